@@ -1,0 +1,29 @@
+"""Opens the hub: `python app.py`, then http://127.0.0.1:7860. Also the entry point of a Hugging Face Space."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from inversion.catalogue import DEFAULT_MODEL
+from inversion.session import Session
+from ui import TABS, build, launch_options
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve the page until interrupted."""
+    parser = argparse.ArgumentParser(description="Compare GAN inversion methods in the browser.")
+    parser.add_argument("--share", action="store_true", help="open a public address through Gradio's tunnel")
+    parser.add_argument("--port", type=int, default=None, help="7860, or the next free one, when not given")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--budget", type=float, default=300.0, help="seconds that one method may take at most")
+    args = parser.parse_args(argv)
+    session = Session(args.device, args.dtype, args.budget)
+    page = build(session, TABS)
+    session.warm(DEFAULT_MODEL)  # in the background: the page is up meanwhile
+    page.launch(share=args.share, server_port=args.port, **launch_options())
+
+
+if __name__ == "__main__":
+    main()

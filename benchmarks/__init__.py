@@ -1,0 +1,1 @@
+"""Tables like the papers' (`quality`) and ratios of speed (`speed`)."""

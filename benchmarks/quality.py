@@ -1,0 +1,188 @@
+"""Quality tables: every method on every task, one row per picture.
+
+``python -m benchmarks.quality --json quality.json`` fills the file and prints the means; rows that the file already
+holds for the same settings, weights and picture are not made again, so a stopped table goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from inversion import hub, images, metrics
+from inversion.lane import Finished, Lane, Request
+from inversion.methods import METHODS, parse_method
+from inversion.synthetic import CLASSES, HELD_OUT, OUT_OF_DOMAIN, faces
+
+DETAILS = ("eyes", "mouth", "glasses")  # the small features that a good PSNR may hide
+COLUMNS = ("psnr", "detail_psnr", "ssim", "lpips", "synthetic_identity", "synthetic_perceptual", "seconds")
+SHARE = 4  # tasks other than reconstruction take a fourth of the pictures
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture: its name, uint8 (R, R, 3), and the coverage (1, 1, R, R) of its details where that is known."""
+
+    name: str
+    picture: np.ndarray
+    details: Any = None
+
+
+def cases(source: str, n: int, resolution: int) -> Iterator[Case]:
+    """Pictures to test on: `held-out` faces, `strange` ones from outside the domain, or the `photo`."""
+    if source == "photo":
+        yield Case("astronaut", photo(resolution))
+        return
+    first = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}[source]
+    for seed in range(first, first + n):
+        face = faces([seed], resolution)
+        rows = [CLASSES.index(name) for name in DETAILS]
+        yield Case(str(seed), images.to_array(face.picture), face.segmentation[:, rows].sum(1, keepdim=True))
+
+
+def photo(resolution: int) -> np.ndarray:
+    """scikit-image's astronaut (NASA, public domain): rows 0-255, columns 96-351, scaled to the resolution."""
+    from PIL import Image
+    from skimage.data import astronaut
+
+    return np.asarray(images.fit(Image.fromarray(astronaut()[:256, 96:352]), resolution))
+
+
+def centre_hole(resolution: int) -> np.ndarray:
+    """A mask (R, R) whose white centre is a fourth of the picture's area."""
+    mask = np.zeros((resolution, resolution), np.uint8)
+    mask[resolution // 4 : -resolution // 4, resolution // 4 : -resolution // 4] = 255
+    return mask
+
+
+def request(task: str, method: str, case: Case, settings: dict[str, Any], args: argparse.Namespace) -> Request:
+    """What the app would ask of the lane."""
+    mask = centre_hole(case.picture.shape[0]) if task == "inpaint" else None
+    return Request(
+        task=task,
+        method=method,
+        picture=case.picture,
+        model=args.model,
+        settings=settings,
+        mask=mask,
+        factor=args.factor,
+        sigma=args.sigma,
+        seed=args.seed,
+        budget=3600.0,
+    )
+
+
+def signature(asked: Request, case: Case, sha256: str) -> str:
+    """What makes two rows the same: method and all its settings, task, weights, picture, seed."""
+    method = parse_method(asked.method).configured(asked.settings)
+    text = json.dumps(
+        [
+            asked.task,
+            asked.method,
+            method.settings(),
+            asked.factor,
+            asked.sigma,
+            asked.seed,
+            sha256,
+            hashlib.sha256(case.picture.tobytes()).hexdigest(),
+        ]
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run(lane: Lane, asked: Request, case: Case) -> tuple[dict[str, Any], np.ndarray]:
+    """One row, and the picture it is of."""
+    for event in lane(asked):
+        if isinstance(event, Finished):
+            row = {**event.row, "picture": case.name}
+            made, truth = images.to_tensor(event.image), images.to_tensor(case.picture)
+            row["detail_psnr"] = None if case.details is None else metrics.psnr(made, truth, case.details)[0]
+            return row, event.image
+    raise RuntimeError(f"{asked.method} ended without a result")
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Means over pictures as a Markdown table, one line per task, method and settings that were asked for."""
+    lines = ["| task | method | n | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 3) + "|"]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["task"], row["label"]), []).append(row)
+    for (task, label), members in groups.items():
+        cells = []
+        for column in COLUMNS:
+            known = [m[column] for m in members if m.get(column) is not None]
+            cells.append(
+                f"{statistics.fmean(known):.{2 if 'psnr' in column else 3 if column != 'seconds' else 1}f}"
+                if known
+                else "-"
+            )
+        lines.append(f"| {task} | {label} | {len(members)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("--n", type=int, default=32, help="pictures for reconstruction; other tasks take a fourth")
+    parser.add_argument("--tasks", default="reconstruct,colorize,superres,inpaint")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--source", default="held-out", choices=("held-out", "strange", "photo"))
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
+    parser.add_argument("--model", default=hub.DEFAULT)
+    parser.add_argument("--factor", type=int, default=8)
+    parser.add_argument("--sigma", type=float, default=0.2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--json", type=Path, required=True, help="rows are kept and looked up here")
+    parser.add_argument("--pictures", type=Path, help="folder for the pictures made")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fill the table and print its means."""
+    args = parse(argv)
+    rows = json.loads(args.json.read_text()) if args.json.exists() else []
+    known = {row["signature"] for row in rows}
+    lane = Lane(args.device, args.dtype)
+    model = lane.load(args.model)
+    pairs = dict(text.split("=", 1) for text in args.settings)
+    jobs = []
+    for task in args.tasks.split(","):
+        n = args.n if task == "reconstruct" else max(1, args.n // SHARE)
+        for case in cases(args.source, n, model.resolution):
+            for method in args.methods.split(","):
+                stages = {stage.key for stage in parse_method(method).stages}
+                settings = {name: value for name, value in pairs.items() if name.partition(".")[0] in stages}
+                label = " ".join([method, *(f"{name}={value}" for name, value in settings.items())])
+                jobs.append((label, request(task, method, case, settings, args), case))
+    wanted = []
+    for label, asked, case in tqdm(jobs):
+        mark = signature(asked, case, model.sha256)
+        wanted.append(mark)
+        if mark in known:
+            continue
+        row, image = run(lane, asked, case)
+        rows.append({**row, "signature": mark, "label": label, "source": args.source})
+        known.add(mark)
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        if args.pictures is not None:
+            args.pictures.mkdir(parents=True, exist_ok=True)
+            name = "_".join([args.source, asked.task, *label.split(), case.name])
+            images.write_png(args.pictures / f"{name}.png", image)
+    marks = set(wanted)
+    sys.stdout.write(table([row for row in rows if row["signature"] in marks]) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

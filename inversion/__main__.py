@@ -1,0 +1,33 @@
+"""`python -m inversion COMMAND ...`: the package without the app."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+# Command -> (module with main(argv), what it does). Imported only when called, so that each starts as fast as it can.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "models": ("inversion.cli.models", "list the models that can be loaded"),
+    "invert": ("inversion.cli.invert", "run one method on a picture"),
+    "compare": ("inversion.cli.compare", "run several methods on a picture"),
+    "train": ("inversion.training.cli", "train the embedded networks"),
+    "parity": ("inversion.parity", "check the networks against stored outputs of the official ones"),
+}
+
+
+def main(argv: list[str]) -> int:
+    """Exit status of the command in argv[0]: 0, or 2 with one line on stderr."""
+    if argv and argv[0] in ("-h", "--help"):
+        lines = [f"  {name:9}{text}\n" for name, (_, text) in COMMANDS.items()]
+        sys.stdout.write("usage: python -m inversion COMMAND ... (COMMAND --help tells more)\n\n" + "".join(lines))
+        return 0
+    if not argv or argv[0] not in COMMANDS:
+        got = f"unknown command {argv[0]!r}" if argv else "no command"
+        sys.stderr.write(f"inversion: {got}: choose from {', '.join(COMMANDS)}\n")
+        return 2
+    module = importlib.import_module(COMMANDS[argv[0]][0])
+    return module.main(argv[1:]) or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,102 @@
+"""What there is to choose from, as plain data: the app draws its menus and sliders from these cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
+from typing import Any
+
+from inversion import hub
+from inversion.methods import METHODS, Method
+from inversion.tasks import TASKS
+
+DEFAULT_MODEL = "synthetic-faces"
+
+
+@dataclass(frozen=True)
+class FieldCard:
+    """One setting of a stage; `name` is "stage.field", bounds and step are None where there are none."""
+
+    name: str
+    label: str
+    help: str
+    default: bool | int | float | str
+    low: float | None
+    high: float | None
+    step: float | None
+    choices: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """One method and the settings of all its stages."""
+
+    key: str
+    label: str
+    paper: str
+    description: str
+    fields: tuple[FieldCard, ...]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One generator that can be chosen. `embedded`: its file comes with the package, nothing is downloaded."""
+
+    key: str
+    resolution: int
+    domain: str
+    licence: str
+    embedded: bool
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """One measurement. `merges`: the result keeps what was measured. `choices`: of its parameters that have a menu."""
+
+    key: str
+    label: str
+    description: str
+    merges: bool
+    choices: Mapping[str, tuple[Any, ...]]
+
+
+def methods() -> dict[str, MethodCard]:
+    """All registered methods by key."""
+    return {key: _method(key, method) for key, method in METHODS.items()}
+
+
+def models() -> dict[str, ModelCard]:
+    """All registered generators by name."""
+    entries = {name: entry for name, entry in hub.registry().items() if entry.kind == "generator"}
+    return {
+        name: ModelCard(name, entry.resolution or 0, entry.domain or "", entry.licence or "", entry.file is not None)
+        for name, entry in entries.items()
+    }
+
+
+def tasks() -> dict[str, TaskCard]:
+    """All registered tasks by key."""
+    cards = {}
+    for key, task in TASKS.items():
+        choices = {f.name: tuple(f.metadata["choices"]) for f in fields(task) if "choices" in f.metadata}
+        cards[key] = TaskCard(key, task.label, task.description, task.merges, choices)
+    return cards
+
+
+def _method(key: str, method: Method) -> MethodCard:
+    cards = [_field(name, spec, getattr(stage, spec.name)) for name, stage, spec in method.specs()]
+    return MethodCard(key, method.label, method.paper, method.description, tuple(cards))
+
+
+def _field(name: str, spec: Field[Any], value: bool | int | float | str) -> FieldCard:
+    get = spec.metadata.get
+    return FieldCard(
+        name=name,
+        label=get("label", name),
+        help=get("help", ""),
+        default=value,
+        low=get("min"),
+        high=get("max"),
+        step=get("step"),
+        choices=tuple(get("choices", ())),
+    )

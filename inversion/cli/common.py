@@ -1,0 +1,191 @@
+"""What the commands share: one-line errors, the arguments of a run, progress bars, tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from tqdm import tqdm
+
+from inversion import images
+from inversion.hub import DEFAULT, HubError
+from inversion.lane import Finished, Lane, LaneError, Progress, Ready, Request
+from inversion.methods import STAGES, SettingError, parse_method
+from inversion.tasks import TASKS, TaskError
+
+ERRORS = (images.BadImage, HubError, LaneError, SettingError, TaskError)
+
+
+class UsageError(Exception):
+    """A command line that cannot be followed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one clear line in place of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def guarded(command: str, run: Callable[[], None]) -> int:
+    """0, or 2 with the reason as one line on stderr."""
+    try:
+        run()
+    except (*ERRORS, UsageError) as error:
+        sys.stderr.write(f"{command}: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"{command}: {error.strerror or error}: {error.filename}\n")
+        return 2
+    return 0
+
+
+def run_parser(command: str, description: str) -> Parser:
+    """The arguments of a run, but for the method."""
+    parser = Parser(prog=f"python -m inversion {command}", description=description, allow_abbrev=False)
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="the truth; the task measures it")
+    parser.add_argument("--task", default="reconstruct", choices=list(TASKS))
+    parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="see `models`")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="stage.field=VALUE",
+        help="a setting of a stage; repeat",
+    )
+    parser.add_argument("--factor", type=int, default=4, help="of superres")
+    parser.add_argument("--mask", type=Path, metavar="FILE", help="of inpaint; white is the hole")
+    parser.add_argument("--sigma", type=float, default=0.1, help="of denoise; pictures span 2")
+    parser.add_argument("--measured", action="store_true", help="IMAGE already is what the task measures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--budget", type=float, default=3600.0, metavar="SECONDS", help="time limit of a method")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write pictures and figures here")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else on stdout")
+    return parser
+
+
+def run_methods(args: argparse.Namespace, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """One row per method; with --out also the pictures, a sheet of them, and the rows as JSON."""
+    chosen = _settings(args.settings, methods)
+    picture = np.asarray(images.read(args.image))
+    mask = None if args.mask is None else images.read_mask(args.mask)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+    lane = Lane(args.device, args.dtype)
+    requests = [
+        Request(
+            task=args.task,
+            method=method,
+            picture=picture,
+            model=args.model,
+            settings=chosen[method],
+            mask=mask,
+            factor=args.factor,
+            sigma=args.sigma,
+            seed=args.seed,
+            measured=args.measured,
+            budget=args.budget,
+        )
+        for method in methods
+    ]
+    for request in requests:  # all are looked at before the first one runs
+        lane.check(request)
+    rows: list[dict[str, Any]] = []
+    sheet: list[np.ndarray] = []
+    for request in requests:
+        ready, finished = _run(lane, request)
+        row = {**finished.row, "picture": str(args.image), "message": finished.message}
+        sheet = sheet or [p for p in (ready.truth, ready.measured) if p is not None]
+        sheet.append(finished.image)
+        if args.out is not None:
+            path = args.out / f"{args.image.stem}_{args.task}_{request.method}.png"
+            images.write_png(path, finished.image)
+            row["image"] = str(path)
+        rows.append(row)
+    if args.out is not None:
+        stem = args.out / f"{args.image.stem}_{args.task}"
+        images.write_png(f"{stem}_sheet.png", np.concatenate(sheet, axis=1))
+        Path(f"{stem}.json").write_text(dumps(rows) + "\n", encoding="utf-8")
+    return rows
+
+
+def write_json(value: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(dumps(value) + "\n")
+
+
+def dumps(value: object) -> str:
+    """Strict JSON: NaN would not be read by others."""
+    return json.dumps(value, indent=1, allow_nan=False)
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Rows as aligned text on stdout; what is not known is a dash."""
+    cells = [list(columns), *([_cell(row.get(c)) for c in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    for line in cells:
+        sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n")
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> None:
+    """The figures of a run for a person."""
+    write_table(rows, ["method", "psnr", "ssim", "lpips", "synthetic_identity", "seconds", "image"])
+    for row in rows:
+        if row["message"]:
+            sys.stdout.write(f"{row['method']}: {row['message']}\n")
+    if args.out is None:
+        sys.stdout.write("No picture was kept: add --out DIR to keep them.\n")
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _run(lane: Lane, request: Request) -> tuple[Ready, Finished]:
+    """Follow one run with a bar per stage on stderr."""
+    bar: tqdm | None = None
+    ready: Ready | None = None
+    try:
+        for event in lane(request):
+            if isinstance(event, Ready):
+                ready = event
+            elif isinstance(event, Progress):
+                if bar is None or bar.desc != f"{request.method}: {event.stage}: ":
+                    if bar is not None:
+                        bar.close()
+                    bar = tqdm(total=event.total, desc=f"{request.method}: {event.stage}", file=sys.stderr)
+                bar.update(event.step - bar.n)
+            elif ready is not None:
+                return ready, event
+    finally:
+        if bar is not None:
+            bar.close()
+    raise LaneError(f"{request.method} ended without a result")
+
+
+def _settings(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Per method, those --set that name one of its stages. UsageError where none of the methods has the stage."""
+    stages = {method: {stage.key for stage in parse_method(method).stages} for method in methods}
+    chosen: dict[str, dict[str, Any]] = {method: {} for method in methods}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set wants stage.field=VALUE, not {text!r}")
+        stage = name.partition(".")[0]
+        owners = [method for method in methods if stage in stages[method]]
+        if not owners:
+            known = sorted(set[str]().union(*stages.values()), key=list(STAGES).index)
+            raise UsageError(f"--set {name}: no chosen method has a stage {stage!r}: choose from {', '.join(known)}")
+        for method in owners:
+            chosen[method][name] = value
+    return chosen

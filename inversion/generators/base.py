@@ -1,0 +1,130 @@
+"""What every generator offers: a mapping, a synthesis that can be split, and frozen or trainable weights."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+
+class StateDictError(ValueError):
+    """Tensors that do not describe the network they are meant for; the message names the keys."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What `Prior.head` hands to `Prior.tail`."""
+
+    features: Tensor
+    """(B, channels(k), size(k), size(k)), in the prior's compute dtype."""
+    rgb: Tensor | None
+    """(B, 3, r, r) float32: the picture accumulated by the blocks that the head has left; None before the first."""
+
+
+class Prior(nn.Module, ABC):
+    """A generator. Shared ones are frozen (`freeze`) and never written again; tuning works on a `clone`.
+
+    `compute_dtype` is the precision of the convolutions (float32, bfloat16 or float16). Weights, styles, demodulation,
+    accumulated pictures and outputs are float32 whatever it is. Pictures are NCHW in about [-1, 1], not clamped.
+    """
+
+    spaces: frozenset[str]  # subset of {"z", "w", "w+", "noise"}
+    resolution: int
+    z_dim: int
+    w_dim: int
+    num_ws: int
+    num_layers: int  # convolutions; a split k lies in 0..num_layers
+    noise_shapes: tuple[tuple[int, int], ...]  # one per layer, () without noise inputs
+    w_avg: Tensor  # (num_ws, w_dim)
+    compute_dtype: torch.dtype
+
+    @abstractmethod
+    def mapping(self, z: Tensor) -> Tensor:
+        """Map z (B, z_dim) to ws (B, num_ws, w_dim)."""
+
+    @abstractmethod
+    def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
+        """Run the first k convolutions, 0 <= k <= num_layers. The picture of the block that ends at k is the tail's."""
+
+    @abstractmethod
+    def tail(self, state: State, k: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """Run what `head(ws, k)` left: a picture (B, 3, R, R). `noise` is the whole list, not only the tail's part."""
+
+    @abstractmethod
+    def channels(self, k: int) -> int:
+        """Channels of the features after k convolutions."""
+
+    @abstractmethod
+    def size(self, k: int) -> int:
+        """Side of the features after k convolutions, in pixels."""
+
+    @abstractmethod
+    def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and weights that tuning may change: the synthesis, without mapping and noise."""
+
+    @classmethod
+    @abstractmethod
+    def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Build from tensors under this package's names, all sizes inferred. Raises StateDictError."""
+
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """Render ws (B, num_ws, w_dim) as (B, 3, R, R) float32.
+
+        `noise` is one (1 or B, 1, r, r) map per layer; None takes the stored constant maps.
+        """
+        return self.tail(self.head(ws, 0, noise), 0, ws, noise)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Render z (B, z_dim) as (B, 3, R, R)."""
+        return self.synthesis(self.mapping(z))
+
+    def truncate(self, ws: Tensor, psi: float, layers: int | None = None) -> Tensor:
+        """Pull the first `layers` rows (None: all) of ws towards w_avg: w_avg + psi (w - w_avg)."""
+        pulled = torch.lerp(self.w_avg.to(ws), ws, psi)
+        return pulled if layers is None else torch.cat([pulled[:, :layers], ws[:, layers:]], dim=1)
+
+    @torch.no_grad()
+    def measure_w_avg(self, samples: int, rng: torch.Generator, batch: int = 1000) -> Tensor:
+        """Mean of `samples` mapped z, (num_ws, w_dim). `rng` is a CPU generator. Does not change the prior."""
+        total = torch.zeros(self.num_ws, self.w_dim, dtype=torch.float64)
+        for start in range(0, samples, batch):
+            z = torch.randn(min(batch, samples - start), self.z_dim, generator=rng)
+            total += self.mapping(z.to(self.w_avg)).double().sum(0).cpu()
+        return (total / samples).to(self.w_avg)
+
+    def freeze(self, dtype: torch.dtype | None = None) -> Self:
+        """Make the prior immutable (eval, no gradients to weights) and prepare its weights; returns self."""
+        if dtype is not None:
+            self.compute_dtype = dtype
+        self.eval().requires_grad_(False)
+        self.prepare()
+        return self
+
+    def prepare(self) -> None:
+        """Compute what depends on frozen weights alone. Called by `freeze`; call again after moving to a device."""
+
+    def clone(self) -> Self:
+        """Return a deep copy with trainable synthesis weights; it shares nothing with this prior."""
+        copied = copy.deepcopy(self)
+        for _, weight in copied.tunable():
+            weight.requires_grad_(True)
+        return copied
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors into a module; every key and shape has to match, or StateDictError names the first that do not."""
+    expected = module.state_dict()
+    problems = [f"missing {key}" for key in expected if key not in tensors]
+    problems += [f"unknown {key}" for key in tensors if key not in expected]
+    problems += [
+        f"{key} is {tuple(tensors[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in tensors and tensors[key].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise StateDictError(f"{type(module).__name__}: {', '.join(problems[:5])}{more}")
+    module.load_state_dict(dict(tensors))

@@ -1,0 +1,227 @@
+"""StyleGAN2 (Karras et al. 2020) with skip generator and residual discriminator, for any channel table.
+
+One class serves the official configurations and small ones. Weights are stored unscaled, as official checkpoints do
+(mapping weights over their learning-rate multiplier of 0.01), so `inversion.generators.layouts` only has to rename.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from inversion.generators.base import Prior, State, StateDictError, load_strictly
+from inversion.generators.ops import EqualConv, EqualLinear, StyledConv, ToRGB, minibatch_deviation, pixel_norm
+
+MAPPING_MULTIPLIER = 0.01
+
+
+def config_f(resolution: int) -> dict[int, int]:
+    """Channels per side of the official 'config F' networks."""
+    return {side: min(512, 32768 // side) for side in _sides(resolution)}
+
+
+class StyleGAN2(Prior):
+    """Generator z -> w -> picture; `channels` gives the width at every side 4, 8, ... resolution."""
+
+    def __init__(
+        self,
+        resolution: int,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        channels: Mapping[int, int] | None = None,
+        mapping_layers: int = 8,
+        noise: bool = True,
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        table = config_f(resolution) if channels is None else dict(channels)
+        sides = _sides(resolution)
+        self.resolution, self.z_dim, self.w_dim, self.compute_dtype = resolution, z_dim, w_dim, compute_dtype
+        self.num_layers = 2 * len(sides) - 1
+        self.num_ws = self.num_layers + 1
+        self.spaces = frozenset({"z", "w", "w+", "noise"} if noise else {"z", "w", "w+"})
+        self._sizes = [4 << (k // 2) for k in range(self.num_layers + 1)]  # before and after every convolution
+        self._channels = [table[side] for side in self._sizes]
+        self.noise_shapes = tuple((side, side) for side in self._sizes[1:]) if noise else ()
+
+        widths = [z_dim] + [w_dim] * mapping_layers
+        self.dense = nn.ModuleList(
+            EqualLinear(a, b, multiplier=MAPPING_MULTIPLIER, activate=True)
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.const = nn.Parameter(torch.randn(table[4], 4, 4))
+        self.convs = nn.ModuleList(
+            StyledConv(self._channels[k], self._channels[k + 1], w_dim, self._sizes[k + 1], up=k % 2 == 1, noise=noise)
+            for k in range(self.num_layers)
+        )
+        self.rgbs = nn.ModuleList(ToRGB(table[side], w_dim) for side in sides)
+        for k, shape in enumerate(self.noise_shapes):
+            self.register_buffer(f"noise_{k}", torch.randn(1, 1, *shape))
+        self.register_buffer("w_avg", torch.zeros(self.num_ws, w_dim))
+
+    @classmethod
+    def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Build a generator from its state dict; every size is read from the tensors' shapes."""
+        depth, blocks = _count(tensors, "dense.{}.weight"), _count(tensors, "rgbs.{}.weight")
+        names = ["dense.0.weight", "const", "convs.0.affine.weight", *(f"convs.{2 * j}.bias" for j in range(blocks))]
+        shapes = _shapes(cls, tensors, names)
+        if not depth or blocks < 2 or len(shapes[2]) != 2:
+            raise StateDictError(f"{cls.__name__}: no mapping or fewer than two blocks")
+        prior = cls(
+            resolution=4 << (blocks - 1),
+            z_dim=shapes[0][-1],
+            w_dim=shapes[2][1],
+            channels={4 << j: shape[0] for j, shape in enumerate(shapes[3:])} | {4: shapes[1][0]},
+            mapping_layers=depth,
+            noise="convs.0.noise_strength" in tensors,
+        )
+        load_strictly(prior, tensors)
+        return prior
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """Map z (B, z_dim), normalised inside, to ws (B, num_ws, w_dim) with equal rows."""
+        w = pixel_norm(z.to(self.w_avg))
+        for layer in self.dense:
+            w = layer(w)
+        return w[:, None].expand(-1, self.num_ws, -1)
+
+    def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
+        """Run the first k convolutions; the picture layer at an odd k is the tail's, so it sees composed features."""
+        self._check(ws, k, noise)
+        features = self.const.to(self.compute_dtype)[None].expand(len(ws), -1, -1, -1)
+        state = State(features.contiguous(memory_format=torch.channels_last), None)
+        return self._run(state, 0, k, ws, noise)
+
+    def tail(self, state: State, k: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """Run the convolutions from k on and the picture layers that `head(ws, k)` left: (B, 3, R, R) float32."""
+        self._check(ws, k, noise)
+        state = self._run(state, k, self.num_layers, ws, noise)
+        return self._picture(state, self.num_layers, ws)
+
+    def channels(self, k: int) -> int:
+        """Channels of the features after k convolutions."""
+        return self._channels[k]
+
+    def size(self, k: int) -> int:
+        """Side of the features after k convolutions."""
+        return self._sizes[k]
+
+    def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and weights of the synthesis, without the noise strengths."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("dense.") and not name.endswith(".noise_strength"):
+                yield name, parameter
+
+    def prepare(self) -> None:
+        """Square sums and run-time weights of every convolution, in `compute_dtype`."""
+        for module in self.modules():
+            if isinstance(module, StyledConv):
+                module.prepare(self.compute_dtype)
+
+    def _run(self, state: State, start: int, stop: int, ws: Tensor, noise: Sequence[Tensor] | None) -> State:
+        x, rgb = state.features, state.rgb
+        for k in range(start, stop):
+            if k % 2 == 1:  # the block of this size is complete, the next convolution doubles the side
+                rgb = self._picture(State(x, rgb), k, ws)
+            x = self.convs[k](x, ws[:, k].to(self.w_avg), self._noise(k, noise), self.compute_dtype)
+        return State(x, rgb)
+
+    def _picture(self, state: State, k: int, ws: Tensor) -> Tensor:
+        return self.rgbs[k // 2](state.features, ws[:, k].to(self.w_avg), state.rgb)
+
+    def _noise(self, k: int, noise: Sequence[Tensor] | None) -> Tensor | None:
+        if not self.noise_shapes:
+            return None
+        return getattr(self, f"noise_{k}") if noise is None else noise[k]
+
+    def _check(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None) -> None:
+        if ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"ws must be (B, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}")
+        if not 0 <= k <= self.num_layers:
+            raise ValueError(f"k must be in 0..{self.num_layers}, got {k}")
+        if noise is not None and len(noise) != len(self.noise_shapes):
+            raise ValueError(f"expected {len(self.noise_shapes)} noise maps, got {len(noise)}")
+
+
+class _Block(nn.Module):
+    """Residual block of the discriminator; the factor 1/sqrt(2) of the sum is folded into both branches."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        half = math.sqrt(0.5)
+        self.conv1 = EqualConv(inputs, inputs, 3)
+        self.conv2 = EqualConv(inputs, outputs, 3, down=True, gain=half)
+        self.skip = EqualConv(inputs, outputs, 1, bias=False, down=True, activate=False, gain=half)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, H) to (B, outputs, H/2, H/2)."""
+        return self.skip(x) + self.conv2(self.conv1(x))
+
+
+class Discriminator(nn.Module):
+    """Residual discriminator with minibatch deviation: pictures (B, 3, R, R) in [-1, 1] to logits (B,)."""
+
+    def __init__(
+        self,
+        resolution: int,
+        channels: Mapping[int, int] | None = None,
+        group: int = 4,
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        table = config_f(resolution) if channels is None else dict(channels)
+        sides = _sides(resolution)[::-1]
+        self.resolution, self.group, self.compute_dtype = resolution, group, compute_dtype
+        self.from_rgb = EqualConv(3, table[resolution], 1)
+        self.blocks = nn.ModuleList(_Block(table[a], table[b]) for a, b in zip(sides[:-1], sides[1:], strict=True))
+        self.conv = EqualConv(table[4] + 1, table[4], 3)
+        self.fc = EqualLinear(table[4] * 16, table[4], activate=True)
+        self.out = EqualLinear(table[4], 1)
+
+    @classmethod
+    def from_state_dict(cls, tensors: Mapping[str, Tensor], group: int = 4) -> Self:
+        """Build a discriminator from its state dict; `group` of the minibatch deviation leaves no trace in shapes."""
+        blocks = _count(tensors, "blocks.{}.skip.weight")
+        names = ["from_rgb.bias", *(f"blocks.{i}.conv2.bias" for i in range(blocks))]
+        sides = _sides(4 << blocks)[::-1]
+        shapes = _shapes(cls, tensors, names)
+        discriminator = cls(sides[0], {side: shape[0] for side, shape in zip(sides, shapes, strict=True)}, group)
+        load_strictly(discriminator, tensors)
+        return discriminator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B,) float32, large for real. The last 4x4 stage runs in float32 whatever the compute dtype."""
+        features = self.features(x)[-1].to(self.out.weight.dtype)
+        features = self.conv(minibatch_deviation(features, self.group))
+        return self.out(self.fc(features.flatten(1)))[:, 0]
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Feature maps in the compute dtype: from RGB (side R), then every block (R/2, ..., 4)."""
+        x = x.to(self.compute_dtype, memory_format=torch.channels_last)
+        maps = [self.from_rgb(x)]
+        for block in self.blocks:
+            maps.append(block(maps[-1]))
+        return maps
+
+
+def _sides(resolution: int) -> list[int]:
+    """List 4, 8, ... resolution."""
+    if resolution < 8 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two from 8 on, got {resolution}")
+    return [4 << i for i in range(resolution.bit_length() - 2)]
+
+
+def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """How many of the keys pattern.format(0), pattern.format(1), ... follow each other."""
+    return next(i for i in itertools.count() if pattern.format(i) not in tensors)
+
+
+def _shapes(cls: type[nn.Module], tensors: Mapping[str, Tensor], names: list[str]) -> list[tuple[int, ...]]:
+    """Shapes of the named tensors, none of them scalar."""
+    absent = [name for name in names if name not in tensors or tensors[name].ndim == 0]
+    if absent:
+        raise StateDictError(f"{cls.__name__}: missing {', '.join(absent[:5])}")
+    return [tuple(tensors[name].shape) for name in names]

@@ -1,0 +1,228 @@
+"""Runs one request on the device and says in plain data what happens: the part behind `inversion.session`.
+
+A request and the events of its run hold only names, numbers, uint8 arrays and CPU tensors, so that a lane may as well
+live in another process (a ZeroGPU worker is forked and pickles what it is handed).
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inversion import hub, images, invert, metrics
+from inversion.hub import HubError, Model
+from inversion.methods import Method, Result, SettingError, Step, parse_method
+from inversion.tasks import TASKS, Task, TaskError, make_task
+
+CHEAP = 512  # pixels a side up to which SSIM may be computed for every preview
+SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones are refused
+
+
+class LaneError(Exception):
+    """A request that cannot be run; the text is one line for the user and says what to change."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One method on one picture.
+
+    picture: uint8 (H, W, 3), any size; its central square is used. mask: uint8 (H, W), white (over 127) is the hole.
+    measured: the picture already is what the task measures. settings: "stage.field" -> number. budget: seconds.
+    """
+
+    task: str
+    method: str
+    picture: np.ndarray
+    model: str = "synthetic-faces"
+    settings: Mapping[str, float] = field(default_factory=dict)
+    mask: np.ndarray | None = None
+    factor: int = 4
+    sigma: float = 0.1
+    seed: int = 0
+    measured: bool = False
+    budget: float = 300.0
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The measurement is made. Pictures are uint8 (R, R, 3); `truth` is None when the upload was the measurement."""
+
+    truth: np.ndarray | None
+    measured: np.ndarray
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step. Now and then with a picture and the figures of that picture."""
+
+    stage: str
+    step: int
+    total: int
+    seconds: float
+    image: np.ndarray | None = None
+    row: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event. `code` and `weights` are CPU tensors."""
+
+    image: np.ndarray
+    row: Mapping[str, Any]
+    curves: Mapping[str, list[float]]
+    code: Any
+    weights: Mapping[str, Tensor] | None
+    message: str = ""
+
+
+Event = Ready | Progress | Finished
+
+
+class Lane:
+    """Runs requests on one device. Not made for two callers at a time: `inversion.session` sees to that."""
+
+    def __init__(self, device: str = "auto", dtype: str = "auto") -> None:
+        self.device, self.dtype = device, dtype
+
+    def load(self, model: str) -> Model:
+        """The model, from the hub's cache or its file. Raises LaneError."""
+        try:
+            return hub.load(model, device=self.device, dtype=self.dtype)
+        except HubError as error:
+            raise LaneError(str(error)) from None
+
+    def warm(self, model: str) -> None:
+        """Load a model and run it once: the first run in a process pays for imports and kernels. Raises LaneError."""
+        self.load(model)
+        for _ in self(Request("reconstruct", "w", np.zeros((8, 8, 3), np.uint8), model, {"w.steps": 1})):
+            pass
+
+    def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]:
+        """Why each of the methods that cannot run on the model cannot. Loads the model; raises LaneError."""
+        loaded = self.load(model)
+        reasons = {key: method.unavailable(loaded) for key, method in methods.items()}
+        return {key: reason for key, reason in reasons.items() if reason is not None}
+
+    def check(self, request: Request) -> str:
+        """Refuse, with LaneError, what can be refused before the model is there; returns the method's label."""
+        if request.task not in TASKS:
+            raise LaneError(f"There is no task {request.task!r}. Choose one of: {', '.join(TASKS)}.")
+        if request.model not in hub.registry():
+            raise LaneError(f"There is no model {request.model!r}.")
+        if request.picture.dtype != np.uint8 or request.picture.ndim != 3 or request.picture.shape[2] != 3:
+            raise LaneError("A picture is an array of bytes with three channels.")
+        if not (math.isfinite(request.budget) and request.budget > 0):
+            raise LaneError("The time budget must be a positive number of seconds.")
+        if not 0 <= request.seed < SEED_LIMIT:
+            raise LaneError("The seed must be a whole number, 0 or larger.")
+        try:
+            return _method(request).label
+        except SettingError as error:
+            raise LaneError(str(error)) from None
+
+    def __call__(self, request: Request) -> Iterator[Event]:
+        """Events of the run, `Finished` last; close the iterator to stop. Raises LaneError, also without memory."""
+        failed = False
+        try:
+            yield from self._run(request)
+        except (HubError, SettingError, TaskError, images.BadImage) as error:
+            raise LaneError(str(error)) from None
+        except (MemoryError, RuntimeError) as error:
+            # Only noted here: while the exception lives, its traceback keeps every tensor of the run alive.
+            if not _out_of_memory(error):
+                raise
+            failed = True
+        if failed:
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            raise LaneError("Not enough memory for this setting. Try fewer codes, or a smaller model.")
+
+    def _run(self, request: Request) -> Iterator[Event]:
+        model = self.load(request.model)
+        method = _method(request)
+        reason = method.unavailable(model)
+        if reason is not None:
+            raise LaneError(f"{method.label} cannot run on {request.model}: {reason}")
+        task, truth, y = measurement(request, model)
+        yield Ready(None if truth is None else images.to_array(truth), images.to_array(task.pinv(y)))
+        judge = Judge(request, method, model, task, truth)
+        computed, resumed = 0.0, time.perf_counter()
+        for event in invert(model, task, y, method, seed=request.seed, budget=request.budget):
+            computed += time.perf_counter() - resumed  # judging, and whoever reads the events, do not count
+            yield judge.finished(event) if isinstance(event, Result) else judge.progress(event, computed)
+            resumed = time.perf_counter()
+
+
+class Judge:
+    """Turns the steps and the result of one run into events: merged pictures with their figures."""
+
+    def __init__(self, request: Request, method: Method, model: Model, task: Task, truth: Tensor | None) -> None:
+        self.model, self.truth = model, truth
+        self.row: dict[str, Any] = {
+            "task": request.task,
+            "method": request.method,
+            "model": request.model,
+            "seed": request.seed,
+            **dict.fromkeys(metrics.SCORES),
+            "seconds": 0.0,
+            "steps": 0,
+            "picture": hashlib.sha256(request.picture.tobytes()).hexdigest()[:16],
+            "image": None,
+            "measured": request.measured,
+            "parameters": task.parameters(),
+            "settings": method.settings(),
+            "sha256": model.sha256,
+        }
+
+    def progress(self, step: Step, seconds: float) -> Progress:
+        """A step after so many seconds of computing; one with a picture gets the figures that are cheap."""
+        if step.image is None:
+            return Progress(step.stage, step.index, step.total, seconds)
+        figures: dict[str, Any] = {}
+        if self.truth is not None:
+            figures["psnr"] = round(metrics.psnr(step.image, self.truth)[0], 4)
+            if step.image.shape[-1] <= CHEAP:
+                figures["ssim"] = round(metrics.ssim(step.image, self.truth)[0], 4)
+        row = {**self.row, **figures, "seconds": round(seconds, 3), "steps": step.index, "partial": True}
+        return Progress(step.stage, step.index, step.total, seconds, images.to_array(step.image), row)
+
+    def finished(self, result: Result) -> Finished:
+        """The result with all figures."""
+        figures = metrics.scores(result.image, self.truth, self.model)
+        row = {**self.row, **figures, "seconds": round(result.seconds, 3), "steps": result.steps}
+        row |= {key: value for key, value in result.recipe.items() if key not in row}
+        code = None if result.code is None else {k: v.detach().cpu() for k, v in result.code.tensors().items()}
+        return Finished(images.to_array(result.image), row, result.curves, code, result.weights, result.message)
+
+
+def measurement(request: Request, model: Model) -> tuple[Task, Tensor | None, Tensor]:
+    """Task, truth (1, 3, R, R) or None, and y, on the model's device. Raises TaskError or BadImage."""
+    resolution = model.resolution
+    mask = None if request.mask is None else images.known_pixels(request.mask, resolution)
+    task = make_task(request.task, mask=mask, factor=request.factor, sigma=request.sigma)
+    size = task.measured_size(resolution)
+    picture = Image.fromarray(request.picture)
+    if request.measured:
+        return task, None, task.read(images.to_tensor(images.fit(picture, size)).to(model.device))
+    truth = images.to_tensor(images.fit(picture, resolution)).to(model.device)
+    return task, truth, task.measure(truth, torch.Generator().manual_seed(request.seed))
+
+
+def _method(request: Request) -> Method:
+    method = parse_method(request.method)
+    return method.configured(request.settings) if request.settings else method
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

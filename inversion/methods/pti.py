@@ -1,0 +1,144 @@
+"""Pivotal tuning (Roich et al., ACM TOG 2022): keep the code, tune a copy of the generator until it fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from inversion.losses import Objective
+from inversion.methods.base import Events, Loss, Outcome, Stage, descend
+from inversion.methods.codes import Code, WPlus
+from inversion.methods.embed import draw, prior_of
+from inversion.methods.settings import SettingError, setting
+from inversion.tasks import Reconstruct
+
+if TYPE_CHECKING:
+    from inversion.generators.base import Prior
+    from inversion.hub import Model
+    from inversion.tasks.base import Task
+
+SMALL = 10_000_000  # weights: the embedded generators have fewer, the official ones from 256 pixels up have more
+LR_SMALL, LR_OFFICIAL = 3e-3, 3e-4  # a small generator has to move further; 3e-4 is the paper's
+
+
+@dataclass(frozen=True)
+class PTI(Stage):
+    """Adam on the synthesis weights of the prior's copy, with the code (the pivot) fixed.
+
+    Where the task leaves part of the picture unmeasured, tuning would fill that part with noise: there the locality
+    term of the paper (section 3.3) holds the generator at what it was for codes near the pivot.
+    """
+
+    key: ClassVar[str] = "pti"
+    kind: ClassVar[Literal["embed", "optimise", "refine"]] = "refine"
+    label: ClassVar[str] = "PTI"
+
+    steps: int = setting(400, "Steps", min=1, max=10_000, step=10)
+    lr: float = setting(
+        0.0,
+        "Learning rate",
+        "0: 0.003 for generators under 10 million weights, 0.0003 (the paper's) for larger ones.",
+        min=0.0,
+        max=0.1,
+        step=0.0001,
+    )
+    locality: str = setting(
+        "auto",
+        "Locality",
+        "Hold the generator in place around the code. auto: where part of the picture is not measured.",
+        choices=("auto", "on", "off"),
+    )
+    locality_weight: float = setting(0.1, "Locality weight", min=0.0, max=100.0, step=0.1)
+    locality_reach: float = setting(
+        0.5,
+        "Locality reach",
+        "How far from the code the generator is held, as a part of the way to a random code.",
+        min=0.0,
+        max=1.0,
+        step=0.05,
+    )
+    stop_psnr: float = setting(
+        0.0, "Stop at", "Stop once the measurement is met with this PSNR in dB. 0: never.", min=0.0, max=100.0
+    )
+
+    def __call__(
+        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
+    ) -> Events:
+        prior = prior_of(model)
+        if len(y) != 1:
+            raise SettingError("pti tunes the generator for one picture at a time")
+        with torch.inference_mode(False):
+            trained = prior.clone()
+        pivot = WPlus(prior.w_avg[None].clone()) if code is None else code
+        loss = fitted(pivot, trained, objective)
+        if self.locality == "on" or (self.locality == "auto" and task.merges):
+            loss = self._held(loss, pivot, trained, model, objective, rng)
+        weights = dict(trained.tunable())
+        message = yield from descend(
+            self.key,
+            loss,
+            [(list(weights.values()), self.lr or default_lr(prior))],
+            self.steps,
+            shared=True,
+            enough=self._enough if self.stop_psnr else None,
+        )
+        before = dict(prior.tunable())
+        changed = {n: w.detach().cpu().clone() for n, w in weights.items() if not torch.equal(w, before[n])}
+        trained.freeze()
+        with torch.no_grad():
+            image = pivot.render(trained)
+        yield Outcome(pivot, image, weights=changed, message=message)
+
+    def _held(
+        self, loss: Loss, pivot: Code, trained: Prior, model: Model, objective: Objective, rng: torch.Generator
+    ) -> Loss:
+        """The loss plus the distance between tuned and untouched generator at a random code near the pivot."""
+        prior = prior_of(model)
+        with torch.no_grad():
+            at = pivot.ws(prior)
+
+        def both() -> tuple[dict[str, Tensor], Tensor]:
+            terms, image = loss()
+            with torch.no_grad():
+                ws = torch.lerp(at, prior.mapping(draw(rng, (1, prior.z_dim), at)), self.locality_reach)
+                untouched = prior.synthesis(ws)
+            same = Objective(Reconstruct(), untouched, model, objective.weights)
+            locality = same(trained.synthesis(ws))["total"]
+            return {**terms, "locality": locality, "total": terms["total"] + self.locality_weight * locality}, image
+
+        return both
+
+    def _enough(self, losses: Mapping[str, float]) -> bool:
+        """Whether the squared error of the measurement, of values that span 2, is at the PSNR to stop at."""
+        error = losses.get("pixel", math.inf)
+        return error == 0 or 10 * math.log10(4 / error) >= self.stop_psnr
+
+
+def fitted(pivot: Code, trained: Prior, objective: Objective) -> Loss:
+    """The loss of what the generator under tuning makes of the pivot."""
+
+    def loss() -> tuple[dict[str, Tensor], Tensor]:
+        image = pivot.render(trained)
+        return objective(image), image
+
+    return loss
+
+
+def default_lr(prior: Prior) -> float:
+    """Learning rate for a prior of this many synthesis weights."""
+    return LR_SMALL if sum(w.numel() for _, w in prior.tunable()) < SMALL else LR_OFFICIAL
+
+
+def tuned(prior: Prior, weights: Mapping[str, Tensor]) -> Prior:
+    """A frozen copy of the prior with the weights that tuning returned."""
+    copied = prior.clone()
+    own = dict(copied.tunable())
+    with torch.no_grad():
+        for name, weight in weights.items():
+            own[name].copy_(weight)
+    return copied.freeze()

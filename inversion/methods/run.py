@@ -1,0 +1,161 @@
+"""Runs a method: stage after stage, within a time budget, with previews, curves and a recipe."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from inversion.losses import LossWeights, Objective
+from inversion.methods.base import Outcome, Result, Stage, Step
+from inversion.methods.pipeline import Method
+from inversion.methods.settings import SettingError
+
+if TYPE_CHECKING:
+    from inversion.hub import Model
+    from inversion.methods.codes import Code
+    from inversion.tasks.base import Task
+
+
+def invert(
+    model: Model,
+    task: Task,
+    y: Tensor,
+    method: Method,
+    seed: int = 0,
+    budget: float | None = None,
+    preview_every: float = 0.5,
+    weights: LossWeights | None = None,
+) -> Iterator[Step | Result]:
+    """Steps, then one Result: what `method` finds for the measurement y (B, ...) of `task`.
+
+    A batch must fit the method (refine stages take one picture), and every picture's result is what it would be alone.
+    A step carries a picture (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds the
+    stage at work ends with its best and the rest is left out. Closing the iterator cancels. The model is never changed.
+    Raises SettingError (on the first `next`).
+    """
+    reason = method.unavailable(model)
+    if reason is not None:
+        raise SettingError(f"{method.label} cannot run: {reason}")
+    y = y.to(model.device)
+    watch = _Watch(budget, preview_every)
+    objective = Objective(task, y, model, weights)
+    rng = torch.Generator().manual_seed(seed)
+    outcome: Outcome | None = None
+    code: Code | None = None
+    notes: list[str] = []
+    tuned: dict[str, Tensor] | None = None
+    for stage in method.stages:
+        if outcome is not None and watch.over:
+            notes.append(f"{stage.label} was left out")
+            continue
+        outcome = yield from _run(stage, (model, task, y, objective, code, rng), watch)
+        code = code if outcome.code is None else outcome.code
+        tuned = tuned if outcome.weights is None else outcome.weights
+        notes += [outcome.message] if outcome.message else []
+    if watch.over:
+        notes.insert(0, f"stopped after the time budget of {budget:g} s with the best picture so far")
+    if outcome is None:
+        raise SettingError(f"{method.label} has no stages")
+    with torch.no_grad():
+        image = task.merge(outcome.image, y)
+    yield Result(
+        image=image,
+        code=code,
+        weights=tuned,
+        curves=watch.curves,
+        recipe=_recipe(model, task, method, seed, objective),
+        seconds=watch.seconds,
+        steps=sum(watch.updates.values()),
+        message="; ".join(notes),
+    )
+
+
+def _run(stage: Stage, given: tuple[Any, ...], watch: _Watch) -> Generator[Step, None, Outcome]:
+    """Forward a stage's steps, record them, and return its outcome."""
+    _, task, y, *_ = given
+    with closing(stage(*given)) as events:
+        event = next(events)
+        while isinstance(event, Step):
+            shown = watch.record(event, stage)
+            image = event.image
+            if image is not None:
+                with torch.no_grad():
+                    image = task.merge(image, y) if shown else None
+            watch.pause()
+            yield Step(event.stage, event.index, event.total, event.losses, image)
+            watch.resume()
+            event = events.send(watch.over)
+    return event
+
+
+@dataclass
+class _Watch:
+    """Time, curves and counts of one run."""
+
+    budget: float | None
+    preview_every: float
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    updates: dict[str, int] = field(default_factory=dict)
+    _begun: float = field(default_factory=time.perf_counter)
+    _resumed: float = field(default_factory=time.perf_counter)
+    _computed: float = 0.0
+    _shown: float = -1e9  # so that the first step shows
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget is used up; it counts wall-clock time, the consumer's pauses included."""
+        return self.budget is not None and time.perf_counter() - self._begun >= self.budget
+
+    @property
+    def seconds(self) -> float:
+        """Time spent computing."""
+        return self._computed + time.perf_counter() - self._resumed
+
+    def pause(self) -> None:
+        self._computed += time.perf_counter() - self._resumed
+
+    def resume(self) -> None:
+        self._resumed = time.perf_counter()
+
+    def record(self, step: Step, stage: Stage) -> bool:
+        """Keep the step's losses; True when it is time for a picture."""
+        for name, value in step.losses.items():
+            self.curves.setdefault(f"{step.stage}.{name}", []).append(value)
+        if stage.kind != "embed":
+            self.updates[step.stage] = step.index
+        now = time.perf_counter()
+        if step.index < step.total and now - self._shown < self.preview_every:
+            return False
+        self._shown = now
+        return True
+
+
+def _recipe(model: Model, task: Task, method: Method, seed: int, objective: Objective) -> dict[str, Any]:
+    """What is needed to make a result again, as JSON."""
+    return {
+        "task": {"name": task.name, **task.parameters()},
+        "method": method.key,
+        "stages": [stage.key for stage in method.stages],
+        "settings": method.settings(),
+        "seed": seed,
+        "loss": asdict(objective.weights),
+        "perceptual_loss": objective.perceptual_name,
+        "model": model.name,
+        "sha256": model.sha256,
+        "device": str(model.device),
+        "dtype": str(model.prior.compute_dtype).removeprefix("torch.") if model.prior is not None else None,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result may depend on."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}

@@ -1,0 +1,79 @@
+"""The embedded domain's judge: attributes, an identity embedding and features of a face, learnt from renders only.
+
+It never sees a generator's output while it learns, so that judging generators and inversions with it is not circular.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from inversion.generators.base import load_strictly
+from inversion.synthetic.factors import NAMES
+
+SIDE = 128  # pictures are resized to this
+EMBEDDING = 64
+
+
+class _Block(nn.Module):
+    """Residual pair of 3x3 convolutions that halves the side."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.skip = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, H) to (B, outputs, H/2, H/2)."""
+        x = F.avg_pool2d(x, 2)
+        y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
+        return F.silu(self.skip(x) + y)
+
+
+class Predictor(nn.Module):
+    """Small residual network on pictures (B, 3, R, R) in [-1, 1], R >= 32."""
+
+    def __init__(self, widths: tuple[int, ...] = (32, 48, 80, 128, 160)) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, widths[0], 5, stride=2, padding=2)
+        self.blocks = nn.ModuleList(_Block(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.norm = nn.BatchNorm1d(widths[-1] * 16)
+        self.attribute_head = nn.Linear(widths[-1] * 16, len(NAMES))
+        self.identity_head = nn.Linear(widths[-1] * 16, EMBEDDING)
+
+    @classmethod
+    def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Build from a state dict; widths are read from the shapes. Raises StateDictError naming bad keys."""
+        found = (tensors.get(name) for name in ("stem.weight", *(f"blocks.{i}.skip.weight" for i in range(8))))
+        widths = tuple(tensor.shape[0] for tensor in found if tensor is not None)
+        net = cls(widths) if len(widths) > 1 else cls()
+        load_strictly(net, tensors)
+        return net.eval().requires_grad_(False)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Feature maps at 1/2, 1/4, ... 1/32 of 128 pixels, float32."""
+        if x.shape[-1] != SIDE:
+            x = F.interpolate(x, size=(SIDE, SIDE), mode="bilinear", antialias=x.shape[-1] > SIDE)
+        maps = [F.silu(self.stem(x))]
+        for block in self.blocks:
+            maps.append(block(maps[-1]))
+        return maps
+
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Factors (B, len(NAMES)) in about (-1, 1) and unit identity embeddings (B, 64)."""
+        code = self.norm(self.features(x)[-1].flatten(1))
+        return self.attribute_head(code), F.normalize(self.identity_head(code), dim=1)
+
+    def attributes(self, x: Tensor) -> dict[str, Tensor]:
+        """Factor name -> (B,) on the factors' (-1, 1) scale."""
+        return dict(zip(NAMES, self.heads(x)[0].unbind(dim=1), strict=True))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Unit identity embeddings (B, 64); the cosine of two tells whether they show the same person."""
+        return self.heads(x)[1]

@@ -1,0 +1,267 @@
+"""A table of jobs in front of one device: one worker thread, fair turns, budgets, cancelling, bounded memory.
+
+Only plain data crosses: requests go in (names, numbers, uint8 arrays), views come out (the same). A job belongs to
+whoever knows its random key. It goes on within its time budget when nobody watches, so a reloaded page can pick it up
+again. Jobs take turns run by run: a user who asked for eight methods does not hold up one who asked for a single one.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from inversion.jobs import Job, JobView, Kept, RunView
+from inversion.lane import Event, Finished, Lane, LaneError, Request
+from inversion.methods import METHODS, Method, SettingError, parse_method
+
+__all__ = ["Busy", "JobView", "Kept", "LaneError", "Request", "RunView", "Session", "SessionError", "UnknownJob"]
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 1.0  # seconds between views while nothing changes: lets a web server notice that its client has gone
+
+
+class SessionError(Exception):
+    """Base of this module's errors; the text is one line for the user."""
+
+
+class Busy(SessionError):
+    """Too many jobs are waiting."""
+
+
+class UnknownJob(SessionError):
+    """No such job: never there, expired, or pushed out by newer ones."""
+
+
+class DeviceLane(Protocol):
+    """What a session needs of a lane; see `inversion.lane.Lane`."""
+
+    def check(self, request: Request) -> str: ...
+    def warm(self, model: str) -> None: ...
+    def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]: ...
+    def __call__(self, request: Request) -> Iterator[Event]: ...
+
+
+class Session:
+    """The device lane that the app, and whoever else shares one device, talks to. Every public method is thread-safe.
+
+    budget: the longest time in seconds that one run may take. waiting: jobs that may wait. kept: finished jobs that are
+    remembered. tuned: runs that keep their tuned weights. expiry: seconds after which an untouched job is forgotten.
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        dtype: str = "auto",
+        budget: float = 300.0,
+        *,
+        lane: DeviceLane | None = None,
+        waiting: int = 16,
+        kept: int = 32,
+        tuned: int = 4,
+        expiry: float = 600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.budget, self.expiry = budget, expiry
+        self._limits = {"waiting": waiting, "kept": kept, "tuned": tuned}
+        self._lane: DeviceLane = lane if lane is not None else Lane(device, dtype)
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._ring: deque[Job] = deque()
+        self._current: Job | None = None
+        self._warm: deque[str] = deque()
+        self._kept: OrderedDict[tuple[str, int], Kept] = OrderedDict()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="device-lane", daemon=True)
+        self._thread.start()
+
+    # ---- what users call
+
+    def submit(self, requests: Sequence[Request]) -> str:
+        """Queue the requests, one per method, as one job; returns its key. Raises LaneError (bad request) or Busy."""
+        if not requests:
+            raise LaneError("Choose at least one method.")
+        allowed = tuple(replace(request, budget=min(request.budget, self.budget)) for request in requests)
+        labels = [self._lane.check(request) for request in allowed]
+        runs = [RunView(request.method, label) for request, label in zip(allowed, labels, strict=True)]
+        job = Job(secrets.token_urlsafe(16), allowed[0].task, allowed, runs, self._clock())
+        with self._changed:
+            if len(self._ring) >= self._limits["waiting"]:
+                raise Busy(f"{len(self._ring)} jobs are waiting already. Please try again in a minute.")
+            self._prune()
+            self._jobs[job.key] = job
+            self._ring.append(job)
+            self._changed.notify_all()
+        return job.key
+
+    def snapshot(self, key: str) -> JobView:
+        """The job as it is now. Raises UnknownJob."""
+        with self._changed:
+            return self._view(self._find(key))
+
+    def cancel(self, key: str) -> None:
+        """Drop what waits and stop what runs within one step; the best picture so far stays. Raises UnknownJob."""
+        with self._changed:
+            job = self._find(key)
+            job.cancel()
+            if job in self._ring:
+                self._ring.remove(job)
+                job.requests = ()
+            self._changed.notify_all()
+
+    def follow(self, key: str, every: float = 0.2) -> Iterator[JobView]:
+        """Views of the job as it changes, every `every` seconds at most and every second at least; the last is over.
+
+        Leaving does not stop the job. Raises UnknownJob.
+        """
+        view = self.snapshot(key)
+        while True:
+            yield view
+            if view.over:
+                return
+            time.sleep(every)  # steps may take a millisecond: nobody can look at them one by one
+            with self._changed:
+                job, seen = self._find(key), view.version
+                self._changed.wait_for(lambda job=job, seen=seen: job.version != seen, timeout=HEARTBEAT)  # type: ignore[misc]
+                view = self._view(job)
+
+    def kept(self, key: str, index: int) -> Kept:
+        """Code and tuned weights of a finished run. Raises UnknownJob when they are gone."""
+        with self._changed:
+            if (key, index) not in self._kept:
+                raise UnknownJob("That result is no longer kept. Run the method again.")
+            self._kept.move_to_end((key, index))
+            return self._kept[key, index]
+
+    def warm(self, model: str) -> None:
+        """Load a model in the background, so that the first run starts at once."""
+        with self._changed:
+            self._warm.append(model)
+            self._changed.notify_all()
+
+    def unavailable(self, model: str) -> dict[str, str]:
+        """Why each registered method that cannot run on the model cannot, by key. Loads the model; raises LaneError."""
+        return self._lane.unavailable(model, METHODS)
+
+    @staticmethod
+    def stages(methods: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Keys of the stages that each method, or combination, is made of. Raises LaneError for an unknown one."""
+        try:
+            return {key: frozenset(stage.key for stage in parse_method(key).stages) for key in methods}
+        except SettingError as error:
+            raise LaneError(str(error)) from None
+
+    def close(self) -> None:
+        """Stop the worker: what runs is cancelled."""
+        with self._changed:
+            self._closed = True
+            for job in self._jobs.values():
+                job.cancelled = True
+            self._changed.notify_all()
+        self._thread.join(timeout=30)
+
+    # ---- under the lock
+
+    def _find(self, key: str) -> Job:
+        job = self._jobs.get(key)
+        if job is None:
+            raise UnknownJob("That job is not known here any more. Run it again.")
+        job.touched = self._clock()
+        return job
+
+    def _view(self, job: Job) -> JobView:
+        ahead = self._ring.index(job) + (self._current is not None) if job in self._ring else 0
+        return JobView(job.key, job.task, tuple(job.runs), ahead, job.version, job.truth, job.measured)
+
+    def _prune(self) -> None:
+        """Forget finished jobs: the expired ones, and the oldest ones beyond the limit."""
+        now = self._clock()
+        over = [job for job in self._jobs.values() if job is not self._current and job not in self._ring]
+        over.sort(key=lambda job: job.touched)
+        excess = max(0, len(over) - self._limits["kept"])
+        for job in over[:excess] + [job for job in over[excess:] if now - job.touched > self.expiry]:
+            del self._jobs[job.key]
+            for index in range(len(job.runs)):
+                self._kept.pop((job.key, index), None)
+
+    def _keep(self, key: str, index: int, event: Finished) -> None:
+        self._kept[key, index] = Kept(event.code, event.weights)
+        tuned = [place for place, kept in self._kept.items() if kept.weights is not None]
+        for place in tuned[: max(0, len(tuned) - self._limits["tuned"])]:
+            del self._kept[place]
+        while len(self._kept) > self._limits["kept"]:
+            self._kept.popitem(last=False)
+
+    # ---- the worker
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._ring or self._warm, timeout=30)
+                self._prune()
+                if self._closed:
+                    return
+                model = self._warm.popleft() if self._warm else None
+                job = self._current = self._ring.popleft() if self._ring and model is None else None
+            if model is not None:
+                self._load(model)
+            if job is not None:
+                self._turn(job)
+
+    def _load(self, model: str) -> None:
+        try:
+            self._lane.warm(model)
+        except Exception:
+            # A run with this model meets the same error and tells its user.
+            log.exception("could not load %s ahead of its first use", model)
+
+    def _turn(self, job: Job) -> None:
+        """Run the job's next method, then put the job behind the others if it has more to do."""
+        index = job.waiting()
+        if index is not None:
+            problem = self._run(job, index)
+            with self._changed:
+                job.settle(index, problem)
+        with self._changed:
+            self._current = None
+            if job.waiting() is not None:
+                self._ring.append(job)
+            else:
+                job.requests = ()
+            job.touched = self._clock()
+            self._changed.notify_all()
+
+    def _run(self, job: Job, index: int) -> str | None:
+        """Consume one run of the lane; returns what went wrong, in one line, or None."""
+        request = job.requests[index]
+        with self._changed:
+            job.change(index, state="running", stage="loading the model")
+            self._changed.notify_all()
+        events = self._lane(request)
+        try:
+            for event in events:
+                with self._changed:
+                    job.take(index, event)
+                    if isinstance(event, Finished):
+                        self._keep(job.key, index, event)
+                    self._changed.notify_all()
+                    stop = job.cancelled
+                if stop and not isinstance(event, Finished):
+                    break
+        except LaneError as error:
+            return str(error)
+        except Exception as error:
+            log.exception("%s on %s failed", request.method, request.task)
+            return f"It stopped with an unexpected {type(error).__name__}. The server's log says more."
+        finally:
+            close = getattr(events, "close", None)
+            if close is not None:
+                close()
+        return None

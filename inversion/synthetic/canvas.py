@@ -1,0 +1,41 @@
+"""The picture under construction, and the classes that its parts belong to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+CLASSES: tuple[str, ...] = (
+    "background",
+    "clothes",
+    "neck",
+    "ears",
+    "face",
+    "nose",
+    "mouth",
+    "eyes",
+    "brows",
+    "beard",
+    "hair",
+    "glasses",
+    "extra",
+)
+
+
+class Canvas:
+    """Picture and label planes under construction, painted back to front."""
+
+    def __init__(self, background: Tensor, labels: Tensor) -> None:
+        self.rgb = background  # (B, 3, H, W) in [0, 1]
+        self.rows = dict(zip(CLASSES, labels[:, :, None, None], strict=True))  # name -> (K, 1, 1)
+        # (B, K, H, W): the label row of what is seen, mixed by coverage
+        self.planes = self.rows["background"].expand(len(background), -1, *background.shape[2:])
+
+    def paint(self, alpha: Tensor, colour: Tensor, name: str | None = None) -> None:
+        """Lay a colour (B, 3, H or 1, W or 1) over the picture with coverage alpha (B, H, W).
+
+        ``name`` is the class of what is painted; None leaves the class below.
+        """
+        self.rgb = torch.lerp(self.rgb, colour.expand_as(self.rgb), alpha[:, None])
+        if name is not None and self.planes.shape[1]:
+            self.planes = torch.lerp(self.planes, self.rows[name].expand_as(self.planes), alpha[:, None])

@@ -1,0 +1,133 @@
+"""The named factors of a synthetic face and how a seed, or a latent code, becomes them.
+
+A face is a point z on the sphere of radius sqrt(64): the first ``len(FACTORS)`` coordinates of the normalised z,
+pushed through the Gaussian's distribution function, are uniform on (-1, 1). StyleGAN's mapping normalises z in the same
+way, so a generator trained on pairs (z, picture) loses nothing of what the picture depends on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Z_DIM = 64
+HELD_OUT = 1_000_000  # training faces use smaller seeds
+MATE = 500_000  # the seed offset of another picture of the same person
+OUT_OF_DOMAIN = 2_000_000  # from here on faces carry what the generator never saw
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One continuous factor: ``low`` and ``high`` are its values at u = -1 and u = 1, in the unit of ``unit``."""
+
+    name: str
+    low: float
+    high: float
+    group: str
+    unit: str = ""
+
+
+FACTORS: tuple[Factor, ...] = (
+    Factor("yaw", -32.0, 32.0, "pose", "degrees"),
+    Factor("pitch", -11.0, 11.0, "pose", "degrees"),
+    Factor("roll", -6.0, 6.0, "pose", "degrees"),
+    Factor("shift_x", -0.05, 0.05, "pose", "half pictures"),
+    Factor("shift_y", -0.04, 0.04, "pose", "half pictures"),
+    Factor("scale", 1.17, 1.29, "pose"),
+    Factor("head_width", 0.385, 0.45, "shape"),
+    Factor("head_height", 0.52, 0.575, "shape"),
+    Factor("jaw", 0.04, 0.30, "shape"),
+    Factor("chin", -0.04, 0.05, "shape"),
+    Factor("skin_tone", 0.0, 1.0, "colour"),
+    Factor("skin_warmth", -1.0, 1.0, "colour"),
+    Factor("hair_colour", 0.0, 1.0, "colour"),
+    Factor("hair_lightness", 0.88, 1.12, "colour"),
+    Factor("hair_length", 0.0, 1.0, "hair"),
+    Factor("hair_volume", 0.05, 0.13, "hair"),
+    Factor("fringe", 0.0, 1.0, "hair"),
+    Factor("parting", -1.0, 1.0, "hair"),
+    Factor("hair_wave", 0.0, 1.0, "hair"),
+    Factor("age", 0.0, 1.0, "age"),
+    Factor("smile", -0.7, 1.0, "expression"),
+    Factor("mouth_open", -0.7, 1.0, "expression"),
+    Factor("mouth_width", 0.125, 0.17, "shape"),
+    Factor("lip_fullness", 0.024, 0.046, "shape"),
+    Factor("lip_redness", 0.25, 0.9, "colour"),
+    Factor("eye_size", 0.9, 1.14, "shape"),
+    Factor("eye_openness", 0.62, 1.0, "expression"),
+    Factor("eye_spacing", 0.168, 0.196, "shape"),
+    Factor("iris_colour", 0.0, 1.0, "colour"),
+    Factor("gaze_x", -1.0, 1.0, "expression"),
+    Factor("gaze_y", -0.5, 0.5, "expression"),
+    Factor("eye_tilt", -0.16, 0.16, "shape"),
+    Factor("brow_height", 0.135, 0.17, "expression"),
+    Factor("brow_angle", -0.24, 0.24, "expression"),
+    Factor("brow_thickness", 0.014, 0.028, "shape"),
+    Factor("nose_length", 0.13, 0.18, "shape"),
+    Factor("nose_width", 0.044, 0.064, "shape"),
+    Factor("ear_size", 0.85, 1.15, "shape"),
+    Factor("glasses", -1.0, 1.0, "accessories"),
+    Factor("glasses_shape", 0.0, 1.0, "accessories"),
+    Factor("glasses_colour", 0.0, 1.0, "accessories"),
+    Factor("glasses_size", 0.94, 1.1, "accessories"),
+    Factor("beard", -1.0, 1.0, "beard"),
+    Factor("beard_length", 0.0, 1.0, "beard"),
+    Factor("blush", 0.0, 0.55, "colour"),
+    Factor("background_hue", 0.0, 1.0, "scene"),
+    Factor("background_lightness", 0.42, 0.86, "scene"),
+    Factor("background_tilt", -1.0, 1.0, "scene"),
+    Factor("clothes_hue", 0.0, 1.0, "scene"),
+    Factor("clothes_lightness", 0.3, 0.72, "scene"),
+    Factor("light_azimuth", -55.0, 55.0, "light", "degrees"),
+    Factor("light_elevation", 10.0, 50.0, "light", "degrees"),
+    Factor("light_contrast", 0.35, 0.62, "light"),
+)
+NAMES: tuple[str, ...] = tuple(factor.name for factor in FACTORS)
+INDEX: dict[str, int] = {name: i for i, name in enumerate(NAMES)}
+# What makes two pictures show one person: shape, colours and hair; not pose, expression, age, accessories or light.
+IDENTITY: tuple[str, ...] = tuple(
+    f.name for f in FACTORS if f.group in ("shape", "colour", "hair") and f.name != "blush"
+)
+POSE: tuple[str, ...] = ("yaw", "pitch", "roll", "shift_x", "shift_y")
+
+
+def latents(seeds: Sequence[int]) -> Tensor:
+    """Latent codes of faces: (B, 64) float32 on the CPU, standard normal; each seed has its own generator."""
+    rows = []
+    for seed in seeds:
+        rows.append(torch.randn(Z_DIM, generator=torch.Generator().manual_seed(int(seed)), dtype=torch.float64))
+    return torch.stack(rows).float() if rows else torch.empty(0, Z_DIM)
+
+
+def factors(z: Tensor) -> Tensor:
+    """Factors (B, len(FACTORS)) in (-1, 1), float32 on the CPU, of codes z (B, 64).
+
+    Computed in float64 and rounded once: vector and scalar code paths of float32 erf differ in the last bit.
+    """
+    z64 = z.detach().cpu().double()
+    z64 = z64 * (z64.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+    return torch.erf(z64[:, : len(FACTORS)] / math.sqrt(2)).float()
+
+
+def turned_to_front(u: Tensor) -> Tensor:
+    """The same faces (B, len(FACTORS)) seen from the front: pose factors at the middle of their range."""
+    front = u.clone()
+    front[:, [INDEX[name] for name in POSE]] = 0.0
+    return front
+
+
+def mates(u: Tensor, seeds: Sequence[int]) -> Tensor:
+    """The same persons otherwise seen: identity factors of u, all others from the seeds shifted by ``MATE``."""
+    other = factors(latents([seed + MATE for seed in seeds]))
+    keep = [INDEX[name] for name in IDENTITY]
+    other[:, keep] = u[:, keep]
+    return other
+
+
+def values(u: Tensor) -> dict[str, Tensor]:
+    """Factor values in their own units: name -> (B,), from u (B, len(FACTORS)) in (-1, 1)."""
+    return {f.name: f.low + (f.high - f.low) * (u[:, i] + 1) / 2 for i, f in enumerate(FACTORS)}

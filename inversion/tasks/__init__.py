@@ -1,0 +1,37 @@
+"""Measurement operators. A new task is one file and one line here."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+
+from inversion.tasks.base import Task, TaskError
+from inversion.tasks.colorize import Colorize
+from inversion.tasks.denoise import Denoise
+from inversion.tasks.inpaint import Inpaint
+from inversion.tasks.reconstruct import Reconstruct
+from inversion.tasks.superres import Superres
+
+TASKS: dict[str, type[Task]] = {
+    "reconstruct": Reconstruct,
+    "colorize": Colorize,
+    "superres": Superres,
+    "inpaint": Inpaint,
+    "denoise": Denoise,
+}
+
+
+def make_task(name: str, **parameters: object) -> Task:
+    """The task `name`, made from those of `parameters` that are its own (factor, mask, sigma); None is not given.
+
+    So one caller can hold every task's controls and pass them all. TaskError: unknown name, missing parameter.
+    """
+    if name not in TASKS:
+        raise TaskError(f"unknown task {name!r}: choose from {', '.join(TASKS)}")
+    own = {f.name: parameters[f.name] for f in fields(TASKS[name]) if parameters.get(f.name) is not None}
+    for f in fields(TASKS[name]):
+        if f.default is MISSING and f.name not in own:
+            raise TaskError(f"the task {name} needs a {f.name}")
+    return TASKS[name](**own)
+
+
+__all__ = ["TASKS", "Colorize", "Denoise", "Inpaint", "Reconstruct", "Superres", "Task", "TaskError", "make_task"]

@@ -1,0 +1,32 @@
+"""Colourisation: only the luminance is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from inversion.tasks.base import Task, scale_into_range
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of JPEG's grey channel and of mGANprior
+
+
+@dataclass(frozen=True)
+class Colorize(Task):
+    """A(x) = 0.299 R + 0.587 G + 0.114 B, (B, 1, R, R)."""
+
+    name: ClassVar[str] = "colorize"
+    label: ClassVar[str] = "Colourisation"
+    description: ClassVar[str] = "Give a grey picture its colours; its luminance stays as it is."
+    merges: ClassVar[bool] = True
+
+    def A(self, x: Tensor) -> Tensor:
+        return x.mul(x.new_tensor(LUMA).view(3, 1, 1)).sum(dim=1, keepdim=True)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return y.expand(-1, 3, -1, -1)
+
+    def merge(self, x: Tensor, y: Tensor) -> Tensor:
+        """The chroma of x on the luminance y; where a bright or dark pixel has no room, it shrinks towards grey."""
+        return scale_into_range(self.pinv(y).clamp(-1, 1), x - self.A(x))

@@ -1,0 +1,45 @@
+"""Denoising: the picture itself is measured, with Gaussian noise on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from inversion.tasks.base import Task, TaskError
+
+
+@dataclass(frozen=True)
+class Denoise(Task):
+    """A(x) = x, and y = x + sigma * N(0, 1). Not merged: putting y back would put the noise back."""
+
+    name: ClassVar[str] = "denoise"
+    label: ClassVar[str] = "Denoising"
+    description: ClassVar[str] = "Find the clean picture behind a noisy one."
+
+    sigma: float = field(
+        default=0.1,
+        metadata={
+            "label": "Noise",
+            "min": 0.0,
+            "max": 1.0,
+            "step": 0.01,
+            "help": "Standard deviation; pictures span 2.",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sigma <= 1:
+            raise TaskError(f"sigma must be between 0 and 1, not {self.sigma}")
+
+    def A(self, x: Tensor) -> Tensor:
+        return x
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return y
+
+    def measure(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        # Drawn on the CPU whatever the device, so that one seed means one noise.
+        return x + self.sigma * torch.randn(x.shape, generator=rng).to(x)

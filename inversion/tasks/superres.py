@@ -1,0 +1,56 @@
+"""Super-resolution: the shrunk picture is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from inversion.tasks.base import Task, TaskError, range_factor, scale_into_range
+
+
+@dataclass(frozen=True)
+class Superres(Task):
+    """A(x) = mean over blocks of factor x factor pixels, (B, 3, R / factor, R / factor)."""
+
+    name: ClassVar[str] = "superres"
+    label: ClassVar[str] = "Super-resolution"
+    description: ClassVar[str] = "Enlarge a small picture; shrunk again, the result is the small one."
+    merges: ClassVar[bool] = True
+
+    factor: int = field(
+        default=4,
+        metadata={"label": "Factor", "choices": (2, 4, 8, 16), "help": "How many times larger the result is."},
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.factor, bool) or not isinstance(self.factor, int) or not 2 <= self.factor <= 64:
+            raise TaskError(f"factor must be a whole number between 2 and 64, not {self.factor}")
+
+    def measured_size(self, resolution: int) -> int:
+        if resolution % self.factor:
+            raise TaskError(f"factor {self.factor} does not divide the generator's {resolution} pixels")
+        return resolution // self.factor
+
+    def A(self, x: Tensor) -> Tensor:
+        self.measured_size(x.shape[-1])
+        return F.avg_pool2d(x, self.factor)
+
+    def read(self, picture: Tensor) -> Tensor:
+        return picture
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return self._spread(y)
+
+    def merge(self, x: Tensor, y: Tensor) -> Tensor:
+        """The detail of x inside each block on its measured mean; one factor per block, which keeps the mean."""
+        base = self._spread(y).clamp(-1, 1)
+        inside = x.clamp(-1, 1)  # overshoot of the generator would cost the whole block its contrast
+        detail = inside - self._spread(self.A(inside))
+        t = -F.max_pool2d(-range_factor(base, detail), self.factor)  # the smallest t of each block
+        return scale_into_range(base, detail, self._spread(t))
+
+    def _spread(self, y: Tensor) -> Tensor:
+        return y.repeat_interleave(self.factor, dim=-1).repeat_interleave(self.factor, dim=-2)

@@ -1,0 +1,1 @@
+"""Trains what the repository ships: generator, discriminator and predictor of the embedded face domain."""

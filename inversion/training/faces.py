@@ -1,0 +1,93 @@
+"""Rendered faces on disk: drawn once, read by every training run.
+
+One row per seed: RGB and one plane of detail (coverage of eyes, brows, nose, mouth and glasses), 8 bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from inversion.synthetic.canvas import CLASSES
+from inversion.synthetic.factors import factors, latents, mates
+from inversion.synthetic.renderer import render
+
+BATCH = 16
+DETAIL: dict[str, float] = {"eyes": 1.0, "mouth": 1.0, "glasses": 1.0, "brows": 0.6, "nose": 0.4}
+
+
+def detail_labels() -> Tensor:
+    """Label rows (len(CLASSES), 1): how much each class counts as small detail."""
+    return torch.tensor([[DETAIL.get(name, 0.0)] for name in CLASSES])
+
+
+class FaceFile:
+    """A memory-mapped file of the faces of seeds 0 .. count - 1, or of their mates: (count, 4, R, R) uint8."""
+
+    def __init__(self, folder: Path, count: int, resolution: int, mate: bool = False) -> None:
+        self.folder, self.count, self.resolution, self.mate = folder, count, resolution, mate
+        self.path = folder / f"{'mates' if mate else 'faces'}_{resolution}_{count}.u8"
+        folder.mkdir(parents=True, exist_ok=True)
+        shape = (count, 4, resolution, resolution)
+        if not self.path.exists():
+            with self.path.open("wb") as file:
+                file.truncate(int(np.prod(shape)))
+        self.rows: NDArray[np.uint8] = np.memmap(self.path, dtype=np.uint8, mode="r+", shape=shape)
+
+    def render(self, part: int = 0, parts: int = 1, compiled: bool = True) -> None:
+        """Draw the rows of every parts-th batch from ``part`` on; a stopped call goes on where it was."""
+        marker = self.path.with_suffix(f".{part}of{parts}")
+        start = int(marker.read_text()) if marker.exists() else part * BATCH
+        labels = detail_labels()
+
+        def draw(u: Tensor) -> Tensor:
+            drawn = render(u, self.resolution, labels=labels, chunk=BATCH)
+            return torch.cat([(drawn.picture + 1) * 127.5, drawn.labels * 255], dim=1)
+
+        run = torch.compile(draw) if compiled else draw
+        with torch.no_grad():
+            for i in tqdm(range(start, self.count, parts * BATCH), desc=f"faces {part + 1}/{parts}", mininterval=10):
+                seeds = list(range(i, i + BATCH))
+                u = factors(latents(seeds))
+                planes = run(mates(u, seeds) if self.mate else u).round().clamp(0, 255).byte().numpy()
+                self.rows[i : i + BATCH] = planes[: self.count - i]
+                if i // (parts * BATCH) % 64 == 0:
+                    marker.write_text(str(i))
+        marker.write_text(str(self.count))
+
+    def ready(self) -> bool:
+        """Whether every part has been drawn."""
+        markers = list(self.folder.glob(self.path.stem + ".*of*"))
+        return bool(markers) and all(int(m.read_text()) >= self.count for m in markers)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, R, R) in [-1, 1] and detail (B, 1, R, R) in [0, 1] of these row numbers."""
+        planes = torch.from_numpy(self.rows[rows.numpy()]).float()
+        return planes[:, :3] / 127.5 - 1, planes[:, 3:] / 255
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Draw a file of faces; several processes share the work with --part and --parts."""
+    parser = argparse.ArgumentParser(prog="python -m inversion train faces", description=main.__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--mates", action="store_true", help="the same persons otherwise seen")
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--part", type=int, default=0)
+    parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument("--no-compile", action="store_true")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    file = FaceFile(args.folder, args.count, args.resolution, args.mates)
+    file.render(args.part, args.parts, not args.no_compile)
+
+
+if __name__ == "__main__":
+    main()

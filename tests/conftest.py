@@ -1,0 +1,75 @@
+"""A tiny seeded prior and model, pictures, and the rules of repeatability for every test."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: tiny networks are slower on more threads
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network
+
+from collections.abc import Iterator  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from inversion.generators import Discriminator, StyleGAN2  # noqa: E402
+from inversion.hub import Model  # noqa: E402
+
+TINY = 32  # pixels
+CHANNELS = {4: 16, 8: 16, 16: 16, 32: 8}
+
+
+@pytest.fixture(autouse=True)
+def _repeatable() -> Iterator[None]:
+    """Global seed and modes are the same at the start of every test, and no test may leave a mode behind."""
+    torch.manual_seed(0)
+    yield
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def build_prior(noise: bool = False) -> StyleGAN2:
+    """A frozen StyleGAN2 of about 30 000 weights, the same every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        prior = StyleGAN2(TINY, z_dim=16, w_dim=32, channels=CHANNELS, mapping_layers=2, noise=noise)
+        prior.w_avg.copy_(prior.measure_w_avg(256, torch.Generator().manual_seed(2)))
+    return prior.freeze()
+
+
+@pytest.fixture(scope="session")
+def prior() -> StyleGAN2:
+    """The tiny prior; frozen, so that all tests may share it."""
+    return build_prior()
+
+
+@pytest.fixture(scope="session")
+def noisy_prior() -> StyleGAN2:
+    """The same with noise inputs."""
+    return build_prior(noise=True)
+
+
+@pytest.fixture(scope="session")
+def discriminator() -> Discriminator:
+    """A tiny frozen discriminator."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return Discriminator(TINY, CHANNELS).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def model(prior: StyleGAN2, discriminator: Discriminator) -> Model:
+    """A model with the tiny networks."""
+    return Model("tiny", prior, prior.resolution, discriminator=discriminator, sha256="0" * 64)
+
+
+@pytest.fixture(scope="session")
+def pictures(prior: StyleGAN2) -> Tensor:
+    """Four pictures (4, 3, 32, 32) in [-1, 1] that the prior can nearly make."""
+    z = torch.randn(4, prior.z_dim, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        x = prior.synthesis(prior.mapping(z))
+    rough = torch.randn(x.shape, generator=torch.Generator().manual_seed(5))
+    return (x / x.abs().amax() + 0.05 * rough).clamp(-1, 1)

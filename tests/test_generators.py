@@ -1,0 +1,152 @@
+"""Laws of every generator, on tiny random networks."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from inversion.generators import Discriminator, Prior, StateDictError, StyleGAN2
+
+CHANNELS = {4: 6, 8: 5, 16: 4}
+
+
+def stylegan2(noise: bool) -> StyleGAN2:
+    """Tiny generator whose noise, if any, is felt."""
+    torch.manual_seed(0)
+    prior = StyleGAN2(16, z_dim=8, w_dim=7, channels=CHANNELS, mapping_layers=2, noise=noise)
+    with torch.no_grad():
+        for name, parameter in prior.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(0.3)
+    return prior
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "noise"])
+def prior(request: pytest.FixtureRequest) -> Prior:
+    return stylegan2(noise=request.param)
+
+
+def codes(prior: Prior, batch: int = 3) -> Tensor:
+    """Different rows of w for every layer."""
+    rng = torch.Generator().manual_seed(1)
+    return torch.randn(batch, prior.num_ws, prior.w_dim, generator=rng)
+
+
+def slope(loss, parameters: list[Tensor], step: float = 1e-6) -> tuple[float, float]:  # noqa: ANN001
+    """Directional derivative by autograd and by central differences."""
+    rng = torch.Generator().manual_seed(2)
+    moves = [torch.randn(p.shape, generator=rng, dtype=p.dtype) for p in parameters]
+    gradients = torch.autograd.grad(loss(), parameters)
+    starts = [p.detach().clone() for p in parameters]
+    values = []
+    for sign in (1.0, -1.0):
+        for p, start, move in zip(parameters, starts, moves, strict=True):
+            p.data.copy_(start + sign * step * move)
+        values.append(loss().item())
+    for p, start in zip(parameters, starts, strict=True):
+        p.data.copy_(start)
+    expected = sum(float((g * m).sum()) for g, m in zip(gradients, moves, strict=True))
+    return expected, (values[0] - values[1]) / (2 * step)
+
+
+def test_split_law(prior: Prior) -> None:
+    ws = codes(prior)
+    noise = [torch.randn(1, 1, *shape) for shape in prior.noise_shapes] or None
+    for maps in (None, noise):
+        whole = prior.synthesis(ws, maps)
+        assert whole.shape == (3, 3, prior.resolution, prior.resolution)
+        for k in range(prior.num_layers + 1):
+            state = prior.head(ws, k, maps)
+            assert state.features.shape[1:] == (prior.channels(k), prior.size(k), prior.size(k))
+            torch.testing.assert_close(prior.tail(state, k, ws, maps), whole, rtol=0, atol=0)
+
+
+def test_frozen_and_trainable_forms_agree(prior: Prior) -> None:
+    frozen = copy.deepcopy(prior).freeze()
+    a, b = codes(prior).requires_grad_(), codes(prior).requires_grad_()
+    torch.testing.assert_close(frozen.synthesis(a), prior.synthesis(b))
+    frozen.synthesis(a).square().sum().backward()
+    prior.synthesis(b).square().sum().backward()
+    torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-3)
+
+
+def test_folded_blur_equals_the_separate_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inversion.generators.ops.FOLD_FROM", 8)
+    prior = stylegan2(noise=True).freeze()
+    ws = codes(prior)
+    expected = prior.synthesis(ws)
+    folded = prior.freeze(torch.bfloat16).synthesis(ws)
+    assert folded.dtype == torch.float32
+    assert (folded - expected).norm() < 0.03 * expected.norm()
+
+
+def test_prepared_weights_never_go_stale(prior: Prior) -> None:
+    frozen = copy.deepcopy(prior).freeze()
+    ws = codes(prior)
+    before = frozen.synthesis(ws)
+    changed = {name: weight.detach() * 1.5 for name, weight in frozen.tunable()}
+    clone = frozen.clone()
+    with torch.no_grad():
+        for _, weight in clone.tunable():
+            weight.mul_(1.5)
+    z = torch.randn(2, prior.z_dim)
+    torch.testing.assert_close(torch.func.functional_call(frozen, changed, (z,)), clone(z))
+    torch.testing.assert_close(frozen.synthesis(ws), before, rtol=0, atol=0)
+    frozen.load_state_dict(clone.state_dict())
+    torch.testing.assert_close(frozen(z), clone(z))
+
+
+def test_sizes_are_inferred(prior: Prior) -> None:
+    again = type(prior).from_state_dict(prior.state_dict())
+    z = torch.randn(2, prior.z_dim)
+    torch.testing.assert_close(again(z), prior(z), rtol=0, atol=0)
+    assert (again.spaces, again.noise_shapes, again.num_ws) == (prior.spaces, prior.noise_shapes, prior.num_ws)
+
+
+def test_wrong_keys_are_named(prior: Prior) -> None:
+    tensors = prior.state_dict()
+    with pytest.raises(StateDictError, match="extra.key"):
+        type(prior).from_state_dict({**tensors, "extra.key": torch.zeros(1)})
+    for key in tensors:
+        with pytest.raises(StateDictError):
+            type(prior).from_state_dict({k: v for k, v in tensors.items() if k != key})
+
+
+def test_truncation(prior: Prior) -> None:
+    prior.w_avg.copy_(torch.randn_like(prior.w_avg))
+    ws = codes(prior)
+    torch.testing.assert_close(prior.truncate(ws, 0.0), prior.w_avg.expand_as(ws))
+    torch.testing.assert_close(prior.truncate(ws, 0.5, layers=2)[:, 2:], ws[:, 2:], rtol=0, atol=0)
+
+
+def test_generator_gradients() -> None:
+    prior = stylegan2(noise=True).double()
+    prior.compute_dtype = torch.float64
+    ws = codes(prior).double().requires_grad_()
+    weights = [weight for _, weight in prior.tunable()]
+    expected, found = slope(lambda: prior.synthesis(ws).square().sum(), [ws, *weights])
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_discriminator_penalty_gradients() -> None:
+    torch.manual_seed(0)
+    discriminator = Discriminator(16, CHANNELS, compute_dtype=torch.float64).double()
+
+    def penalty() -> Tensor:
+        x = torch.linspace(-1, 1, 4 * 3 * 256, dtype=torch.float64).view(4, 3, 16, 16).sin().requires_grad_()
+        (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+        return gradient.square().sum()
+
+    expected, found = slope(penalty, [p for p in discriminator.parameters() if p.ndim > 1])
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_discriminator_round_trip() -> None:
+    discriminator = Discriminator(16, CHANNELS)
+    x = torch.randn(4, 3, 16, 16)
+    again = Discriminator.from_state_dict(discriminator.state_dict())
+    torch.testing.assert_close(again(x), discriminator(x), rtol=0, atol=0)
+    assert [f.shape[-1] for f in again.features(x)] == [16, 8, 4]
+    with pytest.raises(StateDictError, match="conv.bias"):
+        Discriminator.from_state_dict({k: v for k, v in discriminator.state_dict().items() if k != "conv.bias"})

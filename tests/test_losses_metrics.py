@@ -1,0 +1,180 @@
+"""Losses and figures: exact cases, ranges, invariances, and no stand-ins."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import lpips
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from inversion import metrics
+from inversion.generators import Discriminator
+from inversion.hub import Model
+from inversion.images import quantise
+from inversion.losses import LossWeights, Objective, pixel, pyramid
+from inversion.perceptual import LPIPS, Perceptual, cached_lpips, perceptual_of
+from inversion.tasks import TASKS, Reconstruct, make_task
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def smooth(x: Tensor) -> Tensor:
+    return torch.nn.functional.avg_pool2d(x, 9, stride=1, padding=4, count_include_pad=False)
+
+
+# --- losses ---
+
+
+@pytest.mark.parametrize("loss", [pixel, pyramid])
+@pytest.mark.parametrize("size", [(8, 8), (32, 32), (33, 47), (128, 128)])
+def test_residual_losses(loss: object, size: tuple[int, int]) -> None:
+    assert callable(loss)
+    r = random(3, 2, *size)
+    value = loss(r)
+    assert value.shape == (3,) and bool((value > 0).all())
+    assert torch.equal(loss(torch.zeros_like(r)), torch.zeros(3))
+    assert torch.allclose(loss(-r), value) and torch.allclose(loss(r[1:2]), value[1:2], rtol=1e-5)
+    assert bool((loss(2 * r) > value).all())
+
+
+def test_pyramid_bands_add_up_to_the_picture() -> None:
+    """No picture but zero has a zero pyramid, and coarse errors cost more than in plain L1."""
+    fine, coarse = random(1, 1, 64, 64), smooth(smooth(random(1, 1, 64, 64)))
+    coarse = coarse * fine.abs().mean() / coarse.abs().mean()
+    assert pyramid(coarse).item() > coarse.abs().mean().item()
+    assert pyramid(torch.full((1, 1, 64, 64), 0.5)).item() >= 0.5 * 0.9
+
+
+def test_pyramid_has_its_gradient() -> None:
+    r = random(1, 1, 16, 16).double().requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda t: pyramid(t).sum(), (r,), eps=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_objective_is_zero_at_the_truth_and_positive_elsewhere(name: str, model: Model, pictures: Tensor) -> None:
+    mask = torch.ones(1, 1, 32, 32)
+    mask[..., 4:12, 4:12] = 0
+    task = make_task(name, mask=mask, factor=4)
+    objective = Objective(task, task.A(pictures), model)
+    here, there = objective(pictures), objective(pictures.flip(0))
+    assert list(here) == ["total", "pixel", "pyramid", "perceptual"]
+    assert all(value.shape == (4,) for value in here.values())
+    assert here["total"].abs().max() < 1e-5 and there["total"].min() > 1e-3
+    w = objective.weights
+    total = w.pixel * there["pixel"] + w.pyramid * there["pyramid"] + w.perceptual * there["perceptual"]
+    assert torch.allclose(total, there["total"])
+
+
+def test_objective_sees_only_what_is_measured(model: Model, pictures: Tensor) -> None:
+    mask = torch.ones(1, 1, 32, 32)
+    mask[..., 4:12, 4:12] = 0
+    task = make_task("inpaint", mask=mask)
+    objective = Objective(task, task.A(pictures), model)
+    changed = torch.where(mask == 0, -pictures, pictures)
+    assert torch.equal(objective(changed)["total"], objective(pictures)["total"])
+
+
+def test_a_weight_of_zero_leaves_the_term_out(model: Model, pictures: Tensor) -> None:
+    objective = Objective(Reconstruct(), pictures, model, LossWeights(pixel=1, pyramid=0, perceptual=0))
+    assert list(objective(pictures)) == ["total", "pixel"] and objective.perceptual_name == "none"
+
+
+def test_the_perceptual_loss_is_named_for_what_it_is(
+    model: Model, discriminator: Discriminator, pictures: Tensor
+) -> None:
+    assert Objective(Reconstruct(), pictures, model).perceptual_name == "discriminator"
+    judged = replace(model, predictor=discriminator)  # anything with features(x)
+    assert Objective(Reconstruct(), pictures, judged).perceptual_name == "synthetic_perceptual"
+    official = replace(judged, perceptual=Perceptual("lpips", discriminator.features))
+    assert Objective(Reconstruct(), pictures, official).perceptual_name == "lpips"
+    bare = replace(model, discriminator=None)
+    objective = Objective(Reconstruct(), pictures, bare)
+    assert objective.perceptual_name == "none" and "perceptual" not in objective(pictures)
+
+
+def test_perceptual_distance_is_a_distance_per_picture(model: Model, pictures: Tensor) -> None:
+    judge = perceptual_of(model)
+    assert judge is not None
+    other = pictures.flip(0)
+    d = judge(pictures, other)
+    assert torch.allclose(d, judge(other, pictures)) and torch.equal(judge(pictures, pictures), torch.zeros(4))
+    assert torch.allclose(judge(pictures[1:2], other[1:2]), d[1:2], rtol=1e-4)
+    assert bool((d > 0).all()) and bool((d <= 4).all())  # squared difference of unit vectors
+
+
+def test_perceptual_gradient_is_finite_where_features_are_off() -> None:
+    judge = Perceptual("relu", lambda x: [x.clamp_min(0)])
+    x = (-torch.ones(1, 3, 8, 8)).requires_grad_(True)
+    judge(x, torch.ones(1, 3, 8, 8)).sum().backward()
+    assert x.grad is not None and bool(x.grad.isfinite().all())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:torchvision.*")
+def test_lpips_is_the_package_s() -> None:
+    """Random trunk: the arithmetic has to agree, whatever the weights."""
+    module = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval().requires_grad_(False)
+    a, b = random(2, 3, 64, 64), random(2, 3, 64, 64, seed=1)
+    assert torch.allclose(LPIPS(module)(a, b), module(a, b).flatten(), rtol=1e-3, atol=1e-6)
+
+
+def test_lpips_is_never_downloaded_and_never_read_with_the_wrong_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert cached_lpips(torch.device("cpu")) is None
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "alexnet-owt-7be5be79.pth").write_bytes(b"not the weights")
+    assert cached_lpips(torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize("weights", [{"pixel": -1.0}, {"pyramid": float("nan")}, {"perceptual": float("inf")}])
+def test_bad_weights_are_refused(weights: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(weights))):
+        LossWeights(**weights)
+
+
+# --- figures ---
+
+
+def test_psnr_and_ssim_are_scikit_image_s_on_8_bits() -> None:
+    a, b = random(2, 3, 40, 40), smooth(random(2, 3, 40, 40))
+    for i in range(2):
+        p, q = (quantise(t)[i].permute(1, 2, 0).numpy() for t in (a, b))
+        assert metrics.psnr(a, b)[i] == pytest.approx(peak_signal_noise_ratio(p, q, data_range=255), abs=1e-6)
+        expected = structural_similarity(p, q, channel_axis=2, data_range=255)
+        assert metrics.ssim(a, b)[i] == pytest.approx(expected, abs=1e-9)
+
+
+def test_psnr_of_a_known_error() -> None:
+    a = torch.zeros(1, 3, 16, 16)
+    assert metrics.psnr(a, a + 10 / 127.5)[0] == pytest.approx(28.13, abs=0.01)  # 20 log10(255 / 10)
+    assert metrics.psnr(a, a) == [metrics.PSNR_OF_EQUAL]
+    assert metrics.psnr(a, a + 1e-3) == [metrics.PSNR_OF_EQUAL]  # rounds to the same byte
+    assert metrics.psnr(a + 5, a + 1)[0] == metrics.PSNR_OF_EQUAL  # both clamp to white
+
+
+def test_psnr_inside_a_mask() -> None:
+    a, mask = torch.zeros(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
+    mask[..., :8] = 1
+    b = a + 20 / 127.5 * mask
+    assert metrics.psnr(a, b, mask)[0] == pytest.approx(metrics.psnr(a, b)[0] - 3.01, abs=0.01)
+    assert metrics.psnr(a, b, 1 - mask)[0] == metrics.PSNR_OF_EQUAL
+    assert math.isnan(metrics.psnr(a, b, torch.zeros_like(mask))[0])
+
+
+def test_scores_hold_every_name_and_no_stand_ins(model: Model, pictures: Tensor) -> None:
+    row = metrics.scores(pictures[:1], pictures[1:2], model)
+    assert tuple(row) == metrics.SCORES
+    assert row["psnr"] is not None and row["ssim"] is not None
+    assert row["lpips"] is row["identity"] is row["synthetic_identity"] is row["synthetic_perceptual"] is None
+    assert metrics.scores(pictures[:1], None, model) == dict.fromkeys(metrics.SCORES)
+    json.dumps(metrics.scores(pictures[:1], pictures[:1], model), allow_nan=False)

@@ -1,0 +1,194 @@
+"""Named endpoints for scripts: /reconstruct, /colorize, /superres, /inpaint, /compare. Parameter names are public."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from inversion.catalogue import DEFAULT_MODEL
+from inversion.session import JobView
+from ui import export, inputs
+from ui.settings import requests
+from ui.tab import Desk, Tab
+from ui.workbench import LANE
+
+FIRST = ["w", "wplus"]
+HOLES = ("mask", "centre", "random")
+Answer = tuple[list[dict[str, Any]], list[tuple[np.ndarray, str]], str | None]
+
+COMMON = """
+    picture: the file, PNG, JPEG or WebP; its central square is used.
+    methods: keys such as "w", "wplus", "mganprior", "pti", or stages joined by +.
+    model: name of the generator. seed: whole number. budget: seconds that each method may take.
+    settings: {"stage.field": value}, given to the methods that have the stage.
+    measured: the picture already is what the task measures (grey, small, holed); then nothing can be scored.
+
+Every event, and the last one, is: rows (one object a method, with its figures, settings and state), pictures (a list of
+pictures with captions, in the order of the methods that have one), and, in the end, a comparison sheet.
+"""
+
+
+def endpoints(desk: Desk, tabs: Mapping[str, type[Tab]]) -> None:
+    """Register the endpoints, on components that no page shows."""
+    with gr.Row(visible=False):
+        parts = _Parts(desk)
+        for name, function in _functions(desk).items():
+            if name != "compare" and name not in tabs:
+                continue
+            names = function.__code__.co_varnames[: function.__code__.co_argcount]
+            gr.Button(visible=False).click(
+                function,
+                [parts.inputs[n] for n in names],
+                [parts.rows, parts.pictures, parts.sheet],
+                api_name=name,
+                api_description=f"{function.__doc__}{COMMON}",
+                **LANE,
+            )
+
+
+class _Parts:
+    """The components that give the endpoints' parameters their types and defaults."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.inputs: dict[str, gr.components.Component] = {
+            "picture": gr.Image(type="filepath", image_mode=None, format="png", label="picture"),
+            "mask": gr.Image(type="filepath", image_mode=None, format="png", label="mask"),
+            "task": gr.Dropdown(list(desk.tasks), value="reconstruct", label="task"),
+            "methods": gr.Dropdown(
+                list(desk.methods), value=FIRST, multiselect=True, allow_custom_value=True, label="methods"
+            ),
+            "model": gr.Dropdown(list(desk.models), value=DEFAULT_MODEL, label="model"),
+            "seed": gr.Number(0, label="seed"),
+            "settings": gr.JSON({}, label="settings"),
+            "budget": gr.Number(120, label="budget"),
+            "measured": gr.Checkbox(False, label="measured"),
+            "factor": gr.Number(4, label="factor"),
+            "hole": gr.Dropdown(list(HOLES), value="mask", label="hole"),
+        }
+        self.rows = gr.JSON(label="rows")
+        self.pictures = gr.Gallery(format="png", label="pictures")
+        self.sheet = gr.Image(format="png", type="filepath", label="sheet")
+
+
+def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
+    """The endpoints by name. What they share stands in COMMON."""
+
+    def reconstruct(
+        picture: str, methods: list[str], model: str, seed: float, settings: dict[str, Any], budget: float
+    ) -> Iterator[Answer]:
+        """Find the code whose picture is the given one."""
+        yield from _run(desk, "reconstruct", picture, methods, model, seed, settings, budget)
+
+    def colorize(
+        picture: str,
+        methods: list[str],
+        model: str,
+        seed: float,
+        settings: dict[str, Any],
+        budget: float,
+        measured: bool,
+    ) -> Iterator[Answer]:
+        """Give a grey picture its colours; its luminance stays."""
+        yield from _run(desk, "colorize", picture, methods, model, seed, settings, budget, measured)
+
+    def superres(
+        picture: str,
+        methods: list[str],
+        model: str,
+        seed: float,
+        settings: dict[str, Any],
+        budget: float,
+        measured: bool,
+        factor: float,
+    ) -> Iterator[Answer]:
+        """Enlarge a small picture `factor` (2 to 64) times."""
+        yield from _run(desk, "superres", picture, methods, model, seed, settings, budget, measured, factor=factor)
+
+    def inpaint(
+        picture: str,
+        methods: list[str],
+        model: str,
+        seed: float,
+        settings: dict[str, Any],
+        budget: float,
+        measured: bool,
+        mask: str | None = None,
+        hole: str = "mask",
+    ) -> Iterator[Answer]:
+        """Fill the hole. hole: mask (then white marks it in the file `mask`), centre or random."""
+        yield from _run(
+            desk, "inpaint", picture, methods, model, seed, settings, budget, measured, mask=mask, hole=hole
+        )
+
+    def compare(
+        picture: str,
+        task: str,
+        methods: list[str],
+        model: str,
+        seed: float,
+        settings: dict[str, Any],
+        budget: float,
+        measured: bool,
+        factor: float,
+        mask: str | None = None,
+        hole: str = "mask",
+    ) -> Iterator[Answer]:
+        """Run several methods on any of the tasks."""
+        yield from _run(desk, task, picture, methods, model, seed, settings, budget, measured, factor, mask, hole)
+
+    return {f.__name__: f for f in (reconstruct, colorize, superres, inpaint, compare)}
+
+
+def _run(
+    desk: Desk,
+    task: str,
+    picture: str,
+    methods: list[str],
+    model: str,
+    seed: float,
+    settings: dict[str, Any] | None,
+    budget: float,
+    measured: bool = False,
+    factor: float = 4,
+    mask: str | None = None,
+    hole: str = "mask",
+) -> Iterator[Answer]:
+    """Submit one request a method and stream what comes of them."""
+    with inputs.explained():
+        whole_seed = inputs.whole(seed, "seed")
+        fields: dict[str, Any] = {"picture": inputs.picture(picture), "factor": inputs.whole(factor, "factor", 2, 64)}
+        if task == "inpaint":
+            nothing = np.zeros(fields["picture"].shape[:2], np.uint8)
+            fields["mask"] = inputs.hole("uploaded" if hole == "mask" else hole, nothing, mask, whole_seed)
+        chosen = list(dict.fromkeys(methods or []))
+        own = {key: _own_settings(desk, key, settings or {}, chosen) for key in chosen}
+        limit = inputs.number(budget, "budget", 1, desk.session.budget)
+        common = {"model": model, "seed": whole_seed, "measured": measured, "budget": limit}
+        key = desk.session.submit(requests(task, chosen, own, {**fields, **common}))
+    view = desk.session.snapshot(key)
+    for view in desk.session.follow(key, every=0.5):
+        if not view.over:
+            yield export.rows(view), _pictures(view), None
+    with tempfile.TemporaryDirectory() as folder:
+        files = export.export(view, Path(folder))
+        yield export.rows(view), _pictures(view), None if files is None else str(files.sheet)
+
+
+def _pictures(view: JobView) -> list[tuple[np.ndarray, str]]:
+    return [(run.image, run.label) for run in view.runs if run.image is not None]
+
+
+def _own_settings(desk: Desk, method: str, settings: Mapping[str, Any], methods: list[str]) -> dict[str, Any]:
+    """Those of the settings whose stage the method has. Raises InputError for a setting that nobody has."""
+    if not isinstance(settings, Mapping):
+        raise inputs.InputError('settings must be an object such as {"wplus.steps": 100}.')
+    stages = desk.session.stages(methods)
+    for name in settings:
+        if not any(name.partition(".")[0] in known for known in stages.values()):
+            raise inputs.InputError(f"No chosen method has the setting {name}.")
+    return {name: value for name, value in settings.items() if name.partition(".")[0] in stages[method]}

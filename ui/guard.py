@@ -1,0 +1,65 @@
+"""Refuses requests that no page of ours sends: from foreign origins, without a length, or too large."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Guard:
+    """ASGI middleware. Gradio's CORS layer only withholds a response header; this one stops the request itself.
+
+    limit: bytes that one request may carry, all its files together.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app, self.limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in SAFE:
+            await self.app(scope, receive, send)
+            return
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        refusal = self.refusal(headers)
+        if refusal is not None:
+            await _answer(send, *refusal)
+            return
+        await self.app(scope, _counted(receive, int(headers.get("content-length", 0))), send)
+
+    def refusal(self, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Status and reason, or None for a request that may pass."""
+        origin = headers.get("origin")
+        # A browser lets no foreign page set these two without asking us first: they name the host that it meant.
+        own = {headers.get("host", ""), headers.get("x-forwarded-host", "")} - {""}
+        if origin is not None and urlsplit(origin).netloc not in own:
+            return 403, "This request comes from another site."
+        length = headers.get("content-length")
+        if length is None or not length.isdigit():
+            return 411, "The length of the request is missing."
+        if int(length) > self.limit:
+            return 413, f"The request is larger than {self.limit // 2**20} MB."
+        return None
+
+
+def _counted(receive: Receive, length: int) -> Receive:
+    """The receiving end, cut off after `length` bytes, so that a wrong length does not get around the limit."""
+    left = length
+
+    async def counted() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        return message if left >= 0 else {"type": "http.disconnect"}
+
+    return counted
+
+
+async def _answer(send: Send, status: int, reason: str) -> None:
+    body = json.dumps({"detail": reason}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,116 @@
+"""From what the page or an API client hands over to what a request holds; says in plain words what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image, ImageDraw
+
+from inversion import images
+from inversion.session import LaneError, SessionError
+
+HOLES = {"painted": "Painted", "uploaded": "Uploaded mask", "centre": "Centre", "random": "Random strokes"}
+
+
+class InputError(ValueError):
+    """Something is missing or does not fit; the text says what to do."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the errors that speak to the user into messages on the page. Not to be held open across a yield."""
+    try:
+        yield
+    except (InputError, images.BadImage, LaneError, SessionError) as error:
+        text = str(error)
+        # Gradio shows messages as HTML, and this one may quote the user.
+        raise gr.Error(escape(text[:1].upper() + text[1:]), duration=12, print_exception=False) from None
+
+
+def picture(path: str | None) -> np.ndarray:
+    """The uploaded file as uint8 (H, W, 3). Raises InputError or BadImage."""
+    if not path:
+        raise InputError("Give a picture first: upload one, paste one, or take an example.")
+    return np.asarray(images.read(path))
+
+
+def edited(value: Mapping[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Picture uint8 (H, W, 3) and painted mask uint8 (H, W) of an image editor with numpy RGBA values."""
+    background = None if value is None else value.get("background")
+    if value is None or background is None:
+        raise InputError("Give a picture first: upload one, paste one, or take an example.")
+    alpha = background[..., 3:].astype(np.uint16)
+    flat = (background[..., :3] * alpha + 255 * (255 - alpha)) // 255  # transparency on white
+    mask = np.zeros(background.shape[:2], np.uint8)
+    for layer in value.get("layers") or []:
+        if layer.shape[:2] != mask.shape:
+            raise InputError("The painted mask and the picture differ in size: clear the editor and paint again.")
+        mask[layer[..., 3] > 0] = 255
+    return flat.astype(np.uint8), mask
+
+
+def uploaded_mask(path: str | None, shape: tuple[int, int]) -> np.ndarray:
+    """A mask file at the size (H, W) of its picture, uint8, white = hole. Raises InputError or BadImage."""
+    if not path:
+        raise InputError("Upload a mask (white marks the hole), or choose another kind of hole.")
+    mask = images.read_mask(path)
+    if abs(mask.shape[1] / mask.shape[0] - shape[1] / shape[0]) > 0.02:
+        raise InputError(
+            f"The mask is {mask.shape[1]}x{mask.shape[0]} pixels and the picture {shape[1]}x{shape[0]}: "
+            "they must have the same proportions."
+        )
+    return np.asarray(Image.fromarray(mask).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
+
+
+def hole(kind: str, painted: np.ndarray, mask_path: str | None, seed: int) -> np.ndarray:
+    """The mask that the user chose, uint8 like `painted`, white = hole. Raises InputError if empty or full."""
+    shape = (painted.shape[0], painted.shape[1])
+    if kind == "uploaded":
+        mask = uploaded_mask(mask_path, shape)
+    elif kind in ("centre", "random"):
+        mask = preset(kind, shape, seed)
+    else:
+        mask = painted
+    side = min(shape)
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    used = mask[top : top + side, left : left + side]  # methods see the central square
+    if not used.any():
+        raise InputError("The mask is empty: paint over the part to fill, or choose another kind of hole.")
+    if used.all():
+        raise InputError("The mask covers the whole picture: leave some of it to fill from.")
+    return mask
+
+
+def preset(kind: str, shape: tuple[int, int], seed: int) -> np.ndarray:
+    """A square in the middle or random brush strokes inside the central square; uint8 (H, W), white = hole."""
+    page = Image.new("L", (shape[1], shape[0]))
+    draw = ImageDraw.Draw(page)
+    side = min(shape)
+    left, top = (shape[1] - side) / 2, (shape[0] - side) / 2
+    if kind == "centre":
+        draw.rectangle((left + side * 0.3, top + side * 0.3, left + side * 0.7, top + side * 0.7), fill=255)
+        return np.asarray(page)
+    rng = np.random.default_rng(seed)
+    for _ in range(4):
+        points = [(left + side * x, top + side * y) for x, y in rng.uniform(0.1, 0.9, (4, 2))]
+        draw.line(points, fill=255, width=max(2, round(side * 0.09)), joint="curve")
+    return np.asarray(page)
+
+
+def whole(value: float | None, name: str, low: int = 0, high: int = 2**31 - 1) -> int:
+    """A whole number between low and high, or InputError naming the control."""
+    if value is None or value != value or not float(value).is_integer() or not low <= value <= high:
+        raise InputError(f"{name} must be a whole number between {low} and {high}.")
+    return int(value)
+
+
+def number(value: float | None, name: str, low: float, high: float) -> float:
+    """A number between low and high, or InputError naming the control."""
+    if value is None or not low <= value <= high:  # also refuses nan
+        raise InputError(f"{name} must be a number between {low:g} and {high:g}.")
+    return float(value)

@@ -1,0 +1,65 @@
+"""The whole page: masthead, a tab for each task, endpoints; and how it is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from inversion import catalogue
+from inversion.session import Session
+from ui import api
+from ui.examples import examples
+from ui.guard import Guard
+from ui.tab import Desk, Tab
+from ui.theme import CSS, theme
+from ui.workbench import Workbench
+
+TITLE = "Inversion Hub"
+MASTHEAD = """
+<h1>Inversion Hub</h1>
+<p>What do different GAN inversion methods make of the same picture? Give one, choose a task and some methods,
+and watch their reconstructions grow side by side.</p>
+"""
+FOOTNOTE = """
+Pictures stay on the server that runs this page, in memory and in its cache, for two hours at most. The built-in model
+knows drawn faces only; no photograph of a person was used to train it.
+"""
+UPLOAD = 40 * 2**20  # bytes of one request
+HOUR = 3600
+
+
+def build(session: Session, tabs: Mapping[str, type[Tab]]) -> gr.Blocks:
+    """The page for a session, with these tabs. Not launched yet."""
+    desk = Desk(session, catalogue.methods(), catalogue.models(), catalogue.tasks(), examples())
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR, HOUR)) as page:
+        gr.HTML(MASTHEAD, elem_id="masthead")
+        with gr.Tabs():
+            benches = []
+            for key, kind in tabs.items():
+                with gr.Tab(kind.label, id=key, elem_id=f"{key}-tab"):
+                    benches.append(Workbench(kind(), desk))
+        gr.Markdown(FOOTNOTE, elem_classes="note")
+        for bench in benches:
+            bench.on_load(page)
+        api.endpoints(desk, tabs)
+    page.queue(max_size=24, api_open=False)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """Arguments for `launch` that make the page look right and stay private."""
+    return {
+        "theme": theme(),
+        "css": CSS,
+        "app_kwargs": {"middleware": [Middleware(Guard, limit=UPLOAD)]},
+        "max_file_size": "32mb",
+        "show_error": False,
+        "enable_monitoring": False,
+        "run_history": False,
+        "allowed_paths": [],
+        "strict_cors": True,
+        "footer_links": ["api", "settings"],
+    }

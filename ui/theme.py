@@ -1,0 +1,136 @@
+"""How the page looks: a quiet theme on Gradio's own variables, and the little CSS that they do not cover."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+# Ink and paper with one accent; pictures are the only other colour on the page.
+PINE = gr.themes.Color(
+    name="pine",
+    c50="#eefaf6", c100="#d5f2e8", c200="#aee4d3", c300="#79cfb8", c400="#45b399", c500="#24967e",
+    c600="#187866", c700="#176053", c800="#164d44", c900="#154039", c950="#072521",
+)  # fmt: skip
+PAPER = gr.themes.Color(
+    name="paper",
+    c50="#fafaf8", c100="#f3f3f0", c200="#e5e5e0", c300="#d2d2cb", c400="#a3a39b", c500="#73736c",
+    c600="#55554f", c700="#3d3d39", c800="#262624", c900="#1a1a19", c950="#111110",
+)  # fmt: skip
+# One colour a column, told apart also by readers who do not see red or green (Okabe and Ito 2008, darkened).
+COLUMN_COLOURS = ("#0f8a6d", "#c2571a", "#3f78c4", "#a8549a", "#b58900", "#4a9dc9", "#8a6d3b", "#7a7a7a")
+
+
+def theme() -> gr.themes.Base:
+    """The page's theme, light and dark."""
+    # Regular and bold only: the semibold files that come with Gradio 6.31 lack the Latin letters.
+    sans = gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700))
+    mono = gr.themes.utils.fonts.LocalFont("IBM Plex Mono", weights=(400, 700))
+    base = gr.themes.Base(
+        primary_hue=PINE,
+        secondary_hue=PINE,
+        neutral_hue=PAPER,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=(sans, "ui-sans-serif", "system-ui", "sans-serif"),
+        font_mono=(mono, "ui-monospace", "monospace"),
+    )
+    return base.set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        body_text_color="*neutral_800",
+        background_fill_primary="white",
+        background_fill_primary_dark="*neutral_900",
+        background_fill_secondary="*neutral_50",
+        background_fill_secondary_dark="*neutral_950",
+        border_color_primary="*neutral_200",
+        border_color_primary_dark="*neutral_800",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_width="1px",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_border_width="0px",
+        block_label_text_color="*neutral_500",
+        block_label_text_color_dark="*neutral_400",
+        block_title_text_weight="600",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        block_info_text_color="*neutral_500",
+        block_shadow="none",
+        input_background_fill="*neutral_50",
+        input_background_fill_dark="*neutral_800",
+        input_border_color="*neutral_200",
+        input_border_color_dark="*neutral_700",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_text_color="white",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_hover="*neutral_100",
+        button_secondary_background_fill_dark="*neutral_800",
+        button_secondary_background_fill_hover_dark="*neutral_700",
+        button_secondary_border_color="*neutral_300",
+        button_secondary_border_color_dark="*neutral_700",
+        button_border_width="1px",
+        button_large_radius="*radius_md",
+        button_medium_radius="*radius_md",
+        button_small_radius="*radius_md",
+        checkbox_label_background_fill="*neutral_50",
+        checkbox_label_background_fill_dark="*neutral_800",
+        checkbox_label_background_fill_selected="*primary_50",
+        checkbox_label_background_fill_selected_dark="*primary_950",
+        checkbox_label_border_color="*neutral_200",
+        checkbox_label_border_color_dark="*neutral_700",
+        checkbox_label_border_color_selected="*primary_500",
+        checkbox_label_text_color_selected="*primary_800",
+        checkbox_label_text_color_selected_dark="*primary_100",
+        slider_color="*primary_600",
+        slider_color_dark="*primary_500",
+    )
+
+
+CSS = """
+.gradio-container { max-width: 1480px !important; margin: 0 auto !important; }
+#masthead { padding: 1rem .25rem .1rem; }
+#masthead h1 { font-size: 1.75rem; font-weight: 700; letter-spacing: -.02em; margin: 0 0 .25rem; }
+#masthead p, .intro p { color: var(--body-text-color-subdued); margin: 0; max-width: 46rem; }
+.intro { padding: 0 .25rem; }
+.note, .note p { color: var(--body-text-color-subdued); font-size: .86rem; }
+
+.status { display: grid; gap: .5rem; padding: .75rem 1rem; border: 1px solid var(--border-color-primary);
+  border-radius: var(--radius-lg); background: var(--block-background-fill); font-variant-numeric: tabular-nums; }
+.status.bad { border-color: #c2571a; }
+.bar { height: 4px; border-radius: 2px; background: var(--border-color-primary); overflow: hidden; }
+.bar i { display: block; height: 100%; border-radius: 2px; background: var(--slider-color); transition: width .4s; }
+.hint { padding: 3rem 1rem; text-align: center; color: var(--body-text-color-subdued); border-radius: var(--radius-lg);
+  border: 1px dashed var(--border-color-primary); }
+.hint b { color: var(--body-text-color); }
+
+.card { border: 1px solid var(--border-color-primary) !important; border-radius: var(--radius-lg); overflow: hidden;
+  background: var(--block-background-fill); gap: 0 !important; }
+.card .block { border: 0 !important; border-radius: 0; background: transparent; }
+.card button.sm { margin: 0 1rem .9rem; width: auto; flex-grow: 0; }
+.head { display: flex; align-items: baseline; gap: .5rem; padding: .6rem 1rem; border-top: 3px solid var(--hue); }
+.head b { font-size: 1rem; }
+.head span { margin-left: auto; font-size: .8rem; color: var(--body-text-color-subdued); white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(82px, 1fr)); gap: .1rem .8rem;
+  padding: .7rem 1rem .4rem; margin: 0; }
+.figures dt { font-size: .74rem; color: var(--body-text-color-subdued); margin: 0; }
+.figures dd { margin: 0 0 .3rem; font-weight: 700; font-variant-numeric: tabular-nums; }
+.figures p { grid-column: 1 / -1; margin: 0 0 .3rem; font-size: .82rem; color: var(--body-text-color-subdued); }
+
+.plot { padding: .4rem 0 0; }
+.plot h3, .results h3 { font-size: .95rem; margin: .2rem .25rem .5rem; }
+.plot svg { display: block; width: 100%; height: auto; max-height: 360px; font: 12px var(--font); }
+.plot text { fill: var(--body-text-color-subdued); }
+.plot text.name { font-weight: 700; }
+.plot line { stroke: var(--border-color-primary); }
+.figure-table { --font-mono: var(--font); }
+@media (max-width: 640px) {
+  .gradio-container > main { padding: .6rem !important; }
+  #masthead h1 { font-size: 1.4rem; }
+  .plot svg { font-size: 18px; }
+}
+"""
