@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from inversion.catalogue import DEFAULT_MODEL
@@ -19,10 +20,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     parser.add_argument("--budget", type=float, default=300.0, help="seconds that one method may take at most")
     args = parser.parse_args(argv)
+    # Gradio calls its own address when it starts, and would send even that through a proxy.
+    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]))
     session = Session(args.device, args.dtype, args.budget)
     page = build(session, TABS)
-    session.warm(DEFAULT_MODEL)  # in the background: the page is up meanwhile
-    page.launch(share=args.share, server_port=args.port, **launch_options())
+    page.launch(share=args.share, server_port=args.port, prevent_thread_lock=True, **launch_options())
+    session.warm(DEFAULT_MODEL)  # in the background, now that the page is up
+    page.block_thread()
 
 
 if __name__ == "__main__":

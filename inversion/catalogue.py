@@ -18,6 +18,7 @@ class FieldCard:
     """One setting of a stage; `name` is "stage.field", bounds and step are None where there are none."""
 
     name: str
+    stage: str  # the stage's label
     label: str
     help: str
     default: bool | int | float | str
@@ -84,14 +85,15 @@ def tasks() -> dict[str, TaskCard]:
 
 
 def _method(key: str, method: Method) -> MethodCard:
-    cards = [_field(name, spec, getattr(stage, spec.name)) for name, stage, spec in method.specs()]
+    cards = [_field(name, stage.label, spec, getattr(stage, spec.name)) for name, stage, spec in method.specs()]
     return MethodCard(key, method.label, method.paper, method.description, tuple(cards))
 
 
-def _field(name: str, spec: Field[Any], value: bool | int | float | str) -> FieldCard:
+def _field(name: str, stage: str, spec: Field[Any], value: bool | int | float | str) -> FieldCard:
     get = spec.metadata.get
     return FieldCard(
         name=name,
+        stage=stage,
         label=get("label", name),
         help=get("help", ""),
         default=value,

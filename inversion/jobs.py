@@ -25,6 +25,7 @@ class RunView:
     step: int = 0
     total: int = 0
     seconds: float = 0.0
+    budget: float = 0.0  # the seconds that it may take
     stage_began: float = 0.0  # seconds of the run when the present stage began
     image: np.ndarray | None = None
     row: Mapping[str, Any] | None = None

@@ -169,6 +169,7 @@ class Judge:
 
     def __init__(self, request: Request, method: Method, model: Model, task: Task, truth: Tensor | None) -> None:
         self.model, self.truth = model, truth
+        self.labels = {stage.key: stage.label for stage in method.stages}
         self.row: dict[str, Any] = {
             "task": request.task,
             "method": request.method,
@@ -187,15 +188,16 @@ class Judge:
 
     def progress(self, step: Step, seconds: float) -> Progress:
         """A step after so many seconds of computing; one with a picture gets the figures that are cheap."""
+        stage = self.labels.get(step.stage, step.stage)
         if step.image is None:
-            return Progress(step.stage, step.index, step.total, seconds)
+            return Progress(stage, step.index, step.total, seconds)
         figures: dict[str, Any] = {}
         if self.truth is not None:
             figures["psnr"] = round(metrics.psnr(step.image, self.truth)[0], 4)
             if step.image.shape[-1] <= CHEAP:
                 figures["ssim"] = round(metrics.ssim(step.image, self.truth)[0], 4)
         row = {**self.row, **figures, "seconds": round(seconds, 3), "steps": step.index, "partial": True}
-        return Progress(step.stage, step.index, step.total, seconds, images.to_array(step.image), row)
+        return Progress(stage, step.index, step.total, seconds, images.to_array(step.image), row)
 
     def finished(self, result: Result) -> Finished:
         """The result with all figures."""

@@ -90,7 +90,7 @@ class Session:
             raise LaneError("Choose at least one method.")
         allowed = tuple(replace(request, budget=min(request.budget, self.budget)) for request in requests)
         labels = [self._lane.check(request) for request in allowed]
-        runs = [RunView(request.method, label) for request, label in zip(allowed, labels, strict=True)]
+        runs = [RunView(r.method, label, budget=r.budget) for r, label in zip(allowed, labels, strict=True)]
         job = Job(secrets.token_urlsafe(16), allowed[0].task, allowed, runs, self._clock())
         with self._changed:
             if len(self._ring) >= self._limits["waiting"]:

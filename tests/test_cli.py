@@ -180,5 +180,3 @@ def test_it_starts_as_a_module() -> None:
         [sys.executable, "-m", "inversion", "models", "--json"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0 and json.loads(done.stdout)[0]["name"] == hub.DEFAULT
-    wrong = subprocess.run([sys.executable, "-m", "inversion", "fly"], capture_output=True, text=True, timeout=60)
-    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and not wrong.stdout

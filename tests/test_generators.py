@@ -1,30 +1,43 @@
 """Laws of every generator, on tiny random networks."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from inversion.generators import Discriminator, Prior, StateDictError, StyleGAN2
+from inversion.generators import GENERATORS, PGGAN, Discriminator, Prior, StateDictError, StyleGAN, StyleGAN2
+from inversion.generators.plain import PlainConv
 
 CHANNELS = {4: 6, 8: 5, 16: 4}
+SIZES = {"z_dim": 8, "w_dim": 7, "mapping_layers": 2}
+PRIORS: dict[str, Callable[[], Prior]] = {
+    "stylegan2": lambda: StyleGAN2(16, channels=CHANNELS, noise=False, **SIZES),
+    "stylegan2-noise": lambda: StyleGAN2(16, channels=CHANNELS, **SIZES),
+    "stylegan": lambda: StyleGAN(16, channels=CHANNELS, **SIZES),
+    "stylegan-in-domain": lambda: StyleGAN(16, channels=CHANNELS, noise=False, in_domain=True, **SIZES),
+    "pggan": lambda: PGGAN(16, z_dim=8, channels=CHANNELS),
+}
 
 
-def stylegan2(noise: bool) -> StyleGAN2:
+def build(name: str) -> Prior:
     """Tiny generator whose noise, if any, is felt."""
     torch.manual_seed(0)
-    prior = StyleGAN2(16, z_dim=8, w_dim=7, channels=CHANNELS, mapping_layers=2, noise=noise)
+    prior = PRIORS[name]()
     with torch.no_grad():
-        for name, parameter in prior.named_parameters():
-            if name.endswith("noise_strength"):
+        for key, parameter in prior.named_parameters():
+            if key.endswith(("noise_strength", "noise_weight")):
                 parameter.fill_(0.3)
+            if key == "const":  # ones have no variance for StyleGAN to normalise
+                parameter.copy_(torch.randn_like(parameter))
     return prior
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "noise"])
+@pytest.fixture(params=PRIORS)
 def prior(request: pytest.FixtureRequest) -> Prior:
-    return stylegan2(noise=request.param)
+    return build(request.param)
 
 
 def codes(prior: Prior, batch: int = 3) -> Tensor:
@@ -50,6 +63,10 @@ def slope(loss, parameters: list[Tensor], step: float = 1e-6) -> tuple[float, fl
     return expected, (values[0] - values[1]) / (2 * step)
 
 
+def test_every_generator_is_tried() -> None:
+    assert {type(PRIORS[name]()) for name in PRIORS} == set(GENERATORS.values())
+
+
 def test_split_law(prior: Prior) -> None:
     ws = codes(prior)
     noise = [torch.randn(1, 1, *shape) for shape in prior.noise_shapes] or None
@@ -73,12 +90,29 @@ def test_frozen_and_trainable_forms_agree(prior: Prior) -> None:
 
 def test_folded_blur_equals_the_separate_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inversion.generators.ops.FOLD_FROM", 8)
-    prior = stylegan2(noise=True).freeze()
+    prior = build("stylegan2-noise").freeze()
     ws = codes(prior)
     expected = prior.synthesis(ws)
     folded = prior.freeze(torch.bfloat16).synthesis(ws)
     assert folded.dtype == torch.float32
     assert (folded - expected).norm() < 0.03 * expected.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(prior: Prior, dtype: torch.dtype) -> None:
+    ws = codes(prior)
+    expected = prior.freeze().synthesis(ws)
+    found = prior.freeze(dtype).synthesis(ws)
+    assert found.dtype == torch.float32
+    assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+def test_doubling_equals_nearest_neighbours_then_convolution() -> None:
+    conv = PlainConv(5, 4, up=True)
+    x, bias = torch.randn(2, 5, 6, 6), torch.randn(4)
+    doubled = F.interpolate(x, scale_factor=2, mode="nearest")
+    expected = F.conv2d(doubled, conv.weight * conv.scale, bias, padding=1)
+    torch.testing.assert_close(conv(x, torch.float32, bias), expected)
 
 
 def test_prepared_weights_never_go_stale(prior: Prior) -> None:
@@ -108,9 +142,33 @@ def test_wrong_keys_are_named(prior: Prior) -> None:
     tensors = prior.state_dict()
     with pytest.raises(StateDictError, match="extra.key"):
         type(prior).from_state_dict({**tensors, "extra.key": torch.zeros(1)})
-    for key in tensors:
+    for key in tensors.keys() - {"w_avg"}:
         with pytest.raises(StateDictError):
             type(prior).from_state_dict({k: v for k, v in tensors.items() if k != key})
+
+
+def test_missing_average_is_measured(prior: Prior) -> None:
+    tensors = {key: value for key, value in prior.state_dict().items() if key != "w_avg"}
+    again = type(prior).from_state_dict(tensors)
+    expected = prior.measure_w_avg(20_000, torch.Generator().manual_seed(9))
+    if isinstance(prior, PGGAN):
+        expected = torch.zeros(1, prior.z_dim)  # the mean of z
+    assert again.w_avg.shape == (prior.num_ws, prior.w_dim)
+    assert not again.w_avg.requires_grad
+    torch.testing.assert_close(again.w_avg, expected, rtol=0, atol=0.05)
+
+
+def test_rows_of_the_mapping(prior: Prior) -> None:
+    ws = prior.mapping(torch.randn(2, prior.z_dim))
+    assert ws.shape == (2, prior.num_ws, prior.w_dim)
+    same = bool((ws == ws[:, :1]).all())
+    assert same != getattr(prior, "in_domain", False)
+    assert ("w" in prior.spaces) == (same and not isinstance(prior, PGGAN))
+
+
+def test_length_of_z_does_not_matter(prior: Prior) -> None:
+    z = torch.randn(2, prior.z_dim)
+    torch.testing.assert_close(prior(3.0 * z), prior(z), rtol=1e-3, atol=1e-3)
 
 
 def test_truncation(prior: Prior) -> None:
@@ -120,8 +178,8 @@ def test_truncation(prior: Prior) -> None:
     torch.testing.assert_close(prior.truncate(ws, 0.5, layers=2)[:, 2:], ws[:, 2:], rtol=0, atol=0)
 
 
-def test_generator_gradients() -> None:
-    prior = stylegan2(noise=True).double()
+def test_generator_gradients(prior: Prior) -> None:
+    prior = prior.double()
     prior.compute_dtype = torch.float64
     ws = codes(prior).double().requires_grad_()
     weights = [weight for _, weight in prior.tunable()]

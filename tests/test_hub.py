@@ -7,6 +7,7 @@ import json
 import struct
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,13 @@ def test_load_puts_the_model_together_and_keeps_it(home: Path, prior: StyleGAN2,
     assert not any(p.requires_grad or p.dtype != torch.float32 for m in networks for p in m.parameters())
     assert hub.load("tiny", "cpu", "float32") is model
     assert hub.load("tiny", "cpu", "bfloat16").prior.compute_dtype == torch.bfloat16  # type: ignore[union-attr]
+
+
+def test_many_threads_load_one_model(home: Path, prior: StyleGAN2) -> None:
+    register(home, stored(prior))
+    with ThreadPoolExecutor(8) as threads:
+        models = list(threads.map(lambda _: hub.load("tiny", "cpu"), range(16)))
+    assert all(model is models[0] for model in models)
 
 
 def test_what_cannot_be_loaded_is_said_in_one_line(home: Path, prior: StyleGAN2) -> None:

@@ -72,7 +72,9 @@ class TestEveryMethod:
             assert [step.index for step in of_stage] == sorted(step.index for step in of_stage)
             assert of_stage[-1].index == of_stage[-1].total
             assert result.curves[f"{stage}.total"] == [step.losses["total"] for step in of_stage]
-        assert any(step.image is not None for step in steps)
+        assert (
+            next(step for step in steps if step.stage != "random").image is not None
+        )  # the first preview comes at once
         assert result.steps == sum(4 for stage in method.stages if stage.kind != "embed")
         assert result.recipe["settings"] == method.settings() and result.recipe["seed"] == 0
         assert result.recipe["perceptual_loss"] == "discriminator"

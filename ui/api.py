@@ -11,15 +11,15 @@ import gradio as gr
 import numpy as np
 
 from inversion.catalogue import DEFAULT_MODEL
-from inversion.session import JobView
 from ui import export, inputs
 from ui.settings import requests
 from ui.tab import Desk, Tab
+from ui.uploads import picture_field
 from ui.workbench import LANE
 
 FIRST = ["w", "wplus"]
 HOLES = ("mask", "centre", "random")
-Answer = tuple[list[dict[str, Any]], list[tuple[np.ndarray, str]], str | None]
+Answer = tuple[list[dict[str, Any]], list[tuple[str | None, str]], str | None]
 
 COMMON = """
     picture: the file, PNG, JPEG or WebP; its central square is used.
@@ -56,8 +56,8 @@ class _Parts:
 
     def __init__(self, desk: Desk) -> None:
         self.inputs: dict[str, gr.components.Component] = {
-            "picture": gr.Image(type="filepath", image_mode=None, format="png", label="picture"),
-            "mask": gr.Image(type="filepath", image_mode=None, format="png", label="mask"),
+            "picture": picture_field("picture", "api-picture"),
+            "mask": picture_field("mask", "api-mask"),
             "task": gr.Dropdown(list(desk.tasks), value="reconstruct", label="task"),
             "methods": gr.Dropdown(
                 list(desk.methods), value=FIRST, multiselect=True, allow_custom_value=True, label="methods"
@@ -65,7 +65,7 @@ class _Parts:
             "model": gr.Dropdown(list(desk.models), value=DEFAULT_MODEL, label="model"),
             "seed": gr.Number(0, label="seed"),
             "settings": gr.JSON({}, label="settings"),
-            "budget": gr.Number(120, label="budget"),
+            "budget": gr.Number(min(120, desk.session.budget), label="budget"),
             "measured": gr.Checkbox(False, label="measured"),
             "factor": gr.Number(4, label="factor"),
             "hole": gr.Dropdown(list(HOLES), value="mask", label="hole"),
@@ -170,17 +170,20 @@ def _run(
         limit = inputs.number(budget, "budget", 1, desk.session.budget)
         common = {"model": model, "seed": whole_seed, "measured": measured, "budget": limit}
         key = desk.session.submit(requests(task, chosen, own, {**fields, **common}))
-    view = desk.session.snapshot(key)
-    for view in desk.session.follow(key, every=0.5):
-        if not view.over:
-            yield export.rows(view), _pictures(view), None
     with tempfile.TemporaryDirectory() as folder:
-        files = export.export(view, Path(folder))
-        yield export.rows(view), _pictures(view), None if files is None else str(files.sheet)
-
-
-def _pictures(view: JobView) -> list[tuple[np.ndarray, str]]:
-    return [(run.image, run.label) for run in view.runs if run.image is not None]
+        shown = export.Shown(folder)
+        try:
+            for view in desk.session.follow(key, every=0.5):
+                pictures = [
+                    (shown.path(str(i), run.image), run.label)
+                    for i, run in enumerate(view.runs)
+                    if run.image is not None
+                ]
+                files = export.export(view, Path(folder)) if view.over else None
+                yield export.rows(view), pictures, None if files is None else str(files.sheet)
+        except GeneratorExit:  # a page can come back to its job, a script cannot
+            desk.session.cancel(key)
+            raise
 
 
 def _own_settings(desk: Desk, method: str, settings: Mapping[str, Any], methods: list[str]) -> dict[str, Any]:

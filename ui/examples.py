@@ -10,25 +10,25 @@ from pathlib import Path
 import numpy as np
 
 from inversion import images, synthetic
-from ui.tab import Example
 
 SIDE = 256
 # Held-out faces that differ in pose, hair, age and accessories, then one from outside the domain.
-SEEDS = {"Face 1": 1_000_000, "Face 2": 1_000_003, "Face 3": 1_000_007, "Face 4": 1_000_012, "Outsider": 2_000_002}
-PHOTO = "Astronaut (NASA)"
+SEEDS = (1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002)
+PHOTO = "astronaut.png"
 
 
-def examples() -> list[Example]:
+def examples() -> list[Path]:
     """The pictures as files, made when they are not there yet."""
     folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = {name: folder / f"{name.lower().replace(' ', '-')}.png" for name in [*SEEDS, PHOTO]}
-    if not all(path.is_file() for path in wanted.values()):
-        drawn = synthetic.faces(list(SEEDS.values()), SIDE).picture
-        for name, picture in zip(SEEDS, drawn, strict=True):
-            _write(wanted[name], images.to_array(picture))
-        _write(wanted[PHOTO], _photo())
-    return [Example(path, name) for name, path in wanted.items()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    faces = {seed: folder / f"face-{seed}.png" for seed in SEEDS}
+    paths = [*faces.values(), folder / PHOTO]
+    if not all(path.is_file() for path in paths):
+        drawn = synthetic.faces(SEEDS, SIDE).picture
+        for path, picture in zip(faces.values(), drawn, strict=True):
+            _write(path, images.to_array(picture))
+        _write(folder / PHOTO, _photo())
+    return paths
 
 
 def _photo() -> np.ndarray:
@@ -44,7 +44,9 @@ def _folder() -> Path:
     digest = hashlib.sha256()
     for path in [*sorted(source.glob("*.py")), Path(__file__)]:
         digest.update(path.read_bytes())
-    return Path(tempfile.gettempdir()) / f"inversion-hub-examples-{os.getuid()}-{digest.hexdigest()[:12]}"
+    return (
+        Path(tempfile.gettempdir()) / f"inversion-hub-examples-{getattr(os, 'getuid', int)()}-{digest.hexdigest()[:12]}"
+    )
 
 
 def _write(path: Path, picture: np.ndarray) -> None:

@@ -8,9 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from inversion import images
 from inversion.session import JobView, RunView
 from ui.plots import Tile, sheet
+
+
+class Shown:
+    """Files of pictures that a component is to show, in a folder that may go when the component has been updated.
+
+    Gradio makes a file of an array by writing over the one of an equal array, which a browser may be reading at that
+    moment; a file it copies whole and once.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self._held: dict[str, np.ndarray] = {}
+
+    def path(self, name: str, picture: np.ndarray | None, largest: int | None = None) -> str | None:
+        """The picture's file, at most `largest` pixels a side. The next version of a picture may have the same name."""
+        if picture is None:
+            return None
+        path = self.folder / f"{name}.png"
+        if self._held.get(name) is not picture:
+            image = Image.fromarray(picture)
+            if largest is not None and image.width > largest:
+                image = image.resize((largest, largest), Image.Resampling.BILINEAR)
+            image.save(path)
+            self._held[name] = picture
+        return str(path)
 
 
 @dataclass(frozen=True)

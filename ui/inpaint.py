@@ -9,8 +9,7 @@ import gradio as gr
 
 from ui import inputs
 from ui.tab import Desk, Tab
-
-PAINT = "#24967e"
+from ui.uploads import mask_editor, picture_field
 
 
 class Inpaint(Tab):
@@ -19,38 +18,18 @@ class Inpaint(Tab):
     intro: ClassVar[str] = (
         "Paint over a part, and the generator fills it. Everything outside the hole stays exactly yours."
     )
-    measured: ClassVar[str] = "The hole of my picture holds nothing to compare with"
+    measured: ClassVar[str] = "My picture already has the hole"
 
     def controls(self, desk: Desk) -> dict[str, gr.components.Component]:
-        editor = gr.ImageEditor(
-            label="Picture: paint over the part to fill",
-            image_mode="RGBA",
-            format="png",
-            sources=("upload", "clipboard"),
-            transforms=(),
-            layers=False,
-            brush=gr.Brush(default_size="auto", colors=[PAINT], default_color=PAINT, color_mode="fixed"),
-            buttons=["fullscreen"],
-            height=420,
-            canvas_size=(512, 512),
-            elem_id="inpaint-picture",
-        )
+        editor = mask_editor("Picture: paint over the part to fill", f"{self.key}-picture")
         kinds = [(label, kind) for kind, label in inputs.HOLES.items()]
         kind = gr.Radio(kinds, value="painted", label="Hole", elem_id="inpaint-hole")
-        mask = gr.Image(
-            label="Mask: white marks the hole",
-            type="filepath",
-            image_mode=None,
-            format="png",
-            sources=["upload", "clipboard"],
-            height=180,
-            visible=False,
-            elem_id="inpaint-mask",
-        )
+        with gr.Column(visible=False) as box:
+            mask = picture_field("Mask: white marks the hole", f"{self.key}-mask", height=180)
         kind.change(
             lambda chosen: gr.update(visible=chosen == "uploaded"),
             kind,
-            mask,
+            box,
             queue=False,
             show_progress="hidden",
             api_visibility="private",
@@ -58,5 +37,7 @@ class Inpaint(Tab):
         return {"picture": editor, "kind": kind, "mask": mask}
 
     def read(self, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        picture, painted = inputs.edited(values["picture"])
+        if values["picture"] is None:
+            raise inputs.InputError(inputs.NO_PICTURE)
+        picture, painted = values["picture"]
         return {"picture": picture, "mask": inputs.hole(values["kind"], painted, values["mask"], seed)}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw
 from inversion import images
 from inversion.session import LaneError, SessionError
 
+NO_PICTURE = "Give a picture first: upload one, paste one, or take an example."
 HOLES = {"painted": "Painted", "uploaded": "Uploaded mask", "centre": "Centre", "random": "Random strokes"}
 
 
@@ -29,29 +29,17 @@ def explained() -> Iterator[None]:
     except (InputError, images.BadImage, LaneError, SessionError) as error:
         text = str(error)
         # Gradio shows messages as HTML, and this one may quote the user.
-        raise gr.Error(escape(text[:1].upper() + text[1:]), duration=12, print_exception=False) from None
+        first = text.split(" ")[0]
+        if first.isalpha():  # no name of a setting
+            text = first.capitalize() + text[len(first) :]
+        raise gr.Error(escape(text), duration=12, print_exception=False) from None
 
 
 def picture(path: str | None) -> np.ndarray:
     """The uploaded file as uint8 (H, W, 3). Raises InputError or BadImage."""
     if not path:
-        raise InputError("Give a picture first: upload one, paste one, or take an example.")
+        raise InputError(NO_PICTURE)
     return np.asarray(images.read(path))
-
-
-def edited(value: Mapping[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Picture uint8 (H, W, 3) and painted mask uint8 (H, W) of an image editor with numpy RGBA values."""
-    background = None if value is None else value.get("background")
-    if value is None or background is None:
-        raise InputError("Give a picture first: upload one, paste one, or take an example.")
-    alpha = background[..., 3:].astype(np.uint16)
-    flat = (background[..., :3] * alpha + 255 * (255 - alpha)) // 255  # transparency on white
-    mask = np.zeros(background.shape[:2], np.uint8)
-    for layer in value.get("layers") or []:
-        if layer.shape[:2] != mask.shape:
-            raise InputError("The painted mask and the picture differ in size: clear the editor and paint again.")
-        mask[layer[..., 3] > 0] = 255
-    return flat.astype(np.uint8), mask
 
 
 def uploaded_mask(path: str | None, shape: tuple[int, int]) -> np.ndarray:

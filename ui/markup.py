@@ -38,7 +38,7 @@ def run_head(index: int, run: RunView) -> str:
     """A run's title, with the step it is at or its state."""
     note = STATES[run.state]
     if run.state == "running" and run.total:
-        note = f"{run.stage} {run.step}/{run.total}"
+        note = f"{run.step} / {run.total}" if run.stage == run.label else f"{run.stage} {run.step} / {run.total}"
     elif run.state == "done":
         note = f"{run.seconds:.1f} s"
     return head(run.label, note, COLUMN_COLOURS[index])
@@ -52,7 +52,7 @@ def run_figures(run: RunView) -> str:
     cells = "".join(
         f'<div title="{escape(hint)}"><dt>{escape(name)}</dt><dd>{value}</dd></div>' for name, value, hint in shown
     )
-    message = f"<p>{escape(run.message)}</p>" if run.message else ""
+    message = f"<p>{escape(run.message[:1].upper() + run.message[1:])}</p>" if run.message else ""
     return f'<dl class="figures">{cells}{message}</dl>'
 
 
@@ -72,11 +72,14 @@ def job_status(view: JobView) -> str:
         ahead = f"{view.position} before you" if view.position else "you are next"
         return status_line(f"<b>In the queue</b> \N{MIDDLE DOT} {ahead}", 0.0)
     part = running.step / running.total if running.total else 0.0
-    text = f"<b>{escape(running.label)}</b> \N{MIDDLE DOT} {escape(running.stage)}"
+    text = f"<b>{escape(running.label)}</b>"
+    if running.stage != running.label:
+        text += f" \N{MIDDLE DOT} {escape(running.stage)}"
     if running.total:
         text += f" \N{MIDDLE DOT} step {running.step} of {running.total}"
     if running.step >= 3 and running.seconds > 0:
         left = (running.seconds - running.stage_began) / running.step * (running.total - running.step)
+        left = min(left, max(0.0, running.budget - running.seconds))
         text += f" \N{MIDDLE DOT} about {left:.0f} s left in this stage"
     if len(view.runs) > 1:
         text += f" \N{MIDDLE DOT} method {over + 1} of {len(view.runs)}"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
 from inversion import catalogue
-from inversion.session import Session
+from inversion.session import LaneError, Session
 from ui import api
 from ui.examples import examples
 from ui.guard import Guard
+from ui.settings import Settings
 from ui.tab import Desk, Tab
 from ui.theme import CSS, theme
-from ui.workbench import Workbench
+from ui.workbench import PRIVATE, Workbench, remembered
 
 TITLE = "Inversion Hub"
 MASTHEAD = """
@@ -24,8 +25,8 @@ MASTHEAD = """
 and watch their reconstructions grow side by side.</p>
 """
 FOOTNOTE = """
-Pictures stay on the server that runs this page, in memory and in its cache, for two hours at most. The built-in model
-knows drawn faces only; no photograph of a person was used to train it.
+Pictures stay on the server that runs this page, in memory and in its cache, for little more than an hour. The built-in
+model knows drawn faces only; no photograph of a person was used to train it.
 """
 UPLOAD = 40 * 2**20  # bytes of one request
 HOUR = 3600
@@ -34,19 +35,37 @@ HOUR = 3600
 def build(session: Session, tabs: Mapping[str, type[Tab]]) -> gr.Blocks:
     """The page for a session, with these tabs. Not launched yet."""
     desk = Desk(session, catalogue.methods(), catalogue.models(), catalogue.tasks(), examples())
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR, HOUR)) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
+        kept = {key: remembered(key) for key in tabs}
         with gr.Tabs():
             benches = []
             for key, kind in tabs.items():
                 with gr.Tab(kind.label, id=key, elem_id=f"{key}-tab"):
-                    benches.append(Workbench(kind(), desk))
+                    benches.append(Workbench(kind(), desk, kept[key]))
         gr.Markdown(FOOTNOTE, elem_classes="note")
         for bench in benches:
             bench.on_load(page)
+        _offer(page, desk, [bench.settings for bench in benches])
         api.endpoints(desk, tabs)
     page.queue(max_size=24, api_open=False)
     return page
+
+
+def _offer(page: gr.Blocks, desk: Desk, settings: Sequence[Settings]) -> None:
+    """When the page opens, leave out the methods that the first model cannot serve; waits until it is loaded."""
+
+    def offer() -> list[Any]:
+        try:
+            missing = desk.session.unavailable(catalogue.DEFAULT_MODEL)
+        except LaneError:  # whoever runs a method is told
+            missing = {}
+        if not missing:
+            return [gr.skip()] * (2 * len(settings))
+        return [update for part in settings for update in part.offered(missing, part.tab.methods).values()]
+
+    outputs = [component for part in settings for component in (part.methods, part.missing)]
+    page.load(offer, None, outputs, concurrency_id="models", **PRIVATE)
 
 
 def launch_options() -> dict[str, Any]:

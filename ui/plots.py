@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 46, 96, 28, 38
+LEFT, RIGHT, TOP, BOTTOM = 56, 130, 30, 46
 HEADROOM = 8.0  # dB shown below the lowest result
 
 
@@ -69,9 +69,9 @@ def _axes(at: Callable[[float, float], tuple[float, float]], x_ticks: Sequence[f
         parts.append(f'<text x="{LEFT - 8}" y="{py + 4:.1f}" text-anchor="end">{y:g}</text>')
     for x in x_ticks:
         px, py = at(x, y_ticks[0])
-        parts.append(f'<text x="{px:.1f}" y="{py + 17:.1f}" text-anchor="middle">{x:g}</text>')
+        parts.append(f'<text x="{px:.1f}" y="{py + 21:.1f}" text-anchor="middle">{x:g}</text>')
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">seconds</text>')
-    parts.append(f'<text x="{LEFT}" y="12">PSNR in dB</text>')
+    parts.append(f'<text x="{LEFT}" y="16">PSNR in dB</text>')
     return "".join(parts)
 
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
-from inversion.session import JobView, RunView, Session
+from inversion.session import JobView, Session
 from ui import export
+from ui.export import Shown
 from ui.markup import FIGURES, HINT, READY, fixed, head, job_status, run_figures, run_head, status_line
 from ui.plots import Line, quality_plot
 from ui.theme import COLUMN_COLOURS
 
 COLUMNS = len(COLUMN_COLOURS)  # methods that one job may compare
-PREVIEW = 512  # pixels a side of pictures that are shown while a run goes on
+PREVIEW = 384  # pixels a side of pictures that are shown while a run goes on
 HEADERS = ["Method", "PSNR (dB)", "SSIM", "LPIPS", "Identity", "Synthetic identity", "Seconds", "Steps", "State"]
 Update = dict[Any, Any]  # component -> new value
 
@@ -41,20 +41,19 @@ class Panel:
     def __init__(self, key: str) -> None:
         self.status = gr.HTML(status_line(READY), elem_id=f"{key}-status")
         self.hint = gr.HTML(HINT)
-        with gr.Row(elem_classes="cards", visible=False) as self.given_row:
+        with gr.Row(elem_classes=["cards", "given"], visible=False) as self.given_row:
             with gr.Column(min_width=230, elem_classes="card"):
-                gr.HTML(head("What was measured", "", "var(--body-text-color-subdued)"))
+                gr.HTML(head("Measured", "", "var(--body-text-color-subdued)"))
                 self.measured = picture_view("measured", f"{key}-measured")
             with gr.Column(min_width=230, elem_classes="card") as self.truth_box:
                 gr.HTML(head("Your picture", "", "var(--body-text-color-subdued)"))
                 self.truth = picture_view("truth", f"{key}-truth")
-            with gr.Column(min_width=230):
-                self.left = gr.Radio(
-                    [("What was measured", "measured"), ("Your picture", "truth")],
-                    value="measured",
-                    label="Left side of the sliders below",
-                    visible=False,
-                )
+        self.left = gr.Radio(
+            [("What was measured", "measured"), ("Your picture", "truth")],
+            value="measured",
+            label="On the left of the sliders",
+            visible=False,
+        )
         with gr.Row(elem_classes="cards"):
             self.columns = [self._column(key, i) for i in range(COLUMNS)]
         with gr.Column(visible=False) as self.summary:
@@ -63,7 +62,7 @@ class Panel:
                 headers=HEADERS,
                 interactive=False,
                 label="All methods",
-                wrap=True,
+                wrap=False,
                 elem_id=f"{key}-table",
                 elem_classes="figure-table",
                 buttons=["copy"],
@@ -106,41 +105,42 @@ class Panel:
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
         """Follow a job until it is over. Each update holds only what changed. Raises UnknownJob."""
-        images_seen: dict[int, np.ndarray] = {}
-        seen, given = -1, False
-        for view in session.follow(key):
-            update: Update = {self.status: job_status(view)}
-            if seen < 0:
-                update |= self._opened(view)
-            if not given and view.measured is not None:
-                given = True
-                update |= self._given(view)
-            for i, run in enumerate(view.runs):
-                if run.version > seen:
-                    update |= self._run(i, run)
-                if run.image is not None and images_seen.get(i) is not run.image:
-                    images_seen[i] = run.image
-                    update[self.columns[i].slider] = compared(view, run, left)
-            if any(run.version > seen for run in view.runs):
-                update[self.plot] = quality_plot(lines(view))
-                update[self.table] = table(view)
-            seen = view.version
-            if view.over:
-                yield from self._last(view, update)
-                return
-            yield update
+        with (
+            tempfile.TemporaryDirectory() as folder
+        ):  # the server has copied the files when it asks for the next update
+            shown = Shown(folder)
+            images_seen: dict[int, np.ndarray] = {}
+            seen, given = -1, False
+            for view in session.follow(key):
+                update: Update = {self.status: job_status(view)}
+                if seen < 0:
+                    update |= self._opened(view)
+                if not given and view.measured is not None:
+                    given = True
+                    update |= self._given(view, shown)
+                for i, run in enumerate(view.runs):
+                    if run.version > seen:
+                        update |= {self.columns[i].head: run_head(i, run), self.columns[i].figures: run_figures(run)}
+                    if run.image is not None and images_seen.get(i) is not run.image:
+                        images_seen[i] = run.image
+                        update[self.columns[i].slider] = compared(view, i, left, shown)
+                if any(run.version > seen for run in view.runs):
+                    update |= {self.plot: quality_plot(lines(view)), self.table: table(view)}
+                if view.over:
+                    update |= self._files(view, Path(folder))
+                seen = view.version
+                yield update
 
-    def compare(self, view: JobView, left: str) -> Update:
+    def compare(self, view: JobView, left: str) -> Iterator[Update]:
         """The sliders with the other picture on their left."""
-        return {
-            self.columns[i].slider: compared(view, run, left)
-            for i, run in enumerate(view.runs)
-            if run.image is not None
-        }
+        with tempfile.TemporaryDirectory() as folder:
+            runs = [i for i, run in enumerate(view.runs) if run.image is not None]
+            yield {self.columns[i].slider: compared(view, i, left, Shown(folder)) for i in runs}
 
     def _opened(self, view: JobView) -> Update:
         """Show as many columns as the job has methods, with nothing of the job before in them."""
         update: Update = {self.given_row: gr.update(visible=False), self.summary: gr.update(visible=True)}
+        update[self.left] = gr.update(visible=False)
         update[self.hint] = gr.update(visible=False)
         for button in (self.archive, self.sheet, self.json):
             update[button] = gr.update(interactive=False)
@@ -150,30 +150,25 @@ class Panel:
             update[column.download] = gr.update(interactive=False)
         return update
 
-    def _given(self, view: JobView) -> Update:
+    def _given(self, view: JobView, shown: Shown) -> Update:
         """What the methods see. A reconstruction sees the picture itself, so there is nothing more to show."""
         both = view.truth is not None
         return {
             self.given_row: gr.update(visible=view.task != "reconstruct"),
-            self.measured: view.measured,
+            self.measured: shown.path("measured", view.measured),
             self.truth_box: gr.update(visible=both),
-            self.truth: view.truth,
-            self.left: gr.update(visible=both),
+            self.truth: shown.path("truth", view.truth),
+            self.left: gr.update(visible=both and view.task != "reconstruct"),
         }
 
-    def _run(self, index: int, run: RunView) -> Update:
-        column = self.columns[index]
-        return {column.head: run_head(index, run), column.figures: run_figures(run)}
-
-    def _last(self, view: JobView, update: Update) -> Iterator[Update]:
-        """The last update, with the files. They live until the server has copied them."""
-        with tempfile.TemporaryDirectory() as folder:
-            files = export.export(view, Path(folder))
-            if files is not None:
-                ready = [(self.archive, files.archive), (self.sheet, files.sheet), (self.json, files.figures)]
-                ready += [(self.columns[i].download, path) for i, path in files.pictures.items()]
-                update |= {button: gr.update(value=str(path), interactive=True) for button, path in ready}
-            yield update
+    def _files(self, view: JobView, folder: Path) -> Update:
+        """What can be downloaded now that the job is over."""
+        files = export.export(view, folder)
+        if files is None:
+            return {}
+        ready = [(self.archive, files.archive), (self.sheet, files.sheet), (self.json, files.figures)]
+        ready += [(self.columns[i].download, path) for i, path in files.pictures.items()]
+        return {button: gr.update(value=str(path), interactive=True) for button, path in ready}
 
 
 def picture_view(name: str, elem_id: str) -> gr.Image:
@@ -184,19 +179,13 @@ def picture_view(name: str, elem_id: str) -> gr.Image:
     )  # fmt: skip
 
 
-def compared(view: JobView, run: RunView, left: str) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Left and right picture of a slider; smaller than they are while the run goes on, for speed."""
-    before = view.truth if (left == "truth" or view.task == "reconstruct") and view.truth is not None else view.measured
-    pair = before, run.image
-    if run.state == "running":
-        return _shrunk(pair[0]), _shrunk(pair[1])
-    return pair
-
-
-def _shrunk(picture: np.ndarray | None) -> np.ndarray | None:
-    if picture is None or picture.shape[0] <= PREVIEW:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((PREVIEW, PREVIEW), Image.Resampling.BILINEAR))
+def compared(view: JobView, index: int, left: str, shown: Shown) -> tuple[str | None, str | None]:
+    """Files of the left and the right picture of a slider; smaller while the run goes on, for speed."""
+    run = view.runs[index]
+    largest = PREVIEW if run.state == "running" else None
+    name = "truth" if view.truth is not None and (left == "truth" or view.task == "reconstruct") else "measured"
+    before = view.truth if name == "truth" else view.measured
+    return shown.path(f"{name}-{largest}", before, largest), shown.path(f"result-{index}-{largest}", run.image, largest)
 
 
 def lines(view: JobView) -> list[Line]:

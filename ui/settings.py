@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -18,7 +18,7 @@ BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds
 
 
 class Settings:
-    """Lays the controls out when made; `requests` reads them."""
+    """Lays the controls out when made, the fold with the rest of them by `advanced`; `requests` reads them."""
 
     def __init__(self, tab: Tab, desk: Desk) -> None:
         self.tab, self.desk = tab, desk
@@ -33,6 +33,10 @@ class Settings:
             self.model = gr.Dropdown(models, value=DEFAULT_MODEL, label="Model", min_width=150, scale=3)
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=90, scale=1)
         self.measured = gr.Checkbox(False, label=tab.measured or "Measured", visible=bool(tab.measured))
+
+    def advanced(self) -> None:
+        """Time budget, own combinations, and the fields of the chosen methods."""
+        desk, tab = self.desk, self.tab
         with gr.Accordion("Advanced", open=False, elem_id=f"{tab.key}-advanced"):
             low, first = BUDGET
             self.budget = gr.Slider(
@@ -52,15 +56,18 @@ class Settings:
             self.groups: dict[str, gr.Column] = {}
             self.fields: dict[tuple[str, str], gr.components.Component] = {}
             for key, card in desk.methods.items():
-                with gr.Column(visible=key in tab.methods, variant="panel") as self.groups[key]:
+                with gr.Column(visible=key in tab.methods, elem_classes="method-fields") as self.groups[key]:
                     gr.Markdown(f"**{card.label}**: {card.description} *{card.paper}*", elem_classes="note")
-                    for spec in card.fields:
-                        self.fields[key, spec.name] = control(spec)
+                    stages = {spec.stage for spec in card.fields}
+                    with gr.Row(elem_classes="fields"):
+                        for spec in card.fields:
+                            self.fields[key, spec.name] = control(spec, len(stages) > 1)
         self.methods.change(
             lambda chosen: [gr.update(visible=key in chosen) for key in self.groups],
             self.methods,
             list(self.groups.values()),
             queue=False,
+            preprocess=False,
             show_progress="hidden",
             api_visibility="private",
         )
@@ -69,6 +76,14 @@ class Settings:
         """Every component that `requests` reads."""
         return {self.methods, self.model, self.seed, self.measured, self.budget, self.own, *self.fields.values()}
 
+    def offered(self, missing: Mapping[str, str], chosen: Sequence[str]) -> dict[Any, Any]:
+        """Updates that leave out the `missing` methods and say why; of the `chosen` ones the others stay ticked."""
+        usable = [key for key in chosen if key not in missing]
+        return {
+            self.methods: gr.update(choices=choices(self.desk.methods, missing), value=usable),
+            self.missing: gr.update(value=missing_note(self.desk.methods, missing), visible=bool(missing)),
+        }
+
     def seed_of(self, values: Mapping[Any, Any]) -> int:
         """The seed. Raises InputError."""
         return whole(values[self.seed], "The seed")
@@ -76,8 +91,9 @@ class Settings:
     def requests(self, values: Mapping[Any, Any], fields: Mapping[str, Any]) -> list[Request]:
         """One request a method, from the components' values and the tab's own request fields. Raises InputError."""
         own = (values[self.own] or "").strip()
-        chosen = [*values[self.methods], *([own] if own else [])]
-        settings = {key: self._settings(key, values) for key in values[self.methods]}
+        ticked = [key for key in self.desk.methods if key in values[self.methods]]  # in their order, not the clicks'
+        chosen = [*ticked, *([own] if own else [])]
+        settings = {key: self._settings(key, values) for key in ticked}
         common = {
             "model": values[self.model],
             "seed": self.seed_of(values),
@@ -112,9 +128,10 @@ def requests(
     return [Request(task=task, method=key, settings=settings.get(key, {}), **fields) for key in methods]
 
 
-def control(spec: FieldCard) -> gr.components.Component:
+def control(spec: FieldCard, with_stage: bool) -> gr.components.Component:
     """The component for one field: box, menu, slider, or a number where a slider would be too coarse."""
-    common: dict[str, Any] = {"label": spec.label, "info": spec.help or None}
+    label = f"{spec.stage}: {spec.label.lower()}" if with_stage else spec.label
+    common: dict[str, Any] = {"label": label, "info": spec.help or None, "min_width": 120}
     if spec.choices:
         return gr.Dropdown(list(spec.choices), value=spec.default, **common)
     if isinstance(spec.default, bool):

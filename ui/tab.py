@@ -13,14 +13,7 @@ import gradio as gr
 from inversion.catalogue import MethodCard, ModelCard, TaskCard
 from inversion.session import Session
 from ui import inputs
-
-
-@dataclass(frozen=True)
-class Example:
-    """A picture to try: its file and a name."""
-
-    path: Path
-    name: str
+from ui.uploads import picture_field
 
 
 @dataclass(frozen=True)
@@ -31,7 +24,7 @@ class Desk:
     methods: Mapping[str, MethodCard]
     models: Mapping[str, ModelCard]
     tasks: Mapping[str, TaskCard]
-    examples: Sequence[Example]
+    examples: Sequence[Path]  # pictures to try
 
 
 class Tab(ABC):
@@ -44,7 +37,7 @@ class Tab(ABC):
     measured: ClassVar[str] = ""  # label of the checkbox for pictures that already are the measurement; "": no such box
 
     @abstractmethod
-    def controls(self, desk: Desk) -> dict[str, gr.components.Component]:
+    def controls(self, desk: Desk) -> dict[str, Any]:
         """Lay out the picture input, under the name "picture", and the task's own controls."""
 
     @abstractmethod
@@ -56,7 +49,7 @@ class PictureTab(Tab):
     """A tab whose input is a picture alone."""
 
     def controls(self, desk: Desk) -> dict[str, gr.components.Component]:
-        return {"picture": picture_input(self.key), **self.more_controls(desk)}
+        return {"picture": picture_field("Picture", f"{self.key}-picture"), **self.more_controls(desk)}
 
     def more_controls(self, desk: Desk) -> dict[str, gr.components.Component]:
         """Controls below the picture."""
@@ -64,17 +57,3 @@ class PictureTab(Tab):
 
     def read(self, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
         return {"picture": inputs.picture(values["picture"])}
-
-
-def picture_input(key: str) -> gr.Image:
-    """The upload field for one picture. The file is handed over undecoded: `inversion.images` checks it first."""
-    return gr.Image(
-        label="Picture",
-        type="filepath",
-        image_mode=None,
-        format="png",
-        sources=["upload", "clipboard"],
-        height=300,
-        placeholder="Drop a picture, click to upload,\nor paste one",
-        elem_id=f"{key}-picture",
-    )

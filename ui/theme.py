@@ -91,7 +91,8 @@ def theme() -> gr.themes.Base:
 
 
 CSS = """
-.gradio-container { max-width: 1480px !important; margin: 0 auto !important; }
+.gradio-container { width: 100% !important; max-width: 1600px !important; margin: 0 auto !important; }
+.html-container { padding: 0 !important; }
 #masthead { padding: 1rem .25rem .1rem; }
 #masthead h1 { font-size: 1.75rem; font-weight: 700; letter-spacing: -.02em; margin: 0 0 .25rem; }
 #masthead p, .intro p { color: var(--body-text-color-subdued); margin: 0; max-width: 46rem; }
@@ -107,7 +108,12 @@ CSS = """
   border: 1px dashed var(--border-color-primary); }
 .hint b { color: var(--body-text-color); }
 
-.card { border: 1px solid var(--border-color-primary) !important; border-radius: var(--radius-lg); overflow: hidden;
+.cards { display: grid !important; grid-template-columns: repeat(auto-fit, minmax(min(100%, 190px), 1fr));
+  align-items: start; }
+.given { grid-template-columns: repeat(2, minmax(0, 420px)); }
+.given img { width: 100%; height: 100%; object-fit: contain; }
+.card { min-width: 0 !important; overflow: hidden; border-radius: var(--radius-lg);
+  border: 1px solid var(--border-color-primary) !important;
   background: var(--block-background-fill); gap: 0 !important; }
 .card .block { border: 0 !important; border-radius: 0; background: transparent; }
 .card button.sm { margin: 0 1rem .9rem; width: auto; flex-grow: 0; }
@@ -125,12 +131,17 @@ CSS = """
 .plot h3, .results h3 { font-size: .95rem; margin: .2rem .25rem .5rem; }
 .plot svg { display: block; width: 100%; height: auto; max-height: 360px; font: 12px var(--font); }
 .plot text { fill: var(--body-text-color-subdued); }
-.plot text.name { font-weight: 700; }
+.plot text.name { font-weight: 700;
+  paint-order: stroke; stroke: var(--body-background-fill); stroke-width: 4px; }
 .plot line { stroke: var(--border-color-primary); }
 .figure-table { --font-mono: var(--font); }
+.fields, .fields .form { display: grid !important; grid-template-columns: 1fr 1fr; border: 0; background: transparent; }
+.fields > .form { grid-column: 1 / -1; }
+.fields .block { min-width: 0 !important; padding: .35rem .4rem; border: 0 !important; background: transparent; }
+.method-fields { border-top: 1px solid var(--border-color-primary); padding: .7rem 0 0; gap: .4rem !important; }
 @media (max-width: 640px) {
-  .gradio-container > main { padding: .6rem !important; }
+  .gradio-container > .main { padding: .5rem .8rem !important; }
   #masthead h1 { font-size: 1.4rem; }
-  .plot svg { font-size: 18px; }
+  .plot svg { font-size: 22px; }
 }
 """

@@ -12,11 +12,12 @@ from inversion.session import UnknownJob
 from ui.inputs import explained
 from ui.markup import READY, status_line
 from ui.results import Panel, Update
-from ui.settings import Settings, choices, missing_note
+from ui.settings import Settings
 from ui.tab import Desk, Tab
+from ui.uploads import examples_strip
 
 # Handlers that run methods stream from the session, whose one worker has the device; so many may watch at a time.
-LANE: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 12}
+LANE: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 24}
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 SHOW_RESULTS = """() => {
@@ -24,34 +25,31 @@ SHOW_RESULTS = """() => {
 }"""
 
 
-class Workbench:
-    """Lays out one tab and wires it."""
+def remembered(tab: str) -> gr.BrowserState:
+    """The key of a tab's last job in the browser's own storage. To be made outside the tabs: they mount when opened."""
+    # Not a secret: it only has to be the same after a restart, so that what is stored can be read and found expired.
+    return gr.BrowserState(None, storage_key=f"inversion-hub-{tab}", secret="job-key-of-a-tab")  # noqa: S106
 
-    def __init__(self, tab: Tab, desk: Desk) -> None:
-        self.tab, self.desk = tab, desk
+
+class Workbench:
+    """Lays out one tab and wires it. `kept` outlives a reload of the page."""
+
+    def __init__(self, tab: Tab, desk: Desk, kept: gr.BrowserState) -> None:
+        self.tab, self.desk, self.kept = tab, desk, kept
         self.job = gr.State(None)  # the key of the job shown; nothing else is kept per visitor
-        self.kept = gr.BrowserState(None, storage_key=f"inversion-hub-{tab.key}", secret="job-key-only")  # noqa: S106
         gr.Markdown(tab.intro, elem_classes="intro")
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
                 self.controls = tab.controls(desk)
-                self._examples()
+                examples_strip(desk.examples, self.controls["picture"], f"{tab.key}-examples")
                 self.settings = Settings(tab, desk)
                 with gr.Row():
-                    self.run = gr.Button("Run", variant="primary", elem_id=f"{tab.key}-run", scale=3)
+                    self.run = gr.Button("Run", variant="primary", elem_id=f"{tab.key}-run", scale=3, min_width=90)
                     self.stop = gr.Button("Cancel", elem_id=f"{tab.key}-cancel", scale=1, min_width=90)
+                self.settings.advanced()
             with gr.Column(scale=9, min_width=320):
                 self.panel = Panel(tab.key)
         self._wire()
-
-    def _examples(self) -> None:
-        gr.Examples(
-            [[str(example.path)] for example in self.desk.examples],
-            [self.controls["picture"]],
-            label="Examples",
-            api_visibility="private",
-            elem_id=f"{self.tab.key}-examples",
-        )
 
     def _wire(self) -> None:
         inputs: set[Block] = {*self.controls.values(), *self.settings.inputs(), self.panel.left}
@@ -62,12 +60,15 @@ class Workbench:
         # On a phone the results are below the fold.
         self.run.click(None, js=SHOW_RESULTS % self.tab.key, queue=False, **PRIVATE)
         self.stop.click(self._cancel, self.job, None, queue=False, **PRIVATE)
-        self.panel.left.input(self._compare, [self.job, self.panel.left], self.panel.outputs(), queue=False, **PRIVATE)
+        self.panel.left.input(
+            self._compare, [self.job, self.panel.left], self.panel.outputs(), concurrency_id="views", **PRIVATE
+        )
         self.settings.model.input(
             self._switch,
             [self.settings.model, self.settings.methods],
             [self.settings.methods, self.settings.missing, self.panel.status],
             concurrency_id="models",
+            preprocess=False,  # the choices may have changed since the page sent the ticked ones
             **PRIVATE,
         )
 
@@ -103,11 +104,13 @@ class Workbench:
         with explained():
             self.desk.session.cancel(key)
 
-    def _compare(self, key: str | None, left: str) -> Update:
+    def _compare(self, key: str | None, left: str) -> Iterator[Update]:
         if key is None:
-            return {self.panel.status: gr.skip()}
+            yield {self.panel.left: gr.skip()}
+            return
         with explained():
-            return self.panel.compare(self.desk.session.snapshot(key), left)
+            view = self.desk.session.snapshot(key)
+        yield from self.panel.compare(view, left)
 
     def _switch(self, model: str, chosen: list[str]) -> Iterator[Update]:
         """Offer the methods that the model can serve. A first use may download it."""
@@ -118,9 +121,4 @@ class Workbench:
         except gr.Error:
             yield {self.panel.status: status_line("This model could not be loaded.", bad=True)}
             raise
-        usable = [key for key in chosen if key not in missing]
-        yield {
-            self.settings.methods: gr.update(choices=choices(self.desk.methods, missing), value=usable),
-            self.settings.missing: gr.update(value=missing_note(self.desk.methods, missing), visible=bool(missing)),
-            self.panel.status: status_line(READY),
-        }
+        yield {**self.settings.offered(missing, chosen), self.panel.status: status_line(READY)}

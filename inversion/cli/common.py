@@ -154,16 +154,18 @@ def _cell(value: object) -> str:
 def _run(lane: Lane, request: Request) -> tuple[Ready, Finished]:
     """Follow one run with a bar per stage on stderr."""
     bar: tqdm | None = None
+    stage = ""
     ready: Ready | None = None
     try:
         for event in lane(request):
             if isinstance(event, Ready):
                 ready = event
             elif isinstance(event, Progress):
-                if bar is None or bar.desc != f"{request.method}: {event.stage}: ":
+                if bar is None or event.stage != stage:
                     if bar is not None:
                         bar.close()
-                    bar = tqdm(total=event.total, desc=f"{request.method}: {event.stage}", file=sys.stderr)
+                    stage = event.stage
+                    bar = tqdm(total=event.total, desc=f"{request.method}: {stage}", file=sys.stderr)
                 bar.update(event.step - bar.n)
             elif ready is not None:
                 return ready, event

@@ -1,13 +1,17 @@
 """What every generator offers: a mapping, a synthesis that can be split, and frozen or trainable weights."""
 
 import copy
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
+
+AVERAGE_SAMPLES = 10_000  # mapped z behind a w_avg that a file lacks
 
 
 class StateDictError(ValueError):
@@ -37,7 +41,7 @@ class Prior(nn.Module, ABC):
     w_dim: int
     num_ws: int
     num_layers: int  # convolutions; a split k lies in 0..num_layers
-    noise_shapes: tuple[tuple[int, int], ...]  # one per layer, () without noise inputs
+    noise_shapes: tuple[tuple[int, int], ...]  # one per noise input, () without
     w_avg: Tensor  # (num_ws, w_dim)
     compute_dtype: torch.dtype
 
@@ -68,12 +72,15 @@ class Prior(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build from tensors under this package's names, all sizes inferred. Raises StateDictError."""
+        """Build from tensors under this package's names, all sizes inferred; a missing w_avg is measured.
+
+        The tensors become the network's own, without a copy. Raises StateDictError.
+        """
 
     def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Render ws (B, num_ws, w_dim) as (B, 3, R, R) float32.
 
-        `noise` is one (1 or B, 1, r, r) map per layer; None takes the stored constant maps.
+        `noise` is one (1 or B, 1, r, r) map per entry of `noise_shapes`; None takes the stored constant maps.
         """
         return self.tail(self.head(ws, 0, noise), 0, ws, noise)
 
@@ -114,8 +121,20 @@ class Prior(nn.Module, ABC):
         return copied
 
 
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def unfilled(build: Callable[[], Module]) -> Module:
+    """Build a network whose weights are still to be loaded: nothing is drawn, nothing takes memory."""
+    with torch.device("meta"):
+        return build()
+
+
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy tensors into a module; every key and shape has to match, or StateDictError names the first that do not."""
+    """Give a module its tensors; every key and shape has to match, or StateDictError names the first that do not.
+
+    An `unfilled` module takes the tensors over, any other copies them.
+    """
     expected = module.state_dict()
     problems = [f"missing {key}" for key in expected if key not in tensors]
     problems += [f"unknown {key}" for key in tensors if key not in expected]
@@ -127,4 +146,37 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise StateDictError(f"{type(module).__name__}: {', '.join(problems[:5])}{more}")
-    module.load_state_dict(dict(tensors))
+    values = {key: tensors[key].detach().to(value.dtype).contiguous() for key, value in expected.items()}
+    module.load_state_dict(values, assign=any(value.is_meta for value in expected.values()))
+
+
+def load_prior(prior: Prior, tensors: Mapping[str, Tensor]) -> None:
+    """`load_strictly`, and a w_avg that is missing is the mean of mapped z."""
+    average = tensors.get("w_avg", torch.zeros(prior.num_ws, prior.w_dim))
+    load_strictly(prior, {**tensors, "w_avg": average})
+    if "w_avg" not in tensors:
+        prior.w_avg = prior.measure_w_avg(AVERAGE_SAMPLES, torch.Generator().manual_seed(0))
+
+
+def shapes_of(owner: str, tensors: Mapping[str, Tensor], names: Sequence[str], ndim: int) -> list[tuple[int, ...]]:
+    """Shapes of the named tensors; StateDictError names those that are missing, empty or not of `ndim` dimensions."""
+    absent = [name for name in names if name not in tensors]
+    if absent:
+        raise StateDictError(f"{owner}: missing {', '.join(absent[:5])}")
+    shapes = {name: tuple(tensors[name].shape) for name in names}
+    for name, shape in shapes.items():
+        if len(shape) != ndim or 0 in shape:
+            raise StateDictError(f"{owner}: {name} is {shape}, expected {ndim} dimensions")
+    return list(shapes.values())
+
+
+def count_keys(tensors: Mapping[str, Tensor], pattern: str, start: int = 0) -> int:
+    """How many of the keys pattern.format(start), pattern.format(start + 1), ... follow each other."""
+    return next(i for i in itertools.count() if pattern.format(start + i) not in tensors)
+
+
+def sides_to(resolution: int) -> list[int]:
+    """List 4, 8, ... resolution."""
+    if resolution < 8 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two from 8 on, got {resolution}")
+    return [4 << i for i in range(resolution.bit_length() - 2)]

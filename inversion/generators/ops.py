@@ -22,7 +22,7 @@ FOLD_FROM = 64  # output side from which folding the blur into the up convolutio
 
 def fir(gain: float = 1.0) -> Tensor:
     """Return the (4, 4) binomial filter [1, 3, 3, 1] x [1, 3, 3, 1], which sums to `gain`."""
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu")  # a constant even in a network that is still unfilled
     return torch.outer(row, row) * (gain / 64.0)
 
 
@@ -49,9 +49,10 @@ def upsample(rgb: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.conv_transpose2d(rgb.contiguous(), weight, bias, stride=2, padding=1, groups=channels)
 
 
-def pixel_norm(z: Tensor) -> Tensor:
-    """Scale every row of z (B, z_dim) to unit mean square."""
-    return z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + EPSILON)
+def pixel_norm(x: Tensor) -> Tensor:
+    """Scale every vector over dimension 1 of x (B, C, ...) to unit mean square, measured in float32 or better."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return x * torch.rsqrt(x.to(wide).square().mean(dim=1, keepdim=True) + EPSILON).to(x.dtype)
 
 
 class EqualLinear(nn.Module):
@@ -112,15 +113,15 @@ class EqualConv(nn.Module):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a styled convolution derives from its weight, valid for exactly that tensor, unchanged."""
+    """What a convolution derives from its weight, valid for exactly that tensor, unchanged."""
 
     source: Tensor
     version: int
     dtype: torch.dtype
-    square: Tensor
-    """(O, I) float32: sum of the squared weights over the kernel."""
     weight: Tensor
-    """In `dtype`: (O, I, 3, 3); (I, O, 3, 3) for an up convolution, (I, O, 6, 6) once the blur is folded in."""
+    """In `dtype` and oriented for the convolution that runs: (O, I, k, k), or (I, O, k, k) for an up convolution."""
+    square: Tensor
+    """(O, I) float32: sum of the squared weights over the kernel; empty where nothing is demodulated."""
 
     def serves(self, weight: Tensor, dtype: torch.dtype) -> bool:
         """Whether this still belongs to a weight: the same frozen tensor, not written since, on the same device."""
@@ -163,7 +164,7 @@ class StyledConv(nn.Module):
         run = self._oriented(weight)
         run = fold_blur(run, self.kernel) if fold else run
         run = run.to(dtype, memory_format=torch.channels_last, copy=True)
-        self.prepared = Prepared(weight, weight._version, dtype, square, run)
+        self.prepared = Prepared(weight, weight._version, dtype, run, square)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Map x (B, I, h, h) and w (B, w_dim) to (B, O, size, size) in `dtype`."""

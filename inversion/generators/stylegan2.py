@@ -1,10 +1,9 @@
 """StyleGAN2 (Karras et al. 2020) with skip generator and residual discriminator, for any channel table.
 
 One class serves the official configurations and small ones. Weights are stored unscaled, as official checkpoints do
-(mapping weights over their learning-rate multiplier of 0.01), so `inversion.generators.layouts` only has to rename.
+(mapping weights over their learning-rate multiplier of 0.01), so `inversion.layouts` only has to rename.
 """
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,7 +11,17 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from inversion.generators.base import Prior, State, StateDictError, load_strictly
+from inversion.generators.base import (
+    Prior,
+    State,
+    StateDictError,
+    count_keys,
+    load_prior,
+    load_strictly,
+    shapes_of,
+    sides_to,
+    unfilled,
+)
 from inversion.generators.ops import EqualConv, EqualLinear, StyledConv, ToRGB, minibatch_deviation, pixel_norm
 
 MAPPING_MULTIPLIER = 0.01
@@ -20,7 +29,7 @@ MAPPING_MULTIPLIER = 0.01
 
 def config_f(resolution: int) -> dict[int, int]:
     """Channels per side of the official 'config F' networks."""
-    return {side: min(512, 32768 // side) for side in _sides(resolution)}
+    return {side: min(512, 32768 // side) for side in sides_to(resolution)}
 
 
 class StyleGAN2(Prior):
@@ -38,7 +47,7 @@ class StyleGAN2(Prior):
     ) -> None:
         super().__init__()
         table = config_f(resolution) if channels is None else dict(channels)
-        sides = _sides(resolution)
+        sides = sides_to(resolution)
         self.resolution, self.z_dim, self.w_dim, self.compute_dtype = resolution, z_dim, w_dim, compute_dtype
         self.num_layers = 2 * len(sides) - 1
         self.num_ws = self.num_layers + 1
@@ -65,20 +74,16 @@ class StyleGAN2(Prior):
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Build a generator from its state dict; every size is read from the tensors' shapes."""
-        depth, blocks = _count(tensors, "dense.{}.weight"), _count(tensors, "rgbs.{}.weight")
-        names = ["dense.0.weight", "const", "convs.0.affine.weight", *(f"convs.{2 * j}.bias" for j in range(blocks))]
-        shapes = _shapes(cls, tensors, names)
-        if not depth or blocks < 2 or len(shapes[2]) != 2:
-            raise StateDictError(f"{cls.__name__}: no mapping or fewer than two blocks")
-        prior = cls(
-            resolution=4 << (blocks - 1),
-            z_dim=shapes[0][-1],
-            w_dim=shapes[2][1],
-            channels={4 << j: shape[0] for j, shape in enumerate(shapes[3:])} | {4: shapes[1][0]},
-            mapping_layers=depth,
-            noise="convs.0.noise_strength" in tensors,
-        )
-        load_strictly(prior, tensors)
+        depth, blocks = count_keys(tensors, "dense.{}.weight"), count_keys(tensors, "rgbs.{}.weight")
+        if not depth or blocks < 2:
+            raise StateDictError(f"{cls.__name__}: missing dense.0.weight, or rgbs.0.weight and rgbs.1.weight")
+        name, biases = cls.__name__, [f"convs.{2 * j}.bias" for j in range(blocks)]
+        (_, z_dim), (_, w_dim) = shapes_of(name, tensors, ["dense.0.weight", "convs.0.affine.weight"], 2)
+        ((constant, *_),) = shapes_of(name, tensors, ["const"], 3)
+        channels = {4 << j: width for j, (width,) in enumerate(shapes_of(name, tensors, biases, 1))} | {4: constant}
+        noise = "convs.0.noise_strength" in tensors
+        prior = unfilled(lambda: cls(4 << (blocks - 1), z_dim, w_dim, channels, depth, noise))
+        load_prior(prior, tensors)
         return prior
 
     def mapping(self, z: Tensor) -> Tensor:
@@ -173,7 +178,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         table = config_f(resolution) if channels is None else dict(channels)
-        sides = _sides(resolution)[::-1]
+        sides = sides_to(resolution)[::-1]
         self.resolution, self.group, self.compute_dtype = resolution, group, compute_dtype
         self.from_rgb = EqualConv(3, table[resolution], 1)
         self.blocks = nn.ModuleList(_Block(table[a], table[b]) for a, b in zip(sides[:-1], sides[1:], strict=True))
@@ -184,11 +189,14 @@ class Discriminator(nn.Module):
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor], group: int = 4) -> Self:
         """Build a discriminator from its state dict; `group` of the minibatch deviation leaves no trace in shapes."""
-        blocks = _count(tensors, "blocks.{}.skip.weight")
+        blocks = count_keys(tensors, "blocks.{}.skip.weight")
+        if not blocks:
+            raise StateDictError(f"{cls.__name__}: missing blocks.0.skip.weight")
         names = ["from_rgb.bias", *(f"blocks.{i}.conv2.bias" for i in range(blocks))]
-        sides = _sides(4 << blocks)[::-1]
-        shapes = _shapes(cls, tensors, names)
-        discriminator = cls(sides[0], {side: shape[0] for side, shape in zip(sides, shapes, strict=True)}, group)
+        sides = sides_to(4 << blocks)[::-1]
+        shapes = shapes_of(cls.__name__, tensors, names, 1)
+        channels = {side: width for side, (width,) in zip(sides, shapes, strict=True)}
+        discriminator = unfilled(lambda: cls(sides[0], channels, group))
         load_strictly(discriminator, tensors)
         return discriminator
 
@@ -205,23 +213,3 @@ class Discriminator(nn.Module):
         for block in self.blocks:
             maps.append(block(maps[-1]))
         return maps
-
-
-def _sides(resolution: int) -> list[int]:
-    """List 4, 8, ... resolution."""
-    if resolution < 8 or resolution & (resolution - 1):
-        raise ValueError(f"resolution must be a power of two from 8 on, got {resolution}")
-    return [4 << i for i in range(resolution.bit_length() - 2)]
-
-
-def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """How many of the keys pattern.format(0), pattern.format(1), ... follow each other."""
-    return next(i for i in itertools.count() if pattern.format(i) not in tensors)
-
-
-def _shapes(cls: type[nn.Module], tensors: Mapping[str, Tensor], names: list[str]) -> list[tuple[int, ...]]:
-    """Shapes of the named tensors, none of them scalar."""
-    absent = [name for name in names if name not in tensors or tensors[name].ndim == 0]
-    if absent:
-        raise StateDictError(f"{cls.__name__}: missing {', '.join(absent[:5])}")
-    return [tuple(tensors[name].shape) for name in names]

@@ -78,6 +78,16 @@ def draw(rng: torch.Generator, shape: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.randn(shape, generator=rng).to(device=like.device)
 
 
+def spread(prior: Prior) -> float:
+    """Standard deviation of a style's entries over random z: the unit of learning rates in W and W+.
+
+    Priors differ in it tenfold, so that one learning rate in its unit serves them all.
+    """
+    z = torch.randn(512, prior.z_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return prior.mapping(z.to(prior.w_avg)).var(dim=0).mean().sqrt().item()
+
+
 def prior_of(model: Model) -> Prior:
     """The model's prior; a stage that needs one is not offered for a model without (see `Method.unavailable`)."""
     if model.prior is None:

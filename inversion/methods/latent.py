@@ -12,7 +12,7 @@ from torch import Tensor
 
 from inversion.methods.base import Events, Loss, Outcome, Schedule, Stage, descend
 from inversion.methods.codes import Code, W, WPlus, Z
-from inversion.methods.embed import draw, prior_of
+from inversion.methods.embed import draw, prior_of, spread
 from inversion.methods.settings import SettingError, setting
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from inversion.tasks.base import Task
 
 SCHEDULE = Schedule(ramp=0.05, decay=0.25)  # StyleGAN2's projector
+IN_SPREADS = "In units of the spread of W: the standard deviation of its entries over random codes."
+NOISE_LR = 0.1  # StyleGAN2's projector: maps have unit spread
 NOISE_WEIGHT = 1e5  # of the noise regulariser, as in StyleGAN2's projector
 
 
@@ -59,7 +61,7 @@ class OptimiseW(Stage):
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "w"})
 
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
-    lr: float = setting(0.1, "Learning rate", min=1e-4, max=2.0, step=0.01)
+    lr: float = setting(0.2, "Learning rate", IN_SPREADS, min=1e-4, max=2.0, step=0.01)
 
     def __call__(
         self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
@@ -67,7 +69,11 @@ class OptimiseW(Stage):
         prior = prior_of(model)
         found = W(leaf(start_ws(code, prior, y).mean(dim=1)))
         message = yield from descend(
-            self.key, rendered(found, prior, objective), [([found.w], self.lr)], self.steps, schedule=SCHEDULE
+            self.key,
+            rendered(found, prior, objective),
+            [([found.w], self.lr * spread(prior))],
+            self.steps,
+            schedule=SCHEDULE,
         )
         yield finished(found, prior, message)
 
@@ -82,7 +88,7 @@ class OptimiseWPlus(Stage):
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "w+"})
 
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
-    lr: float = setting(0.1, "Learning rate", min=1e-4, max=2.0, step=0.01)
+    lr: float = setting(0.2, "Learning rate", IN_SPREADS, min=1e-4, max=2.0, step=0.01)
     noise: bool = setting(False, "Noise maps", "Optimise the generator's noise maps too, if it has any.")
 
     def __call__(
@@ -100,7 +106,7 @@ class OptimiseWPlus(Stage):
         message = yield from descend(
             self.key,
             with_quiet_noise(loss, maps) if self.noise else loss,
-            [([found.rows, *(maps if self.noise else ())], self.lr)],
+            [([found.rows], self.lr * spread(prior)), (maps if self.noise else (), NOISE_LR)],
             self.steps,
             schedule=SCHEDULE,
             after=(lambda: normalise(maps)) if self.noise else None,

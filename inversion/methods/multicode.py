@@ -10,7 +10,7 @@ from torch import Tensor
 
 from inversion.methods.base import Events, Schedule, Stage, descend
 from inversion.methods.codes import Code, MultiCode
-from inversion.methods.embed import draw, prior_of
+from inversion.methods.embed import draw, prior_of, spread
 from inversion.methods.latent import finished, leaf, rendered, start_ws
 from inversion.methods.settings import SettingError, setting
 
@@ -65,7 +65,7 @@ class OptimiseMultiCode(Stage):
         message = yield from descend(
             self.key,
             rendered(found, prior, objective),
-            [([found.z, found.alpha, found.rows], self.lr)],
+            [([found.z, found.alpha], self.lr), ([found.rows], self.lr * spread(prior))],
             self.steps,
             schedule=SCHEDULE,
             optimiser="sgd" if self.optimiser == "sgd" else "adam",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class PTI(Stage):
         max=1.0,
         step=0.05,
     )
+    locality_codes: int = setting(16, "Locality codes", "How many codes take turns.", min=1, max=256, step=1)
     stop_psnr: float = setting(
         0.0, "Stop at", "Stop once the measurement is met with this PSNR in dB. 0: never.", min=0.0, max=100.0
     )
@@ -97,17 +99,22 @@ class PTI(Stage):
     def _held(
         self, loss: Loss, pivot: Code, trained: Prior, model: Model, objective: Objective, rng: torch.Generator
     ) -> Loss:
-        """The loss plus the distance between tuned and untouched generator at a random code near the pivot."""
+        """The loss plus the distance between tuned and untouched generator at codes near the pivot, one per step.
+
+        The paper draws a new code in every step; codes that take turns are rendered by the untouched one only once.
+        """
         prior = prior_of(model)
+        anchors: list[tuple[Tensor, Objective]] = []
         with torch.no_grad():
             at = pivot.ws(prior)
+            for z in draw(rng, (self.locality_codes, 1, prior.z_dim), at):
+                ws = torch.lerp(at, prior.mapping(z), self.locality_reach)
+                anchors.append((ws, Objective(Reconstruct(), prior.synthesis(ws), model, objective.weights)))
+        turns = itertools.cycle(anchors)
 
         def both() -> tuple[dict[str, Tensor], Tensor]:
             terms, image = loss()
-            with torch.no_grad():
-                ws = torch.lerp(at, prior.mapping(draw(rng, (1, prior.z_dim), at)), self.locality_reach)
-                untouched = prior.synthesis(ws)
-            same = Objective(Reconstruct(), untouched, model, objective.weights)
+            ws, same = next(turns)
             locality = same(trained.synthesis(ws))["total"]
             return {**terms, "locality": locality, "total": terms["total"] + self.locality_weight * locality}, image
 

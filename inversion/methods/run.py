@@ -54,13 +54,14 @@ def invert(
     tuned: dict[str, Tensor] | None = None
     for stage in method.stages:
         if outcome is not None and watch.over:
+            watch.stopped = True
             notes.append(f"{stage.label} was left out")
             continue
         outcome = yield from _run(stage, (model, task, y, objective, code, rng), watch)
         code = code if outcome.code is None else outcome.code
         tuned = tuned if outcome.weights is None else outcome.weights
         notes += [outcome.message] if outcome.message else []
-    if watch.over:
+    if watch.stopped:
         notes.insert(0, f"stopped after the time budget of {budget:g} s with the best picture so far")
     if outcome is None:
         raise SettingError(f"{method.label} has no stages")
@@ -84,15 +85,17 @@ def _run(stage: Stage, given: tuple[Any, ...], watch: _Watch) -> Generator[Step,
     with closing(stage(*given)) as events:
         event = next(events)
         while isinstance(event, Step):
-            shown = watch.record(event, stage)
-            image = event.image
-            if image is not None:
+            watch.record(event, stage)
+            image = None
+            if event.image is not None and watch.due(event):
                 with torch.no_grad():
-                    image = task.merge(image, y) if shown else None
+                    image = task.merge(event.image, y)
             watch.pause()
             yield Step(event.stage, event.index, event.total, event.losses, image)
             watch.resume()
-            event = events.send(watch.over)
+            stop = watch.over and event.index < event.total
+            watch.stopped = watch.stopped or stop
+            event = events.send(stop)
     return event
 
 
@@ -104,6 +107,7 @@ class _Watch:
     preview_every: float
     curves: dict[str, list[float]] = field(default_factory=dict)
     updates: dict[str, int] = field(default_factory=dict)
+    stopped: bool = False  # whether the budget cut anything short
     _begun: float = field(default_factory=time.perf_counter)
     _resumed: float = field(default_factory=time.perf_counter)
     _computed: float = 0.0
@@ -125,12 +129,15 @@ class _Watch:
     def resume(self) -> None:
         self._resumed = time.perf_counter()
 
-    def record(self, step: Step, stage: Stage) -> bool:
-        """Keep the step's losses; True when it is time for a picture."""
+    def record(self, step: Step, stage: Stage) -> None:
+        """Keep the step's losses and count its update."""
         for name, value in step.losses.items():
             self.curves.setdefault(f"{step.stage}.{name}", []).append(value)
         if stage.kind != "embed":
             self.updates[step.stage] = step.index
+
+    def due(self, step: Step) -> bool:
+        """Whether it is time to show the step's picture; a stage's last always shows."""
         now = time.perf_counter()
         if step.index < step.total and now - self._shown < self.preview_every:
             return False

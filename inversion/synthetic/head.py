@@ -17,6 +17,7 @@ from inversion.synthetic.factors import values
 from inversion.synthetic.shapes import hsl, palette, step
 
 SKIN = ((0.97, 0.85, 0.77), (0.92, 0.74, 0.62), (0.80, 0.59, 0.45), (0.62, 0.42, 0.30), (0.42, 0.27, 0.19))
+CENTRED = 0.7  # how much of the features' shift under yaw and pitch the crop follows
 HAIR = (
     (0.10, 0.08, 0.08),
     (0.23, 0.15, 0.11),
@@ -48,15 +49,18 @@ class Face:
         v = self.v
         line = (torch.arange(resolution, device=u.device, dtype=u.dtype) + 0.5) * (2 / resolution) - 1
         self.px, self.py = line.expand(1, resolution, -1), line[:, None].expand(1, -1, resolution)
-        x, y = (self.px - v["shift_x"]) / v["scale"], (self.py + 0.03 - v["shift_y"]) / v["scale"]
-        roll = torch.deg2rad(v["roll"])
-        self.x, self.y = torch.cos(roll) * x + torch.sin(roll) * y, torch.cos(roll) * y - torch.sin(roll) * x
-        self.pixel = (2.6 / resolution) / v["scale"]
         yaw, pitch = torch.deg2rad(v["yaw"]), torch.deg2rad(v["pitch"])
         sy, cy, sp, cp = torch.sin(yaw), torch.cos(yaw), torch.sin(pitch), torch.cos(pitch)
         # Rows of the rotation from head to camera, yaw after pitch.
         self.rotation = ((cy, sy * sp, sy * cp), (torch.zeros_like(cy), cp, -sp), (-sy, cy * sp, cy * cp))
         self.turn, self.lift = sy, sp
+        # Portraits are cropped around eyes and mouth (FFHQ's rule), so a turning head moves and the features hardly do.
+        follow_x, follow_y = CENTRED * 0.42 * sy * cp, -CENTRED * 0.42 * sp
+        x = (self.px - v["shift_x"]) / v["scale"] + follow_x
+        y = (self.py + 0.03 - v["shift_y"]) / v["scale"] + follow_y
+        roll = torch.deg2rad(v["roll"])
+        self.x, self.y = torch.cos(roll) * x + torch.sin(roll) * y, torch.cos(roll) * y - torch.sin(roll) * x
+        self.pixel = (2.6 / resolution) / v["scale"]
         self.skull = (v["head_width"], v["head_height"], 0.9 * v["head_height"])
         azimuth, elevation = torch.deg2rad(v["light_azimuth"]), torch.deg2rad(v["light_elevation"])
         self.light = (
@@ -87,7 +91,7 @@ class Face:
     def _cap(self) -> Surface:
         """The ellipsoid of the hair. Short hair lies close at the temples: a gap would show as a floating line."""
         v = self.v
-        full = torch.maximum(step(0.12, -0.30, self.y), step(0.3, 0.6, v["hair_length"]))
+        full = torch.maximum(step(0.06, -0.14, self.y), step(0.3, 0.6, v["hair_length"]))
         grown = 1.006 + v["hair_volume"] * full
         return self.surface(
             (v["head_width"] * grown, v["head_height"] * (1 + 0.75 * v["hair_volume"]), self.skull[2] * grown)

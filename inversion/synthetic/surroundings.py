@@ -7,7 +7,7 @@ from torch import Tensor
 
 from inversion.synthetic.canvas import Canvas
 from inversion.synthetic.head import Face
-from inversion.synthetic.shapes import box, bump, cover, ellipse, hsl, smooth_min, step
+from inversion.synthetic.shapes import box, bump, cover, ellipse, hsl, step
 
 
 def background(face: Face) -> Tensor:
@@ -30,9 +30,9 @@ def _curtain(face: Face) -> tuple[Tensor, Tensor, Tensor]:
     half = v["head_width"] * (1.02 + 1.1 * v["hair_volume"]) + 0.045 * step(0.0, 0.8, face.y) - hidden
     middle = (bottom - 0.25) / 2
     body = box(x, face.y - middle + 0.02, half, (bottom + 0.25) / 2, 0.14)
-    dome = ellipse(x, face.y + 0.02, half, v["head_height"] * (1.0 + 0.8 * v["hair_volume"]))
+    dome = ellipse(x, face.y + 0.02, 0.985 * half, v["head_height"] * (1.0 + 0.8 * v["hair_volume"]))
     below = step(-0.05, 0.02, face.y)
-    outline = smooth_min(body, dome + 0.5 * below, 0.08)
+    outline = torch.minimum(body, dome + 0.5 * below)
     return outline, length, x
 
 

@@ -28,7 +28,7 @@ class Recipe:
 
     faces: Path
     out: Path
-    start: Path  # state.pt of the regression stage
+    distilled: Path  # state.pt of the regression stage
     count: int = 80_000
     resolution: int = 128
     batch: int = 16  # over all processes
@@ -61,7 +61,7 @@ class Game:
         if path.exists():
             self.load(torch.load(path, map_location="cpu", weights_only=True))
         else:
-            weights = torch.load(recipe.start, map_location="cpu", weights_only=True)["average"]
+            weights = torch.load(recipe.distilled, map_location="cpu", weights_only=True)["average"]
             self.prior.load_state_dict(weights)
             self.average.load_state_dict(weights)
 

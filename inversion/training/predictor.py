@@ -17,6 +17,8 @@ from inversion.synthetic.factors import HELD_OUT, INDEX, factors, latents, mates
 from inversion.synthetic.renderer import render
 from inversion.training.faces import FaceFile
 
+EXAMINED = 128  # held-out persons
+
 
 def worn(x: Tensor, rng: torch.Generator) -> Tensor:
     """Blur some pictures and add noise, so that a generator's softness does not read as another face."""
@@ -36,7 +38,7 @@ def contrast(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
 class Examination:
     """Held-out figures: correlation of each attribute, and how often the nearest embedding is the same person."""
 
-    def __init__(self, n: int = 128) -> None:
+    def __init__(self, n: int) -> None:
         seeds = list(range(HELD_OUT, HELD_OUT + n))
         self.u = factors(latents(seeds))
         self.x = render(self.u).picture
@@ -70,7 +72,7 @@ def train(faces: Path, out: Path, count: int, pairs: int, steps: int, batch: int
         step = state["step"]
     first, second = FaceFile(faces, count, 128), FaceFile(faces, pairs, 128, mate=True)
     rng = torch.Generator().manual_seed(seed + step)
-    examine, start = Examination(), time.monotonic()
+    examine, start = Examination(EXAMINED), time.monotonic()
     while step < steps:
         rows = torch.randperm(pairs, generator=rng)[:batch]
         u = factors(latents(rows.tolist()))

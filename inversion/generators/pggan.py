@@ -1,0 +1,118 @@
+"""PGGAN (Karras et al. 2018, "Progressive growing of GANs"), fully grown: the intermediate picture layers are gone.
+
+Every layer is pixel norm, (doubling,) convolution, bias, leaky ReLU; the first one turns z into 4x4 pixels. mGANprior
+counts these layers as its composing index.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from inversion.generators.base import Prior, State, StateDictError, count_keys, load_strictly, shapes_of, unfilled
+from inversion.generators.ops import SLOPE, pixel_norm
+from inversion.generators.plain import PlainConv
+
+
+class _Layer(nn.Module):
+    """Pixel norm, convolution, bias, leaky ReLU."""
+
+    def __init__(self, conv: PlainConv) -> None:
+        super().__init__()
+        self.conv = conv
+        self.bias = nn.Parameter(torch.zeros(conv.weight.shape[0]))
+
+    def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Map x (B, C, h, h) to (B, C', h', h') in `dtype`."""
+        return F.leaky_relu_(self.conv(pixel_norm(x), dtype, self.bias), SLOPE)
+
+
+class PGGAN(Prior):
+    """Generator z -> picture without styles: `ws` is z itself, as one row. `channels` as for StyleGAN2."""
+
+    spaces = frozenset({"z"})
+    num_ws = 1
+    noise_shapes = ()
+
+    def __init__(
+        self,
+        resolution: int,
+        z_dim: int = 512,
+        channels: Mapping[int, int] | None = None,
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        levels = resolution.bit_length() - 2
+        if levels < 1 or resolution != 2 << levels:
+            raise ValueError(f"resolution must be a power of two from 4 on, got {resolution}")
+        self.resolution, self.z_dim, self.w_dim, self.compute_dtype = resolution, z_dim, z_dim, compute_dtype
+        self.num_layers = 2 * levels
+        self._sizes = [1] + [4 << (k // 2) for k in range(self.num_layers)]  # before and after every convolution
+        table = {side: min(512, 16384 // side) for side in self._sizes} if channels is None else channels
+        self._channels = [z_dim] + [table[side] for side in self._sizes[1:]]
+        self.layers = nn.ModuleList(
+            _Layer(PlainConv(a, b, 3 if k else 4, up=k > 0 and k % 2 == 0, padding=None if k else 3))
+            for k, (a, b) in enumerate(zip(self._channels[:-1], self._channels[1:], strict=True))
+        )
+        self.to_rgb = PlainConv(self._channels[-1], 3, side=1, gain=1.0)
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.register_buffer("w_avg", torch.zeros(1, z_dim, device="cpu"), persistent=False)  # the mean of N(0, I)
+
+    @classmethod
+    def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Build a generator from its state dict; every size is read from the tensors' shapes."""
+        layers = count_keys(tensors, "layers.{}.conv.weight")
+        if layers < 2 or layers % 2:
+            raise StateDictError(f"{cls.__name__}: missing layers.{layers}.conv.weight")
+        shapes = shapes_of(cls.__name__, tensors, [f"layers.{k}.conv.weight" for k in range(layers)], 4)
+        channels = {4 << (k // 2): shape[0] for k, shape in enumerate(shapes)}
+        prior = unfilled(lambda: cls(2 << (layers // 2), shapes[0][1], channels))
+        load_strictly(prior, tensors)
+        return prior
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """Return z (B, z_dim) as its only row (B, 1, z_dim); the first layer normalises it, so its length is free."""
+        return z[:, None]
+
+    def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
+        """Run the first k convolutions; at k = 0 the features are z as a 1x1 map."""
+        self._check(ws, k)
+        x = ws[:, 0, :, None, None].to(self.bias)
+        return State(self._run(x, 0, k), None)
+
+    def tail(self, state: State, k: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """Run the convolutions from k on and the picture layer: (B, 3, R, R) float32. `ws` plays no part in it."""
+        self._check(ws, k)
+        x = pixel_norm(self._run(state.features, k, self.num_layers))
+        return self.to_rgb(x, x.dtype).to(self.bias) + self.bias[:, None, None]
+
+    def channels(self, k: int) -> int:
+        """Channels of the features after k convolutions."""
+        return self._channels[k]
+
+    def size(self, k: int) -> int:
+        """Side of the features after k convolutions."""
+        return self._sizes[k]
+
+    def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and weights of the whole network: it has no mapping."""
+        yield from self.named_parameters()
+
+    def prepare(self) -> None:
+        """Run-time weights of every convolution, in `compute_dtype`."""
+        for module in self.modules():
+            if isinstance(module, PlainConv):
+                module.prepare(self.compute_dtype)
+
+    def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
+        for layer in self.layers[start:stop]:
+            x = layer(x, self.compute_dtype)
+        return x
+
+    def _check(self, ws: Tensor, k: int) -> None:
+        if ws.shape[1:] != (1, self.z_dim):
+            raise ValueError(f"ws must be (B, 1, {self.z_dim}), got {tuple(ws.shape)}")
+        if not 0 <= k <= self.num_layers:
+            raise ValueError(f"k must be in 0..{self.num_layers}, got {k}")

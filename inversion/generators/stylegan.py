@@ -1,0 +1,176 @@
+"""StyleGAN (Karras et al. 2019) and the In-Domain variant of it (Zhu et al. 2020), whose mapping gives one w per layer.
+
+Layer 0 styles the constant; layers 1, 2, ... convolve first, every other one after doubling the side. A layer adds
+noise and bias, applies a leaky ReLU, normalises every map over its pixels and scales and shifts it by the style.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from inversion.generators.base import (
+    Prior,
+    State,
+    StateDictError,
+    count_keys,
+    load_prior,
+    shapes_of,
+    sides_to,
+    unfilled,
+)
+from inversion.generators.ops import EPSILON, SLOPE, EqualLinear, pixel_norm
+from inversion.generators.plain import PlainConv
+from inversion.generators.stylegan2 import MAPPING_MULTIPLIER
+
+
+class _Layer(nn.Module):
+    """(Convolution,) noise, bias, leaky ReLU, instance norm, style; `inputs` is 0 for the layer of the constant."""
+
+    kernel: Tensor
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, size: int, up: bool, noise: bool) -> None:
+        super().__init__()
+        self.size = size
+        self.conv = PlainConv(inputs, outputs, up=up) if inputs else None
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_weight = nn.Parameter(torch.zeros(outputs)) if noise else None
+        self.affine = EqualLinear(w_dim, 2 * outputs)  # scales, then shifts
+        with torch.no_grad():
+            self.affine.bias[:outputs] = 1.0
+        row = torch.tensor([0.25, 0.5, 0.25], device="cpu")  # a constant even in a network that is still unfilled
+        self.register_buffer("kernel", torch.outer(row, row), persistent=False)
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Map x (B, C, h, h) and w (B, w_dim) to (B, C', size, size) in `dtype`."""
+        bias = self.bias.to(dtype)
+        if self.conv is not None:
+            x = self.conv(x, dtype)
+            if self.conv.up:
+                x = F.conv2d(x, self.kernel.to(dtype).expand(len(bias), 1, 3, 3), padding=1, groups=len(bias))
+        shift = bias[:, None, None]
+        if noise is not None and self.noise_weight is not None:
+            shift = torch.addcmul(shift, noise.to(dtype), self.noise_weight.to(dtype)[:, None, None])
+        x = F.leaky_relu_(x + shift, SLOPE)
+        wide = torch.promote_types(dtype, torch.float32)
+        variance, mean = torch.var_mean(x.to(wide), dim=(2, 3), correction=0, keepdim=True)
+        scale, move = self.affine(w)[:, :, None, None].chunk(2, dim=1)
+        scale = scale * torch.rsqrt(variance + EPSILON)
+        # The mean goes first: where it is far above the deviation, it would cancel badly in `move`.
+        return torch.addcmul(move.to(dtype), x - mean.to(dtype), scale.to(dtype))
+
+
+class StyleGAN(Prior):
+    """Generator z -> w -> picture. `in_domain`: the mapping ends in one w per layer, the picture in a tanh."""
+
+    def __init__(
+        self,
+        resolution: int,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        channels: Mapping[int, int] | None = None,
+        mapping_layers: int = 8,
+        noise: bool = True,
+        in_domain: bool = False,
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        sides = sides_to(resolution)
+        table = {side: min(512, 16384 // side) for side in sides} if channels is None else channels
+        self.resolution, self.z_dim, self.w_dim, self.compute_dtype = resolution, z_dim, w_dim, compute_dtype
+        self.num_layers = 2 * len(sides) - 1
+        self.num_ws = self.num_layers + 1
+        self.in_domain = in_domain
+        self.spaces = frozenset({"z", "w+"} | (set() if in_domain else {"w"}) | ({"noise"} if noise else set()))
+        self._sizes = [4 << (k // 2) for k in range(self.num_ws)]  # of layer k's output
+        self._channels = [table[side] for side in self._sizes]
+        self.noise_shapes = tuple((side, side) for side in self._sizes) if noise else ()
+
+        widths = [z_dim] + [w_dim] * mapping_layers
+        widths[-1] *= self.num_ws if in_domain else 1
+        self.dense = nn.ModuleList(
+            EqualLinear(a, b, multiplier=MAPPING_MULTIPLIER, activate=True)
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.const = nn.Parameter(torch.ones(table[4], 4, 4))
+        self.layers = nn.ModuleList(
+            _Layer(a, b, w_dim, self._sizes[k], up=k > 0 and k % 2 == 0, noise=noise)
+            for k, (a, b) in enumerate(zip([0, *self._channels[:-1]], self._channels, strict=True))
+        )
+        self.to_rgb = PlainConv(self._channels[-1], 3, side=1, gain=1.0)
+        self.bias = nn.Parameter(torch.zeros(3))
+        for k, shape in enumerate(self.noise_shapes):
+            self.register_buffer(f"noise_{k}", torch.randn(1, 1, *shape))
+        self.register_buffer("w_avg", torch.zeros(self.num_ws, w_dim))
+
+    @classmethod
+    def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Build a generator from its state dict; every size is read from the tensors' shapes."""
+        depth, layers = count_keys(tensors, "dense.{}.weight"), count_keys(tensors, "layers.{}.bias")
+        if not depth or layers < 4 or layers % 2:
+            raise StateDictError(f"{cls.__name__}: missing dense.0.weight or layers.{max(layers, 3)}.bias")
+        name, biases = cls.__name__, [f"layers.{k}.bias" for k in range(0, layers, 2)]
+        (_, z_dim), (_, w_dim) = shapes_of(name, tensors, ["dense.0.weight", "layers.0.affine.weight"], 2)
+        (mapped,), *widths = shapes_of(name, tensors, [f"dense.{depth - 1}.bias", *biases], 1)
+        channels = {4 << j: width for j, (width,) in enumerate(widths)}
+        noise, in_domain = "layers.0.noise_weight" in tensors, mapped != w_dim
+        prior = unfilled(lambda: cls(2 << (layers // 2), z_dim, w_dim, channels, depth, noise, in_domain))
+        load_prior(prior, tensors)
+        return prior
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """Map z (B, z_dim), normalised inside, to ws (B, num_ws, w_dim); the rows differ if the prior is in-domain."""
+        w = pixel_norm(z.to(self.w_avg))
+        for layer in self.dense:
+            w = layer(w)
+        return w.unflatten(1, (-1, self.w_dim)).expand(-1, self.num_ws, -1)
+
+    def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
+        """Run the first k convolutions with all that follows them; at k = 0 the features are the bare constant."""
+        self._check(ws, k, noise)
+        x = self.const.to(self.compute_dtype)[None].expand(len(ws), -1, -1, -1)
+        return State(self._run(x.contiguous(memory_format=torch.channels_last), 0, k, ws, noise), None)
+
+    def tail(self, state: State, k: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """Run the convolutions from k on and the picture layer: (B, 3, R, R) float32."""
+        self._check(ws, k, noise)
+        x = self._run(state.features, k, self.num_layers, ws, noise)
+        rgb = self.to_rgb(x, x.dtype).to(self.bias) + self.bias[:, None, None]
+        return rgb.tanh() if self.in_domain else rgb
+
+    def channels(self, k: int) -> int:
+        """Channels of the features after k convolutions."""
+        return self._channels[k]
+
+    def size(self, k: int) -> int:
+        """Side of the features after k convolutions."""
+        return self._sizes[k]
+
+    def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and weights of the synthesis, without the noise's weights."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("dense.") and not name.endswith(".noise_weight"):
+                yield name, parameter
+
+    def prepare(self) -> None:
+        """Run-time weights of every convolution, in `compute_dtype`."""
+        for module in self.modules():
+            if isinstance(module, PlainConv):
+                module.prepare(self.compute_dtype)
+
+    def _run(self, x: Tensor, start: int, stop: int, ws: Tensor, noise: Sequence[Tensor] | None) -> Tensor:
+        """Run convolutions start .. stop - 1; layer 0, which has none, goes before the first."""
+        for k in range(start + 1 if start else 0, stop + 1 if stop else 0):
+            stored = getattr(self, f"noise_{k}", None)
+            x = self.layers[k](x, ws[:, k].to(self.w_avg), stored if noise is None else noise[k], self.compute_dtype)
+        return x
+
+    def _check(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None) -> None:
+        if ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"ws must be (B, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}")
+        if not 0 <= k <= self.num_layers:
+            raise ValueError(f"k must be in 0..{self.num_layers}, got {k}")
+        if noise is not None and len(noise) != len(self.noise_shapes):
+            raise ValueError(f"expected {len(self.noise_shapes)} noise maps, got {len(noise)}")

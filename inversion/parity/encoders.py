@@ -1,0 +1,121 @@
+"""How the goldens' encoders and perceptual networks are run: from a case to every output that such a case may store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from inversion.encoders import E4E, PSP, ArcFace, Encoder, InDomain, SingleW, SingleWPlus
+from inversion.encoders.restyle import average_image, corrections
+from inversion.layouts import Found
+from inversion.parity.cases import Case, mismatch, tapped
+from inversion.parity.generators import Computed, any_prior
+from inversion.perceptual_nets import KerasVGG16, LPIPSNetwork
+
+
+def encoder(kind: str | None = None) -> Callable[[Case], Computed]:
+    """An encoder alone; `kind` settles the architecture where two share their tensors."""
+
+    def run(case: Case) -> Computed:
+        zero = torch.zeros(case.shape("codes")[-1:])  # alone, an encoder has no mean style
+        net = _network(case, case.found(latent_avg=zero), kind)
+        if not isinstance(net, PSP | SingleW | SingleWPlus):
+            raise mismatch(net, "encoder of pSp's kind")
+        taps = {name: f"backbone.body.{name.removeprefix('body')}" for name in case.bases(r"body\d+")}
+        taps |= {name: f"backbone.body.{net.backbone.taps[int(name[1:]) - 4]}" for name in case.bases(r"c[123]")}
+        taps |= {name: name for name in case.bases(r"latlayer\d")}
+        taps |= {name: f"backbone.{name}" for name in case.bases("input_layer")}
+        x, out = case.picture(), Computed()
+        with tapped(net, taps, out):
+            codes = net.offsets(x)
+        out["codes"] = codes[:, 0] if isinstance(net, SingleW) else codes
+        for name in case.bases(r"codes_stage\d+"):
+            if isinstance(net, E4E):
+                out[name] = net.offsets(x, stage=int(name.removeprefix("codes_stage")))
+        return out
+
+    return run
+
+
+def in_domain_encoder(case: Case) -> Computed:
+    """IDInvert's encoder."""
+    net, out = _network(case, case.found()), Computed()
+    if not isinstance(net, InDomain):
+        raise mismatch(net, "encoder of IDInvert")
+    numbers = {name: int(name.removeprefix("block")) for name in case.bases(r"block\d+")}
+    with tapped(net, {name: f"blocks.{n - 1}" if n else "stem" for name, n in numbers.items()}, out):
+        out["codes"] = net(case.picture())
+    return out
+
+
+def inversion(kind: str) -> Callable[[Case], Computed]:
+    """An encoder with its decoder."""
+
+    def run(case: Case) -> Computed:
+        average = case.input("latent_avg")
+        prior = any_prior(case, "decoder", latent_avg=average)
+        net = _network(case, case.found("encoder", latent_avg=average, num_ws=prior.num_ws), kind)
+        if not isinstance(net, Encoder):
+            raise mismatch(net, "encoder")
+        x = case.picture()
+        if net.reads == "pair":
+            steps = list(corrections(net, prior, x, case.shape("images")[0]))
+            latents, images = (torch.cat(parts) for parts in zip(*steps, strict=True))
+            return {"latents": latents, "images": images, "average_image": lambda: average_image(net, prior)[0]}
+        ws = net(x)
+        image = prior.synthesis(ws)
+
+        def mixed() -> Tensor:
+            half = prior.num_ws // 2
+            return prior.synthesis(torch.cat([ws[:, :half], (0.5 * (ws + case.input("inject")))[:, half:]], dim=1))
+
+        return {"latents": ws, "image": image, "image_resized": lambda: net.fit(image), "image_mixed": mixed}
+
+    return run
+
+
+def arcface(case: Case) -> Computed:
+    """ArcFace on crops and on whole faces."""
+    net = _network(case, case.found())
+    if not isinstance(net, ArcFace):
+        raise mismatch(net, "ArcFace")
+    out: Computed = {}
+    taps = {name: f"backbone.body.{name.removeprefix('body')}" for name in case.bases(r"body\d+")}
+    with tapped(net, {**taps, "prenorm": "output_layer"}, out):
+        out["embedding"] = net.embed(case.picture())
+    whole = net(case.picture("image256"))
+    out["embedding_from256"] = whole
+    out["cosine_from256"] = (whole[:1] * whole[1:]).sum(dim=1)
+    out["id_loss"] = 1.0 - out["cosine_from256"]
+    return out
+
+
+def lpips(case: Case) -> Computed:
+    """LPIPS with the package's own linear weights."""
+    net = _network(case, case.found())
+    if not isinstance(net, LPIPSNetwork):
+        raise mismatch(net, "trunk of LPIPS")
+    a, b = case.input("a"), case.input("b")
+    maps = list(net.trunk((a - net.shift) / net.scale))
+    as_01 = [((x + 1.0) / 2.0) * 2.0 - 1.0 for x in (a, b)]  # there and back, as normalize=True does
+    per_layer = net.layers(a, b)
+    relus = {f"relu{i + 1}": f for i, f in enumerate(maps)}
+    return {"distance": net(a, b), "per_layer": per_layer, "distance_01": net(*as_01), **relus}
+
+
+def keras_vgg16(case: Case) -> Computed:
+    """IDInvert's perceptual features."""
+    net = _network(case, case.found())
+    if not isinstance(net, KerasVGG16):
+        raise mismatch(net, "VGG16 of Keras")
+    features = net(case.picture())
+    kept = case.shape("features")
+    return {"features": features[:, : kept[1]] if len(kept) > 1 else features, "features_all": features}
+
+
+def _network(case: Case, found: Found, architecture: str | None = None) -> nn.Module:
+    """The network that was found, read as `architecture`."""
+    return replace(found, architecture=architecture or found.architecture).build().to(case.device)

@@ -1,0 +1,288 @@
+"""The page's endpoints through the API client, and what every event and component of the page must obey."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image, PngImagePlugin
+from serving import Served, free_port, served
+from torch import Tensor
+
+from inversion import images
+from inversion.hub import Model
+from inversion.tasks import make_task
+
+FEW = {"w.steps": 3, "wplus.steps": 3}
+PARAMETERS = ["picture", "methods", "model", "seed", "settings", "budget"]
+ENDPOINTS = {
+    "/reconstruct": PARAMETERS,
+    "/colorize": [*PARAMETERS, "measured"],
+    "/superres": [*PARAMETERS, "measured", "factor"],
+    "/inpaint": [*PARAMETERS, "measured", "mask", "hole"],
+    "/compare": ["picture", "task", *PARAMETERS[1:], "measured", "factor", "mask", "hole"],
+}
+
+
+@pytest.fixture(scope="module")
+def site(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(model, tmp_path_factory.mktemp("gradio")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(site: Served, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(site.url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
+
+
+@pytest.fixture(scope="module")
+def picture(pictures: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An upload with metadata that must not come back."""
+    path = tmp_path_factory.mktemp("uploads") / "upload.png"
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "secret of the upload")
+    Image.fromarray(images.to_array(pictures[0])).resize((96, 64)).save(path, pnginfo=info)
+    return path
+
+
+def call(client: Client, name: str, picture: Path | None, **parameters: Any) -> tuple[list[Any], list[Any], str | None]:  # noqa: ANN401
+    """The endpoint's last event."""
+    given = {"methods": ["w", "wplus"], "settings": FEW, **parameters}
+    return client.predict(picture=handle_file(picture) if picture else None, api_name=name, **given)
+
+
+def opened(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def test_endpoints_and_their_parameters_are_stable(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert {name: [p["parameter_name"] for p in info["parameters"]] for name, info in named.items()} == ENDPOINTS
+    for info in named.values():
+        assert [p["parameter_name"] for p in info["parameters"] if not p["parameter_has_default"]] == ["picture"]
+        assert "settings" in info["description"]
+
+
+@pytest.mark.parametrize("name", ["/reconstruct", "/colorize", "/superres"])
+def test_an_endpoint_returns_rows_pictures_and_a_sheet(name: str, client: Client, picture: Path) -> None:
+    rows, pictures, sheet = call(client, name, picture)
+    json.dumps(rows, allow_nan=False)
+    assert [row["method"] for row in rows] == ["w", "wplus"] and all(row["state"] == "done" for row in rows)
+    for row in rows:
+        assert row["psnr"] > 0 and 0 < row["ssim"] <= 1 and row["seconds"] > 0 and row["lpips"] is None
+        assert row["task"] == name[1:] and row["steps"] == 3
+    assert [p["caption"] for p in pictures] == ["W", "W+"]
+    for shown in pictures:
+        image = opened(shown["image"])
+        assert image.size == (32, 32) and image.format == "PNG" and "secret" not in str(image.info)
+    assert sheet is not None and opened(sheet).width > 256
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("/colorize", {}), ("/superres", {"factor": 8}), ("/inpaint", {})])
+def test_the_measured_part_survives_to_the_png(
+    name: str, parameters: dict[str, Any], client: Client, picture: Path, tmp_path: Path
+) -> None:
+    mask = np.zeros((64, 96), np.uint8)
+    mask[20:40, 30:60] = 255
+    path = tmp_path / "mask.png"
+    Image.fromarray(mask).save(path)
+    given = {**parameters, "mask": handle_file(path)} if name == "/inpaint" else parameters
+    _, pictures, _ = call(client, name, picture, **given)
+    truth = images.to_tensor(images.fit(images.read(picture), 32))
+    task = make_task(name[1:], factor=8, mask=images.known_pixels(mask, 32))
+    for shown in pictures:
+        result = images.to_tensor(images.read(shown["image"]))
+        assert (task.A(result) - task.A(truth)).abs().amax().item() <= 2 / 255 + 1e-5  # pictures span 2
+
+
+def test_compare_runs_any_task_and_free_combinations(client: Client, picture: Path) -> None:
+    methods = ["mean+w+wplus", "w"]
+    rows, pictures, _ = call(client, "/compare", picture, task="inpaint", hole="random", methods=methods, seed=3)
+    assert [row["method"] for row in rows] == methods and len(pictures) == 2
+    assert rows[0]["parameters"]["hole"] > 0 and rows[0]["seed"] == 3
+
+
+def test_a_measured_picture_has_no_psnr(client: Client, picture: Path) -> None:
+    rows, _, _ = call(client, "/superres", picture, measured=True)
+    assert all(row["psnr"] is None and row["state"] == "done" for row in rows)
+
+
+def test_events_stream_while_the_run_goes_on(client: Client, picture: Path) -> None:
+    job = client.submit(
+        picture=handle_file(picture), methods=["w"], settings={"w.steps": 400}, budget=3, api_name="/reconstruct"
+    )
+    events = list(job)
+    assert len(events) >= 2 and {row["state"] for row in events[0][0]} <= {"queued", "running"}
+    assert events[-1][0][0]["state"] == "done"
+
+
+def test_a_script_that_leaves_stops_its_job(site: Served, client: Client, picture: Path) -> None:
+    job = client.submit(
+        picture=handle_file(picture), methods=["w"], settings={"w.steps": 10_000}, budget=50, api_name="/reconstruct"
+    )
+    deadline = time.monotonic() + 30
+    while site.session._current is None or site.session._current.runs[0].image is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    began = time.monotonic()
+    job.cancel()
+    while site.session._current is not None:
+        assert time.monotonic() < began + 10
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "text"),
+    [
+        ("/reconstruct", {"methods": []}, "at least one method"),
+        ("/reconstruct", {"methods": ["w"] + [f"mean+w{'+wplus' * i}" for i in range(1, 9)]}, "can stand|at most"),
+        ("/reconstruct", {"methods": ["magic"]}, "magic"),
+        ("/reconstruct", {"methods": ["<img src=x onerror=alert(1)>"]}, "&lt;img"),
+        ("/reconstruct", {"settings": {"w.steps": 10**6}}, "w.steps must be between"),
+        ("/reconstruct", {"settings": {"pti.steps": 5}}, "pti.steps"),
+        ("/reconstruct", {"settings": [1]}, "Settings must be"),
+        ("/reconstruct", {"seed": -1}, "Seed must be"),
+        ("/reconstruct", {"seed": 1.5}, "Seed must be"),
+        ("/reconstruct", {"budget": 10**9}, "Budget must be"),
+        ("/reconstruct", {"model": "../../x"}, "x"),
+        ("/superres", {"factor": 0}, "Factor must be"),
+        ("/inpaint", {}, "Upload a mask"),
+        ("/compare", {"task": "fly"}, "fly"),
+    ],
+)
+def test_bad_input_is_explained(
+    name: str, parameters: dict[str, Any], text: str, client: Client, picture: Path
+) -> None:
+    with pytest.raises(AppError, match=text) as raised:
+        call(client, name, picture, **parameters)
+    assert "Traceback" not in str(raised.value) and tempfile.gettempdir() not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"not a picture", "not a PNG, JPEG or WebP"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a PNG, JPEG or WebP"),
+        (None, "Give a picture first"),
+    ],
+)
+def test_a_file_that_is_no_picture_is_explained(
+    content: bytes | None, text: str, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "upload.png"
+    path.write_bytes(content or b"")
+    with pytest.raises(AppError, match=text):
+        call(client, "/reconstruct", None if content is None else path)
+
+
+def test_a_huge_picture_is_refused_at_once(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    Image.new("1", (9000, 9000)).save(path)
+    with pytest.raises(AppError, match="million"):
+        call(client, "/reconstruct", path)
+
+
+def test_a_factor_that_does_not_divide_fails_in_its_row(client: Client, picture: Path) -> None:
+    rows, pictures, sheet = call(client, "/superres", picture, factor=5)
+    assert all(row["state"] == "failed" and "does not divide" in row["message"] for row in rows)
+    assert not pictures and sheet is None
+
+
+def test_a_model_that_cannot_be_loaded_is_explained(client: Client, picture: Path) -> None:
+    rows, _, _ = call(client, "/reconstruct", picture, model="absent")
+    assert all(row["state"] == "failed" and "is there a network" in row["message"] for row in rows)
+    rows, _, _ = call(client, "/reconstruct", picture, model="only-z")
+    assert all("offers no W" in row["message"] for row in rows)
+
+
+# ---- contracts
+
+
+def test_computing_events_are_generators_on_one_lane(site: Served) -> None:
+    computing = [fn for fn in site.page.fns.values() if fn.concurrency_id == "device"]
+    assert len(computing) == 2 * 4 + len(ENDPOINTS)
+    assert all(inspect.isgeneratorfunction(fn.fn) for fn in computing)
+    assert len({fn.concurrency_limit for fn in computing}) == 1
+    assert {f"/{fn.api_name}" for fn in site.page.fns.values() if fn.api_visibility != "private"} == set(ENDPOINTS)
+
+
+def test_pictures_are_lossless_and_uploads_undecoded(site: Served) -> None:
+    for block in site.page.blocks.values():
+        if isinstance(block, gr.Image | gr.ImageSlider | gr.ImageEditor | gr.Gallery):
+            assert block.format == "png", block
+        if isinstance(block, gr.Image) and block.interactive is not False and block.type == "filepath":
+            assert block.image_mode is None or block.label == "sheet"
+        if isinstance(block, gr.State):
+            assert block.value is None  # keys only
+
+
+def answer(url: str, data: bytes | None = None, **headers: str) -> int:
+    """HTTP status of a request."""
+    request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310 - our own server
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_foreign_large_and_direct_requests_are_refused(site: Served) -> None:
+    upload = f"{site.url}gradio_api/upload"
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
+        assert answer(upload, b"x", Origin=origin) == 403
+    assert answer(upload, b"x", Origin=site.url.rstrip("/")) != 403
+    assert answer(upload, b"x", **{"Content-Length": str(10**9)}) == 413
+    for name in ENDPOINTS:
+        assert answer(f"{site.url}gradio_api/run{name}", b'{"data": []}', **{"Content-Type": "application/json"}) == 404
+    for path in ("monitoring", "monitoring/summary", "gradio_api/file=/etc/passwd"):
+        assert answer(site.url + path) in (403, 404)
+
+
+def test_the_entry_point_serves_on_this_machine_only(tmp_path: Path) -> None:
+    """`python app.py` answers; with nothing else running that takes 5 s (the bound here is for a busy machine)."""
+    port = free_port()
+    root = Path(images.__file__).resolve().parent.parent
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--port", str(port), "--device", "cpu"],
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                assert answer(f"http://127.0.0.1:{port}/") == 200
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+    assert "http://127.0.0.1" in output and "gradio.live" not in output
+
+
+def test_nothing_is_left_of_a_run_in_torch(site: Served) -> None:
+    assert torch.is_grad_enabled() and site.session._current is None

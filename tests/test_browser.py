@@ -1,0 +1,246 @@
+"""The page in Chromium, as a person uses it. Fails on console errors and on any request that leaves this machine.
+
+Screenshots go to the folder that SCREENSHOTS names, if it is set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from serving import Served, served
+from torch import Tensor
+
+from inversion import images
+from inversion.hub import Model
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+OVER = re.compile("Done|Cancelled|done")
+WAIT = 40_000  # milliseconds; conditions are waited for, so only a failure takes that long
+
+# What Chromium says when a page is left while results stream in.
+LEAVING = ("AbortError", "Connection errored out", "Failed to fetch", "network error")
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=WAIT)
+
+
+@pytest.fixture(scope="module")
+def site(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(model, tmp_path_factory.mktemp("gradio")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(site: Served, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens the page; afterwards fails the test for console errors and foreign requests."""
+    wrong: list[str] = []
+    contexts = []
+
+    def note(text: str) -> None:
+        if not any(known in text for known in LEAVING):
+            wrong.append(text)
+
+    def open_page(width: int = 1440, height: int = 1000, **options: object) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(WAIT)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: note(str(error)))
+        page.on("request", lambda request: wrong.append(request.url) if foreign(request.url) else None)
+        page.goto(site.url)
+        page.wait_for_selector("#reconstruct-run")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+@pytest.fixture(scope="module")
+def picture(pictures: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("uploads") / "upload.png"
+    Image.fromarray(images.to_array(pictures[0])).resize((96, 96)).save(path)
+    return path
+
+
+def foreign(url: str) -> bool:
+    return not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", url)
+
+
+def shoot(page: Page, name: str) -> None:
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def choose(page: Page, key: str, methods: set[str]) -> None:
+    """Tick these methods and no others."""
+    for box in page.locator(f"#{key}-methods label").all():
+        box.locator("input").set_checked(box.inner_text().strip() in methods)
+
+
+def set_steps(page: Page, key: str, steps: int) -> None:
+    """Fill every visible field for a number of steps in the advanced fold."""
+    fold = page.locator(f"#{key}-advanced")
+    if not fold.get_by_label(re.compile("steps", re.I)).first.is_visible():
+        fold.get_by_role("button", name="Advanced").click()
+    fold.get_by_label(re.compile("steps", re.I)).first.wait_for()
+    for field in fold.get_by_label(re.compile("steps", re.I)).all():
+        field.fill(str(steps))
+        field.blur()
+
+
+def upload(page: Page, key: str, path: Path) -> None:
+    page.locator(f"#{key}-picture input[type=file]").first.set_input_files(path)
+
+
+def take_example(page: Page, key: str) -> None:
+    page.locator(f"#{key}-examples button").last.click()
+
+
+def status(page: Page, key: str = "reconstruct") -> Locator:
+    return page.locator(f"#{key}-status")
+
+
+def column(page: Page, index: int, key: str = "reconstruct") -> Locator:
+    return page.locator(f"#{key}-column-{index}")
+
+
+def test_two_methods_grow_side_by_side(visit: Callable[..., Page], picture: Path, tmp_path: Path) -> None:
+    page = visit()
+    shoot(page, "1-open")
+    upload(page, "reconstruct", picture)
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W", "W+"})
+    set_steps(page, "reconstruct", 60)
+    page.click("#reconstruct-run")
+    for index, label in enumerate(("W", "W+")):
+        expect(column(page, index).locator(".head b")).to_have_text(label)
+        column(page, index).locator("img").nth(1).wait_for(state="attached")
+    expect(status(page)).to_contain_text("Done")
+    for index in (0, 1):
+        expect(column(page, index).locator("dd").first).to_have_text(re.compile(r"^\d+\.\d\d$"))
+    assert page.locator("#reconstruct-column-2").count() == 0
+    expect(page.locator("#reconstruct-table")).to_contain_text("done")
+    assert page.locator("#reconstruct-plot polyline").count() == 2
+    shoot(page, "2-done")
+    with page.expect_download() as sheet:
+        page.locator("#reconstruct-sheet").click()
+    sheet.value.save_as(tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.format == "PNG" and image.width > 500
+
+
+def test_cancel_keeps_what_was_reached_and_a_reload_finds_it(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(color_scheme="dark")
+    upload(page, "reconstruct", picture)
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W", "PTI"})
+    set_steps(page, "reconstruct", 9000)
+    page.click("#reconstruct-run")
+    column(page, 0).locator("img").nth(1).wait_for(state="attached")
+    expect(status(page)).to_contain_text("of 9000")
+    shoot(page, "3-running-dark")
+    page.reload()  # the run goes on meanwhile
+    expect(status(page)).to_contain_text("of 9000")
+    page.click("#reconstruct-cancel")
+    expect(status(page)).to_contain_text("Cancelled")
+    assert column(page, 0).locator("img").count() == 2
+    expect(column(page, 0)).to_contain_text("how far it came")
+    expect(column(page, 1)).to_contain_text("before it began")
+    page.reload()
+    expect(status(page)).to_contain_text("Cancelled")
+    column(page, 0).locator("img").nth(1).wait_for(state="attached")
+
+
+def test_bad_input_is_explained_and_costs_nothing(visit: Callable[..., Page], tmp_path: Path) -> None:
+    page = visit()
+    toast = page.locator(".toast-body, .toast-wrap").first
+    page.click("#reconstruct-run")
+    expect(toast).to_contain_text("Give a picture first")
+    take_example(page, "reconstruct")
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W"})
+    set_steps(page, "reconstruct", 3)
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    choose(page, "reconstruct", set())
+    page.click("#reconstruct-run")
+    expect(page.locator("body")).to_contain_text("Choose at least one method")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"this is no picture")
+    choose(page, "reconstruct", {"W"})
+    page.locator("#reconstruct-picture").get_by_label("Remove Image").click()
+    upload(page, "reconstruct", bad)
+    page.wait_for_selector("#reconstruct-picture img", state="attached")
+    page.click("#reconstruct-run")
+    expect(page.locator("body")).to_contain_text("not a PNG, JPEG or WebP")
+    assert column(page, 0).locator("img").count() == 2, "the result before is still there"
+
+
+def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Served) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Inpaint").click()
+    canvas = page.locator("#inpaint-picture canvas").first
+    canvas.wait_for()
+    expect(page.locator("#inpaint-picture")).to_contain_text("Upload an image")  # Gradio's editor is ready now
+    take_example(page, "inpaint")
+    expect(page.locator("#inpaint-picture")).not_to_contain_text("Upload an image")
+    choose(page, "inpaint", {"W"})
+    set_steps(page, "inpaint", 3)
+    page.click("#inpaint-run")
+    expect(page.locator("body")).to_contain_text("The mask is empty")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 30, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y, steps=6)
+    page.mouse.up()
+    page.click("#inpaint-run")
+    expect(status(page, "inpaint")).to_contain_text("Done")
+    page.locator("#inpaint-measured img").wait_for(state="attached")
+    shoot(page, "4-inpaint")
+    key = next(reversed(site.session._jobs))
+    measured = site.session.snapshot(key).measured
+    assert measured is not None and 0.005 < (measured == 128).all(axis=2).mean() < 0.5  # the hole shows as grey
+
+
+def test_a_model_offers_what_it_can_serve(visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.get_by_label("Model").first.click()
+    page.get_by_role("option", name=re.compile("only-z")).click()
+    expect(page.locator("body")).to_contain_text("offers no W codes")
+    expect(page.locator("#reconstruct-methods label")).to_have_text([re.compile("Z"), re.compile("mGAN")])
+
+
+def test_every_tab_fits_a_phone(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(390, 844, color_scheme="dark", device_scale_factor=2)
+    upload(page, "reconstruct", picture)
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W", "W+"})
+    set_steps(page, "reconstruct", 3)
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shoot(page, "5-phone-dark")

@@ -1,0 +1,341 @@
+"""The job table: same results as alone, cancel, budget, queue, bounded stores, and failures that leave it working."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inversion import hub
+from inversion.hub import Model
+from inversion.images import to_array
+from inversion.jobs import JobView
+from inversion.lane import Event, Finished, Lane, LaneError, Progress, Ready, Request
+from inversion.methods import METHODS, Method
+from inversion.session import Busy, Session, UnknownJob
+
+WAIT = 60.0  # seconds after which a test gives up
+PICTURE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
+
+
+class StubLane:
+    """A lane without a device: `steps` events per run, each of which waits for `gate` when there is one."""
+
+    def __init__(self, steps: int = 3, gate: threading.Event | None = None) -> None:
+        self.steps, self.gate = steps, gate
+        self.order: list[int] = []  # seeds in the order in which runs began
+        self.closed = 0
+        self.running = 0
+        self.most = 0
+        self.fail: Exception | None = None
+
+    def check(self, request: Request) -> str:
+        return request.method.upper()
+
+    def warm(self, model: str) -> None:
+        if model == "broken":
+            raise LaneError("broken cannot be loaded")
+
+    def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]:
+        return {}
+
+    def __call__(self, request: Request) -> Iterator[Event]:
+        self.order.append(request.seed)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            yield Ready(PICTURE, PICTURE)
+            for step in range(self.steps):
+                if self.gate is not None:
+                    assert self.gate.wait(WAIT)
+                if self.fail is not None and step == 1:
+                    raise self.fail
+                row = {"psnr": float(step), "seconds": float(step)}
+                yield Progress("stub", step, self.steps, float(step), PICTURE, row)
+            yield Finished(PICTURE, {"psnr": 30.0, "seconds": 9.0, "steps": 3}, {}, {"z": 1}, {"w": request.seed})
+        finally:
+            self.running -= 1
+            self.closed += 1
+
+
+def stub_request(seed: int = 0, method: str = "w") -> Request:
+    return Request("reconstruct", method, PICTURE, seed=seed)
+
+
+def until(ready: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + WAIT
+    while not ready():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+def finish(session: Session, key: str) -> JobView:
+    """The job's last view."""
+    *_, last = session.follow(key, every=0.01)
+    return last
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Session]]:
+    """Makes sessions and closes them after the test."""
+    sessions: list[Session] = []
+
+    def make(lane: object, **limits: object) -> Session:
+        sessions.append(Session(lane=lane, **limits))  # type: ignore[arg-type]
+        return sessions[-1]
+
+    yield make
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def lane(model: Model, monkeypatch: pytest.MonkeyPatch) -> Lane:
+    """The real lane on the tiny model."""
+    entry = hub.Entry("tiny", "generator", "0" * 64, 1, "safetensors", "stylegan2", 32, "test", "MIT", "x", file="x")
+    monkeypatch.setattr(hub, "registry", lambda: {"tiny": entry})
+
+    def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
+        if name != "tiny":
+            raise hub.HubError(f"unknown model {name!r}")
+        return model
+
+    monkeypatch.setattr(hub, "load", load)
+    return Lane("cpu")
+
+
+@pytest.fixture
+def request_of(pictures: torch.Tensor) -> Callable[..., Request]:
+    """Requests on the tiny model, a few steps long."""
+
+    def make(index: int, method: str = "w", **changes: object) -> Request:
+        stages = [stage.key for stage in METHODS[method].stages if hasattr(stage, "steps")]
+        settings = {f"{key}.steps": 4 for key in stages}
+        base = Request("reconstruct", method, to_array(pictures[index]), "tiny", settings, seed=index)
+        return replace(base, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_results_do_not_depend_on_who_else_runs(
+    opened: Callable[..., Session], lane: Lane, request_of: Callable[..., Request]
+) -> None:
+    jobs = [[request_of(user, method) for method in ("w", "mganprior", "pti")] for user in range(3)]
+    session = opened(lane)
+    alone = [[finish(session, session.submit([request])).runs[0] for request in job] for job in jobs]
+    keys = [session.submit(job) for job in jobs]  # all wait at once and take turns
+    together = [finish(session, key).runs for key in keys]
+    for single, shared in zip(alone, together, strict=True):
+        for one, other in zip(single, shared, strict=True):
+            assert one.state == other.state == "done", other.message
+            assert one.image is not None and np.array_equal(one.image, other.image)
+            assert one.row is not None and other.row is not None and one.row["psnr"] == other.row["psnr"]
+
+
+def test_every_event_is_plain_data(lane: Lane, request_of: Callable[..., Request]) -> None:
+    request = pickle.loads(pickle.dumps(request_of(0, "pti", task="superres", factor=4)))  # noqa: S301 - our own bytes
+    events = list(lane(request))
+    assert [type(e).__name__ for e in (events[0], events[-1])] == ["Ready", "Finished"]
+    for event in events:
+        assert len(pickle.dumps(event)) > 0
+    last = events[-1]
+    assert isinstance(last, Finished) and last.weights is not None
+    assert all(weight.device.type == "cpu" and not weight.requires_grad for weight in last.weights.values())
+    wanted = "task method model seed psnr ssim lpips identity synthetic_identity seconds steps picture image settings"
+    assert set(wanted.split()) <= set(last.row)
+    assert last.row["lpips"] is None and last.row["identity"] is None
+
+
+@pytest.mark.parametrize("task", ["reconstruct", "colorize", "superres", "inpaint", "denoise"])
+def test_a_measured_picture_is_scored_by_nobody(task: str, lane: Lane, request_of: Callable[..., Request]) -> None:
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:40, 20:40] = 255
+    ready, *_, last = lane(request_of(0, task=task, mask=mask, measured=True))
+    assert isinstance(ready, Ready) and ready.truth is None and ready.measured.shape == (32, 32, 3)
+    assert isinstance(last, Finished) and last.row["psnr"] is None and last.image.shape == (32, 32, 3)
+
+
+def test_cancel_stops_within_a_step_and_keeps_the_picture(opened: Callable[..., Session]) -> None:
+    gate = threading.Event()
+    gate.set()
+    stub = StubLane(steps=10**6, gate=gate)
+    session = opened(stub)
+    key = session.submit([stub_request(1), stub_request(2)])
+    until(lambda: session.snapshot(key).runs[0].image is not None)
+    began = time.monotonic()
+    session.cancel(key)
+    view = finish(session, key)
+    assert time.monotonic() - began < 2
+    assert [run.state for run in view.runs] == ["cancelled", "cancelled"]
+    assert view.runs[0].image is not None and view.runs[0].row is not None and view.runs[1].image is None
+    assert stub.closed == 1 and stub.order == [1]
+
+
+def test_cancel_of_a_waiting_job_leaves_the_others_alone(opened: Callable[..., Session]) -> None:
+    gate = threading.Event()
+    stub = StubLane(gate=gate)
+    session = opened(stub)
+    first, second = session.submit([stub_request(1)]), session.submit([stub_request(2)])
+    session.cancel(second)
+    assert session.snapshot(second).over
+    gate.set()
+    assert finish(session, first).runs[0].state == "done"
+    assert stub.order == [1]
+
+
+def test_jobs_take_turns_and_know_their_place(opened: Callable[..., Session]) -> None:
+    gate = threading.Event()
+    stub = StubLane(gate=gate)
+    session = opened(stub)
+    many = session.submit([stub_request(seed) for seed in (1, 2, 3)])
+    until(lambda: stub.order == [1])
+    single, other = session.submit([stub_request(4)]), session.submit([stub_request(5)])
+    assert [session.snapshot(key).position for key in (many, single, other)] == [0, 1, 2]
+    gate.set()
+    for key in (many, single, other):
+        assert all(run.state == "done" for run in finish(session, key).runs)
+    assert stub.order == [1, 4, 5, 2, 3]
+    assert stub.most == 1
+
+
+def test_a_job_goes_on_when_nobody_watches(opened: Callable[..., Session]) -> None:
+    session = opened(StubLane())
+    key = session.submit([stub_request()])
+    watcher = session.follow(key)
+    next(watcher)
+    watcher.close()
+    until(lambda: session.snapshot(key).over)
+    view = session.snapshot(key)
+    assert view.runs[0].state == "done" and view.runs[0].track[-1] == (9.0, 30.0)
+
+
+def test_the_budget_ends_a_run(opened: Callable[..., Session], lane: Lane, request_of: Callable[..., Request]) -> None:
+    session = opened(lane, budget=0.3)
+    key = session.submit([request_of(0, settings={"w.steps": 10_000}, budget=1000.0)])
+    began = time.monotonic()
+    run = finish(session, key).runs[0]
+    assert run.state == "done" and run.step < 9_000 and "budget" in run.message
+    assert time.monotonic() - began < 20
+
+
+def test_too_many_jobs_are_refused(opened: Callable[..., Session]) -> None:
+    gate = threading.Event()
+    stub = StubLane(gate=gate)
+    session = opened(stub, waiting=2)
+    keys = [session.submit([stub_request()])]
+    until(lambda: len(stub.order) == 1)  # one runs, so that the next two wait
+    keys += [session.submit([stub_request()]) for _ in range(2)]
+    with pytest.raises(Busy, match="try again"):
+        session.submit([stub_request()])
+    gate.set()
+    assert all(finish(session, key).over for key in keys)
+
+
+def test_stores_are_bounded(opened: Callable[..., Session]) -> None:
+    now = [0.0]
+    session = opened(StubLane(steps=1), kept=5, tuned=2, expiry=100.0, clock=lambda: now[0])
+    keys = []
+    for seed in range(12):
+        keys.append(session.submit([stub_request(seed)]))
+        finish(session, keys[-1])
+    until(lambda: session._current is None)
+    session.submit([stub_request(99)])
+    with pytest.raises(UnknownJob):
+        session.snapshot(keys[0])
+    assert session.kept(keys[-1], 0).weights == {"w": 11}
+    with pytest.raises(UnknownJob):
+        session.kept(keys[-4], 0)  # an older tuned one had to go
+    with pytest.raises(UnknownJob):
+        session.kept("somebody else's", 0)
+    assert len(session._jobs) <= 7
+    now[0] = 1000.0
+    finish(session, session.submit([stub_request()]))
+    with pytest.raises(UnknownJob):
+        session.snapshot(keys[-1])
+
+
+def test_uploads_are_let_go_when_a_job_is_over(opened: Callable[..., Session]) -> None:
+    session = opened(StubLane(steps=1))
+    key = session.submit([stub_request()])
+    finish(session, key)
+    until(lambda: session._jobs[key].requests == ())
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret path"), LaneError("Do this instead.")])
+def test_a_failure_leaves_the_session_working(
+    error: Exception, opened: Callable[..., Session], caplog: pytest.LogCaptureFixture
+) -> None:
+    stub = StubLane()
+    session = opened(stub)
+    stub.fail = error
+    view = finish(session, session.submit([stub_request(1), stub_request(2)]))
+    assert [run.state for run in view.runs] == ["failed", "failed"]
+    assert "secret" not in view.runs[0].message and view.runs[0].message
+    assert view.runs[0].image is not None, "what was reached before is kept"
+    stub.fail = None
+    session.warm("broken")
+    assert finish(session, session.submit([stub_request(3)])).runs[0].state == "done"
+
+
+def test_out_of_memory_becomes_a_plain_message(
+    opened: Callable[..., Session], lane: Lane, request_of: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(lane)
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("inversion.lane.invert", full)
+        run = finish(session, session.submit([request_of(0)])).runs[0]
+    assert run.state == "failed" and "Not enough memory" in run.message
+    assert finish(session, session.submit([request_of(0)])).runs[0].state == "done"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"task": "fly"}, "no task"),
+        ({"method": "magic"}, "unknown method"),
+        ({"model": "nobody"}, "no model"),
+        ({"settings": {"w.steps": 10**6}}, "w.steps"),
+        ({"settings": {"w.colour": 1}}, "w.colour"),
+        ({"seed": -1}, "seed"),
+        ({"budget": float("nan")}, "budget"),
+        ({"picture": np.zeros((8, 8), np.uint8)}, "picture"),
+    ],
+)
+def test_bad_requests_are_refused_before_they_queue(
+    changes: dict[str, object],
+    text: str,
+    opened: Callable[..., Session],
+    lane: Lane,
+    request_of: Callable[..., Request],
+) -> None:
+    request = replace(request_of(0), **changes)  # type: ignore[arg-type]
+    with pytest.raises(LaneError, match=text):
+        opened(lane).submit([request])
+
+
+def test_no_method_is_refused(opened: Callable[..., Session]) -> None:
+    with pytest.raises(LaneError, match="at least one method"):
+        opened(StubLane()).submit([])
+
+
+def test_the_package_does_not_import_gradio_and_the_page_no_torch() -> None:
+    root = Path(hub.__file__).resolve().parent.parent
+    for folder, foreign in (("inversion", "gradio"), ("ui", "torch")):
+        for path in (root / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                assert not any(name.split(".")[0] == foreign for name in names), f"{path} imports {foreign}"

@@ -1,0 +1,129 @@
+"""Training on a handful of tiny faces: it learns, stops and goes on, and what it writes can be loaded."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from inversion.generators import Discriminator, StyleGAN2
+from inversion.predictor import Predictor
+from inversion.training import adversarial, cli, export, faces, generator, predictor
+from inversion.training.muon import Muon, orthogonalise
+
+COUNT, SIDE = 32, 16
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a few rendered faces; networks are narrow."""
+    monkeypatch.setattr(generator, "CHANNELS", {4: 8, 8: 8, 16: 8})
+    monkeypatch.setattr(adversarial, "WIDTHS", {4: 8, 8: 8, 16: 8})
+    faces.main(["--folder", str(tmp_path), "--count", str(COUNT), "--resolution", str(SIDE), "--no-compile"])
+    return tmp_path
+
+
+@pytest.fixture
+def distil(folder: Path) -> Callable[..., None]:
+    def run(kimg: float) -> None:
+        arguments = ["--faces", folder, "--out", folder / "run", "--count", COUNT, "--resolution", SIDE, "--batch", 8]
+        generator.main([str(a) for a in [*arguments, "--kimg", kimg, "--kimg-32", 0, "--kimg-64", 0]])
+
+    return run
+
+
+def test_orthogonalised_matrices_keep_their_directions_and_lose_their_stretch() -> None:
+    matrix = torch.randn(6, 20, generator=torch.Generator().manual_seed(0))
+    q = orthogonalise(matrix)
+    values = torch.linalg.svdvals(q)
+    assert (values > 0.5).all()
+    assert (values < 1.4).all()
+    assert torch.nn.functional.cosine_similarity(q.flatten(), matrix.flatten(), dim=0) > 0.8
+
+
+def test_muon_fits_a_linear_map_whatever_the_scale_of_its_storage() -> None:
+    rng = torch.Generator().manual_seed(0)
+    x, target = torch.randn(64, 8, generator=rng), torch.randn(64, 8, generator=rng)
+    errors = []
+    for scale in (1.0, 100.0):
+        weight = torch.nn.Parameter(scale * torch.randn(8, 8, generator=torch.Generator().manual_seed(1)))
+        optimizer = Muon([weight], lr=0.02)
+        for _ in range(200):
+            optimizer.zero_grad()
+            loss = (x @ weight / scale - target).square().mean()
+            loss.backward()
+            optimizer.step()
+        errors.append(float(loss.detach()))
+    best = (x @ torch.linalg.lstsq(x, target).solution - target).square().mean()
+    assert errors[0] < 1.1 * best
+    assert abs(errors[0] - errors[1]) < 0.05 * errors[0]
+
+
+def test_the_face_file_goes_on_where_it_stopped(folder: Path) -> None:
+    file = faces.FaceFile(folder, COUNT, SIDE)
+    assert file.ready()
+    pictures, detail = file.batch(torch.tensor([0, 31]))
+    assert pictures.shape == (2, 3, SIDE, SIDE)
+    assert detail.max() > 0
+    before = file.rows.copy()
+    file.rows[16:] = 0
+    file.path.with_suffix(".0of1").write_text("16")
+    file.render(compiled=False)
+    assert (file.rows == before).all()
+
+
+def test_distillation_learns_stops_and_goes_on(distil: Callable[..., None], folder: Path) -> None:
+    distil(0.2)
+    distil(1.2)
+    log = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[0]["kimg"] == pytest.approx(0.2)
+    assert log[-1]["kimg"] == pytest.approx(1.2)
+    assert log[-1]["loss"] < 0.8 * log[0]["loss"]
+
+
+def test_the_adversarial_stage_starts_from_it_and_both_networks_ship(
+    distil: Callable[..., None], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distil(0.08)
+    arguments = [
+        "--faces",
+        folder,
+        "--out",
+        folder / "game",
+        "--distilled",
+        folder / "run" / "state.pt",
+        "--count",
+        COUNT,
+    ]
+    arguments += ["--resolution", SIDE, "--batch", 8, "--kimg", 0.032, "--r1-every", 2]
+    adversarial.main([str(a) for a in arguments])
+    adversarial.main([str(a) for a in [*arguments[:-4], "--kimg", 0.048, "--r1-every", 2]])  # goes on
+    log = [json.loads(line) for line in (folder / "game" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in log] == [4, 6]
+    export.main(["--state", str(folder / "game" / "state.pt"), "--out", str(folder)])
+    prior = StyleGAN2.from_state_dict(load_file(folder / "synthetic_faces_generator.safetensors"))
+    assert prior.w_avg.abs().max() > 0
+    judge = Discriminator.from_state_dict(load_file(folder / "synthetic_faces_discriminator.safetensors"))
+    with torch.no_grad():
+        assert judge(prior(torch.randn(2, prior.z_dim))).isfinite().all()
+    assert "sha256" in capsys.readouterr().out
+
+
+def test_the_predictor_trains_and_ships(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = ["--folder", str(folder), "--count", "16", "--no-compile"]
+    faces.main(drawn)
+    faces.main([*drawn, "--mates"])
+    monkeypatch.setattr(predictor, "EXAMINED", 8)
+    arguments = ["--faces", folder, "--out", folder / "net", "--count", 16, "--pairs", 16, "--steps", 2, "--batch", 4]
+    predictor.main([str(a) for a in arguments])
+    net = Predictor.from_state_dict(load_file(folder / "net" / "predictor.safetensors"))
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    assert len(net.attributes(x)) > 40
+    assert torch.allclose(net.embed(x).norm(dim=1), torch.ones(2), atol=1e-4)
+
+
+def test_an_unknown_stage_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["everything"]) == 2
+    assert "predictor" in capsys.readouterr().err

@@ -1,0 +1,103 @@
+"""Upload fields. What arrives is decoded by `inversion.images` alone: it knows limits, formats and rotation.
+
+Gradio would decode first, where a file that is no picture ends in an error without words, and a rotated photo stays
+rotated. So the fields' own `preprocess` is replaced, on the instance: for a subclass Gradio would write a stub file
+beside our source at every start. It builds a component anew, from its class, when an event returns `gr.update` for it:
+so no event may do that to these fields; values are fine, and a column around a field can be shown and hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from inversion import images
+from ui.inputs import InputError, explained
+
+LAYERS = 8  # of an editor; more than a person paints, fewer than fill the memory
+PAINT = "#24967e"
+
+
+def picture_field(label: str, elem_id: str, height: int = 300) -> gr.Image:
+    """A field for one picture; its value is the path of the uploaded file, or None."""
+    field = gr.Image(
+        label=label,
+        type="filepath",
+        image_mode=None,
+        format="png",
+        sources=["upload", "clipboard"],
+        height=height,
+        placeholder="Drop a picture, click to upload,\nor paste one",
+        elem_id=elem_id,
+    )
+    field.preprocess = _path  # type: ignore[method-assign]
+    return field
+
+
+def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
+    """A field for a picture to paint on; its value is (picture uint8 (H, W, 3), painted mask uint8 (H, W)), or None."""
+    editor = gr.ImageEditor(
+        label=label,
+        image_mode="RGBA",
+        format="png",
+        sources=("upload", "clipboard"),
+        transforms=(),
+        layers=False,
+        brush=gr.Brush(default_size="auto", colors=[PAINT], default_color=PAINT, color_mode="fixed"),
+        buttons=["fullscreen"],
+        height=420,
+        canvas_size=(512, 512),
+        elem_id=elem_id,
+    )
+
+    def preprocess(payload: Any) -> tuple[np.ndarray, np.ndarray] | None:  # noqa: ANN401 - Gradio's EditorData
+        if payload is None:
+            return None
+        # The page sends the pictures ahead, under an id; scripts and untouched examples name files.
+        parts = editor.blob_storage.pop(payload.id, None) if payload.id is not None else payload
+        if parts is None or parts.background is None:
+            return None
+        with explained():
+            picture = np.asarray(images.read(_source(parts.background)))
+            return picture, _painted([layer for layer in parts.layers if layer is not None], picture.shape)
+
+    editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
+    return editor
+
+
+def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem_id: str) -> None:
+    """Thumbnails that put their picture into the field. (`gr.Examples` returns `gr.update`.)"""
+    strip = gr.Dataset(
+        components=[gr.Image(render=False, format="png")],
+        samples=[[str(path)] for path in paths],
+        label="Examples",
+        layout="gallery",
+        elem_id=elem_id,
+    )
+    strip.click(lambda sample: sample[0], strip, field, queue=False, show_progress="hidden", api_visibility="private")
+
+
+def _painted(layers: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """White where any layer is painted on. Raises InputError or BadImage."""
+    mask = np.zeros(shape[:2], np.uint8)
+    if len(layers) > LAYERS:
+        raise InputError(f"The editor has more than {LAYERS} layers: clear it and paint again.")
+    for layer in layers:
+        strokes = images.read(_source(layer))  # on white, and the brush is not white
+        if strokes.size != (shape[1], shape[0]):
+            strokes = strokes.resize((shape[1], shape[0]), Image.Resampling.NEAREST)
+        mask[(np.asarray(strokes) < 255).any(axis=2)] = 255
+    return mask
+
+
+def _path(payload: Any) -> str | None:  # noqa: ANN401 - Gradio's ImageData
+    return None if payload is None else payload.path
+
+
+def _source(part: Any) -> str | bytes:  # noqa: ANN401 - bytes, or Gradio's FileData
+    return bytes(part) if isinstance(part, bytes | bytearray | memoryview) else str(part.path)
