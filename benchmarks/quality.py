@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from inversion import hub, images, metrics
 from inversion.lane import Finished, Lane, Request
-from inversion.methods import METHODS, parse_method
+from inversion.methods import BASIC, parse_method
+from inversion.registry import registry
 from inversion.synthetic import CLASSES, HELD_OUT, OUT_OF_DOMAIN, faces
 
 DETAILS = ("eyes", "mouth", "glasses")  # the small features that a good PSNR may hide
@@ -82,7 +83,13 @@ def request(task: str, method: str, case: Case, settings: dict[str, Any], args: 
     )
 
 
-def signature(asked: Request, case: Case, sha256: str) -> str:
+def weights_of(model: str) -> list[str]:
+    """Hashes of the files that every row depends on: the predictor judges, and losses use its features."""
+    entries = {name: entry for name, entry in registry().items() if model in (name, entry.generator)}
+    return [entry.sha256 or name for name, entry in entries.items() if entry.kind in ("generator", "predictor")]
+
+
+def signature(asked: Request, case: Case, weights: Sequence[str]) -> str:
     """What makes two rows the same: method and all its settings, task, weights, picture, seed."""
     method = parse_method(asked.method).configured(asked.settings)
     text = json.dumps(
@@ -93,7 +100,7 @@ def signature(asked: Request, case: Case, sha256: str) -> str:
             asked.factor,
             asked.sigma,
             asked.seed,
-            sha256,
+            weights,
             hashlib.sha256(case.picture.tobytes()).hexdigest(),
         ]
     )
@@ -134,7 +141,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--n", type=int, default=32, help="pictures for reconstruction; other tasks take a fourth")
     parser.add_argument("--tasks", default="reconstruct,colorize,superres,inpaint")
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(BASIC))
     parser.add_argument("--source", default="held-out", choices=("held-out", "strange", "photo"))
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
     parser.add_argument("--model", default=hub.DEFAULT)
@@ -154,20 +161,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = json.loads(args.json.read_text()) if args.json.exists() else []
     known = {row["signature"] for row in rows}
     lane = Lane(args.device, args.dtype)
-    model = lane.load(args.model)
+    model, weights = lane.load(args.model), weights_of(args.model)
+    methods = args.methods.split(",")
+    lacking = lane.unavailable(args.model, {key: parse_method(key) for key in methods})
+    for key, reason in lacking.items():
+        sys.stderr.write(f"{key} is left out: {reason}\n")
+    methods = [key for key in methods if key not in lacking]
     pairs = dict(text.split("=", 1) for text in args.settings)
     jobs = []
     for task in args.tasks.split(","):
         n = args.n if task == "reconstruct" else max(1, args.n // SHARE)
         for case in cases(args.source, n, model.resolution):
-            for method in args.methods.split(","):
+            for method in methods:
                 stages = {stage.key for stage in parse_method(method).stages}
                 settings = {name: value for name, value in pairs.items() if name.partition(".")[0] in stages}
                 label = " ".join([method, *(f"{name}={value}" for name, value in settings.items())])
                 jobs.append((label, request(task, method, case, settings, args), case))
     wanted = []
     for label, asked, case in tqdm(jobs):
-        mark = signature(asked, case, model.sha256)
+        mark = signature(asked, case, weights)
         wanted.append(mark)
         if mark in known:
             continue

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from inversion import hub
+from inversion import fetch, hub
 from inversion.methods import METHODS, Method
+from inversion.registry import Entry
 from inversion.tasks import TASKS
 
 DEFAULT_MODEL = "synthetic-faces"
@@ -41,13 +42,23 @@ class MethodCard:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """One generator that can be chosen. `embedded`: its file comes with the package, nothing is downloaded."""
+    """One generator that can be chosen, as it was when the cards were made.
+
+    `embedded`: its file comes with the package, nothing is downloaded. `cached`: it can be loaded without a network.
+    `by_hand`: it cannot be downloaded for the user; `note` and `source` say more. `bytes` is None while nobody knows.
+    """
 
     key: str
     resolution: int
     domain: str
     licence: str
     embedded: bool
+    cached: bool = False
+    by_hand: bool = False
+    bytes: int | None = None
+    grade: str | None = None
+    source: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,12 +78,8 @@ def methods() -> dict[str, MethodCard]:
 
 
 def models() -> dict[str, ModelCard]:
-    """All registered generators by name."""
-    entries = {name: entry for name, entry in hub.registry().items() if entry.kind == "generator"}
-    return {
-        name: ModelCard(name, entry.resolution or 0, entry.domain or "", entry.licence or "", entry.file is not None)
-        for name, entry in entries.items()
-    }
+    """All registered generators by name. Looks whether files exist, reads none, and asks no network."""
+    return {name: _model(entry) for name, entry in hub.registry().items() if entry.kind == "generator"}
 
 
 def tasks() -> dict[str, TaskCard]:
@@ -82,6 +89,22 @@ def tasks() -> dict[str, TaskCard]:
         choices = {f.name: tuple(f.metadata["choices"]) for f in fields(task) if "choices" in f.metadata}
         cards[key] = TaskCard(key, task.label, task.description, task.merges, choices)
     return cards
+
+
+def _model(entry: Entry) -> ModelCard:
+    return ModelCard(
+        key=entry.name,
+        resolution=entry.resolution,
+        domain=entry.domain,
+        licence=entry.licence,
+        embedded=entry.file is not None,
+        cached=fetch.cached(entry) is not None,
+        by_hand=entry.by_hand,
+        bytes=fetch.size_of(entry),
+        grade=entry.grade,
+        source=entry.source,
+        note=entry.note,
+    )
 
 
 def _method(key: str, method: Method) -> MethodCard:

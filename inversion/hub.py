@@ -1,102 +1,29 @@
-"""From a name in checkpoints.yaml to a Model: strict registry, download, sha256 before parsing, networks in memory."""
+"""From a name in checkpoints.yaml to a Model: fetched, checked, converted once, opened; networks kept in memory."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 import threading
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
+import numpy as np
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_safetensors
 from torch import Tensor, nn
 
+from inversion import convert, fetch
+from inversion.encoders import ENCODERS, ArcFace, Encoder
 from inversion.generators import GENERATORS, Discriminator, Prior, StateDictError
 from inversion.perceptual import Perceptual, cached_lpips
+from inversion.perceptual_nets import LPIPSNetwork
+from inversion.registry import SERVE_ALL, BadCheckpoint, Entry, HubError, registry
 
-ROOT = Path(__file__).resolve().parent.parent
-REGISTRY = ROOT / "checkpoints.yaml"
 DEFAULT = "synthetic-faces"
-
-Kind = Literal["generator", "discriminator", "predictor", "encoder", "identity"]
-Format = Literal["safetensors"]
-KINDS: tuple[str, ...] = get_args(Kind)
-FORMATS: tuple[str, ...] = get_args(Format)
-REPO_TYPES = ("model", "space", "dataset")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class HubError(Exception):
-    """A model that cannot be had; one line that names the entry and says what to do."""
-
-
-class RegistryError(HubError):
-    """checkpoints.yaml is not what it must be; names entry and field."""
-
-
-class BadCheckpoint(HubError):
-    """A file is not the one that was registered, or does not hold what its entry says."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of the registry: embedded (`file`, a path in the repository) or on the Hub (`repo_id` and so on)."""
-
-    name: str
-    kind: Kind
-    sha256: str  # of the file as served
-    bytes: int
-    format: Format
-    architecture: str
-    resolution: int
-    domain: str
-    licence: str  # shown beside the picture
-    source: str  # a page or a command that says where the file comes from
-    file: str | None = None
-    repo_id: str | None = None
-    filename: str | None = None
-    repo_type: str = "model"
-    revision: str | None = None  # a commit, so that the file cannot change under us
-    generator: str | None = None  # the generator that anything else belongs to
-    crop: str = "none"  # how pictures of this domain are cut: none, ffhq, ...
-    perceptual: str = "none"  # the perceptual network that fits the domain
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        for ok, name, wanted in (
-            (self.kind in KINDS, "kind", f"one of {', '.join(KINDS)}"),
-            (self.format in FORMATS, "format", f"one of {', '.join(FORMATS)}"),
-            (
-                self.kind != "generator" or self.architecture in GENERATORS,
-                "architecture",
-                f"one of {', '.join(GENERATORS)}",
-            ),
-            (self.repo_type in REPO_TYPES, "repo_type", f"one of {', '.join(REPO_TYPES)}"),
-            (re.fullmatch("[0-9a-f]{64}", self.sha256), "sha256", "64 hex digits"),
-            (self.bytes > 0, "bytes", "the size of the file"),
-            (self.resolution > 0, "resolution", "a side in pixels"),
-            ((self.file is None) != (self.repo_id is None), "file", "given, or else repo_id, and not both"),
-            (self.repo_id is None or self.filename, "filename", "given with repo_id"),
-            (
-                self.repo_id is None or re.fullmatch("[0-9a-f]{40}", self.revision or ""),
-                "revision",
-                "a commit, 40 hex digits",
-            ),
-            (not self.source.startswith("http:"), "source", "an https address"),
-            (
-                (self.kind == "generator") == (self.generator is None),
-                "generator",
-                "given exactly where the kind is another",
-            ),
-            (self.file is None or _inside(self.file), "file", "a path inside the repository"),
-        ):
-            if not ok:
-                raise RegistryError(f"{self.name}: {name} must be {wanted}, not {getattr(self, name)!r}")
 
 
 @dataclass
@@ -109,7 +36,8 @@ class Model:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     entry: Entry | None = None
     discriminator: Discriminator | None = None
-    encoders: dict[str, nn.Module] = field(default_factory=dict)
+    encoders: Mapping[str, Encoder] = field(default_factory=dict)  # by role; each says what it reads
+    directions: dict[str, Tensor] = field(default_factory=dict)  # by name of their entries, each (1, w_dim), in W
     perceptual: Perceptual | None = None  # LPIPS, never a stand-in
     identity: nn.Module | None = None  # ArcFace, never a stand-in
     predictor: Any | None = None  # an inversion.predictor.Predictor
@@ -117,52 +45,69 @@ class Model:
     domain: str = ""
     licence: str = ""
     sha256: str = ""  # of the generator's file
+    absent: dict[str, str] = field(default_factory=dict)  # entries that belong to it and are not attached, and why
 
 
-def registry(path: Path = REGISTRY) -> dict[str, Entry]:
-    """Every entry of the registry by name. RegistryError names the first that is wrong."""
-    try:
-        content = _StrictLoader(path.read_text(encoding="utf-8")).get_single_data()
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise RegistryError(f"{path.name}: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise RegistryError(f"{path.name}: it must map names to entries")
-    entries = {str(name): _entry(str(name), values) for name, values in content.items()}
-    for entry in entries.values():
-        if entry.generator is not None and entry.generator not in entries:
-            raise RegistryError(f"{entry.name}: generator {entry.generator!r} is not registered")
-    return entries
+class Encoders(Mapping[str, Encoder]):
+    """Encoders of a model, opened when they are first asked for: there are many, of a gigabyte each."""
+
+    def __init__(self, openers: Mapping[str, Callable[[], Encoder]]) -> None:
+        self._openers = openers
+        self._opened: dict[str, Encoder] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, role: str) -> Encoder:
+        """The encoder; KeyError if there is none in this role, HubError if its file is not what it must be."""
+        opener = self._openers[role]
+        with self._lock:
+            if role not in self._opened:
+                self._opened[role] = opener()
+            return self._opened[role]
+
+    def __contains__(self, role: object) -> bool:
+        return role in self._openers  # the inherited one would open it
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._openers)
+
+    def __len__(self) -> int:
+        return len(self._openers)
+
+
+class RegisteredLPIPS(Perceptual):
+    """LPIPS on a trunk that the registry names; `lpips` on AlexNet as figures are published, else `lpips_vgg`."""
+
+    def __init__(self, network: LPIPSNetwork) -> None:
+        super().__init__("lpips" if network.name == "alex" else f"lpips_{network.name}", network.maps)
+        self._scales = [head.clamp_min(0).sqrt()[None, :, None, None] for head in network.heads]
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        return [f.float() * s for f, s in zip(self._network(x), self._scales, strict=True)]
 
 
 _models: dict[Hashable, Model] = {}
-_lock = threading.RLock()
+_locks: dict[Hashable, threading.Lock] = {}
 
 
 def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Model:
     """The model `name` with all that is registered for its generator and at hand; kept in memory once it has loaded.
 
-    device: auto, cpu, cuda; dtype: auto, float32, bfloat16, float16 (of the generator's convolutions). Raises HubError.
+    device: auto, cpu, cuda; dtype: auto, float32, bfloat16, float16 (of the generator's convolutions). A generator that
+    is not at hand is downloaded; what belongs to it is not, see `Model.absent`. Raises HubError.
     """
     where = _device(device)
     precision = _dtype(dtype, where)
     key = (name, str(where), precision)
-    with _lock:
+    with _locks.setdefault(key, threading.Lock()):  # a long download keeps nobody from the other models
         if key not in _models:
             _models[key] = _build(name, where, precision)  # a load that fails leaves nothing behind
         return _models[key]
 
 
 def tensors_of(entry: Entry) -> dict[str, Tensor]:
-    """The entry's tensors on the CPU in float32, from a file whose size and sha256 are the registered ones."""
-    path = _path(entry)
-    try:
-        data = path.read_bytes() if path.stat().st_size == entry.bytes else b""
-    except OSError as error:
-        raise BadCheckpoint(f"{entry.name}: cannot read {path.name} ({error.strerror})") from None
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise BadCheckpoint(
-            f"{entry.name}: {path.name} is not the registered file (size or sha256 differ): get it again"
-        )
+    """An embedded entry's tensors on the CPU in float32, from a file whose size and sha256 are the registered ones."""
+    path = fetch.fetch(entry)
+    data = path.read_bytes()
     try:
         tensors = parse_safetensors(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -175,29 +120,76 @@ def tensors_of(entry: Entry) -> dict[str, Tensor]:
     return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
 
 
+def networks_of(entry: Entry) -> dict[str, nn.Module]:
+    """The networks of a file that is not embedded by kind, on the CPU, from its converted copy.
+
+    The copy is made at the first time, and again where it is damaged or of another version. Raises HubError.
+    """
+    source = fetch.fetch(entry)
+    if entry.by_hand:
+        return _named(entry, lambda: convert.open_converted(source))
+    copy = fetch.converted(fetch.digest(source))
+    if not fetch.intact(copy):
+        _convert(entry, source, copy)
+    try:
+        return convert.open_converted(copy)
+    except BadCheckpoint:
+        _convert(entry, source, copy, anew=True)
+    return _named(entry, lambda: convert.open_converted(copy))
+
+
+def _convert(entry: Entry, source: Path, copy: Path, anew: bool = False) -> None:
+    """Write the converted copy of a file that has been checked; none of a file that holds something else."""
+    encoder = entry.architecture if entry.kind == "encoder" else None
+    with fetch.locked(copy.stem):
+        if fetch.intact(copy) and not anew:
+            return  # another process has made it in the meantime
+        contents = _named(entry, lambda: convert.convert(source, copy, encoder))
+        if not any(part.kind == entry.kind for part in contents.networks):
+            copy.unlink()
+            kinds = ", ".join(part.kind for part in contents.networks)
+            raise BadCheckpoint(f"{entry.name}: {source.name} holds no {entry.kind} ({kinds})")
+        fetch.seal(copy)
+
+
+def _named(entry: Entry, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever `work` makes
+    """Complaints about a file start with the entry's name."""
+    try:
+        return work()
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{entry.name}: {error}") from None
+
+
 def _build(name: str, device: torch.device, dtype: torch.dtype) -> Model:
-    """Read every file that belongs to the generator `name` and put the model together."""
+    """Open every file that belongs to the generator `name` and put the model together."""
     entries = registry()
     entry = entries.get(name)
     if entry is None or entry.kind != "generator":
         known = ", ".join(e.name for e in entries.values() if e.kind == "generator")
         raise HubError(f"unknown model {name!r}: choose from {known}")
-    prior = network(entry, GENERATORS[entry.architecture].from_state_dict).to(device).freeze(dtype)
+    architecture = GENERATORS[entry.architecture]
+    if entry.file is not None:
+        parts: dict[str, nn.Module] = {"generator": network(entry, architecture.from_state_dict)}
+    else:
+        parts = networks_of(entry)
+    prior, discriminator = parts["generator"], parts.get("discriminator")
+    if not isinstance(prior, architecture):
+        raise BadCheckpoint(f"{name}: it is a {type(prior).__name__}, the registry says {entry.architecture}")
     if prior.resolution != entry.resolution:
         raise BadCheckpoint(f"{name}: it makes {prior.resolution} pixels, the registry says {entry.resolution}")
     model = Model(
         name,
-        prior,
+        prior.to(device).freeze(dtype),
         entry.resolution,
         device,
         entry,
+        discriminator=_still(discriminator, device) if isinstance(discriminator, Discriminator) else None,
         perceptual=cached_lpips(device),
         domain=entry.domain,
         licence=entry.licence,
-        sha256=entry.sha256,
+        sha256=fetch.expected(entry)[0] or "",
     )
-    for other in (e for e in entries.values() if e.generator == name):
-        _attach(model, other)
+    _attach_all(model, entries)
     if entry.domain == "synthetic-faces":
         from inversion import synthetic
 
@@ -205,15 +197,98 @@ def _build(name: str, device: torch.device, dtype: torch.dtype) -> Model:
     return model
 
 
+def _attach_all(model: Model, entries: Mapping[str, Entry]) -> None:
+    """Add what belongs to the model and is at hand; of the rest `model.absent` says why not.
+
+    Of several that do the same the first in the registry counts. Embedded files have to be right; a downloaded one that
+    is not costs the model nothing but what it holds.
+    """
+    encoders: dict[str, Callable[[], Encoder]] = {}
+    served: set[str] = set()  # what there is one of already: kinds of networks, roles of encoders
+    for entry in (entry for entry in entries.values() if _belongs(entry, model)):
+        place = entry.name if entry.kind == "directions" else entry.role or entry.kind
+        if entry.file is None and fetch.cached(entry) is None:
+            model.absent[entry.name] = "not cached"
+        elif place not in served:
+            try:
+                if entry.kind == "encoder":
+                    encoders[place] = partial(_encoder, entry, model)
+                else:
+                    _attach(model, entry)
+                served.add(place)
+            except HubError as error:
+                if entry.file is not None:
+                    raise
+                model.absent[entry.name] = str(error)
+    model.encoders = Encoders(encoders)
+
+
+def _belongs(entry: Entry, model: Model) -> bool:
+    """Whether an entry is for the model; ArcFace reads faces that are cut as FFHQ's alone."""
+    if entry.kind == "detector":
+        return False
+    if entry.kind == "predictor":
+        return entry.domain == model.domain  # it judges pictures, whichever generator made them
+    if entry.generator is None and entry.kind in SERVE_ALL:
+        faces = model.entry is not None and model.entry.crop == "ffhq"
+        return faces if entry.kind == "identity" else entry.architecture == "lpips"
+    return entry.generator == model.name
+
+
 def _attach(model: Model, entry: Entry) -> None:
-    """Add a network that belongs to the model's generator."""
-    if entry.kind == "discriminator":
-        discriminator = network(entry, Discriminator.from_state_dict)
-        model.discriminator = discriminator.to(model.device).eval().requires_grad_(False)
+    """Add a network or a direction that belongs to the model's generator, unless it has one already."""
+    if entry.kind == "discriminator" and model.discriminator is None:
+        judge = _open(entry, Discriminator)
+        if judge.resolution != model.resolution:
+            raise BadCheckpoint(f"{entry.name}: it judges {judge.resolution} pixels, {model.name} makes others")
+        model.discriminator = _still(judge, model.device)
     elif entry.kind == "predictor":
         from inversion.predictor import Predictor
 
-        model.predictor = network(entry, Predictor.from_state_dict).to(model.device).eval().requires_grad_(False)
+        model.predictor = _still(network(entry, Predictor.from_state_dict), model.device)
+    elif entry.kind == "identity":
+        model.identity = _still(_open(entry, ArcFace), model.device)
+    elif entry.kind == "perceptual" and model.perceptual is None:
+        model.perceptual = RegisteredLPIPS(_still(_open(entry, LPIPSNetwork), model.device))
+    elif entry.kind == "directions":
+        model.directions[entry.name] = _direction(entry, model).to(model.device)
+
+
+def _open(entry: Entry, kind: type[Any]) -> Any:  # noqa: ANN401 - a `kind`
+    """The entry's network, embedded or not. BadCheckpoint if the file holds another kind."""
+    if entry.file is not None:
+        return network(entry, kind.from_state_dict)
+    found = networks_of(entry)[entry.kind]
+    if not isinstance(found, kind):
+        raise BadCheckpoint(f"{entry.name}: it is a {type(found).__name__}, the registry says {entry.architecture}")
+    return found
+
+
+def _encoder(entry: Entry, model: Model) -> Encoder:
+    """An encoder that makes styles of the model's generator."""
+    encoder: Encoder = _open(entry, ENCODERS[entry.architecture])
+    prior = model.prior
+    if prior is None or (encoder.num_ws, encoder.w_dim) != (prior.num_ws, prior.w_dim):
+        raise BadCheckpoint(f"{entry.name}: its {encoder.num_ws} styles do not fit the generator {model.name}")
+    return _still(encoder, model.device)
+
+
+def _direction(entry: Entry, model: Model) -> Tensor:
+    """A direction (1, w_dim) from an array; pickled ones are refused."""
+    path = fetch.fetch(entry)
+    try:
+        array = np.load(path, allow_pickle=False)
+        direction = torch.as_tensor(np.asarray(array, dtype=np.float32)).reshape(1, -1)
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise BadCheckpoint(f"{entry.name}: {path.name} is no plain array ({' '.join(str(error).split())})") from None
+    width = 0 if model.prior is None else model.prior.w_dim
+    if direction.shape[1] != width or not bool(direction.isfinite().all()):
+        raise BadCheckpoint(f"{entry.name}: {path.name} is no direction of {width} numbers")
+    return direction
+
+
+def _still(module: Any, device: torch.device) -> Any:  # noqa: ANN401 - the module that came in
+    return module.to(device).eval().requires_grad_(False)
 
 
 def network(entry: Entry, build: Callable[[Mapping[str, Tensor]], Any]) -> Any:  # noqa: ANN401 - whatever `build` makes
@@ -222,27 +297,6 @@ def network(entry: Entry, build: Callable[[Mapping[str, Tensor]], Any]) -> Any: 
         return build(tensors_of(entry))
     except StateDictError as error:
         raise BadCheckpoint(f"{entry.name}: {error}") from None
-
-
-def _path(entry: Entry) -> Path:
-    """Where the entry's file lies, after a download from the Hub if need be."""
-    if entry.file is not None:
-        path = ROOT / entry.file
-        if not path.is_file():
-            raise BadCheckpoint(f"{entry.name}: {entry.file} is missing: get the repository again with all its files")
-        return path
-    from huggingface_hub import hf_hub_download  # slow to import, and the embedded models do without
-
-    try:
-        found = hf_hub_download(
-            entry.repo_id or "", entry.filename or "", repo_type=entry.repo_type, revision=entry.revision
-        )
-    except Exception as error:  # network, disk, access and moved repositories all raise their own
-        reason = type(error).__name__
-        raise HubError(
-            f"{entry.name}: cannot get {entry.filename} from {entry.repo_id} ({reason}): is there a network?"
-        ) from None
-    return Path(found)
 
 
 def _device(name: str) -> torch.device:
@@ -264,39 +318,3 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     else:
         native = torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if native else torch.float32
-
-
-def _inside(file: str) -> bool:
-    return not Path(file).is_absolute() and ".." not in Path(file).parts
-
-
-def _entry(name: str, values: object) -> Entry:
-    """One parsed entry; RegistryError names the field."""
-    if not isinstance(values, dict):
-        raise RegistryError(f"{name}: an entry maps fields to values")
-    specs = {f.name: f for f in fields(Entry) if f.name != "name"}
-    for key in values:
-        if key not in specs:
-            raise RegistryError(f"{name}: unknown field {key!r}")
-    for key, spec in specs.items():
-        if key not in values and spec.default is MISSING:
-            raise RegistryError(f"{name}: {key} is missing")
-        wanted = int if spec.type == "int" else str
-        if key in values and (not isinstance(values[key], wanted) or isinstance(values[key], bool)):
-            raise RegistryError(
-                f"{name}: {key} must be {'a whole number' if wanted is int else 'text'}, not {values[key]!r}"
-            )
-    return Entry(name=name, **values)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader keeps the last of two equal keys in silence; this one refuses."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands here twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)

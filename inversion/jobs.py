@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from inversion.align import Crop
 from inversion.lane import Event, Progress, Ready, Request
 
 State = Literal["queued", "running", "done", "cancelled", "failed"]
+CUT = "Cancelled: this is the best picture so far."
 FINAL: frozenset[State] = frozenset({"done", "cancelled", "failed"})
 
 
@@ -46,6 +48,9 @@ class JobView:
     version: int
     truth: np.ndarray | None = None  # uint8 (R, R, 3); None when the upload already is the measurement
     measured: np.ndarray | None = None  # uint8 (R, R, 3), pinv(y)
+    model: str = ""
+    crop: Crop = Crop()
+    download: tuple[int, int] | None = None  # bytes done and in all (0: unknown) while the model's file is fetched
 
     @property
     def over(self) -> bool:
@@ -60,7 +65,7 @@ class Kept:
     weights: Mapping[str, Any] | None
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """A job in the table; to be touched under the session's lock only."""
 
@@ -73,6 +78,12 @@ class Job:
     version: int = 0
     truth: np.ndarray | None = None
     measured: np.ndarray | None = None
+    download: tuple[int, int] | None = None  # as in JobView
+    model: str = field(init=False)
+    crop: Crop = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model, self.crop = self.requests[0].model, self.requests[0].crop
 
     def waiting(self) -> int | None:
         """Index of the first run that has not begun."""
@@ -90,8 +101,8 @@ class Job:
             if run.state == "queued":
                 self.change(index, state="cancelled", message="Cancelled before it began.")
 
-    def take(self, index: int, event: Event) -> None:
-        """Note an event of a run."""
+    def take(self, index: int, event: Event, cut: bool = False) -> None:
+        """Note an event of a run; `cut`: it had been asked to end."""
         run = self.runs[index]
         if isinstance(event, Ready):
             self.truth, self.measured = event.truth, event.measured
@@ -105,17 +116,12 @@ class Job:
             changes |= {"stage": event.stage, "step": event.step, "total": event.total}
             seconds = event.seconds
         else:
-            changes = {"state": "done", "stage": "", "image": event.image, "row": event.row}
-            changes |= {"curves": event.curves, "message": event.message}
+            changes = {"state": "cancelled" if cut else "done", "stage": "", "image": event.image, "row": event.row}
+            changes |= {"curves": event.curves, "message": CUT if cut else event.message}
             seconds = event.row["seconds"]
         track = run.track if psnr is None else (*run.track, (seconds, psnr))
         self.change(index, seconds=seconds, track=track, **changes)
 
-    def settle(self, index: int, problem: str | None) -> None:
-        """Give a run that has left the device its final state."""
-        run = self.runs[index]
-        if problem is not None:
-            self.change(index, state="failed", stage="", message=problem)
-        elif run.state != "done":
-            text = "Cancelled: this is how far it came." if run.image is not None else "Cancelled."
-            self.change(index, state="cancelled", stage="", message=text)
+    def fail(self, index: int, problem: str) -> None:
+        """Note what ended a run without a result."""
+        self.change(index, state="failed", stage="", message=problem)

@@ -10,7 +10,8 @@ import gc
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +20,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from inversion import hub, images, invert, metrics
-from inversion.hub import HubError, Model
+from inversion import align, hub, images, invert, metrics
+from inversion.align import Crop
+from inversion.hub import Model
 from inversion.methods import Method, Result, SettingError, Step, parse_method
+from inversion.registry import HubError
 from inversion.tasks import TASKS, Task, TaskError, make_task
 
 CHEAP = 512  # pixels a side up to which SSIM may be computed for every preview
@@ -36,7 +39,7 @@ class LaneError(Exception):
 class Request:
     """One method on one picture.
 
-    picture: uint8 (H, W, 3), any size; its central square is used. mask: uint8 (H, W), white (over 127) is the hole.
+    picture: uint8 (H, W, 3), any size. crop: the part of it that is used. mask: uint8 (H, W), white (over 127) is hole.
     measured: the picture already is what the task measures. settings: "stage.field" -> number. budget: seconds.
     """
 
@@ -51,6 +54,7 @@ class Request:
     seed: int = 0
     measured: bool = False
     budget: float = 300.0
+    crop: Crop = Crop()
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,11 @@ class Lane:
         except SettingError as error:
             raise LaneError(str(error)) from None
 
-    def __call__(self, request: Request) -> Iterator[Event]:
-        """Events of the run, `Finished` last; close the iterator to stop. Raises LaneError, also without memory."""
+    def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
+        """Events of the run, `Finished` last. Send True to end it with the best so far; close it to drop it.
+
+        Raises LaneError, also without memory.
+        """
         failed = False
         try:
             yield from self._run(request)
@@ -148,7 +155,7 @@ class Lane:
                 torch.cuda.empty_cache()
             raise LaneError("Not enough memory for this setting. Try fewer codes, or a smaller model.")
 
-    def _run(self, request: Request) -> Iterator[Event]:
+    def _run(self, request: Request) -> Generator[Event, bool | None, None]:
         model = self.load(request.model)
         method = _method(request)
         reason = method.unavailable(model)
@@ -157,11 +164,16 @@ class Lane:
         task, truth, y = measurement(request, model)
         yield Ready(None if truth is None else images.to_array(truth), images.to_array(task.pinv(y)))
         judge = Judge(request, method, model, task, truth)
-        computed, resumed = 0.0, time.perf_counter()
-        for event in invert(model, task, y, method, seed=request.seed, budget=request.budget):
-            computed += time.perf_counter() - resumed  # judging, and whoever reads the events, do not count
-            yield judge.finished(event) if isinstance(event, Result) else judge.progress(event, computed)
-            resumed = time.perf_counter()
+        computed, stop = 0.0, None
+        with closing(invert(model, task, y, method, seed=request.seed, budget=request.budget)) as events:
+            while True:
+                resumed = time.perf_counter()
+                event = events.send(stop)
+                computed += time.perf_counter() - resumed  # judging, and whoever reads the events, do not count
+                if isinstance(event, Result):
+                    yield judge.finished(event)
+                    return
+                stop = yield judge.progress(event, computed)
 
 
 class Judge:
@@ -181,9 +193,12 @@ class Judge:
             "picture": hashlib.sha256(request.picture.tobytes()).hexdigest()[:16],
             "image": None,
             "measured": request.measured,
+            "crop": {"how": request.crop.how, "quad": request.crop.quad, "note": request.crop.note},
             "parameters": task.parameters(),
             "settings": method.settings(),
             "sha256": model.sha256,
+            "domain": model.domain,
+            "licence": model.licence,
         }
 
     def progress(self, step: Step, seconds: float) -> Progress:
@@ -211,14 +226,40 @@ class Judge:
 def measurement(request: Request, model: Model) -> tuple[Task, Tensor | None, Tensor]:
     """Task, truth (1, 3, R, R) or None, and y, on the model's device. Raises TaskError or BadImage."""
     resolution = model.resolution
-    mask = None if request.mask is None else images.known_pixels(request.mask, resolution)
+    mask = None if request.mask is None else _known_pixels(request.mask, request.crop, resolution)
     task = make_task(request.task, mask=mask, factor=request.factor, sigma=request.sigma)
     size = task.measured_size(resolution)
-    picture = Image.fromarray(request.picture)
     if request.measured:
-        return task, None, task.read(images.to_tensor(images.fit(picture, size)).to(model.device))
-    truth = images.to_tensor(images.fit(picture, resolution)).to(model.device)
+        return task, None, task.read(images.to_tensor(_cut(request, size)).to(model.device))
+    truth = images.to_tensor(_cut(request, resolution)).to(model.device)
     return task, truth, task.measure(truth, torch.Generator().manual_seed(request.seed))
+
+
+def crop(picture: np.ndarray, model: str, how: align.How = "auto", face: int = 1) -> Crop:
+    """Which part of uint8 (H, W, 3) the model should see. auto: the face, if the model's pictures were cut by one.
+
+    `face` counts from the largest, 1. Raises LaneError.
+    """
+    entries = hub.registry()
+    if how == "auto" and (model not in entries or entries[model].crop != "ffhq"):
+        return Crop()
+    try:
+        return align.choose(picture, how, lambda: align.detector(entries), face)
+    except (align.AlignError, HubError) as error:
+        raise LaneError(str(error)) from None
+
+
+def _cut(request: Request, size: int) -> np.ndarray:
+    """The part of the request's picture that is used, uint8 (size, size, 3)."""
+    quad = request.crop.quad
+    if quad is None:
+        return np.asarray(images.fit(Image.fromarray(request.picture), size))
+    return align.cut(request.picture, quad, size)
+
+
+def _known_pixels(mask: np.ndarray, crop: Crop, size: int) -> Tensor:
+    """The mask's part for a crop, as `images.known_pixels` gives it."""
+    return images.known_pixels(mask if crop.quad is None else align.cut_mask(mask, crop.quad, size), size)
 
 
 def _method(request: Request) -> Method:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,25 @@ def pixel(residual: Tensor) -> Tensor:
     return residual.square().flatten(1).mean(dim=1)
 
 
+def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """R1 (Mescheder et al. 2018): squared norm (B,) of the logits' gradient at real samples (B, ...)."""
+    real = real.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(judge(real).sum(), real, create_graph=True)
+    return slope.square().flatten(1).sum(dim=1)
+
+
+def geodesic_cross(rows: Tensor) -> Tensor:
+    """PULSE's GEOCROSS (B,) of styles (B, num_ws, w_dim): how far the rows of a picture lie apart on the sphere.
+
+    Angle 2 atan2(|a - b|, |a + b|) between any two, squared, a mean over all pairs, times w_dim / 8.
+    """
+    a, b = rows[:, :, None], rows[:, None]
+    apart = ((a - b).square().sum(dim=3) + 1e-9).sqrt()  # its root keeps the gradient of equal rows finite
+    together = ((a + b).square().sum(dim=3) + 1e-9).sqrt()
+    angle = 2 * torch.atan2(apart, together)
+    return angle.square().mean(dim=(1, 2)) * rows.shape[2] / 8
+
+
 def pyramid(residual: Tensor) -> Tensor:
     """L1 distance (B,) of two Laplacian pyramids, given the difference (B, C, H, W) of the two pictures.
 
@@ -85,9 +105,9 @@ def pyramid(residual: Tensor) -> Tensor:
         smaller = F.conv2d(low, kernel, stride=2, padding=2)
         odd = [(size + 1) % 2 for size in low.shape[2:]]
         band = low - F.conv_transpose2d(smaller, 4 * kernel, stride=2, padding=2, output_padding=odd)
-        total = total + band.abs().view(B, -1).mean(dim=1)
+        total = total + band.abs().reshape(B, -1).mean(dim=1)
         low = smaller
-    return total + low.abs().view(B, -1).mean(dim=1)
+    return total + low.abs().reshape(B, -1).mean(dim=1)
 
 
 def _levels(height: int, width: int) -> int:

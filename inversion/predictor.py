@@ -11,29 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from inversion.encoders.backbones import Halving
 from inversion.generators.base import load_strictly
 from inversion.synthetic.factors import NAMES
 
 SIDE = 128  # pictures are resized to this
 EMBEDDING = 64
-
-
-class _Block(nn.Module):
-    """Residual pair of 3x3 convolutions that halves the side."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.skip = nn.Conv2d(inputs, outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, H, H) to (B, outputs, H/2, H/2)."""
-        x = F.avg_pool2d(x, 2)
-        y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
-        return F.silu(self.skip(x) + y)
 
 
 class Predictor(nn.Module):
@@ -42,7 +25,7 @@ class Predictor(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (32, 48, 80, 128, 160)) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 5, stride=2, padding=2)
-        self.blocks = nn.ModuleList(_Block(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.blocks = nn.ModuleList(Halving(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
         self.norm = nn.BatchNorm1d(widths[-1] * 16)
         self.attribute_head = nn.Linear(widths[-1] * 16, len(NAMES))
         self.identity_head = nn.Linear(widths[-1] * 16, EMBEDDING)

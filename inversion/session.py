@@ -3,6 +3,7 @@
 Only plain data crosses: requests go in (names, numbers, uint8 arrays), views come out (the same). A job belongs to
 whoever knows its random key. It goes on within its time budget when nobody watches, so a reloaded page can pick it up
 again. Jobs take turns run by run: a user who asked for eight methods does not hold up one who asked for a single one.
+A job whose model has to be downloaded first waits beside the queue, so that others go on computing.
 """
 
 from __future__ import annotations
@@ -12,13 +13,21 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from typing import Any, Protocol
 
+import numpy as np
+
+from inversion import align, fetch, hub
+from inversion.align import Crop, How
+from inversion.downloads import Download, Downloads
 from inversion.jobs import Job, JobView, Kept, RunView
 from inversion.lane import Event, Finished, Lane, LaneError, Request
+from inversion.lane import crop as choose_crop
 from inversion.methods import METHODS, Method, SettingError, parse_method
+from inversion.registry import Entry, HubError
 
 __all__ = ["Busy", "JobView", "Kept", "LaneError", "Request", "RunView", "Session", "SessionError", "UnknownJob"]
 
@@ -45,14 +54,15 @@ class DeviceLane(Protocol):
     def check(self, request: Request) -> str: ...
     def warm(self, model: str) -> None: ...
     def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]: ...
-    def __call__(self, request: Request) -> Iterator[Event]: ...
+    def __call__(self, request: Request) -> Generator[Event, bool | None, None]: ...
 
 
 class Session:
     """The device lane that the app, and whoever else shares one device, talks to. Every public method is thread-safe.
 
     budget: the longest time in seconds that one run may take. waiting: jobs that may wait. kept: finished jobs that are
-    remembered. tuned: runs that keep their tuned weights. expiry: seconds after which an untouched job is forgotten.
+    remembered. tuned: runs that keep their tuned weights. uploads: jobs whose results can be pasted into the photo.
+    expiry: seconds after which an untouched job is forgotten.
     """
 
     def __init__(
@@ -65,16 +75,20 @@ class Session:
         waiting: int = 16,
         kept: int = 32,
         tuned: int = 4,
+        uploads: int = 4,
         expiry: float = 600.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget, self.expiry = budget, expiry
-        self._limits = {"waiting": waiting, "kept": kept, "tuned": tuned}
+        self._limits = {"waiting": waiting, "kept": kept, "tuned": tuned, "uploads": uploads}
         self._lane: DeviceLane = lane if lane is not None else Lane(device, dtype)
         self._clock = clock
         self._changed = threading.Condition()
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._ring: deque[Job] = deque()
+        self._fetching: list[Job] = []  # jobs that wait for their model's file
+        self._downloads = Downloads(self._downloaded)
+        self._uploads: OrderedDict[str, np.ndarray] = OrderedDict()  # photos of jobs with a crop that can be put back
         self._current: Job | None = None
         self._warm: deque[str] = deque()
         self._kept: OrderedDict[tuple[str, int], Kept] = OrderedDict()
@@ -92,13 +106,18 @@ class Session:
         labels = [self._lane.check(request) for request in allowed]
         runs = [RunView(r.method, label, budget=r.budget) for r, label in zip(allowed, labels, strict=True)]
         job = Job(secrets.token_urlsafe(16), allowed[0].task, allowed, runs, self._clock())
+        absent = self._downloads.missing(job.model)
+        job.download = (0, 0) if absent else None
         with self._changed:
-            if len(self._ring) >= self._limits["waiting"]:
-                raise Busy(f"{len(self._ring)} jobs are waiting already. Please try again in a minute.")
+            waiting = len(self._ring) + len(self._fetching)
+            if waiting >= self._limits["waiting"]:
+                raise Busy(f"{waiting} jobs are waiting already. Please try again in a minute.")
             self._prune()
             self._jobs[job.key] = job
-            self._ring.append(job)
+            (self._fetching if absent else self._ring).append(job)
             self._changed.notify_all()
+        if absent:
+            self._downloads.start(job.model, job.key)
         return job.key
 
     def snapshot(self, key: str) -> JobView:
@@ -107,14 +126,17 @@ class Session:
             return self._view(self._find(key))
 
     def cancel(self, key: str) -> None:
-        """Drop what waits and stop what runs within one step; the best picture so far stays. Raises UnknownJob."""
+        """Drop what waits and end what runs, within one step, with its best picture so far. Raises UnknownJob."""
         with self._changed:
             job = self._find(key)
             job.cancel()
-            if job in self._ring:
-                self._ring.remove(job)
-                job.requests = ()
+            for waiting in (self._ring, self._fetching):
+                if job in waiting:
+                    waiting.remove(job)
+                    self._release(job)
+            job.download = None
             self._changed.notify_all()
+        self._downloads.leave(job.model, key)
 
     def follow(self, key: str, every: float = 0.2) -> Iterator[JobView]:
         """Views of the job as it changes, every `every` seconds at most and every second at least; the last is over.
@@ -139,6 +161,67 @@ class Session:
                 raise UnknownJob("That result is no longer kept. Run the method again.")
             self._kept.move_to_end((key, index))
             return self._kept[key, index]
+
+    @staticmethod
+    def crop(picture: np.ndarray, model: str, how: How = "auto", face: int = 1) -> Crop:
+        """Which part of uint8 (H, W, 3) a model should see; see `inversion.lane.crop`. Raises LaneError."""
+        return choose_crop(picture, model, how, face)
+
+    def pasted(self, key: str, index: int) -> np.ndarray:
+        """The result of a finished run in the photo that it was cut from, uint8 (H, W, 3). Raises UnknownJob."""
+        with self._changed:
+            job = self._find(key)
+            image, photo, quad = job.runs[index].image, self._uploads.get(key), job.crop.quad
+        if image is None or photo is None or quad is None:
+            raise UnknownJob("The picture that this was cut from is no longer kept. Run the method again.")
+        return align.paste(photo, quad, image)
+
+    def models(self, asker: str = "") -> list[dict[str, Any]]:
+        """Every registered file as plain data: the fields of its `Entry`, whether it is "embedded", "cached" or to be
+        got "by_hand", its "download" (the fields of a `Download`, or None) and whether that is "mine", for `asker`."""
+        return [self._listed(entry, asker) for entry in hub.registry().values()]
+
+    def model(self, name: str, asker: str = "") -> dict[str, Any]:
+        """One of `models`. Raises LaneError."""
+        entry = hub.registry().get(name)
+        if entry is None:
+            raise LaneError(f"There is no model {name!r}.")
+        return self._listed(entry, asker)
+
+    def _listed(self, entry: Entry, asker: str) -> dict[str, Any]:
+        download = self._downloads.view(entry.name)
+        return {
+            **asdict(entry),
+            "bytes": fetch.expected(entry)[1],
+            "embedded": entry.file is not None,
+            "cached": fetch.cached(entry) is not None,
+            "by_hand": entry.by_hand,
+            "download": None if download is None else asdict(download),
+            "mine": self._downloads.wanted(entry.name, asker),
+        }
+
+    def download(self, model: str, asker: str) -> None:
+        """Download a model's file for `asker`, beside what is computed, or join who does. Raises LaneError."""
+        try:
+            self._downloads.start(model, asker)
+        except HubError as error:
+            raise LaneError(str(error)) from None
+
+    def follow_download(self, model: str, asker: str, every: float = 0.5) -> Iterator[dict[str, Any]]:
+        """The fields of the model's `Download`, until it is over or `asker` has left it."""
+        while self._downloads.wanted(model, asker):
+            view = self._downloads.view(model)
+            if view is not None:
+                yield asdict(view)
+            time.sleep(every)
+
+    def cancel_download(self, model: str, asker: str) -> None:
+        """`asker` wants the file no more; the download goes on as long as somebody does."""
+        self._downloads.leave(model, asker)
+
+    def absent(self, model: str) -> bool:
+        """Whether the model's file has to be downloaded first. Asks no network."""
+        return self._downloads.missing(model)
 
     def warm(self, model: str) -> None:
         """Load a model in the background, so that the first run starts at once."""
@@ -178,16 +261,21 @@ class Session:
 
     def _view(self, job: Job) -> JobView:
         ahead = self._ring.index(job) + (self._current is not None) if job in self._ring else 0
-        return JobView(job.key, job.task, tuple(job.runs), ahead, job.version, job.truth, job.measured)
+        pictures = (job.truth, job.measured)
+        return JobView(
+            job.key, job.task, tuple(job.runs), ahead, job.version, *pictures, job.model, job.crop, job.download
+        )
 
     def _prune(self) -> None:
         """Forget finished jobs: the expired ones, and the oldest ones beyond the limit."""
         now = self._clock()
-        over = [job for job in self._jobs.values() if job is not self._current and job not in self._ring]
+        waiting = {self._current, *self._ring, *self._fetching}
+        over = [job for job in self._jobs.values() if job not in waiting]
         over.sort(key=lambda job: job.touched)
         excess = max(0, len(over) - self._limits["kept"])
         for job in over[:excess] + [job for job in over[excess:] if now - job.touched > self.expiry]:
             del self._jobs[job.key]
+            self._uploads.pop(job.key, None)
             for index in range(len(job.runs)):
                 self._kept.pop((job.key, index), None)
 
@@ -198,6 +286,34 @@ class Session:
             del self._kept[place]
         while len(self._kept) > self._limits["kept"]:
             self._kept.popitem(last=False)
+
+    def _release(self, job: Job) -> None:
+        """Let go of an ended job's uploads, but for a photo that results can be pasted back into."""
+        if job.requests and job.crop.quad is not None and any(run.image is not None for run in job.runs):
+            self._uploads[job.key] = job.requests[0].picture
+            while len(self._uploads) > self._limits["uploads"]:
+                self._uploads.popitem(last=False)
+        job.requests = ()
+
+    # ---- the download's thread
+
+    def _downloaded(self, download: Download) -> None:
+        """Tell the jobs that wait for this model, and let them into the queue when it is there."""
+        with self._changed:
+            for job in [job for job in self._fetching if job.model == download.name]:
+                job.download = (download.done, download.total) if download.state == "running" else None
+                job.version += 1
+                if download.state == "running":
+                    continue
+                self._fetching.remove(job)
+                if download.state == "done":
+                    self._ring.append(job)
+                else:
+                    for index in range(len(job.runs)):
+                        job.fail(index, download.message)
+                    self._release(job)
+                    job.touched = self._clock()
+            self._changed.notify_all()
 
     # ---- the worker
 
@@ -228,13 +344,14 @@ class Session:
         if index is not None:
             problem = self._run(job, index)
             with self._changed:
-                job.settle(index, problem)
+                if problem is not None:
+                    job.fail(index, problem)
         with self._changed:
             self._current = None
             if job.waiting() is not None:
                 self._ring.append(job)
             else:
-                job.requests = ()
+                self._release(job)
             job.touched = self._clock()
             self._changed.notify_all()
 
@@ -244,24 +361,21 @@ class Session:
         with self._changed:
             job.change(index, state="running", stage="loading the model")
             self._changed.notify_all()
-        events = self._lane(request)
         try:
-            for event in events:
-                with self._changed:
-                    job.take(index, event)
+            with closing(self._lane(request)) as events:
+                event, stop = next(events), False
+                while True:
+                    with self._changed:
+                        job.take(index, event, cut=stop)
+                        if isinstance(event, Finished):
+                            self._keep(job.key, index, event)
+                        self._changed.notify_all()
+                        stop = job.cancelled
                     if isinstance(event, Finished):
-                        self._keep(job.key, index, event)
-                    self._changed.notify_all()
-                    stop = job.cancelled
-                if stop and not isinstance(event, Finished):
-                    break
+                        return None
+                    event = events.send(stop)
         except LaneError as error:
             return str(error)
         except Exception as error:
             log.exception("%s on %s failed", request.method, request.task)
             return f"It stopped with an unexpected {type(error).__name__}. The server's log says more."
-        finally:
-            close = getattr(events, "close", None)
-            if close is not None:
-                close()
-        return None

@@ -3,21 +3,59 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
 from conftest import TINY, build_prior
 
-from inversion import hub
-from inversion.hub import Entry, Model
+from inversion import fetch, hub
+from inversion.hub import Model
+from inversion.registry import Entry, HubError
 from inversion.session import Session
 from ui import TABS, build, launch_options
 
 MODELS = ("synthetic-faces", "only-z", "absent")
+SIZE = 40_000_000  # bytes that the file of "remote" is said to have
+
+
+class Remote:
+    """Stands in for the Hub: has one file, half of which comes at once and the rest when `gate` is set."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "remote.safetensors"
+        self.gate = threading.Event()
+        self.problem: str | None = None  # what goes wrong with the next download
+        self.fetched = 0
+        self.resets = 0
+
+    def reset(self) -> None:
+        """Nothing is or has been downloaded, and the next download will be whole."""
+        self.resets += 1
+        self.gate.clear()
+        self.problem = None
+        self.file.unlink(missing_ok=True)
+
+    def cached(self, entry: Entry) -> Path | None:
+        return self.file if entry.name == "remote" and self.file.is_file() else None
+
+    def fetch(self, entry: Entry, progress: fetch.Progress | None = None, renew: bool = False) -> Path:
+        self.fetched += 1
+        if self.problem is not None:
+            raise HubError(f"{entry.name}: {self.problem}")
+        resets = self.resets
+        while not self.gate.wait(0.02):
+            if self.resets != resets:
+                raise HubError(f"{entry.name}: it was stopped")
+            if progress is not None:
+                progress(SIZE // 2, SIZE)
+        self.file.write_bytes(b"x")
+        return self.file
 
 
 @dataclass(frozen=True)
@@ -27,6 +65,7 @@ class Served:
     url: str
     page: gr.Blocks
     session: Session
+    remote: Remote
 
 
 def free_port() -> int:
@@ -38,18 +77,41 @@ def free_port() -> int:
 
 def entry(name: str) -> Entry:
     """A registered generator without a file."""
-    return Entry(name, "generator", "0" * 64, 1, "safetensors", "stylegan2", TINY, "test", "MIT", "x", file="x")
+    common = {"format": "safetensors", "architecture": "stylegan2", "domain": "test", "licence": "MIT"}
+    common |= {"resolution": TINY, "bytes": 1, "sha256": "0" * 64}
+    return Entry(name, "generator", source="x", file="x", **common)  # type: ignore[arg-type]
+
+
+def registered() -> dict[str, Entry]:
+    """MODELS, one of aligned faces, one on the Hub, and one to be got by hand."""
+    entries = {name: entry(name) for name in MODELS}
+    elsewhere: dict[str, Any] = {
+        "file": None,
+        "bytes": SIZE,
+        "filename": "remote.safetensors",
+        "grade": "A",
+        "source": "https://example.org/remote",
+    }
+    entries["aligned"] = replace(entries["absent"], name="aligned", crop="ffhq")
+    entries["remote"] = replace(entries["absent"], **elsewhere, name="remote", repo_id="a/b", revision="0" * 40)
+    entries["by-hand"] = replace(entries["absent"], **elsewhere, name="by-hand", note="Somebody's drive.")
+    return entries
 
 
 @contextmanager
 def served(model: Model, folder: Path) -> Iterator[Served]:
-    """The page with three models: a good one, one that serves few methods, and one that cannot be loaded."""
+    """The page with `registered` models: a good one, one that serves few methods, one that cannot be loaded, and so on.
+
+    Good and remote ones are the tiny model.
+    """
     narrow = build_prior()
     narrow.spaces = frozenset({"z"})
     models = {
         "synthetic-faces": replace(model, name="synthetic-faces"),
         "only-z": Model("only-z", narrow, narrow.resolution),
+        **{name: replace(model, name=name) for name in ("aligned", "remote")},
     }
+    remote = Remote(folder)
 
     def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
         if name not in models:
@@ -58,7 +120,9 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hub, "load", load)
-        patch.setattr(hub, "registry", lambda: {name: entry(name) for name in MODELS})
+        patch.setattr(hub, "registry", registered)
+        patch.setattr(fetch, "cached", remote.cached)
+        patch.setattr(fetch, "fetch", remote.fetch)
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         session = Session("cpu", budget=60.0)
         session.warm("synthetic-faces")
@@ -67,7 +131,7 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
             prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", server_port=free_port(), **launch_options()
         )
         try:
-            yield Served(url, page, session)
+            yield Served(url, page, session, remote)
         finally:
             page.close()
             session.close()

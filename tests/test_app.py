@@ -11,32 +11,37 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, PngImagePlugin
-from serving import Served, free_port, served
+from serving import MODELS, SIZE, Remote, Served, free_port, registered, served
 from torch import Tensor
 
-from inversion import images
+from inversion import align, images
+from inversion.align import Face
 from inversion.hub import Model
+from inversion.session import UnknownJob
 from inversion.tasks import make_task
+from ui.models import describe
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
+W = {"methods": ["w"], "settings": {"w.steps": 3}}
 PARAMETERS = ["picture", "methods", "model", "seed", "settings", "budget"]
 ENDPOINTS = {
-    "/reconstruct": PARAMETERS,
-    "/colorize": [*PARAMETERS, "measured"],
-    "/superres": [*PARAMETERS, "measured", "factor"],
-    "/inpaint": [*PARAMETERS, "measured", "mask", "hole"],
-    "/compare": ["picture", "task", *PARAMETERS[1:], "measured", "factor", "mask", "hole"],
+    "/reconstruct": [*PARAMETERS, "align"],
+    "/colorize": [*PARAMETERS, "measured", "align"],
+    "/superres": [*PARAMETERS, "measured", "factor", "align"],
+    "/inpaint": [*PARAMETERS, "measured", "mask", "hole", "align"],
+    "/compare": ["picture", "task", *PARAMETERS[1:], "measured", "factor", "mask", "hole", "align"],
 }
 
 
@@ -213,12 +218,183 @@ def test_a_model_that_cannot_be_loaded_is_explained(client: Client, picture: Pat
     assert all("offers no W" in row["message"] for row in rows)
 
 
+@pytest.mark.parametrize("name", ["/reconstruct", "/colorize", "/superres", "/inpaint"])
+def test_a_broken_model_leaves_every_tab_with_the_others(name: str, client: Client, picture: Path) -> None:
+    hole = {"hole": "centre"} if name == "/inpaint" else {}
+    for model, states in (("absent", {"failed"}), ("synthetic-faces", {"done"})):
+        rows, _, _ = call(client, name, picture, model=model, **W, **hole)
+        assert {row["state"] for row in rows} == states
+
+
+# ---- crops
+
+
+@pytest.fixture
+def face(monkeypatch: pytest.MonkeyPatch) -> Face:
+    """The one face that the detector finds in `picture`, turned a little."""
+    found = Face((38, 24), (48, 26), (42, 30), (38, 35), (46, 36))
+    monkeypatch.setattr(align, "detector", lambda entries: lambda picture: [found])
+    return found
+
+
+def test_a_face_is_cut_out_and_pasted_back(site: Served, client: Client, picture: Path, face: Face) -> None:
+    rows, pictures, _ = call(client, "/reconstruct", picture, align="face", **W)
+    assert rows[0]["crop"]["how"] == "face" and np.allclose(rows[0]["crop"]["quad"], face.quad)
+    key, job = next(reversed(site.session._jobs.items()))
+    photo = np.asarray(images.read(picture))
+    assert job.truth is not None and (job.truth == align.cut(photo, face.quad, 32)).all()
+    pasted = site.session.pasted(key, 0)
+    assert (pasted == align.paste(photo, face.quad, np.asarray(images.read(pictures[0]["image"])))).all()
+    assert (pasted[:, :10] == photo[:, :10]).all() and (pasted != photo).any()
+
+
+def test_only_models_of_aligned_faces_look_for_one(client: Client, picture: Path, face: Face) -> None:
+    rows, _, _ = call(client, "/reconstruct", picture, **W)
+    assert rows[0]["crop"] == {"how": "centre", "quad": None, "note": ""}
+    rows, _, _ = call(client, "/reconstruct", picture, model="aligned", **W)
+    assert rows[0]["crop"]["how"] == "face"
+
+
+def test_a_hole_in_the_middle_is_in_the_middle_of_the_crop(
+    site: Served, client: Client, picture: Path, face: Face
+) -> None:
+    call(client, "/inpaint", picture, hole="centre", align="face", **W)
+    *_, job = site.session._jobs.values()
+    assert job.measured is not None
+    hole = (job.measured == 128).all(axis=2)
+    assert hole[11:21, 11:21].all() and not hole[:8].any() and not hole[:, 24:].any()
+
+
+def test_without_the_detector_the_centre_is_used_and_said_so(client: Client, picture: Path) -> None:
+    rows, _, _ = call(client, "/reconstruct", picture, model="aligned", **W)
+    assert rows[0]["state"] == "done" and rows[0]["crop"]["how"] == "centre"
+    assert "without looking for a face" in rows[0]["crop"]["note"]
+    with pytest.raises(AppError, match="detector"):
+        call(client, "/reconstruct", picture, align="face", **W)
+
+
+def test_photos_are_kept_for_the_last_few_jobs_only(
+    site: Served, client: Client, picture: Path, face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(site.session._limits, "uploads", 1)
+    for _ in range(2):
+        call(client, "/reconstruct", picture, align="face", **W)
+    keys = list(site.session._jobs)[-2:]
+    assert list(site.session._uploads) == keys[1:]
+    with pytest.raises(UnknownJob, match="no longer kept"):
+        site.session.pasted(keys[0], 0)
+    assert site.session.pasted(keys[-1], 0).shape == (64, 96, 3)
+
+
+# ---- downloads
+
+
+@pytest.fixture
+def remote(site: Served) -> Iterator[Remote]:
+    """The stand-in for the Hub, with nothing downloaded."""
+    site.remote.reset()
+    yield site.remote
+    site.remote.gate.set()  # lets go of a thread that a failed test has left
+    until(lambda: not site.session._fetching)
+
+
+def until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+def test_a_run_waits_for_its_model_beside_the_device(
+    site: Served, client: Client, picture: Path, remote: Remote
+) -> None:
+    given = {**W, "api_name": "/reconstruct"}
+    waiting = client.submit(picture=handle_file(picture), model="remote", **given)
+    until(lambda: bool(site.session._fetching) and site.session._fetching[0].download == (SIZE // 2, SIZE))
+    rows, _, _ = call(client, "/reconstruct", picture, **W)  # others go on computing
+    assert rows[0]["state"] == "done" and remote.fetched >= 1 and not waiting.done()
+    remote.gate.set()
+    rows, _, _ = waiting.result(timeout=60)
+    assert rows[0]["state"] == "done" and rows[0]["model"] == "remote"
+    assert site.session.model("remote")["cached"]
+
+
+def test_a_download_that_fails_is_explained_and_can_be_tried_again(
+    client: Client, picture: Path, remote: Remote
+) -> None:
+    remote.problem = "its server does not answer"
+    rows, _, _ = call(client, "/reconstruct", picture, model="remote")
+    assert all(row["state"] == "failed" and "does not answer" in row["message"] for row in rows)
+    remote.problem = None
+    remote.gate.set()
+    rows, _, _ = call(client, "/reconstruct", picture, model="remote")
+    assert all(row["state"] == "done" for row in rows)
+
+
+def test_a_download_is_shared_and_ends_when_nobody_wants_it(site: Served, remote: Remote) -> None:
+    before = remote.fetched
+    for visitor in ("ann", "bob"):
+        site.session.download("remote", visitor)
+    until(lambda: (site.session.model("remote")["download"] or {}).get("done") == SIZE // 2)
+    assert remote.fetched == before + 1
+    site.session.cancel_download("remote", "ann")
+    assert not site.session.model("remote", "ann")["mine"] and site.session.model("remote", "bob")["mine"]
+    assert site.session.model("remote")["download"]["state"] == "running"
+    site.session.cancel_download("remote", "bob")
+    until(lambda: site.session.model("remote")["download"]["state"] == "cancelled")
+    assert not site.session.model("remote")["cached"]
+
+
+def test_the_list_of_models_says_where_each_one_is(site: Served, remote: Remote) -> None:
+    listed = {card["name"]: card for card in site.session.models()}
+    assert [name for name, card in listed.items() if card["embedded"]] == [*MODELS, "aligned"]
+    assert listed["by-hand"]["by_hand"] and not listed["by-hand"]["cached"] and not listed["remote"]["by_hand"]
+    assert "python -m inversion convert FILE --as by-hand" in describe(listed["by-hand"])
+    assert "not here" in describe(listed["remote"]) and "40 MB" in describe(listed["remote"])
+    hostile = {**listed["remote"], "note": "<script>", "licence": "<b>", "source": 'https://x"><script>'}
+    assert "<script>" not in describe(hostile) and "<b>" not in describe({**hostile, "name": ""}).replace("<b></b>", "")
+    menus = [block for block in site.page.blocks.values() if isinstance(block, gr.Dropdown) and block.label == "Model"]
+    assert len(menus) == 4 and all("by-hand" not in [value for _, value in menu.choices] for menu in menus)
+
+
+def test_a_full_queue_refuses_the_rest_at_once(
+    site: Served, picture: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R23. The jobs wait for a download, so none of them costs anything."""
+    monkeypatch.setitem(site.session._limits, "waiting", 100)
+    event = next(fn for fn in site.page.fns.values() if fn.api_name == "reconstruct")
+    with httpx.Client(base_url=f"{site.url}gradio_api", timeout=30) as http:
+        stored = http.post("/upload", files={"files": picture.read_bytes()}).json()[0]
+        given = [{"path": stored, "meta": {"_type": "gradio.FileData"}}, ["w"], "remote", 0, W["settings"], 60, "auto"]
+
+        def join(user: int) -> httpx.Response:
+            return http.post("/queue/join", json={"data": given, "fn_index": event._id, "session_hash": f"r23-{user}"})
+
+        running = int(event.concurrency_limit or 0)
+        assert all(join(user).status_code == 200 for user in range(running))
+        until(lambda: len(site.session._fetching) == running)
+        most = site.page.max_size if hasattr(site.page, "max_size") else 24
+        began = time.monotonic()
+        answers = [join(user) for user in range(running, running + most + 4)]
+        assert time.monotonic() - began < len(answers)  # each within a second
+        assert [answer.status_code for answer in answers] == [200] * most + [503] * 4
+        assert "full" in answers[-1].text
+        remote.problem = "gone"  # the rest ends as it begins
+        for job in list(site.session._fetching):
+            site.session.cancel(job.key)
+        until(
+            lambda: not site.page._queue.event_queue_per_concurrency_id["device"].queue and not site.session._fetching
+        )
+
+
 # ---- contracts
 
 
 def test_computing_events_are_generators_on_one_lane(site: Served) -> None:
     computing = [fn for fn in site.page.fns.values() if fn.concurrency_id == "device"]
     assert len(computing) == 2 * 4 + len(ENDPOINTS)
+    downloading = [fn for fn in site.page.fns.values() if fn.concurrency_id == "downloads"]
+    assert len(downloading) == len(registered()) + 2 and all(fn.api_visibility == "private" for fn in downloading)
     assert all(inspect.isgeneratorfunction(fn.fn) for fn in computing)
     assert len({fn.concurrency_limit for fn in computing}) == 1
     assert {f"/{fn.api_name}" for fn in site.page.fns.values() if fn.api_visibility != "private"} == set(ENDPOINTS)

@@ -109,6 +109,17 @@ def set_steps(page: Page, key: str, steps: int) -> None:
         field.blur()
 
 
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab, on a narrow page by the menu of those that do not fit."""
+    more = page.locator(".overflow-menu > button").first
+    expect(page.get_by_role("tab", name=name).or_(more).filter(visible=True).first).to_be_visible()
+    if page.get_by_role("tab", name=name).filter(visible=True).count() == 0:
+        more.click()
+        page.locator(".overflow-dropdown button").get_by_text(name).click()
+    else:
+        page.get_by_role("tab", name=name).click()
+
+
 def upload(page: Page, key: str, path: Path) -> None:
     page.locator(f"#{key}-picture input[type=file]").first.set_input_files(path)
 
@@ -165,7 +176,7 @@ def test_cancel_keeps_what_was_reached_and_a_reload_finds_it(visit: Callable[...
     page.click("#reconstruct-cancel")
     expect(status(page)).to_contain_text("Cancelled")
     assert column(page, 0).locator("img").count() == 2
-    expect(column(page, 0)).to_contain_text("how far it came")
+    expect(column(page, 0)).to_contain_text("best picture so far")
     expect(column(page, 1)).to_contain_text("before it began")
     page.reload()
     expect(status(page)).to_contain_text("Cancelled")
@@ -231,7 +242,88 @@ def test_a_model_offers_what_it_can_serve(visit: Callable[..., Page]) -> None:
     page.get_by_label("Model").first.click()
     page.get_by_role("option", name=re.compile("only-z")).click()
     expect(page.locator("body")).to_contain_text("offers no W codes")
-    expect(page.locator("#reconstruct-methods label")).to_have_text([re.compile("Z"), re.compile("mGAN")])
+    expect(page.locator("#reconstruct-methods label")).to_have_text(
+        [re.compile("Z"), re.compile("mGAN"), re.compile("PULSE"), re.compile("Deep Image Prior")]
+    )
+
+
+def crop_by_hand(page: Page, key: str) -> None:
+    """Choose a part of the picture with the sliders, and look at it."""
+    page.locator(f"#{key}-crop").get_by_role("button", name="Crop").click()
+    page.locator(f"#{key}-crop").get_by_label("By hand").check()
+    turn = page.locator(f"#{key}-crop").get_by_label(re.compile("number input for Turned"))
+    turn.fill("20")
+    turn.blur()
+    page.click(f"#{key}-look")
+    page.locator(f"#{key}-crop-preview img").wait_for()
+
+
+def test_a_part_of_the_picture_is_pasted_back(
+    visit: Callable[..., Page], site: Served, picture: Path, tmp_path: Path
+) -> None:
+    page = visit()
+    upload(page, "reconstruct", picture)
+    page.wait_for_selector("#reconstruct-picture img")
+    crop_by_hand(page, "reconstruct")
+    choose(page, "reconstruct", {"W"})
+    set_steps(page, "reconstruct", 3)
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    expect(page.locator("#reconstruct-about")).to_contain_text("licence: MIT")
+    column(page, 0).get_by_role("button", name="Paste into my picture").click()
+    page.locator("#reconstruct-pasted img").wait_for()
+    shoot(page, "6-pasted")
+    with page.expect_download() as whole:
+        page.locator("#reconstruct-whole").click()
+    whole.value.save_as(tmp_path / "whole.png")
+    with Image.open(tmp_path / "whole.png") as image:
+        assert image.size == (96, 96)
+    page.reload()  # the photo is kept with the job
+    expect(status(page)).to_contain_text("Done")
+    column(page, 0).get_by_role("button", name="Paste into my picture").click()
+    page.locator("#reconstruct-pasted img").wait_for()
+
+
+def test_a_model_is_downloaded_cancelled_and_listed(visit: Callable[..., Page], site: Served) -> None:
+    site.remote.reset()
+    page = visit(1280)
+    open_tab(page, "Models")
+    row = page.locator("#model-remote")
+    expect(page.locator("#model-synthetic-faces")).to_contain_text("here, built in")
+    expect(row.locator(".state")).to_have_text("not here")
+    row.get_by_role("button", name="Download").click()
+    expect(row.locator(".state")).to_contain_text("20 MB of 40 MB")
+    shoot(page, "7-models")
+    other = visit()  # another visitor sees it go on, and may join
+    open_tab(other, "Models")
+    other.locator("#model-remote").get_by_role("button", name="Download").click()
+    expect(other.locator("#model-remote .state")).to_contain_text("20 MB of 40 MB")
+    row.get_by_role("button", name="Cancel").click()
+    expect(row.get_by_role("button", name="Download")).to_be_visible()
+    expect(other.locator("#model-remote .state")).to_contain_text("downloading")
+    site.remote.gate.set()
+    expect(other.locator("#model-remote .state")).to_have_text("here")
+    page.click("#models-refresh")
+    expect(row.locator(".state")).to_have_text("here")
+    expect(row.get_by_role("button", name="Download")).to_be_hidden()
+    by_hand = page.locator("#model-by-hand")
+    by_hand.get_by_text("Source and notes").click()
+    expect(by_hand.locator("code")).to_have_text("python -m inversion convert FILE --as by-hand")
+
+
+def test_a_failed_download_and_a_model_that_is_not_here_are_explained(visit: Callable[..., Page], site: Served) -> None:
+    site.remote.reset()
+    site.remote.problem = "its server does not answer"
+    page = visit(390, 844, device_scale_factor=2)
+    page.get_by_label("Model").first.click()
+    page.get_by_role("option", name=re.compile("remote.*to download")).click()
+    expect(status(page)).to_contain_text("is not here yet")
+    open_tab(page, "Models")
+    row = page.locator("#model-remote")
+    row.get_by_role("button", name="Download").click()
+    expect(row.locator(".state")).to_have_text("remote: its server does not answer")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shoot(page, "8-models-phone")
 
 
 def test_every_tab_fits_a_phone(visit: Callable[..., Page], picture: Path) -> None:

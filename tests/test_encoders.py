@@ -9,7 +9,7 @@ import torch
 from foreign import small
 from torch import nn
 
-from inversion.encoders import E4E, ENCODERS, PSP, ArcFace, Encoder, InDomain, SingleW, SingleWPlus
+from inversion.encoders import E4E, ENCODERS, PSP, ArcFace, Encoder, InDomain, Narrow, NarrowE4E, SingleW, SingleWPlus
 from inversion.encoders.backbones import IRSE, Backbone, ResNet, stages
 from inversion.encoders.restyle import average_image, corrections
 from inversion.generators import StateDictError, StyleGAN2
@@ -34,8 +34,12 @@ BUILD: dict[str, Callable[[], Encoder]] = {
     "single-w": lambda: SingleW(irse(), num_ws=4, w_dim=12),
     "single-wplus": lambda: SingleWPlus(irse(), num_ws=4, w_dim=12),
     "indomain": lambda: InDomain((6, 8, 8, 10), num_ws=8, w_dim=12),
+    "narrow": lambda: Narrow(3, 6, 12, (1, 2, 3), (8, 10, 12), pyramid=6, head=2),
+    "narrow-last": lambda: Narrow(3, 6, 12, (6,), (8, 10, 12), pyramid=6, head=2),
+    "narrow-single": lambda: Narrow(1, 6, 12, (1,), (8, 10, 12), pyramid=6, head=2),
+    "narrow-e4e": lambda: NarrowE4E(3, 6, 12, (1, 2, 3), (8, 10, 12), pyramid=6, head=2),
 }
-READS = {"psp-sketch": "sketch", "psp-labels": "labels"} | dict.fromkeys(
+READS = {"psp-sketch": "sketch", "narrow-single": "sketch", "psp-labels": "labels"} | dict.fromkeys(
     ("restyle", "restyle-resnet", "resnet-pyramid"), "pair"
 )
 

@@ -6,7 +6,7 @@ import ast
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class StubLane:
     def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]:
         return {}
 
-    def __call__(self, request: Request) -> Iterator[Event]:
+    def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
         self.order.append(request.seed)
         self.running += 1
         self.most = max(self.most, self.running)
@@ -59,7 +59,8 @@ class StubLane:
                 if self.fail is not None and step == 1:
                     raise self.fail
                 row = {"psnr": float(step), "seconds": float(step)}
-                yield Progress("stub", step, self.steps, float(step), PICTURE, row)
+                if (yield Progress("stub", step, self.steps, float(step), PICTURE, row)):
+                    break
             yield Finished(PICTURE, {"psnr": 30.0, "seconds": 9.0, "steps": 3}, {}, {"z": 1}, {"w": request.seed})
         finally:
             self.running -= 1
@@ -101,7 +102,7 @@ def opened() -> Iterator[Callable[..., Session]]:
 @pytest.fixture
 def lane(model: Model, monkeypatch: pytest.MonkeyPatch) -> Lane:
     """The real lane on the tiny model."""
-    entry = hub.Entry("tiny", "generator", "0" * 64, 1, "safetensors", "stylegan2", 32, "test", "MIT", "x", file="x")
+    entry = hub.Entry("tiny", "generator", "safetensors", "stylegan2", "test", "MIT", "x", 32, "0" * 64, 1, file="x")
     monkeypatch.setattr(hub, "registry", lambda: {"tiny": entry})
 
     def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
@@ -176,7 +177,8 @@ def test_cancel_stops_within_a_step_and_keeps_the_picture(opened: Callable[..., 
     view = finish(session, key)
     assert time.monotonic() - began < 2
     assert [run.state for run in view.runs] == ["cancelled", "cancelled"]
-    assert view.runs[0].image is not None and view.runs[0].row is not None and view.runs[1].image is None
+    assert view.runs[0].image is not None and view.runs[1].image is None
+    assert view.runs[0].row is not None and view.runs[0].row["psnr"] == 30.0  # the best, not the last preview
     assert stub.closed == 1 and stub.order == [1]
 
 

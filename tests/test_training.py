@@ -1,16 +1,21 @@
 """Training on a handful of tiny faces: it learns, stops and goes on, and what it writes can be loaded."""
 
 import json
+import math
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from inversion import images
+from inversion.encoders import ENCODERS
 from inversion.generators import Discriminator, StyleGAN2
+from inversion.hub import Model
 from inversion.predictor import Predictor
-from inversion.training import adversarial, cli, export, faces, generator, predictor
+from inversion.training import adversarial, cli, encoder, export, faces, generator, predictor
 from inversion.training.muon import Muon, orthogonalise
 
 COUNT, SIDE = 32, 16
@@ -19,7 +24,7 @@ COUNT, SIDE = 32, 16
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a few rendered faces; networks are narrow."""
-    monkeypatch.setattr(generator, "CHANNELS", {4: 8, 8: 8, 16: 8})
+    monkeypatch.setattr(generator, "CHANNELS", dict.fromkeys(("stylegan2", "pggan"), {4: 8, 8: 8, 16: 8}))
     monkeypatch.setattr(adversarial, "WIDTHS", {4: 8, 8: 8, 16: 8})
     faces.main(["--folder", str(tmp_path), "--count", str(COUNT), "--resolution", str(SIDE), "--no-compile"])
     return tmp_path
@@ -27,8 +32,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def distil(folder: Path) -> Callable[..., None]:
-    def run(kimg: float) -> None:
+    def run(kimg: float, architecture: str = "stylegan2") -> None:
         arguments = ["--faces", folder, "--out", folder / "run", "--count", COUNT, "--resolution", SIDE, "--batch", 8]
+        arguments += ["--architecture", architecture]
         generator.main([str(a) for a in [*arguments, "--kimg", kimg, "--kimg-32", 0, "--kimg-64", 0]])
 
     return run
@@ -74,9 +80,10 @@ def test_the_face_file_goes_on_where_it_stopped(folder: Path) -> None:
     assert (file.rows == before).all()
 
 
-def test_distillation_learns_stops_and_goes_on(distil: Callable[..., None], folder: Path) -> None:
-    distil(0.2)
-    distil(1.2)
+@pytest.mark.parametrize("architecture", generator.CHANNELS)
+def test_distillation_learns_stops_and_goes_on(distil: Callable[..., None], folder: Path, architecture: str) -> None:
+    distil(0.2, architecture)
+    distil(1.2, architecture)
     log = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
     assert log[0]["kimg"] == pytest.approx(0.2)
     assert log[-1]["kimg"] == pytest.approx(1.2)
@@ -97,9 +104,9 @@ def test_the_adversarial_stage_starts_from_it_and_both_networks_ship(
         "--count",
         COUNT,
     ]
-    arguments += ["--resolution", SIDE, "--batch", 8, "--kimg", 0.032, "--r1-every", 2]
-    adversarial.main([str(a) for a in arguments])
-    adversarial.main([str(a) for a in [*arguments[:-4], "--kimg", 0.048, "--r1-every", 2]])  # goes on
+    arguments += ["--resolution", SIDE, "--batch", 8, "--alone-kimg", 0.016, "--r1-every", 2]
+    adversarial.main([str(a) for a in [*arguments, "--kimg", 0.032]])
+    adversarial.main([str(a) for a in [*arguments, "--kimg", 0.048]])  # goes on
     log = [json.loads(line) for line in (folder / "game" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in log] == [4, 6]
     export.main(["--state", str(folder / "game" / "state.pt"), "--out", str(folder)])
@@ -127,3 +134,54 @@ def test_the_predictor_trains_and_ships(folder: Path, monkeypatch: pytest.Monkey
 def test_an_unknown_stage_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["everything"]) == 2
     assert "predictor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", encoder.RECIPES)
+def test_an_encoder_trains_goes_on_and_ships(recipe: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = generator.build(SIDE, torch.float32).freeze()
+    judge = Discriminator(SIDE, adversarial.WIDTHS).requires_grad_(False)
+    tiny = Model("tiny", prior, SIDE, discriminator=judge, predictor=Predictor((8,) * 5).eval().requires_grad_(False))
+    monkeypatch.setattr(encoder.hub, "load", lambda *_, **__: tiny)
+    monkeypatch.setattr(encoder, "EXAMINED", 4)
+    monkeypatch.setattr(encoder, "WIDTHS", (8,) * 5)
+    before = {k: v.clone() for k, v in [*prior.state_dict().items(), *judge.state_dict().items()]}
+    arguments = ["--recipe", recipe, "--faces", folder, "--count", COUNT, "--out", folder / "net", "--batch", 4]
+    encoder.main([str(a) for a in [*arguments, "--steps", 20, "--minutes", 0]])
+    encoder.main([str(a) for a in [*arguments, "--steps", 20]])
+    log = [json.loads(line) for line in (folder / "net" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in log] == [1, 20]
+    assert all(math.isfinite(value) for row in log for value in row.values())
+    first, last = (sum(v for k, v in row.items() if k in ("codes", "pixel")) for row in log)
+    assert last < first
+    made = ENCODERS["narrow-e4e" if recipe == "e4e" else "narrow"].from_state_dict(
+        load_file(folder / "net" / "encoder.safetensors")
+    )
+    assert made.num_ws == prior.num_ws
+    assert made.reads == ("pair" if recipe == "restyle" else "picture")
+    after = {**prior.state_dict(), **judge.state_dict()}
+    assert all(torch.equal(before[k], after[k]) for k in before)  # what is shared stays as it was
+
+
+def test_a_folder_of_pictures_is_a_domain_too(folder: Path) -> None:
+    rng = torch.Generator().manual_seed(0)
+    (folder / "own").mkdir()
+    for i in range(4):
+        images.write_png(folder / "own" / f"{i}.png", torch.randint(0, 256, (20, 30, 3), generator=rng).byte().numpy())
+    pictures = encoder.Pictures(encoder.Run(folder, images=folder / "own"), SIDE)
+    assert pictures.count == 3
+    assert next(pictures.batches(5, rng)).shape == (5, 3, SIDE, SIDE)
+    assert pictures.examined.shape == (1, 3, SIDE, SIDE)
+    with pytest.raises(SystemExit, match="two at least"):
+        encoder.Pictures(encoder.Run(folder, images=folder / "run"), SIDE)
+    with pytest.raises(SystemExit, match="--faces"):
+        encoder.Pictures(encoder.Run(folder), SIDE)
+
+
+def test_an_encoder_starts_from_another_ones_trunk() -> None:
+    one, other = (encoder.Narrow(inputs, 6, 8, (2, 2, 2), (8, 8, 8), 8, 2) for inputs in (3, 6))
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "encoder.safetensors"
+        save_file(one.state_dict(), str(path))
+        encoder.adopt(other, path)
+    assert torch.equal(one.blocks[0].conv1.weight, other.blocks[0].conv1.weight)
+    assert one.stem.weight.shape != other.stem.weight.shape

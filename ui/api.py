@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from inversion.align import How
 from inversion.catalogue import DEFAULT_MODEL
 from ui import export, inputs
 from ui.settings import requests
@@ -19,14 +20,16 @@ from ui.workbench import LANE
 
 FIRST = ["w", "wplus"]
 HOLES = ("mask", "centre", "random")
+ALIGN = ("auto", "face", "centre")
 Answer = tuple[list[dict[str, Any]], list[tuple[str | None, str]], str | None]
 
 COMMON = """
-    picture: the file, PNG, JPEG or WebP; its central square is used.
+    picture: the file, PNG, JPEG or WebP.
     methods: keys such as "w", "wplus", "mganprior", "pti", or stages joined by +.
     model: name of the generator. seed: whole number. budget: seconds that each method may take.
     settings: {"stage.field": value}, given to the methods that have the stage.
     measured: the picture already is what the task measures (grey, small, holed); then nothing can be scored.
+    align: auto (the face, for models of aligned faces; else the centre), face or centre.
 
 Every event, and the last one, is: rows (one object a method, with its figures, settings and state), pictures (a list of
 pictures with captions, in the order of the methods that have one), and, in the end, a comparison sheet.
@@ -69,6 +72,7 @@ class _Parts:
             "measured": gr.Checkbox(False, label="measured"),
             "factor": gr.Number(4, label="factor"),
             "hole": gr.Dropdown(list(HOLES), value="mask", label="hole"),
+            "align": gr.Dropdown(list(ALIGN), value="auto", label="align"),
         }
         self.rows = gr.JSON(label="rows")
         self.pictures = gr.Gallery(format="png", label="pictures")
@@ -79,10 +83,16 @@ def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
     """The endpoints by name. What they share stands in COMMON."""
 
     def reconstruct(
-        picture: str, methods: list[str], model: str, seed: float, settings: dict[str, Any], budget: float
+        picture: str,
+        methods: list[str],
+        model: str,
+        seed: float,
+        settings: dict[str, Any],
+        budget: float,
+        align: How = "auto",
     ) -> Iterator[Answer]:
         """Find the code whose picture is the given one."""
-        yield from _run(desk, "reconstruct", picture, methods, model, seed, settings, budget)
+        yield from _run(desk, "reconstruct", picture, methods, model, seed, settings, budget, align=align)
 
     def colorize(
         picture: str,
@@ -92,9 +102,10 @@ def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
         settings: dict[str, Any],
         budget: float,
         measured: bool,
+        align: How = "auto",
     ) -> Iterator[Answer]:
         """Give a grey picture its colours; its luminance stays."""
-        yield from _run(desk, "colorize", picture, methods, model, seed, settings, budget, measured)
+        yield from _run(desk, "colorize", picture, methods, model, seed, settings, budget, measured, align=align)
 
     def superres(
         picture: str,
@@ -105,9 +116,11 @@ def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
         budget: float,
         measured: bool,
         factor: float,
+        align: How = "auto",
     ) -> Iterator[Answer]:
         """Enlarge a small picture `factor` (2 to 64) times."""
-        yield from _run(desk, "superres", picture, methods, model, seed, settings, budget, measured, factor=factor)
+        common = (picture, methods, model, seed, settings, budget, measured)
+        yield from _run(desk, "superres", *common, factor=factor, align=align)
 
     def inpaint(
         picture: str,
@@ -119,11 +132,11 @@ def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
         measured: bool,
         mask: str | None = None,
         hole: str = "mask",
+        align: How = "auto",
     ) -> Iterator[Answer]:
         """Fill the hole. hole: mask (then white marks it in the file `mask`), centre or random."""
-        yield from _run(
-            desk, "inpaint", picture, methods, model, seed, settings, budget, measured, mask=mask, hole=hole
-        )
+        common = (picture, methods, model, seed, settings, budget, measured)
+        yield from _run(desk, "inpaint", *common, mask=mask, hole=hole, align=align)
 
     def compare(
         picture: str,
@@ -137,9 +150,11 @@ def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
         factor: float,
         mask: str | None = None,
         hole: str = "mask",
+        align: How = "auto",
     ) -> Iterator[Answer]:
         """Run several methods on any of the tasks."""
-        yield from _run(desk, task, picture, methods, model, seed, settings, budget, measured, factor, mask, hole)
+        common = (picture, methods, model, seed, settings, budget, measured)
+        yield from _run(desk, task, *common, factor, mask, hole, align)
 
     return {f.__name__: f for f in (reconstruct, colorize, superres, inpaint, compare)}
 
@@ -157,14 +172,17 @@ def _run(
     factor: float = 4,
     mask: str | None = None,
     hole: str = "mask",
+    align: How = "auto",
 ) -> Iterator[Answer]:
     """Submit one request a method and stream what comes of them."""
     with inputs.explained():
         whole_seed = inputs.whole(seed, "seed")
         fields: dict[str, Any] = {"picture": inputs.picture(picture), "factor": inputs.whole(factor, "factor", 2, 64)}
+        fields["crop"] = desk.session.crop(fields["picture"], model, align)
         if task == "inpaint":
             nothing = np.zeros(fields["picture"].shape[:2], np.uint8)
-            fields["mask"] = inputs.hole("uploaded" if hole == "mask" else hole, nothing, mask, whole_seed)
+            kind = "uploaded" if hole == "mask" else hole
+            fields["mask"] = inputs.hole(kind, nothing, mask, whole_seed, fields["crop"].quad)
         chosen = list(dict.fromkeys(methods or []))
         own = {key: _own_settings(desk, key, settings or {}, chosen) for key in chosen}
         limit = inputs.number(budget, "budget", 1, desk.session.budget)

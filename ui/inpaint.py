@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import gradio as gr
+import numpy as np
 
 from ui import inputs
-from ui.tab import Desk, Tab
+from ui.tab import Cropper, Desk, Tab
 from ui.uploads import mask_editor, picture_field
 
 
@@ -36,8 +37,13 @@ class Inpaint(Tab):
         )
         return {"picture": editor, "kind": kind, "mask": mask}
 
-    def read(self, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    def picture(self, values: Mapping[str, Any]) -> np.ndarray:
         if values["picture"] is None:
             raise inputs.InputError(inputs.NO_PICTURE)
-        picture, painted = values["picture"]
-        return {"picture": picture, "mask": inputs.hole(values["kind"], painted, values["mask"], seed)}
+        return values["picture"][0]
+
+    def read(self, values: Mapping[str, Any], seed: int, crop: Cropper) -> dict[str, Any]:
+        picture = self.picture(values)
+        chosen = crop(picture)
+        mask = inputs.hole(values["kind"], values["picture"][1], values["mask"], seed, chosen.quad)
+        return {"picture": picture, "crop": chosen, "mask": mask}

@@ -10,10 +10,11 @@ import gradio as gr
 import numpy as np
 from PIL import Image, ImageDraw
 
-from inversion import images
+from inversion import align, images
 from inversion.session import LaneError, SessionError
 
 NO_PICTURE = "Give a picture first: upload one, paste one, or take an example."
+PART = (512, 512)  # pixels of a mask that is made for a part of the picture
 HOLES = {"painted": "Painted", "uploaded": "Uploaded mask", "centre": "Centre", "random": "Random strokes"}
 
 
@@ -55,18 +56,26 @@ def uploaded_mask(path: str | None, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(mask).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
 
 
-def hole(kind: str, painted: np.ndarray, mask_path: str | None, seed: int) -> np.ndarray:
-    """The mask that the user chose, uint8 like `painted`, white = hole. Raises InputError if empty or full."""
+def hole(
+    kind: str, painted: np.ndarray, mask_path: str | None, seed: int, quad: align.Quad | None = None
+) -> np.ndarray:
+    """The mask that the user chose, uint8 like `painted`, white = hole. Raises InputError if empty or full.
+
+    quad: the part of the picture that is used, None for its central square.
+    """
     shape = (painted.shape[0], painted.shape[1])
     if kind == "uploaded":
         mask = uploaded_mask(mask_path, shape)
     elif kind in ("centre", "random"):
-        mask = preset(kind, shape, seed)
+        mask = preset(kind, shape, seed) if quad is None else align.spread_mask(preset(kind, PART, seed), quad, shape)
     else:
         mask = painted
-    side = min(shape)
-    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
-    used = mask[top : top + side, left : left + side]  # methods see the central square
+    if quad is None:
+        side = min(shape)
+        top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+        used = mask[top : top + side, left : left + side]
+    else:
+        used = align.cut_mask(mask, quad, PART[0])
     if not used.any():
         raise InputError("The mask is empty: paint over the part to fill, or choose another kind of hole.")
     if used.all():

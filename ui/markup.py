@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from inversion.catalogue import ModelCard
 from inversion.session import JobView, RunView
 from ui.theme import COLUMN_COLOURS
 
@@ -27,6 +28,13 @@ Give a picture or take an example, choose some methods, and press Run.</div>"""
 def fixed(value: float | None, digits: int) -> str:
     """A number with so many digits, or a dash."""
     return "\N{EM DASH}" if value is None else f"{value:.{digits}f}"
+
+
+def megabytes(size: int | None) -> str:
+    """A file's size in words."""
+    if not size:
+        return "size not known"
+    return f"{size / 1e6:.0f} MB" if size >= 9.5e6 else f"{size / 1e6:.1f} MB"
 
 
 def head(title: str, note: str, colour: str) -> str:
@@ -68,6 +76,10 @@ def job_status(view: JobView) -> str:
     if view.over:
         return _ending(view)
     running = next((run for run in view.runs if run.state == "running"), None)
+    if view.download is not None:
+        done, total = view.download
+        of = f" \N{MIDDLE DOT} {done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
+        return status_line(f"<b>Downloading the model</b>{of}", done / total if total else 0.0)
     if running is None:
         ahead = f"{view.position} before you" if view.position else "you are next"
         return status_line(f"<b>In the queue</b> \N{MIDDLE DOT} {ahead}", 0.0)
@@ -84,6 +96,14 @@ def job_status(view: JobView) -> str:
     if len(view.runs) > 1:
         text += f" \N{MIDDLE DOT} method {over + 1} of {len(view.runs)}"
     return status_line(text, (over + part) / len(view.runs))
+
+
+def about(view: JobView, card: ModelCard | None) -> str:
+    """Which model made the results, of which domain, under which licence, and which part of the upload it saw."""
+    facts = [view.model] if card is None else [view.model, card.domain, f"licence: {card.licence}"]
+    line = " \N{MIDDLE DOT} ".join(escape(fact) for fact in facts)
+    note = f"<br>{escape(view.crop.note)}" if view.crop.note else ""
+    return f'<div class="note">{line}{note}</div>'
 
 
 def _ending(view: JobView) -> str:

@@ -13,7 +13,8 @@ from inversion.session import LaneError, Session
 from ui import api
 from ui.examples import examples
 from ui.guard import Guard
-from ui.settings import Settings
+from ui.models import Models
+from ui.settings import Settings, model_choices
 from ui.tab import Desk, Tab
 from ui.theme import CSS, theme
 from ui.workbench import PRIVATE, Workbench, remembered
@@ -43,9 +44,12 @@ def build(session: Session, tabs: Mapping[str, type[Tab]]) -> gr.Blocks:
             for key, kind in tabs.items():
                 with gr.Tab(kind.label, id=key, elem_id=f"{key}-tab"):
                     benches.append(Workbench(kind(), desk, kept[key]))
+            with gr.Tab("Models", id="models", elem_id="models-tab") as tab:
+                models = Models(session)
         gr.Markdown(FOOTNOTE, elem_classes="note")
         for bench in benches:
             bench.on_load(page)
+        models.wire(tab)
         _offer(page, desk, [bench.settings for bench in benches])
         api.endpoints(desk, tabs)
     page.queue(max_size=24, api_open=False)
@@ -66,6 +70,13 @@ def _offer(page: gr.Blocks, desk: Desk, settings: Sequence[Settings]) -> None:
 
     outputs = [component for part in settings for component in (part.methods, part.missing)]
     page.load(offer, None, outputs, concurrency_id="models", **PRIVATE)
+    menus: list[Any] = [part.model for part in settings]
+
+    def fresh() -> list[Any]:
+        """What has been downloaded since the page was built is marked so."""
+        return [gr.update(choices=model_choices(catalogue.models()))] * len(menus)
+
+    page.load(fresh, None, menus, concurrency_id="views", **PRIVATE)
 
 
 def launch_options() -> dict[str, Any]:

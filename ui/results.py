@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from inversion import images
+from inversion.catalogue import ModelCard
 from inversion.session import JobView, Session
 from ui import export
 from ui.export import Shown
-from ui.markup import FIGURES, HINT, READY, fixed, head, job_status, run_figures, run_head, status_line
+from ui.markup import FIGURES, HINT, READY, about, fixed, head, job_status, run_figures, run_head, status_line
 from ui.plots import Line, quality_plot
 from ui.theme import COLUMN_COLOURS
 
@@ -33,13 +35,16 @@ class Column:
     slider: gr.ImageSlider
     figures: gr.HTML
     download: gr.DownloadButton
+    paste: gr.Button
 
 
 class Panel:
     """Lays the components out when made; `updates` turns views of a job into values for them."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, models: Mapping[str, ModelCard]) -> None:
+        self.models = models
         self.status = gr.HTML(status_line(READY), elem_id=f"{key}-status")
+        self.about = gr.HTML(elem_id=f"{key}-about")
         self.hint = gr.HTML(HINT)
         with gr.Row(elem_classes=["cards", "given"], visible=False) as self.given_row:
             with gr.Column(min_width=230, elem_classes="card"):
@@ -56,6 +61,10 @@ class Panel:
         )
         with gr.Row(elem_classes="cards"):
             self.columns = [self._column(key, i) for i in range(COLUMNS)]
+        with gr.Column(visible=False, elem_classes="card") as self.pasted_box:
+            gr.HTML(head("Your picture with the result in it", "", "var(--body-text-color-subdued)"))
+            self.pasted = picture_view("pasted", f"{key}-pasted")
+            self.pasted_file = gr.DownloadButton("Download it in full size (png)", size="sm", elem_id=f"{key}-whole")
         with gr.Column(visible=False) as self.summary:
             self.plot = gr.HTML(elem_id=f"{key}-plot")
             self.table = gr.Dataframe(
@@ -86,12 +95,14 @@ class Panel:
             )
             figures = gr.HTML()
             download = gr.DownloadButton("Download (png)", size="sm", interactive=False)
-        return Column(box, top, slider, figures, download)
+            paste = gr.Button("Paste into my picture", size="sm", visible=False)
+        return Column(box, top, slider, figures, download, paste)
 
     def outputs(self) -> list[gr.components.Component | gr.blocks.BlockContext]:
         """Every component that `updates` may name."""
         own = [
             self.status,
+            self.about,
             self.hint,
             self.given_row,
             self.measured,
@@ -100,8 +111,8 @@ class Panel:
             self.left,
             self.summary,
         ]
-        own += [self.plot, self.table, self.archive, self.sheet, self.json]
-        return own + [part for c in self.columns for part in (c.box, c.head, c.slider, c.figures, c.download)]
+        own += [self.plot, self.table, self.archive, self.sheet, self.json, self.pasted_box]
+        return own + [part for c in self.columns for part in (c.box, c.head, c.slider, c.figures, c.download, c.paste)]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
         """Follow a job until it is over. Each update holds only what changed. Raises UnknownJob."""
@@ -142,12 +153,15 @@ class Panel:
         update: Update = {self.given_row: gr.update(visible=False), self.summary: gr.update(visible=True)}
         update[self.left] = gr.update(visible=False)
         update[self.hint] = gr.update(visible=False)
+        update[self.about] = about(view, self.models.get(view.model))
+        update[self.pasted_box] = gr.update(visible=False)
         for button in (self.archive, self.sheet, self.json):
             update[button] = gr.update(interactive=False)
         for i, column in enumerate(self.columns):
             update[column.box] = gr.update(visible=i < len(view.runs))
             update[column.slider] = None
             update[column.download] = gr.update(interactive=False)
+            update[column.paste] = gr.update(visible=False)
         return update
 
     def _given(self, view: JobView, shown: Shown) -> Update:
@@ -168,7 +182,21 @@ class Panel:
             return {}
         ready = [(self.archive, files.archive), (self.sheet, files.sheet), (self.json, files.figures)]
         ready += [(self.columns[i].download, path) for i, path in files.pictures.items()]
-        return {button: gr.update(value=str(path), interactive=True) for button, path in ready}
+        update: Update = {button: gr.update(value=str(path), interactive=True) for button, path in ready}
+        if view.crop.quad is not None:
+            update |= {self.columns[i].paste: gr.update(visible=True) for i in files.pictures}
+        return update
+
+    def paste(self, picture: np.ndarray) -> Iterator[Update]:
+        """Show the upload with a result in it, and offer it in full size."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "my-picture.png"
+            images.write_png(path, picture)
+            yield {
+                self.pasted_box: gr.update(visible=True),
+                self.pasted: Shown(folder).path("pasted", picture, largest=1024),
+                self.pasted_file: gr.update(value=str(path)),
+            }
 
 
 def picture_view(name: str, elem_id: str) -> gr.Image:

@@ -8,9 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from inversion.catalogue import DEFAULT_MODEL, FieldCard, MethodCard
+from inversion.catalogue import DEFAULT_MODEL, FieldCard, MethodCard, ModelCard
 from inversion.session import Request
 from ui.inputs import InputError, number, whole
+from ui.markup import megabytes
 from ui.results import COLUMNS
 from ui.tab import Desk, Tab
 
@@ -27,10 +28,9 @@ class Settings:
         )
         self.missing = gr.HTML(visible=False, elem_classes="note")
         with gr.Row():
-            models = [
-                (model_label(card.key, card.resolution, card.embedded), card.key) for card in desk.models.values()
-            ]
-            self.model = gr.Dropdown(models, value=DEFAULT_MODEL, label="Model", min_width=150, scale=3)
+            self.model = gr.Dropdown(
+                model_choices(desk.models), value=DEFAULT_MODEL, label="Model", min_width=150, scale=3
+            )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=90, scale=1)
         self.measured = gr.Checkbox(False, label=tab.measured or "Measured", visible=bool(tab.measured))
 
@@ -163,6 +163,15 @@ def missing_note(methods: Mapping[str, MethodCard], missing: Mapping[str, str]) 
     return f'<div class="note">Not with this model:{reasons}</div>' if missing else ""
 
 
-def model_label(name: str, resolution: int, embedded: bool) -> str:
-    """A model's name with its size, and whether choosing it downloads anything."""
-    return f"{name} \N{MIDDLE DOT} {resolution} px" + ("" if embedded else " \N{MIDDLE DOT} from the Hub")
+def model_choices(models: Mapping[str, ModelCard]) -> list[tuple[str, str]]:
+    """The models that can be chosen, with labels: all but those that have to be got by hand and are not here."""
+    usable = [card for card in models.values() if card.cached or card.embedded or not card.by_hand]
+    return [(_model_label(card), card.key) for card in usable]
+
+
+def _model_label(card: ModelCard) -> str:
+    """A model's name with its resolution, and what a download of it brings."""
+    label = f"{card.key} \N{MIDDLE DOT} {card.resolution} px"
+    if card.embedded or card.cached:
+        return label
+    return f"{label} \N{MIDDLE DOT} {megabytes(card.bytes)} to download"

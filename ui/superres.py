@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from ui.inputs import whole
-from ui.tab import Desk, PictureTab
+from ui.tab import Cropper, Desk, PictureTab
 
 
 class Superres(PictureTab):
@@ -26,5 +26,5 @@ class Superres(PictureTab):
         )
         return {"factor": factor}
 
-    def read(self, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        return {**super().read(values, seed), "factor": whole(values["factor"], "The factor", 2, 64)}
+    def read(self, values: Mapping[str, Any], seed: int, crop: Cropper) -> dict[str, Any]:
+        return {**super().read(values, seed, crop), "factor": whole(values["factor"], "The factor", 2, 64)}

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import gradio as gr
+import numpy as np
 
+from inversion.align import Crop
 from inversion.catalogue import MethodCard, ModelCard, TaskCard
 from inversion.session import Session
 from ui import inputs
 from ui.uploads import picture_field
+
+Cropper = Callable[[np.ndarray], Crop]  # uint8 (H, W, 3) -> the part of it that is used
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,12 @@ class Tab(ABC):
         """Lay out the picture input, under the name "picture", and the task's own controls."""
 
     @abstractmethod
-    def read(self, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """Fields of a Request (picture, mask, factor) from the controls' values. Raises InputError or BadImage."""
+    def picture(self, values: Mapping[str, Any]) -> np.ndarray:
+        """The uploaded picture, uint8 (H, W, 3). Raises InputError or BadImage."""
+
+    @abstractmethod
+    def read(self, values: Mapping[str, Any], seed: int, crop: Cropper) -> dict[str, Any]:
+        """Fields of a Request (picture, crop, mask, ...) from the controls' values. Raises InputError or BadImage."""
 
 
 class PictureTab(Tab):
@@ -55,5 +63,9 @@ class PictureTab(Tab):
         """Controls below the picture."""
         return {}
 
-    def read(self, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        return {"picture": inputs.picture(values["picture"])}
+    def picture(self, values: Mapping[str, Any]) -> np.ndarray:
+        return inputs.picture(values["picture"])
+
+    def read(self, values: Mapping[str, Any], seed: int, crop: Cropper) -> dict[str, Any]:
+        picture = self.picture(values)
+        return {"picture": picture, "crop": crop(picture)}

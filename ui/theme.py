@@ -139,7 +139,28 @@ CSS = """
 .fields > .form { grid-column: 1 / -1; }
 .fields .block { min-width: 0 !important; padding: .35rem .4rem; border: 0 !important; background: transparent; }
 .method-fields { border-top: 1px solid var(--border-color-primary); padding: .7rem 0 0; gap: .4rem !important; }
+
+.models { gap: 0 !important; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
+  background: var(--block-background-fill); overflow: hidden; }
+.model { padding: .7rem 1rem; align-items: center; border-top: 1px solid var(--border-color-primary); }
+.model:first-child { border-top: 0; }
+.model .block { border: 0; background: transparent; }
+.model-tools { justify-content: flex-end; }
+.what { display: grid; grid-template-columns: minmax(11rem, 1.2fr) minmax(12rem, 2fr) 13rem;
+  gap: .1rem 1.2rem; align-items: baseline; }
+.model:not(:has(button)) .what { margin-right: calc(110px + var(--layout-gap)); }
+.what b { overflow-wrap: anywhere; }
+.what span, .what details, .state { color: var(--body-text-color-subdued); font-size: .88rem; }
+.what span { grid-row: 1 / span 2; }
+.what details[open] { grid-column: 1 / -1; }
+.what details p { margin: .2rem 0; max-width: 60rem; overflow-wrap: anywhere; }
+.state { font-variant-numeric: tabular-nums; }
+.state.here { color: var(--slider-color); font-weight: 700; }
+.state.bad { color: #c2571a; overflow-wrap: anywhere; }
+.state .bar { margin-top: .3rem; }
 @media (max-width: 640px) {
+  .what span { grid-row: auto; }
+  .what, .model:not(:has(button)) .what { grid-template-columns: 1fr; margin-right: 0; }
   .gradio-container > .main { padding: .5rem .8rem !important; }
   #masthead h1 { font-size: 1.4rem; }
   .plot svg { font-size: 22px; }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from html import escape
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 
 from inversion.session import UnknownJob
+from ui.crop import CROPS, CropBox
 from ui.inputs import explained
 from ui.markup import READY, status_line
 from ui.results import Panel, Update
@@ -42,17 +45,18 @@ class Workbench:
             with gr.Column(scale=4, min_width=320):
                 self.controls = tab.controls(desk)
                 examples_strip(desk.examples, self.controls["picture"], f"{tab.key}-examples")
+                self.crop = CropBox(tab, desk)
                 self.settings = Settings(tab, desk)
                 with gr.Row():
                     self.run = gr.Button("Run", variant="primary", elem_id=f"{tab.key}-run", scale=3, min_width=90)
                     self.stop = gr.Button("Cancel", elem_id=f"{tab.key}-cancel", scale=1, min_width=90)
                 self.settings.advanced()
             with gr.Column(scale=9, min_width=320):
-                self.panel = Panel(tab.key)
+                self.panel = Panel(tab.key, desk.models)
         self._wire()
 
     def _wire(self) -> None:
-        inputs: set[Block] = {*self.controls.values(), *self.settings.inputs(), self.panel.left}
+        inputs: set[Block] = {*self.controls.values(), *self.crop.inputs(), *self.settings.inputs(), self.panel.left}
         outputs = [*self.panel.outputs(), self.job, self.kept]
         self.run.click(
             self._start, inputs, outputs, show_progress_on=self.panel.status, **LANE, **PRIVATE
@@ -63,6 +67,10 @@ class Workbench:
         self.panel.left.input(
             self._compare, [self.job, self.panel.left], self.panel.outputs(), concurrency_id="views", **PRIVATE
         )
+        self.crop.wire(self.controls["picture"], self.settings.model)
+        whole = [self.panel.pasted_box, self.panel.pasted, self.panel.pasted_file]
+        for i, column in enumerate(self.panel.columns):
+            column.paste.click(partial(self._paste, i), self.job, whole, **CROPS, **PRIVATE)
         self.settings.model.input(
             self._switch,
             [self.settings.model, self.settings.methods],
@@ -78,9 +86,11 @@ class Workbench:
         page.load(self._resume, [self.kept, self.panel.left], outputs, **LANE, **PRIVATE)
 
     def _start(self, values: dict[Any, Any]) -> Iterator[Update]:
+        model = values[self.settings.model]
         with explained():
             own = {name: values[component] for name, component in self.controls.items()}
-            fields = self.tab.read(own, self.settings.seed_of(values))
+            crop = partial(self.crop.crop, model=model, values=values)
+            fields = self.tab.read(own, self.settings.seed_of(values), crop)
             key = self.desk.session.submit(self.settings.requests(values, fields))
         yield {self.job: key, self.kept: key, self.panel.status: status_line("<b>Starting</b>", 0.0)}
         yield from self.panel.updates(self.desk.session, key, values[self.panel.left])
@@ -112,8 +122,17 @@ class Workbench:
             view = self.desk.session.snapshot(key)
         yield from self.panel.compare(view, left)
 
+    def _paste(self, index: int, key: str | None) -> Iterator[Update]:
+        with explained():
+            picture = self.desk.session.pasted(key or "", index)
+        yield from self.panel.paste(picture)
+
     def _switch(self, model: str, chosen: list[str]) -> Iterator[Update]:
-        """Offer the methods that the model can serve. A first use may download it."""
+        """Offer the methods that the model can serve, which is known when its file is here."""
+        if self.desk.session.absent(model):
+            text = f"<b>{escape(model)}</b> is not here yet: Run downloads it first, or get it in the Models tab."
+            yield {**self.settings.offered({}, chosen), self.panel.status: status_line(text)}
+            return
         yield {self.panel.status: status_line("<b>Loading the model</b>", 0.0)}
         try:
             with explained():

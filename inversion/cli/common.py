@@ -13,9 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 from inversion import images
-from inversion.hub import DEFAULT, HubError
-from inversion.lane import Finished, Lane, LaneError, Progress, Ready, Request
+from inversion.align import paste
+from inversion.hub import DEFAULT
+from inversion.lane import Finished, Lane, LaneError, Progress, Ready, Request, crop
 from inversion.methods import STAGES, SettingError, parse_method
+from inversion.registry import HubError
 from inversion.tasks import TASKS, TaskError
 
 ERRORS = (images.BadImage, HubError, LaneError, SettingError, TaskError)
@@ -62,6 +64,13 @@ def run_parser(command: str, description: str) -> Parser:
     parser.add_argument("--factor", type=int, default=4, help="of superres")
     parser.add_argument("--mask", type=Path, metavar="FILE", help="of inpaint; white is the hole")
     parser.add_argument("--sigma", type=float, default=0.1, help="of denoise; pictures span 2")
+    parser.add_argument(
+        "--align",
+        default="auto",
+        choices=["auto", "face", "centre"],
+        help="the part of IMAGE that is used; auto: the face for models of aligned faces, else the central square",
+    )
+    parser.add_argument("--face", type=int, default=1, metavar="N", help="which face, 1 is the largest")
     parser.add_argument("--measured", action="store_true", help="IMAGE already is what the task measures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", type=float, default=3600.0, metavar="SECONDS", help="time limit of a method")
@@ -80,6 +89,9 @@ def run_methods(args: argparse.Namespace, methods: Sequence[str]) -> list[dict[s
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
     lane = Lane(args.device, args.dtype)
+    part = crop(picture, args.model, args.align, args.face)
+    if part.note:
+        sys.stderr.write(f"{part.note}\n")
     requests = [
         Request(
             task=args.task,
@@ -93,6 +105,7 @@ def run_methods(args: argparse.Namespace, methods: Sequence[str]) -> list[dict[s
             seed=args.seed,
             measured=args.measured,
             budget=args.budget,
+            crop=part,
         )
         for method in methods
     ]
@@ -109,6 +122,8 @@ def run_methods(args: argparse.Namespace, methods: Sequence[str]) -> list[dict[s
             path = args.out / f"{args.image.stem}_{args.task}_{request.method}.png"
             images.write_png(path, finished.image)
             row["image"] = str(path)
+            if part.quad is not None:
+                images.write_png(path.with_stem(f"{path.stem}_pasted"), paste(picture, part.quad, finished.image))
         rows.append(row)
     if args.out is not None:
         stem = args.out / f"{args.image.stem}_{args.task}"

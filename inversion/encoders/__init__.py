@@ -4,6 +4,7 @@ from inversion.encoders.arcface import ArcFace
 from inversion.encoders.base import Encoder
 from inversion.encoders.e4e import E4E
 from inversion.encoders.indomain import InDomain
+from inversion.encoders.narrow import Narrow, NarrowE4E
 from inversion.encoders.psp import PSP
 from inversion.encoders.single import SingleW, SingleWPlus
 
@@ -14,6 +15,8 @@ ENCODERS: dict[str, type[Encoder]] = {
     "single-w": SingleW,
     "single-wplus": SingleWPlus,
     "indomain": InDomain,
+    "narrow": Narrow,
+    "narrow-e4e": NarrowE4E,
 }
 
-__all__ = ["E4E", "ENCODERS", "PSP", "ArcFace", "Encoder", "InDomain", "SingleW", "SingleWPlus"]
+__all__ = ["E4E", "ENCODERS", "PSP", "ArcFace", "Encoder", "InDomain", "Narrow", "NarrowE4E", "SingleW", "SingleWPlus"]

@@ -1,12 +1,12 @@
 """Convolutional bodies of the encoders: IR-SE (ArcFace's residual network) and a ResNet-34 without pooling."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.generators.base import StateDictError, count_keys, shapes_of
+from inversion.generators.base import StateDictError, count_keys, shapes_of, unfilled
 
 REDUCTION = 16  # of the channels inside squeeze and excitation
 Table = Sequence[tuple[int, int]]  # input and output channels of every unit
@@ -143,6 +143,24 @@ class ResNet(Backbone):
         return self.relu(self.bn1(self.conv1(x)))
 
 
+class Halving(nn.Module):
+    """Residual pair of 3x3 convolutions on a halved map: the unit of the embedded networks."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.skip = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, H) to (B, outputs, H/2, H/2)."""
+        x = F.avg_pool2d(x, 2)
+        y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
+        return F.silu(self.skip(x) + y)
+
+
 def backbone_of(owner: str, tensors: Mapping[str, Tensor], prefix: str = "backbone.") -> Backbone:
     """Build the backbone that the tensors under `prefix` describe, for `load_strictly` to fill."""
     for kind, stem, conv in (
@@ -155,6 +173,6 @@ def backbone_of(owner: str, tensors: Mapping[str, Tensor], prefix: str = "backbo
             stem_shape, *shapes = shapes_of(owner, tensors, [prefix + stem, *names], 4)
             if not shapes:
                 raise StateDictError(f"{owner}: missing {pattern.format(0)}")
-            with torch.device("meta"):
-                return kind(stem_shape[1], [(shape[1], shape[0]) for shape in shapes])
+            units = [(shape[1], shape[0]) for shape in shapes]
+            return unfilled(partial(kind, stem_shape[1], units))
     raise StateDictError(f"{owner}: missing {prefix}input_layer.0.weight")

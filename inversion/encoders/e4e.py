@@ -11,7 +11,10 @@ class E4E(PSP):
 
     def offsets(self, x: Tensor, stage: int | None = None) -> Tensor:
         """Predict (B, num_ws, w_dim); `stage` s adds only the offsets of layers 1..s, as early training does."""
-        rows = self.rows(x)
-        style, last = rows[:, :1], self.num_ws - 1 if stage is None else stage
-        moved = style + rows[:, 1 : last + 1]
-        return torch.cat([style, moved, style.expand(-1, self.num_ws - 1 - last, -1)], dim=1)
+        return from_one_style(self.rows(x), stage)
+
+
+def from_one_style(rows: Tensor, stage: int | None) -> Tensor:
+    """Styles (B, n, w_dim) of e4e's rows (B, n, w_dim): row 0, and row 0 plus row i for 1 <= i <= stage."""
+    style, last = rows[:, :1], rows.shape[1] - 1 if stage is None else stage
+    return torch.cat([style, style + rows[:, 1 : last + 1], style.expand(-1, rows.shape[1] - 1 - last, -1)], dim=1)

@@ -63,13 +63,15 @@ Events = Generator[Step | Outcome, bool | None, None]
 class Stage(ABC):
     """One step of a method's pipeline. Fields are its settings (see `setting`); subclasses are frozen dataclasses.
 
-    `needs`: latent spaces of the prior, "prior" itself, or attributes of the model ("discriminator", "predictor", ...).
+    `needs`: latent spaces of the prior, "prior" itself, attributes of the model ("discriminator", "predictor", ...), or
+    one of its encoders ("encoders.psp").
     """
 
     key: ClassVar[str]
     kind: ClassVar[Literal["embed", "optimise", "refine"]]
     label: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset({"prior"})
+    alone: ClassVar[bool] = False  # makes its picture without a code, so that no other stage can go on from it
 
     @abstractmethod
     def __call__(
@@ -78,7 +80,9 @@ class Stage(ABC):
         """Steps, then one Outcome. `code`: what the stage before found; `rng` is on the CPU; the model stays."""
 
 
-Loss = Callable[[], tuple[dict[str, Tensor], Tensor]]  # -> terms (B,) with "total", and the pictures they are of
+# -> terms (B,) with "total", and the pictures they are of. "rank", if there, decides in place of "total" which iterate
+# is the best; nan: this iterate can be compared with none, and is kept only while nothing better is known.
+Loss = Callable[[], tuple[dict[str, Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def descend(
     groups: Sequence[tuple[Sequence[Tensor], float]],
     steps: int,
     *,
-    schedule: Schedule | None = None,
+    schedule: Callable[[int, int], float] | None = None,
     optimiser: Literal["adam", "sgd"] = "adam",
     shared: bool = False,
     after: Callable[[], None] | None = None,
@@ -112,7 +116,8 @@ def descend(
     The tensors' first dimension is the batch and each picture keeps its own best iterate, unless `shared` says that all
     pictures depend on all tensors. When the loop ends the tensors hold the best. It ends after `steps` updates, when
     True is sent, when `enough(losses)`, or when no picture has a finite loss left. Returns why it stopped early, or "".
-    `after` runs after each update, without gradients. No torch context is open while the loop is suspended.
+    `schedule(step, steps)` is the factor on the rates. `after` runs after each update, without gradients. No torch
+    context is open while the loop is suspended.
     """
     schedule = schedule or Schedule()
     parameters = [tensor for tensors, _ in groups for tensor in tensors]
@@ -121,9 +126,10 @@ def descend(
     update: torch.optim.Optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimiser](settings)
     message = ""
     for index in range(steps + 1):  # once more than updates, so that the last iterate is judged too
-        with _gradients(index < steps):
+        with gradients(index < steps):
             terms, image = loss()
-            best.offer(terms["total"].detach())
+            total = terms["total"].detach()
+            best.offer(total, terms.pop("rank", total).detach())
             if not best.alive:
                 message = f"stopped at step {index}: the loss is not a number any more; the best picture so far is kept"
                 break
@@ -134,7 +140,7 @@ def descend(
                     group["lr"] = lr * schedule(index, steps)
                 update.step()
         if after is not None and index < steps:
-            with torch.no_grad():
+            with gradients(False):
                 after()
         losses = _means(terms)
         image = image.detach()
@@ -157,13 +163,16 @@ class _Best:
         self.alive = True  # whether any picture's loss is still finite
 
     @torch.no_grad()
-    def offer(self, total: Tensor) -> None:
-        total = total.sum().view(1) if self._shared else total
+    def offer(self, total: Tensor, rank: Tensor) -> None:
+        if self._shared:
+            total, rank = total.sum().view(1), rank.sum().view(1)
         self.alive = bool(total.isfinite().any())
         if self._loss is None:
-            self._loss = torch.full_like(total, math.inf)
-        better = total < self._loss  # never where total is nan
-        self._loss = torch.where(better, total, self._loss)
+            self._loss = torch.full_like(rank, math.inf)
+        better = rank < self._loss  # never where rank is nan
+        stopgap = rank.isnan() & self._loss.isinf() & total.isfinite()
+        self._loss = torch.where(better, rank, self._loss)
+        better = better | stopgap
         for kept, p in zip(self._kept, self._parameters, strict=True):
             if self._shared:
                 if bool(better):
@@ -177,7 +186,7 @@ class _Best:
             p.copy_(kept)
 
 
-def _gradients(on: bool) -> AbstractContextManager[Any]:
+def gradients(on: bool) -> AbstractContextManager[Any]:
     """Gradients on or off whatever the mode of the thread that happens to resume the run."""
     stack = ExitStack()
     stack.enter_context(torch.inference_mode(False))

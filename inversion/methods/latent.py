@@ -144,13 +144,17 @@ def finished(code: Code, prior: Prior, message: str) -> Outcome:
         return Outcome(code, code.render(prior), message=message)
 
 
-def with_quiet_noise(loss: Loss, maps: Sequence[Tensor]) -> Loss:
-    """The loss plus the penalty that keeps structure out of noise maps (Karras et al. 2020, appendix D, eq. 11)."""
+def with_quiet_noise(loss: Loss, maps: Sequence[Tensor], weight: float = NOISE_WEIGHT) -> Loss:
+    """The loss plus the penalty that keeps structure out of noise maps (Karras et al. 2020, appendix D, eq. 11).
+
+    The picture alone ranks the iterates: beside the penalty of small maps, which are noise at best, it would not count.
+    """
 
     def both() -> tuple[dict[str, Tensor], Tensor]:
         terms, image = loss()
         penalty = torch.stack([_correlation(m) for m in maps]).sum(dim=0)
-        return {**terms, "noise": penalty, "total": terms["total"] + NOISE_WEIGHT * penalty}, image
+        total = terms["total"]
+        return {"rank": total, **terms, "noise": penalty, "total": total + weight * penalty}, image
 
     return both
 

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from inversion.tasks.base import Task
 
 # Side of the features that are mixed. A late split fits more, an early one leaves more to the generator (Gu et al.
-# 2020, section 4.3): what is measured in full wants the first, what must be invented the second.
-SIZES = {"reconstruct": 32, "denoise": 16, "colorize": 16, "superres": 8, "inpaint": 8}
-DEFAULT_SIZE = 16
+# 2020, section 4.3): what is measured in full wants the first, what must be invented the second. The sides are those
+# of the paper's layers: 8, 6, 6 and 4 convolutions of a PGGAN; it has no denoising.
+SIZES = {"reconstruct": 32, "denoise": 16, "colorize": 16, "superres": 16, "inpaint": 8}
+CODES = {"inpaint": 30}
+DEFAULT_SIZE, DEFAULT_CODES = 16, 20
 SCHEDULE = Schedule(decay=1 / 6)
 
 
@@ -40,7 +42,9 @@ class OptimiseMultiCode(Stage):
     label: ClassVar[str] = "Multi-code"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "z"})
 
-    codes: int = setting(20, "Codes", "How many latent codes are mixed.", min=1, max=64, step=1)
+    codes: int = setting(
+        0, "Codes", "How many latent codes are mixed. 0: the task's own number, 20 or 30.", min=0, max=64, step=1
+    )
     size: int = setting(
         0,
         "Composing size",
@@ -53,19 +57,21 @@ class OptimiseMultiCode(Stage):
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
     lr: float = setting(0.05, "Learning rate", "With sgd the paper's is 1.", min=1e-4, max=10.0, step=0.01)
     optimiser: str = setting("adam", "Optimiser", choices=("adam", "sgd"))
+    importance: bool = setting(True, "Channel importance", "Off: a plain mean of the codes' features.")
 
     def __call__(
         self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
     ) -> Events:
         prior = prior_of(model)
-        B, N, layer = len(y), self.codes, self.split(prior, task)
+        B, N, layer = len(y), self.codes or CODES.get(task.name, DEFAULT_CODES), self.split(prior, task)
         z = draw(rng, (1, N, prior.z_dim), y).expand(B, -1, -1)
         alpha = z.new_full((B, N, prior.channels(layer)), 1 / N)
         found = MultiCode(leaf(z), leaf(alpha), leaf(start_ws(code, prior, y)), layer)
+        mixing = [found.z, found.alpha] if self.importance else [found.z]
         message = yield from descend(
             self.key,
             rendered(found, prior, objective),
-            [([found.z, found.alpha], self.lr), ([found.rows], self.lr * spread(prior))],
+            [(mixing, self.lr), ([found.rows], self.lr * spread(prior))],
             self.steps,
             schedule=SCHEDULE,
             optimiser="sgd" if self.optimiser == "sgd" else "adam",

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from inversion.hub import Model
 
 SPACES = {"z": "Z codes", "w": "W codes", "w+": "W+ codes", "noise": "noise maps"}
+ENCODERS = {
+    "encoders.encoder": "classic encoder",
+    "encoders.indomain": "In-Domain encoder",
+    "encoders.psp": "pSp encoder",
+    "encoders.e4e": "e4e encoder",
+    "encoders.restyle": "ReStyle encoder",
+}
 
 
 @dataclass(frozen=True)
 class Method:
-    """Stages in order: embed (first, or none), optimise, refine. `paper` is empty for a user's own combination."""
+    """Stages in order: embed (first, or none), optimise, one refine or none. `paper` is empty for own combinations."""
 
     key: str
     label: str
@@ -32,14 +39,21 @@ class Method:
             raise SettingError("a method needs at least one stage")
         if len(set(keys)) < len(keys):
             raise SettingError(f"{self.key}: a stage can stand in a method once")
-        if order != sorted(order) or order.count(0) > 1:
-            raise SettingError(f"{self.key}: at most one embed stage, then optimise, then refine")
+        if order != sorted(order) or order.count(0) > 1 or order.count(2) > 1:
+            raise SettingError(f"{self.key}: at most one embed stage, then optimise, then at most one refine stage")
+        for stage in self.stages:
+            if stage.alone and len(keys) > 1:
+                raise SettingError(f"{self.key}: {stage.key} makes its picture without a code and stands alone")
 
     def unavailable(self, model: Model) -> str | None:
         """Why the method cannot run on the model, or None."""
         prior = model.prior
-        for need in sorted(frozenset[str]().union(*(stage.needs for stage in self.stages)), key=lambda n: n != "prior"):
-            if need in SPACES:
+        needs = frozenset[str]().union(*(stage.needs for stage in self.stages))
+        for need in sorted(needs, key=lambda need: (need != "prior", need)):
+            if need in ENCODERS:
+                if need.partition(".")[2] not in model.encoders:
+                    return f"{model.name} has no {ENCODERS[need]}"
+            elif need in SPACES:
                 if prior is None or need not in prior.spaces:
                     return f"the generator of {model.name} offers no {SPACES[need]}"
             elif getattr(model, need) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,12 +33,13 @@ def invert(
     budget: float | None = None,
     preview_every: float = 0.5,
     weights: LossWeights | None = None,
-) -> Iterator[Step | Result]:
+) -> Generator[Step | Result, bool | None, None]:
     """Steps, then one Result: what `method` finds for the measurement y (B, ...) of `task`.
 
     A batch must fit the method (refine stages take one picture), and every picture's result is what it would be alone.
     A step carries a picture (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds the
-    stage at work ends with its best and the rest is left out. Closing the iterator cancels. The model is never changed.
+    stage at work ends with its best and the rest is left out; so it is when True is sent. Closing the generator cancels
+    without a Result. The model is never changed.
     Raises SettingError (on the first `next`).
     """
     reason = method.unavailable(model)
@@ -62,7 +63,8 @@ def invert(
         tuned = tuned if outcome.weights is None else outcome.weights
         notes += [outcome.message] if outcome.message else []
     if watch.stopped:
-        notes.insert(0, f"stopped after the time budget of {budget:g} s with the best picture so far")
+        why = "on request" if watch.asked else f"after the time budget of {budget:g} s"
+        notes.insert(0, f"stopped {why} with the best picture so far")
     if outcome is None:
         raise SettingError(f"{method.label} has no stages")
     with torch.no_grad():
@@ -91,7 +93,7 @@ def _run(stage: Stage, given: tuple[Any, ...], watch: _Watch) -> Generator[Step,
                 with torch.no_grad():
                     image = task.merge(event.image, y)
             watch.pause()
-            yield Step(event.stage, event.index, event.total, event.losses, image)
+            watch.asked = bool((yield Step(event.stage, event.index, event.total, event.losses, image))) or watch.asked
             watch.resume()
             stop = watch.over and event.index < event.total
             watch.stopped = watch.stopped or stop
@@ -107,7 +109,8 @@ class _Watch:
     preview_every: float
     curves: dict[str, list[float]] = field(default_factory=dict)
     updates: dict[str, int] = field(default_factory=dict)
-    stopped: bool = False  # whether the budget cut anything short
+    asked: bool = False  # whether whoever reads the steps wants no more
+    stopped: bool = False  # whether that, or the budget, cut anything short
     _begun: float = field(default_factory=time.perf_counter)
     _resumed: float = field(default_factory=time.perf_counter)
     _computed: float = 0.0
@@ -115,8 +118,8 @@ class _Watch:
 
     @property
     def over(self) -> bool:
-        """Whether the budget is used up; it counts wall-clock time, the consumer's pauses included."""
-        return self.budget is not None and time.perf_counter() - self._begun >= self.budget
+        """Whether to end: asked to, or out of budget. That counts wall-clock time, the consumer's pauses included."""
+        return self.asked or self.budget is not None and time.perf_counter() - self._begun >= self.budget
 
     @property
     def seconds(self) -> float:

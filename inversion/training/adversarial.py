@@ -15,9 +15,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from inversion.generators.stylegan2 import Discriminator
+from inversion.losses import gradient_penalty
 from inversion.synthetic.factors import latents
 from inversion.training.faces import FaceFile
 from inversion.training.generator import Judge, agreed, build, distance, follow, rate, share_gradients
+from inversion.training.muon import Muon
 
 WIDTHS: dict[int, int] = {4: 160, 8: 160, 16: 160, 32: 128, 64: 64, 128: 32, 256: 32}
 
@@ -35,10 +37,11 @@ class Recipe:
     kimg: float = 20.0
     decay: float = 0.5
     lr: float = 1e-3  # generator; Adam, betas (0, 0.99)
-    lr_discriminator: float = 2e-3
+    lr_discriminator: float = 1e-2  # Muon: Adam needs some ten times the steps to tell anything
     adversarial: float = 0.05  # weight of the non-saturating loss against the regression
-    ramp_kimg: float = 4.0  # over which that weight grows from zero: the discriminator starts from scratch
-    gamma: float = 1.0  # R1
+    alone_kimg: float = 4.0  # the discriminator starts from scratch: until here it learns alone
+    ramp_kimg: float = 4.0  # over which the adversarial weight then grows from zero
+    gamma: float = 0.2  # R1; Karras et al. 2020 (ADA) give 0.0002 * resolution^2 / batch
     r1_every: int = 16
     detail: float = 4.0
     ema_kimg: float = 2.0
@@ -49,13 +52,21 @@ class Recipe:
 class Game:
     """Both networks, their optimisers and the averaged generator: all that a checkpoint holds."""
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
+        device = accelerator.device
         self.prior = build(recipe.resolution, torch.bfloat16).to(device)
         self.average = build(recipe.resolution, torch.bfloat16).to(device).requires_grad_(False)
         table = {side: width for side, width in WIDTHS.items() if side <= recipe.resolution}
-        self.judge = Discriminator(recipe.resolution, table, compute_dtype=torch.bfloat16).to(device)
+        # Groups of one: tuning shows it one picture at a time, where a deviation within the batch means nothing.
+        self.judge = Discriminator(recipe.resolution, table, group=1, compute_dtype=torch.bfloat16).to(device)
         self.prior_optimizer = torch.optim.Adam(self.prior.parameters(), lr=recipe.lr, betas=(0.0, 0.99))
-        self.judge_optimizer = torch.optim.Adam(self.judge.parameters(), lr=recipe.lr_discriminator, betas=(0.0, 0.99))
+        self.judge_optimizer = Muon(
+            self.judge.parameters(),
+            lr=recipe.lr_discriminator,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+            reduce=lambda x: accelerator.reduce(x, "sum"),
+        )
         self.shown, self.step = 0, 0
         path = recipe.out / "state.pt"
         if path.exists():
@@ -86,13 +97,12 @@ class Game:
         part.replace(path)
 
 
-def gradient_penalty(judge: Discriminator, real: Tensor) -> Tensor:
-    """R1 (Mescheder et al. 2018): mean squared norm of the logits' gradient at real pictures, in float32."""
+def precise_penalty(judge: Discriminator, real: Tensor) -> Tensor:
+    """Mean R1 penalty at real pictures (B, 3, R, R), in float32."""
     dtype, judge.compute_dtype = judge.compute_dtype, torch.float32
-    real = real.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(judge(real).sum(), real, create_graph=True)
+    penalty = gradient_penalty(judge, real).mean()
     judge.compute_dtype = dtype
-    return slope.square().sum((1, 2, 3)).mean()
+    return penalty
 
 
 def play(recipe: Recipe) -> None:
@@ -100,7 +110,7 @@ def play(recipe: Recipe) -> None:
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     device, world = accelerator.device, accelerator.num_processes
     torch.manual_seed(recipe.seed)
-    game = Game(recipe, device)
+    game = Game(recipe, accelerator)
     file = FaceFile(recipe.faces, recipe.count, recipe.resolution)
     judge = Judge(recipe.resolution, device) if accelerator.is_main_process else None
     rng = torch.Generator().manual_seed(recipe.seed + 1000 * accelerator.process_index + game.step)
@@ -124,31 +134,39 @@ def play(recipe: Recipe) -> None:
 
 
 def _move(recipe: Recipe, game: Game, file: FaceFile, rows: Tensor, accelerator: Accelerator) -> dict[str, float]:
-    """One step of the generator and one of the discriminator on the same faces."""
-    real, detail = (t.to(accelerator.device) for t in file.batch(rows))
+    """One step of the generator (once its time has come) and one of the discriminator; "told" is its accuracy."""
     z = latents(rows.tolist()).to(accelerator.device)
-    fake = game.prior(z)
-    game.judge.requires_grad_(False)
-    weight = recipe.adversarial * min(1.0, game.shown / (1000 * recipe.ramp_kimg))
-    regression = distance(fake, real, 1 + recipe.detail * detail)
-    fooled = F.softplus(-game.judge(fake)).mean()
-    game.prior_optimizer.zero_grad()
-    (regression + weight * fooled).backward()
-    share_gradients(game.prior, accelerator)
-    game.prior_optimizer.step()
+    losses: dict[str, float] = {}
+    if game.shown < recipe.alone_kimg * 1000:
+        with torch.no_grad():
+            fake = game.prior(z)
+    else:
+        real, detail = (t.to(accelerator.device) for t in file.batch(rows))
+        fake = game.prior(z)
+        game.judge.requires_grad_(False)
+        weight = recipe.adversarial * min(1.0, (game.shown / 1000 - recipe.alone_kimg) / recipe.ramp_kimg)
+        regression = distance(fake, real, 1 + recipe.detail * detail)
+        fooled = F.softplus(-game.judge(fake)).mean()
+        game.prior_optimizer.zero_grad()
+        (regression + weight * fooled).backward()
+        share_gradients(game.prior, accelerator)
+        game.prior_optimizer.step()
+        losses = {"regression": float(regression.detach()), "fooled": float(fooled.detach())}
 
     game.judge.requires_grad_(True)
     # The discriminator sees other real pictures than the ones the fakes imitate: pairs would let it compare.
     other = file.batch((rows + file.count // 2) % file.count)[0].to(accelerator.device)
-    seen = F.softplus(game.judge(fake.detach())).mean() + F.softplus(-game.judge(other)).mean()
+    false, true = game.judge(fake.detach()), game.judge(other)
+    seen = F.softplus(false).mean() + F.softplus(-true).mean()
     loss = seen
     if game.step % recipe.r1_every == 0:
-        loss = loss + 0.5 * recipe.gamma * recipe.r1_every * gradient_penalty(game.judge, other)
+        loss = loss + 0.5 * recipe.gamma * recipe.r1_every * precise_penalty(game.judge, other)
     game.judge_optimizer.zero_grad()
     loss.backward()
     share_gradients(game.judge, accelerator)
     game.judge_optimizer.step()
-    return {"regression": float(regression.detach()), "fooled": float(fooled.detach()), "seen": float(seen.detach())}
+    told = 0.5 * (false < 0).float().mean() + 0.5 * (true > 0).float().mean()
+    return losses | {"seen": float(seen.detach()), "told": float(told)}
 
 
 def main(argv: list[str] | None = None) -> None:

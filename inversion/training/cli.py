@@ -11,6 +11,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "generator": ("inversion.training.generator", "teach a StyleGAN2 the renderer's pictures"),
     "adversarial": ("inversion.training.adversarial", "sharpen it against a discriminator"),
     "predictor": ("inversion.training.predictor", "teach the predictor attributes and identity"),
+    "encoder": ("inversion.training.encoder", "teach an encoder to invert a generator"),
     "export": ("inversion.training.export", "write what a run trained as shipped weights"),
 }
 

@@ -23,9 +23,18 @@ def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def generator(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A generator's tensors with ``w_avg`` measured."""
+    """A generator's tensors, with ``w_avg`` measured where there is a mapping."""
+    if "w_avg" not in state:
+        return state
     prior = StyleGAN2.from_state_dict(state)
     return state | {"w_avg": prior.measure_w_avg(SAMPLES, torch.Generator().manual_seed(0))}
+
+
+def discriminator(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A discriminator's tensors, blind to the deviation within a batch, which it never saw while it was trained."""
+    weight = state["conv.weight"].clone()
+    weight[:, -1] = 0
+    return state | {"conv.weight": weight}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -35,9 +44,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the safetensors files")
     args = parser.parse_args(argv)
     state = torch.load(args.state, map_location="cpu", weights_only=True)
-    written = {"generator": generator(state["average"])}
+    kind = "generator" if "w_avg" in state["average"] else "pggan"
+    written = {kind: generator(state["average"])}
     if "judge" in state:
-        written["discriminator"] = state["judge"]
+        written["discriminator"] = discriminator(state["judge"])
     for name, tensors in written.items():
         path = args.out / f"synthetic_faces_{name}.safetensors"
         save_file(halved(tensors), str(path))

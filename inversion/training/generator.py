@@ -1,4 +1,4 @@
-"""Trains the embedded StyleGAN2: distillation of the renderer first, an adversarial stage after it.
+"""Trains the embedded generators: distillation of the renderer first, an adversarial stage after it.
 
 Every render knows its z, so the generator can be taught picture by picture (regression at growing resolutions, which
 a CPU can afford), and the adversarial game is left with the detail that regression blurs. Both stages are resumable:
@@ -20,13 +20,16 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from inversion.generators.stylegan2 import StyleGAN2
+from inversion.generators import PGGAN, Prior, StyleGAN2
 from inversion.synthetic.factors import HELD_OUT, Z_DIM, factors, latents
 from inversion.synthetic.renderer import render
 from inversion.training.faces import FaceFile, detail_labels
 from inversion.training.muon import Muon
 
-CHANNELS: dict[int, int] = {4: 256, 8: 256, 16: 256, 32: 128, 64: 64, 128: 32, 256: 16}
+CHANNELS: dict[str, dict[int, int]] = {
+    "stylegan2": {4: 256, 8: 256, 16: 256, 32: 128, 64: 64, 128: 32, 256: 16},
+    "pggan": {4: 160, 8: 160, 16: 160, 32: 80, 64: 40, 128: 16, 256: 8},
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Recipe:
     faces: Path
     out: Path
     count: int = 80_000
+    architecture: str = "stylegan2"  # or pggan
     resolution: int = 128
     batch: int = 16  # over all processes
     kimg: float = 400.0  # pictures to show in all, in thousands
@@ -49,7 +53,9 @@ class Recipe:
     minutes: float = 600.0  # stop (and save) after this time
 
     def side(self, shown: int) -> int:
-        """Side of the pictures to learn from after so many have been shown."""
+        """Side of the pictures to learn from after so many have been shown; PGGAN has no pictures on the way."""
+        if self.architecture == "pggan":
+            return self.resolution
         grown = 32 if shown < self.kimg_32 * 1000 else 64 if shown < self.kimg_64 * 1000 else self.resolution
         return min(self.resolution, grown)
 
@@ -58,17 +64,19 @@ class Recipe:
         return self.lr * rate(shown / (self.kimg * 1000), self.decay) * min(1.0, (step + 1) / 50)
 
 
-def build(resolution: int, dtype: torch.dtype) -> StyleGAN2:
-    """The embedded generator: 64-d z, 256-d w, four mapping layers, no noise inputs."""
-    table = {side: width for side, width in CHANNELS.items() if side <= resolution}
+def build(resolution: int, dtype: torch.dtype, architecture: str = "stylegan2") -> Prior:
+    """The embedded generator: 64-d z, and for StyleGAN2 256-d w, four mapping layers, no noise inputs."""
+    table = {side: width for side, width in CHANNELS[architecture].items() if side <= resolution}
+    if architecture == "pggan":
+        return PGGAN(resolution, Z_DIM, table, compute_dtype=dtype)
     return StyleGAN2(resolution, Z_DIM, 256, table, mapping_layers=4, noise=False, compute_dtype=dtype)
 
 
-def picture_at(prior: StyleGAN2, z: Tensor, side: int) -> Tensor:
-    """The skip generator's picture (B, 3, side, side) after the blocks up to this side."""
+def picture_at(prior: Prior, z: Tensor, side: int) -> Tensor:
+    """The picture (B, 3, side, side); below the full side what a skip generator has after the blocks up to there."""
+    if side == prior.resolution or not isinstance(prior, StyleGAN2):
+        return prior(z)
     ws = prior.mapping(z)
-    if side == prior.resolution:
-        return prior.synthesis(ws)
     k = 2 * int(math.log2(side)) - 3
     state = prior.head(ws, k)
     return prior.rgbs[k // 2](state.features, ws[:, k], state.rgb)
@@ -95,7 +103,7 @@ class Judge:
         self.truth, self.detail = drawn.picture, (drawn.labels > 0.95).float()
 
     @torch.no_grad()
-    def __call__(self, prior: StyleGAN2, side: int) -> dict[str, float]:
+    def __call__(self, prior: Prior, side: int) -> dict[str, float]:
         x = torch.cat([picture_at(prior, z, side) for z in self.z.split(16)]).float()
         x = F.interpolate(x, size=self.truth.shape[-1], mode="bilinear", antialias=False).clamp(-1, 1)
         square = (x - self.truth).square()
@@ -118,8 +126,8 @@ def distil(recipe: Recipe) -> None:
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     torch.manual_seed(recipe.seed)
-    prior = build(recipe.resolution, torch.bfloat16).to(device)
-    average = build(recipe.resolution, torch.bfloat16).to(device).requires_grad_(False)
+    prior = build(recipe.resolution, torch.bfloat16, recipe.architecture).to(device)
+    average = build(recipe.resolution, torch.bfloat16, recipe.architecture).to(device).requires_grad_(False)
     optimizer = Muon(
         _groups(prior),
         lr=recipe.lr,
@@ -177,7 +185,7 @@ def distil(recipe: Recipe) -> None:
             return
 
 
-def _groups(prior: StyleGAN2) -> list[dict[str, Any]]:
+def _groups(prior: Prior) -> list[dict[str, Any]]:
     """Parameter groups: the mapping's biases are stored 100 times larger than they act (run-time multiplier 0.01)."""
     named = list(prior.named_parameters())
     slow = [p for name, p in named if name.startswith("dense.") and name.endswith(".bias")]
@@ -215,8 +223,8 @@ def follow(average: nn.Module, prior: nn.Module, keep: float) -> None:
 
 def _save(
     recipe: Recipe,
-    prior: StyleGAN2,
-    average: StyleGAN2,
+    prior: Prior,
+    average: Prior,
     optimizer: Muon,
     shown: int,
     step: int,

@@ -15,9 +15,13 @@ from torch import Tensor
 from inversion.predictor import Predictor
 from inversion.synthetic.factors import HELD_OUT, INDEX, factors, latents, mates
 from inversion.synthetic.renderer import render
+from inversion.training.export import halved
 from inversion.training.faces import FaceFile
+from inversion.training.generator import rate
+from inversion.training.muon import Muon
 
 EXAMINED = 128  # held-out persons
+DECAY = 0.6  # last part of the run, over which the rate falls to zero
 
 
 def worn(x: Tensor, rng: torch.Generator) -> Tensor:
@@ -61,14 +65,12 @@ def train(faces: Path, out: Path, count: int, pairs: int, steps: int, batch: int
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     net = Predictor().train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps + 1, pct_start=0.05)
+    optimizer = Muon(net.parameters(), lr=lr)
     step, path = 0, out / "state.pt"
     if path.exists():
         state = torch.load(path, weights_only=True)
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
         step = state["step"]
     first, second = FaceFile(faces, count, 128), FaceFile(faces, pairs, 128, mate=True)
     rng = torch.Generator().manual_seed(seed + step)
@@ -84,8 +86,8 @@ def train(faces: Path, out: Path, count: int, pairs: int, steps: int, batch: int
         loss = F.mse_loss(guess.float(), torch.cat([u, v])) + 0.1 * contrast(a, b)
         optimizer.zero_grad()
         loss.backward()
+        optimizer.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / 100) * rate(step / steps, DECAY)
         optimizer.step()
-        schedule.step()
         step += 1
         if step % 200 == 0 or step == steps:
             row = {"step": step, "loss": float(loss), "wall_s": time.monotonic() - start, **examine(net)}
@@ -95,13 +97,11 @@ def train(faces: Path, out: Path, count: int, pairs: int, steps: int, batch: int
                 {
                     "net": net.state_dict(),
                     "optimizer": optimizer.state_dict(),
-                    "schedule": schedule.state_dict(),
                     "step": step,
                 },
                 path,
             )
-    tensors = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in net.state_dict().items()}
-    save_file(tensors, str(out / "predictor.safetensors"))
+    save_file(halved(net.state_dict()), str(out / "predictor.safetensors"))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--pairs", type=int, default=24_000, help="faces in the folder's file of mates")
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=32, help="pairs a step")
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--seed", type=int, default=0)
     train(**vars(parser.parse_args(argv)))
 

@@ -1,0 +1,334 @@
+"""FFHQ alignment: five landmarks of a face -> an oriented square -> a picture of it, and the way back into the photo.
+
+Coordinates are pixels of the picture, x to the right and y down; (0, 0) is the upper left corner of the first pixel, so
+its centre is (0.5, 0.5). The rule is that of the FFHQ data set (Karras, Laine, Aila, "A Style-Based Generator
+Architecture for Generative Adversarial Networks", CVPR 2019, appendix A), with eyes and mouth from five landmarks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from inversion import fetch
+from inversion.registry import Entry, HubError
+
+How = Literal["auto", "face", "centre", "hand"]
+HOWS: tuple[How, ...] = ("auto", "face", "centre", "hand")
+Point = tuple[float, float]
+Quad = tuple[Point, Point, Point, Point]  # upper left, lower left, lower right, upper right, as seen in the crop
+
+SUPERSAMPLING = 4  # FFHQ warps to 4096 pixels and shrinks to 1024
+FEATHER = 0.08  # of the square's side: the rim over which a pasted crop fades into the photo
+ALIGNED = 0.05  # of the side: a picture whose corners are this near to the crop's is taken as it is
+CANVAS = 640  # pixels a side that the detector's file declares; some of OpenCV's engines take no other size
+SIDES = (640, 320)  # largest side of the picture on it; the detector misses faces of more than about 300 pixels
+CONFIDENCE = 0.7
+BAND = 256  # rows that are pasted at a time, so that a large photo does not fill the memory
+
+
+class AlignError(ValueError):
+    """A crop that cannot be made; the text is one line for the user and says what to do."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """Where a face is: its eyes, nose and corners of the mouth, each pair from left to right in the picture."""
+
+    left_eye: Point
+    right_eye: Point
+    nose: Point
+    left_mouth: Point
+    right_mouth: Point
+    score: float = 1.0
+
+    @property
+    def quad(self) -> Quad:
+        """The FFHQ square of this face."""
+        left, right = np.array(self.left_eye), np.array(self.right_eye)
+        between = right - left
+        eyes = (left + right) / 2
+        down = (np.array(self.left_mouth) + np.array(self.right_mouth)) / 2 - eyes
+        x = between - down[::-1] * (-1, 1)
+        length = math.hypot(*x)
+        if length < 1e-6:
+            raise AlignError("The landmarks of the face coincide: crop the picture by hand.")
+        x *= max(2.0 * math.hypot(*between), 1.8 * math.hypot(*down)) / length
+        return _square(eyes + 0.1 * down, x)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which part of a picture is used. `quad` None: its central square. `note`: what the user should know about it."""
+
+    how: Literal["face", "centre", "hand"] = "centre"
+    quad: Quad | None = None
+    note: str = ""
+
+
+Detector = Callable[[np.ndarray], Sequence[Face]]  # uint8 (H, W, 3) -> the faces in it
+
+
+class YuNet:
+    """OpenCV's face detector (Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023) from its ONNX file.
+
+    Holds no network between calls, so that threads may share it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, picture: np.ndarray) -> list[Face]:
+        """The faces in uint8 (H, W, 3). Raises AlignError when OpenCV cannot use the file."""
+        for largest in SIDES:
+            faces = self._at(picture, min(1.0, largest / max(picture.shape[:2])))
+            if faces:
+                return faces
+        return []
+
+    def _at(self, picture: np.ndarray, scale: float) -> list[Face]:
+        """The faces found in the picture when it is shrunk to `scale`."""
+        import cv2  # slow to import, and few commands look for faces
+
+        width, height = (max(1, round(side * scale)) for side in picture.shape[1::-1])
+        small = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
+        # Its engine warns on every call, although it runs where it was told to.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        canvas = np.zeros((CANVAS, CANVAS, 3), np.uint8)
+        canvas[:height, :width] = np.asarray(small)[:, :, ::-1]  # OpenCV's order of channels
+        try:
+            net = cv2.FaceDetectorYN.create(str(self.path), "", (CANVAS, CANVAS), CONFIDENCE)
+            _, rows = net.detect(canvas)
+        except cv2.error as error:
+            raise AlignError(f"OpenCV cannot use {self.path.name}: {error.err}. Crop by hand.") from None
+        return (
+            [] if rows is None else [_face(row, (picture.shape[1] / width, picture.shape[0] / height)) for row in rows]
+        )
+
+
+def _face(row: np.ndarray, scale: tuple[float, float]) -> Face:
+    """A row of the detector: box (4), then x and y of the person's right eye, left eye, nose, right and left corner of
+    the mouth, which is from left to right in the picture; then the score."""
+    points = row[4:14].reshape(5, 2) * scale
+    left_eye, right_eye, nose, left_mouth, right_mouth = ((float(x), float(y)) for x, y in points)
+    return Face(left_eye, right_eye, nose, left_mouth, right_mouth, float(row[14]))
+
+
+def detector(entries: Mapping[str, Entry]) -> YuNet:
+    """The detector of the registry; its file of 0.2 MB is fetched when it is not at hand. Raises HubError."""
+    entry = next((entry for entry in entries.values() if entry.kind == "detector"), None)
+    if entry is None:
+        raise HubError("no face detector is registered")
+    return YuNet(fetch.fetch(entry))
+
+
+def choose(picture: np.ndarray, how: How, find: Callable[[], Detector], number: int = 1) -> Crop:
+    """The crop of uint8 (H, W, 3). `number` counts the faces from the largest, 1; `find` gets the detector.
+
+    auto: a face if there is one, else the central square and a note. face: a face, or AlignError or HubError.
+    """
+    if how not in ("auto", "face"):
+        return Crop()
+    try:
+        faces = sorted(find()(picture), key=lambda face: -_side(face.quad))
+    except (HubError, AlignError) as error:
+        if how == "face":
+            raise
+        return Crop(note=f"The centre of the picture is used, without looking for a face: {error}")
+    if how == "auto" and not faces:
+        return Crop(note="No face was found, so the centre of the picture is used. Crop by hand if that is wrong.")
+    if not faces:
+        raise AlignError("No face was found: use the centre, or crop by hand.")
+    if not 1 <= number <= len(faces):
+        raise AlignError(f"There is no face {number}: {len(faces)} found, and 1 is the largest.")
+    return _around(faces[number - 1].quad, picture, number, len(faces))
+
+
+def by_hand(size: tuple[int, int], x: float, y: float, side: float, turn: float = 0.0) -> Crop:
+    """A square of a picture of (width, height): its centre and side as parts of these, turned clockwise by degrees.
+
+    `side` is a part of the shorter side of the picture. Raises AlignError.
+    """
+    values = (x, y, side, turn)
+    if not (all(math.isfinite(value) for value in values) and 0 <= x <= 1 and 0 <= y <= 1 and 0.02 <= side <= 2):
+        raise AlignError("The square must have its centre in the picture and a side of 2 to 200 % of it.")
+    half, angle = side * min(size) / 2, math.radians(turn)
+    centre = np.array([x * size[0], y * size[1]])
+    return Crop("hand", _square(centre, half * np.array([math.cos(angle), math.sin(angle)])))
+
+
+def cut(picture: np.ndarray, quad: Quad, size: int) -> np.ndarray:
+    """What lies in the quad as uint8 (size, size, 3), from uint8 (H, W, 3). What lies outside the picture is mirrored
+    and fades into a blur and the median colour, as in FFHQ."""
+    image, corners = _shrunk(Image.fromarray(picture), np.array(quad, dtype=np.float64), size)
+    image, corners = _windowed(image, corners)
+    side = SUPERSAMPLING * size
+    data = [float(value) for value in corners.ravel()]
+    large = image.transform((side, side), Image.Transform.QUAD, data, Image.Resampling.BILINEAR)
+    return np.asarray(large.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def cut_mask(mask: np.ndarray, quad: Quad, size: int) -> np.ndarray:
+    """The quad's part of a mask uint8 (H, W) as (size, size): 255 where any of the pixel was over 127, else 0."""
+    marked = Image.fromarray(np.where(mask >= 128, 255, 0).astype(np.uint8))
+    side = SUPERSAMPLING * size
+    data = [float(value) for point in quad for value in point]
+    large = marked.transform((side, side), Image.Transform.QUAD, data, Image.Resampling.NEAREST)
+    blocks = np.asarray(large).reshape(size, SUPERSAMPLING, size, SUPERSAMPLING)
+    return blocks.max(axis=(1, 3))
+
+
+def spread_mask(mask: np.ndarray, quad: Quad, shape: tuple[int, int]) -> np.ndarray:
+    """The reverse of `cut_mask`: a mask uint8 (S, S) of the crop -> uint8 (H, W) of the whole picture."""
+    matrix = _to_crop(np.array(quad, dtype=np.float64), mask.shape[0])
+    whole = Image.fromarray(mask).transform(
+        (shape[1], shape[0]), Image.Transform.AFFINE, list(matrix.ravel()), Image.Resampling.NEAREST
+    )
+    return np.asarray(whole)
+
+
+def paste(picture: np.ndarray, quad: Quad, result: np.ndarray) -> np.ndarray:
+    """The photo uint8 (H, W, 3) with `result` uint8 (R, R, 3) in its quad; nothing changes outside.
+
+    Towards the rim of the quad, and where the crop had been mirrored at the photo's edge, the photo shows through.
+    """
+    corners = np.array(quad, dtype=np.float64)
+    patch = Image.fromarray(result)
+    side = max(1, round(_side(quad)))
+    if side < patch.width:
+        patch = patch.resize((side, side), Image.Resampling.LANCZOS)
+    height, width = picture.shape[:2]
+    low = np.clip(np.floor(corners.min(axis=0)), 0, (width, height)).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)), 0, (width, height)).astype(int)
+    pasted = picture.copy()
+    for top in range(low[1], high[1], BAND):
+        rows, columns = slice(top, min(top + BAND, high[1])), slice(low[0], high[0])
+        matrix = _to_crop(corners, patch.width)
+        matrix[:, 2] += matrix[:, :2] @ (low[0], top)
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        warped = patch.transform(size, Image.Transform.AFFINE, list(matrix.ravel()), Image.Resampling.BICUBIC)
+        before = picture[rows, columns].astype(np.float32)
+        weight = _weight(corners, (width, height), rows, columns)
+        pasted[rows, columns] = np.rint(before + (np.asarray(warped) - before) * weight[..., None])
+    return pasted
+
+
+def _square(centre: np.ndarray, x: np.ndarray) -> Quad:
+    """The square whose centre and half edge to the right are given."""
+    y = x[::-1] * (-1, 1)
+    corners = (centre - x - y, centre - x + y, centre + x + y, centre + x - y)
+    first, second, third, fourth = ((float(corner[0]), float(corner[1])) for corner in corners)
+    return first, second, third, fourth
+
+
+def _side(quad: Quad) -> float:
+    return math.dist(quad[0], quad[3])
+
+
+def _around(quad: Quad, picture: np.ndarray, number: int, count: int) -> Crop:
+    """The crop of one of `count` faces, with what there is to say about it."""
+    height, width = picture.shape[:2]
+    whole = np.array([(0, 0), (0, height), (width, height), (width, 0)])
+    if np.abs(np.array(quad) - whole).max() <= ALIGNED * width:
+        return Crop(note="The face is aligned already, so the picture is used as it is.")
+    notes = []
+    if count > 1:
+        which = "the largest" if number == 1 else f"number {number}"
+        notes.append(f"{count} faces were found, {which} is used.")
+    outside = max(-np.min(quad), *(np.max(quad, axis=0) - (width, height)))
+    if outside > ALIGNED * _side(quad):
+        notes.append("The face is near the border: what lies outside the picture is made up from its edge.")
+    return Crop("face", quad, " ".join(notes))
+
+
+def _shrunk(image: Image.Image, corners: np.ndarray, size: int) -> tuple[Image.Image, np.ndarray]:
+    """The picture shrunk by the whole number that leaves the square 2 to 4 times too large, if it is larger."""
+    factor = math.floor(math.dist(corners[0], corners[3]) / size / 2)
+    if factor <= 1:
+        return image, corners
+    small = (max(1, round(image.width / factor)), max(1, round(image.height / factor)))
+    scale = np.array(small) / image.size
+    return image.resize(small, Image.Resampling.LANCZOS), corners * scale
+
+
+def _windowed(image: Image.Image, corners: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """The part of the picture around the square, padded and faded where the square leaves the picture."""
+    side = math.dist(corners[0], corners[3])
+    border = max(round(0.1 * side), 3)
+    low, high = np.floor(corners.min(axis=0)).astype(int) - border, np.ceil(corners.max(axis=0)).astype(int) + border
+    left, top = (int(np.clip(v, 0, limit - 1)) for v, limit in zip(low, image.size, strict=True))
+    right, bottom = (int(np.clip(v, at + 1, limit)) for v, at, limit in zip(high, (left, top), image.size, strict=True))
+    window = image.crop((left, top, right, bottom))
+    corners = corners - (left, top)
+    pads = _pads(corners, window.size)
+    if pads is None:
+        return window, corners
+    padded = np.pad(np.asarray(window), ((pads[1], pads[3]), (pads[0], pads[2]), (0, 0)), mode="reflect")
+    return Image.fromarray(_faded(padded, pads, 0.02 * side)), corners + pads[:2]
+
+
+def _pads(corners: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Pixels to add at the left, top, right and bottom; None where the square lies inside a picture of this size."""
+    side = math.dist(corners[0], corners[3])
+    border = max(round(0.1 * side), 3)
+    low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int)
+    needed = (*(border - low), *(high - size + border))
+    if max(needed) <= border - 4:
+        return None
+    left, top, right, bottom = (max(int(pad), round(0.3 * side)) for pad in needed)
+    return left, top, right, bottom
+
+
+def _faded(picture: np.ndarray, pads: tuple[int, int, int, int], sigma: float) -> np.ndarray:
+    """A padded picture uint8 (H, W, 3), its padding blurred and then blended into the median colour."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    depth = _depth(np.arange(width), np.arange(height), (width, height), pads)
+    faded = np.empty_like(picture)
+    factor = max(1, int(sigma // 4))  # so wide a blur looks the same on a smaller picture, and takes seconds less
+    small = (math.ceil(width / factor), math.ceil(height / factor))
+    for c in range(3):  # one by one: the square of a large photo is large
+        channel = picture[..., c].astype(np.float32)
+        coarse = cv2.resize(channel, small, interpolation=cv2.INTER_AREA)
+        coarse = cv2.GaussianBlur(coarse, (0, 0), sigma / factor, borderType=cv2.BORDER_REFLECT)
+        blurred = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        channel += (blurred - channel) * np.clip(3 * depth + 1, 0, 1)
+        channel += (np.median(channel) - channel) * np.clip(depth, 0, 1)
+        faded[..., c] = np.rint(channel.clip(0, 255))
+    return faded
+
+
+def _depth(x: np.ndarray, y: np.ndarray, size: tuple[int, int], pads: tuple[int, int, int, int]) -> np.ndarray:
+    """How deep in the padding the pixels at columns x and rows y of a padded picture are: 0 at its inner edge, 1 at
+    its outer one, negative inside; float32 (len(y), len(x))."""
+    across = 1 - np.minimum(x / pads[0], (size[0] - 1 - x) / pads[2])
+    along = 1 - np.minimum(y / pads[1], (size[1] - 1 - y) / pads[3])
+    return np.maximum(across[None, :], along[:, None]).astype(np.float32)
+
+
+def _to_crop(corners: np.ndarray, size: int) -> np.ndarray:
+    """(2, 3) affine map from the picture's coordinates to those of a crop of `size` pixels a side."""
+    right, down = corners[3] - corners[0], corners[1] - corners[0]
+    linear = np.stack([right / (right @ right), down / (down @ down)]) * size
+    return np.concatenate([linear, -(linear @ corners[0])[:, None]], axis=1)
+
+
+def _weight(corners: np.ndarray, size: tuple[int, int], rows: slice, columns: slice) -> np.ndarray:
+    """How much of the crop is to be seen in these pixels of the photo, 0 to 1: float32 (rows, columns)."""
+    x, y = np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
+    matrix = _to_crop(corners, 1)
+    u, v = (row[0] * (x[None, :] + 0.5) + row[1] * (y[:, None] + 0.5) + row[2] for row in matrix)
+    t = (np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v)) / FEATHER).clip(0, 1)
+    weight = t * t * (3 - 2 * t)
+    pads = _pads(corners, size)
+    if pads is not None:
+        padded = (size[0] + pads[0] + pads[2], size[1] + pads[1] + pads[3])
+        weight = weight * (1 - np.clip(3 * _depth(x + pads[0], y + pads[1], padded, pads) + 1, 0, 1))
+    return weight.astype(np.float32)

@@ -1,0 +1,91 @@
+"""`convert`: what a foreign checkpoint holds, and one safetensors file of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from inversion import fetch
+from inversion.cli.common import Parser, UsageError, guarded, write_table
+from inversion.convert import Contents, convert, inspect
+from inversion.registry import BadCheckpoint, Entry, registry
+
+
+def main(argv: list[str]) -> int:
+    """Print what a file holds and where it will be written, then write it."""
+    parser = Parser(
+        prog="python -m inversion convert",
+        description="Say what a checkpoint holds, then write its networks as safetensors. Nothing in it is run.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="safetensors, PyTorch or NVIDIA pickle")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--as", dest="name", metavar="NAME", help="an entry to be got by hand (see `models`)")
+    where.add_argument("--out", type=Path, metavar="FILE", help="default: beside the file, as .safetensors")
+    parser.add_argument(
+        "--encoder", choices=["psp", "e4e"], help="how to read one that both fit, if the file does not say"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what the file holds")
+    args = parser.parse_args(argv)
+
+    def run() -> None:
+        entry = None if args.name is None else _entry(args.name)
+        meant = entry.architecture if entry is not None and entry.kind == "encoder" else None
+        encoder = args.encoder or meant
+        contents = inspect(args.file, encoder)
+        if entry is not None:
+            _check(args.file, contents, entry)
+            out = fetch.converted(contents.sha256)
+        else:
+            out = args.out or args.file.with_suffix(".safetensors")
+        _report(args.file, contents, out)
+        if args.dry_run:
+            return
+        if entry is None and out.exists():
+            raise UsageError(f"{out} exists already: choose another with --out")
+        if convert(args.file, out, encoder) != contents:
+            out.unlink()
+            raise BadCheckpoint(f"{args.file.name} has changed while it was read: try again")
+        if entry is not None:
+            fetch.seal(out)
+            fetch.learn(entry, contents.sha256, contents.bytes)
+        sys.stdout.write(f"written: {out} ({out.stat().st_size:,} bytes)\n")
+
+    return guarded(parser.prog, run)
+
+
+def _entry(name: str) -> Entry:
+    """The entry that a file is to serve; only those that cannot be downloaded are served so."""
+    entries = registry()
+    if name not in entries or not entries[name].by_hand:
+        known = ", ".join(entry.name for entry in entries.values() if entry.by_hand) or "none is registered"
+        raise UsageError(f"--as {name}: no entry to be got by hand: choose from {known}")
+    return entries[name]
+
+
+def _check(file: Path, contents: Contents, entry: Entry) -> None:
+    """Refuse a file that is not what the entry describes."""
+    sha256, _ = fetch.expected(entry)
+    if sha256 is not None and sha256 != contents.sha256:
+        found = f"its sha256 is {contents.sha256[:12]}..., not {sha256[:12]}..."
+        raise BadCheckpoint(f"{file.name} is not the file of {entry.name}: {found}")
+    part = next((part for part in contents.networks if part.kind == entry.kind), None)
+    if part is None:
+        raise BadCheckpoint(f"{file.name} holds no {entry.kind}, which {entry.name} is")
+    resolution = entry.resolution if entry.kind == "generator" else part.resolution
+    if (part.architecture, part.resolution) != (entry.architecture, resolution):
+        wanted, found = f"{entry.architecture} of {resolution}", f"{part.architecture} of {part.resolution} pixels"
+        raise BadCheckpoint(f"{file.name}: {entry.name} is {wanted} pixels, the file holds {found}")
+
+
+def _report(file: Path, contents: Contents, out: Path) -> None:
+    sys.stdout.write(f"{file.name}: {contents.format}, {contents.bytes:,} bytes, sha256 {contents.sha256}\n")
+    columns = ["kind", "architecture", "layout", "resolution", "num_ws", "inputs", "channels", "weights"]
+    rows = [{key: value or "" for key, value in asdict(part).items()} for part in contents.networks]
+    write_table([{**row, "channels": " ".join(map(str, row["channels"]))} for row in rows], columns)
+    for part in contents.networks:
+        if part.measured:
+            sys.stdout.write(f"{part.kind}: the file has no mean style; it was measured on mapped codes\n")
+    sys.stdout.write(f"goes to: {out}\n")
+    sys.stdout.flush()

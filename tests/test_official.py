@@ -1,0 +1,278 @@
+"""Official files, from a Hub on this machine to a picture: fetched, converted once, opened, put together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import foreign
+import numpy as np
+import pytest
+import torch
+from local_hub import RESOLUTIONS, Workplace, workplace
+from torch import Tensor
+
+from inversion import convert, fetch, hub, layouts
+from inversion.__main__ import main
+from inversion.encoders import Encoder
+from inversion.generators import StateDictError
+from inversion.hub import Model
+from inversion.layouts import LAYOUTS
+from inversion.perceptual_nets import KerasVGG16
+from inversion.registry import BadCheckpoint, HubError, registry
+from inversion.unpickle import Refused
+
+__all__ = ["workplace"]  # a fixture
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Convert in this process, which the child's own tests make unnecessary to wait for; lists what was converted."""
+    converted: list[str] = []
+
+    def work(path: Path, out: Path | None, encoder: str | None, limits: object) -> convert.Contents:
+        converted.append(path.name)
+        try:
+            return convert.transcribe(str(path), None if out is None else str(out), encoder)
+        except (Refused, StateDictError) as error:
+            raise BadCheckpoint(f"{path.name}: {error}") from None
+
+    monkeypatch.setattr(convert, "_in_child", work)
+    yield converted
+
+
+def picture(model: Model) -> Tensor:
+    """A picture of the model, checked for what every picture is."""
+    assert model.prior is not None
+    z = torch.randn(1, model.prior.z_dim, generator=torch.Generator().manual_seed(6))
+    with torch.no_grad():
+        x = model.prior.synthesis(model.prior.mapping(z))
+    assert x.shape == (1, 3, model.resolution, model.resolution) and bool(x.isfinite().all()) and float(x.std()) > 0
+    return x
+
+
+def expected(layout: str, like: Model) -> Tensor:
+    """The same picture of the generator as the layout's own reader makes it."""
+    (prior,) = (found.build() for found in layouts.networks(foreign.checkpoint(layout)) if found.kind == "generator")
+    return picture(Model("direct", prior.freeze(torch.float32), like.resolution))  # type: ignore[operator]
+
+
+def same(a: Tensor, b: Tensor) -> None:
+    """Equal but for what the place of a tensor in memory does to its rounding."""
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-4 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_official_layout_ends_as_a_picture(workplace: Workplace, layout: str, at_once: list[str]) -> None:
+    owner = workplace.add_official(layout)
+    for entry in registry(workplace.path).values():
+        fetch.fetch(entry)
+    model = hub.load(owner, "cpu", "float32")
+    x = picture(model)
+    kind = LAYOUTS[layout].kind
+    assert model.absent == {} and workplace.leftovers() == []
+    with torch.no_grad():
+        if kind == "generator":
+            assert model.resolution == RESOLUTIONS[layout]
+            same(x, expected(layout, model))
+        elif kind == "discriminator":
+            assert model.discriminator is not None and model.discriminator(x).shape == (1,)
+        elif kind == "identity":
+            assert model.identity is not None
+            assert model.identity(x).norm(dim=1).item() == pytest.approx(1.0, abs=1e-4)
+        elif layout == "idinvert-vgg16":  # no slot of a model: the in-domain objective asks for it by name
+            network = hub.networks_of(registry(workplace.path)[layout])["perceptual"]
+            assert isinstance(network, KerasVGG16) and network(x).shape[2] == 8
+        elif kind == "perceptual":
+            assert model.perceptual is not None and model.perceptual.name == "lpips"
+            network = hub.networks_of(registry(workplace.path)[layout])["perceptual"]
+            if layout == "torchvision":  # with the published heads; those of the small file may be negative
+                torch.testing.assert_close(model.perceptual(x, -x), network(x, -x), rtol=1e-4, atol=1e-6)
+            assert model.perceptual(x, x).item() == 0 and model.perceptual(x, -x).item() > 0
+        else:
+            (encoder,) = model.encoders.values()
+            assert isinstance(encoder, Encoder) and encoder.num_ws == model.prior.num_ws  # type: ignore[union-attr]
+            styles = encoder(encoder.fit(x))
+            assert model.prior.synthesis(styles).shape == x.shape  # type: ignore[union-attr]
+    assert not any(p.requires_grad for p in model.prior.parameters())  # type: ignore[union-attr]
+
+
+def test_the_child_converts_once(workplace: Workplace) -> None:
+    name = workplace.add_official("nvidia")
+    model = hub.load(name, "cpu", "float32")
+    same(picture(model), expected("nvidia", model))
+    assert model.discriminator is not None
+    entry = registry(workplace.path)[name]
+    copy = fetch.converted(str(entry.sha256))
+    assert model.sha256 == entry.sha256 and fetch.intact(copy) and fetch.verify(entry) == "ok"
+    before = copy.stat().st_mtime_ns
+    hub._models.clear()
+    same(picture(hub.load(name, "cpu", "float32")), picture(model))
+    assert copy.stat().st_mtime_ns == before
+
+
+def test_a_damaged_converted_copy_is_found_and_made_again(workplace: Workplace, at_once: list[str]) -> None:
+    name = workplace.add_official("rosinality")
+    entry = registry(workplace.path)[name]
+    good = picture(hub.load(name, "cpu", "float32"))
+    copy = fetch.converted(str(entry.sha256))
+    data = copy.read_bytes()
+    copy.unlink()  # not in place: the first model still reads it
+    copy.write_bytes(data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])
+    assert "converted copy" in fetch.verify(entry)
+    hub._models.clear()
+    same(picture(hub.load(name, "cpu", "float32")), good)
+    assert at_once == ["weights.pt"] * 2 and fetch.verify(entry) == "ok"
+
+
+def test_what_is_not_at_hand_is_listed_and_blocks_nothing(workplace: Workplace, at_once: list[str]) -> None:
+    owner = workplace.add_official("psp")
+    workplace.add_official("rosinality-discriminator")
+    workplace.add_official("torchvision")
+    entries = registry(workplace.path)
+    workplace.add("stray", b"not an array" * 9, kind="directions", architecture="directions", generator=owner)
+    fetch.fetch(registry(workplace.path)["stray"])
+    model = hub.load(owner, "cpu")
+    assert list(model.encoders) == [] and model.absent["psp"] == model.absent["torchvision"] == "not cached"
+    assert "stray" in model.absent and "no plain array" in model.absent["stray"]
+    assert "rosinality-discriminator" not in model.absent  # it belongs to another generator
+    assert len(workplace.local.gets()) == 2
+    fetch.fetch(entries["psp"])
+    hub._models.clear()
+    assert list(hub.load(owner, "cpu").encoders) == ["psp"]
+
+
+def test_encoders_are_opened_when_asked_for(
+    workplace: Workplace, at_once: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = workplace.add_official("psp")
+    fetch.fetch(registry(workplace.path)["psp"])
+    opened: list[str] = []
+    real = hub.networks_of
+    monkeypatch.setattr(hub, "networks_of", lambda entry: opened.append(entry.name) or real(entry))
+    model = hub.load(owner, "cpu")
+    assert "psp" in model.encoders and "e4e" not in model.encoders and len(model.encoders) == 1
+    assert opened == [owner]
+    assert model.encoders["psp"] is model.encoders["psp"]
+    assert opened == [owner, "psp"]
+    with pytest.raises(KeyError):
+        model.encoders["e4e"]
+
+
+def test_a_bad_file_leaves_nothing_and_the_others_working(workplace: Workplace, at_once: list[str]) -> None:
+    good = workplace.add_official("rosinality")
+    workplace.add("broken", b"<html>quota</html>" * 100)
+    workplace.add("alien", foreign.write("arcface", workplace.path.with_name("a")).read_bytes())
+    workplace.add("small", workplace.local.files["somebody/rosinality", "weights.pt"], resolution=32)
+    workplace.add("other", workplace.local.files["somebody/rosinality", "weights.pt"], architecture="pggan")
+    for name, says in (
+        ("broken", "broken: .*web page"),
+        ("alien", "alien: weights.pt holds no generator"),
+        ("small", "small: it makes 64 pixels, the registry says 32"),
+        ("other", "other: it is a StyleGAN2, the registry says pggan"),
+    ):
+        with pytest.raises(HubError, match=says) as caught:
+            hub.load(name, "cpu")
+        assert "\n" not in str(caught.value)
+    assert hub._models == {} and workplace.leftovers() == []
+    picture(hub.load(good, "cpu"))
+
+
+def test_an_encoder_of_another_generator_is_refused(workplace: Workplace, at_once: list[str]) -> None:
+    owner = workplace.add_official("rosinality")
+    data = foreign.write("psp", workplace.path.with_name("psp")).read_bytes()
+    entry = workplace.add("psp", data, kind="encoder", architecture="psp", role="psp", generator=owner)
+    fetch.fetch(entry)
+    model = hub.load(owner, "cpu")
+    with pytest.raises(BadCheckpoint, match="psp: its 8 styles do not fit the generator rosinality"):
+        model.encoders["psp"]
+    picture(model)
+
+
+def test_directions_come_as_plain_arrays(workplace: Workplace, at_once: list[str]) -> None:
+    owner = workplace.add_official("rosinality")
+    cases = {"smile": np.ones((1, 128), np.float64), "wide": np.ones(64), "objects": np.array([{}], object)}
+    for name, array in cases.items():
+        path = workplace.path.with_name(f"{name}.npy")
+        np.save(path, array)
+        what = {"kind": "directions", "architecture": "directions", "format": "numpy", "generator": owner}
+        fetch.fetch(workplace.add(name, path.read_bytes(), **what))
+    model = hub.load(owner, "cpu")
+    assert list(model.directions) == ["smile"] and torch.equal(model.directions["smile"], torch.ones(1, 128))
+    assert set(model.absent) == {"wide", "objects"}
+
+
+def test_the_first_of_several_that_is_at_hand_counts(workplace: Workplace, at_once: list[str]) -> None:
+    owner = workplace.add_official("arcface")
+    data = workplace.local.files["somebody/arcface", "weights.pt"]
+    second = workplace.add("arcface-2", data, kind="identity", architecture="arcface")
+    fetch.fetch(second)
+    model = hub.load(owner, "cpu")
+    assert model.identity is not None and model.absent == {"arcface": "not cached"}
+
+
+def test_a_file_got_by_hand(workplace: Workplace, at_once: list[str]) -> None:
+    path = foreign.write("genforce-pggan", workplace.path.with_name("got.pth"))
+    unknown = {"repo_id": None, "revision": None, "sha256": None, "bytes": None, "note": "sha256 is unknown"}
+    entry = workplace.add("tiny", b"", architecture="pggan", **unknown)
+    with pytest.raises(HubError, match="convert weights.pt --as tiny"):
+        hub.load("tiny", "cpu")
+    contents = convert.convert(path, fetch.converted(fetch.digest(path)))
+    fetch.seal(fetch.converted(contents.sha256))
+    fetch.learn(entry, contents.sha256, contents.bytes)
+    assert fetch.verify(entry) == "ok" and fetch.cached(entry) == fetch.converted(contents.sha256)
+    model = hub.load("tiny", "cpu", "float32")
+    same(picture(model), expected("genforce-pggan", model))
+    assert model.sha256 == contents.sha256
+    path.unlink()
+    hub._models.clear()
+    picture(hub.load("tiny", "cpu"))  # the file itself is needed no more
+
+
+# --- command line ---
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    try:
+        status = main(list(argv))
+    except SystemExit as end:
+        status = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_models_pulls_and_checks(workplace: Workplace, at_once: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    name = workplace.add_official("rosinality")
+    size = len(workplace.local.files["somebody/rosinality", "weights.pt"])
+    assert run(capsys, "models", "--check")[:2] == (0, "name  size  state\n")
+    status, out, err = run(capsys, "models", "--pull", name)
+    path = Path(out.strip())
+    assert status == 0 and path.stat().st_size == size and "100%" in err
+    (row,) = json.loads(run(capsys, "models", "--json")[1])
+    assert row["cached"] is True and row["bytes"] == size and row["path"] == str(path) and row["grade"] == "A"
+    assert "yes" in run(capsys, "models")[1]
+    hub.load(name, "cpu")
+    assert run(capsys, "models", "--check")[0] == 0
+    copy = fetch.converted(fetch.digest(path))
+    shutil.copy(copy, kept := copy.with_suffix(".kept"))
+    copy.unlink()
+    copy.write_bytes(b"x")
+    status, out, _ = run(capsys, "models", "--check")
+    assert status == 1 and "its converted copy" in out
+    kept.replace(copy)
+    path.resolve().write_bytes(b"x" * size)
+    status, out, _ = run(capsys, "models", "--check", "--json")
+    assert status == 1 and "is not the registered file" in json.loads(out)[0]["state"]
+    assert run(capsys, "models", "--pull", name)[0] == 0
+    assert run(capsys, "models", "--check")[0] == 0
+
+
+def test_models_says_in_one_line_what_it_cannot_pull(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+    name = workplace.add_official("rosinality")
+    workplace.local.mode = "gated"
+    for argv, says in ((("--pull", "huge"), "unknown entry 'huge'"), (("--pull", name), "is gated")):
+        status, out, err = run(capsys, "models", *argv)
+        assert status == 2 and out == "" and says in err and err.count("\n") == 1
+    assert run(capsys, "models", "--pull", name, "--check")[0] == 2
