@@ -85,7 +85,8 @@ class Models:
                 card = self.session.model(name, visitor)
                 yield _shown(card)
                 for download in self.session.follow_download(name, visitor):
-                    yield describe({**card, "download": download, "mine": True}), gr.skip()
+                    # With the button: a list that was asked for before the click may arrive after it.
+                    yield _shown({**card, "download": download, "mine": True})
             yield _shown(self.session.model(name, visitor))
 
         return pressed

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # Side of the features that are mixed. A late split fits more, an early one leaves more to the generator (Gu et al.
 # 2020, section 4.3): what is measured in full wants the first, what must be invented the second. The sides are those
-# of the paper's layers: 8, 6, 6 and 4 convolutions of a PGGAN; it has no denoising.
+# of the paper's layers: 8, 6, 6 and 4 convolutions of a PGGAN; it has no denoising. Features as fine as a measurement
+# of fewer pixels would be fitted cell by cell, with ghosts between them: there the side is half of the measurement's.
 SIZES = {"reconstruct": 32, "denoise": 16, "colorize": 16, "superres": 16, "inpaint": 8}
 CODES = {"inpaint": 30}
 DEFAULT_SIZE, DEFAULT_CODES = 16, 20
@@ -86,8 +87,15 @@ class OptimiseMultiCode(Stage):
             )
         if self.layer:
             return self.layer
-        size = self.size or min(SIZES.get(task.name, DEFAULT_SIZE), prior.resolution)
+        size = self.size or default_size(prior, task)
         places = [k for k in range(1, prior.num_layers + 1) if prior.size(k) == size]
         if not places:
             raise SettingError(f"multicode.size must be at most {prior.resolution} for this generator, not {size}")
         return places[-1]
+
+
+def default_size(prior: Prior, task: Task) -> int:
+    """Side of the features to mix, in pixels; see SIZES."""
+    measured = task.measured_size(prior.resolution)
+    finest = prior.resolution if measured == prior.resolution else max(4, measured // 2)
+    return min(SIZES.get(task.name, DEFAULT_SIZE), finest)
