@@ -24,7 +24,7 @@ from inversion.methods.dip import DeepImagePrior
 from inversion.methods.multicode import OptimiseMultiCode, default_size
 from inversion.methods.run import invert
 from inversion.methods.sphere import Gaussian, one_cycle_drop
-from inversion.tasks import TASKS, Colorize, Reconstruct, Superres, Task
+from inversion.tasks import TASKS, Colorize, Inpaint, Reconstruct, Superres, Task
 
 ANYWHERE = ["z", "w", "wplus", "projector", "mganprior", "pulse", "pti", "dip"]  # a generator is enough
 OTHERS = ["pggan", "stylegan", "in-domain"]
@@ -74,19 +74,26 @@ def test_a_prior_without_styles_is_tuned_too(text: str, others: dict[str, Model]
     assert torch.equal(result.code.render(tuned(model.prior, result.weights)), result.image)
 
 
+def holed(resolution: int) -> Inpaint:
+    """Inpainting with one pixel to fill."""
+    mask = torch.ones(1, 1, resolution, resolution)
+    mask[..., 0, 0] = 0
+    return Inpaint(mask)
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "codes"),
-    [("reconstruct", 8, 20), ("colorize", 6, 20), ("inpaint", 4, 30), ("denoise", 6, 20)],
+    [("reconstruct", 8, 20), ("colorize", 6, 20), ("superres", 6, 20), ("inpaint", 4, 30), ("denoise", 6, 20)],
 )
 def test_multicode_takes_the_paper_s_layers_and_numbers(
     name: str, layer: int, codes: int, others: dict[str, Model], pictures: Tensor
 ) -> None:
-    """Gu et al. 2020: convolutions of a PGGAN before the split, and codes, by task (they have no denoising)."""
-    task = task_named(name)
-    stage = OptimiseMultiCode(steps=1)
+    """Gu et al. 2020: convolutions of a PGGAN of 1024 pixels before the split, and codes, by task."""
+    task, stage = task_named(name), OptimiseMultiCode(steps=1)
+    published = PGGAN(1024, 4, {4 << i: 1 for i in range(9)})
+    assert stage.split(published, holed(1024) if name == "inpaint" else task) == layer
     result = run(others["pggan"], Method("m", "m", (stage,)), task.A(pictures[:1]), task)
-    assert isinstance(result.code, MultiCode)
-    assert result.code.layer == layer and result.code.z.shape[1] == codes
+    assert isinstance(result.code, MultiCode) and result.code.z.shape[1] == codes
 
 
 @pytest.mark.parametrize(("factor", "size"), [(2, 16), (8, 8), (16, 4), (32, 4)])
@@ -95,6 +102,7 @@ def test_multicode_mixes_coarser_features_than_were_measured(factor: int, size: 
     prior = PGGAN(128, 4, dict.fromkeys((4, 8, 16, 32, 64, 128), 2))
     assert default_size(prior, Superres(factor)) == size
     assert prior.size(OptimiseMultiCode().split(prior, Superres(factor))) == size
+    assert default_size(prior, holed(128)) == 4  # a hole is filled from the smallest map
 
 
 def test_multicode_without_channel_importance_is_a_plain_mean(model: Model, pictures: Tensor) -> None:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 # Side of the features that are mixed. A late split fits more, an early one leaves more to the generator (Gu et al.
 # 2020, section 4.3): what is measured in full wants the first, what must be invented the second. The sides are those
-# of the paper's layers: 8, 6, 6 and 4 convolutions of a PGGAN; it has no denoising. Features as fine as a measurement
-# of fewer pixels would be fitted cell by cell, with ghosts between them: there the side is half of the measurement's.
+# of the paper's layers: 8, 6, 6 and 4 convolutions of a PGGAN of 1024 pixels; it has no denoising.
 SIZES = {"reconstruct": 32, "denoise": 16, "colorize": 16, "superres": 16, "inpaint": 8}
 CODES = {"inpaint": 30}
+SMALL = 128  # pixels
 DEFAULT_SIZE, DEFAULT_CODES = 16, 20
 SCHEDULE = Schedule(decay=1 / 6)
 
@@ -95,7 +95,14 @@ class OptimiseMultiCode(Stage):
 
 
 def default_size(prior: Prior, task: Task) -> int:
-    """Side of the features to mix, in pixels; see SIZES."""
-    measured = task.measured_size(prior.resolution)
-    finest = prior.resolution if measured == prior.resolution else max(4, measured // 2)
-    return min(SIZES.get(task.name, DEFAULT_SIZE), finest)
+    """Side of the features to mix, in pixels: see SIZES.
+
+    Features as fine as what was measured are fitted cell by cell, with ghosts between the cells. So the side is half of
+    a small measurement's at most, and a hole in a small picture is filled from the smallest map.
+    """
+    side, measured = SIZES.get(task.name, DEFAULT_SIZE), task.measured_size(prior.resolution)
+    if measured < prior.resolution:
+        side = min(side, max(4, measured // 2))
+    elif task.name == "inpaint" and prior.resolution <= SMALL:
+        side = 4
+    return min(side, prior.resolution)
