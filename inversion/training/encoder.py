@@ -65,6 +65,7 @@ class Recipe:
 
     @property
     def inputs(self) -> int:
+        """Channels that the encoder reads: a picture, or (ReStyle) a picture and its reconstruction."""
         return 3 if self.turns == 1 else 6
 
 
@@ -210,11 +211,13 @@ class Trainer:
         return found
 
     def save(self, path: Path) -> None:
+        """Write the checkpoint so that nobody ever sees half of it."""
         part = path.with_suffix(".part")
         torch.save({name: member.state_dict() for name, member in self.parts().items()} | {"done": self.done}, part)
         part.replace(path)
 
     def load(self, path: Path) -> None:
+        """Go on from a checkpoint of the same recipe; KeyError or RuntimeError for one of another."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         for name, member in self.parts().items():
             member.load_state_dict(state[name])
