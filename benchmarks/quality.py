@@ -17,16 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.nn.functional as F
 from tqdm import tqdm
 
 from inversion import hub, images, metrics
-from inversion.lane import Finished, Lane, Request
+from inversion.lane import Finished, Lane, Request, measurement
 from inversion.methods import BASIC, parse_method
 from inversion.registry import registry
 from inversion.synthetic import CLASSES, HELD_OUT, OUT_OF_DOMAIN, faces
 
 DETAILS = ("eyes", "mouth", "glasses")  # the small features that a good PSNR may hide
 COLUMNS = ("psnr", "detail_psnr", "ssim", "lpips", "synthetic_identity", "synthetic_perceptual", "seconds")
+MEASURED = "measured"  # as if it were a method: nothing but what was measured, enlarged bicubically if it is small
 SHARE = 4  # tasks other than reconstruction take a fourth of the pictures
 
 
@@ -91,12 +93,12 @@ def weights_of(model: str) -> list[str]:
 
 def signature(asked: Request, case: Case, weights: Sequence[str]) -> str:
     """What makes two rows the same: method and all its settings, task, weights, picture, seed."""
-    method = parse_method(asked.method).configured(asked.settings)
+    steps = {} if asked.method == MEASURED else parse_method(asked.method).configured(asked.settings).settings()
     text = json.dumps(
         [
             asked.task,
             asked.method,
-            method.settings(),
+            steps,
             asked.factor,
             asked.sigma,
             asked.seed,
@@ -109,13 +111,29 @@ def signature(asked: Request, case: Case, weights: Sequence[str]) -> str:
 
 def run(lane: Lane, asked: Request, case: Case) -> tuple[dict[str, Any], np.ndarray]:
     """One row, and the picture it is of."""
+    row, image = as_measured(lane, asked) if asked.method == MEASURED else finished(lane, asked)
+    made, truth = images.to_tensor(image), images.to_tensor(case.picture)
+    detail = None if case.details is None else metrics.psnr(made, truth, case.details)[0]
+    return {**row, "picture": case.name, "detail_psnr": detail}, image
+
+
+def finished(lane: Lane, asked: Request) -> tuple[dict[str, Any], np.ndarray]:
+    """What a method makes."""
     for event in lane(asked):
         if isinstance(event, Finished):
-            row = {**event.row, "picture": case.name}
-            made, truth = images.to_tensor(event.image), images.to_tensor(case.picture)
-            row["detail_psnr"] = None if case.details is None else metrics.psnr(made, truth, case.details)[0]
-            return row, event.image
+            return dict(event.row), event.image
     raise RuntimeError(f"{asked.method} ended without a result")
+
+
+def as_measured(lane: Lane, asked: Request) -> tuple[dict[str, Any], np.ndarray]:
+    """What there is without a method."""
+    model = lane.load(asked.model)
+    task, truth, y = measurement(asked, model)
+    small = y.shape[-1] < model.resolution
+    size = (model.resolution, model.resolution)
+    picture = F.interpolate(y, size, mode="bicubic").clamp(-1, 1) if small else task.pinv(y)
+    row = {"task": asked.task, "method": asked.method, "seconds": 0.0, **metrics.scores(picture, truth, model)}
+    return row, images.to_array(picture)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -163,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     lane = Lane(args.device, args.dtype)
     model, weights = lane.load(args.model), weights_of(args.model)
     methods = args.methods.split(",")
-    lacking = lane.unavailable(args.model, {key: parse_method(key) for key in methods})
+    lacking = lane.unavailable(args.model, {key: parse_method(key) for key in methods if key != MEASURED})
     for key, reason in lacking.items():
         sys.stderr.write(f"{key} is left out: {reason}\n")
     methods = [key for key in methods if key not in lacking]
@@ -173,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         n = args.n if task == "reconstruct" else max(1, args.n // SHARE)
         for case in cases(args.source, n, model.resolution):
             for method in methods:
-                stages = {stage.key for stage in parse_method(method).stages}
+                stages = {stage.key for stage in parse_method(method).stages} if method != MEASURED else set()
                 settings = {name: value for name, value in pairs.items() if name.partition(".")[0] in stages}
                 label = " ".join([method, *(f"{name}={value}" for name, value in settings.items())])
                 jobs.append((label, request(task, method, case, settings, args), case))

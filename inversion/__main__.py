@@ -10,6 +10,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("inversion.cli.models", "list the models that can be loaded"),
     "invert": ("inversion.cli.invert", "run one method on a picture"),
     "compare": ("inversion.cli.compare", "run several methods on a picture"),
+    "translate": ("inversion.cli.translate", "turn a sketch, a label map or a turned face into pictures"),
+    "edit": ("inversion.cli.edit", "invert a picture and move it along directions"),
     "convert": ("inversion.cli.convert", "say what a checkpoint holds and write it as safetensors"),
     "train": ("inversion.training.cli", "train the embedded networks"),
     "parity": ("inversion.parity", "check the networks against stored outputs of the official ones"),

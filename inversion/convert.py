@@ -6,6 +6,7 @@
 
 A converted file names its tensors `<kind>.<this package's name>`; its header maps "inversion-hub" to JSON: version,
 networks {kind: {architecture, layout}}, source_sha256 and format. Nothing that a foreign file says of itself is kept.
+A file that holds a direction in W and no network becomes a plain array, `.npy`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -56,11 +58,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Part:
-    """One network of a file, all sizes from its tensors."""
+    """One network of a file, all sizes from its tensors; or its direction."""
 
-    kind: str  # generator, discriminator, encoder, identity or perceptual
-    architecture: str  # a key of layouts.NETWORKS
-    layout: str  # a key of layouts.LAYOUTS
+    kind: str  # generator, discriminator, encoder, identity, perceptual or directions
+    architecture: str  # a key of layouts.NETWORKS, or "directions"
+    layout: str  # a key of layouts.LAYOUTS, or "tensor"
     resolution: int  # side in pixels of the pictures that it makes or reads; 0 for any
     num_ws: int  # 0 for networks without styles
     inputs: int  # channels that it reads; 0 for generators
@@ -160,6 +162,8 @@ def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
     source = Path(path)
     sha256 = _sha256(source)
     kind, checkpoint = read(source)
+    if isinstance(checkpoint, Tensor):
+        return Contents(kind, source.stat().st_size, sha256, (_direction(checkpoint, out),))
     found = layouts.networks(checkpoint, encoder)
     halves = [dtype for dtype in HALVES if dtype in _dtypes(checkpoint)]
     tensors: dict[str, Tensor] = {}
@@ -186,8 +190,8 @@ def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
     return contents
 
 
-def read(path: Path) -> tuple[str, Mapping[str, Any]]:
-    """(format, checkpoint) of a foreign file, told by its content. Refused if it is none."""
+def read(path: Path) -> tuple[str, Mapping[str, Any] | Tensor]:
+    """(format, checkpoint or lone tensor) of a foreign file, told by its content. Refused if it is none."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(16)
@@ -196,7 +200,7 @@ def read(path: Path) -> tuple[str, Mapping[str, Any]]:
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
         return "safetensors", load_file(path)
     if head[:1] == b"\x80" and head[2:].startswith(LEGACY_TORCH):
-        return "torch", _mapping(load_plain(path))
+        return "torch", _content(load_plain(path))
     if head[:1] == b"\x80":
         with path.open("rb") as file:
             return "nvidia-pickle", flat_tensors(networks(file))
@@ -268,7 +272,7 @@ def _limit(seconds: float, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
-def _archive(path: Path) -> tuple[str, Mapping[str, Any]]:
+def _archive(path: Path) -> tuple[str, Mapping[str, Any] | Tensor]:
     """Read what torch.save writes today, a zip archive, or refuse it for what it declares."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -280,10 +284,28 @@ def _archive(path: Path) -> tuple[str, Mapping[str, Any]]:
         found = archived_networks(archive)
     if found is not None:
         return "nvidia-pickle", flat_tensors(found)
-    return "torch", _mapping(load_plain(path, mmap=True))
+    return "torch", _content(load_plain(path, mmap=True))
 
 
-def _mapping(checkpoint: object) -> Mapping[str, Any]:
+def _direction(tensor: Tensor, out: str | None) -> Part:
+    """A file's lone tensor as a direction in W; written to `out` as a plain array, float32 (1 or num_ws, w_dim)."""
+    shape = tuple(tensor.shape)
+    if not tensor.is_floating_point() or not 1 <= tensor.ndim <= 3 or (tensor.ndim == 3 and shape[0] != 1):
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise Refused(f"it holds one {kind} tensor {shape}, no checkpoint and no direction in W")
+    if not finite(tensor):
+        raise Refused("its direction holds values that are not numbers")
+    rows = tensor.detach().float().reshape(-1, shape[-1])
+    if out is not None:
+        with Path(out).open("wb") as file:
+            np.save(file, rows.numpy(), allow_pickle=False)
+        _settle(Path(out))
+    return Part("directions", "directions", "tensor", 0, len(rows), 0, (shape[-1],), rows.numel(), False)
+
+
+def _content(checkpoint: object) -> Mapping[str, Any] | Tensor:
+    if isinstance(checkpoint, Tensor):
+        return checkpoint
     if not isinstance(checkpoint, Mapping) or not all(isinstance(key, str) for key in checkpoint):
         raise Refused(f"it holds a {type(checkpoint).__name__}, no checkpoint")
     return {key: vars(value) if isinstance(value, Namespace) else value for key, value in checkpoint.items()}

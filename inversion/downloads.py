@@ -58,7 +58,10 @@ class Downloads:
         return entry is not None and entry.file is None and fetch.cached(entry) is None
 
     def start(self, name: str, asker: str) -> None:
-        """Download the entry's file for `asker`, or join the download that is going on. Raises HubError."""
+        """Download the entry's file for `asker`, also in place of a damaged one, or join the download that is going on.
+
+        Raises HubError.
+        """
         if name not in hub.registry():
             raise HubError(f"unknown entry {name!r}: see `python -m inversion models`")
         with self._lock:
@@ -101,7 +104,7 @@ class Downloads:
                 self._note(work, Download(name, "running", done, total))
 
         try:
-            path = fetch.fetch(hub.registry()[name], progress)
+            path = fetch.fetch(hub.registry()[name], progress, renew=True)
             size = path.stat().st_size
             self._note(work, Download(name, "done", size, size))
         except _Unwanted:

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all (0 while unknown)
+Mark = tuple[str, int, int] | None  # a file's path, bytes and time of change: equal as long as it is the same file
 
 CHUNK = 1 << 20
 ATTEMPTS = 3  # in a row that bring nothing new
 PAUSE = 1.0  # seconds between attempts
 
 _locks: dict[str, threading.Lock] = {}
-_digests: dict[tuple[str, int, int], str] = {}
+_digests: dict[Mark, str] = {}
+_faults: dict[str, tuple[Mark, str]] = {}
 
 
 def cached(entry: Entry) -> Path | None:
@@ -56,6 +58,21 @@ def cached(entry: Entry) -> Path | None:
         entry.repo_id, entry.filename or "", constants.HF_HUB_CACHE, entry.revision, entry.repo_type
     )
     return Path(found) if isinstance(found, str) else None
+
+
+def mark(entry: Entry) -> Mark:
+    """What tells the entry's file from another one that takes its place; None if it is not at hand."""
+    path = cached(entry)
+    try:
+        return None if path is None else _mark(path)
+    except OSError:  # it went between the two looks
+        return None
+
+
+def damage(entry: Entry) -> str:
+    """What this process has found wrong with the entry's file, by a load or a check; "" if nothing. Reads no file."""
+    seen, fault = _faults.get(entry.name, (None, ""))
+    return fault if seen == mark(entry) else ""
 
 
 def fetch(entry: Entry, progress: Progress | None = None, renew: bool = False) -> Path:
@@ -127,15 +144,13 @@ def seal(path: Path) -> None:
 
 def intact(path: Path) -> bool:
     """Whether a converted copy is at hand and as it was sealed; hashed once per process."""
-    mark = path.with_suffix(".sha256")
-    return path.is_file() and mark.is_file() and mark.read_text(encoding="ascii", errors="replace") == digest(path)
+    sealed = path.with_suffix(".sha256")
+    return path.is_file() and sealed.is_file() and sealed.read_text(encoding="ascii", errors="replace") == digest(path)
 
 
 def digest(path: Path) -> str:
     """sha256 of a file, read once per process as long as the file stays the same."""
-    path = path.resolve()
-    state = path.stat()
-    key = (str(path), state.st_size, state.st_mtime_ns)
+    key = _mark(path)
     if key not in _digests:
         with path.open("rb") as file:
             running = hashlib.sha256()
@@ -223,8 +238,7 @@ def _receive(entry: Entry, url: str, blob: Path, size: int, progress: Progress |
             os.replace(partial, blob)
         finally:
             partial.unlink(missing_ok=True)
-        state = blob.stat()
-        _digests[str(blob.resolve()), state.st_size, state.st_mtime_ns] = sha256
+        _digests[_mark(blob)] = sha256
 
 
 def _stream(entry: Entry, url: str, file: BinaryIO, size: int, progress: Progress | None) -> str:
@@ -318,7 +332,13 @@ def _is_transport(error: Exception) -> bool:
 
 
 def _fault(entry: Entry, path: Path) -> str:
-    """What is wrong with a file, "" if nothing is."""
+    """What is wrong with a file, "" if nothing is; kept for `damage`."""
+    fault = _compared(entry, path)
+    _faults[entry.name] = (mark(entry), fault)
+    return fault
+
+
+def _compared(entry: Entry, path: Path) -> str:
     if entry.by_hand:
         return "" if intact(path) else "is damaged"
     sha256, size = expected(entry)
@@ -333,13 +353,19 @@ def _fault(entry: Entry, path: Path) -> str:
     return ""
 
 
+def _mark(path: Path) -> Mark:
+    path = path.resolve()
+    state = path.stat()
+    return str(path), state.st_size, state.st_mtime_ns
+
+
 def _remedy(entry: Entry) -> str:
     if entry.file is not None:
         return "get the repository again"
     if entry.repo_id is None:
         command = f"python -m inversion convert {entry.filename or 'FILE'} --as {entry.name}"
         return f"download by hand from {entry.source}, then `{command}`"
-    return f"get it again with `python -m inversion models --pull {entry.name}`"
+    return f"get it again in the Models tab, or with `python -m inversion models --pull {entry.name}`"
 
 
 def _unlike(entry: Entry) -> str:

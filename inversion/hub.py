@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from safetensors.torch import load as parse_safetensors
 from torch import Tensor, nn
 
 from inversion import convert, fetch
+from inversion.editing.directions import Direction, from_array, from_tensors
 from inversion.encoders import ENCODERS, ArcFace, Encoder
 from inversion.generators import GENERATORS, Discriminator, Prior, StateDictError
 from inversion.perceptual import Perceptual, cached_lpips
-from inversion.perceptual_nets import LPIPSNetwork
+from inversion.perceptual_nets import KerasVGG16, LPIPSNetwork
 from inversion.registry import SERVE_ALL, BadCheckpoint, Entry, HubError, registry
 
 DEFAULT = "synthetic-faces"
@@ -37,8 +38,9 @@ class Model:
     entry: Entry | None = None
     discriminator: Discriminator | None = None
     encoders: Mapping[str, Encoder] = field(default_factory=dict)  # by role; each says what it reads
-    directions: dict[str, Tensor] = field(default_factory=dict)  # by name of their entries, each (1, w_dim), in W
+    directions: dict[str, Direction] = field(default_factory=dict)  # what its styles can be moved along, by name
     perceptual: Perceptual | None = None  # LPIPS, never a stand-in
+    features: Perceptual | None = None  # the distance that the generator's authors invert it with, if not LPIPS
     identity: nn.Module | None = None  # ArcFace, never a stand-in
     predictor: Any | None = None  # an inversion.predictor.Predictor
     pictures: Callable[[int, torch.Generator], Tensor] | None = None  # (n, rng) -> (n, 3, R, R) of the domain
@@ -85,7 +87,30 @@ class RegisteredLPIPS(Perceptual):
         return [f.float() * s for f, s in zip(self._network(x), self._scales, strict=True)]
 
 
-_models: dict[Hashable, Model] = {}
+class InDomainFeatures(Perceptual):
+    """IDInvert's F: mean squared difference of VGG16's block4_conv3 (Zhu et al. 2020, eq. 6), times 5e-4.
+
+    The factor makes the paper's weight, 5e-5 beside the mean squared error of pixels, of the usual one for perceptual
+    terms here, 0.1.
+    """
+
+    def __init__(self, network: KerasVGG16) -> None:
+        super().__init__("keras-vgg16", lambda x: [network(x)])
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        return [f * (5e-4 / f.shape[1]) ** 0.5 for f in self._network(x)]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A model in memory. What is `lacking` is looked for at every load, because its file may have come since."""
+
+    bare: Model  # the generator and what its own file holds
+    whole: Model  # with all that belongs to it and is at hand
+    lacking: Mapping[Entry, fetch.Mark]  # those in `whole.absent`, and what their files were
+
+
+_models: dict[Hashable, _Opened] = {}
 _locks: dict[Hashable, threading.Lock] = {}
 
 
@@ -93,15 +118,19 @@ def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Mode
     """The model `name` with all that is registered for its generator and at hand; kept in memory once it has loaded.
 
     device: auto, cpu, cuda; dtype: auto, float32, bfloat16, float16 (of the generator's convolutions). A generator that
-    is not at hand is downloaded; what belongs to it is not, see `Model.absent`. Raises HubError.
+    is not at hand is downloaded; what belongs to it is not, see `Model.absent`. When the file of something absent has
+    come, or come anew, the answer is another `Model` around the same generator; whoever works with the old one keeps
+    it. Raises HubError.
     """
     where = _device(device)
     precision = _dtype(dtype, where)
     key = (name, str(where), precision)
     with _locks.setdefault(key, threading.Lock()):  # a long download keeps nobody from the other models
-        if key not in _models:
-            _models[key] = _build(name, where, precision)  # a load that fails leaves nothing behind
-        return _models[key]
+        opened = _models.get(key)
+        if opened is None or any(fetch.mark(entry) != mark for entry, mark in opened.lacking.items()):
+            bare = _build(name, where, precision) if opened is None else opened.bare
+            opened = _models[key] = _completed(bare)  # a load that fails leaves nothing behind
+        return opened.whole
 
 
 def tensors_of(entry: Entry) -> dict[str, Tensor]:
@@ -161,7 +190,7 @@ def _named(entry: Entry, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what
 
 
 def _build(name: str, device: torch.device, dtype: torch.dtype) -> Model:
-    """Open every file that belongs to the generator `name` and put the model together."""
+    """The generator `name` with what its own file holds, and what needs no entry: pictures, LPIPS if it is here."""
     entries = registry()
     entry = entries.get(name)
     if entry is None or entry.kind != "generator":
@@ -189,25 +218,27 @@ def _build(name: str, device: torch.device, dtype: torch.dtype) -> Model:
         licence=entry.licence,
         sha256=fetch.expected(entry)[0] or "",
     )
-    _attach_all(model, entries)
-    if entry.domain == "synthetic-faces":
-        from inversion import synthetic
+    from inversion.synthetic import DOMAINS
 
-        model.pictures = lambda n, rng: synthetic.pictures(n, rng, entry.resolution).to(device)
+    if (drawer := DOMAINS.get(entry.domain)) is not None:
+        model.pictures = lambda n, rng: drawer.pictures(n, rng, entry.resolution).to(device)
     return model
 
 
-def _attach_all(model: Model, entries: Mapping[str, Entry]) -> None:
-    """Add what belongs to the model and is at hand; of the rest `model.absent` says why not.
+def _completed(bare: Model) -> _Opened:
+    """A generator with all that belongs to it and is at hand; of the rest `Model.absent` says why not.
 
     Of several that do the same the first in the registry counts. Embedded files have to be right; a downloaded one that
     is not costs the model nothing but what it holds.
     """
+    model = replace(bare, directions={}, absent={})
     encoders: dict[str, Callable[[], Encoder]] = {}
     served: set[str] = set()  # what there is one of already: kinds of networks, roles of encoders
-    for entry in (entry for entry in entries.values() if _belongs(entry, model)):
-        place = entry.name if entry.kind == "directions" else entry.role or entry.kind
-        if entry.file is None and fetch.cached(entry) is None:
+    entries = [entry for entry in registry().values() if _belongs(entry, model)]
+    marks = {entry: fetch.mark(entry) for entry in entries}  # before the files are read: what comes later is news
+    for entry in entries:
+        place = entry.name if entry.kind == "directions" else entry.role or entry.architecture
+        if entry.file is None and marks[entry] is None:
             model.absent[entry.name] = "not cached"
         elif place not in served:
             try:
@@ -221,17 +252,18 @@ def _attach_all(model: Model, entries: Mapping[str, Entry]) -> None:
                     raise
                 model.absent[entry.name] = str(error)
     model.encoders = Encoders(encoders)
+    return _Opened(bare, model, {entry: marks[entry] for entry in entries if entry.name in model.absent})
 
 
 def _belongs(entry: Entry, model: Model) -> bool:
-    """Whether an entry is for the model; ArcFace reads faces that are cut as FFHQ's alone."""
+    """Whether an entry is for the model. ArcFace reads faces that are cut as FFHQ's alone, LPIPS reads everything."""
     if entry.kind == "detector":
         return False
     if entry.kind == "predictor":
         return entry.domain == model.domain  # it judges pictures, whichever generator made them
     if entry.generator is None and entry.kind in SERVE_ALL:
-        faces = model.entry is not None and model.entry.crop == "ffhq"
-        return faces if entry.kind == "identity" else entry.architecture == "lpips"
+        crop, features = ("none", "none") if model.entry is None else (model.entry.crop, model.entry.perceptual)
+        return crop == "ffhq" if entry.kind == "identity" else entry.architecture in ("lpips", features)
     return entry.generator == model.name
 
 
@@ -248,10 +280,12 @@ def _attach(model: Model, entry: Entry) -> None:
         model.predictor = _still(network(entry, Predictor.from_state_dict), model.device)
     elif entry.kind == "identity":
         model.identity = _still(_open(entry, ArcFace), model.device)
+    elif entry.architecture == "keras-vgg16":
+        model.features = InDomainFeatures(_still(_open(entry, KerasVGG16), model.device))
     elif entry.kind == "perceptual" and model.perceptual is None:
         model.perceptual = RegisteredLPIPS(_still(_open(entry, LPIPSNetwork), model.device))
     elif entry.kind == "directions":
-        model.directions[entry.name] = _direction(entry, model).to(model.device)
+        model.directions |= {d.name: d for d in _directions(entry, model)}
 
 
 def _open(entry: Entry, kind: type[Any]) -> Any:  # noqa: ANN401 - a `kind`
@@ -273,18 +307,23 @@ def _encoder(entry: Entry, model: Model) -> Encoder:
     return _still(encoder, model.device)
 
 
-def _direction(entry: Entry, model: Model) -> Tensor:
-    """A direction (1, w_dim) from an array; pickled ones are refused."""
+def _directions(entry: Entry, model: Model) -> list[Direction]:
+    """The directions of a file of ours, or the one of a published array; pickled ones are refused."""
+    prior = model.prior
+    if prior is None:
+        raise BadCheckpoint(f"{entry.name}: {model.name} has no generator")
+    if entry.format == "safetensors":
+        return network(entry, lambda tensors: from_tensors(tensors, prior))
     path = fetch.fetch(entry)
     try:
         array = np.load(path, allow_pickle=False)
-        direction = torch.as_tensor(np.asarray(array, dtype=np.float32)).reshape(1, -1)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+        vector = torch.as_tensor(np.asarray(array, dtype=np.float32)).reshape(-1, prior.w_dim)
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError) as error:
         raise BadCheckpoint(f"{entry.name}: {path.name} is no plain array ({' '.join(str(error).split())})") from None
-    width = 0 if model.prior is None else model.prior.w_dim
-    if direction.shape[1] != width or not bool(direction.isfinite().all()):
-        raise BadCheckpoint(f"{entry.name}: {path.name} is no direction of {width} numbers")
-    return direction
+    try:
+        return [from_array(entry.name, vector, prior)]
+    except StateDictError as error:
+        raise BadCheckpoint(f"{entry.name}: {path.name} is {error}") from None
 
 
 def _still(module: Any, device: torch.device) -> Any:  # noqa: ANN401 - the module that came in

@@ -59,10 +59,13 @@ class JobView:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a run leaves behind for later use: CPU tensors, or whatever plain data the lane handed over."""
+    """What a run leaves behind for later use, as plain data."""
 
-    code: Any
-    weights: Mapping[str, Any] | None
+    code: Any  # as `inversion.methods.codes.to_plain` gives it; None for a method without one
+    weights: Mapping[str, Any] | None  # of a tuned generator, CPU tensors
+    model: str
+    image: np.ndarray  # uint8 (R, R, 3)
+    row: Mapping[str, Any]  # figures and recipe
 
 
 @dataclass(eq=False)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
@@ -24,10 +24,12 @@ from inversion import align, hub, images, invert, metrics
 from inversion.align import Crop
 from inversion.hub import Model
 from inversion.methods import Method, Result, SettingError, Step, parse_method
+from inversion.methods.codes import to_plain
 from inversion.registry import HubError
-from inversion.tasks import TASKS, Task, TaskError, make_task
+from inversion.tasks import APPLICATIONS, TASKS, Task, TaskError, make_task
 
 CHEAP = 512  # pixels a side up to which SSIM may be computed for every preview
+REFUSALS = (HubError, SettingError, TaskError, images.BadImage)  # their text is one line for the user
 SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones are refused
 
 
@@ -41,6 +43,8 @@ class Request:
 
     picture: uint8 (H, W, 3), any size. crop: the part of it that is used. mask: uint8 (H, W), white (over 127) is hole.
     measured: the picture already is what the task measures. settings: "stage.field" -> number. budget: seconds.
+    context: uint8 (H, W, 3), the task diffuse's second picture, into which the white part of the first is put;
+    context_crop: the part of it that is used.
     """
 
     task: str
@@ -55,6 +59,20 @@ class Request:
     measured: bool = False
     budget: float = 300.0
     crop: Crop = Crop()
+    context: np.ndarray | None = None
+    context_crop: Crop = Crop()
+
+
+class Quick(Protocol):
+    """A request of plain data that is answered at once: an edit of a result, a translation.
+
+    It is called with its model and answers with plain data. What it raises of SettingError, TaskError, BadImage and
+    HubError reaches the user as one line.
+    """
+
+    @property
+    def model(self) -> str: ...
+    def __call__(self, model: Model) -> Any: ...  # noqa: ANN401 - whatever the request is for
 
 
 @dataclass(frozen=True)
@@ -79,7 +97,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event. `code` and `weights` are CPU tensors."""
+    """The last event. `code` is plain, see `to_plain`, or None; `weights` are CPU tensors."""
 
     image: np.ndarray
     row: Mapping[str, Any]
@@ -119,12 +137,13 @@ class Lane:
 
     def check(self, request: Request) -> str:
         """Refuse, with LaneError, what can be refused before the model is there; returns the method's label."""
-        if request.task not in TASKS:
+        if request.task not in TASKS and request.task not in APPLICATIONS:
             raise LaneError(f"There is no task {request.task!r}. Choose one of: {', '.join(TASKS)}.")
         if request.model not in hub.registry():
             raise LaneError(f"There is no model {request.model!r}.")
-        if request.picture.dtype != np.uint8 or request.picture.ndim != 3 or request.picture.shape[2] != 3:
-            raise LaneError("A picture is an array of bytes with three channels.")
+        for picture in (request.picture, request.context):
+            if picture is not None and (picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3):
+                raise LaneError("A picture is an array of bytes with three channels.")
         if not (math.isfinite(request.budget) and request.budget > 0):
             raise LaneError("The time budget must be a positive number of seconds.")
         if not 0 <= request.seed < SEED_LIMIT:
@@ -142,7 +161,7 @@ class Lane:
         failed = False
         try:
             yield from self._run(request)
-        except (HubError, SettingError, TaskError, images.BadImage) as error:
+        except REFUSALS as error:
             raise LaneError(str(error)) from None
         except (MemoryError, RuntimeError) as error:
             # Only noted here: while the exception lives, its traceback keeps every tensor of the run alive.
@@ -150,10 +169,18 @@ class Lane:
                 raise
             failed = True
         if failed:
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            raise LaneError("Not enough memory for this setting. Try fewer codes, or a smaller model.")
+            _out_of_room()
+
+    def answer(self, request: Quick) -> Any:  # noqa: ANN401 - whatever the request is for
+        """The answer of a quick request, plain data. Raises LaneError, also without memory."""
+        try:
+            return request(self.load(request.model))
+        except REFUSALS as error:
+            raise LaneError(str(error)) from None
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+        _out_of_room()
 
     def _run(self, request: Request) -> Generator[Event, bool | None, None]:
         model = self.load(request.model)
@@ -219,7 +246,7 @@ class Judge:
         figures = metrics.scores(result.image, self.truth, self.model)
         row = {**self.row, **figures, "seconds": round(result.seconds, 3), "steps": result.steps}
         row |= {key: value for key, value in result.recipe.items() if key not in row}
-        code = None if result.code is None else {k: v.detach().cpu() for k, v in result.code.tensors().items()}
+        code = None if result.code is None else to_plain(result.code)
         return Finished(images.to_array(result.image), row, result.curves, code, result.weights, result.message)
 
 
@@ -227,11 +254,17 @@ def measurement(request: Request, model: Model) -> tuple[Task, Tensor | None, Te
     """Task, truth (1, 3, R, R) or None, and y, on the model's device. Raises TaskError or BadImage."""
     resolution = model.resolution
     mask = None if request.mask is None else _known_pixels(request.mask, request.crop, resolution)
-    task = make_task(request.task, mask=mask, factor=request.factor, sigma=request.sigma)
+    context = None
+    if request.task in APPLICATIONS:
+        if request.context is None or mask is None:
+            raise TaskError(f"the task {request.task} needs a second picture and a mask of what goes into it")
+        context = images.to_tensor(_cut(request.context, request.context_crop, resolution)).to(model.device)
+        mask = 1 - mask  # what is painted is what is measured
+    task = make_task(request.task, mask=mask, factor=request.factor, sigma=request.sigma, context=context)
     size = task.measured_size(resolution)
-    if request.measured:
-        return task, None, task.read(images.to_tensor(_cut(request, size)).to(model.device))
-    truth = images.to_tensor(_cut(request, resolution)).to(model.device)
+    if request.measured or context is not None:
+        return task, None, task.read(images.to_tensor(_cut(request.picture, request.crop, size)).to(model.device))
+    truth = images.to_tensor(_cut(request.picture, request.crop, resolution)).to(model.device)
     return task, truth, task.measure(truth, torch.Generator().manual_seed(request.seed))
 
 
@@ -249,12 +282,11 @@ def crop(picture: np.ndarray, model: str, how: align.How = "auto", face: int = 1
         raise LaneError(str(error)) from None
 
 
-def _cut(request: Request, size: int) -> np.ndarray:
-    """The part of the request's picture that is used, uint8 (size, size, 3)."""
-    quad = request.crop.quad
-    if quad is None:
-        return np.asarray(images.fit(Image.fromarray(request.picture), size))
-    return align.cut(request.picture, quad, size)
+def _cut(picture: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+    """The part of a picture that is used, uint8 (size, size, 3)."""
+    if crop.quad is None:
+        return np.asarray(images.fit(Image.fromarray(picture), size))
+    return align.cut(picture, crop.quad, size)
 
 
 def _known_pixels(mask: np.ndarray, crop: Crop, size: int) -> Tensor:
@@ -265,6 +297,14 @@ def _known_pixels(mask: np.ndarray, crop: Crop, size: int) -> Tensor:
 def _method(request: Request) -> Method:
     method = parse_method(request.method)
     return method.configured(request.settings) if request.settings else method
+
+
+def _out_of_room() -> NoReturn:
+    """Give back what the device still holds and say so. Not to be called while the exception lives."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    raise LaneError("Not enough memory for this setting. Try fewer codes, or a smaller model.")
 
 
 def _out_of_memory(error: BaseException) -> bool:

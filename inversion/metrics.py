@@ -38,9 +38,12 @@ def ssim(a: Tensor, b: Tensor) -> list[float]:
     return [float(structural_similarity(p, q, channel_axis=2, data_range=255)) for p, q in pairs]
 
 
-def lpips(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
-    """LPIPS (AlexNet) of pictures (B, 3, H, W) in [-1, 1]; None where its backbone is not at hand."""
-    if model.perceptual is None:
+def lpips(a: Tensor, b: Tensor, model: Model, name: str = "lpips") -> list[float] | None:
+    """LPIPS of pictures (B, 3, H, W) in [-1, 1], on AlexNet (`lpips`) or VGG16 (`lpips_vgg`): the two do not compare.
+
+    None where the model does not have the one that is asked for.
+    """
+    if model.perceptual is None or model.perceptual.name != name:
         return None
     with torch.no_grad():
         return model.perceptual(a.clamp(-1, 1), b.clamp(-1, 1)).tolist()
@@ -71,7 +74,7 @@ def synthetic_perceptual(a: Tensor, b: Tensor, model: Model) -> list[float] | No
         return judge(a.clamp(-1, 1), b.clamp(-1, 1)).tolist()
 
 
-SCORES = ("psnr", "ssim", "lpips", "identity", "synthetic_identity", "synthetic_perceptual")
+SCORES = ("psnr", "ssim", "lpips", "lpips_vgg", "identity", "synthetic_identity", "synthetic_perceptual")
 
 
 def scores(image: Tensor, truth: Tensor | None, model: Model) -> dict[str, float | None]:
@@ -82,6 +85,7 @@ def scores(image: Tensor, truth: Tensor | None, model: Model) -> dict[str, float
         psnr(image, truth),
         ssim(image, truth),
         lpips(image, truth, model),
+        lpips(image, truth, model, "lpips_vgg"),
         identity(image, truth, model),
         synthetic_identity(image, truth, model),
         synthetic_perceptual(image, truth, model),

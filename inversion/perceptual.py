@@ -74,7 +74,12 @@ def cached_lpips(device: torch.device) -> LPIPS | None:
 
 
 def perceptual_of(model: Model) -> Perceptual | None:
-    """The best judge that `model` has: LPIPS, its predictor, its discriminator, or None. The name says which."""
+    """The best judge that `model` has: its authors' choice, LPIPS, its predictor, its discriminator, or None.
+
+    The name says which.
+    """
+    if model.features is not None:
+        return model.features
     if model.perceptual is not None:
         return model.perceptual
     if model.predictor is not None:

@@ -3,7 +3,8 @@
 Only plain data crosses: requests go in (names, numbers, uint8 arrays), views come out (the same). A job belongs to
 whoever knows its random key. It goes on within its time budget when nobody watches, so a reloaded page can pick it up
 again. Jobs take turns run by run: a user who asked for eight methods does not hold up one who asked for a single one.
-A job whose model has to be downloaded first waits beside the queue, so that others go on computing.
+A job whose model has to be downloaded first waits beside the queue, so that others go on computing. Quick requests
+(an edit of a result, a translation) are answered between two steps of whatever runs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any, Protocol
@@ -23,8 +25,10 @@ import numpy as np
 from inversion import align, fetch, hub
 from inversion.align import Crop, How
 from inversion.downloads import Download, Downloads
+from inversion.editing.directions import Layers
+from inversion.editing.requests import CardsRequest, Edited, EditRequest, InterpolateRequest, Inverted, MixRequest
 from inversion.jobs import Job, JobView, Kept, RunView
-from inversion.lane import Event, Finished, Lane, LaneError, Request
+from inversion.lane import Event, Finished, Lane, LaneError, Quick, Request
 from inversion.lane import crop as choose_crop
 from inversion.methods import METHODS, Method, SettingError, parse_method
 from inversion.registry import Entry, HubError
@@ -33,6 +37,7 @@ __all__ = ["Busy", "JobView", "Kept", "LaneError", "Request", "RunView", "Sessio
 
 log = logging.getLogger(__name__)
 
+QUICK = 64  # quick requests that may wait
 HEARTBEAT = 1.0  # seconds between views while nothing changes: lets a web server notice that its client has gone
 
 
@@ -54,6 +59,7 @@ class DeviceLane(Protocol):
     def check(self, request: Request) -> str: ...
     def warm(self, model: str) -> None: ...
     def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]: ...
+    def answer(self, request: Quick) -> Any: ...  # noqa: ANN401 - whatever the request is for
     def __call__(self, request: Request) -> Generator[Event, bool | None, None]: ...
 
 
@@ -91,6 +97,7 @@ class Session:
         self._uploads: OrderedDict[str, np.ndarray] = OrderedDict()  # photos of jobs with a crop that can be put back
         self._current: Job | None = None
         self._warm: deque[str] = deque()
+        self._quick: deque[tuple[Quick, Future[Any]]] = deque()
         self._kept: OrderedDict[tuple[str, int], Kept] = OrderedDict()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="device-lane", daemon=True)
@@ -162,6 +169,62 @@ class Session:
             self._kept.move_to_end((key, index))
             return self._kept[key, index]
 
+    def ask(self, request: Quick) -> Any:  # noqa: ANN401 - whatever the request is for
+        """The answer of a quick request, served between two steps of the run at work. Raises LaneError or Busy."""
+        if self._downloads.missing(request.model):
+            raise LaneError(f"The model {request.model} has not been downloaded yet. Get it in the Models tab first.")
+        answer: Future[Any] = Future()
+        with self._changed:
+            if self._closed or len(self._quick) >= QUICK:
+                raise Busy("Too many edits are waiting already. Please try again in a moment.")
+            self._quick.append((request, answer))
+            self._changed.notify_all()
+        return answer.result()
+
+    def directions(self, model: str, layers: Layers | None = None) -> list[dict[str, Any]]:
+        """The sliders of a model as plain data: name, label, group (attributes, sefa, ganspace), low, high, unit.
+
+        layers: the styles that SeFa looks at. Raises LaneError.
+        """
+        return self.ask(CardsRequest(model, layers))
+
+    def edit(
+        self,
+        key: str,
+        index: int,
+        moves: Mapping[str, float],
+        layers: Layers | None = None,
+        keep: Sequence[str] = (),
+    ) -> Edited:
+        """A finished run's result moved along directions: name -> strength in deviations; see `inversion.editing`.
+
+        layers: the styles that are moved, first and last. keep: attributes to run along the boundaries of. Raises
+        UnknownJob when the result is gone, LaneError.
+        """
+        kept = self.kept(key, index)
+        result = Inverted(kept.code, kept.weights)
+        return self.ask(EditRequest(kept.model, result, kept.image, dict(moves), layers, tuple(keep)))
+
+    def interpolate(self, first: tuple[str, int], second: tuple[str, int], frames: int = 7) -> list[np.ndarray]:
+        """Pictures uint8 (R, R, 3) from one finished run's result to another's, ends included.
+
+        Runs are named by (key, index). Raises UnknownJob, LaneError.
+        """
+        a, b, model = self._two(first, second)
+        return self.ask(InterpolateRequest(model, a, b, frames))
+
+    def mix(self, content: tuple[str, int], style: tuple[str, int], start: int) -> np.ndarray:
+        """The content's result with the style's styles from layer `start` on. Raises UnknownJob, LaneError."""
+        a, b, model = self._two(content, style)
+        return self.ask(MixRequest(model, a, b, start))
+
+    def _two(self, first: tuple[str, int], second: tuple[str, int]) -> tuple[Inverted, Inverted, str]:
+        """Two results of one model, and its name."""
+        a, b = self.kept(*first), self.kept(*second)
+        if a.model != b.model:
+            raise LaneError(f"One result is of {a.model}, the other of {b.model}: invert both with the same model.")
+        return Inverted(a.code, a.weights), Inverted(b.code, b.weights), a.model
+
     @staticmethod
     def crop(picture: np.ndarray, model: str, how: How = "auto", face: int = 1) -> Crop:
         """Which part of uint8 (H, W, 3) a model should see; see `inversion.lane.crop`. Raises LaneError."""
@@ -178,7 +241,8 @@ class Session:
 
     def models(self, asker: str = "") -> list[dict[str, Any]]:
         """Every registered file as plain data: the fields of its `Entry`, whether it is "embedded", "cached" or to be
-        got "by_hand", its "download" (the fields of a `Download`, or None) and whether that is "mine", for `asker`."""
+        got "by_hand", the "damage" that it is known to have ("": none), its "download" (the fields of a `Download`, or
+        None) and whether that is "mine", for `asker`."""
         return [self._listed(entry, asker) for entry in hub.registry().values()]
 
     def model(self, name: str, asker: str = "") -> dict[str, Any]:
@@ -192,9 +256,10 @@ class Session:
         download = self._downloads.view(entry.name)
         return {
             **asdict(entry),
-            "bytes": fetch.expected(entry)[1],
+            "bytes": fetch.size_of(entry),
             "embedded": entry.file is not None,
             "cached": fetch.cached(entry) is not None,
+            "damage": fetch.damage(entry),
             "by_hand": entry.by_hand,
             "download": None if download is None else asdict(download),
             "mine": self._downloads.wanted(entry.name, asker),
@@ -280,7 +345,8 @@ class Session:
                 self._kept.pop((job.key, index), None)
 
     def _keep(self, key: str, index: int, event: Finished) -> None:
-        self._kept[key, index] = Kept(event.code, event.weights)
+        model = self._jobs[key].model
+        self._kept[key, index] = Kept(event.code, event.weights, model, event.image, event.row)
         tuned = [place for place, kept in self._kept.items() if kept.weights is not None]
         for place in tuned[: max(0, len(tuned) - self._limits["tuned"])]:
             del self._kept[place]
@@ -320,16 +386,36 @@ class Session:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._ring or self._warm, timeout=30)
+                self._changed.wait_for(lambda: self._closed or self._ring or self._warm or self._quick, timeout=30)
                 self._prune()
                 if self._closed:
+                    self._refuse()
                     return
                 model = self._warm.popleft() if self._warm else None
                 job = self._current = self._ring.popleft() if self._ring and model is None else None
+            self._serve()
             if model is not None:
                 self._load(model)
             if job is not None:
                 self._turn(job)
+
+    def _serve(self) -> None:
+        """Answer the quick requests that wait now; those that come meanwhile let the run at work take a step first."""
+        with self._changed:
+            waiting = [self._quick.popleft() for _ in range(len(self._quick))]
+        for request, answer in waiting:
+            try:
+                answer.set_result(self._lane.answer(request))
+            except LaneError as error:
+                answer.set_exception(error)
+            except Exception as error:
+                log.exception("%s failed", type(request).__name__)
+                answer.set_exception(LaneError(_unexpected(error)))
+
+    def _refuse(self) -> None:
+        """Tell those who wait for a quick answer that none will come."""
+        while self._quick:
+            self._quick.popleft()[1].set_exception(Busy("The server is being stopped."))
 
     def _load(self, model: str) -> None:
         try:
@@ -373,9 +459,14 @@ class Session:
                         stop = job.cancelled
                     if isinstance(event, Finished):
                         return None
+                    self._serve()
                     event = events.send(stop)
         except LaneError as error:
             return str(error)
         except Exception as error:
             log.exception("%s on %s failed", request.method, request.task)
-            return f"It stopped with an unexpected {type(error).__name__}. The server's log says more."
+            return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> str:
+    return f"It stopped with an unexpected {type(error).__name__}. The server's log says more."

@@ -14,8 +14,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
-from foreign import write
+from foreign import checkpoint, small, write
 from huggingface_hub import constants
 
 from inversion import fetch, hub
@@ -48,6 +49,14 @@ RESOLUTIONS = {  # of the generators that foreign.write makes
     "genforce-pggan": 64,
     "mganprior-pggan": 64,
 }
+ROLES = {"idinvert-encoder": "indomain", "e4e": "e4e", "restyle": "restyle"}  # of encoders; the others are pSp's
+IN_PSP_S_CONTAINER = {"e4e": "e4e_encoder_n8", "restyle": "restyle_psp_backbone_n8"}  # name: manifest of the encoder
+OWNERS = {  # generators of other layouts than rosinality's, or in other files than the encoder's
+    "genforce-discriminator": "mganprior-stylegan2",
+    "idinvert-encoder": "rosinality",
+    "idinvert-vgg16": "idinvert",
+}
+OFFICIAL = (*LAYOUTS, *IN_PSP_S_CONTAINER)  # what `Workplace.add_official` knows
 MODES = ("whole", "cut", "range ignored", "always cut", "stalled", "silent", "no hub", "slow", *DAMAGE, *REFUSALS)
 
 
@@ -217,20 +226,24 @@ class Workplace:
 
         pSp's files are registered twice, as the encoder and as the decoder that they hold.
         """
-        published = LAYOUTS[layout]
-        data = write(layout, self.path.with_name(f"{layout}.bin")).read_bytes()
+        published = LAYOUTS["psp" if layout in IN_PSP_S_CONTAINER else layout]
+        data = official(layout, self.path.with_name(f"{layout}.bin")).read_bytes()
         format = "nvidia-pickle" if layout == "nvidia" else "torch"
         if published.kind == "generator":
-            resolution = RESOLUTIONS[layout]
-            fields = {"architecture": published.architecture, "resolution": resolution, "crop": "ffhq"}
-            return self.add(layout, data, format=format, **fields).name
-        if published.kind == "encoder" and layout != "idinvert-encoder":
-            owner = self.add(f"{layout}-decoder", data, resolution=32).name
+            judge = "keras-vgg16" if layout == "idinvert" else "lpips"
+            fields = {"architecture": published.architecture, "resolution": RESOLUTIONS[layout], "perceptual": judge}
+            return self.add(layout, data, format=format, crop="ffhq", **fields).name
+        if layout in OWNERS:
+            owner = self.add_official(OWNERS[layout])
+        elif published.kind == "encoder":
+            decoder = official("psp", self.path.with_name("decoder.bin")).read_bytes()
+            owner = self.add(f"{layout}-decoder", decoder, resolution=32).name
         else:
-            owner = self.add_official("mganprior-stylegan2" if layout == "genforce-discriminator" else "rosinality")
-        role = {"idinvert-encoder": "indomain"}.get(layout, "psp") if published.kind == "encoder" else None
+            owner = self.add_official("rosinality")
+        role = ROLES.get(layout, "psp") if published.kind == "encoder" else None
+        architecture = "e4e" if layout == "e4e" else published.architecture
         alone = published.kind in SERVE_ALL
-        what = {"kind": published.kind, "architecture": published.architecture, "role": role}
+        what = {"kind": published.kind, "architecture": architecture, "role": role}
         self.add(layout, data, generator=None if alone else owner, **what)
         return owner
 
@@ -258,6 +271,16 @@ class Workplace:
         process.start()
         theirs.close()
         return process, mine
+
+
+def official(name: str, path: Path) -> Path:
+    """Write a small file of a published layout, or of an encoder that comes in pSp's container."""
+    if name not in IN_PSP_S_CONTAINER:
+        return write(name, path)
+    held = checkpoint("psp")
+    decoder = {key: value for key, value in held["state_dict"].items() if key.startswith("decoder.")}
+    torch.save({**held, "state_dict": small(IN_PSP_S_CONTAINER[name], "encoder.") | decoder}, path)
+    return path
 
 
 def _fetch(path: Path, name: str, settings: Mapping[str, object], answer: Connection) -> None:

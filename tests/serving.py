@@ -12,12 +12,19 @@ from typing import Any
 
 import gradio as gr
 import pytest
+import torch
 from conftest import TINY, build_prior
+from gradio import networking
 
 from inversion import fetch, hub
+from inversion.editing import Direction
+from inversion.encoders import Encoder, Narrow
+from inversion.generators import Prior
 from inversion.hub import Model
 from inversion.registry import Entry, HubError
 from inversion.session import Session
+from inversion.synthetic import CLASSES
+from inversion.tasks import TRANSLATIONS
 from ui import TABS, build, launch_options
 
 MODELS = ("synthetic-faces", "only-z", "absent")
@@ -98,6 +105,35 @@ def registered() -> dict[str, Entry]:
     return entries
 
 
+def translators(prior: Prior) -> dict[str, Encoder]:
+    """A tiny encoder for every translation but the cartoon, around the prior's mean."""
+    channels = {"lines": 1, "map": len(CLASSES), "picture": 3}
+    encoders: dict[str, Encoder] = {}
+    for name, kind in TRANSLATIONS.items():
+        if name == "toonify":
+            continue
+        with torch.random.fork_rng():
+            torch.manual_seed(8)
+            layout = (2, 3, prior.num_ws - 5), (8, 8, 8), 8, 2
+            encoder = Narrow(channels[kind.takes], prior.num_ws, prior.w_dim, *layout)
+        encoder.latent_avg.copy_(prior.w_avg)
+        encoders[name] = encoder.eval().requires_grad_(False)
+    return encoders
+
+
+def whole(model: Model) -> Model:
+    """The tiny model as the page's first: with directions of two attributes and encoders of drawings."""
+    prior = model.prior
+    assert prior is not None
+    rows = torch.eye(prior.w_dim)
+    directions = {
+        name: Direction(name, name.capitalize(), "attributes", row, 1.0, normal=row)
+        for name, row in (("yaw", rows[:1]), ("smile", rows[1:2]))
+    }
+    encoders = {**model.encoders, **translators(prior)}
+    return replace(model, name="synthetic-faces", domain="synthetic-faces", encoders=encoders, directions=directions)
+
+
 @contextmanager
 def served(model: Model, folder: Path) -> Iterator[Served]:
     """The page with `registered` models: a good one, one that serves few methods, one that cannot be loaded, and so on.
@@ -107,7 +143,7 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
     narrow = build_prior()
     narrow.spaces = frozenset({"z"})
     models = {
-        "synthetic-faces": replace(model, name="synthetic-faces"),
+        "synthetic-faces": whole(model),
         "only-z": Model("only-z", narrow, narrow.resolution),
         **{name: replace(model, name=name) for name in ("aligned", "remote")},
     }
@@ -124,6 +160,8 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
         patch.setattr(fetch, "cached", remote.cached)
         patch.setattr(fetch, "fetch", remote.fetch)
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        # Gradio waits three seconds for its own page, and a busy machine may take longer.
+        patch.setattr(networking, "url_ok", lambda url: True)
         session = Session("cpu", budget=60.0)
         session.warm("synthetic-faces")
         page = build(session, TABS)

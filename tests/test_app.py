@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,23 @@ from PIL import Image, PngImagePlugin
 from serving import MODELS, SIZE, Remote, Served, free_port, registered, served
 from torch import Tensor
 
-from inversion import align, images
+from inversion import align, catalogue, images
 from inversion.align import Face
 from inversion.hub import Model
-from inversion.session import UnknownJob
-from inversion.tasks import make_task
+from inversion.methods import STAGES
+from inversion.session import RunView, UnknownJob
+from inversion.tasks import TRANSLATIONS, make_task
+from inversion.tasks.drawings import PALETTE
+from ui import TABS
+from ui.examples import drawings
+from ui.inputs import InputError
+from ui.markup import run_figures
 from ui.models import describe
+from ui.moves import read, read_layers, sliders
+from ui.settings import Settings
+from ui.sketch import legend, swatches
+from ui.stages import KINDS, fields_hint, lacking, menu, read_settings
+from ui.tab import Desk
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
 W = {"methods": ["w"], "settings": {"w.steps": 3}}
@@ -41,6 +53,8 @@ ENDPOINTS = {
     "/colorize": [*PARAMETERS, "measured", "align"],
     "/superres": [*PARAMETERS, "measured", "factor", "align"],
     "/inpaint": [*PARAMETERS, "measured", "mask", "hole", "align"],
+    "/edit": [*PARAMETERS, "strengths", "layers", "keep", "align"],
+    "/sketch": ["picture", "kind", "model", "seed", "variations", "blend", "styles", "align"],
     "/compare": ["picture", "task", *PARAMETERS[1:], "measured", "factor", "mask", "hole", "align"],
 }
 
@@ -53,7 +67,8 @@ def site(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 @pytest.fixture(scope="module")
 def client(site: Served, tmp_path_factory: pytest.TempPathFactory) -> Client:
-    return Client(site.url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
+    folder = str(tmp_path_factory.mktemp("downloads"))
+    return Client(site.url, verbose=False, download_files=folder, httpx_kwargs={"timeout": 60})
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +96,9 @@ def opened(path: str) -> Image.Image:
 def test_endpoints_and_their_parameters_are_stable(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert {name: [p["parameter_name"] for p in info["parameters"]] for name, info in named.items()} == ENDPOINTS
-    for info in named.values():
+    for name, info in named.items():
         assert [p["parameter_name"] for p in info["parameters"] if not p["parameter_has_default"]] == ["picture"]
-        assert "settings" in info["description"]
+        assert name == "/sketch" or "settings" in info["description"]
 
 
 @pytest.mark.parametrize("name", ["/reconstruct", "/colorize", "/superres"])
@@ -226,6 +241,166 @@ def test_a_broken_model_leaves_every_tab_with_the_others(name: str, client: Clie
         assert {row["state"] for row in rows} == states
 
 
+# ---- combinations
+
+
+def test_the_menus_hold_every_stage_by_kind_and_leave_out_what_is_lacking() -> None:
+    assert sorted(key for kind in KINDS for _, key in menu(kind, {})[1:]) == sorted(STAGES)
+    assert all(menu(kind, {})[0] == ("none", "") for kind in KINDS)
+    assert "psp" not in [key for _, key in menu("embed", {"psp": "no encoder"})]
+
+
+def test_settings_are_read_and_what_is_none_is_explained() -> None:
+    assert read_settings(" w.steps = 3,\npti.lr=0.001, ") == {"w.steps": "3", "pti.lr": "0.001"}
+    for text in ("w.steps", "=3", "w.steps="):
+        with pytest.raises(InputError, match="stage.field=value"):
+            read_settings(text)
+
+
+def test_the_hint_names_every_field_of_the_chosen_stages() -> None:
+    hint = fields_hint(["psp+wplus+clone"])
+    for key in ("psp", "wplus", "clone"):
+        for spec in fields(STAGES[key]):
+            assert f"{key}.{spec.name}=" in hint
+    assert "stands alone" in fields_hint(["mean+dip"])
+
+
+@pytest.fixture(scope="module", params=TABS)
+def settings(request: pytest.FixtureRequest, site: Served) -> Settings:
+    """The choices of a tab, laid out again outside the page."""
+    desk = Desk(site.session, catalogue.methods(), catalogue.models(), catalogue.tasks(), ())
+    with gr.Blocks():
+        laid = Settings(TABS[request.param](), desk)
+        laid.advanced()
+    return laid
+
+
+def chosen(settings: Settings, stages: dict[str, str], box: str) -> dict[Any, Any]:
+    """The components' values with these stages in the menus and this text in the box."""
+    values = {part: part.value for part in settings.inputs()}
+    values |= {menu: stages.get(kind, "") for kind, menu in settings.combination.menus.items()}
+    return {**values, settings.combination.box: box}
+
+
+def test_a_combination_is_one_more_method_of_every_tab(settings: Settings) -> None:
+    picture = np.zeros((32, 32, 3), np.uint8)
+    values = chosen(settings, {"embed": "mean", "optimise": "wplus", "refine": "pti"}, "wplus.steps=3")
+    *ticked, own = settings.requests(values, {"picture": picture})
+    assert [request.method for request in ticked] == list(settings.tab.methods)
+    assert own.method == "mean+wplus+pti" and own.settings == {"wplus.steps": "3"}
+    assert own.task == (settings.tab.task or settings.tab.key)
+    plain = settings.requests(chosen(settings, {}, ""), {"picture": picture})
+    assert [(r.method, dict(r.settings)) for r in plain] == [(method, {}) for method in settings.tab.methods]
+    with pytest.raises(InputError, match="choose a stage|No chosen method"):
+        settings.requests(chosen(settings, {}, "clone.steps=3"), {"picture": picture})
+
+
+def test_what_a_model_lacks_is_left_out_and_said(settings: Settings, site: Served) -> None:
+    without = lacking(site.session, "only-z")
+    assert "w" in without and "z" not in without and "dip" not in without
+    updates = settings.offered({}, without, [])
+    offered = {key for menu in settings.combination.menus.values() for _, key in updates[menu]["choices"]}
+    assert offered == {"", *STAGES} - set(without)
+    assert "offers no W codes" in updates[settings.combination.lacking]["value"]
+
+
+# ---- edits
+
+
+def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path) -> None:
+    given = {"strengths": {"yaw": 2.0}, "layers": "0-5", "keep": ["smile"]}
+    rows, pictures, sheet = call(client, "/edit", picture, **given)
+    assert [row["edit"]["moves"] for row in rows] == [{"yaw": 2.0}] * 2 and rows[0]["edit"]["layers"] == [0, 5]
+    assert [p["caption"] for p in pictures] == ["W", "W+"] and sheet is not None
+    key = list(site.session._jobs)[-1]
+    for i, shown in enumerate(pictures):
+        expected = site.session.edit(key, i, {"yaw": 2.0}, (0, 5), ("smile",)).picture
+        result = np.asarray(opened(shown["image"]))
+        assert (result == expected).all() and (result != site.session.kept(key, i).image).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({}, "Say what to edit"),
+        ({"strengths": {"wings": 1}}, "no direction &#x27;wings"),
+        ({"strengths": {"yaw": 99}}, "Yaw must be a number between"),
+        ({"strengths": [1]}, "must be an object"),
+        ({"strengths": {"yaw": 1}, "layers": "x"}, "Layers: write the first and the last"),
+    ],
+)
+def test_an_edit_that_cannot_be_is_explained(given: dict[str, Any], text: str, client: Client, picture: Path) -> None:
+    with pytest.raises(AppError, match=text):
+        call(client, "/edit", picture, **given)
+
+
+def test_a_result_without_a_code_fails_in_its_row(client: Client, picture: Path) -> None:
+    given = {"methods": ["dip", "w"], "settings": {"dip.steps": 2, "w.steps": 2}, "strengths": {"yaw": 1}}
+    rows, pictures, _ = call(client, "/edit", picture, **given)
+    assert rows[0]["state"] == "failed" and "no code" in rows[0]["message"] and len(pictures) == 1
+    assert rows[1]["state"] == "done"
+
+
+def test_sliders_show_every_direction_and_what_they_send_is_checked(site: Served) -> None:
+    cards = site.session.directions("synthetic-faces")
+    html = sliders([{**card, "label": f"<b>{card['label']}"} for card in cards])
+    assert all(f'name="{card["name"]}"' in html for card in cards) and "<b>Yaw" not in html
+    assert read(cards, {"yaw": 1, "smile": 0.0}, "", None).moves == {"yaw": 1.0}
+    assert read_layers(" 2-4 ") == (2, 4) and read_layers("") is None
+    for wrong in ({"yaw": True}, {"yaw": "1"}, {"yaw": float("nan")}, {"yaw": None}):
+        with pytest.raises(InputError, match="yaw must be"):
+            read(cards, wrong, "", None)
+
+
+# ---- drawings
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, list[Path]]:
+    return drawings()
+
+
+@pytest.mark.parametrize("kind", ["sketch", "map", "frontalize"])
+def test_an_example_of_every_kind_becomes_pictures(kind: str, client: Client, drawn: dict[str, list[Path]]) -> None:
+    upload = handle_file(drawn[TRANSLATIONS[kind].takes][0])
+    rows, pictures, sheet = client.predict(picture=upload, kind=kind, variations=3, api_name="/sketch")
+    assert rows[0]["translation"] == kind and rows[0]["variations"] == 3 and sheet is not None
+    assert len(pictures) == 4 and "reads" in pictures[0]["caption"]
+    assert all(opened(shown["image"]).size == (32, 32) for shown in pictures[1:])
+    again = client.predict(picture=upload, kind=kind, variations=1, api_name="/sketch")[1]
+    assert (np.asarray(opened(again[1]["image"])) == np.asarray(opened(pictures[1]["image"]))).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({}, "draw the outlines"),
+        ({"kind": "map"}, "canvas is empty"),
+        ({"kind": "toonify"}, "no encoder for toonify"),
+        ({"model": "only-z"}, "no generator with styles"),
+        ({"variations": 11}, "Variations must be"),
+        ({"blend": 2}, "Blend must be"),
+        ({"styles": 99}, "mix_layers must be"),
+    ],
+)
+def test_a_drawing_that_cannot_be_is_explained(
+    given: dict[str, Any], text: str, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "empty.png"
+    Image.new("RGB", (64, 64), "white").save(path)
+    with pytest.raises(AppError, match=text):
+        client.predict(picture=handle_file(path), api_name="/sketch", **given)
+
+
+def test_the_palette_shows_the_classes_of_the_model_and_no_others() -> None:
+    classes = [("background", (255, 255, 255)), ("skin", PALETTE[1]), ("<b>", PALETTE[2])]
+    html = legend(classes)
+    assert 'nth-child(1)::after { content: "skin"; }' in html and "<b>" not in html
+    assert f'nth-child({len(PALETTE)})::after {{ content: "background"; }}' in html and "nth-child(3)" not in html
+    assert swatches()[0] == "#{:02x}{:02x}{:02x}".format(*PALETTE[1]) and swatches()[-1] == "#ffffff"
+    assert len(swatches()) == len(PALETTE) and legend([]) == ""
+
+
 # ---- crops
 
 
@@ -354,7 +529,13 @@ def test_the_list_of_models_says_where_each_one_is(site: Served, remote: Remote)
     hostile = {**listed["remote"], "note": "<script>", "licence": "<b>", "source": 'https://x"><script>'}
     assert "<script>" not in describe(hostile) and "<b>" not in describe({**hostile, "name": ""}).replace("<b></b>", "")
     menus = [block for block in site.page.blocks.values() if isinstance(block, gr.Dropdown) and block.label == "Model"]
-    assert len(menus) == 4 and all("by-hand" not in [value for _, value in menu.choices] for menu in menus)
+    assert len(menus) == len(TABS) and all("by-hand" not in [value for _, value in menu.choices] for menu in menus)
+
+
+def test_lpips_on_another_trunk_says_so_on_the_page() -> None:
+    usual = run_figures(RunView("w", "W", row={"lpips": 0.12345, "lpips_vgg": None}))
+    other = run_figures(RunView("w", "W", row={"lpips": None, "lpips_vgg": 0.12345}))
+    assert "0.123" in usual and "VGG" not in usual and "0.123 (VGG)" in other
 
 
 def test_a_full_queue_refuses_the_rest_at_once(
@@ -392,7 +573,7 @@ def test_a_full_queue_refuses_the_rest_at_once(
 
 def test_computing_events_are_generators_on_one_lane(site: Served) -> None:
     computing = [fn for fn in site.page.fns.values() if fn.concurrency_id == "device"]
-    assert len(computing) == 2 * 4 + len(ENDPOINTS)
+    assert len(computing) == 2 * len(TABS) + 2 + len(ENDPOINTS)  # two pictures joined, and a drawing
     downloading = [fn for fn in site.page.fns.values() if fn.concurrency_id == "downloads"]
     assert len(downloading) == len(registered()) + 2 and all(fn.api_visibility == "private" for fn in downloading)
     assert all(inspect.isgeneratorfunction(fn.fn) for fn in computing)

@@ -343,3 +343,108 @@ def test_every_tab_fits_a_phone(visit: Callable[..., Page], picture: Path) -> No
     expect(status(page)).to_contain_text("Done")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shoot(page, "5-phone-dark")
+
+
+def fill_settings(page: Page, key: str, text: str) -> None:
+    """Write into the settings box of the advanced fold."""
+    page.locator(f"#{key}-advanced").get_by_role("button", name="Advanced").click()
+    box = page.locator(f"#{key}-settings").locator("input, textarea").first
+    box.fill(text)
+    box.blur()
+
+
+def shown(page: Page, index: int, key: str) -> str:
+    """Address of the picture at the right of a column's slider."""
+    return column(page, index, key).locator("img").nth(1).get_attribute("src") or ""
+
+
+def test_a_slider_of_the_edit_tab_moves_every_result(visit: Callable[..., Page], picture: Path, tmp_path: Path) -> None:
+    page = visit(1280)
+    open_tab(page, "Edit")
+    upload(page, "edit", picture)
+    page.wait_for_selector("#edit-picture img")
+    fill_settings(page, "edit", "w.steps=3, wplus.steps=3")
+    page.click("#edit-run")
+    expect(status(page, "edit")).to_contain_text("Done")
+    slider = page.locator("#edit-sliders").get_by_role("slider", name="Yaw")
+    expect(slider).to_be_visible()
+    before = [shown(page, index, "edit") for index in (0, 1)]
+    slider.fill("2")
+    for index in (0, 1):
+        expect(column(page, index, "edit").locator(".head span")).to_have_text("inverted | edited")
+        expect(column(page, index, "edit").locator("img").nth(1)).not_to_have_attribute("src", before[index])
+    expect(page.locator("#edit-sliders").get_by_label("Yaw, strength")).to_have_value("2")
+    shoot(page, "9-edit")
+    with page.expect_download() as edited:
+        column(page, 0, "edit").get_by_role("button", name="Download (png)").click()
+    edited.value.save_as(tmp_path / "edited.png")
+    with Image.open(tmp_path / "edited.png") as image:
+        assert '"yaw": 2.0' in image.info["inversion"]
+    page.locator("#edit-sliders").get_by_text("Reset all").click()
+    expect(column(page, 0, "edit").locator(".head span")).to_have_text(re.compile(r"^\d+\.\d s$"))
+    expect(slider).to_have_value("0")
+
+
+def test_a_second_picture_joins_in(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(1280)
+    open_tab(page, "Edit")
+    upload(page, "edit", picture)
+    page.wait_for_selector("#edit-picture img")
+    fill_settings(page, "edit", "w.steps=3, wplus.steps=3")
+    page.click("#edit-run")
+    expect(status(page, "edit")).to_contain_text("Done")
+    fold = page.locator("#edit-pair")
+    fold.get_by_role("button", name="With a second picture").click()
+    page.click("#edit-pair-run")
+    expect(page.locator("body")).to_contain_text("Give a second picture first")
+    page.locator("#edit-second-examples button").first.click()
+    page.wait_for_selector("#edit-second-picture img")
+    page.click("#edit-pair-run")
+    gallery = page.locator("#edit-pair-gallery img")
+    expect(gallery).to_have_count(2)
+    fold.get_by_label("Mix styles").check()
+    page.click("#edit-pair-run")
+    expect(gallery).to_have_count(2)
+    fold.get_by_label("Put a region in").check()
+    page.click("#edit-take")
+    canvas = page.locator("#edit-region canvas").first
+    expect(page.locator("#edit-region")).not_to_contain_text("Upload an image")
+    stroke(page, canvas)
+    page.click("#edit-pair-run")
+    expect(gallery).to_have_count(3)
+    shoot(page, "10-pair")
+
+
+def stroke(page: Page, canvas: Locator, across: float = 60) -> None:
+    """Draw a line through the middle of a canvas."""
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - across / 2, y - across / 2)
+    page.mouse.down()
+    page.mouse.move(x + across / 2, y + across / 2, steps=8)
+    page.mouse.up()
+
+
+def test_a_drawing_on_the_canvas_becomes_pictures(visit: Callable[..., Page]) -> None:
+    page = visit(1280)
+    open_tab(page, "Sketch to face")
+    canvas = page.locator("#sketch-lines canvas").first
+    canvas.wait_for()
+    expect(page.locator("#sketch-missing")).to_contain_text("no encoder for toonify")
+    page.click("#sketch-run")
+    expect(page.locator("body")).to_contain_text("The canvas is empty")
+    stroke(page, canvas, 160)
+    page.click("#sketch-run")
+    expect(status(page, "sketch")).to_contain_text("Done")
+    pictures = page.locator("#sketch-gallery .grid-container img, #sketch-gallery .thumbnail-item img")
+    expect(pictures).to_have_count(5)
+    drawn = pictures.first.get_attribute("src")
+    shoot(page, "11-sketch")
+    page.get_by_label("Map to face").check()
+    expect(page.locator("#sketch-legend")).to_contain_text("brows")
+    page.locator("#sketch-map-examples button").first.click()
+    page.click("#sketch-run")
+    expect(pictures.first).not_to_have_attribute("src", drawn or "")
+    shoot(page, "12-map")

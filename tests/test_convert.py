@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import struct
 import subprocess
@@ -14,6 +15,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from foreign import CONTAINED, checkpoint, small, write, write_nvidia, write_tensorflow, write_tuned
@@ -461,6 +463,27 @@ def test_the_command_says_what_a_file_holds_and_writes_it(
     assert command.main([str(path)]) == 2
     assert "exists already" in capsys.readouterr().err
     assert command.main([str(path), "--out", str(tmp_path / "other")]) == 0
+
+
+@pytest.mark.parametrize("shape", [(512,), (1, 512), (1, 18, 512)])
+def test_a_direction_becomes_a_plain_array(
+    shape: tuple[int, ...], tmp_path: Path, in_process: None, capsys: CaptureFixture
+) -> None:
+    tensor = torch.linspace(-1, 1, math.prod(shape), dtype=torch.float64).view(shape)
+    torch.save(tensor, tmp_path / "age.pt")
+    assert command.main([str(tmp_path / "age.pt")]) == 0
+    told = capsys.readouterr().out
+    array = np.load(tmp_path / "age.npy", allow_pickle=False)
+    assert "directions" in told and "age.npy" in told and array.dtype == np.float32
+    assert np.array_equal(array, tensor.float().reshape(-1, 512).numpy())
+
+
+def test_other_lone_tensors_are_refused(tmp_path: Path) -> None:
+    nan = torch.full((1, 8), torch.nan)
+    for tensor, says in ((torch.ones(3, 8, 8), "no direction"), (torch.ones(8).int(), "int32"), (nan, "not numbers")):
+        torch.save(tensor, tmp_path / "tensor.pt")
+        with pytest.raises(Refused, match=says):
+            transcribe(str(tmp_path / "tensor.pt"), None, None)
 
 
 def test_a_file_got_by_hand_is_loaded_by_its_entrys_name(

@@ -171,6 +171,21 @@ def test_psnr_inside_a_mask() -> None:
     assert math.isnan(metrics.psnr(a, b, torch.zeros_like(mask))[0])
 
 
+@pytest.mark.parametrize("name", ["lpips", "lpips_vgg"])
+def test_lpips_scores_carry_the_name_of_their_trunk(
+    name: str, model: Model, discriminator: Discriminator, pictures: Tensor
+) -> None:
+    judged = replace(model, perceptual=Perceptual(name, discriminator.features))
+    row = metrics.scores(pictures[:1], pictures[1:2], judged)
+    (other,) = {"lpips", "lpips_vgg"} - {name}
+    assert row[name] is not None and row[name] > 0 and row[other] is None
+
+
+def test_the_authors_features_come_before_lpips(model: Model, discriminator: Discriminator) -> None:
+    lpips_, own = (Perceptual(name, discriminator.features) for name in ("lpips", "keras-vgg16"))
+    assert perceptual_of(replace(model, perceptual=lpips_, features=own)) is own
+
+
 def test_scores_hold_every_name_and_no_stand_ins(model: Model, pictures: Tensor) -> None:
     row = metrics.scores(pictures[:1], pictures[1:2], model)
     assert tuple(row) == metrics.SCORES

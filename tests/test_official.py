@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import foreign
 import numpy as np
 import pytest
 import torch
-from local_hub import RESOLUTIONS, Workplace, workplace
+from gradio_client import Client, handle_file
+from local_hub import OFFICIAL, Workplace, workplace
+from PIL import Image
+from serving import free_port
 from torch import Tensor
 
 from inversion import convert, fetch, hub, layouts
 from inversion.__main__ import main
+from inversion.cli import convert as command
 from inversion.encoders import Encoder
 from inversion.generators import StateDictError
 from inversion.hub import Model
-from inversion.layouts import LAYOUTS
+from inversion.jobs import RunView
+from inversion.lane import Request
 from inversion.perceptual_nets import KerasVGG16
 from inversion.registry import BadCheckpoint, HubError, registry
+from inversion.session import Session
 from inversion.unpickle import Refused
+from ui import TABS, build, launch_options
+from ui.models import button, describe
 
 __all__ = ["workplace"]  # a fixture
 
@@ -64,39 +73,182 @@ def same(a: Tensor, b: Tensor) -> None:
     torch.testing.assert_close(a, b, rtol=0, atol=1e-4 * float(b.abs().max()))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_official_layout_ends_as_a_picture(workplace: Workplace, layout: str, at_once: list[str]) -> None:
+# --- in the app ---
+
+PHOTO = np.random.default_rng(8).integers(0, 256, (48, 40, 3), np.uint8)
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    """The app's own, on this registry and Hub."""
+    running = Session("cpu", "float32", budget=120.0)
+    yield running
+    running.close()
+
+
+def get(session: Session, name: str) -> None:
+    """Press the entry's button in the Models tab and wait."""
+    session.download(name, "visitor")
+    for _ in session.follow_download(name, "visitor", every=0.01):
+        pass
+    assert session.model(name)["cached"], session.model(name)["download"]
+
+
+def run_one(session: Session, model: str, method: str, **settings: float) -> RunView:
+    """One method on the photo, to its end."""
+    given = {f"{method}.{name}": value for name, value in settings.items()}
+    *_, last = session.follow(session.submit([Request("reconstruct", method, PHOTO, model, given)]), every=0.01)
+    return last.runs[0]
+
+
+@pytest.mark.parametrize("layout", OFFICIAL)
+def test_every_official_layout_ends_as_a_picture_in_the_app(
+    workplace: Workplace, layout: str, at_once: list[str], session: Session
+) -> None:
     owner = workplace.add_official(layout)
-    for entry in registry(workplace.path).values():
-        fetch.fetch(entry)
+    entries = registry(workplace.path)
+    kind, side = entries[layout].kind, entries[owner].resolution
+    if layout != owner:
+        get(session, layout)
+    method, settings = "w" if entries[owner].architecture == "stylegan2" else "z", {"steps": 1.0}
+    if kind == "encoder":
+        method, settings = entries[layout].role or "", settings if layout == "idinvert-encoder" else {}
+    run = run_one(session, owner, method, **settings)
+    assert run.state == "done", run.message
+    assert run.image is not None and run.image.shape == (side, side, 3) and run.image.std() > 0
+    row = run.row or {}
+    assert row["model"] == owner and row["sha256"] == entries[owner].sha256 and row["psnr"] > 0
     model = hub.load(owner, "cpu", "float32")
-    x = picture(model)
-    kind = LAYOUTS[layout].kind
-    assert model.absent == {} and workplace.leftovers() == []
-    with torch.no_grad():
-        if kind == "generator":
-            assert model.resolution == RESOLUTIONS[layout]
-            same(x, expected(layout, model))
-        elif kind == "discriminator":
-            assert model.discriminator is not None and model.discriminator(x).shape == (1,)
-        elif kind == "identity":
-            assert model.identity is not None
-            assert model.identity(x).norm(dim=1).item() == pytest.approx(1.0, abs=1e-4)
-        elif layout == "idinvert-vgg16":  # no slot of a model: the in-domain objective asks for it by name
-            network = hub.networks_of(registry(workplace.path)[layout])["perceptual"]
-            assert isinstance(network, KerasVGG16) and network(x).shape[2] == 8
-        elif kind == "perceptual":
-            assert model.perceptual is not None and model.perceptual.name == "lpips"
-            network = hub.networks_of(registry(workplace.path)[layout])["perceptual"]
-            if layout == "torchvision":  # with the published heads; those of the small file may be negative
-                torch.testing.assert_close(model.perceptual(x, -x), network(x, -x), rtol=1e-4, atol=1e-6)
-            assert model.perceptual(x, x).item() == 0 and model.perceptual(x, -x).item() > 0
-        else:
-            (encoder,) = model.encoders.values()
-            assert isinstance(encoder, Encoder) and encoder.num_ws == model.prior.num_ws  # type: ignore[union-attr]
-            styles = encoder(encoder.fit(x))
-            assert model.prior.synthesis(styles).shape == x.shape  # type: ignore[union-attr]
+    assert model.resolution == side and model.absent == {} and workplace.leftovers() == []
     assert not any(p.requires_grad for p in model.prior.parameters())  # type: ignore[union-attr]
+    with torch.no_grad():
+        check_attached(layout, model, row)
+
+
+def check_attached(layout: str, model: Model, row: Mapping[str, Any]) -> None:
+    """What the layout's file holds works, and the run's row tells of it."""
+    x, kind = picture(model), hub.registry()[layout].kind
+    if kind == "generator":
+        same(x, expected(layout, model))
+    elif kind == "discriminator":
+        assert model.discriminator is not None and model.discriminator(x).shape == (1,)
+        assert row["perceptual_loss"] == "discriminator"
+    elif kind == "identity":
+        assert model.identity is not None and row["identity"] is not None
+        assert model.identity(x).norm(dim=1).item() == pytest.approx(1.0, abs=1e-4)
+    elif layout == "idinvert-vgg16":
+        network = hub.networks_of(hub.registry()[layout])["perceptual"]
+        assert isinstance(network, KerasVGG16) and network(x).shape[2] == model.resolution // 8
+        assert model.perceptual is None and model.features is not None and model.features.name == "keras-vgg16"
+        error = (network(x) - network(-x)).square().mean()
+        assert 0.1 * model.features(x, -x).item() == pytest.approx(5e-5 * error.item(), rel=1e-4)
+    elif kind == "perceptual":
+        assert model.perceptual is not None and model.perceptual.name == row["perceptual_loss"] == "lpips"
+        network = hub.networks_of(hub.registry()[layout])["perceptual"]
+        if layout == "torchvision":  # with the published heads; those of the small file may be negative
+            torch.testing.assert_close(model.perceptual(x, -x), network(x, -x), rtol=1e-4, atol=1e-6)
+        assert model.perceptual(x, x).item() == 0 and model.perceptual(x, -x).item() > 0
+    else:
+        (encoder,) = model.encoders.values()
+        assert isinstance(encoder, Encoder) and encoder.num_ws == model.prior.num_ws  # type: ignore[union-attr]
+
+
+def test_an_official_file_ends_as_a_picture_on_the_page(
+    workplace: Workplace, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workplace.add_official("nvidia")
+    data = workplace.local.files["somebody/nvidia", "weights.pt"]
+    workplace.add("synthetic-faces", data, format="nvidia-pickle")  # what the page offers first
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = build(session, TABS)
+    port = free_port()
+    _, url, _ = page.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", server_port=port, **launch_options()
+    )
+    try:
+        client = Client(url, verbose=False, download_files=str(tmp_path / "got"))
+        rows, pictures, _ = client.predict(
+            picture=handle_file(tmp_path / "photo.png"),
+            methods=["w"],
+            model="nvidia",
+            settings={"w.steps": 1},
+            api_name="/reconstruct",
+        )
+    finally:
+        page.close()
+    assert rows[0]["state"] == "done" and rows[0]["model"] == "nvidia", rows
+    with Image.open(pictures[0]["image"]) as picture_:
+        assert picture_.size == (64, 64) and np.asarray(picture_).std() > 0
+
+
+def test_what_is_downloaded_for_an_open_model_counts_at_once(
+    workplace: Workplace, at_once: list[str], session: Session
+) -> None:
+    owner = workplace.add_official("psp")
+    workplace.add_official("arcface")
+    workplace.add("again", workplace.local.files["somebody/psp", "weights.pt"], resolution=32, crop="ffhq")
+    assert run_one(session, owner, "w", steps=1).state == "done" and "psp" in session.unavailable(owner)
+    before = hub.load(owner, "cpu", "float32")
+    failed = run_one(session, owner, "psp")
+    assert failed.state == "failed" and "psp" in failed.message
+    get(session, "psp")
+    assert "psp" not in session.unavailable(owner)
+    run = run_one(session, owner, "psp")
+    assert run.state == "done", run.message
+    after = hub.load(owner, "cpu", "float32")
+    assert after.prior is before.prior  # the generator is not opened again
+    assert "psp" not in before.encoders and after is hub.load(owner, "cpu", "float32")
+    assert run_one(session, "again", "w", steps=1).row["identity"] is None  # type: ignore[index]
+    get(session, "arcface")  # serves every model of aligned faces
+    assert run_one(session, "again", "w", steps=1).row["identity"] is not None  # type: ignore[index]
+
+
+def test_what_another_process_brings_counts_at_once(workplace: Workplace, at_once: list[str]) -> None:
+    owner = workplace.add_official("rosinality")
+    unknown = {"repo_id": None, "revision": None, "sha256": None, "bytes": None, "note": "sha256 is unknown"}
+    entry = workplace.add(
+        "by-hand", b"", kind="discriminator", architecture="stylegan2-discriminator", generator=owner, **unknown
+    )
+    assert hub.load(owner, "cpu").absent == {"by-hand": "not cached"}
+    path = foreign.write("rosinality-discriminator", workplace.path.with_name("got.pt"))
+    contents = convert.convert(path, fetch.converted(fetch.digest(path)))
+    fetch.seal(fetch.converted(contents.sha256))
+    fetch.learn(entry, contents.sha256, contents.bytes)
+    model = hub.load(owner, "cpu")
+    assert model.absent == {} and model.discriminator is not None
+
+
+def damage(workplace: Workplace, name: str) -> Callable[[], bool]:
+    """Flip a bit of a cached file; returns whether the file is whole again."""
+    path = fetch.cached(registry(workplace.path)[name])
+    assert path is not None
+    good = path.read_bytes()
+    path.resolve().write_bytes(good[:-5] + bytes([good[-5] ^ 1]) + good[-4:])
+    return lambda: path.read_bytes() == good
+
+
+@pytest.mark.parametrize("name", ["psp", "psp-decoder"])
+def test_a_damaged_file_is_named_and_can_be_renewed(
+    workplace: Workplace, at_once: list[str], session: Session, name: str
+) -> None:
+    owner = workplace.add_official("psp")
+    for each in (owner, "psp"):
+        get(session, each)
+    whole = damage(workplace, name)
+    assert session.model(name)["damage"] == ""  # nobody has read it yet
+    run = run_one(session, owner, "psp")
+    assert run.state == "failed" and name in run.message and "Models tab" in run.message
+    assert "is not the registered file" in session.model(name)["damage"]
+    assert {card["name"] for card in session.models() if card["damage"]} == {name}
+    card = session.model(name)
+    assert "damaged: it is not the registered file" in describe(card)
+    assert button(card) == {"value": "Download again", "visible": True}
+    get(session, name)
+    assert "damaged" not in describe(session.model(name)) and not button(session.model(name))["visible"]
+    assert whole() and session.model(name)["damage"] == "" and fetch.verify(registry(workplace.path)[name]) == "ok"
+    run = run_one(session, owner, "psp")
+    assert run.state == "done", run.message
 
 
 def test_the_child_converts_once(workplace: Workplace) -> None:
@@ -193,15 +345,33 @@ def test_an_encoder_of_another_generator_is_refused(workplace: Workplace, at_onc
 
 def test_directions_come_as_plain_arrays(workplace: Workplace, at_once: list[str]) -> None:
     owner = workplace.add_official("rosinality")
-    cases = {"smile": np.ones((1, 128), np.float64), "wide": np.ones(64), "objects": np.array([{}], object)}
+    pose = np.arange(1280, dtype=np.float32).reshape(10, 128)  # a row for every style
+    cases = {"smile": np.ones((1, 128)), "pose": pose, "wide": np.ones(64), "objects": np.array([{}], object)}
     for name, array in cases.items():
         path = workplace.path.with_name(f"{name}.npy")
         np.save(path, array)
         what = {"kind": "directions", "architecture": "directions", "format": "numpy", "generator": owner}
         fetch.fetch(workplace.add(name, path.read_bytes(), **what))
     model = hub.load(owner, "cpu")
-    assert list(model.directions) == ["smile"] and torch.equal(model.directions["smile"], torch.ones(1, 128))
+    assert list(model.directions) == ["smile", "pose"]
+    torch.testing.assert_close(model.directions["smile"].rows, torch.full((1, 128), 128**-0.5))
+    torch.testing.assert_close(model.directions["pose"].rows, torch.from_numpy(pose / np.linalg.norm(pose)))
     assert set(model.absent) == {"wide", "objects"}
+
+
+def test_a_direction_got_by_hand_counts_once_it_is_converted(
+    workplace: Workplace, at_once: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = workplace.add_official("rosinality")
+    what = {"kind": "directions", "architecture": "directions", "generator": owner, "note": "sha256 is unknown"}
+    workplace.add("age", b"", **what, **dict.fromkeys(("repo_id", "revision", "sha256", "bytes")))
+    assert hub.load(owner, "cpu").directions == {}
+    torch.save(torch.ones(1, 128), path := workplace.path.with_name("age.pt"))
+    monkeypatch.setattr(command, "registry", lambda: registry(workplace.path))
+    assert main(["convert", str(path), "--as", "age"]) == 0
+    model = hub.load(owner, "cpu")
+    assert model.absent == {}
+    torch.testing.assert_close(model.directions["age"].rows, torch.full((1, 128), 128**-0.5))
 
 
 def test_the_first_of_several_that_is_at_hand_counts(workplace: Workplace, at_once: list[str]) -> None:

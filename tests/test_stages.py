@@ -309,18 +309,25 @@ class TestClone:
         curves = {p: clone_run(model, pictures[:1], steps=12, probability=p).curves for p in (0.0, 0.5, 1.0)}
         local = {p: len(found["clone.pyramid"]) for p, found in curves.items()}
         assert local[0.0] == 1 and local[1.0] == 13 and 3 <= local[0.5] <= 11
-        assert [len(found["clone.game"]) for found in curves.values()] == [13] * 3
+        assert [len(found["clone.game"]) for found in curves.values()] == [4] * 3  # steps 0, 4, 8 and 12
+        paper = clone_run(model, pictures[:1], steps=12, cohesion="adversarial").curves
+        assert len(paper["clone.game"]) == 13  # what holds the domain has to count in every step
 
     def test_total_is_the_paper_s_sum(self, model: Model, pictures: Tensor) -> None:
-        curves = clone_run(
-            model, pictures[:1], probability=1.0, local_weight=0.3, game_weight=0.5, held_weight=2
-        ).curves
+        weights = {"probability": 1.0, "local_weight": 0.3, "game_weight": 0.5, "held_weight": 2}
+        curves = clone_run(model, pictures[:1], **weights).curves
         total, fit, judged, game, moved = (
             torch.tensor(curves[f"clone.{name}"]) for name in ("total", "pyramid", "adversarial", "game", "moved")
         )
-        torch.testing.assert_close(total, fit + 0.3 * judged + 0.5 * game + 2.0 * moved)
-        paper = clone_run(model, pictures[:1], cohesion="adversarial").curves
-        assert "clone.game" in paper and "clone.moved" not in paper
+        alone = fit + 2.0 * moved
+        torch.testing.assert_close(total[1:4], alone[1:4])
+        torch.testing.assert_close(total[::4], alone[::4] + 4 * (0.3 * judged + 0.5 * game))  # lazily, but as much
+        paper = clone_run(model, pictures[:1], cohesion="adversarial", **weights).curves
+        total, fit, judged, game = (
+            torch.tensor(paper[f"clone.{name}"]) for name in ("total", "pyramid", "adversarial", "game")
+        )
+        torch.testing.assert_close(total, fit + 0.3 * judged + 0.5 * game)
+        assert "clone.moved" not in paper
 
     @pytest.mark.parametrize("cohesion", ["samples", "auto"])
     def test_random_samples_move_less_than_with_pti(
@@ -365,8 +372,8 @@ class TestClone:
             asked.append(n)
             return pictures[:n]
 
-        clone_run(replace(model, pictures=stream), task.A(pictures[:1]), task, probability=1.0, batch=3)
-        assert asked == [3 if task.merges else 2] * 4  # the third real picture is y itself
+        clone_run(replace(model, pictures=stream), task.A(pictures[:1]), task, steps=8, probability=1.0, batch=3)
+        assert asked == [3 if task.merges else 2] * 2  # in steps 0 and 4; the third real picture is y itself
 
     def test_stops_once_it_is_near_enough(self, model: Model, pictures: Tensor) -> None:
         result = clone_run(model, pictures[:1], probability=1.0, stop_psnr=1.0)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from inversion import hub, invert, metrics
 from inversion.hub import Model
-from inversion.methods import METHODS, Result
+from inversion.methods import METHODS, Result, Step, parse_method, tuned
 from inversion.synthetic import CLASSES, HELD_OUT, Faces, faces
 from inversion.synthetic.factors import INDEX
 from inversion.tasks import Reconstruct
@@ -107,3 +107,68 @@ def test_the_discriminator_tells_renders_from_samples_and_from_what_is_no_face(m
         assert (fakes < 0).float().mean() > 0.75
     alone = model.discriminator(held_out.picture[:1])
     assert (alone - real[:1]).abs().max() < 1e-3  # no picture depends on its batch
+
+
+@pytest.mark.parametrize(
+    ("role", "bound"), [("encoder", 24.5), ("indomain", 25.5), ("psp", 27.0), ("e4e", 25.5), ("restyle", 27.0)]
+)
+def test_encoders_give_held_out_faces_back(role: str, bound: float, model: Model, held_out: Faces) -> None:
+    method = {"indomain": "guided"}.get(role, role)
+    *_, result = invert(model, Reconstruct(), held_out.picture, parse_method(method))
+    assert mean(metrics.psnr(result.image, held_out.picture)) > bound
+
+
+def test_restyle_s_steps_improve_on_the_first(model: Model, held_out: Faces) -> None:
+    *steps, _ = invert(model, Reconstruct(), held_out.picture[:8], METHODS["restyle"])
+    scores = [step.losses["pixel"] for step in steps if isinstance(step, Step)]
+    assert min(scores[1:]) < scores[0]
+
+
+def test_the_encoder_saves_w_plus_most_of_its_steps(model: Model, held_out: Faces) -> None:
+    y = held_out.picture[:4]
+    short = reconstruct(model, "hybrid", {"wplus.steps": 20}, y)
+    long = reconstruct(model, "wplus", {"wplus.steps": 60}, y)
+    assert mean(metrics.psnr(short.image, y)) > mean(metrics.psnr(long.image, y))
+
+
+def test_the_domain_term_holds_codes_where_the_encoder_finds_them(model: Model, held_out: Faces) -> None:
+    """In-Domain's lambda: a smaller distance to what the encoder reads, for a little less PSNR."""
+    y, scores, domains = held_out.picture[:2], [], []
+    for weight in (0.0, 2.0):
+        result = reconstruct(model, "indomain", {"indomain.steps": 40, "indomain.domain_weight": weight}, y)
+        scores.append(mean(metrics.psnr(result.image, y)))
+        domains.append(result.curves["indomain.domain"][-1])
+    assert scores[0] > scores[1] > 27
+    assert domains[1] < 0.8 * domains[0]
+
+
+def test_clone_moves_other_faces_less_than_pti_that_fits_as_well(model: Model, held_out: Faces) -> None:
+    """Without pictures of the domain, which is the cheaper half of it."""
+    assert model.prior is not None
+    y = held_out.picture[3:4]
+    pivot = {"wplus.steps": 60}
+    clone = reconstruct(model, "wplus+clone", {**pivot, "clone.steps": 60, "clone.cohesion": "samples"}, y)
+    fit = metrics.psnr(clone.image, y)[0]
+    pti = reconstruct(model, "wplus+pti", {**pivot, "pti.stop_psnr": fit}, y)
+    assert fit > metrics.psnr(reconstruct(model, "wplus", pivot, y).image, y)[0] + 0.5
+    z = torch.randn(16, model.prior.z_dim, generator=torch.Generator().manual_seed(5))
+
+    def moved(result: Result) -> float:
+        assert model.prior is not None and result.weights
+        with torch.no_grad():
+            return (tuned(model.prior, result.weights)(z) - model.prior(z)).square().mean().sqrt().item()
+
+    assert moved(clone) < 0.8 * moved(pti)
+
+
+def test_pggan_is_a_prior_for_mganprior(held_out: Faces) -> None:
+    model = hub.load("synthetic-faces-pggan", device="cpu")
+    assert model.prior is not None
+    assert model.prior.spaces == {"z"}
+    with torch.no_grad():
+        x = model.prior(held_out.z)
+    assert mean(metrics.psnr(x, held_out.picture)) > 25
+    y = held_out.picture[:1]
+    many = reconstruct(model, "mganprior", {"multicode.steps": 60, "multicode.codes": 8}, y)
+    single = reconstruct(model, "z", {"z.steps": 60}, y)
+    assert metrics.psnr(many.image, y)[0] > metrics.psnr(single.image, y)[0]

@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from ui.colorize import Colorize  # noqa: E402
+from ui.edit import Edit  # noqa: E402
 from ui.inpaint import Inpaint  # noqa: E402
 from ui.page import build, launch_options  # noqa: E402
 from ui.reconstruct import Reconstruct  # noqa: E402
@@ -19,6 +20,7 @@ TABS: dict[str, type[Tab]] = {
     "colorize": Colorize,
     "superres": Superres,
     "inpaint": Inpaint,
+    "edit": Edit,
 }
 
 __all__ = ["TABS", "Tab", "build", "launch_options"]

@@ -1,4 +1,4 @@
-"""Named endpoints for scripts: /reconstruct, /colorize, /superres, /inpaint, /compare. Parameter names are public."""
+"""Named endpoints for scripts: one a tab, and /compare. Parameter names are public."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ import numpy as np
 
 from inversion.align import How
 from inversion.catalogue import DEFAULT_MODEL
-from ui import export, inputs
-from ui.settings import requests
+from inversion.session import JobView, LaneError, SessionError
+from inversion.tasks import TRANSLATIONS
+from ui import export, inputs, moves
+from ui.moves import Change
+from ui.plots import Tile, sheet
+from ui.settings import requests, shared
+from ui.sketch import MOST, Wish, captioned, translated
 from ui.tab import Desk, Tab
 from ui.uploads import picture_field
 from ui.workbench import LANE
@@ -41,7 +46,7 @@ def endpoints(desk: Desk, tabs: Mapping[str, type[Tab]]) -> None:
     with gr.Row(visible=False):
         parts = _Parts(desk)
         for name, function in _functions(desk).items():
-            if name != "compare" and name not in tabs:
+            if name not in ("compare", "sketch") and name not in tabs:
                 continue
             names = function.__code__.co_varnames[: function.__code__.co_argcount]
             gr.Button(visible=False).click(
@@ -49,7 +54,7 @@ def endpoints(desk: Desk, tabs: Mapping[str, type[Tab]]) -> None:
                 [parts.inputs[n] for n in names],
                 [parts.rows, parts.pictures, parts.sheet],
                 api_name=name,
-                api_description=f"{function.__doc__}{COMMON}",
+                api_description=f"{function.__doc__}{'' if name == 'sketch' else COMMON}",
                 **LANE,
             )
 
@@ -73,6 +78,13 @@ class _Parts:
             "factor": gr.Number(4, label="factor"),
             "hole": gr.Dropdown(list(HOLES), value="mask", label="hole"),
             "align": gr.Dropdown(list(ALIGN), value="auto", label="align"),
+            "strengths": gr.JSON({}, label="strengths"),
+            "layers": gr.Textbox("", label="layers"),
+            "keep": gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, label="keep"),
+            "kind": gr.Dropdown(list(TRANSLATIONS), value="sketch", label="kind"),
+            "variations": gr.Number(1, label="variations"),
+            "blend": gr.Number(1, label="blend"),
+            "styles": gr.Number(None, label="styles"),
         }
         self.rows = gr.JSON(label="rows")
         self.pictures = gr.Gallery(format="png", label="pictures")
@@ -156,7 +168,52 @@ def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
         common = (picture, methods, model, seed, settings, budget, measured)
         yield from _run(desk, task, *common, factor, mask, hole, align)
 
-    return {f.__name__: f for f in (reconstruct, colorize, superres, inpaint, compare)}
+    def edit(
+        picture: str,
+        methods: list[str],
+        model: str,
+        seed: float,
+        settings: dict[str, Any],
+        budget: float,
+        strengths: dict[str, float],
+        layers: str = "",
+        keep: list[str] | None = None,
+        align: How = "auto",
+    ) -> Iterator[Answer]:
+        """Invert the picture, then move every result along directions; the last event has the edited pictures.
+
+        strengths: {"yaw": 1.5}, in standard deviations of random codes. layers: first and last style that is moved, as
+        "0-5"; "": all. keep: attributes that the edit is to leave alone.
+        """
+        with inputs.explained():
+            change = moves.read(desk.session.directions(model), strengths, layers, keep)
+            if not change.moves:
+                raise inputs.InputError('Say what to edit: strengths such as {"yaw": 1.5}.')
+        yield from _run(
+            desk, "reconstruct", picture, methods, model, seed, settings, budget, align=align, change=change
+        )
+
+    def sketch(
+        picture: str,
+        kind: str,
+        model: str,
+        seed: float,
+        variations: float,
+        blend: float,
+        styles: float | None = None,
+        align: How = "auto",
+    ) -> Iterator[Answer]:
+        """Make pictures of a drawing, of a label map, or of a face that looks aside, in one pass of an encoder.
+
+        picture: the file, PNG, JPEG or WebP. kind: sketch, map, frontalize or toonify. model: name of the generator.
+        variations: 1 to 10 pictures, the encoder's own and others whose fine styles are random. blend: 0 to 1, how far
+        those go. styles: the first layer in which they differ. align: of a face, as for inversion.
+
+        The event is: rows (one object), pictures (what the encoder reads, then what it makes), a sheet of them.
+        """
+        yield from _drawn(desk, picture, kind, model, seed, variations, blend, styles, align)
+
+    return {f.__name__: f for f in (reconstruct, colorize, superres, inpaint, compare, edit, sketch)}
 
 
 def _run(
@@ -173,8 +230,9 @@ def _run(
     mask: str | None = None,
     hole: str = "mask",
     align: How = "auto",
+    change: Change | None = None,
 ) -> Iterator[Answer]:
-    """Submit one request a method and stream what comes of them."""
+    """Submit one request a method and stream what comes of them; in the end, if told so, edited by `change`."""
     with inputs.explained():
         whole_seed = inputs.whole(seed, "seed")
         fields: dict[str, Any] = {"picture": inputs.picture(picture), "factor": inputs.whole(factor, "factor", 2, 64)}
@@ -184,10 +242,12 @@ def _run(
             kind = "uploaded" if hole == "mask" else hole
             fields["mask"] = inputs.hole(kind, nothing, mask, whole_seed, fields["crop"].quad)
         chosen = list(dict.fromkeys(methods or []))
-        own = {key: _own_settings(desk, key, settings or {}, chosen) for key in chosen}
+        if not isinstance(settings or {}, Mapping):
+            raise inputs.InputError('settings must be an object such as {"wplus.steps": 100}.')
+        pairs = shared(desk.session, chosen, settings or {})
         limit = inputs.number(budget, "budget", 1, desk.session.budget)
         common = {"model": model, "seed": whole_seed, "measured": measured, "budget": limit}
-        key = desk.session.submit(requests(task, chosen, own, {**fields, **common}))
+        key = desk.session.submit(requests(task, pairs, {**fields, **common}))
     with tempfile.TemporaryDirectory() as folder:
         shown = export.Shown(folder)
         try:
@@ -197,6 +257,9 @@ def _run(
                     for i, run in enumerate(view.runs)
                     if run.image is not None
                 ]
+                if view.over and change is not None:
+                    yield _edited(desk, view, change, shown)
+                    return
                 files = export.export(view, Path(folder)) if view.over else None
                 yield export.rows(view), pictures, None if files is None else str(files.sheet)
         except GeneratorExit:  # a page can come back to its job, a script cannot
@@ -204,12 +267,52 @@ def _run(
             raise
 
 
-def _own_settings(desk: Desk, method: str, settings: Mapping[str, Any], methods: list[str]) -> dict[str, Any]:
-    """Those of the settings whose stage the method has. Raises InputError for a setting that nobody has."""
-    if not isinstance(settings, Mapping):
-        raise inputs.InputError('settings must be an object such as {"wplus.steps": 100}.')
-    stages = desk.session.stages(methods)
-    for name in settings:
-        if not any(name.partition(".")[0] in known for known in stages.values()):
-            raise inputs.InputError(f"No chosen method has the setting {name}.")
-    return {name: value for name, value in settings.items() if name.partition(".")[0] in stages[method]}
+def _edited(desk: Desk, view: JobView, change: Change, shown: export.Shown) -> Answer:
+    """Rows with the edit's figures, edited pictures, and a sheet of them beside the inverted ones."""
+    rows, pictures, tiles = export.rows(view), [], []
+    for i, run in enumerate(view.runs):
+        if run.image is None:
+            continue
+        try:
+            edited = desk.session.edit(view.key, i, change.moves, change.layers, change.keep)
+        except (LaneError, SessionError) as error:
+            rows[i] |= {"state": "failed", "message": str(error)}
+            continue
+        rows[i]["edit"] = moves.recipe(change, edited)
+        pictures.append((shown.path(f"edited-{i}", edited.picture), run.label))
+        tiles += [Tile(run.label, "inverted", run.image), Tile(run.label, "edited", edited.picture)]
+    return rows, pictures, _sheet(tiles, shown)
+
+
+def _drawn(
+    desk: Desk,
+    picture: str,
+    kind: str,
+    model: str,
+    seed: float,
+    variations: float,
+    blend: float,
+    styles: float | None,
+    align: How,
+) -> Iterator[Answer]:
+    """The only answer of /sketch."""
+    with inputs.explained():
+        wish = Wish(
+            kind,
+            inputs.whole(variations, "variations", 1, MOST),
+            inputs.number(blend, "blend", 0, 1),
+            None if styles is None else inputs.whole(styles, "styles"),
+            inputs.whole(seed, "seed"),
+        )
+        drawn, recipe = translated(desk.session, model, wish, inputs.picture(picture), align)
+    with tempfile.TemporaryDirectory() as folder:
+        shown = export.Shown(folder)
+        parts = captioned("", drawn, recipe)
+        pictures = [(shown.path(f"{kind}-{i}", one), caption) for i, (caption, one, _) in enumerate(parts)]
+        tiles = [Tile(caption, kind if i else "", one) for i, (caption, one, _) in enumerate(parts)]
+        yield [recipe], pictures, _sheet(tiles, shown)
+
+
+def _sheet(tiles: list[Tile], shown: export.Shown) -> str | None:
+    """The file of a comparison sheet, None without pictures."""
+    return shown.path("sheet", np.asarray(sheet(tiles))) if tiles else None

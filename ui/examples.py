@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from inversion import images, synthetic
+from inversion.synthetic.factors import factors, latents
+from inversion.tasks.drawings import PALETTE
 
 SIDE = 256
 # Held-out faces that differ in pose, hair, age and accessories, then one from outside the domain.
 SEEDS = (1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002)
 PHOTO = "astronaut.png"
+DRAWN = (1_000_001, 1_000_004, 1_000_008, 1_000_010)  # held-out faces whose sketches and maps are drawings to try
+TURNED = 0.35  # of 1: a face that looks aside by more is one to turn to the front
 
 
 def examples() -> list[Path]:
@@ -29,6 +33,32 @@ def examples() -> list[Path]:
             _write(path, images.to_array(picture))
         _write(folder / PHOTO, _photo())
     return paths
+
+
+def drawings() -> dict[str, list[Path]]:
+    """Sketches ("lines"), label maps ("map") and faces that look aside ("picture"), made when they are not there."""
+    folder = _folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files = {kind: [folder / f"{kind}-{i}.png" for i in range(len(DRAWN))] for kind in ("lines", "map", "picture")}
+    if not all(path.is_file() for paths in files.values() for path in paths):
+        drawn = synthetic.faces(DRAWN, SIDE)
+        colours = np.asarray(PALETTE, np.uint8)
+        for i in range(len(DRAWN)):
+            _write(files["lines"][i], images.to_array(drawn.sketch[i].expand(3, -1, -1)))
+            _write(files["map"][i], colours[drawn.segmentation[i].argmax(dim=0).cpu().numpy()])
+        for path, picture in zip(files["picture"], synthetic.faces(turned(), SIDE).picture, strict=True):
+            _write(path, images.to_array(picture))
+    return files
+
+
+def turned() -> list[int]:
+    """Seeds of the first held-out faces that look aside, as many to the left as to the right."""
+    seeds = range(synthetic.HELD_OUT, synthetic.HELD_OUT + 200)
+    yaws = factors(latents(seeds))[:, synthetic.NAMES.index("yaw")].tolist()
+    half = len(DRAWN) // 2
+    left = [seed for seed, yaw in zip(seeds, yaws, strict=True) if yaw < -TURNED]
+    right = [seed for seed, yaw in zip(seeds, yaws, strict=True) if yaw > TURNED]
+    return [*left[:half], *right[:half]]
 
 
 def _photo() -> np.ndarray:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from inversion.catalogue import ModelCard
+from inversion.editing.requests import Edited
 from inversion.session import JobView, RunView
 from ui.theme import COLUMN_COLOURS
 
@@ -18,6 +19,7 @@ FIGURES = (
     ("identity", "Identity", 3, "Cosine of ArcFace embeddings; a dash where its network is not at hand"),
     ("synthetic_identity", "Synthetic id.", 3, "Cosine of the embedded predictor's embeddings; for synthetic faces"),
 )
+OTHERS = 3  # attributes that an edit was not to change, shown with their changes
 STATES = {"queued": "waiting", "running": "running", "done": "", "cancelled": "cancelled", "failed": "failed"}
 
 READY = "Ready."
@@ -28,6 +30,13 @@ Give a picture or take an example, choose some methods, and press Run.</div>"""
 def fixed(value: float | None, digits: int) -> str:
     """A number with so many digits, or a dash."""
     return "\N{EM DASH}" if value is None else f"{value:.{digits}f}"
+
+
+def figure(row: Mapping[str, Any], key: str, digits: int) -> str:
+    """A figure of a row, or a dash. LPIPS on VGG16, which does not compare with the usual one, says what it is."""
+    if key == "lpips" and row.get("lpips_vgg") is not None:
+        return f"{fixed(row['lpips_vgg'], digits)} (VGG)"
+    return fixed(row.get(key), digits)
 
 
 def megabytes(size: int | None) -> str:
@@ -55,7 +64,7 @@ def run_head(index: int, run: RunView) -> str:
 def run_figures(run: RunView) -> str:
     """The run's figures and what it has to say."""
     row: Mapping[str, Any] = run.row or {}
-    shown = [(name, fixed(row.get(key), digits), hint) for key, name, digits, hint in FIGURES if key != "identity"]
+    shown = [(name, figure(row, key, digits), hint) for key, name, digits, hint in FIGURES if key != "identity"]
     shown.append(("Seconds", fixed(run.seconds, 1), "Computing time of this method"))
     cells = "".join(
         f'<div title="{escape(hint)}"><dt>{escape(name)}</dt><dd>{value}</dd></div>' for name, value, hint in shown
@@ -119,3 +128,34 @@ def _ending(view: JobView) -> str:
             f"<b>Cancelled</b> \N{MIDDLE DOT} {len(done)} of {len(view.runs)} done, the rest as far as it came"
         )
     return status_line(f"<b>Done</b> \N{MIDDLE DOT} {len(done)} method{'s' * (len(done) != 1)} in {seconds:.1f} s")
+
+
+def note(text: str, bad: bool = False) -> str:
+    """A line of small print; the text may be a user's."""
+    return f'<div class="note{" bad" if bad else ""}">{escape(text[:1].upper() + text[1:])}</div>'
+
+
+def edited_head(index: int, run: RunView) -> str:
+    """The title of a column that shows a run's result before and after an edit."""
+    return head(run.label, "inverted | edited", COLUMN_COLOURS[index])
+
+
+def edit_figures(moves: Mapping[str, float], edited: Edited) -> str:
+    """What an edit changed, as the predictor sees it: the moved attributes, those that changed most with them."""
+    changes = {name: after - before for name, (before, after) in edited.attributes.items()}
+    moved = [name for name in changes if name in moves]
+    others = sorted((name for name in changes if name not in moves), key=lambda name: -abs(changes[name]))
+    cells = [
+        (name.replace("_", " ").capitalize(), f"{changes[name]:+.2f}", "moved" if name in moves else "moved along")
+        for name in moved + others[:OTHERS]
+    ]
+    cells.append(("Synthetic id.", fixed(edited.synthetic_identity, 3), "Cosine to the unedited picture's embedding"))
+    shown = "".join(
+        f'<div title="{escape(hint)}"><dt>{escape(name)}</dt><dd>{value}</dd></div>' for name, value, hint in cells
+    )
+    return f'<dl class="figures">{shown}</dl>'
+
+
+def listed(problems: Mapping[str, str]) -> str:
+    """What went wrong with each of several things, as a line of HTML."""
+    return "; ".join(f"<b>{escape(name)}</b>: {escape(problem)}" for name, problem in problems.items())

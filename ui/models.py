@@ -96,7 +96,7 @@ def _row(card: Card) -> Row:
     """Lay out one model."""
     with gr.Row(elem_classes="model", elem_id=f"model-{card['name']}"):
         text = gr.HTML(describe(card), min_width=200)
-        return Row(text, gr.Button(size="sm", min_width=110, scale=0, **_button(card)))
+        return Row(text, gr.Button(size="sm", min_width=110, scale=0, **button(card)))
 
 
 def state(card: Card) -> str:
@@ -108,14 +108,16 @@ def state(card: Card) -> str:
         of = f" of {megabytes(total)}" if total else ""
         bar = f'<div class="bar"><i style="width:{100 * part:.0f}%"></i></div>'
         return f'<div class="state">downloading, {megabytes(download["done"] or 1)}{of}{bar}</div>'
+    if download is not None and download["state"] == "failed" and not card["cached"]:
+        return f'<div class="state bad">{escape(download["message"])}</div>'
+    if card["damage"]:
+        return f'<div class="state bad">damaged: it {escape(card["damage"])}</div>'
     if card["embedded"]:
         return '<div class="state here">here, built in</div>'
     if card["cached"]:
         return '<div class="state here">here</div>'
     if card["by_hand"]:
         return '<div class="state">by hand</div>'
-    if download is not None and download["state"] == "failed":
-        return f'<div class="state bad">{escape(download["message"])}</div>'
     return '<div class="state">not here</div>'
 
 
@@ -128,13 +130,11 @@ def describe(card: Card) -> str:
     source = escape(card["source"])
     link = f'<a href="{source}" target="_blank" rel="noopener noreferrer">{source}</a>'
     more = [f"<p>From {link if card['source'].startswith('https://') else source}</p>"]
-    if card["by_hand"] and not card["cached"]:
+    if card["by_hand"] and (card["damage"] or not card["cached"]):
         command = f"python -m inversion convert FILE --as {escape(card['name'])}"
         more.insert(0, f"<p>Download it by hand from the address below, then <code>{command}</code></p>")
     if card["generator"]:
-        owner = escape(card["generator"])
-        late = "" if card["embedded"] else f" A hub that has {owner} open already uses it from its next start on."
-        more.append(f"<p>Belongs to {owner}.{late}</p>")
+        more.append(f"<p>Belongs to {escape(card['generator'])}.</p>")
     if card["note"]:
         more.append(f"<p>{escape(card['note'])}</p>")
     line = " \N{MIDDLE DOT} ".join(facts)
@@ -144,11 +144,13 @@ def describe(card: Card) -> str:
     )
 
 
-def _button(card: Card) -> dict[str, Any]:
+def button(card: Card) -> dict[str, Any]:
     """What the model's button says, and whether there is one."""
-    wanted = not (card["embedded"] or card["cached"] or card["by_hand"])
-    return {"value": "Cancel" if card["mine"] else "Download", "visible": wanted}
+    lacking = card["damage"] or not card["cached"]
+    wanted = lacking and not card["embedded"] and not card["by_hand"]
+    label = "Cancel" if card["mine"] else "Download again" if card["damage"] else "Download"
+    return {"value": label, "visible": bool(wanted)}
 
 
 def _shown(card: Card) -> tuple[str, dict[str, Any]]:
-    return describe(card), gr.update(**_button(card))
+    return describe(card), gr.update(**button(card))

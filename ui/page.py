@@ -9,12 +9,15 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from inversion import catalogue
-from inversion.session import LaneError, Session
+from inversion.session import LaneError, Session, SessionError
 from ui import api
+from ui.edit import EditBench
 from ui.examples import examples
 from ui.guard import Guard
 from ui.models import Models
 from ui.settings import Settings, model_choices
+from ui.sketch import SketchBench
+from ui.stages import lacking
 from ui.tab import Desk, Tab
 from ui.theme import CSS, theme
 from ui.workbench import PRIVATE, Workbench, remembered
@@ -29,6 +32,7 @@ FOOTNOTE = """
 Pictures stay on the server that runs this page, in memory and in its cache, for little more than an hour. The built-in
 model knows drawn faces only; no photograph of a person was used to train it.
 """
+BENCHES: Mapping[str, type[Workbench]] = {"edit": EditBench}  # tabs that are more than a task's
 UPLOAD = 40 * 2**20  # bytes of one request
 HOUR = 3600
 
@@ -43,34 +47,41 @@ def build(session: Session, tabs: Mapping[str, type[Tab]]) -> gr.Blocks:
             benches = []
             for key, kind in tabs.items():
                 with gr.Tab(kind.label, id=key, elem_id=f"{key}-tab"):
-                    benches.append(Workbench(kind(), desk, kept[key]))
+                    benches.append(BENCHES.get(key, Workbench)(kind(), desk, kept[key]))
+            with gr.Tab("Sketch to face", id="sketch", elem_id="sketch-tab"):
+                sketch = SketchBench(desk)
             with gr.Tab("Models", id="models", elem_id="models-tab") as tab:
                 models = Models(session)
         gr.Markdown(FOOTNOTE, elem_classes="note")
         for bench in benches:
             bench.on_load(page)
+        sketch.on_load(page)
         models.wire(tab)
-        _offer(page, desk, [bench.settings for bench in benches])
+        _offer(page, desk, [bench.settings for bench in benches], [sketch.models])
         api.endpoints(desk, tabs)
     page.queue(max_size=24, api_open=False)
     return page
 
 
-def _offer(page: gr.Blocks, desk: Desk, settings: Sequence[Settings]) -> None:
-    """When the page opens, leave out the methods that the first model cannot serve; waits until it is loaded."""
+def _offer(page: gr.Blocks, desk: Desk, settings: Sequence[Settings], models: Sequence[gr.Dropdown]) -> None:
+    """When the page opens, leave out what the first model cannot serve, which waits until it is loaded.
 
-    def offer() -> list[Any]:
+    models: menus of models beside those of the settings.
+    """
+
+    outputs = [component for part in settings for component in part.menus()]
+
+    def offer() -> dict[Any, Any] | list[Any]:
         try:
             missing = desk.session.unavailable(catalogue.DEFAULT_MODEL)
-        except LaneError:  # whoever runs a method is told
-            missing = {}
-        if not missing:
-            return [gr.skip()] * (2 * len(settings))
-        return [update for part in settings for update in part.offered(missing, part.tab.methods).values()]
+            without = lacking(desk.session, catalogue.DEFAULT_MODEL)
+        except (LaneError, SessionError):  # whoever runs a method is told
+            return [gr.skip()] * len(outputs)
+        offered = [part.offered(missing, without, part.tab.methods) for part in settings]
+        return {component: update for updates in offered for component, update in updates.items()}
 
-    outputs = [component for part in settings for component in (part.methods, part.missing)]
     page.load(offer, None, outputs, concurrency_id="models", **PRIVATE)
-    menus: list[Any] = [part.model for part in settings]
+    menus: list[Any] = [*(part.model for part in settings), *models]
 
     def fresh() -> list[Any]:
         """What has been downloaded since the page was built is marked so."""

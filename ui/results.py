@@ -16,7 +16,7 @@ from inversion.catalogue import ModelCard
 from inversion.session import JobView, Session
 from ui import export
 from ui.export import Shown
-from ui.markup import FIGURES, HINT, READY, about, fixed, head, job_status, run_figures, run_head, status_line
+from ui.markup import FIGURES, HINT, READY, about, figure, fixed, head, job_status, run_figures, run_head, status_line
 from ui.plots import Line, quality_plot
 from ui.theme import COLUMN_COLOURS
 
@@ -61,6 +61,7 @@ class Panel:
         )
         with gr.Row(elem_classes="cards"):
             self.columns = [self._column(key, i) for i in range(COLUMNS)]
+        self.more(key)
         with gr.Column(visible=False, elem_classes="card") as self.pasted_box:
             gr.HTML(head("Your picture with the result in it", "", "var(--body-text-color-subdued)"))
             self.pasted = picture_view("pasted", f"{key}-pasted")
@@ -80,6 +81,9 @@ class Panel:
                 self.archive = gr.DownloadButton("All pictures (zip)", interactive=False)
                 self.sheet = gr.DownloadButton("Comparison sheet (png)", interactive=False, elem_id=f"{key}-sheet")
                 self.json = gr.DownloadButton("Figures and recipe (json)", interactive=False)
+
+    def more(self, key: str) -> None:
+        """Lay out what stands between the columns and the table."""
 
     @staticmethod
     def _column(key: str, index: int) -> Column:
@@ -226,6 +230,6 @@ def table(view: JobView) -> list[list[Any]]:
     cells = []
     for run in view.runs:
         row = run.row or {}
-        figures = [fixed(row.get(key), digits) for key, _, digits, _ in FIGURES]
+        figures = [figure(row, key, digits) for key, _, digits, _ in FIGURES]
         cells.append([run.label, *figures, fixed(run.seconds, 1), row.get("steps", run.step), run.state])
     return cells

@@ -9,10 +9,11 @@ from typing import Any
 import gradio as gr
 
 from inversion.catalogue import DEFAULT_MODEL, FieldCard, MethodCard, ModelCard
-from inversion.session import Request
+from inversion.session import Request, Session
 from ui.inputs import InputError, number, whole
 from ui.markup import megabytes
 from ui.results import COLUMNS
+from ui.stages import Combination, fields_hint, joined
 from ui.tab import Desk, Tab
 
 BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds
@@ -46,61 +47,83 @@ class Settings:
                 step=5,
                 label="Time budget for each method (seconds)",
             )
-            self.own = gr.Textbox(
-                label="A combination of your own",
-                placeholder="mean+wplus+pti",
-                info="Stages joined by +, run beside the methods above with their default settings.",
-                max_lines=1,
-                max_length=100,
-            )
             self.groups: dict[str, gr.Column] = {}
             self.fields: dict[tuple[str, str], gr.components.Component] = {}
-            for key, card in desk.methods.items():
+            for key, card in desk.methods.items() if tab.fields else ():
                 with gr.Column(visible=key in tab.methods, elem_classes="method-fields") as self.groups[key]:
                     gr.Markdown(f"**{card.label}**: {card.description} *{card.paper}*", elem_classes="note")
                     stages = {spec.stage for spec in card.fields}
                     with gr.Row(elem_classes="fields"):
                         for spec in card.fields:
                             self.fields[key, spec.name] = control(spec, len(stages) > 1)
-        self.methods.change(
-            lambda chosen: [gr.update(visible=key in chosen) for key in self.groups],
-            self.methods,
-            list(self.groups.values()),
-            queue=False,
-            preprocess=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+            with gr.Column(elem_classes="method-fields"):
+                self.combination = Combination(tab.key, shared=not tab.fields)
+        self._wire()
+
+    def _wire(self) -> None:
+        """The fields of what is chosen show."""
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        menus = list(self.combination.menus.values())
+        if self.tab.fields:
+            self.methods.change(
+                lambda chosen: [gr.update(visible=key in chosen) for key in self.groups],
+                self.methods,
+                list(self.groups.values()),
+                preprocess=False,
+                **quiet,
+            )
+
+        def hint(methods: list[str], *stages: str) -> str:
+            return fields_hint([*([] if self.tab.fields else methods), joined(stages)])
+
+        changes = [menu.change for menu in menus] + ([] if self.tab.fields else [self.methods.change])
+        # The choices may have changed since the page sent what is chosen.
+        gr.on(changes, hint, [self.methods, *menus], self.combination.hint, preprocess=False, **quiet)
 
     def inputs(self) -> set[gr.components.Component]:
         """Every component that `requests` reads."""
-        return {self.methods, self.model, self.seed, self.measured, self.budget, self.own, *self.fields.values()}
+        own = self.combination.inputs()
+        return {self.methods, self.model, self.seed, self.measured, self.budget, *own, *self.fields.values()}
 
-    def offered(self, missing: Mapping[str, str], chosen: Sequence[str]) -> dict[Any, Any]:
-        """Updates that leave out the `missing` methods and say why; of the `chosen` ones the others stay ticked."""
+    def menus(self) -> list[Any]:
+        """Every component that `offered` updates."""
+        return [self.methods, self.missing, *self.combination.menus.values(), self.combination.lacking]
+
+    def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str], chosen: Sequence[str]) -> dict[Any, Any]:
+        """Updates that leave out `missing` methods and `lacking` stages and say why; `chosen` ones stay ticked."""
         usable = [key for key in chosen if key not in missing]
         return {
             self.methods: gr.update(choices=choices(self.desk.methods, missing), value=usable),
             self.missing: gr.update(value=missing_note(self.desk.methods, missing), visible=bool(missing)),
+            **self.combination.offered(lacking),
         }
 
     def seed_of(self, values: Mapping[Any, Any]) -> int:
         """The seed. Raises InputError."""
         return whole(values[self.seed], "The seed")
 
-    def requests(self, values: Mapping[Any, Any], fields: Mapping[str, Any]) -> list[Request]:
-        """One request a method, from the components' values and the tab's own request fields. Raises InputError."""
-        own = (values[self.own] or "").strip()
+    def requests(self, values: Mapping[Any, Any], fields: Mapping[str, Any], task: str = "") -> list[Request]:
+        """One request a method, from the components' values and the tab's own request fields. Raises InputError.
+
+        task: the tab's own unless another is given. Raises LaneError for stages that do not fit together.
+        """
         ticked = [key for key in self.desk.methods if key in values[self.methods]]  # in their order, not the clicks'
-        chosen = [*ticked, *([own] if own else [])]
-        settings = {key: self._settings(key, values) for key in ticked}
+        own, given = self.combination.chosen(values), self.combination.settings(values)
+        chosen: list[tuple[str, Mapping[str, Any]]]
+        if self.tab.fields:
+            if given and not own:
+                raise InputError("Settings: choose a stage that they are for.")
+            settings = {key: self._settings(key, values) for key in ticked}
+            chosen = [*settings.items(), *([(own, given)] if own else [])]
+        else:
+            chosen = shared(self.desk.session, [*ticked, *([own] if own else [])], given)
         common = {
             "model": values[self.model],
             "seed": self.seed_of(values),
             "measured": bool(self.tab.measured) and bool(values[self.measured]),
             "budget": number(values[self.budget], "The time budget", 1, self.desk.session.budget),
         }
-        return requests(self.tab.key, chosen, settings, {**fields, **common})
+        return requests(task or self.tab.task or self.tab.key, chosen, {**fields, **common})
 
     def _settings(self, method: str, values: Mapping[Any, Any]) -> dict[str, Any]:
         """Those of the method's fields that differ from their defaults."""
@@ -114,18 +137,30 @@ class Settings:
         return chosen
 
 
-def requests(
-    task: str,
-    methods: list[str],
-    settings: Mapping[str, Mapping[str, Any]],
-    fields: Mapping[str, Any],
-) -> list[Request]:
-    """One request a method, with its own settings and the `fields` that all share. Raises InputError for none."""
+def requests(task: str, methods: Sequence[tuple[str, Mapping[str, Any]]], fields: Mapping[str, Any]) -> list[Request]:
+    """One request for each method with its settings, and the `fields` that all share. Raises InputError for none."""
     if not methods:
         raise InputError("Choose at least one method.")
     if len(methods) > COLUMNS:
         raise InputError(f"Choose at most {COLUMNS} methods at a time.")
-    return [Request(task=task, method=key, settings=settings.get(key, {}), **fields) for key in methods]
+    return [Request(task=task, method=key, settings=settings, **fields) for key, settings in methods]
+
+
+def shared(
+    session: Session, methods: Sequence[str], settings: Mapping[str, Any]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Each method with those of the settings whose stage it has.
+
+    Raises InputError for a setting that no method has, LaneError for an unknown method.
+    """
+    stages = session.stages(methods)
+    for name in settings if methods else ():
+        if not any(name.partition(".")[0] in known for known in stages.values()):
+            raise InputError(f"No chosen method has the setting {name}.")
+    return [
+        (key, {name: value for name, value in settings.items() if name.partition(".")[0] in known})
+        for key, known in stages.items()
+    ]
 
 
 def control(spec: FieldCard, with_stage: bool) -> gr.components.Component:

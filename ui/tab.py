@@ -34,10 +34,12 @@ class Desk:
 class Tab(ABC):
     """One task's page. A new one is a subclass in a file of its own and a line in `ui.TABS`."""
 
-    key: ClassVar[str]  # of the task; also the tab's id in element ids
+    key: ClassVar[str]  # of the task, unless `task` says another; also the tab's id in element ids
     label: ClassVar[str]
     intro: ClassVar[str]
     methods: ClassVar[tuple[str, ...]] = ("w", "mganprior")  # chosen when the page opens
+    task: ClassVar[str] = ""  # that its runs are of; "": `key`
+    fields: ClassVar[bool] = True  # every method's fields have controls; else one box takes the settings of all
     measured: ClassVar[str] = ""  # label of the checkbox for pictures that already are the measurement; "": no such box
 
     @abstractmethod

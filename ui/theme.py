@@ -140,6 +140,31 @@ CSS = """
 .fields .block { min-width: 0 !important; padding: .35rem .4rem; border: 0 !important; background: transparent; }
 .method-fields { border-top: 1px solid var(--border-color-primary); padding: .7rem 0 0; gap: .4rem !important; }
 
+.note.bad { color: #c2571a; padding: .7rem 1rem; }
+.note ul { columns: 2; column-gap: 1.2rem; margin: .2rem 0 .5rem; padding: 0; list-style: none; }
+.note li { break-inside: avoid; overflow-wrap: anywhere; }
+.moves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: .15rem 1.4rem; }
+.move { display: grid; grid-template-columns: 7.2rem 1fr 4.2rem 1.6rem; align-items: center; gap: .5rem;
+  min-height: 2rem; font-size: .9rem; }
+.move span { overflow-wrap: anywhere; line-height: 1.15; }
+.move input[type=range] { width: 100%; min-width: 0; accent-color: var(--slider-color); }
+.move input[type=number] { width: 100%; padding: .15rem .35rem; font-size: .85rem; border-radius: var(--radius-md);
+  border: 1px solid var(--input-border-color); background: var(--input-background-fill); color: inherit;
+  font-variant-numeric: tabular-nums; }
+.move button { color: var(--body-text-color-subdued); line-height: 1; padding: .3rem 0; }
+#edit-box { gap: .8rem; }
+#edit-sliders details { margin-top: .5rem; }
+#edit-sliders summary { cursor: pointer; padding: .3rem 0; font-size: .92rem; }
+.zero { margin-top: .6rem; padding: .3rem .8rem; font-size: .88rem; border-radius: var(--radius-md);
+  border: 1px solid var(--button-secondary-border-color); }
+#sketch-map menu.swatch { flex-wrap: wrap; max-width: 25rem; height: auto; }
+#sketch-map menu.swatch button { width: 5.4rem; height: 1.9rem; border-radius: var(--radius-md); }
+#sketch-map menu.swatch button::after { font-size: .75rem; padding: 0 .3rem; border-radius: 3px; color: #1a1a19;
+  background: rgb(255 255 255 / .82); }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem .9rem; padding: .2rem .25rem; font-size: .85rem; }
+.legend span { display: inline-flex; align-items: center; gap: .35rem; }
+.legend i { width: .85rem; height: .85rem; border-radius: 3px; border: 1px solid var(--border-color-primary); }
+
 .models { gap: 0 !important; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
   background: var(--block-background-fill); overflow: hidden; }
 .model { padding: .7rem 1rem; align-items: center; border-top: 1px solid var(--border-color-primary); }
@@ -164,5 +189,7 @@ CSS = """
   .gradio-container > .main { padding: .5rem .8rem !important; }
   #masthead h1 { font-size: 1.4rem; }
   .plot svg { font-size: 22px; }
+  .note ul { columns: 1; }
+  .move { grid-template-columns: 6rem 1fr 3.8rem 1.6rem; }
 }
 """

@@ -21,6 +21,7 @@ from ui.inputs import InputError, explained
 
 LAYERS = 8  # of an editor; more than a person paints, fewer than fill the memory
 PAINT = "#24967e"
+CANVAS = 512  # pixels a side
 
 
 def picture_field(label: str, elem_id: str, height: int = 300) -> gr.Image:
@@ -65,6 +66,42 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         with explained():
             picture = np.asarray(images.read(_source(parts.background)))
             return picture, _painted([layer for layer in parts.layers if layer is not None], picture.shape)
+
+    editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
+    return editor
+
+
+def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.ImageEditor:
+    """A white canvas for a drawing, or a picture to draw on; its value is what is seen, uint8 (H, W, 3), or None.
+
+    size: of the brush at first, in pixels of a canvas with CANVAS a side.
+    """
+    editor = gr.ImageEditor(
+        label=label,
+        image_mode="RGBA",
+        format="png",
+        sources=("upload", "clipboard"),
+        transforms=(),
+        layers=False,
+        brush=gr.Brush(default_size=size, colors=list(colours), default_color=colours[0], color_mode="fixed"),
+        eraser=gr.Eraser(default_size=2 * size),
+        buttons=["fullscreen"],
+        height=560,
+        canvas_size=(CANVAS, CANVAS),
+        placeholder="Draw here, or drop a drawing",
+        elem_id=elem_id,
+    )
+
+    def preprocess(payload: Any) -> np.ndarray | None:  # noqa: ANN401 - Gradio's EditorData
+        if payload is None:
+            return None
+        parts = editor.blob_storage.pop(payload.id, None) if payload.id is not None else payload
+        if parts is None:
+            return None
+        with explained():
+            # An example that nobody has drawn on has no composite.
+            seen = parts.composite if parts.composite is not None else parts.background
+            return None if seen is None else np.asarray(images.read(_source(seen)))
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
     return editor

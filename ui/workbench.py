@@ -16,6 +16,7 @@ from ui.inputs import explained
 from ui.markup import READY, status_line
 from ui.results import Panel, Update
 from ui.settings import Settings
+from ui.stages import lacking
 from ui.tab import Desk, Tab
 from ui.uploads import examples_strip
 
@@ -52,8 +53,12 @@ class Workbench:
                     self.stop = gr.Button("Cancel", elem_id=f"{tab.key}-cancel", scale=1, min_width=90)
                 self.settings.advanced()
             with gr.Column(scale=9, min_width=320):
-                self.panel = Panel(tab.key, desk.models)
+                self.panel = self._panel()
         self._wire()
+
+    def _panel(self) -> Panel:
+        """Lay out the results."""
+        return Panel(self.tab.key, self.desk.models)
 
     def _wire(self) -> None:
         inputs: set[Block] = {*self.controls.values(), *self.crop.inputs(), *self.settings.inputs(), self.panel.left}
@@ -74,7 +79,7 @@ class Workbench:
         self.settings.model.input(
             self._switch,
             [self.settings.model, self.settings.methods],
-            [self.settings.methods, self.settings.missing, self.panel.status],
+            [*self.settings.menus(), self.panel.status],
             concurrency_id="models",
             preprocess=False,  # the choices may have changed since the page sent the ticked ones
             **PRIVATE,
@@ -131,13 +136,13 @@ class Workbench:
         """Offer the methods that the model can serve, which is known when its file is here."""
         if self.desk.session.absent(model):
             text = f"<b>{escape(model)}</b> is not here yet: Run downloads it first, or get it in the Models tab."
-            yield {**self.settings.offered({}, chosen), self.panel.status: status_line(text)}
+            yield {**self.settings.offered({}, {}, chosen), self.panel.status: status_line(text)}
             return
         yield {self.panel.status: status_line("<b>Loading the model</b>", 0.0)}
         try:
             with explained():
-                missing = self.desk.session.unavailable(model)
+                missing, without = self.desk.session.unavailable(model), lacking(self.desk.session, model)
         except gr.Error:
             yield {self.panel.status: status_line("This model could not be loaded.", bad=True)}
             raise
-        yield {**self.settings.offered(missing, chosen), self.panel.status: status_line(READY)}
+        yield {**self.settings.offered(missing, without, chosen), self.panel.status: status_line(READY)}

@@ -81,7 +81,11 @@ def run_parser(command: str, description: str) -> Parser:
     return parser
 
 
-def run_methods(args: argparse.Namespace, methods: Sequence[str]) -> list[dict[str, Any]]:
+# What is done with a result beside keeping it -> what it adds to the row, and pictures for the sheet.
+Then = Callable[[Lane, Request, Finished], tuple[dict[str, Any], list[np.ndarray]]]
+
+
+def run_methods(args: argparse.Namespace, methods: Sequence[str], then: Then | None = None) -> list[dict[str, Any]]:
     """One row per method; with --out also the pictures, a sheet of them, and the rows as JSON."""
     chosen = _settings(args.settings, methods)
     picture = np.asarray(images.read(args.image))
@@ -124,6 +128,10 @@ def run_methods(args: argparse.Namespace, methods: Sequence[str]) -> list[dict[s
             row["image"] = str(path)
             if part.quad is not None:
                 images.write_png(path.with_stem(f"{path.stem}_pasted"), paste(picture, part.quad, finished.image))
+        if then is not None:
+            added, more = then(lane, request, finished)
+            row |= added
+            sheet += more
         rows.append(row)
     if args.out is not None:
         stem = args.out / f"{args.image.stem}_{args.task}"
@@ -152,7 +160,8 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
 
 def write_rows(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> None:
     """The figures of a run for a person."""
-    write_table(rows, ["method", "psnr", "ssim", "lpips", "synthetic_identity", "seconds", "image"])
+    lpips = "lpips_vgg" if any(row.get("lpips_vgg") is not None for row in rows) else "lpips"
+    write_table(rows, ["method", "psnr", "ssim", lpips, "synthetic_identity", "seconds", "image"])
     for row in rows:
         if row["message"]:
             sys.stdout.write(f"{row['method']}: {row['message']}\n")

@@ -16,13 +16,14 @@ def main(argv: list[str]) -> int:
     """Print what a file holds and where it will be written, then write it."""
     parser = Parser(
         prog="python -m inversion convert",
-        description="Say what a checkpoint holds, then write its networks as safetensors. Nothing in it is run.",
+        description="Say what a checkpoint holds, then write its networks as safetensors, its direction as an array. "
+        "Nothing in it is run.",
         allow_abbrev=False,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="safetensors, PyTorch or NVIDIA pickle")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--as", dest="name", metavar="NAME", help="an entry to be got by hand (see `models`)")
-    where.add_argument("--out", type=Path, metavar="FILE", help="default: beside the file, as .safetensors")
+    where.add_argument("--out", type=Path, metavar="FILE", help="default: beside the file, as .safetensors or .npy")
     parser.add_argument(
         "--encoder", choices=["psp", "e4e"], help="how to read one that both fit, if the file does not say"
     )
@@ -38,7 +39,8 @@ def main(argv: list[str]) -> int:
             _check(args.file, contents, entry)
             out = fetch.converted(contents.sha256)
         else:
-            out = args.out or args.file.with_suffix(".safetensors")
+            direction = contents.networks[0].kind == "directions"
+            out = args.out or args.file.with_suffix(".npy" if direction else ".safetensors")
         _report(args.file, contents, out)
         if args.dry_run:
             return

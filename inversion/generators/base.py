@@ -67,6 +67,10 @@ class Prior(nn.Module, ABC):
         """Side of the features after k convolutions, in pixels."""
 
     @abstractmethod
+    def modulations(self) -> Iterator[tuple[int, Tensor]]:
+        """Every layer that reads a style: the style's row and the layer's linear weights (outputs, w_dim)."""
+
+    @abstractmethod
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and weights that tuning may change: the synthesis, without mapping and noise."""
 

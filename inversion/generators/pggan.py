@@ -96,6 +96,11 @@ class PGGAN(Prior):
         """Side of the features after k convolutions."""
         return self._sizes[k]
 
+    def modulations(self) -> Iterator[tuple[int, Tensor]]:
+        """The first layer, which makes 4x4 pixels of z (SeFa, Shen and Zhou 2021)."""
+        weight = dict(self.named_parameters())["layers.0.conv.weight"]  # (O, z_dim, 4, 4)
+        yield 0, weight.permute(0, 2, 3, 1).flatten(0, 2)
+
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and weights of the whole network: it has no mapping."""
         yield from self.named_parameters()

@@ -148,6 +148,12 @@ class StyleGAN(Prior):
         """Side of the features after k convolutions."""
         return self._sizes[k]
 
+    def modulations(self) -> Iterator[tuple[int, Tensor]]:
+        """Rows and style weights of all layers."""
+        weights = dict(self.named_parameters())
+        for k in range(self.num_ws):
+            yield k, weights[f"layers.{k}.affine.weight"]
+
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and weights of the synthesis, without the noise's weights."""
         for name, parameter in self.named_parameters():

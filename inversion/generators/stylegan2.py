@@ -114,6 +114,14 @@ class StyleGAN2(Prior):
         """Side of the features after k convolutions."""
         return self._sizes[k]
 
+    def modulations(self) -> Iterator[tuple[int, Tensor]]:
+        """Rows and style weights of the convolutions and of the picture layers."""
+        weights = dict(self.named_parameters())
+        for k in range(self.num_layers):
+            yield k, weights[f"convs.{k}.affine.weight"]
+        for j in range(self.num_ws // 2):
+            yield 2 * j + 1, weights[f"rgbs.{j}.affine.weight"]
+
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and weights of the synthesis, without the noise strengths."""
         for name, parameter in self.named_parameters():

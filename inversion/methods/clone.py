@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # The paper's numbers are not public; these are this package's own, but for the structure of the loss.
 LR_TO_256, LR_ABOVE = 1e-3, 5e-4
 JUDGE_LR = 0.25  # of the generator's
+GAME_EVERY = 4  # steps between turns of the game, which is half of the work; each counts as much as that many
 PENALTY_EVERY = 16  # steps between gradient penalties, as StyleGAN2 trains
 HELD = LossWeights(pixel=1.0, pyramid=0.0, perceptual=1.0)
 SCHEDULE = Schedule(ramp=0.1, decay=0.25)
@@ -47,7 +48,7 @@ class Clone(Stage):
     label: ClassVar[str] = "Clone"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "discriminator"})
 
-    steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
+    steps: int = setting(200, "Steps", min=1, max=10_000, step=10)
     lr: float = setting(
         0.0,
         "Learning rate",
@@ -65,12 +66,12 @@ class Clone(Stage):
         step=0.05,
     )
     local_weight: float = setting(
-        0.005,
+        0.0005,
         "Local adversarial weight",
         "How much the discriminator's opinion of your picture counts.",
         min=0.0,
         max=1.0,
-        step=0.005,
+        step=0.0005,
     )
     cohesion: str = setting(
         "auto",
@@ -80,12 +81,12 @@ class Clone(Stage):
         choices=("auto", "adversarial", "samples"),
     )
     game_weight: float = setting(
-        0.002,
+        0.0002,
         "Game weight",
         "Of the GAN's own game on random samples; the paper's is 1.",
         min=0.0,
         max=1.0,
-        step=0.001,
+        step=0.0001,
     )
     held_weight: float = setting(
         1.0, "Samples weight", "Of how far random samples have moved.", min=0.0, max=100.0, step=0.1
@@ -131,9 +132,12 @@ class _Game:
         self.pivot, self.rng = pivot, rng
         self.adversarial = model.pictures is not None and stage.cohesion != "samples"
         self.held = not self.adversarial or stage.cohesion == "auto"
+        self._every = GAME_EVERY if self.held else 1
         self.lr = stage.lr or (LR_TO_256 if prior.resolution <= 256 else LR_ABOVE)
         self.trained = prior.clone()
         self.judge = copy.deepcopy(cast("Discriminator", model.discriminator))
+        if prior.compute_dtype is torch.bfloat16:  # half a step's work; float16 would need its losses scaled
+            self.judge.compute_dtype = torch.bfloat16
         self._update = torch.optim.Adam(self.judge.parameters(), lr=JUDGE_LR * self.lr, betas=(0.0, 0.99))
         self._turns = (torch.rand(stage.steps, generator=rng) < stage.probability).tolist()
         self._index = -1
@@ -146,8 +150,13 @@ class _Game:
         """The indicator 1_p of this step; after the last update the picture is looked at in any case."""
         return self._index >= len(self._turns) or self._turns[self._index]
 
+    @property
+    def turn(self) -> bool:
+        """Whether the discriminator takes part in this step."""
+        return self._index % self._every == 0
+
     def loss(self) -> tuple[dict[str, Tensor], Tensor]:
-        """The generator's turn."""
+        """The generator's step."""
         self._index += 1
         z = draw(self.rng, (self.stage.batch - self.local, self.prior.z_dim), self._image)
         ws = self.prior.mapping(z)
@@ -159,13 +168,14 @@ class _Game:
         else:
             terms = {"total": samples.new_zeros(1), "rank": samples.new_full((1,), torch.nan)}
             self._fakes = samples
-        opinions = F.softplus(-self.judge(self._fakes)) if self.adversarial or self.local else None
-        if self.local and opinions is not None:
-            terms["adversarial"] = opinions[-1:]
-            terms["total"] = terms["total"] + self.stage.local_weight * opinions[-1:]
-        if self.adversarial and opinions is not None:
-            terms["game"] = opinions[: len(z)].mean().view(1)
-            terms["total"] = terms["total"] + self.stage.game_weight * terms["game"]
+        if self.turn and (self.adversarial or self.local):
+            opinions = F.softplus(-self.judge(self._fakes))
+            if self.local:
+                terms["adversarial"] = opinions[-1:]
+                terms["total"] = terms["total"] + self._every * self.stage.local_weight * opinions[-1:]
+            if self.adversarial:
+                terms["game"] = opinions[: len(z)].mean().view(1)
+                terms["total"] = terms["total"] + self._every * self.stage.game_weight * terms["game"]
         if self.held:
             terms["moved"] = self._moved(ws, samples)
             terms["total"] = terms["total"] + self.stage.held_weight * terms["moved"]
@@ -173,9 +183,9 @@ class _Game:
         return terms, self._image
 
     def answer(self) -> None:
-        """The discriminator's turn: random samples against pictures of the domain and, where it counts, ours too."""
+        """The discriminator's step: random samples against pictures of the domain and, where it counts, ours too."""
         pictures = self.model.pictures
-        if pictures is None:
+        if pictures is None or not self.turn:
             return
         task, y = self.objective.task, self.objective.y
         told = self.local and not task.merges  # pinv(y) of the others is no picture of the domain

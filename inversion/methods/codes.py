@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from inversion.generators.base import Prior, State
+from inversion.generators.ops import pixel_norm
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,13 @@ class Code(ABC):
     @abstractmethod
     def moved(self, direction: Tensor, strength: float) -> Code:
         """This code plus strength * direction, a vector of `space` that broadcasts to the code's tensor."""
+
+    def shifted(self, prior: Prior, rows: Tensor) -> Code:
+        """This code with rows ((B,) 1 or num_ws, w_dim) added to its styles: how directions of that space edit it.
+
+        Where the prior has no styles its z, at the length of a random one, stands for them.
+        """
+        return WPlus(_of_usual_length(prior, self.ws(prior)) + rows)
 
     def tensors(self) -> dict[str, Tensor]:
         """The code's tensors by name."""
@@ -85,6 +95,9 @@ class WPlus(Code):
     def moved(self, direction: Tensor, strength: float) -> WPlus:
         return replace(self, rows=self.rows + strength * direction)
 
+    def shifted(self, prior: Prior, rows: Tensor) -> WPlus:
+        return replace(self, rows=_of_usual_length(prior, self.rows) + rows)
+
     def tensors(self) -> dict[str, Tensor]:
         return {"rows": self.rows, **{f"noise_{i}": n for i, n in enumerate(self.noise)}}
 
@@ -104,8 +117,36 @@ class MultiCode(Code):
     layer: int  # the split: how many convolutions come before it
 
     def render(self, prior: Prior) -> Tensor:
-        B, N = self.z.shape[:2]
-        state = prior.head(prior.mapping(self.z.flatten(0, 1)), self.layer)  # (B N, C, h, h)
+        return self.mixture(prior).render(prior)
+
+    def ws(self, prior: Prior) -> Tensor:
+        return self.rows
+
+    def moved(self, direction: Tensor, strength: float) -> MultiCode:
+        return replace(self, z=self.z + strength * direction)
+
+    def shifted(self, prior: Prior, rows: Tensor) -> Mixture:
+        return self.mixture(prior).shifted(prior, rows)
+
+    def mixture(self, prior: Prior) -> Mixture:
+        """The same with the styles of every code in place of its z."""
+        heads = prior.mapping(self.z.flatten(0, 1)).unflatten(0, self.z.shape[:2])
+        return Mixture(heads, self.alpha, self.rows, self.layer)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture(Code):
+    """A `MultiCode` whose codes are given by their styles: what edits make of it."""
+
+    space: ClassVar[str] = "w"
+    heads: Tensor  # (B, N, num_ws, w_dim), styles of the layers before the split
+    alpha: Tensor  # (B, N, channels(layer))
+    rows: Tensor  # (B, num_ws, w_dim), styles of the layers after the split
+    layer: int
+
+    def render(self, prior: Prior) -> Tensor:
+        B, N = self.heads.shape[:2]
+        state = prior.head(self.heads.flatten(0, 1), self.layer)  # (B N, C, h, h)
         # As rows of a channels-last map the product and its gradient run over contiguous channels: seven times faster.
         C, h, w = state.features.shape[1:]
         rows = state.features.permute(0, 2, 3, 1).reshape(B, N, h * w, C)
@@ -117,5 +158,41 @@ class MultiCode(Code):
     def ws(self, prior: Prior) -> Tensor:
         return self.rows
 
-    def moved(self, direction: Tensor, strength: float) -> MultiCode:
-        return replace(self, z=self.z + strength * direction)
+    def moved(self, direction: Tensor, strength: float) -> Mixture:
+        return replace(self, heads=self.heads + strength * direction, rows=self.rows + strength * direction)
+
+    def shifted(self, prior: Prior, rows: Tensor) -> Mixture:
+        heads = _of_usual_length(prior, self.heads) + rows.unsqueeze(-3)
+        return replace(self, heads=heads, rows=self.rows + rows)
+
+
+CODES: dict[str, type[Code]] = {"z": Z, "w": W, "wplus": WPlus, "multicode": MultiCode, "mixture": Mixture}
+
+
+def to_plain(code: Code) -> dict[str, Any]:
+    """The code as names, numbers and CPU tensors; `from_plain` makes it again."""
+    kind = next(name for name, cls in CODES.items() if type(code) is cls)
+    return {"kind": kind, **_each_tensor(vars(code), lambda tensor: tensor.detach().cpu())}
+
+
+def from_plain(plain: Mapping[str, Any], device: torch.device) -> Code:
+    """The code that `to_plain` took apart, on the device."""
+    parts = {name: value for name, value in plain.items() if name != "kind"}
+    return CODES[plain["kind"]](**_each_tensor(parts, lambda tensor: tensor.to(device)))
+
+
+def _each_tensor(parts: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """The fields of a code with its tensors, alone or in a tuple, changed."""
+    return {
+        name: change(value)
+        if isinstance(value, Tensor)
+        else tuple(map(change, value))
+        if isinstance(value, tuple)
+        else value
+        for name, value in parts.items()
+    }
+
+
+def _of_usual_length(prior: Prior, styles: Tensor) -> Tensor:
+    """Styles (..., num_ws, w_dim); where they are a z, whose length nothing depends on, as long as a random one."""
+    return styles if "w+" in prior.spaces else pixel_norm(styles.transpose(1, -1)).transpose(1, -1)

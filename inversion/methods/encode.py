@@ -32,13 +32,17 @@ class EncoderStage(Stage):
     def __call__(
         self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
     ) -> Events:
-        prior, encoder = prior_of(model), encoder_of(model, self.name)
+        prior, encoder = prior_of(model), encoder_of(model, self.role(model, task))
         with torch.no_grad():
             found = code_of(encoder(encoder.fit(task.pinv(y))))
             image = found.render(prior)
             losses = {name: value.mean().item() for name, value in objective(image).items()}
         yield Step(self.key, 1, 1, losses, image)
         yield Outcome(found, image)
+
+    def role(self, model: Model, task: Task) -> str:
+        """Which of the model's encoders reads this task's pictures."""
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,18 @@ class GuidedEncoder(EncoderStage):
 
 @dataclass(frozen=True)
 class PSPEncoder(EncoderStage):
-    """The styles that pSp predicts from a pyramid of features (Richardson et al. 2021)."""
+    """The styles that pSp predicts from a pyramid of features (Richardson et al. 2021).
+
+    The paper trains one encoder for each task: where the model has one for this task, that one reads.
+    """
 
     key: ClassVar[str] = "psp"
     name: ClassVar[str] = "psp"
     label: ClassVar[str] = "pSp"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "encoders.psp"})
+
+    def role(self, model: Model, task: Task) -> str:
+        return task.name if task.name in model.encoders else self.name
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -23,13 +25,13 @@ CLASSES: tuple[str, ...] = (
 
 
 class Canvas:
-    """Picture and label planes under construction, painted back to front."""
+    """Picture and label planes under construction, painted back to front; the first class is what lies behind all."""
 
-    def __init__(self, background: Tensor, labels: Tensor) -> None:
+    def __init__(self, background: Tensor, labels: Tensor, classes: Sequence[str] = CLASSES) -> None:
         self.rgb = background  # (B, 3, H, W) in [0, 1]
-        self.rows = dict(zip(CLASSES, labels[:, :, None, None], strict=True))  # name -> (K, 1, 1)
+        self.rows = dict(zip(classes, labels[:, :, None, None], strict=True))  # name -> (K, 1, 1)
         # (B, K, H, W): the label row of what is seen, mixed by coverage
-        self.planes = self.rows["background"].expand(len(background), -1, *background.shape[2:])
+        self.planes = self.rows[classes[0]].expand(len(background), -1, *background.shape[2:])
 
     def paint(self, alpha: Tensor, colour: Tensor, name: str | None = None) -> None:
         """Lay a colour (B, 3, H or 1, W or 1) over the picture with coverage alpha (B, H, W).

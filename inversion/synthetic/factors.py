@@ -103,14 +103,19 @@ def latents(seeds: Sequence[int]) -> Tensor:
     return torch.stack(rows).float() if rows else torch.empty(0, Z_DIM)
 
 
-def factors(z: Tensor) -> Tensor:
-    """Factors (B, len(FACTORS)) in (-1, 1), float32 on the CPU, of codes z (B, 64).
+def uniform(z: Tensor, count: int) -> Tensor:
+    """The first ``count`` coordinates of codes z (B, 64), uniform on (-1, 1): float32 on the CPU.
 
     Computed in float64 and rounded once: vector and scalar code paths of float32 erf differ in the last bit.
     """
     z64 = z.detach().cpu().double()
     z64 = z64 * (z64.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-    return torch.erf(z64[:, : len(FACTORS)] / math.sqrt(2)).float()
+    return torch.erf(z64[:, :count] / math.sqrt(2)).float()
+
+
+def factors(z: Tensor) -> Tensor:
+    """Factors (B, len(FACTORS)) in (-1, 1), float32 on the CPU, of codes z (B, 64)."""
+    return uniform(z, len(FACTORS))
 
 
 def turned_to_front(u: Tensor) -> Tensor:
@@ -128,6 +133,6 @@ def mates(u: Tensor, seeds: Sequence[int]) -> Tensor:
     return other
 
 
-def values(u: Tensor) -> dict[str, Tensor]:
-    """Factor values in their own units: name -> (B,), from u (B, len(FACTORS)) in (-1, 1)."""
-    return {f.name: f.low + (f.high - f.low) * (u[:, i] + 1) / 2 for i, f in enumerate(FACTORS)}
+def values(u: Tensor, table: Sequence[Factor] = FACTORS) -> dict[str, Tensor]:
+    """Factor values in their own units: name -> (B,), from u (B, len(table)) in (-1, 1)."""
+    return {f.name: f.low + (f.high - f.low) * (u[:, i] + 1) / 2 for i, f in enumerate(table)}

@@ -7,9 +7,11 @@ from dataclasses import MISSING, fields
 from inversion.tasks.base import Task, TaskError
 from inversion.tasks.colorize import Colorize
 from inversion.tasks.denoise import Denoise
+from inversion.tasks.diffuse import Diffuse
 from inversion.tasks.inpaint import Inpaint
 from inversion.tasks.reconstruct import Reconstruct
 from inversion.tasks.superres import Superres
+from inversion.tasks.translations import Frontalize, LabelMap, Sketch, Toonify, Translation
 
 TASKS: dict[str, type[Task]] = {
     "reconstruct": Reconstruct,
@@ -19,19 +21,45 @@ TASKS: dict[str, type[Task]] = {
     "denoise": Denoise,
 }
 
+# Measurements that need a second picture: not offered where a single one is uploaded.
+APPLICATIONS: dict[str, type[Task]] = {"diffuse": Diffuse}
+
+# Encoder-only: what goes in is no measurement of the picture that comes out, so no law holds and nothing optimises.
+TRANSLATIONS: dict[str, Translation] = {
+    "sketch": Sketch(),
+    "map": LabelMap(),
+    "frontalize": Frontalize(),
+    "toonify": Toonify(),
+}
+
 
 def make_task(name: str, **parameters: object) -> Task:
     """The task `name`, made from those of `parameters` that are its own (factor, mask, sigma); None is not given.
 
     So one caller can hold every task's controls and pass them all. TaskError: unknown name, missing parameter.
     """
-    if name not in TASKS:
-        raise TaskError(f"unknown task {name!r}: choose from {', '.join(TASKS)}")
-    own = {f.name: parameters[f.name] for f in fields(TASKS[name]) if parameters.get(f.name) is not None}
-    for f in fields(TASKS[name]):
+    known = {**TASKS, **APPLICATIONS}
+    if name not in known:
+        raise TaskError(f"unknown task {name!r}: choose from {', '.join(known)}")
+    own = {f.name: parameters[f.name] for f in fields(known[name]) if parameters.get(f.name) is not None}
+    for f in fields(known[name]):
         if f.default is MISSING and f.name not in own:
             raise TaskError(f"the task {name} needs a {f.name}")
-    return TASKS[name](**own)
+    return known[name](**own)
 
 
-__all__ = ["TASKS", "Colorize", "Denoise", "Inpaint", "Reconstruct", "Superres", "Task", "TaskError", "make_task"]
+__all__ = [
+    "APPLICATIONS",
+    "TASKS",
+    "TRANSLATIONS",
+    "Colorize",
+    "Denoise",
+    "Diffuse",
+    "Inpaint",
+    "Reconstruct",
+    "Superres",
+    "Task",
+    "TaskError",
+    "Translation",
+    "make_task",
+]

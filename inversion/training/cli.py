@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 STAGES: dict[str, tuple[str, str]] = {
     "faces": ("inversion.training.faces", "draw the training faces into a file"),
+    "pairs": ("inversion.training.pairs", "draw what the translations learn from into a file"),
     "generator": ("inversion.training.generator", "teach a StyleGAN2 the renderer's pictures"),
     "adversarial": ("inversion.training.adversarial", "sharpen it against a discriminator"),
     "predictor": ("inversion.training.predictor", "teach the predictor attributes and identity"),
     "encoder": ("inversion.training.encoder", "teach an encoder to invert a generator"),
+    "directions": ("inversion.training.directions", "fit directions for editing to the predictor's attributes"),
     "export": ("inversion.training.export", "write what a run trained as shipped weights"),
 }
 

@@ -11,6 +11,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from inversion import hub, images
@@ -29,14 +30,15 @@ from inversion.hub import Model
 from inversion.losses import LossWeights, Objective, gradient_penalty
 from inversion.methods.embed import prior_of, spread
 from inversion.metrics import psnr
-from inversion.synthetic import HELD_OUT
-from inversion.synthetic.factors import factors, latents
-from inversion.synthetic.renderer import render
+from inversion.synthetic import DOMAINS, HELD_OUT, Domain
+from inversion.synthetic.factors import FACTORS, INDEX, latents
 from inversion.tasks import Reconstruct
+from inversion.training.examples import DEGRADED, TRANSLATED, Example, example
 from inversion.training.export import halved
 from inversion.training.faces import FaceFile
 from inversion.training.generator import agreed, rate, share_gradients
 from inversion.training.muon import Muon
+from inversion.training.pairs import PairFile, draw
 
 EXAMINED = 32  # held-out pictures
 RAMP = 0.03  # first part of a run, over which the rate grows
@@ -47,9 +49,11 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 class Recipe:
     """Weights of the loss's terms; 0 leaves a term out. The defaults are pSp's for faces (Richardson et al. 2021).
 
-    codes: squared error of the styles predicted for the generator's own samples, in units of their spread.
-    norm: distance of the styles from the mean one. adversarial: against a discriminator that goes on learning
-    (In-Domain). delta, latent: size of e4e's offsets, and its discriminator of styles. turns: passes of ReStyle.
+    codes: squared error of the styles, in units of their spread: those predicted for the generator's own samples or,
+    with `reads`, for renders, whose codes are known. norm: distance of the styles from the mean one, 1 for a random
+    code. adversarial: against a discriminator that goes on learning (In-Domain). delta, latent: size of e4e's offsets,
+    and its discriminator of styles. turns: passes of ReStyle. reads: what the encoder sees in place of the picture.
+    warm: first part of a run in which known codes are all that counts: without pictures a step takes a third.
     """
 
     pixel: float = 1.0
@@ -62,19 +66,32 @@ class Recipe:
     latent: float = 0.0
     turns: int = 1
     rows: str = "pyramid"  # or "last" (naive W+), "single" (one style)
+    reads: str = ""  # or a key of DEGRADED or TRANSLATED
+    warm: float = 0.0
 
-    @property
-    def inputs(self) -> int:
-        """Channels that the encoder reads: a picture, or (ReStyle) a picture and its reconstruction."""
+    def inputs(self, classes: int) -> int:
+        """Channels that the encoder reads: of `reads`, a picture, or (ReStyle) a picture and its reconstruction."""
+        if self.reads in TRANSLATED:
+            return TRANSLATED[self.reads](classes)
         return 3 if self.turns == 1 else 6
 
 
+# pSp's weights for its other tasks: no identity where the input shows no person, and a pull to the mean style. Its
+# 0.005 is per unit of FFHQ's styles, where a random code lies about 40 from the mean: 0.2 here. We pull less, and teach
+# the codes as well: renders have exact ones, which photographs have not.
+_CONDITIONAL = Recipe(identity=0, norm=0.05, codes=0.1, warm=0.4)
 RECIPES: dict[str, Recipe] = {
-    "encoder": Recipe(pixel=0, perceptual=0, identity=0, codes=1, rows="single"),
+    "encoder": Recipe(pixel=0, perceptual=0, identity=0, codes=1),
     "indomain": Recipe(identity=0, adversarial=0.08),  # the paper's text has 0.1, its published script 0.08
     "psp": Recipe(),
     "e4e": Recipe(delta=2e-4, latent=0.1),
     "restyle": Recipe(turns=3),  # the paper has 5: a pass costs as much as another batch
+    "sketch": replace(_CONDITIONAL, reads="sketch"),
+    "map": replace(_CONDITIONAL, reads="map"),
+    # The paper has no picture of the front, so it all but drops the pixels (0.001) and trusts identity (1).
+    "frontalize": Recipe(identity=1, norm=0.05, codes=0.1, reads="turned", warm=0.4),
+    "superres": Recipe(norm=0.05, codes=0.1, reads="shrunk", warm=0.2),
+    "inpaint": Recipe(norm=0.05, codes=0.1, reads="holed", warm=0.2),
 }
 
 
@@ -83,10 +100,11 @@ class Run:
     """Where and how long; everything about the loss is in the recipe."""
 
     out: Path
-    faces: Path | None = None  # what `train faces` drew
+    faces: Path | None = None  # what `train faces` drew of the model's domain
     images: Path | None = None  # or a folder of pictures
+    pairs: Path | None = None  # what `train pairs` drew, for translations; without it they are drawn on the fly
     model: str = hub.DEFAULT
-    count: int = 64_000  # faces in the file
+    count: int = 64_000  # faces, or pairs, in the file
     start: Path | None = None  # encoder.safetensors of another run whose trunk to go on from
     steps: int = 3000
     batch: int = 16  # over all processes
@@ -99,39 +117,83 @@ class Run:
 class Pictures:
     """A stream of pictures (B, 3, R, R) in [-1, 1] to train on, and others (n, 3, R, R) to be examined with."""
 
-    def __init__(self, run: Run, resolution: int) -> None:
+    def __init__(self, run: Run, recipe: Recipe, encoder: Encoder, model: Model) -> None:
         if (run.faces is None) == (run.images is None):
             raise SystemExit("give --faces (what `train faces` drew) or --images (a folder of pictures)")
+        self.degrade, self.encoder = DEGRADED.get(recipe.reads, lambda x, rng: x), encoder
+        self.rendered = run.faces is not None
         if run.faces is not None:
-            file = FaceFile(run.faces, run.count, resolution)
+            domain = rendered_domain(model)
+            file = FaceFile(run.faces, run.count, model.resolution, domain=model.domain)
             self.count, self.take = run.count, lambda rows: file.batch(rows)[0]
-            self.examined = render(factors(latents(range(HELD_OUT, HELD_OUT + EXAMINED))), resolution).picture
-            return
-        folder = run.images or Path()
-        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if len(paths) < 2:
-            raise SystemExit(f"{folder} holds {len(paths)} pictures ({', '.join(SUFFIXES)}): two at least")
-        kept = max(1, min(EXAMINED, len(paths) // 10))
+            examined = domain.draw(range(HELD_OUT, HELD_OUT + EXAMINED), model.resolution).picture
+        else:
+            self.count, self.take, examined = _folder(run.images or Path(), model.resolution)
+        self.examined = self._example(examined, None, torch.Generator().manual_seed(0))
 
-        def read(chosen: list[Path]) -> Tensor:
-            return torch.cat([images.to_tensor(images.fit(images.read(path), resolution)) for path in chosen])
-
-        self.count, self.take = len(paths) - kept, lambda rows: read([paths[kept + i] for i in rows.tolist()])
-        self.examined = read(paths[:kept])
-
-    def batches(self, size: int, rng: torch.Generator) -> Iterator[Tensor]:
+    def batches(self, size: int, rng: torch.Generator) -> Iterator[Example]:
         """Random batches without end."""
         while True:
-            yield self.take(torch.randint(0, self.count, (size,), generator=rng))
+            rows = torch.randint(0, self.count, (size,), generator=rng)
+            yield self._example(self.take(rows), latents(rows.tolist()) if self.rendered else None, rng)
+
+    def _example(self, x: Tensor, z: Tensor | None, rng: torch.Generator) -> Example:
+        return Example(x, self.encoder.fit(self.degrade(x, rng)), z)
 
 
-def build(prior: Prior, recipe: Recipe, offsets: bool) -> Narrow:
-    """An encoder that reads the generator's pictures at 32 to 128 pixels, with the generator's mean style."""
+def _folder(folder: Path, resolution: int) -> tuple[int, Callable[[Tensor], Tensor], Tensor]:
+    """A folder's pictures: how many to train on, what reads them by number, and others to be examined with."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if len(paths) < 2:
+        raise SystemExit(f"{folder} holds {len(paths)} pictures ({', '.join(SUFFIXES)}): two at least")
+    kept = max(1, min(EXAMINED, len(paths) // 10))
+
+    def read(chosen: list[Path]) -> Tensor:
+        return torch.cat([images.to_tensor(images.fit(images.read(path), resolution)) for path in chosen])
+
+    return len(paths) - kept, lambda rows: read([paths[kept + i] for i in rows.tolist()]), read(paths[:kept])
+
+
+class Translations:
+    """A stream of what a translation learns from, out of a file of pairs or drawn on the fly."""
+
+    def __init__(self, run: Run, recipe: Recipe, encoder: Encoder, model: Model) -> None:
+        self.reads, self.encoder, self.domain = recipe.reads, encoder, rendered_domain(model)
+        self.count, self.take = HELD_OUT, lambda rows: draw(rows.tolist(), model.resolution, model.domain)
+        if run.pairs is not None:
+            file = PairFile(run.pairs, run.count, model.resolution, model.domain)
+            if not file.drawn:
+                raise SystemExit(f"{file.path} holds no pairs yet: draw them by `train pairs`, or leave --pairs out")
+            self.count, self.take = file.drawn, file.batch
+        held_out = draw(range(HELD_OUT, HELD_OUT + EXAMINED), model.resolution, model.domain)
+        if self.reads == "turned" and not held_out.front.shape[1]:
+            raise SystemExit(f"{model.name}: its domain has no view from the front")
+        self.examined = example(self.reads, held_out, self.domain, encoder, None, None)
+
+    def batches(self, size: int, rng: torch.Generator) -> Iterator[Example]:
+        """Random batches without end."""
+        while True:
+            rows = torch.randint(0, self.count, (size,), generator=rng)
+            yield example(self.reads, self.take(rows), self.domain, self.encoder, latents(rows.tolist()), rng)
+
+
+def rendered_domain(model: Model) -> Domain:
+    """What draws the pictures of the model's domain."""
+    if model.domain not in DOMAINS:
+        raise SystemExit(f"{model.name}: nothing draws its domain: give --images (a folder of pictures)")
+    return DOMAINS[model.domain]
+
+
+def build(prior: Prior, recipe: Recipe, offsets: bool, classes: int = 0) -> Narrow:
+    """An encoder that reads the generator's pictures at 32 to 128 pixels, with the generator's mean style.
+
+    classes: of label maps, for a recipe that reads them.
+    """
     n = prior.num_ws
     pyramid = (3, 4, n - 7) if n > 7 else (1, 1, n - 2)  # pSp's coarse, middle and fine styles
     rows = {"pyramid": pyramid, "last": (n,), "single": (1,)}[recipe.rows]
     halvings = min(len(WIDTHS), max(3, prior.resolution.bit_length() - 3))
-    encoder = (NarrowE4E if offsets else Narrow)(recipe.inputs, n, prior.w_dim, rows, WIDTHS[-halvings:])
+    encoder = (NarrowE4E if offsets else Narrow)(recipe.inputs(classes), n, prior.w_dim, rows, WIDTHS[-halvings:])
     encoder.latent_avg.copy_(prior.w_avg)
     return encoder
 
@@ -181,7 +243,11 @@ class Trainer:
     def __init__(self, run: Run, recipe: Recipe, offsets: bool, model: Model, accelerator: Accelerator) -> None:
         self.run, self.recipe, self.model, self.prior = run, recipe, model, prior_of(model)
         self.accelerator = accelerator
-        self.encoder = build(self.prior, recipe, offsets).to(accelerator.device)
+        classes = len(rendered_domain(model).classes) if recipe.reads in TRANSLATED else 0
+        self.encoder = build(self.prior, recipe, offsets, classes)
+        self.encoder.to(accelerator.device, memory_format=torch.channels_last)
+        if model.predictor is not None:
+            model.predictor.to(memory_format=torch.channels_last)
         self.optimizer = Muon(
             self.encoder.parameters(),
             lr=run.lr,
@@ -195,6 +261,8 @@ class Trainer:
             if judge is None:
                 raise SystemExit(f"{model.name} has no discriminator to begin with: set adversarial=0")
             own = Discriminator.from_state_dict({k: v.clone() for k, v in judge.state_dict().items()}, group=1)
+            if self.prior.compute_dtype is torch.bfloat16:
+                own.compute_dtype = torch.bfloat16
             self.opponents["adversarial"] = Opponent(own.to(accelerator.device), lr=1e-4, gamma=10.0)
         if recipe.latent:
             self.opponents["latent"] = Opponent(
@@ -231,25 +299,36 @@ class Trainer:
 
     def predict(self, x: Tensor) -> Tensor:
         """Offsets to the mean style (B, num_ws, w_dim) for what the encoder reads."""
-        if isinstance(self.encoder, NarrowE4E):
-            return self.encoder.offsets(x, self.stage())
-        return self.encoder.offsets(x)
+        x = x.contiguous(memory_format=torch.channels_last)
+        with self.half():
+            if isinstance(self.encoder, NarrowE4E):
+                return self.encoder.offsets(x, self.stage()).float()
+            return self.encoder.offsets(x).float()
 
-    def step(self, x: Tensor, rng: torch.Generator) -> dict[str, float]:
-        """One update on pictures x (B, 3, R, R); returns means of the terms."""
+    def half(self) -> AbstractContextManager[Any]:
+        """Autocast where the generator computes in bfloat16: the encoder and the judges take a third of the time."""
+        wanted = self.prior.compute_dtype is torch.bfloat16
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=wanted)
+
+    def step(self, given: Example, rng: torch.Generator) -> dict[str, float]:
+        """One update; returns means of the terms."""
         r, device = self.recipe, self.accelerator.device
         losses: dict[str, Tensor] = {}
         self.encoder.train()
         self.optimizer.zero_grad()
-        if r.codes:
+        if r.codes and not r.reads:
             with torch.no_grad():
-                ws = self.prior.mapping(torch.randn(len(x), self.prior.z_dim, generator=rng).to(device))
-                sample = self.prior.synthesis(ws)
-            error = self.predict(self.encoder.fit(sample)) + self.encoder.latent_avg - ws
-            losses["codes"] = (error / self.spread).square().mean()
+                z = torch.randn(len(given.target), self.prior.z_dim, generator=rng)
+                sample = self.prior(z.to(device))
+            predicted = self.predict(self.encoder.fit(sample)) + self.encoder.latent_avg
+            losses["codes"] = self._codes(predicted, z.to(device)).mean()
             (r.codes * losses["codes"]).backward()
-        if r.pixel or r.perceptual:
-            losses |= self._pictures(x.to(device), rng)
+        given = given.to(device)
+        if r.codes and r.reads and given.z is not None and self.done < r.warm * self.run.steps:
+            losses["codes"] = self._codes(self.encoder.latent_avg + self.predict(given.read), given.z).mean()
+            losses["codes"].backward()
+        elif r.pixel or r.perceptual:
+            losses |= self._pictures(given, rng)
         share_gradients(self.encoder, self.accelerator)
         progress = self.done / self.run.steps
         ramp = min(1.0, (self.done + 1) / (RAMP * self.run.steps))
@@ -258,17 +337,19 @@ class Trainer:
         self.done += 1
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _pictures(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    def _pictures(self, given: Example, rng: torch.Generator) -> dict[str, Tensor]:
         """Gradients of everything that looks at pictures, turn by turn: each starts from the last one's result."""
+        x = given.target
         objective = Objective(Reconstruct(), x, self.model, LossWeights(self.recipe.pixel, 0, self.recipe.perceptual))
         ws = self.encoder.latent_avg.expand(len(x), -1, -1)
         shown = self.prior.synthesis(ws[:1]).expand(len(x), -1, -1, -1) if self.recipe.turns > 1 else x
         terms: dict[str, Tensor] = {}
         for _ in range(self.recipe.turns):
-            read = x if self.recipe.turns == 1 else torch.cat([x, shown], dim=1)
-            ws = ws.detach() + self.predict(self.encoder.fit(read))
+            read = given.read if self.recipe.turns == 1 else self.encoder.fit(torch.cat([x, shown], dim=1))
+            ws = ws.detach() + self.predict(read)
             image = self.prior.synthesis(ws)
-            terms, others = objective(image), self._others(x, image, ws)
+            with self.half():
+                terms, others = objective(image), self._others(given, image, ws)
             total = terms.pop("total") + sum(getattr(self.recipe, k) * value for k, value in others.items())
             total.mean().backward()
             terms |= others
@@ -281,16 +362,19 @@ class Trainer:
             self.opponents["latent"].learn(mapped[rows], ws[rows], self.done, self.accelerator)
         return {name: value.mean() for name, value in terms.items()}
 
-    def _others(self, x: Tensor, image: Tensor, ws: Tensor) -> dict[str, Tensor]:
-        """Terms (B,) beyond those of an optimisation: identity, norms, and what opponents say."""
+    def _others(self, given: Example, image: Tensor, ws: Tensor) -> dict[str, Tensor]:
+        """Terms (B,) beyond those of an optimisation: identity, codes, norms, and what opponents say."""
         r, found = self.recipe, dict[str, Tensor]()
         embed = self._embed()
         if r.identity and embed is not None:
             with torch.no_grad():
-                truth = embed(x)
+                truth = embed(given.target)
             found["identity"] = 1 - (embed(image) * truth).sum(dim=1)
+        if r.codes and r.reads and given.z is not None:
+            found["codes"] = self._codes(ws, given.z)
         if r.norm:
-            found["norm"] = (ws - self.encoder.latent_avg).flatten(1).norm(dim=1)
+            offsets = (ws - self.encoder.latent_avg).flatten(1)
+            found["norm"] = offsets.norm(dim=1) / (self.spread * offsets.shape[1] ** 0.5)
         if r.delta:
             found["delta"] = (ws[:, 1:] - ws[:, :1]).norm(dim=2).sum(dim=1)
         if "adversarial" in self.opponents:
@@ -300,6 +384,12 @@ class Trainer:
             found["latent"] = logits.unflatten(0, ws.shape[:2]).mean(dim=1)
         return found
 
+    def _codes(self, ws: Tensor, z: Tensor) -> Tensor:
+        """Squared error (B,) of styles (B, num_ws, w_dim) against those of z (B, z_dim), in units of their spread."""
+        with torch.no_grad():
+            truth = self.prior.mapping(z)
+        return ((ws - truth) / self.spread).square().mean(dim=(1, 2))
+
     def _embed(self) -> Callable[[Tensor], Tensor] | None:
         """What tells persons apart: ArcFace if the model has it, else the embedded predictor."""
         if self.model.identity is not None:
@@ -308,21 +398,26 @@ class Trainer:
 
 
 @torch.no_grad()
-def examine(trainer: Trainer, x: Tensor) -> dict[str, float]:
-    """Held-out figures of one pass (ReStyle: of every turn): mean PSNR in dB and identity."""
+def examine(trainer: Trainer, given: Example) -> dict[str, float]:
+    """Held-out figures of one pass (ReStyle: of every turn): mean PSNR in dB, identity, and yaw's mean error."""
     encoder: Encoder = trainer.encoder.eval()
-    embed, prior, x = trainer._embed(), trainer.prior, x.to(trainer.accelerator.device)
+    device, judge = trainer.accelerator.device, trainer.model.predictor
+    embed, prior, x = trainer._embed(), trainer.prior, given.target.to(device)
     ws = encoder.latent_avg.expand(len(x), -1, -1)
     shown = prior.synthesis(ws[:1]).expand(len(x), -1, -1, -1)
     row: dict[str, float] = {}
     for turn in range(1, trainer.recipe.turns + 1):
-        read = x if trainer.recipe.turns == 1 else torch.cat([x, shown], dim=1)
-        ws = ws + trainer.predict(encoder.fit(read))
+        read = given.read.to(device) if trainer.recipe.turns == 1 else encoder.fit(torch.cat([x, shown], dim=1))
+        ws = ws + trainer.predict(read)
         shown = torch.cat([prior.synthesis(part) for part in ws.split(8)])
         values = psnr(shown, x)
         row["psnr" if turn == trainer.recipe.turns else f"psnr_{turn}"] = sum(values) / len(values)
     if embed is not None:
         row["identity"] = float((embed(shown) * embed(x)).sum(dim=1).mean())
+    if judge is not None:
+        yaw = FACTORS[INDEX["yaw"]]
+        error = (judge.attributes(shown)["yaw"] - judge.attributes(x)["yaw"]).abs().mean()
+        row["yaw_degrees"] = float(error) * (yaw.high - yaw.low) / 2
     return row
 
 
@@ -341,11 +436,12 @@ def train(name: str, run: Run, recipe: Recipe) -> None:
         trainer.load(path)
     elif run.start is not None:
         adopt(trainer.encoder, run.start)
-    pictures = Pictures(run, model.resolution)
+    stream = Translations if recipe.reads in TRANSLATED else Pictures
+    pictures = stream(run, recipe, trainer.encoder, model)
     rng = torch.Generator().manual_seed(run.seed + 1000 * accelerator.process_index + trainer.done)
     begun = time.monotonic()
-    for x in itertools.takewhile(lambda _: trainer.done < run.steps, pictures.batches(run.batch // world, rng)):
-        losses = trainer.step(x, rng)
+    for given in itertools.takewhile(lambda _: trainer.done < run.steps, pictures.batches(run.batch // world, rng)):
+        losses = trainer.step(given, rng)
         over = agreed(accelerator, time.monotonic() - begun > run.minutes * 60)
         if (trainer.done % 200 == 0 or over or trainer.done == run.steps) and accelerator.is_main_process:
             row = {"step": trainer.done, "wall_s": time.monotonic() - begun, **losses}
@@ -360,12 +456,22 @@ def train(name: str, run: Run, recipe: Recipe) -> None:
 
 
 def adopt(encoder: Narrow, path: Path) -> None:
-    """Take over the tensors of another encoder that have the same name and shape: its trunk, and more if it fits."""
-    from safetensors.torch import load_file
+    """Take over the tensors of another encoder that have the same name and shape: its trunk, and more if it fits.
 
+    What else the stem reads (ReStyle) counts for nothing at first, and so do e4e's offsets.
+    """
     own = encoder.state_dict()
-    fitting = {k: v for k, v in load_file(path).items() if k in own and own[k].shape == v.shape}
-    encoder.load_state_dict(own | {k: v.to(own[k].dtype) for k, v in fitting.items()})
+    for name, tensor in load_file(path).items():
+        if name == "stem.weight" and own[name].shape[1] == 2 * tensor.shape[1]:
+            tensor = torch.cat([tensor, torch.zeros_like(tensor)], dim=1)
+        if name in own and own[name].shape == tensor.shape:
+            own[name] = tensor.to(own[name].dtype)
+    encoder.load_state_dict(own)
+    if isinstance(encoder, NarrowE4E):
+        with torch.no_grad():
+            for level, heads in enumerate(encoder.heads):
+                for values in (heads.weight, heads.bias):
+                    values[0 if level else 1 :] = 0
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from inversion.generators.stylegan2 import StyleGAN2
+from inversion.synthetic import DOMAINS
+from inversion.training.faces import FACES
 
 SAMPLES = 100_000  # mapped z whose mean is w_avg
 
@@ -42,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m inversion train export", description=main.__doc__)
     parser.add_argument("--state", type=Path, required=True, help="state.pt of a generator or adversarial run")
     parser.add_argument("--out", type=Path, required=True, help="folder for the safetensors files")
+    parser.add_argument("--domain", choices=list(DOMAINS), default=FACES, help="it names the files")
     args = parser.parse_args(argv)
     state = torch.load(args.state, map_location="cpu", weights_only=True)
     kind = "generator" if "w_avg" in state["average"] else "pggan"
@@ -49,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     if "judge" in state:
         written["discriminator"] = discriminator(state["judge"])
     for name, tensors in written.items():
-        path = args.out / f"synthetic_faces_{name}.safetensors"
+        path = args.out / f"{args.domain.replace('-', '_')}_{name}.safetensors"
         save_file(halved(tensors), str(path))
         data = path.read_bytes()
         sys.stdout.write(f"{path.name} bytes {len(data)} sha256 {hashlib.sha256(data).hexdigest()}\n")

@@ -1,6 +1,6 @@
-"""Rendered faces on disk: drawn once, read by every training run.
+"""Rendered faces, or pictures of another domain, on disk: drawn once, read by every training run.
 
-One row per seed: RGB and one plane of detail (coverage of eyes, brows, nose, mouth and glasses), 8 bit.
+One row per seed: RGB and one plane of detail (coverage of small things: eyes, mouth, windows, doors), 8 bit.
 """
 
 from __future__ import annotations
@@ -15,25 +15,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from inversion.synthetic.canvas import CLASSES
-from inversion.synthetic.factors import factors, latents, mates
-from inversion.synthetic.renderer import render
+from inversion.synthetic import DOMAINS
+from inversion.synthetic.factors import latents
 
 BATCH = 16
-DETAIL: dict[str, float] = {"eyes": 1.0, "mouth": 1.0, "glasses": 1.0, "brows": 0.6, "nose": 0.4}
-
-
-def detail_labels() -> Tensor:
-    """Label rows (len(CLASSES), 1): how much each class counts as small detail."""
-    return torch.tensor([[DETAIL.get(name, 0.0)] for name in CLASSES])
+FACES = "synthetic-faces"
 
 
 class FaceFile:
-    """A memory-mapped file of the faces of seeds 0 .. count - 1, or of their mates: (count, 4, R, R) uint8."""
+    """A memory-mapped file of the pictures of seeds 0 .. count - 1, or of their mates: (count, 4, R, R) uint8."""
 
-    def __init__(self, folder: Path, count: int, resolution: int, mate: bool = False) -> None:
+    def __init__(self, folder: Path, count: int, resolution: int, mate: bool = False, domain: str = FACES) -> None:
         self.folder, self.count, self.resolution, self.mate = folder, count, resolution, mate
-        self.path = folder / f"{'mates' if mate else 'faces'}_{resolution}_{count}.u8"
+        self.domain = DOMAINS[domain]
+        name = "mates" if mate else domain.removeprefix("synthetic-")
+        self.path = folder / f"{name}_{resolution}_{count}.u8"
         folder.mkdir(parents=True, exist_ok=True)
         shape = (count, 4, resolution, resolution)
         if not self.path.exists():
@@ -45,18 +41,22 @@ class FaceFile:
         """Draw the rows of every parts-th batch from ``part`` on; a stopped call goes on where it was."""
         marker = self.path.with_suffix(f".{part}of{parts}")
         start = int(marker.read_text()) if marker.exists() else part * BATCH
-        labels = detail_labels()
+        labels, mates = self.domain.detail_labels(), self.domain.mates
 
         def draw(u: Tensor) -> Tensor:
-            drawn = render(u, self.resolution, labels=labels, chunk=BATCH)
+            drawn = self.domain.render(u, self.resolution, labels=labels, chunk=BATCH)
             return torch.cat([(drawn.picture + 1) * 127.5, drawn.labels * 255], dim=1)
 
         run = torch.compile(draw) if compiled else draw
         with torch.no_grad():
-            for i in tqdm(range(start, self.count, parts * BATCH), desc=f"faces {part + 1}/{parts}", mininterval=10):
+            for i in tqdm(
+                range(start, self.count, parts * BATCH), desc=f"{self.path.stem} {part + 1}/{parts}", mininterval=10
+            ):
                 seeds = list(range(i, i + BATCH))
-                u = factors(latents(seeds))
-                planes = run(mates(u, seeds) if self.mate else u).round().clamp(0, 255).byte().numpy()
+                u = self.domain.factors(latents(seeds))
+                planes = (
+                    run(mates(u, seeds) if self.mate and mates is not None else u).round().clamp(0, 255).byte().numpy()
+                )
                 self.rows[i : i + BATCH] = planes[: self.count - i]
                 if i // (parts * BATCH) % 64 == 0:
                     marker.write_text(str(i))
@@ -74,18 +74,22 @@ class FaceFile:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Draw a file of faces; several processes share the work with --part and --parts."""
+    """Draw a file of faces or of another domain; several processes share the work with --part and --parts."""
     parser = argparse.ArgumentParser(prog="python -m inversion train faces", description=main.__doc__)
+    parser.add_argument("--domain", choices=list(DOMAINS), default=FACES)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--mates", action="store_true", help="the same persons otherwise seen")
-    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--resolution", type=int, help="default: the domain's own")
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--no-compile", action="store_true")
     args = parser.parse_args(argv)
+    domain = DOMAINS[args.domain]
+    if args.mates and domain.mates is None:
+        parser.error(f"{args.domain} has no mates: leave out --mates")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    file = FaceFile(args.folder, args.count, args.resolution, args.mates)
+    file = FaceFile(args.folder, args.count, args.resolution or domain.resolution, args.mates, args.domain)
     file.render(args.part, args.parts, not args.no_compile)
 
 

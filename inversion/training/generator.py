@@ -21,15 +21,16 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from inversion.generators import PGGAN, Prior, StyleGAN2
-from inversion.synthetic.factors import HELD_OUT, Z_DIM, factors, latents
-from inversion.synthetic.renderer import render
-from inversion.training.faces import FaceFile, detail_labels
+from inversion.synthetic import DOMAINS
+from inversion.synthetic.factors import HELD_OUT, Z_DIM, latents
+from inversion.training.faces import FACES, FaceFile
 from inversion.training.muon import Muon
 
 CHANNELS: dict[str, dict[int, int]] = {
     "stylegan2": {4: 256, 8: 256, 16: 256, 32: 128, 64: 64, 128: 32, 256: 16},
     "pggan": {4: 160, 8: 160, 16: 160, 32: 80, 64: 40, 128: 16, 256: 8},
 }
+CHOICES: dict[str, list[str]] = {"domain": list(DOMAINS), "architecture": list(CHANNELS)}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Recipe:
     faces: Path
     out: Path
     count: int = 80_000
+    domain: str = FACES  # what `train faces` drew
     architecture: str = "stylegan2"  # or pggan
+    width: float = 1.0  # times the channels of the table
     resolution: int = 128
     batch: int = 16  # over all processes
     kimg: float = 400.0  # pictures to show in all, in thousands
@@ -64,9 +67,9 @@ class Recipe:
         return self.lr * rate(shown / (self.kimg * 1000), self.decay) * min(1.0, (step + 1) / 50)
 
 
-def build(resolution: int, dtype: torch.dtype, architecture: str = "stylegan2") -> Prior:
+def build(resolution: int, dtype: torch.dtype, architecture: str = "stylegan2", width: float = 1.0) -> Prior:
     """The embedded generator: 64-d z, and for StyleGAN2 256-d w, four mapping layers, no noise inputs."""
-    table = {side: width for side, width in CHANNELS[architecture].items() if side <= resolution}
+    table = {side: int(width * n) for side, n in CHANNELS[architecture].items() if side <= resolution}
     if architecture == "pggan":
         return PGGAN(resolution, Z_DIM, table, compute_dtype=dtype)
     return StyleGAN2(resolution, Z_DIM, 256, table, mapping_layers=4, noise=False, compute_dtype=dtype)
@@ -97,10 +100,12 @@ def distance(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 class Judge:
     """Held-out figures: PSNR, PSNR inside the details, sharpness against the renders."""
 
-    def __init__(self, resolution: int, device: torch.device, n: int = 64) -> None:
+    def __init__(self, resolution: int, device: torch.device, n: int = 64, domain: str = FACES) -> None:
         self.z = latents(range(HELD_OUT, HELD_OUT + n)).to(device)
-        drawn = render(factors(self.z.cpu()).to(device), resolution, labels=detail_labels())
-        self.truth, self.detail = drawn.picture, (drawn.labels > 0.95).float()
+        drawer = DOMAINS[domain]
+        drawn = drawer.render(drawer.factors(self.z).to(device), resolution, labels=drawer.detail_labels())
+        self.truth = drawn.picture
+        self.detail = (drawn.labels > 0.95 * max(drawer.detail.values())).float()  # what counts most
 
     @torch.no_grad()
     def __call__(self, prior: Prior, side: int) -> dict[str, float]:
@@ -126,8 +131,9 @@ def distil(recipe: Recipe) -> None:
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     torch.manual_seed(recipe.seed)
-    prior = build(recipe.resolution, torch.bfloat16, recipe.architecture).to(device)
-    average = build(recipe.resolution, torch.bfloat16, recipe.architecture).to(device).requires_grad_(False)
+    shape = (recipe.resolution, torch.bfloat16, recipe.architecture, recipe.width)
+    prior = build(*shape).to(device)
+    average = build(*shape).to(device).requires_grad_(False)
     optimizer = Muon(
         _groups(prior),
         lr=recipe.lr,
@@ -135,7 +141,7 @@ def distil(recipe: Recipe) -> None:
         world=world,
         reduce=lambda x: accelerator.reduce(x, "sum"),
     )
-    file = FaceFile(recipe.faces, recipe.count, recipe.resolution)
+    file = FaceFile(recipe.faces, recipe.count, recipe.resolution, domain=recipe.domain)
     shown, step = 0, 0
     path = recipe.out / "state.pt"
     if path.exists():
@@ -146,7 +152,7 @@ def distil(recipe: Recipe) -> None:
         shown, step = state["shown"], state["step"]
     else:
         average.load_state_dict(prior.state_dict())
-    judge = Judge(recipe.resolution, device) if rank == 0 else None
+    judge = Judge(recipe.resolution, device, domain=recipe.domain) if rank == 0 else None
     share = recipe.batch // world
     rng = torch.Generator().manual_seed(recipe.seed + 1000 * rank + step)
     start, spent, losses = time.monotonic(), time.process_time(), []
@@ -258,6 +264,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=type(value) if not required else Path,
+            choices=CHOICES.get(name),
             required=required,
             default=None if required else value,
         )

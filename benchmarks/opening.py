@@ -1,0 +1,124 @@
+"""What opening a large generator takes: seconds, processor seconds and peak memory, each in a fresh process.
+
+``python -m benchmarks.opening --json opening.json`` writes a StyleGAN2 of 1024 pixels in rosinality's layout, 7/4 as
+wide as the published one and so of about 380 MB, filled by the goldens' rule, into a temporary cache; then `hub.load`
+opens it: "first", when it is converted, and "warm", when the converted copy is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import yaml
+
+from inversion import fetch
+from inversion.parity import MANIFESTS
+from inversion.parity.fill import Filler
+
+NAME = "wide"
+MANIFEST = "rosinality_g1024"
+COMMIT = "0" * 40
+CONTEXT = multiprocessing.get_context("spawn")  # a forked process would count its parent's memory
+
+
+def widened(key: str, shape: Sequence[int]) -> list[int]:
+    """A tensor's shape with 7/4 of the channels; noise maps have none."""
+    return list(shape) if key.startswith("noises.") else [n * 7 // 4 if n >= 32 else n for n in shape]
+
+
+def place(cache: Path) -> Path:
+    """Write the generator where the Hub's cache would have it, and a registry that names it; returns the registry."""
+    file = cache / f"models--benchmark--{NAME}" / "snapshots" / COMMIT / "weights.pt"
+    file.parent.mkdir(parents=True)
+    manifest = json.loads((MANIFESTS / f"{MANIFEST}.json").read_text(encoding="utf-8"))
+    shapes = {key: (widened(key, shape), dtype) for key, (shape, dtype) in manifest.items()}
+    torch.save({"g_ema": Filler()(shapes, "equalised")}, file)
+    entry = {
+        "kind": "generator",
+        "repo_id": f"benchmark/{NAME}",
+        "filename": file.name,
+        "revision": COMMIT,
+        "sha256": fetch.digest(file),
+        "bytes": file.stat().st_size,
+        "grade": "B",
+        "format": "torch",
+        "architecture": "stylegan2",
+        "resolution": 1024,
+        "domain": "noise",
+        "licence": "none",
+        "source": "https://example.org",
+    }
+    registry = cache / "checkpoints.yaml"
+    registry.write_text(yaml.safe_dump({NAME: entry}), encoding="utf-8")
+    return registry
+
+
+def opened(registry: Path, dtype: str, answer: Connection) -> None:
+    """In a process of its own: load the model and send what it took."""
+    from inversion import hub
+    from inversion.registry import registry as read
+
+    with patch.object(hub, "registry", lambda: read(registry)):
+        before, wall, processor = peak_memory(), time.perf_counter(), time.process_time()
+        model = hub.load(NAME, "cpu", dtype)
+        taken = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - processor}
+    entry = model.entry
+    size = 0 if entry is None else entry.bytes or 0
+    peak = peak_memory()
+    memory = {"peak_mb": peak / 1e6, "grown_mb": (peak - before) / 1e6, "grown_by_file": (peak - before) / size}
+    answer.send({**taken, "file_mb": size / 1e6, **memory})
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has held (VmHWM: unlike ru_maxrss it starts anew with the program)."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
+
+
+def measure(registry: Path, dtype: str) -> Mapping[str, Any]:
+    """What a fresh process takes to open the generator. RuntimeError if it fails."""
+    mine, theirs = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=opened, args=(registry, dtype, theirs))
+    process.start()
+    theirs.close()
+    try:
+        return mine.recv()
+    except EOFError:
+        raise RuntimeError("the process that opens the generator ended without an answer") from None
+    finally:
+        process.join()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Open the generator a few times and write one row each."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.opening", description=__doc__)
+    parser.add_argument("--json", type=Path, required=True)
+    args = parser.parse_args(argv)
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["HF_HUB_CACHE"] = folder  # for the processes to come
+        registry = place(Path(folder))
+        for name, dtype in (("first", "float32"), ("warm", "float32"), ("warm", "bfloat16")):
+            rows.append({"name": name, "dtype": dtype, **measure(registry, dtype)})
+            sys.stdout.write(
+                "{name:<6} {dtype:<9} {seconds:6.2f} s  {cpu_seconds:6.2f} s of processor  "
+                "{grown_mb:6.0f} MB, {grown_by_file:.2f} x the file\n".format(**rows[-1])
+            )
+    args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

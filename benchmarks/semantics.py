@@ -1,0 +1,113 @@
+"""What inverted codes stand for: In-Domain's semantic analysis (Zhu et al. 2020, section 4.2) of several methods.
+
+``python -m benchmarks.semantics --json semantics.json`` inverts held-out faces, reads their attributes off the codes by
+the boundaries of `train directions`, and edits them. It prints, for each method, PSNR, 1 - AP (average precision, mean
+over attributes; the faces' factors are the truth), and how far an edit moves its own attribute and the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from inversion import hub, metrics
+from inversion.analysis import semantic_precision, side_effects
+from inversion.hub import Model
+from inversion.methods import parse_method
+from inversion.methods.run import invert
+from inversion.synthetic import HELD_OUT, faces
+from inversion.synthetic.factors import NAMES
+from inversion.tasks import Reconstruct
+
+EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
+STRENGTH = 1.0  # of every edit, in deviations of random codes
+BATCH = 8
+
+
+def inverted(model: Model, method: str, pictures: Tensor, settings: dict[str, str]) -> tuple[Tensor, list[float]]:
+    """Styles (B, num_ws, w_dim) of pictures (B, 3, R, R), and their PSNR in dB."""
+    chosen = parse_method(method)
+    own = {key: value for key, value in settings.items() if key.partition(".")[0] in {s.key for s in chosen.stages}}
+    codes, scores = [], []
+    for part in tqdm(pictures.split(BATCH), desc=method):
+        *_, result = invert(model, Reconstruct(), part, chosen.configured(own), budget=3600.0)
+        codes.append(result.code.ws(model.prior))
+        scores += metrics.psnr(result.image, part)
+    return torch.cat(codes), scores
+
+
+@torch.no_grad()
+def edits(model: Model, ws: Tensor) -> dict[str, dict[str, float]]:
+    """For each edit the mean change of its attribute and of the others, in units of their spread over `ws`."""
+    prior, predictor = model.prior, model.predictor
+    if prior is None or predictor is None:
+        raise SystemExit(f"{model.name} has no generator, or no predictor to judge it with")
+
+    def read(styles: Tensor) -> Tensor:
+        return torch.cat([predictor.heads(prior.synthesis(part).clamp(-1, 1))[0] for part in styles.split(BATCH)])
+
+    before = read(ws)
+    spread = before.std(dim=0)
+    found = {}
+    for name in EDITS:
+        after = read(ws + STRENGTH * model.directions[name].step())
+        wanted, others = side_effects(before / spread, after / spread, NAMES.index(name))
+        found[name] = {"wanted": wanted.mean().item(), "others": others.mean().item()}
+    return found
+
+
+def analyse(model: Model, method: str, settings: dict[str, str], seeds: range) -> dict[str, Any]:
+    """All figures of one method."""
+    drawn = faces(seeds, model.resolution)
+    ws, scores = inverted(model, method, drawn.picture.to(model.device), settings)
+    truth = dict(zip(NAMES, drawn.factors.unbind(dim=1), strict=True))
+    return {
+        "method": method,
+        "n": len(seeds),
+        "psnr": statistics.fmean(scores),
+        "average_precision": semantic_precision(ws, truth, model.directions),
+        "edits": edits(model, ws),
+    }
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    """One line a method."""
+    lines = ["| method | n | PSNR | 1 - AP | wanted | others | others / wanted |", "|---" * 7 + "|"]
+    for row in rows:
+        missed = 1 - statistics.fmean(row["average_precision"].values())
+        wanted, others = (statistics.fmean(e[key] for e in row["edits"].values()) for key in ("wanted", "others"))
+        figures = (f"{row['psnr']:.2f}", f"{missed:.4f}", f"{wanted:.3f}", f"{others:.3f}", f"{others / wanted:.3f}")
+        lines.append(f"| {row['method']} | {row['n']} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Analyse the methods and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.semantics", description=__doc__)
+    parser.add_argument("--n", type=int, default=64)
+    parser.add_argument("--methods", default="wplus,indomain")
+    parser.add_argument("--model", default=hub.DEFAULT)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
+    parser.add_argument("--json", type=Path, required=True)
+    args = parser.parse_args(argv)
+    model = hub.load(args.model)
+    settings = dict(text.split("=", 1) for text in args.settings)
+    rows: list[dict[str, Any]] = []
+    for method in args.methods.split(","):
+        rows.append(analyse(model, method, settings, range(HELD_OUT, HELD_OUT + args.n)))
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    sys.stdout.write(summary(rows) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

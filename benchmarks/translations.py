@@ -1,0 +1,206 @@
+"""Figures of the translations on held-out faces, whose truth is exact.
+
+``python -m benchmarks.translations --json FILE`` prints, for a sketch, a label map and a turned face:
+
+- `yaw_degrees`: mean error of the yaw that the predictor reads from the result (frontalisation: against the front);
+- `attributes`: per factor the R^2 of the predictor on the results divided by that on the true renders;
+- `iou`: mean over classes of the result's segmentation with the true one, and the same for the true render, which no
+  reconstruction beats. No segmenter is shipped: one is fitted here on training renders, a small network that tells the
+  class of a pixel by the colours around it, its place and the predictor's features;
+- `rank1`: how often the result's identity is nearer to the given face than to any other held-out one;
+- `seconds`: of one pass, and of ten variations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inversion import hub, images
+from inversion.hub import Model
+from inversion.predictor import Predictor
+from inversion.synthetic import CLASSES, HELD_OUT, Faces, faces
+from inversion.synthetic.factors import FACTORS, INDEX, NAMES
+from inversion.tasks.drawings import PALETTE
+from inversion.translate import translate, unavailable
+
+FITTED = 96  # training renders that the segmenter is fitted on
+STEPS, SAMPLED = 600, 4096  # updates of the segmenter, and pixels in each
+PATCH = 5  # pixels around one whose colours it sees
+STEP = 2  # every so many pixels in both directions are looked at
+DETERMINED = 0.5  # a factor counts whose R^2 on the true renders is above this
+BATCH = 16
+SHOWN = 8  # faces on a sheet
+
+
+class Segmenter:
+    """The class of a pixel by what `_pixels` knows of it; fitted when it is made, on training renders."""
+
+    def __init__(self, predictor: Predictor, resolution: int) -> None:
+        self.predictor = predictor
+        seen, classes = [], []
+        for start in range(0, FITTED, BATCH):
+            drawn = faces(range(start, start + BATCH), resolution)
+            seen.append(_pixels(predictor, drawn.picture))
+            classes.append(labels_of(drawn).flatten())
+        known, truth = torch.cat(seen), torch.cat(classes)
+        self.mean, self.scale = known.mean(dim=0), known.std(dim=0) + 1e-6
+        rng = torch.Generator().manual_seed(0)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.net = nn.Sequential(nn.Linear(known.shape[1], 96), nn.SiLU(), nn.Linear(96, len(CLASSES)))
+        optimizer = torch.optim.Adam(self.net.parameters(), lr=3e-3)
+        rare = truth.bincount(minlength=len(CLASSES)).clamp_min(1).float().rsqrt()  # small classes are seen more often
+        for step in range(STEPS):
+            optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / STEPS)
+            rows = torch.multinomial(rare[truth], SAMPLED, replacement=True, generator=rng)
+            loss = F.cross_entropy(self.net((known[rows] - self.mean) / self.scale), truth[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Classes of every STEP-th pixel, a row per picture (B, pixels), of pictures (B, 3, R, R) in [-1, 1]."""
+        return torch.stack([self._classes(picture[None]) for picture in x])
+
+    def _classes(self, x: Tensor) -> Tensor:
+        return self.net((_pixels(self.predictor, x) - self.mean) / self.scale).argmax(dim=1)
+
+
+def labels_of(drawn: Faces) -> Tensor:
+    """True classes (B, pixels) of every STEP-th pixel."""
+    return drawn.segmentation[:, :, ::STEP, ::STEP].argmax(dim=1).flatten(1)
+
+
+def _pixels(predictor: Predictor, x: Tensor) -> Tensor:
+    """What is known of every STEP-th pixel of pictures (B, 3, R, R): (B * pixels, features)."""
+    line = torch.linspace(-1, 1, x.shape[-1])
+    place = torch.stack(torch.meshgrid(line, line, indexing="ij"))  # (2, R, R)
+    around = F.unfold(F.pad(x, [PATCH // 2] * 4, mode="replicate"), PATCH).unflatten(2, x.shape[-2:])
+    with torch.no_grad():
+        maps = [F.interpolate(f.float(), size=x.shape[-2:], mode="bilinear") for f in predictor.features(x)[:4]]
+    planes = torch.cat([around, *maps, place.expand(len(x), -1, -1, -1)], dim=1)
+    return planes[:, :, ::STEP, ::STEP].permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def iou(found: Tensor, truth: Tensor) -> float:
+    """Mean over the classes that occur of intersection / union of two maps of class indices of the same shape."""
+    shares = []
+    for index in torch.cat([found.flatten(), truth.flatten()]).unique().tolist():
+        a, b = found == index, truth == index
+        shares.append(float((a & b).sum() / (a | b).sum()))
+    return statistics.fmean(shares)
+
+
+def r2(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Share of the variance (K,) of factors (B, K) that is predicted."""
+    return 1 - (predicted - truth).square().sum(dim=0) / (truth - truth.mean(dim=0)).square().sum(dim=0)
+
+
+def uploads(kind: str, drawn: Faces) -> list[np.ndarray]:
+    """What a user would give for these faces, uint8 (R, R, 3)."""
+    if kind == "map":
+        return list(np.asarray(PALETTE, np.uint8)[drawn.segmentation.argmax(dim=1).numpy()])
+    planes = drawn.sketch.expand(-1, 3, -1, -1) if kind == "sketch" else drawn.picture
+    return [images.to_array(x) for x in planes]
+
+
+def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict[str, Any]:
+    """The row of one translation."""
+    given = uploads(name, drawn)
+    passed: list[float] = []
+    results = torch.cat([_timed(passed, lambda x=x: translate(model, name, x)).pictures.cpu() for x in given])
+    ten: list[float] = []
+    for upload in given[:4]:
+        _timed(ten, lambda x=upload: translate(model, name, x, variations=10))
+    truth = drawn.front if name == "frontalize" else drawn.picture
+    factors = drawn.factors.clone()
+    if name == "frontalize":
+        factors[:, INDEX["yaw"]] = 0
+    judge = segmenter.predictor
+    with torch.no_grad():
+        seen, persons = judge.heads(results.clamp(-1, 1))
+        best, own = judge.heads(truth)[0], judge.embed(drawn.picture)
+    yaw = FACTORS[INDEX["yaw"]]
+    error = (seen - factors)[:, INDEX["yaw"]].abs().mean() * (yaw.high - yaw.low) / 2
+    fit, most = r2(seen, drawn.factors), r2(best, drawn.factors)
+    known = {n: round(float(fit[i] / most[i]), 3) for i, n in enumerate(NAMES) if most[i] > DETERMINED}
+    row: dict[str, Any] = {
+        "translation": name,
+        "n": len(given),
+        "yaw_degrees": round(float(error), 2),
+        "attributes": dict(sorted(known.items(), key=lambda item: -item[1])),
+        "rank1": round(float(((persons @ own.t()).argmax(dim=1) == torch.arange(len(own))).float().mean()), 3),
+        "seconds": round(statistics.median(passed), 3),
+        "seconds_10": round(statistics.median(ten), 3),
+    }
+    if name != "frontalize":
+        labels = labels_of(drawn)
+        found, reached = iou(segmenter(results.clamp(-1, 1)), labels), iou(segmenter(truth), labels)
+        row |= {"iou": round(found, 3), "iou_of_truth": round(reached, 3), "iou_ratio": round(found / reached, 3)}
+    return row
+
+
+def _timed(into: list[float], work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever `work` makes
+    begun = time.perf_counter()
+    made = work()
+    into.append(time.perf_counter() - begun)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure the translations that the model has an encoder for; print the rows and keep them with --json."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.translations", description=main.__doc__)
+    parser.add_argument("--n", type=int, default=64, help="held-out faces")
+    parser.add_argument("--names", default="sketch,map,frontalize")
+    parser.add_argument("--model", default=hub.DEFAULT)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--pictures", type=Path, help="folder for a sheet per translation")
+    args = parser.parse_args(argv)
+    model = hub.load(args.model, device=args.device)
+    predictor = model.predictor
+    if predictor is None:
+        parser.error(f"{args.model} has no predictor to judge with")
+    drawn = faces(range(HELD_OUT, HELD_OUT + args.n), model.resolution)
+    segmenter = Segmenter(predictor, model.resolution)
+    rows = []
+    for name in args.names.split(","):
+        reason = unavailable(model, name)
+        if reason is not None:
+            sys.stderr.write(f"{name} is left out: {reason}\n")
+            continue
+        rows.append(figures(model, name, drawn, segmenter))
+        sys.stdout.write(json.dumps(rows[-1], indent=1) + "\n")
+        if args.pictures is not None:
+            sheet(model, name, drawn, args.pictures)
+    if args.json is not None:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+def sheet(model: Model, name: str, drawn: Faces, folder: Path) -> None:
+    """A picture: eight faces, what is given, what is made, three variations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    strips = []
+    for i, upload in enumerate(uploads(name, drawn)[:SHOWN]):
+        made = translate(model, name, upload, variations=4).pictures
+        parts = [images.to_array(drawn.picture[i]), upload, *(images.to_array(one) for one in made)]
+        strips.append(np.concatenate(parts, axis=0))
+    images.write_png(folder / f"{name}.png", np.concatenate(strips, axis=1))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,147 @@
+"""What tuning the generator costs the rest of its domain: Clone against PTI, stopped at the same PSNR.
+
+``python -m benchmarks.tuning --json tuning.json`` writes a row a picture and method and prints the means. `moved` says
+how far samples of random codes are from those of the untouched generator; `edits` how much of an edit's effect on its
+attribute, as the predictor sees it, is left on the tuned generator (1: all of it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.quality import cases
+from inversion import hub, images, metrics
+from inversion.generators import Prior
+from inversion.hub import Model
+from inversion.losses import Objective
+from inversion.methods import PTI, Clone, Code, Outcome, Stage, parse_method, tuned
+from inversion.methods.run import invert
+from inversion.tasks import Reconstruct
+
+SAMPLES = 32
+EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
+STRENGTH = 1.0  # of every edit
+
+
+class Judge:
+    """Compares tuned generators with the untouched one."""
+
+    def __init__(self, model: Model, seed: int) -> None:
+        if model.prior is None or model.predictor is None:
+            raise SystemExit(f"{model.name} has no generator, or no predictor to judge it with")
+        self.model, self.prior, self.predictor = model, model.prior, model.predictor
+        rng = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            self.ws = self.prior.mapping(torch.randn(SAMPLES, self.prior.z_dim, generator=rng).to(model.device))
+            self.samples = self.prior.synthesis(self.ws)
+
+    @torch.no_grad()
+    def moved(self, generator: Prior) -> dict[str, float | None]:
+        """Means over samples: RMSE in 8-bit units, and the predictor's perceptual distance."""
+        now = generator.synthesis(self.ws)
+        error = (images.quantise(now).float() - images.quantise(self.samples).float()).square()
+        distance = metrics.synthetic_perceptual(now, self.samples, self.model)
+        return {
+            "moved_rmse": error.flatten(1).mean(dim=1).sqrt().mean().item(),
+            "moved_perceptual": None if distance is None else statistics.fmean(distance),
+        }
+
+    @torch.no_grad()
+    def effects(self, generator: Prior, code: Code) -> dict[str, float]:
+        """By how much each edit changes its own attribute."""
+
+        def read(shown: Code) -> dict[str, Tensor]:
+            return self.predictor.attributes(shown.render(generator).clamp(-1, 1))
+
+        before = read(code)
+        found = {}
+        for name in EDITS:
+            step = self.model.directions[name].step()
+            found[name] = (read(code.shifted(self.prior, STRENGTH * step))[name] - before[name]).item()
+        return found
+
+
+def refined(stage: Stage, model: Model, x: Tensor, code: Code, seed: int) -> Outcome:
+    """The outcome of a refine stage."""
+    *_, outcome = stage(model, Reconstruct(), x, Objective(Reconstruct(), x, model), code, _rng(seed))
+    return cast("Outcome", outcome)
+
+
+def _rng(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def compare(judge: Judge, picture: Tensor, seed: int) -> list[dict[str, Any]]:
+    """Rows of W+, of Clone from there, and of PTI from there until it is as near as Clone."""
+    model = judge.model
+    *_, pivot = invert(model, Reconstruct(), picture, parse_method("wplus"), seed=seed)
+    rows = [{"method": "wplus", "psnr": metrics.psnr(pivot.image, picture)[0]}]
+    effects = judge.effects(judge.prior, pivot.code)
+    stages: list[tuple[str, Any]] = [("clone", lambda: Clone())]
+    stages.append(("pti", lambda: PTI(locality="off", stop_psnr=rows[1]["psnr"])))
+    for name, stage in stages:
+        outcome = refined(stage(), model, picture, pivot.code, seed)
+        generator = tuned(judge.prior, outcome.weights or {})
+        after = judge.effects(generator, pivot.code)
+        row = {"method": name, "psnr": metrics.psnr(outcome.image, picture)[0], **judge.moved(generator)}
+        row["edits"] = {key: after[key] for key in EDITS}
+        row["untuned"] = effects
+        rows.append(row)
+    return rows
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    """Means over pictures: PSNR, movement, and the ratio of the mean effects of edits."""
+    lines = [
+        f"| method | n | psnr | moved RMSE | moved perceptual | {' | '.join(EDITS)} |",
+        "|---" * (5 + len(EDITS)) + "|",
+    ]
+    for name in ("wplus", "clone", "pti"):
+        mine = [row for row in rows if row["method"] == name]
+        if not mine:
+            continue
+        cells = [f"{statistics.fmean(row['psnr'] for row in mine):.2f}"]
+        if name != "wplus":
+            cells += [
+                f"{statistics.fmean(row[key] for row in mine):.{d}f}"
+                for key, d in (("moved_rmse", 2), ("moved_perceptual", 5))
+            ]
+            for key in EDITS:
+                was = statistics.fmean(row["untuned"][key] for row in mine)
+                cells.append(f"{statistics.fmean(row['edits'][key] for row in mine) / was:.2f}")
+        lines.append(f"| {name} | {len(mine)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the rows and print the means."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tuning", description=__doc__)
+    parser.add_argument("--n", type=int, default=8)
+    parser.add_argument("--source", default="held-out", choices=("held-out", "strange", "photo"))
+    parser.add_argument("--model", default=hub.DEFAULT)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, required=True)
+    args = parser.parse_args(argv)
+    model = hub.load(args.model)
+    judge = Judge(model, args.seed)
+    rows: list[dict[str, Any]] = []
+    for case in tqdm(list(cases(args.source, args.n, model.resolution))):
+        found = compare(judge, images.to_tensor(case.picture).to(model.device), args.seed)
+        rows += [{"picture": case.name, "source": args.source, **row} for row in found]
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    sys.stdout.write(summary(rows) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

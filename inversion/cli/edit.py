@@ -1,0 +1,129 @@
+"""`edit`: invert a picture, then move the result along directions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from inversion import images
+from inversion.cli.common import UsageError, guarded, run_methods, run_parser, write_json, write_rows
+from inversion.editing.directions import Layers
+from inversion.editing.requests import CardsRequest, EditRequest, Inverted
+from inversion.lane import Finished, Lane, Request
+
+SHOWN = 6  # attributes that are printed: those that changed most
+
+
+def main(argv: list[str]) -> int:
+    """Run the method, edit what it found, print the figures, and keep the pictures with --out."""
+    parser = run_parser("edit", "Invert a picture and move the result along directions.")
+    parser.add_argument("--method", default="wplus", metavar="M", help="a method with a code, or stages joined by +")
+    parser.add_argument(
+        "--edit", action="append", default=[], metavar="NAME=STRENGTH", help="in deviations, as in smile=1.5; repeat"
+    )
+    parser.add_argument("--sefa", action="append", default=[], metavar="N=STRENGTH", help="along the Nth of SeFa's")
+    parser.add_argument("--ganspace", action="append", default=[], metavar="N=STRENGTH", help="along GANSpace's Nth")
+    parser.add_argument("--layers", metavar="A-B", help="the styles that are moved, counted from 0; all if not given")
+    parser.add_argument("--keep", default="", metavar="A,B", help="attributes to hold still (conditional manipulation)")
+    parser.add_argument("--strip", type=int, default=0, metavar="N", help="N pictures from no edit to the whole one")
+    args = parser.parse_args(argv)
+
+    def run() -> None:
+        if args.strip < 0 or args.strip == 1:
+            raise UsageError("--strip wants 2 pictures or more")
+        if args.strip and args.out is None:
+            raise UsageError("--strip is kept with --out DIR: say where")
+        plan = _Plan(args)
+        rows = run_methods(args, [args.method], plan)
+        if args.json:
+            write_json(rows[0])
+        else:
+            write_rows(rows, args)
+            _write_changes(rows[0]["edit"])
+
+    return guarded(parser.prog, run)
+
+
+class _Plan:
+    """The edit that a command line asks for; looked at before the method runs, which takes longer."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.layers = _layers(args.layers)
+        self.keep = tuple(name for name in args.keep.split(",") if name)
+        self.moves = {
+            **_strengths("--edit", args.edit, ""),
+            **_strengths("--sefa", args.sefa, "sefa_"),
+            **_strengths("--ganspace", args.ganspace, "ganspace_"),
+        }
+        cards = Lane(args.device, args.dtype).answer(CardsRequest(args.model, self.layers))
+        ranges = {card["name"]: f"{card['name']} ({card['low']:g} to {card['high']:g})" for card in cards}
+        if not self.moves:
+            raise UsageError(f"say what to edit with --edit NAME=STRENGTH: {', '.join(ranges.values()) or 'none here'}")
+        for name in (*self.moves, *self.keep):
+            if name not in ranges:
+                raise UsageError(f"{args.model} has no direction {name!r}: it has {', '.join(ranges) or 'none'}")
+
+    def __call__(self, lane: Lane, request: Request, finished: Finished) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """What the edit adds to the result's row, and its picture."""
+        result = Inverted(finished.code, finished.weights)
+
+        def ask(part: float) -> EditRequest:
+            moves = {name: part * strength for name, strength in self.moves.items()}
+            return EditRequest(request.model, result, finished.image, moves, self.layers, self.keep)
+
+        edited = lane.answer(ask(1.0))
+        added = {
+            "moves": self.moves,
+            "layers": self.layers,
+            "keep": list(self.keep),
+            "attributes": {name: list(values) for name, values in edited.attributes.items()},
+            "synthetic_identity": edited.synthetic_identity,
+            "image": None,
+        }
+        if self.args.out is not None:
+            path = self.args.out / f"{self.args.image.stem}_{request.task}_{request.method}_edited.png"
+            images.write_png(path, edited.picture)
+            added["image"] = str(path)
+            if self.args.strip:
+                parts = [lane.answer(ask(t)).picture for t in np.linspace(0, 1, self.args.strip).tolist()]
+                images.write_png(path.with_stem(f"{path.stem}_strip"), np.concatenate(parts, axis=1))
+        return {"edit": added}, [edited.picture]
+
+
+def _strengths(option: str, texts: Sequence[str], prefix: str) -> dict[str, float]:
+    """NAME=STRENGTH texts as a dict. UsageError names the one that is none."""
+    strengths = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            strengths[prefix + name] = float(value)
+        except ValueError:
+            raise UsageError(f"{option} wants {'N' if prefix else 'NAME'}=STRENGTH, not {text!r}") from None
+    return strengths
+
+
+def _layers(text: str | None) -> Layers | None:
+    """A-B as two numbers."""
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal()):
+        raise UsageError(f"--layers wants A-B, as in 0-5, not {text!r}")
+    return int(first), int(last)
+
+
+def _write_changes(edit: Mapping[str, Any]) -> None:
+    """The attributes that changed most, and the identity, for a person."""
+    changes = {name: after - before for name, (before, after) in edit["attributes"].items()}
+    most = sorted(changes, key=lambda name: -abs(changes[name]))[:SHOWN]
+    if most:
+        sys.stdout.write("changed: " + ", ".join(f"{name} {changes[name]:+.2f}" for name in most) + "\n")
+    if edit["synthetic_identity"] is not None:
+        sys.stdout.write(f"synthetic identity to the unedited picture: {edit['synthetic_identity']:.3f}\n")
+    if edit["image"] is not None:
+        sys.stdout.write(f"{edit['image']}\n")

@@ -1,0 +1,109 @@
+"""`translate`: a sketch, a label map or a turned face to pictures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from inversion import images
+from inversion.align import paste
+from inversion.cli.common import Parser, dumps, guarded, write_json
+from inversion.hub import DEFAULT
+from inversion.lane import SEED_LIMIT, Lane, LaneError, crop
+from inversion.tasks import TRANSLATIONS
+from inversion.translate import Drawn, TranslateRequest
+
+
+def main(argv: list[str]) -> int:
+    """Translate IMAGE, say how long it took, and keep the pictures with --out."""
+    parser = Parser(
+        prog="python -m inversion translate", description="One pass from a drawing to pictures.", allow_abbrev=False
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="a sketch, a label map, or a picture")
+    parser.add_argument("--to", required=True, choices=list(TRANSLATIONS), metavar="|".join(TRANSLATIONS))
+    parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="see `models`")
+    parser.add_argument("--variations", type=int, default=1, metavar="N", help="the encoder's own, and N - 1 others")
+    parser.add_argument("--alpha", type=float, default=1.0, help="0 to 1, how far the others go to random styles")
+    parser.add_argument("--mix-layers", type=int, metavar="K", help="the first style that they differ in")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--align",
+        default="auto",
+        choices=["auto", "face", "centre"],
+        help="the part of a picture that is used, as for `invert`; of drawings the central square",
+    )
+    parser.add_argument("--face", type=int, default=1, metavar="N", help="which face, 1 is the largest")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write pictures and figures here")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else on stdout")
+    args = parser.parse_args(argv)
+
+    def run() -> None:
+        row = _run(args)
+        if args.json:
+            write_json(row)
+        else:
+            made = f"{len(row['images'])} pictures in {args.out}" if args.out else "no picture kept: add --out DIR"
+            sys.stdout.write(f"{args.to}: {row['seconds']:.2f} s, {made}\n")
+
+    return guarded(parser.prog, run)
+
+
+def _run(args: argparse.Namespace) -> dict[str, Any]:
+    """The row of a translation; with --out also its pictures, a sheet of them, and the row as JSON."""
+    if not 0 <= args.seed < SEED_LIMIT:
+        raise LaneError("The seed must be a whole number, 0 or larger.")
+    picture = np.asarray(images.read(args.image))
+    drawn = TRANSLATIONS[args.to].takes != "picture"
+    part = crop(picture, args.model, "centre" if drawn else args.align, args.face)
+    if part.note and not drawn:
+        sys.stderr.write(f"{part.note}\n")
+    lane = Lane(args.device, args.dtype)
+    model = lane.load(args.model)
+    begun = time.perf_counter()
+    made: Drawn = lane.answer(
+        TranslateRequest(args.model, args.to, picture, args.variations, args.mix_layers, args.alpha, args.seed, part)
+    )
+    row: dict[str, Any] = {
+        "translation": args.to,
+        "model": args.model,
+        "seed": args.seed,
+        "variations": args.variations,
+        "alpha": args.alpha,
+        "mix_layers": args.mix_layers,
+        "seconds": round(time.perf_counter() - begun, 3),
+        "picture": str(args.image),
+        "images": [],
+        "sheet": None,
+        "sha256": model.sha256,
+        "domain": model.domain,
+        "licence": model.licence,
+        "crop": {"how": part.how, "quad": part.quad, "note": part.note},
+    }
+    if args.out is not None:
+        _keep(args, made, picture, row)
+    return row
+
+
+def _keep(args: argparse.Namespace, made: Drawn, picture: np.ndarray, row: dict[str, Any]) -> None:
+    """Write what was made and name the files in the row."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    stem = args.out / f"{args.image.stem}_{args.to}"
+    for i, image in enumerate(made.pictures):
+        path = Path(f"{stem}_{i + 1}.png")
+        images.write_png(path, image)
+        row["images"].append(str(path))
+        if row["crop"]["quad"] is not None:
+            images.write_png(path.with_stem(f"{path.stem}_pasted"), paste(picture, row["crop"]["quad"], image))
+    side = made.pictures[0].shape[0]
+    seen = np.asarray(images.fit(Image.fromarray(made.read), side))
+    row["sheet"] = f"{stem}_sheet.png"
+    images.write_png(row["sheet"], np.concatenate([seen, *made.pictures], axis=1))
+    Path(f"{stem}.json").write_text(dumps(row) + "\n", encoding="utf-8")

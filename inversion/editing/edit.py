@@ -1,0 +1,73 @@
+"""One edit of an inverted code: moved along directions, in all styles or in a range of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from inversion.editing.blend import driving_styles, styled
+from inversion.editing.directions import EVERYWHERE, Direction, Layers, conditioned, style_range
+from inversion.generators.base import Prior
+from inversion.methods.codes import Code
+from inversion.methods.settings import SettingError
+
+
+def edited(
+    code: Code,
+    prior: Prior,
+    directions: Mapping[str, Direction],
+    moves: Mapping[str, float],
+    layers: Layers | None = None,
+    keep: Sequence[str] = (),
+) -> Code:
+    """The code moved along the named directions by these strengths, in deviations; the code itself without moves.
+
+    A move ends where random codes do (`Direction.reach`): beyond, pictures leave the domain and attributes turn back.
+    layers: the styles that are moved, None for all; the prior is what the code was inverted on, tuned or not. keep:
+    attributes whose boundaries the moves run along (conditional manipulation). Raises SettingError.
+    """
+    if not moves:
+        return code
+    normals = [_normal(directions, name) for name in keep if name not in moves]
+    first, last = style_range(layers, prior)
+    styles = driving_styles(styled(code, prior))
+    shift = torch.zeros_like(styles)
+    for name, strength in moves.items():
+        if not abs(strength) < float("inf"):
+            raise SettingError(f"the strength of {name} must be a number, not {strength}")
+        direction = _find(directions, name)
+        deviations = _within_reach(direction, styles - prior.w_avg, strength)  # (B, 1, 1)
+        shift += deviations * direction.deviation * _held(direction.rows.to(shift), normals)
+    shift[:, :first] = 0
+    shift[:, last + 1 :] = 0
+    return code.shifted(prior, shift)
+
+
+def _within_reach(direction: Direction, offsets: Tensor, strength: float) -> Tensor:
+    """How far (B, 1, 1) styles go along a direction, in deviations; offsets (B, num_ws, w_dim): from the mean."""
+    if direction.reach == EVERYWHERE:
+        return torch.full_like(offsets[:, :1, :1], strength)
+    along = (offsets * direction.rows.to(offsets)).sum(dim=2)
+    at = (along.mean(dim=1) if len(direction.rows) == 1 else along.sum(dim=1)) / direction.deviation
+    low, high = (torch.full_like(at, end) for end in direction.reach)
+    end = (at + strength).clamp(torch.minimum(at, low), torch.maximum(at, high))
+    return (end - at)[:, None, None]
+
+
+def _held(rows: Tensor, normals: Sequence[Tensor]) -> Tensor:
+    return conditioned(rows.expand_as(normals[0]), [n.to(rows) for n in normals]) if normals else rows
+
+
+def _find(directions: Mapping[str, Direction], name: str) -> Direction:
+    if name not in directions:
+        raise SettingError(f"there is no direction {name!r}: choose from {', '.join(directions) or 'none'}")
+    return directions[name]
+
+
+def _normal(directions: Mapping[str, Direction], name: str) -> Tensor:
+    normal = _find(directions, name).normal
+    if normal is None:
+        raise SettingError(f"{name} cannot be kept: only attributes have a boundary to move along")
+    return normal

@@ -1,0 +1,167 @@
+"""What an encoder in training is shown and what it has to make of it, for every translation and one-pass task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inversion.encoders import Encoder
+from inversion.synthetic import Domain
+from inversion.synthetic.factors import INDEX, POSE
+from inversion.tasks import Superres
+from inversion.tasks.drawings import DrawingError, lines
+from inversion.training.pairs import Pairs
+
+FACTORS = (1, 2, 4, 8, 16)  # of pictures to enlarge; 1 leaves one as it is
+WOBBLE = 1.2  # pixels of 128 that a hand may miss by
+PENS = (1, 1, 1, 3)  # pixels that a line is widened to, or a map rounded by
+
+SELDOM_DRAWN = {"nose": "face", "ears": "face"}  # classes that a map may lack, and what is there instead
+
+
+@dataclass(frozen=True)
+class Example:
+    """Pictures to be made (B, 3, R, R) in [-1, 1] and what the encoder reads for them (B, inputs, size, size).
+
+    `z` (B, z_dim) are their codes where they are known: of renders, which the embedded generators are distilled with.
+    """
+
+    target: Tensor
+    read: Tensor
+    z: Tensor | None = None
+
+    def to(self, device: torch.device) -> Example:
+        """The same on a device."""
+        return Example(self.target.to(device), self.read.to(device), None if self.z is None else self.z.to(device))
+
+
+def shrunk(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Pictures x (B, 3, R, R), each blurred to blocks of a random factor: what super-resolution gives an encoder."""
+    chosen = torch.randint(0, len(FACTORS), (len(x),), generator=rng).tolist()
+    made = []
+    for picture, factor in zip(x.split(1), [FACTORS[i] for i in chosen], strict=True):
+        task = Superres(factor) if factor > 1 else None
+        made.append(picture if task is None else task.pinv(task.A(picture)))
+    return torch.cat(made)
+
+
+def holed(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Pictures x (B, 3, R, R) with one to three holes, boxes and ellipses, that are 0 as inpainting leaves them."""
+    B, R = len(x), x.shape[-1]
+    line = torch.linspace(-1, 1, R)
+    known = torch.ones(B, 1, R, R)
+    for index in range(3):
+        cx, cy, rx, ry, kind = torch.rand(5, B, 1, 1, generator=rng)
+        px = (line.view(1, 1, R) - (1.6 * cx - 0.8)).abs() / (0.12 + 0.45 * rx)
+        py = (line.view(1, R, 1) - (1.6 * cy - 0.8)).abs() / (0.12 + 0.45 * ry)
+        inside = torch.where(kind < 0.5, torch.maximum(px, py), (px.square() + py.square()).sqrt()) < 1
+        taken = torch.rand(B, 1, 1, generator=rng) < 0.5 if index else torch.ones(B, 1, 1, dtype=torch.bool)
+        known[(inside & taken)[:, None]] = 0
+    return x * known.to(x)
+
+
+def drawn(pairs: Pairs, size: int, rng: torch.Generator | None) -> Tensor:
+    """Sketches (B, 1, size, size) of pairs as `lines` cleans them; with rng drawn by many hands and pens."""
+    ink = 1 - pairs.sketch[:, None].float() / 255  # (B, 1, R, R)
+    if rng is not None:
+        ink = _by_hand(ink, pairs.classes, rng)
+    grey = ((1 - ink[:, 0]) * 255).round().byte().numpy()
+    return torch.stack([_clean(picture, size) for picture in grey])[:, None]
+
+
+def mapped(pairs: Pairs, classes: Sequence[str], size: int, rng: torch.Generator | None) -> Tensor:
+    """Label maps of pairs, one-hot (B, len(classes), size, size); with rng wobbly, blunt, or short of small classes."""
+    count = len(classes)
+    hot = F.one_hot(pairs.classes.long(), count).permute(0, 3, 1, 2).float()
+    if rng is not None:
+        hot = F.grid_sample(hot, _wobbly(len(hot), hot.shape[-1], rng), padding_mode="border", align_corners=False)
+        hot = torch.cat([_blunt(one, k) for one, k in zip(hot.split(1), _pens(len(hot), rng), strict=True)])
+        lost = torch.rand(len(hot), generator=rng) < 0.15
+        for part, whole in SELDOM_DRAWN.items():
+            if part in classes:
+                hot[lost, classes.index(whole)] += hot[lost, classes.index(part)]
+                hot[lost, classes.index(part)] = 0
+    cover = F.adaptive_avg_pool2d(hot, (size, size))
+    return F.one_hot(cover.argmax(dim=1), count).permute(0, 3, 1, 2).float()
+
+
+def faced(z: Tensor) -> Tensor:
+    """Codes (B, 64) of the faces of z turned to the front: the other factors stay as they are.
+
+    Factors are read from z at the length 8, so what the pose gives up goes to a coordinate that no factor uses.
+    """
+    front = z * 8 / z.norm(dim=1, keepdim=True)
+    pose = [INDEX[name] for name in POSE]
+    spare = front[:, -1].square() + front[:, pose].square().sum(dim=1)
+    front[:, pose] = 0
+    front[:, -1] = spare.sqrt()
+    return front
+
+
+def example(
+    reads: str, pairs: Pairs, domain: Domain, encoder: Encoder, z: Tensor | None, rng: torch.Generator | None
+) -> Example:
+    """What a translation learns from: "sketch" and "map" give the picture, "turned" its front. With rng augmented."""
+    picture, front = pairs.picture.float() / 127.5 - 1, pairs.front.float() / 127.5 - 1
+    if reads == "turned":
+        return Example(front, encoder.fit(picture), None if z is None else faced(z))
+    if reads == "map":
+        return Example(picture, mapped(pairs, domain.classes, encoder.size, rng), z)
+    return Example(picture, drawn(pairs, encoder.size, rng), z)
+
+
+# What is read in place of a picture (B, 3, R, R), which is to be given back whole.
+DEGRADED: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {"shrunk": shrunk, "holed": holed}
+# What is read in place of a pair's picture: its channels, for the number of classes of the domain.
+TRANSLATED: dict[str, Callable[[int], int]] = {"sketch": lambda _: 1, "map": lambda n: n, "turned": lambda _: 3}
+
+
+def _clean(grey: NDArray[np.uint8], size: int) -> Tensor:
+    """Lines (size, size) of a drawing (S, S); empty paper where a hand has left nothing to be seen."""
+    try:
+        return torch.from_numpy(lines(grey, size))
+    except DrawingError:
+        return torch.ones(size, size)
+
+
+def _by_hand(ink: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
+    """Ink (B, 1, R, R) in [0, 1] as people draw: outlines alone or with shades, wobbly, of any width, with gaps."""
+    B, R = len(ink), ink.shape[-1]
+    outlines = torch.zeros_like(ink)
+    outlines[:, 0, :, 1:] = (classes[:, :, 1:] != classes[:, :, :-1]).float()
+    outlines[:, 0, 1:] = torch.maximum(outlines[:, 0, 1:], (classes[:, 1:] != classes[:, :-1]).float())
+    bare, least = torch.rand(2, B, 1, 1, 1, generator=rng)
+    ink = torch.where(bare < 0.3, outlines, ink * (ink > 0.5 * least))
+    ink = F.grid_sample(ink, _wobbly(B, R, rng), align_corners=False)
+    wide = [F.max_pool2d(one, k, stride=1, padding=k // 2) for one, k in zip(ink.split(1), _pens(B, rng), strict=True)]
+    gaps = F.interpolate(torch.rand(B, 1, R // 8, R // 8, generator=rng), size=(R, R), mode="bilinear")
+    share = 0.12 * torch.rand(B, 1, 1, 1, generator=rng)  # of smooth noise, few values lie below this
+    return torch.cat(wide) * (gaps > share)
+
+
+def _wobbly(B: int, R: int, rng: torch.Generator) -> Tensor:
+    """Sampling grids (B, R, R, 2) that move every point a little, neighbours alike; half of them not at all."""
+    shift = (
+        torch.randn(B, 2, max(2, R // 16), max(2, R // 16), generator=rng)
+        * (torch.rand(B, generator=rng) < 0.5)[:, None, None, None]
+    )
+    shift = F.interpolate(shift, size=(R, R), mode="bicubic") * (WOBBLE * 2 / 128)
+    line = (torch.arange(R) + 0.5) * (2 / R) - 1
+    still = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)  # (R, R, 2), x first
+    return still + shift.permute(0, 2, 3, 1)
+
+
+def _pens(B: int, rng: torch.Generator) -> list[int]:
+    """A width in pixels, odd, for each of B drawings."""
+    return [PENS[i] for i in torch.randint(0, len(PENS), (B,), generator=rng).tolist()]
+
+
+def _blunt(hot: Tensor, k: int) -> Tensor:
+    """A label map (1, K, R, R) whose borders a brush of k pixels has rounded."""
+    return F.avg_pool2d(hot, k, stride=1, padding=k // 2, count_include_pad=False)

@@ -1,0 +1,146 @@
+"""One pass from a drawing, a label map or another view to pictures, several at once (pSp, Richardson et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inversion import align, images
+from inversion.align import Crop
+from inversion.encoders import Encoder
+from inversion.hub import Model
+from inversion.methods.codes import WPlus, to_plain
+from inversion.methods.embed import prior_of
+from inversion.methods.settings import SettingError
+from inversion.synthetic import DOMAINS
+from inversion.tasks import TRANSLATIONS
+from inversion.tasks.translations import CELEBA_CLASSES, legend
+
+MIX_FROM = 7  # the paper keeps the first seven styles; in the embedded generator the rest are colours, too
+MOST = 64  # variations of one input
+
+
+@dataclass(frozen=True, eq=False)
+class Translated:
+    """What came of one input."""
+
+    pictures: Tensor  # (n, 3, R, R), not clamped
+    code: WPlus  # of n pictures: what `editing` moves
+    read: Tensor  # (1, channels, size, size), what the encoder saw
+
+
+def translate(
+    model: Model,
+    name: str,
+    drawing: NDArray[np.uint8],
+    variations: int = 1,
+    mix_layers: int | None = None,
+    alpha: float = 1.0,
+    seed: int = 0,
+) -> Translated:
+    """The pictures that the translation `name` makes of an upload uint8 (H, W, 3).
+
+    The first is the encoder's own. The others share its styles before row `mix_layers`; the rest is mixed with those of
+    a random code each, alpha * random + (1 - alpha) * own, as the paper's multi-modal output does. mix_layers: None is
+    `MIX_FROM`; num_ws mixes nothing. Raises SettingError for what cannot be, TaskError for a drawing that says nothing.
+    """
+    encoder, prior = encoder_for(model, name), prior_of(model)
+    start = min(MIX_FROM, prior.num_ws) if mix_layers is None else mix_layers
+    for ok, what in (
+        (1 <= variations <= MOST, f"variations must be between 1 and {MOST}, not {variations}"),
+        (0 <= start <= prior.num_ws, f"mix_layers must be between 0 and {prior.num_ws}, not {start}"),
+        (0 <= alpha <= 1, f"alpha must be between 0 and 1, not {alpha}"),
+        (seed >= 0, f"seed must be 0 or larger, not {seed}"),
+    ):
+        if not ok:
+            raise SettingError(what)
+    read = TRANSLATIONS[name].read(drawing, encoder.inputs, encoder.size)
+    z = torch.randn(variations - 1, prior.z_dim, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        own = encoder(read.to(model.device))
+        rows = own.repeat(variations, 1, 1)
+        if variations > 1:
+            rows[1:, start:] = torch.lerp(own[:, start:], prior.mapping(z.to(own))[:, start:], alpha)
+        return Translated(prior.synthesis(rows), WPlus(rows), read)
+
+
+def encoder_for(model: Model, name: str) -> Encoder:
+    """The model's encoder for a translation. SettingError where there is none, or no such translation."""
+    reason = unavailable(model, name)
+    if reason is not None:
+        raise SettingError(reason)
+    return model.encoders[name]
+
+
+def unavailable(model: Model, name: str) -> str | None:
+    """Why the translation `name` cannot run on the model, or None."""
+    if name not in TRANSLATIONS:
+        return f"unknown translation {name!r}: choose from {', '.join(TRANSLATIONS)}"
+    if model.prior is None or "w+" not in model.prior.spaces:
+        return f"{model.name} has no generator with styles"
+    return None if name in model.encoders else f"{model.name} has no encoder for {name}"
+
+
+def classes_of(model: Model) -> tuple[str, ...]:
+    """Names of the classes that the model's label maps are made of, in the order of their channels."""
+    count = model.encoders["map"].inputs
+    known = [CELEBA_CLASSES, *(domain.classes for name, domain in DOMAINS.items() if name == model.domain)]
+    fitting = [names for names in known if len(names) == count]
+    return fitting[-1] if fitting else tuple(f"class {i}" for i in range(count))
+
+
+@dataclass(frozen=True)
+class TranslationsRequest:
+    """The translations of a model as plain data, a quick request of the lane.
+
+    Per translation: name, label, description, takes, why it is "unavailable" (or None), and for maps the "legend",
+    pairs of a class and its colour.
+    """
+
+    model: str
+
+    def __call__(self, model: Model) -> list[dict[str, Any]]:
+        cards: list[dict[str, Any]] = []
+        for name, kind in TRANSLATIONS.items():
+            reason = unavailable(model, name)
+            card = {"name": name, "label": kind.label, "description": kind.description, "takes": kind.takes}
+            painted = kind.takes == "map" and reason is None
+            cards.append({**card, "unavailable": reason, "legend": legend(classes_of(model)) if painted else []})
+        return cards
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a `TranslateRequest` is answered with. Pictures are uint8 (R, R, 3)."""
+
+    pictures: list[NDArray[np.uint8]]
+    codes: Sequence[Mapping[str, Any]]  # of each picture, as `editing.requests.Inverted` takes them
+    read: NDArray[np.uint8]  # (size, size, 3), what the encoder saw
+
+
+@dataclass(frozen=True, eq=False)
+class TranslateRequest:
+    """`translate` as a quick request of the lane. picture: uint8 (H, W, 3); crop: the part of it that is used."""
+
+    model: str
+    name: str
+    picture: NDArray[np.uint8]
+    variations: int = 1
+    mix_layers: int | None = None
+    alpha: float = 1.0
+    seed: int = 0
+    crop: Crop = Crop()
+
+    def __call__(self, model: Model) -> Drawn:
+        encoder, quad = encoder_for(model, self.name), self.crop.quad
+        picture = self.picture if quad is None else align.cut(self.picture, quad, encoder.size)
+        made = translate(model, self.name, picture, self.variations, self.mix_layers, self.alpha, self.seed)
+        codes = [to_plain(WPlus(rows)) for rows in made.code.rows.split(1)]
+        pictures = [images.to_array(one) for one in made.pictures]
+        return Drawn(pictures, codes, TRANSLATIONS[self.name].show(made.read))
