@@ -23,7 +23,10 @@ KINDS: tuple[str, ...] = get_args(Kind)
 FORMATS: tuple[str, ...] = get_args(Format)
 REPO_TYPES = ("model", "space", "dataset")
 GRADES = ("A", "A-", "B")
-ROLES = ("encoder", "indomain", "psp", "e4e", "restyle", "sketch", "map", "frontalize", "superres", "inpaint", "toonify")
+ROLES = (
+    *("encoder", "indomain", "psp", "e4e", "restyle"),
+    *("sketch", "map", "frontalize", "toonify", "superres", "inpaint"),
+)
 CROPS = ("none", "ffhq")
 PERCEPTUALS = ("none", "lpips", "keras-vgg16")
 ARCHITECTURES: dict[str, tuple[str, ...]] = {

@@ -31,15 +31,17 @@ from inversion import align, catalogue, images
 from inversion.align import Face
 from inversion.hub import Model
 from inversion.methods import STAGES
-from inversion.session import RunView, UnknownJob
+from inversion.session import Request, RunView, UnknownJob
 from inversion.tasks import TRANSLATIONS, make_task
 from inversion.tasks.drawings import PALETTE
 from ui import TABS
+from ui.edit import Edit, EditBench
 from ui.examples import drawings
 from ui.inputs import InputError
 from ui.markup import run_figures
 from ui.models import describe
 from ui.moves import read, read_layers, sliders
+from ui.pair import as_published, done, mixture, region, strip
 from ui.settings import Settings
 from ui.sketch import legend, swatches
 from ui.stages import KINDS, fields_hint, lacking, menu, read_settings
@@ -53,8 +55,8 @@ ENDPOINTS = {
     "/colorize": [*PARAMETERS, "measured", "align"],
     "/superres": [*PARAMETERS, "measured", "factor", "align"],
     "/inpaint": [*PARAMETERS, "measured", "mask", "hole", "align"],
-    "/edit": [*PARAMETERS, "strengths", "layers", "keep", "align"],
-    "/sketch": ["picture", "kind", "model", "seed", "variations", "blend", "styles", "align"],
+    "/edit": [*PARAMETERS, "moves", "layers", "keep", "align"],
+    "/sketch": ["picture", "kind", "model", "seed", "variations", "alpha", "mix_layers", "align"],
     "/compare": ["picture", "task", *PARAMETERS[1:], "measured", "factor", "mask", "hole", "align"],
 }
 
@@ -308,7 +310,7 @@ def test_what_a_model_lacks_is_left_out_and_said(settings: Settings, site: Serve
 
 
 def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path) -> None:
-    given = {"strengths": {"yaw": 2.0}, "layers": "0-5", "keep": ["smile"]}
+    given = {"moves": {"yaw": 2.0}, "layers": "0-5", "keep": ["smile"]}
     rows, pictures, sheet = call(client, "/edit", picture, **given)
     assert [row["edit"]["moves"] for row in rows] == [{"yaw": 2.0}] * 2 and rows[0]["edit"]["layers"] == [0, 5]
     assert [p["caption"] for p in pictures] == ["W", "W+"] and sheet is not None
@@ -323,10 +325,10 @@ def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path)
     ("given", "text"),
     [
         ({}, "Say what to edit"),
-        ({"strengths": {"wings": 1}}, "no direction &#x27;wings"),
-        ({"strengths": {"yaw": 99}}, "Yaw must be a number between"),
-        ({"strengths": [1]}, "must be an object"),
-        ({"strengths": {"yaw": 1}, "layers": "x"}, "Layers: write the first and the last"),
+        ({"moves": {"wings": 1}}, "no direction &#x27;wings"),
+        ({"moves": {"yaw": 99}}, "Yaw must be a number between"),
+        ({"moves": [1]}, "must be an object"),
+        ({"moves": {"yaw": 1}, "layers": "x"}, "Layers: write the first and the last"),
     ],
 )
 def test_an_edit_that_cannot_be_is_explained(given: dict[str, Any], text: str, client: Client, picture: Path) -> None:
@@ -335,7 +337,7 @@ def test_an_edit_that_cannot_be_is_explained(given: dict[str, Any], text: str, c
 
 
 def test_a_result_without_a_code_fails_in_its_row(client: Client, picture: Path) -> None:
-    given = {"methods": ["dip", "w"], "settings": {"dip.steps": 2, "w.steps": 2}, "strengths": {"yaw": 1}}
+    given = {"methods": ["dip", "w"], "settings": {"dip.steps": 2, "w.steps": 2}, "moves": {"yaw": 1}}
     rows, pictures, _ = call(client, "/edit", picture, **given)
     assert rows[0]["state"] == "failed" and "no code" in rows[0]["message"] and len(pictures) == 1
     assert rows[1]["state"] == "done"
@@ -352,6 +354,58 @@ def test_sliders_show_every_direction_and_what_they_send_is_checked(site: Served
             read(cards, wrong, "", None)
 
 
+def test_two_pictures_become_strips(site: Served, picture: Path) -> None:
+    upload = np.asarray(images.read(picture))
+    keys = []
+    for shot in (upload, upload[:, ::-1].copy()):
+        keys.append(site.session.submit([Request("reconstruct", "w", shot, settings={"w.steps": 2})]))
+        until(lambda key=keys[-1]: site.session.snapshot(key).over)  # type: ignore[misc]
+    ends = [site.session.kept(key, 0).image for key in keys]
+    way = strip(site.session, (keys[0], 0), (keys[1], 0), 5)
+    assert way.shape == (32, 5 * 32, 3)
+    for end, shown in ((ends[0], way[:, :32]), (ends[1], way[:, -32:])):
+        assert (end == shown).mean() > 0.99
+    both = mixture(site.session, (keys[0], 0), (keys[1], 0), 3)
+    assert (both[:, :64] == np.concatenate(ends, axis=1)).all() and (both[:, 64:] != both[:, :32]).any()
+    assert done(site.session.snapshot(keys[0])) == [0]
+
+
+@pytest.mark.parametrize("kind", ["interpolate", "mix", "diffuse"])
+def test_a_second_picture_joins_in(kind: str, site: Served, picture: Path) -> None:
+    upload = np.asarray(images.read(picture))
+    first = site.session.submit([Request("reconstruct", "w", upload, settings={"w.steps": 2})])
+    until(lambda: site.session.snapshot(first).over)
+    desk = Desk(site.session, catalogue.methods(), catalogue.models(), catalogue.tasks(), ())
+    with gr.Blocks():
+        bench = EditBench(Edit(), desk, gr.BrowserState(None))
+    pair, mask = bench.panel.pair, np.zeros(upload.shape[:2], np.uint8)
+    mask[20:40, 30:60] = 255
+    values: dict[Any, Any] = {part: part.value for part in bench.settings.inputs()}
+    values |= {bench.settings.methods: ["w"], bench.settings.combination.box: "w.steps=2", bench.job: first}
+    values |= {pair.second: str(picture), pair.kind: kind, pair.region: (upload, mask), pair.other: None}
+    values |= {pair.frames: 3, pair.start: 3}
+    last = list(pair._go(values))[-1]
+    assert pair.status not in last  # nothing went wrong
+    [(path, label)] = last[pair.gallery]["value"]
+    assert label == "W" and last[pair.gallery]["visible"] and path
+
+
+def test_a_region_has_to_be_painted() -> None:
+    upload, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    with pytest.raises(InputError, match="Paint on my picture"):
+        region(None)
+    with pytest.raises(InputError, match="No region is painted"):
+        region((upload, mask))
+    mask[2:4] = 255
+    assert region((upload, mask))["mask"] is mask
+    plain = as_published(Request("diffuse", "indomain", upload))
+    assert plain.settings == {"indomain.domain_weight": 0.0}
+    own = as_published(Request("diffuse", "indomain", upload, settings={"indomain.domain_weight": 1.0}))
+    assert (
+        own.settings == {"indomain.domain_weight": 1.0} and not as_published(Request("diffuse", "w", upload)).settings
+    )
+
+
 # ---- drawings
 
 
@@ -362,7 +416,7 @@ def drawn() -> dict[str, list[Path]]:
 
 @pytest.mark.parametrize("kind", ["sketch", "map", "frontalize"])
 def test_an_example_of_every_kind_becomes_pictures(kind: str, client: Client, drawn: dict[str, list[Path]]) -> None:
-    upload = handle_file(drawn[TRANSLATIONS[kind].takes][0])
+    upload = handle_file(drawn[TRANSLATIONS[kind].takes][-1])
     rows, pictures, sheet = client.predict(picture=upload, kind=kind, variations=3, api_name="/sketch")
     assert rows[0]["translation"] == kind and rows[0]["variations"] == 3 and sheet is not None
     assert len(pictures) == 4 and "reads" in pictures[0]["caption"]
@@ -379,8 +433,8 @@ def test_an_example_of_every_kind_becomes_pictures(kind: str, client: Client, dr
         ({"kind": "toonify"}, "no encoder for toonify"),
         ({"model": "only-z"}, "no generator with styles"),
         ({"variations": 11}, "Variations must be"),
-        ({"blend": 2}, "Blend must be"),
-        ({"styles": 99}, "mix_layers must be"),
+        ({"alpha": 2}, "Alpha must be"),
+        ({"mix_layers": 99}, "mix_layers must be"),
     ],
 )
 def test_a_drawing_that_cannot_be_is_explained(

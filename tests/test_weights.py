@@ -34,7 +34,7 @@ def mean(values: list[float]) -> float:
 
 
 def reconstruct(model: Model, method: str, settings: dict[str, float], y: torch.Tensor) -> Result:
-    *_, result = invert(model, Reconstruct(), y, METHODS[method].configured(settings))
+    *_, result = invert(model, Reconstruct(), y, parse_method(method).configured(settings))
     assert isinstance(result, Result)
     return result
 

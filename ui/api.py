@@ -14,8 +14,8 @@ from inversion.align import How
 from inversion.catalogue import DEFAULT_MODEL
 from inversion.session import JobView, LaneError, SessionError
 from inversion.tasks import TRANSLATIONS
-from ui import export, inputs, moves
-from ui.moves import Change
+from ui import export, inputs
+from ui.moves import Change, read, recipe
 from ui.plots import Tile, sheet
 from ui.settings import requests, shared
 from ui.sketch import MOST, Wish, captioned, translated
@@ -78,13 +78,13 @@ class _Parts:
             "factor": gr.Number(4, label="factor"),
             "hole": gr.Dropdown(list(HOLES), value="mask", label="hole"),
             "align": gr.Dropdown(list(ALIGN), value="auto", label="align"),
-            "strengths": gr.JSON({}, label="strengths"),
+            "moves": gr.JSON({}, label="moves"),
             "layers": gr.Textbox("", label="layers"),
             "keep": gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, label="keep"),
             "kind": gr.Dropdown(list(TRANSLATIONS), value="sketch", label="kind"),
             "variations": gr.Number(1, label="variations"),
-            "blend": gr.Number(1, label="blend"),
-            "styles": gr.Number(None, label="styles"),
+            "alpha": gr.Number(1, label="alpha"),
+            "mix_layers": gr.Number(None, label="mix_layers"),
         }
         self.rows = gr.JSON(label="rows")
         self.pictures = gr.Gallery(format="png", label="pictures")
@@ -175,20 +175,20 @@ def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
         seed: float,
         settings: dict[str, Any],
         budget: float,
-        strengths: dict[str, float],
+        moves: dict[str, float],
         layers: str = "",
         keep: list[str] | None = None,
         align: How = "auto",
     ) -> Iterator[Answer]:
         """Invert the picture, then move every result along directions; the last event has the edited pictures.
 
-        strengths: {"yaw": 1.5}, in standard deviations of random codes. layers: first and last style that is moved, as
+        moves: {"yaw": 1.5}, in standard deviations of random codes. layers: first and last style that is moved, as
         "0-5"; "": all. keep: attributes that the edit is to leave alone.
         """
         with inputs.explained():
-            change = moves.read(desk.session.directions(model), strengths, layers, keep)
+            change = read(desk.session.directions(model), moves, layers, keep)
             if not change.moves:
-                raise inputs.InputError('Say what to edit: strengths such as {"yaw": 1.5}.')
+                raise inputs.InputError('Say what to edit: moves such as {"yaw": 1.5}.')
         yield from _run(
             desk, "reconstruct", picture, methods, model, seed, settings, budget, align=align, change=change
         )
@@ -199,19 +199,19 @@ def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
         model: str,
         seed: float,
         variations: float,
-        blend: float,
-        styles: float | None = None,
+        alpha: float,
+        mix_layers: float | None = None,
         align: How = "auto",
     ) -> Iterator[Answer]:
         """Make pictures of a drawing, of a label map, or of a face that looks aside, in one pass of an encoder.
 
         picture: the file, PNG, JPEG or WebP. kind: sketch, map, frontalize or toonify. model: name of the generator.
-        variations: 1 to 10 pictures, the encoder's own and others whose fine styles are random. blend: 0 to 1, how far
-        those go. styles: the first layer in which they differ. align: of a face, as for inversion.
+        variations: 1 to 10 pictures, the encoder's own and others whose fine styles are random. alpha: 0 to 1, how far
+        those go. mix_layers: the first layer in which they differ. align: of a face, as for inversion.
 
         The event is: rows (one object), pictures (what the encoder reads, then what it makes), a sheet of them.
         """
-        yield from _drawn(desk, picture, kind, model, seed, variations, blend, styles, align)
+        yield from _drawn(desk, picture, kind, model, seed, variations, alpha, mix_layers, align)
 
     return {f.__name__: f for f in (reconstruct, colorize, superres, inpaint, compare, edit, sketch)}
 
@@ -278,7 +278,7 @@ def _edited(desk: Desk, view: JobView, change: Change, shown: export.Shown) -> A
         except (LaneError, SessionError) as error:
             rows[i] |= {"state": "failed", "message": str(error)}
             continue
-        rows[i]["edit"] = moves.recipe(change, edited)
+        rows[i]["edit"] = recipe(change, edited)
         pictures.append((shown.path(f"edited-{i}", edited.picture), run.label))
         tiles += [Tile(run.label, "inverted", run.image), Tile(run.label, "edited", edited.picture)]
     return rows, pictures, _sheet(tiles, shown)
@@ -291,8 +291,8 @@ def _drawn(
     model: str,
     seed: float,
     variations: float,
-    blend: float,
-    styles: float | None,
+    alpha: float,
+    mix_layers: float | None,
     align: How,
 ) -> Iterator[Answer]:
     """The only answer of /sketch."""
@@ -300,17 +300,17 @@ def _drawn(
         wish = Wish(
             kind,
             inputs.whole(variations, "variations", 1, MOST),
-            inputs.number(blend, "blend", 0, 1),
-            None if styles is None else inputs.whole(styles, "styles"),
+            inputs.number(alpha, "alpha", 0, 1),
+            None if mix_layers is None else inputs.whole(mix_layers, "mix_layers"),
             inputs.whole(seed, "seed"),
         )
-        drawn, recipe = translated(desk.session, model, wish, inputs.picture(picture), align)
+        drawn, row = translated(desk.session, model, wish, inputs.picture(picture), align)
     with tempfile.TemporaryDirectory() as folder:
         shown = export.Shown(folder)
-        parts = captioned("", drawn, recipe)
+        parts = captioned("", drawn, row)
         pictures = [(shown.path(f"{kind}-{i}", one), caption) for i, (caption, one, _) in enumerate(parts)]
         tiles = [Tile(caption, kind if i else "", one) for i, (caption, one, _) in enumerate(parts)]
-        yield [recipe], pictures, _sheet(tiles, shown)
+        yield [row], pictures, _sheet(tiles, shown)
 
 
 def _sheet(tiles: list[Tile], shown: export.Shown) -> str | None:

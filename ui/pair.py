@@ -26,7 +26,7 @@ KINDS = [("Interpolate", "interpolate"), ("Mix styles", "mix"), ("Put a region i
 WORDS = {
     "interpolate": "The second picture is inverted by the same methods; the strip goes from your picture to it.",
     "mix": "Coarse layers of your picture, the others of the second one: a strip of both and the mixture.",
-    "diffuse": "Paint a region: it goes into the second picture, and the methods chosen above make a face of both.",
+    "diffuse": "Paint a region: it goes into the second picture, and the methods chosen make a face of both.",
 }
 FIRST = "interpolate"
 FRAMES = (3, 15)
@@ -63,6 +63,7 @@ class Pair:
             self.status = gr.HTML(status_line(READY), elem_id="edit-pair-status")
             self.gallery = gr.Gallery(
                 label="Made of both",
+                show_label=False,
                 format="png",
                 columns=1,
                 object_fit="contain",
@@ -124,9 +125,12 @@ class Pair:
         yield {self.other: ["", "", key]}
         yield from self._follow(key)
         view = session.snapshot(key)
-        parts = [("Put together", [view.measured])] if view.measured is not None else []
-        parts += [(run.label, [run.image]) for run in view.runs if run.image is not None]
-        yield from self._show([(caption, np.concatenate(pictures, axis=1)) for caption, pictures in parts], {})
+        parts = [
+            (run.label, np.concatenate([view.measured, run.image], axis=1))
+            for run in view.runs
+            if run.image is not None and view.measured is not None
+        ]
+        yield from self._show(parts, {})
 
     def _join(self, values: Mapping[Any, Any], second: np.ndarray) -> Iterator[Update]:
         """Interpolate or mix every method's results of the two pictures."""

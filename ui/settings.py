@@ -57,7 +57,7 @@ class Settings:
                         for spec in card.fields:
                             self.fields[key, spec.name] = control(spec, len(stages) > 1)
             with gr.Column(elem_classes="method-fields"):
-                self.combination = Combination(tab.key, shared=not tab.fields)
+                self.combination = Combination(tab.key, () if tab.fields else tab.methods)
         self._wire()
 
     def _wire(self) -> None:
@@ -92,8 +92,10 @@ class Settings:
     def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str], chosen: Sequence[str]) -> dict[Any, Any]:
         """Updates that leave out `missing` methods and `lacking` stages and say why; `chosen` ones stay ticked."""
         usable = [key for key in chosen if key not in missing]
+        # Only where it has to change: somebody may be ticking meanwhile.
+        value: dict[str, Any] = {} if usable == list(chosen) else {"value": usable}
         return {
-            self.methods: gr.update(choices=choices(self.desk.methods, missing), value=usable),
+            self.methods: gr.update(choices=choices(self.desk.methods, missing), **value),
             self.missing: gr.update(value=missing_note(self.desk.methods, missing), visible=bool(missing)),
             **self.combination.offered(lacking),
         }

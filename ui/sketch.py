@@ -27,7 +27,7 @@ from ui.inputs import InputError, explained, number, whole
 from ui.markup import READY, listed, status_line
 from ui.settings import model_choices
 from ui.tab import Desk
-from ui.uploads import canvas, examples_strip, picture_field
+from ui.uploads import canvas, drawing_upload, examples_strip, picture_field
 from ui.workbench import LANE, PRIVATE, SHOW_RESULTS
 
 INTRO = (
@@ -75,10 +75,8 @@ class SketchBench:
                     elem_id="sketch-models",
                 )  # fmt: skip
                 with gr.Row():
-                    self.variations = gr.Slider(1, MOST, 4, step=1, label="Pictures", min_width=130)
-                    self.blend = gr.Slider(
-                        0, 1, 1, step=0.05, label="Blend", info="How far the others go to random styles.", min_width=130
-                    )
+                    self.variations = gr.Slider(1, MOST, 4, step=1, label="Pictures", min_width=190)
+                    self.blend = gr.Slider(0, 1, 1, step=0.05, label="Blend with random styles", min_width=190)
                 self.run = gr.Button("Make pictures", variant="primary", elem_id="sketch-run")
                 with gr.Accordion("Advanced", open=False):
                     self.styles = gr.Number(
@@ -89,8 +87,8 @@ class SketchBench:
             with gr.Column(scale=7, min_width=320):
                 self.status = gr.HTML(status_line(READY), elem_id="sketch-status")
                 self.gallery = gr.Gallery(
-                    label="Pictures", format="png", columns=4, object_fit="contain", height="auto", interactive=False,
-                    elem_id="sketch-gallery",
+                    label="Pictures", show_label=False, format="png", columns=4, object_fit="contain", height="auto",
+                    interactive=False, elem_id="sketch-gallery",
                 )  # fmt: skip
         self._wire()
 
@@ -105,9 +103,11 @@ class SketchBench:
                     field: Any = picture_field("Picture", "sketch-picture")
                 elif kind == "map":
                     field = canvas("Map: a colour for each part", "sketch-map", swatches(), BRUSH)
+                    drawing_upload(field, "Upload a map", "sketch-map-upload")
                     self.legend = gr.HTML(elem_id="sketch-legend")
                 else:
                     field = canvas("Drawing: black draws, white corrects", "sketch-lines", INK, PEN)
+                    drawing_upload(field, "Upload a drawing", "sketch-lines-upload")
                 examples_strip(paths, field, f"sketch-{kind}-examples")
                 fields[kind] = field
         return boxes, fields
@@ -242,7 +242,7 @@ def translated(
 
 def captioned(model: str, drawn: Drawn, recipe: dict[str, Any]) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
     """(caption, picture, recipe) of what the encoder read and of every picture; captions begin with `model`."""
-    names = ["What the encoder reads", "The encoder's own"]
+    names = ["What it reads", "The encoder's own"]
     names += [f"Variation {i}" for i in range(1, len(drawn.pictures))]
     pictures = [drawn.read, *drawn.pictures]
     return [

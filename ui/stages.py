@@ -33,10 +33,10 @@ class LackingRequest:
 class Combination:
     """Lays the menus out when made; `chosen` and `settings` read them.
 
-    shared: the settings are for the ticked methods, too, whose fields then have no controls of their own.
+    shared: methods that are ticked at first, where the settings are for those, too, as their fields have no controls.
     """
 
-    def __init__(self, key: str, shared: bool) -> None:
+    def __init__(self, key: str, shared: Sequence[str] = ()) -> None:
         gr.Markdown(INTRO, elem_classes="note")
         with gr.Row():
             self.menus = {
@@ -51,7 +51,7 @@ class Combination:
             max_length=500,
             elem_id=f"{key}-settings",
         )
-        self.hint = gr.HTML(elem_classes="note", elem_id=f"{key}-fields")
+        self.hint = gr.HTML(fields_hint(shared), elem_classes="note", elem_id=f"{key}-fields")
 
     def inputs(self) -> list[Any]:
         """Every component that `chosen` and `settings` read."""
@@ -108,9 +108,10 @@ def read_settings(text: str) -> dict[str, str]:
 
 
 def fields_hint(methods: Sequence[str]) -> str:
-    """The stages of these methods in order, and every field with its default and range, as HTML."""
-    parts = []
-    for text in dict.fromkeys(filter(None, methods)):
+    """The stages of these methods in order, and every field with its default and range, as HTML; several are folded."""
+    parts, texts = [], list(dict.fromkeys(filter(None, methods)))
+    fold = "details open" if len(texts) == 1 else "details"
+    for text in texts:
         try:
             method = parse_method(text)
         except SettingError as error:
@@ -121,7 +122,7 @@ def fields_hint(methods: Sequence[str]) -> str:
             f"<li><code>{escape(name)}={escape(str(getattr(stage, spec.name)))}</code>{_range(spec)}</li>"
             for name, stage, spec in method.specs()
         )
-        parts.append(f"<p><b>{escape(method.label)}</b>: {way}</p><ul>{fields}</ul>")
+        parts.append(f"<{fold}><summary><b>{escape(method.label)}</b>: {way}</summary><ul>{fields}</ul></details>")
     return "".join(parts)
 
 

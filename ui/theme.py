@@ -153,11 +153,12 @@ CSS = """
   font-variant-numeric: tabular-nums; }
 .move button { color: var(--body-text-color-subdued); line-height: 1; padding: .3rem 0; }
 #edit-box { gap: .8rem; }
+#edit-pair-gallery .thumbnail-item { aspect-ratio: auto; height: auto; }
 #edit-sliders details { margin-top: .5rem; }
 #edit-sliders summary { cursor: pointer; padding: .3rem 0; font-size: .92rem; }
 .zero { margin-top: .6rem; padding: .3rem .8rem; font-size: .88rem; border-radius: var(--radius-md);
   border: 1px solid var(--button-secondary-border-color); }
-#sketch-map menu.swatch { flex-wrap: wrap; max-width: 25rem; height: auto; }
+#sketch-map menu.swatch { display: grid; grid-template-columns: repeat(2, 5.4rem) !important; height: auto; }
 #sketch-map menu.swatch button { width: 5.4rem; height: 1.9rem; border-radius: var(--radius-md); }
 #sketch-map menu.swatch button::after { font-size: .75rem; padding: 0 .3rem; border-radius: 3px; color: #1a1a19;
   background: rgb(255 255 255 / .82); }

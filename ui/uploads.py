@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from inversion import images
+from ui import inputs
 from ui.inputs import InputError, explained
 
 LAYERS = 8  # of an editor; more than a person paints, fewer than fill the memory
@@ -72,15 +73,16 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
 
 
 def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.ImageEditor:
-    """A white canvas for a drawing, or a picture to draw on; its value is what is seen, uint8 (H, W, 3), or None.
+    """A white canvas to draw on; its value is what is seen, uint8 (H, W, 3), or None.
 
-    size: of the brush at first, in pixels of a canvas with CANVAS a side.
+    size: of the brush at first, in pixels of a canvas with CANVAS a side. Files come by `drawing_upload`, and so by our
+    own decoder.
     """
     editor = gr.ImageEditor(
         label=label,
         image_mode="RGBA",
         format="png",
-        sources=("upload", "clipboard"),
+        sources=(),
         transforms=(),
         layers=False,
         brush=gr.Brush(default_size=size, colors=list(colours), default_color=colours[0], color_mode="fixed"),
@@ -88,7 +90,7 @@ def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.Im
         buttons=["fullscreen"],
         height=560,
         canvas_size=(CANVAS, CANVAS),
-        placeholder="Draw here, or drop a drawing",
+        placeholder="Choose the brush at the left, then draw",
         elem_id=elem_id,
     )
 
@@ -99,12 +101,22 @@ def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.Im
         if parts is None:
             return None
         with explained():
-            # An example that nobody has drawn on has no composite.
             seen = parts.composite if parts.composite is not None else parts.background
             return None if seen is None else np.asarray(images.read(_source(seen)))
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
     return editor
+
+
+def drawing_upload(field: gr.ImageEditor, label: str, elem_id: str) -> None:
+    """A button that puts a file into a canvas."""
+    button = gr.UploadButton(label, file_types=["image"], size="sm", elem_id=elem_id)
+
+    def put(path: str | None) -> np.ndarray:
+        with explained():
+            return inputs.picture(path)
+
+    button.upload(put, button, field, queue=False, show_progress="hidden", api_visibility="private")
 
 
 def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem_id: str) -> None:

@@ -98,6 +98,13 @@ class Narrow(Encoder):
 class NarrowE4E(Narrow):
     """Read as e4e's (Tov et al. 2021): row 0 is the style of all layers, row i the offset that layer i adds to it."""
 
+    @torch.no_grad()
+    def forget_offsets(self) -> None:
+        """Go back to one style for all layers, where training starts."""
+        for level, heads in enumerate(self.heads):
+            for values in heads.parameters(recurse=False):
+                values[0 if level else 1 :] = 0
+
     def offsets(self, x: Tensor, stage: int | None = None) -> Tensor:
         """Predict (B, num_ws, w_dim); `stage` s adds only the offsets of layers 1..s, as early training does."""
         return from_one_style(self.rows(x), stage)

@@ -244,10 +244,7 @@ class Trainer:
         self.run, self.recipe, self.model, self.prior = run, recipe, model, prior_of(model)
         self.accelerator = accelerator
         classes = len(rendered_domain(model).classes) if recipe.reads in TRANSLATED else 0
-        self.encoder = build(self.prior, recipe, offsets, classes)
-        self.encoder.to(accelerator.device, memory_format=torch.channels_last)
-        if model.predictor is not None:
-            model.predictor.to(memory_format=torch.channels_last)
+        self.encoder = build(self.prior, recipe, offsets, classes).to(accelerator.device)
         self.optimizer = Muon(
             self.encoder.parameters(),
             lr=run.lr,
@@ -468,10 +465,7 @@ def adopt(encoder: Narrow, path: Path) -> None:
             own[name] = tensor.to(own[name].dtype)
     encoder.load_state_dict(own)
     if isinstance(encoder, NarrowE4E):
-        with torch.no_grad():
-            for level, heads in enumerate(encoder.heads):
-                for values in (heads.weight, heads.bias):
-                    values[0 if level else 1 :] = 0
+        encoder.forget_offsets()
 
 
 def main(argv: list[str] | None = None) -> None:
