@@ -30,7 +30,7 @@ from inversion.editing.requests import CardsRequest, Edited, EditRequest, Interp
 from inversion.jobs import Job, JobView, Kept, RunView
 from inversion.lane import Event, Finished, Lane, LaneError, Quick, Request
 from inversion.lane import crop as choose_crop
-from inversion.methods import METHODS, Method, SettingError, parse_method
+from inversion.methods import METHODS, STAGES, Method, SettingError, parse_method
 from inversion.registry import Entry, HubError
 
 __all__ = ["Busy", "JobView", "Kept", "LaneError", "Request", "RunView", "Session", "SessionError", "UnknownJob"]
@@ -297,6 +297,11 @@ class Session:
     def unavailable(self, model: str) -> dict[str, str]:
         """Why each registered method that cannot run on the model cannot, by key. Loads the model; raises LaneError."""
         return self._lane.unavailable(model, METHODS)
+
+    def unavailable_stages(self, model: str) -> dict[str, str]:
+        """The same for each stage by itself."""
+        alone = {key: Method(key, stage.label, (stage(),)) for key, stage in STAGES.items()}
+        return self._lane.unavailable(model, alone)
 
     @staticmethod
     def stages(methods: Sequence[str]) -> dict[str, frozenset[str]]:

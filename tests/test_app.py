@@ -44,7 +44,7 @@ from ui.moves import read, read_layers, sliders
 from ui.pair import as_published, done, mixture, region, strip
 from ui.settings import Settings
 from ui.sketch import legend, swatches
-from ui.stages import KINDS, fields_hint, lacking, menu, read_settings
+from ui.stages import KINDS, fields_hint, menu, read_settings
 from ui.tab import Desk
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
@@ -298,7 +298,7 @@ def test_a_combination_is_one_more_method_of_every_tab(settings: Settings) -> No
 
 
 def test_what_a_model_lacks_is_left_out_and_said(settings: Settings, site: Served) -> None:
-    without = lacking(site.session, "only-z")
+    without = site.session.unavailable_stages("only-z")
     assert "w" in without and "z" not in without and "dip" not in without
     updates = settings.offered({}, without, [])
     offered = {key for menu in settings.combination.menus.values() for _, key in updates[menu]["choices"]}

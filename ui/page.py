@@ -17,7 +17,6 @@ from ui.guard import Guard
 from ui.models import Models
 from ui.settings import Settings, model_choices
 from ui.sketch import SketchBench
-from ui.stages import lacking
 from ui.tab import Desk, Tab
 from ui.theme import CSS, theme
 from ui.workbench import PRIVATE, Workbench, remembered
@@ -74,7 +73,7 @@ def _offer(page: gr.Blocks, desk: Desk, settings: Sequence[Settings], models: Se
     def offer() -> dict[Any, Any] | list[Any]:
         try:
             missing = desk.session.unavailable(catalogue.DEFAULT_MODEL)
-            without = lacking(desk.session, catalogue.DEFAULT_MODEL)
+            without = desk.session.unavailable_stages(catalogue.DEFAULT_MODEL)
         except (LaneError, SessionError):  # whoever runs a method is told
             return [gr.skip()] * len(outputs)
         offered = [part.offered(missing, without, part.tab.methods) for part in settings]

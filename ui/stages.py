@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, dataclass
+from dataclasses import Field
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from inversion.hub import Model
-from inversion.methods import STAGES, Method, SettingError, parse_method
-from inversion.session import Session
+from inversion.methods import STAGES, SettingError, parse_method
 from ui.inputs import InputError
 
 KINDS = {"embed": "Embed", "optimise": "Optimise", "refine": "Refine"}
 INTRO = "**A combination of your own**: it runs beside the methods above."
 EXAMPLE = "wplus.steps=100, pti.lr=0.0003"
-
-
-@dataclass(frozen=True)
-class LackingRequest:
-    """Why each stage that cannot run on the model cannot, by key; a quick request of the lane."""
-
-    model: str
-
-    def __call__(self, model: Model) -> dict[str, str]:
-        reasons = {key: Method(key, stage.label, (stage(),)).unavailable(model) for key, stage in STAGES.items()}
-        return {key: reason for key, reason in reasons.items() if reason is not None}
 
 
 class Combination:
@@ -71,12 +58,6 @@ class Combination:
             part: gr.update(choices=menu(kind, lacking), value="") for kind, part in self.menus.items()
         }
         return {**updates, self.lacking: gr.update(value=lacking_note(lacking), visible=bool(lacking))}
-
-
-def lacking(session: Session, model: str) -> dict[str, str]:
-    """Why stages cannot run on the model, by key. Raises LaneError or SessionError."""
-    found: dict[str, str] = session.ask(LackingRequest(model))
-    return found
 
 
 def menu(kind: str, lacking: Mapping[str, str]) -> list[tuple[str, str]]:

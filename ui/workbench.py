@@ -16,7 +16,6 @@ from ui.inputs import explained
 from ui.markup import READY, status_line
 from ui.results import Panel, Update
 from ui.settings import Settings
-from ui.stages import lacking
 from ui.tab import Desk, Tab
 from ui.uploads import examples_strip
 
@@ -141,7 +140,8 @@ class Workbench:
         yield {self.panel.status: status_line("<b>Loading the model</b>", 0.0)}
         try:
             with explained():
-                missing, without = self.desk.session.unavailable(model), lacking(self.desk.session, model)
+                session = self.desk.session
+                missing, without = session.unavailable(model), session.unavailable_stages(model)
         except gr.Error:
             yield {self.panel.status: status_line("This model could not be loaded.", bad=True)}
             raise
