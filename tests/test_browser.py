@@ -164,7 +164,7 @@ def test_two_methods_grow_side_by_side(visit: Callable[..., Page], picture: Path
 
 
 def reload(page: Page) -> None:
-    """Reload; what the page that is left complains about counts for nothing: its streams break while it still listens."""
+    """Reload. The page that is left complains about its broken streams, which counts for nothing."""
     RELOADING.append(page)
     page.reload()
     RELOADING.remove(page)
