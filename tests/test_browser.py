@@ -367,14 +367,19 @@ def shown(page: Page, index: int, key: str) -> str:
     return column(page, index, key).locator("img").nth(1).get_attribute("src") or ""
 
 
-def test_a_slider_of_the_edit_tab_moves_every_result(visit: Callable[..., Page], picture: Path, tmp_path: Path) -> None:
-    page = visit(1280)
+def invert_to_edit(page: Page, picture: Path) -> None:
+    """Invert by two methods in the Edit tab, in three steps each."""
     open_tab(page, "Edit")
     upload(page, "edit", picture)
     page.wait_for_selector("#edit-picture img")
     fill_settings(page, "edit", "w.steps=3, wplus.steps=3")
     page.click("#edit-run")
     expect(status(page, "edit")).to_contain_text("Done")
+
+
+def test_a_slider_of_the_edit_tab_moves_every_result(visit: Callable[..., Page], picture: Path, tmp_path: Path) -> None:
+    page = visit(1280)
+    invert_to_edit(page, picture)
     slider = page.locator("#edit-sliders").get_by_role("slider", name="Yaw")
     expect(slider).to_be_visible()
     before = [shown(page, index, "edit") for index in (0, 1)]
@@ -396,12 +401,7 @@ def test_a_slider_of_the_edit_tab_moves_every_result(visit: Callable[..., Page],
 
 def test_a_second_picture_joins_in(visit: Callable[..., Page], picture: Path) -> None:
     page = visit(1280)
-    open_tab(page, "Edit")
-    upload(page, "edit", picture)
-    page.wait_for_selector("#edit-picture img")
-    fill_settings(page, "edit", "w.steps=3, wplus.steps=3")
-    page.click("#edit-run")
-    expect(status(page, "edit")).to_contain_text("Done")
+    invert_to_edit(page, picture)
     fold = page.locator("#edit-pair")
     fold.get_by_role("button", name="With a second picture").click()
     page.click("#edit-pair-run")

@@ -40,6 +40,7 @@ class Clone(Stage):
     loss = 1_p [pyramid distance + lambda * adversarial loss of this picture] + adversarial loss of random samples
     against pictures of the domain: in every step the bracket counts with probability p. That game alone lets random
     samples wander as long as they look real, so how far they have moved is added, as where there are no pictures.
+    Then both adversarial terms count in every fourth step only, four times as much: they are half of the work.
     Where part of the picture is not measured, the discriminator is not told that it is real.
     """
 

@@ -303,7 +303,7 @@ class Trainer:
             return self.encoder.offsets(x).float()
 
     def half(self) -> AbstractContextManager[Any]:
-        """Autocast where the generator computes in bfloat16: the encoder and the judges take a third of the time."""
+        """Autocast where the generator computes in bfloat16: the encoder and the judges take half of the time."""
         wanted = self.prior.compute_dtype is torch.bfloat16
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=wanted)
 
