@@ -1,8 +1,10 @@
 """What inverted codes stand for: In-Domain's semantic analysis (Zhu et al. 2020, section 4.2) of several methods.
 
-``python -m benchmarks.semantics --json semantics.json`` inverts held-out faces, reads their attributes off the codes by
-the boundaries of `train directions`, and edits them. It prints, for each method, PSNR, 1 - AP (average precision, mean
-over attributes; the faces' factors are the truth), and how far an edit moves its own attribute and the others.
+``python -m benchmarks.semantics --json semantics.json`` inverts held-out faces (or ``--source strange`` ones), reads
+their attributes off the codes by the boundaries of `train directions`, and edits them. It prints, for each method, PSNR
+and 1 - AP (average precision, mean over attributes; the faces' factors are the truth), and how far an edit moves its
+own attribute and the others. "truth" is no method but the codes that the renders were drawn from: what the directions
+themselves cannot hold still.
 """
 
 from __future__ import annotations
@@ -24,17 +26,24 @@ from inversion.analysis import semantic_precision, side_effects
 from inversion.hub import Model
 from inversion.methods import parse_method
 from inversion.methods.run import invert
-from inversion.synthetic import HELD_OUT, faces
+from inversion.synthetic import HELD_OUT, OUT_OF_DOMAIN, Faces, faces
 from inversion.synthetic.factors import NAMES
 from inversion.tasks import Reconstruct
 
 EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
 STRENGTH = 1.0  # of every edit, in deviations of random codes
 BATCH = 8
+SOURCES = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}  # first seeds
+TRUTH = "truth"
 
 
-def inverted(model: Model, method: str, pictures: Tensor, settings: dict[str, str]) -> tuple[Tensor, list[float]]:
-    """Styles (B, num_ws, w_dim) of pictures (B, 3, R, R), and their PSNR in dB."""
+def inverted(model: Model, method: str, drawn: Faces, settings: dict[str, str]) -> tuple[Tensor, list[float]]:
+    """Styles (B, num_ws, w_dim) of faces, and their PSNR in dB."""
+    pictures = drawn.picture.to(model.device)
+    if method == TRUTH and model.prior is not None:
+        with torch.no_grad():
+            ws = model.prior.mapping(drawn.z.to(model.device))
+            return ws, metrics.psnr(torch.cat([model.prior.synthesis(part) for part in ws.split(BATCH)]), pictures)
     chosen = parse_method(method)
     own = {key: value for key, value in settings.items() if key.partition(".")[0] in {s.key for s in chosen.stages}}
     codes, scores = [], []
@@ -68,7 +77,7 @@ def edits(model: Model, ws: Tensor) -> dict[str, dict[str, float]]:
 def analyse(model: Model, method: str, settings: dict[str, str], seeds: range) -> dict[str, Any]:
     """All figures of one method."""
     drawn = faces(seeds, model.resolution)
-    ws, scores = inverted(model, method, drawn.picture.to(model.device), settings)
+    ws, scores = inverted(model, method, drawn, settings)
     truth = dict(zip(NAMES, drawn.factors.unbind(dim=1), strict=True))
     return {
         "method": method,
@@ -99,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--n", type=int, default=64)
     parser.add_argument("--methods", default="wplus,indomain")
     parser.add_argument("--model", default=hub.DEFAULT)
+    parser.add_argument("--source", choices=list(SOURCES), default="held-out")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
     parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args(argv)
@@ -106,7 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = dict(text.split("=", 1) for text in args.settings)
     rows: list[dict[str, Any]] = []
     for method in args.methods.split(","):
-        rows.append(analyse(model, method, settings, range(HELD_OUT, HELD_OUT + args.n)))
+        first = SOURCES[args.source]
+        rows.append(analyse(model, method, settings, range(first, first + args.n)))
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
     sys.stdout.write(summary(rows) + "\n")
     return 0

@@ -76,7 +76,7 @@ METHODS: dict[str, Method] = {
     "hybrid": Method(
         "hybrid",
         "Hybrid",
-        (ClassicEncoder(), OptimiseWPlus(steps=100, lr=0.15)),
+        (ClassicEncoder(), OptimiseWPlus(steps=50, principal=True)),
         "Bau et al. 2019, arXiv 1910.11626",
         "The encoder's code, then a short W+ optimisation from there.",
     ),

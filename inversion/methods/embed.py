@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inversion.tasks.base import Task
 
 BATCH = 8  # candidates rendered at once
+AXES_DRAWN = 4096  # random codes behind the principal axes of W
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,14 @@ def spread(prior: Prior) -> float:
     z = torch.randn(512, prior.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return prior.mapping(z.to(prior.w_avg)).var(dim=0).mean().sqrt().item()
+
+
+@torch.no_grad()
+def principal_axes(prior: Prior) -> Tensor:
+    """The principal axes of W, the columns of an orthogonal matrix (w_dim, w_dim)."""
+    z = torch.randn(AXES_DRAWN, prior.z_dim, generator=torch.Generator().manual_seed(0))
+    w = prior.mapping(z.to(prior.w_avg))[:, 0].double()
+    return torch.linalg.eigh(torch.cov(w.t())).eigenvectors.to(prior.w_avg)
 
 
 def prior_of(model: Model) -> Prior:

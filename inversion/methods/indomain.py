@@ -50,7 +50,7 @@ class OptimiseInDomain(Stage):
         found = WPlus(leaf(start_ws(code, prior, y)))
         message = yield from descend(
             self.key,
-            self._regularised(rendered(found, prior, objective), found, model, prior),
+            self._regularised(rendered(lambda: found, prior, objective), found, model, prior),
             [([found.rows], self.lr * spread(prior))],
             self.steps,
         )

@@ -71,7 +71,7 @@ class OptimiseMultiCode(Stage):
         mixing = [found.z, found.alpha] if self.importance else [found.z]
         message = yield from descend(
             self.key,
-            rendered(found, prior, objective),
+            rendered(lambda: found, prior, objective),
             [(mixing, self.lr), ([found.rows], self.lr * spread(prior))],
             self.steps,
             schedule=SCHEDULE,

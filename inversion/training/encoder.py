@@ -92,6 +92,8 @@ RECIPES: dict[str, Recipe] = {
     "frontalize": Recipe(identity=1, norm=0.05, codes=0.1, reads="turned", warm=0.4),
     "superres": Recipe(norm=0.05, codes=0.1, reads="shrunk", warm=0.2),
     "inpaint": Recipe(norm=0.05, codes=0.1, reads="holed", warm=0.2),
+    # Not the paper's, which has an encoder for each of these tasks: one that reads whole pictures as well.
+    "restore": Recipe(norm=0.01, codes=0.02, reads="damaged"),
 }
 
 

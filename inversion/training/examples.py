@@ -14,7 +14,7 @@ from torch import Tensor
 from inversion.encoders import Encoder
 from inversion.synthetic import Domain
 from inversion.synthetic.factors import INDEX, POSE
-from inversion.tasks import Superres
+from inversion.tasks import Colorize, Superres
 from inversion.tasks.drawings import DrawingError, lines
 from inversion.training.pairs import Pairs
 
@@ -44,7 +44,7 @@ class Example:
 def shrunk(x: Tensor, rng: torch.Generator) -> Tensor:
     """Pictures x (B, 3, R, R), each blurred to blocks of a random factor: what super-resolution gives an encoder."""
     chosen = torch.randint(0, len(FACTORS), (len(x),), generator=rng).tolist()
-    made = []
+    made = [x[:0]]
     for picture, factor in zip(x.split(1), [FACTORS[i] for i in chosen], strict=True):
         task = Superres(factor) if factor > 1 else None
         made.append(picture if task is None else task.pinv(task.A(picture)))
@@ -64,6 +64,22 @@ def holed(x: Tensor, rng: torch.Generator) -> Tensor:
         taken = torch.rand(B, 1, 1, generator=rng) < 0.5 if index else torch.ones(B, 1, 1, dtype=torch.bool)
         known[(inside & taken)[:, None]] = 0
     return x * known.to(x)
+
+
+def damaged(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Pictures x (B, 3, R, R): half of them whole, the others shrunk, holed or grey: one encoder for all tasks."""
+    kinds = torch.randint(0, 6, (len(x),), generator=rng)
+    made = x.clone()
+    for kind, harm in enumerate((shrunk, holed, greyed)):
+        chosen = kinds == kind
+        made[chosen] = harm(x[chosen], rng)
+    return made
+
+
+def greyed(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Pictures x (B, 3, R, R) without their colours: what colourisation gives an encoder."""
+    task = Colorize()
+    return task.pinv(task.A(x))
 
 
 def drawn(pairs: Pairs, size: int, rng: torch.Generator | None) -> Tensor:
@@ -117,7 +133,11 @@ def example(
 
 
 # What is read in place of a picture (B, 3, R, R), which is to be given back whole.
-DEGRADED: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {"shrunk": shrunk, "holed": holed}
+DEGRADED: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "shrunk": shrunk,
+    "holed": holed,
+    "damaged": damaged,
+}
 # What is read in place of a pair's picture: its channels, for the number of classes of the domain.
 TRANSLATED: dict[str, Callable[[int], int]] = {"sketch": lambda _: 1, "map": lambda n: n, "turned": lambda _: 3}
 

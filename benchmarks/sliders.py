@@ -1,0 +1,190 @@
+"""Whether the sliders of attributes hold still: what each moves over its range, and what it leaves alone.
+
+``python -m benchmarks.sliders --n 32 --json sliders.json`` edits two codes of every held-out face, pSp's and the style
+of its true z, with every slider at POSITIONS strengths from its low to its high end, and prints for each slider
+
+- `monotone`: the share of codes whose attribute, as the predictor reads it, never falls below an earlier position's by
+  more than SLACK of what the slider changes on average, and ends above where it began. The predictor misses most
+  factors of a true render by more than that, so smaller falls say nothing;
+- `mean`: whether the mean over codes rises from each position to the next;
+- `wanted` and `others`: how far the slider moves its attribute from end to end, in units of the attribute's deviation
+  over the unedited codes, and how far it moves the others, the mean over all of them in units of their own;
+- `identity`: the synthetic identity of the picture at the low and at the high end with the unedited one, as mean and
+  worst, and the share of codes that stay nearer to themselves than different persons are at every position. That level
+  is the STRANGER quantile of the identity between different held-out faces;
+- `clipped`: the share of pixel values at both ends that leave [-1, 1] by more than a grey level.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from inversion import hub
+from inversion.analysis import side_effects
+from inversion.editing.directions import FIRST
+from inversion.editing.edit import edited
+from inversion.generators.base import Prior
+from inversion.hub import Model
+from inversion.methods.codes import WPlus
+from inversion.predictor import Predictor
+from inversion.synthetic import HELD_OUT, faces
+from inversion.synthetic.factors import NAMES
+
+POSITIONS = 9
+SLACK = 0.05
+STRANGER = 0.95
+PERSONS = 128  # held-out faces that tell how alike different persons are
+LEVEL = 2 / 255  # one of 8 bits, of pictures in [-1, 1]
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the predictor says of pictures, and how many of their values a file cannot hold."""
+
+    attributes: Tensor  # (B, K)
+    persons: Tensor  # (B, D), unit length
+    clipped: Tensor  # (B,)
+
+
+@torch.no_grad()
+def read(prior: Prior, predictor: Predictor, ws: Tensor) -> Reading:
+    """The reading of the pictures of styles (B, num_ws, w_dim)."""
+    parts = []
+    for part in ws.split(BATCH):
+        x = prior.synthesis(part)
+        parts.append((*predictor.heads(x.clamp(-1, 1)), (x.abs() > 1 + LEVEL).float().mean(dim=(1, 2, 3))))
+    return Reading(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+
+
+def risen(values: Tensor) -> float:
+    """Share of codes whose values (P, B) rise over the positions, but for falls of SLACK of the mean rise."""
+    slack = SLACK * (values[-1] - values[0]).mean()
+    fall = (values.cummax(dim=0).values - values).max(dim=0).values
+    return float(((fall <= slack) & (values[-1] > values[0])).float().mean())
+
+
+def figures(name: str, sweep: Sequence[Reading], before: Reading, stranger: float) -> dict[str, Any]:
+    """The row of one slider: readings by position, low end first, and of the unedited codes."""
+    column, spread = NAMES.index(name), before.attributes.std(dim=0)
+    values = torch.stack([at.attributes[:, column] for at in sweep])  # (P, B)
+    wanted, others = side_effects(sweep[0].attributes / spread, sweep[-1].attributes / spread, column)
+    change = ((sweep[-1].attributes - sweep[0].attributes).abs() / spread).mean(dim=0)
+    change[column] = 0
+    same = torch.stack([(at.persons * before.persons).sum(dim=1) for at in sweep])  # (P, B)
+    return {
+        "slider": name,
+        "monotone": risen(values),
+        "mean_monotone": bool((values.mean(dim=1).diff() > 0).all()),
+        "mean": [round(value, 4) for value in values.mean(dim=1).tolist()],
+        "wanted": wanted.mean().item(),
+        "others": others.mean().item(),
+        "dragged": [NAMES[int(change.argmax())], change.max().item()],
+        "identity": [same[0].mean().item(), same[-1].mean().item()],
+        "identity_worst": [same[0].min().item(), same[-1].min().item()],
+        "same_person": (same.min(dim=0).values > stranger).float().mean().item(),
+        "stranger": stranger,
+        "clipped": torch.cat([sweep[0].clipped, sweep[-1].clipped]).mean().item(),
+        "clipped_before": before.clipped.mean().item(),
+    }
+
+
+def slide(model: Model, kind: str, ws: Tensor, names: Sequence[str], stranger: float) -> list[dict[str, Any]]:
+    """The rows of all sliders on codes (B, num_ws, w_dim) of one kind."""
+    prior, predictor = _networks(model)
+    before, code, rows = read(prior, predictor, ws), WPlus(ws), []
+    for name in tqdm(names, desc=kind):
+        direction, sweep = model.directions[name], []
+        for strength in torch.linspace(direction.low, direction.high, POSITIONS).tolist():
+            sweep.append(read(prior, predictor, edited(code, prior, model.directions, {name: strength}).ws(prior)))
+        ends = {"codes": kind, "n": len(ws), "low": direction.low, "high": direction.high}
+        rows.append({**ends, **figures(name, sweep, before, stranger)})
+    return rows
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    """One line a slider and kind of codes, and one with the mean of each kind."""
+    names = ("slider", "range", "codes", "n", "monotone", "mean", "wanted", "others / wanted", "most dragged along")
+    names += ("identity low, high", "worst", "same person", "clipped")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    for row in rows:
+        (other, change), worst = row["dragged"], row["identity_worst"]
+        cells = (
+            *(row["slider"], f"{row['low']:.2f} to {row['high']:.2f}", row["codes"], row["n"]),
+            *(f"{row['monotone']:.0%}", "yes" if row["mean_monotone"] else "no", f"{row['wanted']:.2f}"),
+            *(f"{row['others'] / row['wanted']:.3f}", f"{other} {change / row['wanted']:.2f}"),
+            *(", ".join(f"{value:.2f}" for value in ends) for ends in (row["identity"], worst)),
+            *(f"{row['same_person']:.0%}", f"{row['clipped']:.2%}"),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    for kind in dict.fromkeys(row["codes"] for row in rows):
+        own = [row for row in rows if row["codes"] == kind]
+        monotone, same = (statistics.fmean(row[key] for row in own) for key in ("monotone", "same_person"))
+        ratio = statistics.fmean(row["others"] / row["wanted"] for row in own)
+        lines.append(f"\n{kind}: {monotone:.1%} monotone, others / wanted {ratio:.3f}, {same:.1%} the same person")
+    return "\n".join(lines)
+
+
+@torch.no_grad()
+def codes(model: Model, n: int) -> dict[str, Tensor]:
+    """Codes (n, num_ws, w_dim) of held-out faces by kind: what pSp makes of their pictures, and their true styles."""
+    prior, _ = _networks(model)
+    drawn = faces(range(HELD_OUT, HELD_OUT + n), model.resolution)
+    found = {"w": prior.mapping(drawn.z.to(prior.w_avg))}
+    if "psp" in model.encoders:
+        encoder = model.encoders["psp"]
+        x = drawn.picture.to(prior.w_avg)
+        found = {"psp": torch.cat([encoder(encoder.fit(part)) for part in x.split(BATCH)]), **found}
+    return found
+
+
+@torch.no_grad()
+def likeness(predictor: Predictor, resolution: int, device: torch.device) -> float:
+    """The STRANGER quantile of the synthetic identity between different held-out faces."""
+    drawn = faces(range(HELD_OUT, HELD_OUT + PERSONS), resolution).picture.to(device)
+    persons = torch.cat([predictor.embed(part) for part in drawn.split(BATCH)])
+    return float((persons @ persons.t())[torch.ones(PERSONS, PERSONS).triu(1).bool()].quantile(STRANGER))
+
+
+def _networks(model: Model) -> tuple[Prior, Predictor]:
+    if model.prior is None or model.predictor is None:
+        raise SystemExit(f"{model.name} has no generator, or no predictor to judge it with")
+    return model.prior, model.predictor
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Move every slider and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sliders", description=main.__doc__)
+    parser.add_argument("--n", type=int, default=32, help="held-out faces")
+    parser.add_argument("--names", default=",".join(FIRST), help="sliders, or all")
+    parser.add_argument("--model", default=hub.DEFAULT)
+    parser.add_argument("--json", type=Path, required=True)
+    args = parser.parse_args(argv)
+    model = hub.load(args.model)
+    _, predictor = _networks(model)
+    names = list(model.directions) if args.names == "all" else args.names.split(",")
+    unknown = [name for name in names if name not in model.directions]
+    if unknown:
+        parser.error(f"--names: {args.model} has no slider for {', '.join(unknown)}")
+    stranger = likeness(predictor, model.resolution, model.device)
+    rows: list[dict[str, Any]] = []
+    for kind, ws in codes(model, args.n).items():
+        rows += slide(model, kind, ws, names, stranger)
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    sys.stdout.write(summary(rows) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
