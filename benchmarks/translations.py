@@ -3,9 +3,11 @@
 ``python -m benchmarks.translations --json FILE`` prints, for a sketch, a label map and a turned face:
 
 - `yaw_degrees`: mean error of the yaw that the predictor reads from the result (frontalisation: against the front);
-- `attributes`: per factor the R^2 of the predictor on the results divided by that on the true renders;
-- `iou`: mean over classes of the result's segmentation with the true one, and the same for the true render, which no
-  reconstruction beats. No segmenter is shipped: one is fitted here on training renders, a small network that tells the
+- `attributes`: per factor that the input shows, how often the predictor says rightly of the result on which side of its
+  middle the factor lies, divided by how often it does of the true render. Drawings show neither colours nor light;
+- `iou`: mean over classes of the result's segmentation with the true one, and the same for a reconstruction (pSp's)
+  and for the true render; `iou_ratio` is the first of these to the second. No segmenter is shipped: one is fitted here
+  on training renders, a small network that tells the
   class of a pixel by the colours around it, its place and the predictor's features;
 - `rank1`: how often the result's identity is nearer to the given face than to any other held-out one;
 - `seconds`: of one pass, and of ten variations.
@@ -29,9 +31,10 @@ from torch import Tensor, nn
 
 from inversion import hub, images
 from inversion.hub import Model
+from inversion.methods.embed import prior_of
 from inversion.predictor import Predictor
 from inversion.synthetic import CLASSES, HELD_OUT, Faces, faces
-from inversion.synthetic.factors import FACTORS, INDEX, NAMES
+from inversion.synthetic.factors import FACTORS, INDEX, NAMES, turned_to_front
 from inversion.tasks.drawings import PALETTE
 from inversion.translate import translate, unavailable
 
@@ -39,7 +42,12 @@ FITTED = 96  # training renders that the segmenter is fitted on
 STEPS, SAMPLED = 600, 4096  # updates of the segmenter, and pixels in each
 PATCH = 5  # pixels around one whose colours it sees
 STEP = 2  # every so many pixels in both directions are looked at
-DETERMINED = 0.5  # a factor counts whose R^2 on the true renders is above this
+READABLE = 0.5  # a factor counts if the predictor explains more than this of its variance on true renders
+UNSEEN = {
+    "sketch": ("colour", "scene", "light", "age"),
+    "map": ("colour", "scene", "light", "age"),
+    "frontalize": ("pose",),
+}
 BATCH = 16
 SHOWN = 8  # faces on a sheet
 
@@ -104,17 +112,20 @@ def iou(found: Tensor, truth: Tensor) -> float:
     return statistics.fmean(shares)
 
 
-def r2(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Share of the variance (K,) of factors (B, K) that is predicted."""
-    return 1 - (predicted - truth).square().sum(dim=0) / (truth - truth.mean(dim=0)).square().sum(dim=0)
-
-
 def uploads(kind: str, drawn: Faces) -> list[np.ndarray]:
     """What a user would give for these faces, uint8 (R, R, 3)."""
     if kind == "map":
         return list(np.asarray(PALETTE, np.uint8)[drawn.segmentation.argmax(dim=1).numpy()])
     planes = drawn.sketch.expand(-1, 3, -1, -1) if kind == "sketch" else drawn.picture
     return [images.to_array(x) for x in planes]
+
+
+@torch.no_grad()
+def reconstructed(model: Model, pictures: Tensor) -> Tensor:
+    """What pSp, shown the pictures (B, 3, R, R) themselves, makes of them."""
+    encoder, prior = model.encoders["psp"], prior_of(model)
+    parts = pictures.to(model.device).split(BATCH)
+    return torch.cat([prior.synthesis(encoder(encoder.fit(part))).cpu() for part in parts])
 
 
 def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict[str, Any]:
@@ -126,17 +137,17 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
     for upload in given[:4]:
         _timed(ten, lambda x=upload: translate(model, name, x, variations=10))
     truth = drawn.front if name == "frontalize" else drawn.picture
-    factors = drawn.factors.clone()
-    if name == "frontalize":
-        factors[:, INDEX["yaw"]] = 0
+    factors = turned_to_front(drawn.factors) if name == "frontalize" else drawn.factors
     judge = segmenter.predictor
     with torch.no_grad():
         seen, persons = judge.heads(results.clamp(-1, 1))
         best, own = judge.heads(truth)[0], judge.embed(drawn.picture)
     yaw = FACTORS[INDEX["yaw"]]
     error = (seen - factors)[:, INDEX["yaw"]].abs().mean() * (yaw.high - yaw.low) / 2
-    fit, most = r2(seen, drawn.factors), r2(best, drawn.factors)
-    known = {n: round(float(fit[i] / most[i]), 3) for i, n in enumerate(NAMES) if most[i] > DETERMINED}
+    readable = 1 - (best - factors).square().sum(dim=0) / (factors - factors.mean(dim=0)).square().sum(dim=0)
+    right, most = (((x > 0) == (factors > 0)).float().mean(dim=0) for x in (seen, best))
+    shown = [f.group not in UNSEEN[name] and r > READABLE for f, r in zip(FACTORS, readable.tolist(), strict=True)]
+    known = {n: round(float(right[i] / most[i]), 3) for i, n in enumerate(NAMES) if shown[i]}
     row: dict[str, Any] = {
         "translation": name,
         "n": len(given),
@@ -148,8 +159,11 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
     }
     if name != "frontalize":
         labels = labels_of(drawn)
-        found, reached = iou(segmenter(results.clamp(-1, 1)), labels), iou(segmenter(truth), labels)
-        row |= {"iou": round(found, 3), "iou_of_truth": round(reached, 3), "iou_ratio": round(found / reached, 3)}
+        found, reached, most = (
+            iou(segmenter(x.clamp(-1, 1)), labels) for x in (results, reconstructed(model, drawn.picture), truth)
+        )
+        row |= {"iou": round(found, 3), "iou_of_reconstruction": round(reached, 3), "iou_of_truth": round(most, 3)}
+        row["iou_ratio"] = round(found / reached, 3)
     return row
 
 

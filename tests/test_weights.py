@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from inversion import hub, invert, metrics
 from inversion.hub import Model
 from inversion.methods import METHODS, Result, Step, parse_method, tuned
-from inversion.synthetic import CLASSES, HELD_OUT, Faces, faces
+from inversion.synthetic import CLASSES, DOMAINS, HELD_OUT, Faces, faces
 from inversion.synthetic.factors import INDEX
 from inversion.tasks import Reconstruct
 from inversion.training.generator import sharpness
@@ -172,3 +172,17 @@ def test_pggan_is_a_prior_for_mganprior(held_out: Faces) -> None:
     many = reconstruct(model, "mganprior", {"multicode.steps": 60, "multicode.codes": 8}, y)
     single = reconstruct(model, "z", {"z.steps": 60}, y)
     assert metrics.psnr(many.image, y)[0] > metrics.psnr(single.image, y)[0]
+
+
+def test_the_recipe_carries_over_to_houses() -> None:
+    model = hub.load("synthetic-houses", device="cpu")
+    assert model.prior is not None
+    drawn = DOMAINS[model.domain].draw(range(HELD_OUT, HELD_OUT + 16))
+    with torch.no_grad():
+        x = model.prior(drawn.z)
+    assert mean(metrics.psnr(x, drawn.picture)) > 27
+    assert sharpness(x) > 0.75 * sharpness(drawn.picture)
+    one = reconstruct(model, "psp", {}, drawn.picture)
+    more = reconstruct(model, "psp+wplus", {"wplus.steps": 30, "wplus.principal": True}, drawn.picture)
+    assert mean(metrics.psnr(one.image, drawn.picture)) > 23
+    assert mean(metrics.psnr(more.image, drawn.picture)) > mean(metrics.psnr(one.image, drawn.picture)) + 2

@@ -1,4 +1,4 @@
-"""Pictures to try: faces of the embedded domain, rendered on first use, and a public-domain photo from scikit-image."""
+"""Pictures to try: of the embedded domains, rendered on first use, and a public-domain photo from scikit-image."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from inversion.tasks.drawings import PALETTE
 SIDE = 256
 # Held-out faces that differ in pose, hair, age and accessories, then one from outside the domain.
 SEEDS = (1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002)
+HOUSES = (1_000_002, 1_000_008)
 PHOTO = "astronaut.png"
 DRAWN = (1_000_001, 1_000_004, 1_000_008, 1_000_010)  # held-out faces whose sketches and maps are drawings to try
 TURNED = 0.35  # of 1: a face that looks aside by more is one to turn to the front
@@ -25,11 +26,12 @@ def examples() -> list[Path]:
     """The pictures as files, made when they are not there yet."""
     folder = _folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    faces = {seed: folder / f"face-{seed}.png" for seed in SEEDS}
-    paths = [*faces.values(), folder / PHOTO]
+    faces = [folder / f"face-{seed}.png" for seed in SEEDS]
+    houses = [folder / f"house-{seed}.png" for seed in HOUSES]
+    paths = [*faces, folder / PHOTO, *houses]
     if not all(path.is_file() for path in paths):
-        drawn = synthetic.faces(SEEDS, SIDE).picture
-        for path, picture in zip(faces.values(), drawn, strict=True):
+        drawn = synthetic.faces(SEEDS, SIDE).picture, synthetic.DOMAINS["synthetic-houses"].draw(HOUSES, SIDE).picture
+        for path, picture in zip([*faces, *houses], [*drawn[0], *drawn[1]], strict=True):
             _write(path, images.to_array(picture))
         _write(folder / PHOTO, _photo())
     return paths
@@ -72,7 +74,7 @@ def _folder() -> Path:
     """A folder per version of the renderer and of this file, so that no old picture is served."""
     source = Path(synthetic.__file__).parent
     digest = hashlib.sha256()
-    for path in [*sorted(source.glob("*.py")), Path(__file__)]:
+    for path in [*sorted(source.rglob("*.py")), Path(__file__)]:
         digest.update(path.read_bytes())
     return (
         Path(tempfile.gettempdir()) / f"inversion-hub-examples-{getattr(os, 'getuid', int)()}-{digest.hexdigest()[:12]}"

@@ -195,7 +195,7 @@ def build(prior: Prior, recipe: Recipe, offsets: bool, classes: int = 0) -> Narr
     pyramid = (3, 4, n - 7) if n > 7 else (1, 1, n - 2)  # pSp's coarse, middle and fine styles
     rows = {"pyramid": pyramid, "last": (n,), "single": (1,)}[recipe.rows]
     halvings = min(len(WIDTHS), max(3, prior.resolution.bit_length() - 3))
-    encoder = (NarrowE4E if offsets else Narrow)(recipe.inputs(classes), n, prior.w_dim, rows, WIDTHS[-halvings:])
+    encoder = (NarrowE4E if offsets else Narrow)(recipe.inputs(classes), n, prior.w_dim, rows, WIDTHS[:halvings])
     encoder.latent_avg.copy_(prior.w_avg)
     return encoder
 

@@ -44,7 +44,7 @@ class Example:
 def shrunk(x: Tensor, rng: torch.Generator) -> Tensor:
     """Pictures x (B, 3, R, R), each blurred to blocks of a random factor: what super-resolution gives an encoder."""
     chosen = torch.randint(0, len(FACTORS), (len(x),), generator=rng).tolist()
-    made = [x[:0]]
+    made = []
     for picture, factor in zip(x.split(1), [FACTORS[i] for i in chosen], strict=True):
         task = Superres(factor) if factor > 1 else None
         made.append(picture if task is None else task.pinv(task.A(picture)))
@@ -72,7 +72,8 @@ def damaged(x: Tensor, rng: torch.Generator) -> Tensor:
     made = x.clone()
     for kind, harm in enumerate((shrunk, holed, greyed)):
         chosen = kinds == kind
-        made[chosen] = harm(x[chosen], rng)
+        if chosen.any():
+            made[chosen] = harm(x[chosen], rng)
     return made
 
 
