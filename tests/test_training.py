@@ -283,3 +283,15 @@ def test_a_translation_learns_its_pairs_by_heart(monkeypatch: pytest.MonkeyPatch
     assert set(rows[0]) == {"codes"}
     assert {"codes", "pixel", "norm"} <= set(rows[-1])
     assert rows[-1]["codes"] < 0.8 * rows[0]["codes"]
+
+
+@pytest.mark.parametrize("harm", examples.DEGRADED.values(), ids=list(examples.DEGRADED))
+def test_damage_is_seeded_and_leaves_pictures(harm: Callable[[torch.Tensor, torch.Generator], torch.Tensor]) -> None:
+    x = torch.rand(24, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    made, again = (harm(x, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(made, again)
+    assert made.shape == x.shape
+    assert made.abs().max() <= 1
+    assert (made != x).any()
+    for size in (1, 2):  # whatever falls to nobody
+        assert harm(x[:size], torch.Generator().manual_seed(2)).shape == x[:size].shape
