@@ -6,9 +6,11 @@ of its true z, with every slider at POSITIONS strengths from its low to its high
 - `monotone`: the share of codes whose attribute, as the predictor reads it, never falls below an earlier position's by
   more than SLACK of what the slider changes on average, and ends above where it began. The predictor misses most
   factors of a true render by more than that, so smaller falls say nothing;
-- `mean`: whether the mean over codes rises from each position to the next;
-- `wanted` and `others`: how far the slider moves its attribute from end to end, in units of the attribute's deviation
-  over the unedited codes, and how far it moves the others, the mean over all of them in units of their own;
+- `mean`: whether the mean over codes never falls from one position to the next. It stays where all codes have come to
+  the end of their reach;
+- `wanted` and `others`: how far the slider moves its attribute from end to end, in units of the deviation that the
+  predictor's reading of it has over PERSONS held-out faces, and how far it moves the others, the mean over all of them
+  in units of their own;
 - `identity`: the synthetic identity of the picture at the low and at the high end with the unedited one, as mean and
   worst, and the share of codes that stay nearer to themselves than different persons are at every position. That level
   is the STRANGER quantile of the identity between different held-out faces;
@@ -43,8 +45,9 @@ from inversion.synthetic.factors import NAMES
 
 POSITIONS = 9
 SLACK = 0.05
+FLAT = 1e-4  # what rounding may take off a mean that stays
 STRANGER = 0.95
-PERSONS = 128  # held-out faces that tell how alike different persons are
+PERSONS = 128  # held-out faces that tell how different persons are
 LEVEL = 2 / 255  # one of 8 bits, of pictures in [-1, 1]
 BATCH = 16
 
@@ -75,9 +78,28 @@ def risen(values: Tensor) -> float:
     return float(((fall <= slack) & (values[-1] > values[0])).float().mean())
 
 
-def figures(name: str, sweep: Sequence[Reading], before: Reading, stranger: float) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Scale:
+    """What figures are measured against, of PERSONS held-out faces as they are drawn."""
+
+    spread: Tensor  # (K,) deviations of the attributes that the predictor reads
+    stranger: float  # the STRANGER quantile of the synthetic identity between different faces
+
+
+@torch.no_grad()
+def scale(model: Model) -> Scale:
+    """The scale of a model's domain."""
+    prior, predictor = _networks(model)
+    drawn = faces(range(HELD_OUT, HELD_OUT + PERSONS), model.resolution).picture.to(prior.w_avg)
+    parts = zip(*(predictor.heads(part) for part in drawn.split(BATCH)), strict=True)
+    attributes, persons = (torch.cat(part).cpu() for part in parts)
+    different = torch.ones(PERSONS, PERSONS).triu(1).bool()
+    return Scale(attributes.std(dim=0), float((persons @ persons.t())[different].quantile(STRANGER)))
+
+
+def figures(name: str, sweep: Sequence[Reading], before: Reading, scale: Scale) -> dict[str, Any]:
     """The row of one slider: readings by position, low end first, and of the unedited codes."""
-    column, spread = NAMES.index(name), before.attributes.std(dim=0)
+    column, spread = NAMES.index(name), scale.spread
     values = torch.stack([at.attributes[:, column] for at in sweep])  # (P, B)
     wanted, others = side_effects(sweep[0].attributes / spread, sweep[-1].attributes / spread, column)
     change = ((sweep[-1].attributes - sweep[0].attributes).abs() / spread).mean(dim=0)
@@ -86,21 +108,21 @@ def figures(name: str, sweep: Sequence[Reading], before: Reading, stranger: floa
     return {
         "slider": name,
         "monotone": risen(values),
-        "mean_monotone": bool((values.mean(dim=1).diff() > 0).all()),
+        "mean_monotone": bool((values.mean(dim=1).diff() > -FLAT).all()),
         "mean": [round(value, 4) for value in values.mean(dim=1).tolist()],
         "wanted": wanted.mean().item(),
         "others": others.mean().item(),
         "dragged": [NAMES[int(change.argmax())], change.max().item()],
         "identity": [same[0].mean().item(), same[-1].mean().item()],
         "identity_worst": [same[0].min().item(), same[-1].min().item()],
-        "same_person": (same.min(dim=0).values > stranger).float().mean().item(),
-        "stranger": stranger,
+        "same_person": (same.min(dim=0).values > scale.stranger).float().mean().item(),
+        "stranger": scale.stranger,
         "clipped": torch.cat([sweep[0].clipped, sweep[-1].clipped]).mean().item(),
         "clipped_before": before.clipped.mean().item(),
     }
 
 
-def slide(model: Model, kind: str, ws: Tensor, names: Sequence[str], stranger: float) -> list[dict[str, Any]]:
+def slide(model: Model, kind: str, ws: Tensor, names: Sequence[str], scale: Scale) -> list[dict[str, Any]]:
     """The rows of all sliders on codes (B, num_ws, w_dim) of one kind."""
     prior, predictor = _networks(model)
     before, code, rows = read(prior, predictor, ws), WPlus(ws), []
@@ -109,14 +131,14 @@ def slide(model: Model, kind: str, ws: Tensor, names: Sequence[str], stranger: f
         for strength in torch.linspace(direction.low, direction.high, POSITIONS).tolist():
             sweep.append(read(prior, predictor, edited(code, prior, model.directions, {name: strength}).ws(prior)))
         ends = {"codes": kind, "n": len(ws), "low": direction.low, "high": direction.high}
-        rows.append({**ends, **figures(name, sweep, before, stranger)})
+        rows.append({**ends, **figures(name, sweep, before, scale)})
     return rows
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
     """One line a slider and kind of codes, and one with the mean of each kind."""
-    names = ("slider", "range", "codes", "n", "monotone", "mean", "wanted", "others / wanted", "most dragged along")
-    names += ("identity low, high", "worst", "same person", "clipped")
+    names = ["slider", "range", "codes", "n", "monotone", "mean", "wanted", "others / wanted", "most dragged along"]
+    names += ["identity low, high", "worst", "same person", "clipped"]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for row in rows:
         (other, change), worst = row["dragged"], row["identity_worst"]
@@ -149,14 +171,6 @@ def codes(model: Model, n: int) -> dict[str, Tensor]:
     return found
 
 
-@torch.no_grad()
-def likeness(predictor: Predictor, resolution: int, device: torch.device) -> float:
-    """The STRANGER quantile of the synthetic identity between different held-out faces."""
-    drawn = faces(range(HELD_OUT, HELD_OUT + PERSONS), resolution).picture.to(device)
-    persons = torch.cat([predictor.embed(part) for part in drawn.split(BATCH)])
-    return float((persons @ persons.t())[torch.ones(PERSONS, PERSONS).triu(1).bool()].quantile(STRANGER))
-
-
 def _networks(model: Model) -> tuple[Prior, Predictor]:
     if model.prior is None or model.predictor is None:
         raise SystemExit(f"{model.name} has no generator, or no predictor to judge it with")
@@ -172,15 +186,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args(argv)
     model = hub.load(args.model)
-    _, predictor = _networks(model)
     names = list(model.directions) if args.names == "all" else args.names.split(",")
     unknown = [name for name in names if name not in model.directions]
     if unknown:
         parser.error(f"--names: {args.model} has no slider for {', '.join(unknown)}")
-    stranger = likeness(predictor, model.resolution, model.device)
+    measure = scale(model)
     rows: list[dict[str, Any]] = []
     for kind, ws in codes(model, args.n).items():
-        rows += slide(model, kind, ws, names, stranger)
+        rows += slide(model, kind, ws, names, measure)
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
     sys.stdout.write(summary(rows) + "\n")
     return 0

@@ -5,12 +5,17 @@ linear SVM on the most confident codes) reads the attribute from a code. The *ro
 of codes on the attribute, cov(w, a), how a code differs on average when the attribute does. Moving along the normal
 instead changed the other attributes a fifth more on the embedded faces, and the regression of the attribute on codes
 runs into directions that random codes never take.
+
+What a direction is good for is measured on codes that are moved to the same places along it: the *reach* is where the
+attribute rises for most of them, the *range* of the slider brings most random codes to its ends, but ends before
+anybody turns into somebody else. Attributes that the predictor hardly reads get no slider.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from inversion import hub
-from inversion.editing.directions import Direction, as_fitted, deviation_along, to_tensors
-from inversion.editing.edit import edited
+from inversion.editing.directions import REACH, Direction, as_fitted, deviation_along, to_tensors
 from inversion.methods.codes import WPlus
 from inversion.synthetic.factors import NAMES
 
@@ -36,11 +40,17 @@ if TYPE_CHECKING:
 BATCH = 50
 ENDS = 0.25  # of all samples, at each end of an attribute: the confident ones
 PENALTY = 0.01  # of the SVM, on codes in units of their spread; 0.1 reads as well, 0.001 less
-STRENGTHS = (0.75, 1.5, 2.25, 3.0)  # deviations, to both sides
-EXAMINED = 8  # codes on which ranges are measured
-LEAST = 0.05  # what an attribute must change by from one strength to the next, in its own deviations
-REACHED = (0.01, 0.99)  # of random codes lie below the places that edits go to and no further
+EXAMINED = 24  # codes on which ranges are measured
+POSITIONS = 9  # places along a direction that each of them is moved to
+REACHED = (0.01, 0.99)  # of random codes lie below the first and the last of them
+FINE = 4  # stretches begin and end at this many parts of the way from one place to the next
+LEAST = 0.1  # what an attribute must gain on the way of one deviation of codes, in its own deviations
+SLACK = 0.05  # of what a stretch gains on average: a code that loses no more on it rises
+LEGIBLE = 0.25  # least share of a factor's variance (1/3: uniform on (-1, 1)) that is read off pictures for a slider
+SERVED = 0.9  # of random codes are to come to both ends of their reach
 STRANGER = 0.95  # quantile of the identity scores of two different persons that an edit must stay above
+MARGIN = 0.1  # by which it must, for the codes that were not examined
+TICK = 0.05  # ranges end at multiples
 
 
 class NoPredictor(hub.HubError):
@@ -102,54 +112,100 @@ def regression(styles: Tensor, scores: Tensor) -> Tensor:
 
 def fitted(model: Model, samples: Samples) -> Iterator[Direction]:
     """One direction per attribute that can be edited, with the range over which it can."""
-    prior, _ = _networks(model)
-    with torch.no_grad():
-        z = torch.randn(EXAMINED, prior.z_dim, generator=torch.Generator().manual_seed(1))
-        codes = WPlus(prior.mapping(z.to(prior.w_avg)))
     persons = samples.identities[:500]
     strangers = float(torch.pdist(persons).square().mul(-0.5).add(1).quantile(STRANGER))  # cosines of unit vectors
     for k, name in enumerate(NAMES):
         scores = samples.attributes[:, k]
+        if 3 * float(scores.var()) < LEGIBLE:
+            continue
         rows = regression(samples.styles, scores)
         deviation = deviation_along(samples.styles, rows)
         at = ((samples.styles - samples.styles.mean(dim=0)) * rows).sum(dim=(1, 2)) / deviation
-        direction = Direction(
-            name,
-            name,
-            "attributes",
-            rows,
-            deviation,
-            normal=boundary(samples.styles, scores),
-            reach=(float(at.quantile(REACHED[0])), float(at.quantile(REACHED[1]))),
-        )
-        low, high = usable_range(model, codes, direction, k, float(scores.std()), strangers)
-        if low < 0 < high:
-            yield replace(direction, low=low, high=high)
+        direction = Direction(name, name, "attributes", rows, deviation, normal=boundary(samples.styles, scores))
+        swept = sweep(model, direction, samples, at)
+        reach = rising(swept.places, swept.values[:, :, k], float(scores.std()))
+        if reach is not None:
+            low, high = usable_range(swept, at, reach, strangers + MARGIN)
+            if low < 0 < high:
+                yield replace(direction, low=low, high=high, reach=reach)
 
 
-def usable_range(
-    model: Model, codes: WPlus, direction: Direction, attribute: int, spread: float, strangers: float
-) -> tuple[float, float]:
-    """The strengths (low, high) around 0 within which the mean attribute rises and nobody becomes somebody else.
+@dataclass(frozen=True)
+class Sweep:
+    """The first codes of some samples, moved along a direction to the same places, in deviations from the mean."""
 
-    attribute: its column; spread: its deviation over random codes; strangers: the identity score that no code's picture
-    may fall to, against the one without an edit.
-    """
+    places: Tensor  # (P,) from low to high
+    strengths: Tensor  # (P, n) what brings the codes there
+    values: Tensor  # (P, n, K) attributes
+    identity: Tensor  # (P, n) scores against the pictures without an edit
+
+
+@torch.no_grad()
+def sweep(model: Model, direction: Direction, samples: Samples, at: Tensor) -> Sweep:
+    """What the predictor says along a direction; at (samples,): where they lie along it."""
     prior, _ = _networks(model)
-    before, person = judged(model, codes.rows)
-    ends = []
-    for sign in (-1, 1):
-        reached, last = 0.0, float(before[:, attribute].mean())
-        for strength in STRENGTHS:
-            moved = edited(codes, prior, {direction.name: direction}, {direction.name: sign * strength})
-            after, other = judged(model, moved.ws(prior))
-            value = float(after[:, attribute].mean())
-            same = float((person * other).sum(dim=1).min())
-            if sign * (value - last) < LEAST * spread or same <= strangers:
+    first, last = (float(at.quantile(share)) for share in REACHED)
+    places = torch.linspace(first, last, POSITIONS)
+    codes = WPlus(samples.styles[:EXAMINED].expand(-1, prior.num_ws, -1).to(prior.w_avg))
+    strengths = places[:, None] - at[:EXAMINED]
+    values, identity = [], []
+    for row in strengths:
+        moved = codes.shifted(prior, row.to(prior.w_avg)[:, None, None] * direction.step())
+        attributes, persons = judged(model, moved.ws(prior))
+        values.append(attributes.cpu())
+        identity.append((persons.cpu() * samples.identities[:EXAMINED]).sum(dim=1))
+    return Sweep(places, strengths, torch.stack(values), torch.stack(identity))
+
+
+def rising(places: Tensor, values: Tensor, spread: float) -> tuple[float, float] | None:
+    """The stretch of places (P,) on which an attribute's values (P, n) rise; None where there is none.
+
+    On all of it the mean gains LEAST of the spread, the attribute's deviation over random codes. Of such stretches the
+    best has the largest gain times the square of the share of codes that rise: a longer one is no better for what most
+    codes no longer show, or show the wrong way.
+    """
+    fine = torch.linspace(0, len(places) - 1, FINE * (len(places) - 1) + 1)
+    before = fine.long().clamp_max(len(places) - 2)
+    t = fine - before
+    places = torch.lerp(places[before], places[before + 1], t)
+    values = torch.lerp(values[before], values[before + 1], t[:, None])
+    enough = values.mean(dim=1).diff() >= LEAST * spread * places.diff()
+    best, found = 0.0, None
+    for first in range(len(places)):
+        for last in range(first + 1, len(places)):
+            if not enough[last - 1]:
                 break
-            reached, last = sign * strength, value
-        ends.append(reached)
+            path = values[first : last + 1]
+            gain = (path[-1] - path[0]).mean()
+            fall = (path.cummax(dim=0).values - path).max(dim=0).values
+            worth = float(gain * (fall <= SLACK * gain).float().mean() ** 2)
+            if worth > best:
+                best, found = worth, (float(places[first]), float(places[last]))
+    return found
+
+
+def usable_range(swept: Sweep, at: Tensor, reach: tuple[float, float], same: float) -> tuple[float, float]:
+    """The strengths (low, high) that bring codes to the ends of their reach and make nobody somebody else.
+
+    at (samples,): where random codes lie; same: the identity score that every code examined must stay above.
+    """
+    ends = []
+    for sign, end in ((-1, reach[0]), (1, reach[1])):
+        wanted = sign * (end - float(at.quantile(SERVED if sign < 0 else 1 - SERVED)))
+        safe = min(_crossing(s, c, same) for s, c in zip(sign * swept.strengths.t(), swept.identity.t(), strict=True))
+        ends.append(sign * math.floor(min(wanted, safe, REACH) / TICK + 1e-3) * TICK)
     return ends[0], ends[1]
+
+
+def _crossing(strengths: Tensor, scores: Tensor, same: float) -> float:
+    """The first positive strength at which a code's identity scores (P,) fall to `same`; infinite if they do not."""
+    points = sorted((s, c) for s, c in zip(strengths.tolist(), scores.tolist(), strict=True) if s > 0)
+    before, score = 0.0, 1.0
+    for strength, after in points:
+        if after <= same:
+            return before + (strength - before) * (score - same) / (score - after)
+        before, score = strength, after
+    return math.inf
 
 
 def _networks(model: Model) -> tuple[Prior, Predictor]:
