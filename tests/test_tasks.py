@@ -86,6 +86,12 @@ def test_merged_pictures_keep_the_measured_part_in_8_bits(name: str) -> None:
     assert (task.A(stored) - y).abs().max() <= 1 / 255 + 1e-6
 
 
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.merges])
+def test_merging_leaves_no_seam_where_a_result_is_off_by_one_tint(name: str) -> None:
+    task, x = build(name, 64), random(1, 64, 7, spread=0.7)
+    assert (task.merge(x + 0.2, task.A(x)) - x).abs().max() <= 1e-3
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_a_measured_picture_is_read_as_the_measurement(name: str) -> None:
     task = build(name, 32)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from inversion.tasks.base import Task, TaskError
+
+ROUNDS = 20  # of relaxing at every scale; more change nothing that is seen
 
 
 @dataclass(frozen=True, eq=False)  # a tensor has no truth value to compare by
@@ -44,9 +48,31 @@ class Inpaint(Task):
         return y
 
     def merge(self, x: Tensor, y: Tensor) -> Tensor:
-        """x in the hole, y outside. In the hole nothing is measured, so x is simply kept inside the range there."""
-        known = self.mask.to(x)
-        return y * known + x.clamp(-1, 1) * (1 - known)
+        """y outside the hole; inside, x and what it differs by at the rim, smoothly continued, so that no seam is seen.
+
+        That is seamless cloning (Perez et al. 2003, eq. 4): it keeps the gradients of x in the hole.
+        """
+        known = self.mask.to(x).expand(len(x), -1, -1, -1)
+        inside = x.clamp(-1, 1)
+        return torch.where(known > 0, y, (inside + continued(y - inside, known)).clamp(-1, 1))
 
     def parameters(self) -> dict[str, Any]:
         return {"hole": round(1 - float(self.mask.mean()), 4)}
+
+
+def continued(d: Tensor, known: Tensor) -> Tensor:
+    """d (B, C, H, W) where known (B, 1, H, W) is 1; elsewhere a membrane that hangs on it, from coarse to fine."""
+    sides = d.shape[-2:]
+    if max(sides) == 1:
+        return d
+    half = [(side + 1) // 2 for side in sides]
+    cover = F.adaptive_avg_pool2d(known, half)
+    mean = F.adaptive_avg_pool2d(d * known, half) / cover.clamp_min(torch.finfo(d.dtype).tiny)
+    coarse = continued(mean, (cover > 0).to(d))
+    v = torch.where(known > 0, d, F.interpolate(coarse, size=sides, mode="bilinear"))
+    for _ in range(ROUNDS):
+        around = F.pad(v, [1, 1, 1, 1], mode="replicate")
+        rows, columns = around[..., :, 1:-1], around[..., 1:-1, :]
+        mean = (rows[..., :-2, :] + rows[..., 2:, :] + columns[..., :-2] + columns[..., 2:]) / 4
+        v = torch.where(known > 0, d, mean)
+    return v

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from inversion.tasks.base import Task, TaskError, range_factor, scale_into_range
 
+ROUNDS = 10  # of back-projection
+
 
 @dataclass(frozen=True)
 class Superres(Task):
@@ -45,9 +47,15 @@ class Superres(Task):
         return self._spread(y)
 
     def merge(self, x: Tensor, y: Tensor) -> Tensor:
-        """The detail of x inside each block on its measured mean; one factor per block, which keeps the mean."""
+        """The detail of x inside each block on its measured mean; one factor per block, which keeps the mean.
+
+        First x moves smoothly towards the measurement (back-projection, Irani and Peleg 1991): blocks would be seen.
+        """
         base = self._spread(y).clamp(-1, 1)
         inside = x.clamp(-1, 1)  # overshoot of the generator would cost the whole block its contrast
+        for _ in range(ROUNDS):
+            inside = inside + F.interpolate(y - self.A(inside), scale_factor=self.factor, mode="bicubic")
+        inside = inside.clamp(-1, 1)
         detail = inside - self._spread(self.A(inside))
         t = -F.max_pool2d(-range_factor(base, detail), self.factor)  # the smallest t of each block
         return scale_into_range(base, detail, self._spread(t))
