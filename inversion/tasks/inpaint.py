@@ -62,14 +62,14 @@ class Inpaint(Task):
 
 def continued(d: Tensor, known: Tensor) -> Tensor:
     """d (B, C, H, W) where known (B, 1, H, W) is 1; elsewhere a membrane that hangs on it, from coarse to fine."""
-    sides = d.shape[-2:]
-    if max(sides) == 1:
+    height, width = d.shape[-2:]
+    if height == width == 1:
         return d
-    half = [(side + 1) // 2 for side in sides]
+    half = ((height + 1) // 2, (width + 1) // 2)
     cover = F.adaptive_avg_pool2d(known, half)
     mean = F.adaptive_avg_pool2d(d * known, half) / cover.clamp_min(torch.finfo(d.dtype).tiny)
     coarse = continued(mean, (cover > 0).to(d))
-    v = torch.where(known > 0, d, F.interpolate(coarse, size=sides, mode="bilinear"))
+    v = torch.where(known > 0, d, F.interpolate(coarse, size=(height, width), mode="bilinear"))
     for _ in range(ROUNDS):
         around = F.pad(v, [1, 1, 1, 1], mode="replicate")
         rows, columns = around[..., :, 1:-1], around[..., 1:-1, :]
