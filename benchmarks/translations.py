@@ -186,8 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     model = hub.load(args.model, device=args.device)
     predictor = model.predictor
-    if predictor is None:
-        parser.error(f"{args.model} has no predictor to judge with")
+    if predictor is None or "psp" not in model.encoders:
+        parser.error(f"{args.model} has no predictor to judge with, or no pSp encoder to compare with")
     drawn = faces(range(HELD_OUT, HELD_OUT + args.n), model.resolution)
     segmenter = Segmenter(predictor, model.resolution)
     rows = []

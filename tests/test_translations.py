@@ -352,10 +352,11 @@ def test_the_command_line_says_what_is_wrong_in_one_line(
 def test_the_benchmark_scores_what_is_made(
     whole: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, small in (("FITTED", 16), ("STEPS", 5), ("SAMPLED", 64), ("DETERMINED", -math.inf)):
+    for name, small in (("FITTED", 16), ("STEPS", 5), ("SAMPLED", 64), ("READABLE", -math.inf)):
         monkeypatch.setattr(benchmark, name, small)
     predictor = Predictor((8,) * 5).eval().requires_grad_(False)
-    judged = replace(whole, predictor=predictor, encoders={k: v for k, v in whole.encoders.items() if k != "map"})
+    encoders = {k: v for k, v in whole.encoders.items() if k != "map"} | {"psp": whole.encoders["frontalize"]}
+    judged = replace(whole, predictor=predictor, encoders=encoders)
     monkeypatch.setattr(hub, "load", lambda *_, **__: judged)
     arguments = ["--n", "3", "--json", str(tmp_path / "rows.json"), "--pictures", str(tmp_path)]
     assert benchmark.main(arguments) == 0

@@ -141,12 +141,13 @@ class Panel:
                 update: Update = {self.status: job_status(view)}
                 if seen < 0:
                     update |= self._opened(view)
-                if not given and view.measured is not None:
+                # Once more when it is over: of updates that come within a moment a busy page may show the last only.
+                if view.measured is not None and (view.over or not given):
                     given = True
                     update |= self._given(view, shown)
                 for i, run in enumerate(view.runs):
                     if run.version > seen or view.over:
-                        shows: dict[str, Any] = {"visible": True} if seen < 0 else {}
+                        shows: dict[str, Any] = {"visible": True} if seen < 0 or view.over else {}
                         update[self.columns[i].box] = gr.update(**words(view, i), **shows)
                     if run.image is not None and images_seen.get(i) is not run.image:
                         images_seen[i] = run.image
