@@ -31,7 +31,7 @@ from inversion.synthetic.factors import NAMES
 from inversion.tasks import Reconstruct
 
 EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
-STRENGTH = 1.0  # of every edit, in deviations of random codes
+STRENGTHS = (-1.0, 1.0)  # of every edit, in deviations of random codes
 BATCH = 8
 SOURCES = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}  # first seeds
 TRUTH = "truth"
@@ -56,7 +56,10 @@ def inverted(model: Model, method: str, drawn: Faces, settings: dict[str, str]) 
 
 @torch.no_grad()
 def edits(model: Model, ws: Tensor) -> dict[str, dict[str, float]]:
-    """For each edit the mean change of its attribute and of the others, in units of their spread over `ws`."""
+    """For each edit, made in both directions, the mean change of its attribute and of the others.
+
+    In units of their spread over `ws`; the wanted one's is negative if it goes the wrong way.
+    """
     prior, predictor = model.prior, model.predictor
     if prior is None or predictor is None:
         raise SystemExit(f"{model.name} has no generator, or no predictor to judge it with")
@@ -68,9 +71,13 @@ def edits(model: Model, ws: Tensor) -> dict[str, dict[str, float]]:
     spread = before.std(dim=0)
     found = {}
     for name in EDITS:
-        after = read(ws + STRENGTH * model.directions[name].step())
-        wanted, others = side_effects(before / spread, after / spread, NAMES.index(name))
-        found[name] = {"wanted": wanted.mean().item(), "others": others.mean().item()}
+        wanted, others = [], []
+        for strength in STRENGTHS:
+            after = read(ws + strength * model.directions[name].step())
+            own, rest = side_effects(before / spread, after / spread, NAMES.index(name))
+            wanted.append(own if strength > 0 else -own)
+            others.append(rest)
+        found[name] = {"wanted": torch.cat(wanted).mean().item(), "others": torch.cat(others).mean().item()}
     return found
 
 

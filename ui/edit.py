@@ -16,10 +16,10 @@ from inversion.session import JobView, LaneError, Session, SessionError
 from ui import moves
 from ui.export import Shown
 from ui.inputs import explained
-from ui.markup import edit_figures, edited_head, note
+from ui.markup import edit_figures, edited_head, note, run_figures, run_head
 from ui.moves import Change, Moves
 from ui.pair import Pair
-from ui.results import Panel, Update, compared, words
+from ui.results import Panel, Update, compared
 from ui.tab import Desk, PictureTab
 from ui.workbench import PRIVATE, Workbench
 
@@ -36,6 +36,7 @@ class Edit(PictureTab):
         "holds still otherwise shows what its code is worth."
     )
     methods: ClassVar[tuple[str, ...]] = ("w", "wplus")
+    fields: ClassVar[bool] = False
 
 
 class EditPanel(Panel):
@@ -72,8 +73,9 @@ class EditPanel(Panel):
         path = folder / f"edited-{name}-{index}.png"
         images.write_png(path, edited.picture, {**(run.row or {}), "edit": moves.recipe(change, edited)})
         return {
-            column.box: gr.update(above=edited_head(index, run), below=edit_figures(change.moves, edited)),
+            column.head: edited_head(index, run),
             column.slider: (shown.path(f"inverted-{index}", run.image), str(path)),
+            column.figures: edit_figures(change.moves, edited),
             column.download: gr.update(value=str(path), interactive=True),
         }
 
@@ -84,8 +86,9 @@ class EditPanel(Panel):
         path = folder / f"inverted-{index}.png"
         images.write_png(path, run.image, dict(run.row or {}))
         return {
-            column.box: gr.update(**words(view, index)),
+            column.head: run_head(index, run),
             column.slider: compared(view, index, "truth", Shown(str(folder))),
+            column.figures: run_figures(run),
             column.download: gr.update(value=str(path), interactive=True),
         }
 
@@ -119,7 +122,6 @@ class EditBench(Workbench):
                 try:
                     edited = self.desk.session.edit(view.key, index, change.moves, change.layers, change.keep)
                 except (LaneError, SessionError) as error:
-                    said = {**words(view, index), "below": note(str(error), bad=True)}
-                    yield {self.panel.columns[index].box: gr.update(**said)}
+                    yield {self.panel.columns[index].figures: note(str(error), bad=True)}
                 else:
                     yield self.panel.edited(view, index, change, edited, folder)

@@ -26,20 +26,16 @@ HEADERS = ["Method", "PSNR (dB)", "SSIM", "LPIPS", "Identity", "Synthetic identi
 Update = dict[Any, Any]  # component -> new value
 
 
-# The button is shown with the figures, when there is a photo to put the result into.
-PUT = '<button type="button" class="put">Paste into my picture</button>'
-COLUMN_SCRIPT = """
-element.addEventListener('click', event => { if (event.target.closest('.put')) trigger('put'); });
-"""
-
-
 @dataclass(frozen=True)
 class Column:
-    """The components that show one method. `box` holds the others, and words above and below them: see `words`."""
+    """The components that show one method."""
 
-    box: gr.HTML
+    box: gr.Column
+    head: gr.HTML
     slider: gr.ImageSlider
+    figures: gr.HTML
     download: gr.DownloadButton
+    paste: gr.Button
 
 
 class Panel:
@@ -91,17 +87,8 @@ class Panel:
 
     @staticmethod
     def _column(key: str, index: int) -> Column:
-        with gr.HTML(
-            above="",
-            below="",
-            html_template="${above}@children${below}",
-            js_on_load=COLUMN_SCRIPT,
-            apply_default_css=False,
-            min_width=230,
-            visible=False,
-            elem_classes="card",
-            elem_id=f"{key}-column-{index}",
-        ) as box:
+        with gr.Column(min_width=230, visible=False, elem_classes="card", elem_id=f"{key}-column-{index}") as box:
+            top = gr.HTML()
             slider = gr.ImageSlider(
                 format="png",
                 show_label=False,
@@ -110,8 +97,10 @@ class Panel:
                 interactive=False,
                 slider_position=50,
             )
+            figures = gr.HTML()
             download = gr.DownloadButton("Download (png)", size="sm", interactive=False)
-        return Column(box, slider, download)
+            paste = gr.Button("Paste into my picture", size="sm", visible=False)
+        return Column(box, top, slider, figures, download, paste)
 
     def outputs(self) -> list[gr.components.Component | gr.blocks.BlockContext]:
         """Every component that `updates` may name."""
@@ -127,7 +116,7 @@ class Panel:
             self.summary,
         ]
         own += [self.plot, self.table, self.archive, self.sheet, self.json, self.pasted_box]
-        return own + [part for c in self.columns for part in (c.box, c.slider, c.download)]
+        return own + [part for c in self.columns for part in (c.box, c.head, c.slider, c.figures, c.download, c.paste)]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
         """Follow a job until it is over. Each update holds only what changed. Raises UnknownJob."""
@@ -141,14 +130,12 @@ class Panel:
                 update: Update = {self.status: job_status(view)}
                 if seen < 0:
                     update |= self._opened(view)
-                # Once more when it is over: of updates that come within a moment a busy page may show the last only.
-                if view.measured is not None and (view.over or not given):
+                if not given and view.measured is not None:
                     given = True
                     update |= self._given(view, shown)
                 for i, run in enumerate(view.runs):
-                    if run.version > seen or view.over:
-                        shows: dict[str, Any] = {"visible": True} if seen < 0 or view.over else {}
-                        update[self.columns[i].box] = gr.update(**words(view, i), **shows)
+                    if run.version > seen:
+                        update |= {self.columns[i].head: run_head(i, run), self.columns[i].figures: run_figures(run)}
                     if run.image is not None and images_seen.get(i) is not run.image:
                         images_seen[i] = run.image
                         update[self.columns[i].slider] = compared(view, i, left, shown)
@@ -175,10 +162,10 @@ class Panel:
         for button in (self.archive, self.sheet, self.json):
             update[button] = gr.update(interactive=False)
         for i, column in enumerate(self.columns):
-            if i >= len(view.runs):
-                update[column.box] = gr.update(visible=False)
+            update[column.box] = gr.update(visible=i < len(view.runs))
             update[column.slider] = None
             update[column.download] = gr.update(interactive=False)
+            update[column.paste] = gr.update(visible=False)
         return update
 
     def _given(self, view: JobView, shown: Shown) -> Update:
@@ -199,7 +186,10 @@ class Panel:
             return {}
         ready = [(self.archive, files.archive), (self.sheet, files.sheet), (self.json, files.figures)]
         ready += [(self.columns[i].download, path) for i, path in files.pictures.items()]
-        return {button: gr.update(value=str(path), interactive=True) for button, path in ready}
+        update: Update = {button: gr.update(value=str(path), interactive=True) for button, path in ready}
+        if view.crop.quad is not None:
+            update |= {self.columns[i].paste: gr.update(visible=True) for i in files.pictures}
+        return update
 
     def paste(self, picture: np.ndarray) -> Iterator[Update]:
         """Show the upload with a result in it, and offer it in full size."""
@@ -211,13 +201,6 @@ class Panel:
                 self.pasted: Shown(folder).path("pasted", picture, largest=1024),
                 self.pasted_file: gr.update(value=str(path)),
             }
-
-
-def words(view: JobView, index: int) -> dict[str, Any]:
-    """What stands above and below a run's picture."""
-    run = view.runs[index]
-    put = view.over and run.image is not None and view.crop.quad is not None
-    return {"above": run_head(index, run), "below": run_figures(run) + (PUT if put else "")}
 
 
 def picture_view(name: str, elem_id: str) -> gr.Image:

@@ -74,7 +74,7 @@ class Workbench:
         self.crop.wire(self.controls["picture"], self.settings.model)
         whole = [self.panel.pasted_box, self.panel.pasted, self.panel.pasted_file]
         for i, column in enumerate(self.panel.columns):
-            column.box.put(partial(self._paste, i), self.job, whole, **CROPS, **PRIVATE)
+            column.paste.click(partial(self._paste, i), self.job, whole, **CROPS, **PRIVATE)
         self.settings.model.input(
             self._switch,
             [self.settings.model, self.settings.methods],
@@ -87,9 +87,7 @@ class Workbench:
     def on_load(self, page: gr.Blocks) -> None:
         """After a reload, pick up the job that this browser was watching."""
         outputs = [*self.panel.outputs(), self.job, self.kept]
-        page.load(
-            self._resume, [self.kept, self.panel.left], outputs, show_progress_on=self.panel.status, **LANE, **PRIVATE
-        )
+        page.load(self._resume, [self.kept, self.panel.left], outputs, **LANE, **PRIVATE)
 
     def _start(self, values: dict[Any, Any]) -> Iterator[Update]:
         model = values[self.settings.model]
