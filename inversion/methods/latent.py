@@ -83,7 +83,7 @@ class OptimiseWPlus(Stage):
     """Adam on one style vector per layer; on request on the noise maps too, where the prior has them.
 
     With `principal` Adam's step is the same along every principal axis of W instead of along every entry. The entries
-    of a style depend on each other; along the axes W+ fits as well in a quarter of the steps.
+    of a style depend on each other; along the axes fewer steps do.
     """
 
     key: ClassVar[str] = "wplus"
