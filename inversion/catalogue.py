@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from inversion import fetch, hub
-from inversion.methods import METHODS, Method
+from inversion.methods import METHODS, parse_method
 from inversion.registry import Entry
 from inversion.tasks import TASKS
 
@@ -74,7 +74,14 @@ class TaskCard:
 
 def methods() -> dict[str, MethodCard]:
     """All registered methods by key."""
-    return {key: _method(key, method) for key, method in METHODS.items()}
+    return {key: method(key) for key in METHODS}
+
+
+def method(text: str) -> MethodCard:
+    """A registered method, or stages joined by +. Raises SettingError."""
+    parsed = parse_method(text)
+    cards = [_field(name, stage.label, spec, getattr(stage, spec.name)) for name, stage, spec in parsed.specs()]
+    return MethodCard(text, parsed.label, parsed.paper, parsed.description, tuple(cards))
 
 
 def models() -> dict[str, ModelCard]:
@@ -105,11 +112,6 @@ def _model(entry: Entry) -> ModelCard:
         source=entry.source,
         note=entry.note,
     )
-
-
-def _method(key: str, method: Method) -> MethodCard:
-    cards = [_field(name, stage.label, spec, getattr(stage, spec.name)) for name, stage, spec in method.specs()]
-    return MethodCard(key, method.label, method.paper, method.description, tuple(cards))
 
 
 def _field(name: str, stage: str, spec: Field[Any], value: bool | int | float | str) -> FieldCard:

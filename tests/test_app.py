@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,20 @@ import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, PngImagePlugin
-from serving import MODELS, SIZE, Remote, Served, free_port, registered, served
+from serving import MODELS, SIZE, Remote, Served, free_port, served
 from torch import Tensor
 
 from inversion import align, catalogue, images
 from inversion.align import Face
 from inversion.hub import Model
-from inversion.methods import STAGES
+from inversion.methods import METHODS, STAGES
 from inversion.session import Request, RunView, UnknownJob
 from inversion.tasks import TRANSLATIONS, make_task
 from inversion.tasks.drawings import PALETTE
 from ui import TABS
 from ui.edit import Edit, EditBench
 from ui.examples import drawings
+from ui.fields import KINDS, OWN, changed, joined, menu, own_section, sections
 from ui.inputs import InputError
 from ui.markup import run_figures
 from ui.models import describe
@@ -44,7 +46,6 @@ from ui.moves import read, read_layers, sliders
 from ui.pair import as_published, done, mixture, region, strip
 from ui.settings import Settings
 from ui.sketch import legend, swatches
-from ui.stages import KINDS, fields_hint, menu, read_settings
 from ui.tab import Desk
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
@@ -252,19 +253,33 @@ def test_the_menus_hold_every_stage_by_kind_and_leave_out_what_is_lacking() -> N
     assert "psp" not in [key for _, key in menu("embed", {"psp": "no encoder"})]
 
 
-def test_settings_are_read_and_what_is_none_is_explained() -> None:
-    assert read_settings(" w.steps = 3,\npti.lr=0.001, ") == {"w.steps": "3", "pti.lr": "0.001"}
-    for text in ("w.steps", "=3", "w.steps="):
-        with pytest.raises(InputError, match="stage.field=value"):
-            read_settings(text)
+def test_typed_fields_are_settings_where_they_differ_from_their_defaults() -> None:
+    card = catalogue.method("wplus")
+    first = {spec.name: spec.default for spec in card.fields}
+    assert changed(card, {"wplus": first}, "wplus") == {} == changed(card, {"w": {"wplus.steps": 3}}, "wplus")
+    assert changed(card, {"wplus": {**first, "wplus.steps": 3, "pti.steps": 5}}, "wplus") == {"wplus.steps": 3}
+    with pytest.raises(InputError, match="give a number"):
+        changed(card, {"wplus": {"wplus.steps": None}}, "wplus")
+    for junk in (None, [], "x", {"wplus": 3}):  # what no page of ours sends
+        assert changed(card, junk, "wplus") == {}
+    assert joined({"refine": "pti", "embed": "mean", "optimise": ""}) == "mean+pti" and joined(None) == ""
 
 
-def test_the_hint_names_every_field_of_the_chosen_stages() -> None:
-    hint = fields_hint(["psp+wplus+clone"])
-    for key in ("psp", "wplus", "clone"):
-        for spec in fields(STAGES[key]):
-            assert f"{key}.{spec.name}=" in hint
-    assert "stands alone" in fields_hint(["mean+dip"])
+@pytest.mark.parametrize("key", [*METHODS, "psp+wplus+clone"])
+def test_every_field_of_what_is_chosen_has_a_control_with_its_default(key: str) -> None:
+    shown = sections(catalogue.methods(), [key]) if key in METHODS else own_section(key)
+    given = {
+        field: (method, json.loads(unescape(first)))
+        for method, field, first in re.findall(r'data-method="(.*?)" data-field="(.*?)" data-first="(.*?)"', shown)
+    }
+    own = key if key in METHODS else OWN
+    assert given == {spec.name: (own, spec.default) for spec in catalogue.method(key).fields}
+    assert len(re.findall(r"<(?:input|select)[^>]* aria-label=", shown)) >= len(given)
+
+
+def test_stages_that_do_not_fit_say_so_where_their_fields_would_be() -> None:
+    assert "stands alone" in own_section("mean+dip") and own_section("") == ""
+    assert sections(catalogue.methods(), []) == "" == sections(catalogue.methods(), ["<b>"])
 
 
 @pytest.fixture(scope="module", params=TABS)
@@ -277,33 +292,36 @@ def settings(request: pytest.FixtureRequest, site: Served) -> Settings:
     return laid
 
 
-def chosen(settings: Settings, stages: dict[str, str], box: str) -> dict[Any, Any]:
-    """The components' values with these stages in the menus and this text in the box."""
+def chosen(settings: Settings, stages: dict[str, str], typed: dict[str, Any]) -> dict[Any, Any]:
+    """The components' values with these stages in the menus and this in the fields."""
     values = {part: part.value for part in settings.inputs()}
-    values |= {menu: stages.get(kind, "") for kind, menu in settings.combination.menus.items()}
-    return {**values, settings.combination.box: box}
+    return {**values, settings.fields.stages: stages, settings.fields.typed: typed}
 
 
 def test_a_combination_is_one_more_method_of_every_tab(settings: Settings) -> None:
-    picture = np.zeros((32, 32, 3), np.uint8)
-    values = chosen(settings, {"embed": "mean", "optimise": "wplus", "refine": "pti"}, "wplus.steps=3")
-    *ticked, own = settings.requests(values, {"picture": picture})
+    given = {"picture": np.zeros((32, 32, 3), np.uint8)}
+    first = settings.tab.methods[0]
+    field = catalogue.method(first).fields[0].name
+    typed = {OWN: {"wplus.steps": 3, "clone.steps": 9}, first: {field: 7}, "dip": {"dip.steps": 8}}
+    values = chosen(settings, {"embed": "mean", "optimise": "wplus", "refine": "pti"}, typed)
+    *ticked, own = settings.requests(values, given)
     assert [request.method for request in ticked] == list(settings.tab.methods)
-    assert own.method == "mean+wplus+pti" and own.settings == {"wplus.steps": "3"}
+    assert [dict(request.settings) for request in ticked] == [{field: 7}, *({} for _ in ticked[1:])]
+    assert own.method == "mean+wplus+pti" and own.settings == {"wplus.steps": 3}
     assert own.task == (settings.tab.task or settings.tab.key)
-    plain = settings.requests(chosen(settings, {}, ""), {"picture": picture})
+    plain = settings.requests(chosen(settings, {}, {}), given)
     assert [(r.method, dict(r.settings)) for r in plain] == [(method, {}) for method in settings.tab.methods]
-    with pytest.raises(InputError, match="choose a stage|No chosen method"):
-        settings.requests(chosen(settings, {}, "clone.steps=3"), {"picture": picture})
+    with pytest.raises(InputError, match="stands alone"):
+        settings.requests(chosen(settings, {"embed": "mean", "optimise": "dip"}, {}), given)
 
 
 def test_what_a_model_lacks_is_left_out_and_said(settings: Settings, site: Served) -> None:
     without = site.session.unavailable_stages("only-z")
     assert "w" in without and "z" not in without and "dip" not in without
     updates = settings.offered({}, without, [])
-    offered = {key for menu in settings.combination.menus.values() for _, key in updates[menu]["choices"]}
-    assert offered == {"", *STAGES} - set(without)
-    assert "offers no W codes" in updates[settings.combination.lacking]["value"]
+    shown = updates[settings.fields.stages]["rows"]
+    assert set(re.findall(r'<option value="(.*?)"', shown)) == {"", *STAGES} - set(without)
+    assert "offers no W codes" in shown
 
 
 # ---- edits
@@ -381,13 +399,14 @@ def test_a_second_picture_joins_in(kind: str, site: Served, picture: Path) -> No
     pair, mask = bench.panel.pair, np.zeros(upload.shape[:2], np.uint8)
     mask[20:40, 30:60] = 255
     values: dict[Any, Any] = {part: part.value for part in bench.settings.inputs()}
-    values |= {bench.settings.methods: ["w"], bench.settings.combination.box: "w.steps=2", bench.job: first}
+    values |= {bench.settings.methods: ["w"], bench.job: first}
+    values[bench.settings.fields.typed] = {"w": {"w.steps": 2}}
     values |= {pair.second: str(picture), pair.kind: kind, pair.region: (upload, mask), pair.other: None}
     values |= {pair.frames: 3, pair.start: 3}
     last = list(pair._go(values))[-1]
     assert pair.status not in last  # nothing went wrong
-    [(path, label)] = last[pair.gallery]["value"]
-    assert label == "W" and last[pair.gallery]["visible"] and path
+    [(path, label)] = last[pair.gallery]
+    assert label == "W" and path
 
 
 def test_a_region_has_to_be_painted() -> None:
@@ -629,7 +648,7 @@ def test_computing_events_are_generators_on_one_lane(site: Served) -> None:
     computing = [fn for fn in site.page.fns.values() if fn.concurrency_id == "device"]
     assert len(computing) == 2 * len(TABS) + 2 + len(ENDPOINTS)  # two pictures joined, and a drawing
     downloading = [fn for fn in site.page.fns.values() if fn.concurrency_id == "downloads"]
-    assert len(downloading) == len(registered()) + 2 and all(fn.api_visibility == "private" for fn in downloading)
+    assert len(downloading) == 3 and all(fn.api_visibility == "private" for fn in downloading)
     assert all(inspect.isgeneratorfunction(fn.fn) for fn in computing)
     assert len({fn.concurrency_limit for fn in computing}) == 1
     assert {f"/{fn.api_name}" for fn in site.page.fns.values() if fn.api_visibility != "private"} == set(ENDPOINTS)

@@ -152,7 +152,7 @@ def test_two_methods_grow_side_by_side(visit: Callable[..., Page], picture: Path
     expect(status(page)).to_contain_text("Done")
     for index in (0, 1):
         expect(column(page, index).locator("dd").first).to_have_text(re.compile(r"^\d+\.\d\d$"))
-    assert page.locator("#reconstruct-column-2").count() == 0
+    expect(column(page, 2)).to_be_hidden()
     expect(page.locator("#reconstruct-table")).to_contain_text("done")
     assert page.locator("#reconstruct-plot polyline").count() == 2
     shoot(page, "2-done")
@@ -255,6 +255,37 @@ def choose_model(page: Page, name: str) -> None:
     expect(menu).to_have_value(re.compile(name))
 
 
+def test_typed_fields_stay_with_their_method(visit: Callable[..., Page], site: Served, picture: Path) -> None:
+    page = visit()
+    upload(page, "reconstruct", picture)
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W"})
+    set_steps(page, "reconstruct", 3)
+    fields = page.locator("#reconstruct-fields section")
+    expect(fields).to_have_count(1)
+    choose(page, "reconstruct", {"W+"})
+    expect(fields).to_contain_text("W+")
+    expect(fields.get_by_label("Steps", exact=True)).not_to_have_value("3")
+    stages = page.locator("#reconstruct-stages")
+    stages.get_by_label("Optimise").select_option("wplus")
+    stages.get_by_label("Refine").select_option("pti")
+    expect(fields.last).to_contain_text("PTI")
+    fields.last.get_by_label(re.compile("PTI: steps")).fill("2")
+    open_tab(page, "Colourise")
+    open_tab(page, "Reconstruct")
+    choose_model(page, "only-z")  # it has no W: neither the method nor the stage is offered
+    expect(stages.get_by_label("Optimise")).to_have_value("")
+    expect(fields).to_have_count(1)
+    choose_model(page, "synthetic-faces")
+    choose(page, "reconstruct", {"W"})
+    expect(fields.first.get_by_label("Steps", exact=True)).to_have_value("3")
+    expect(fields.last.get_by_label(re.compile("PTI: steps"))).to_have_value("2")
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    rows = [run.row or {} for run in site.session.snapshot(next(reversed(site.session._jobs))).runs]
+    assert [row["settings"][name] for row, name in zip(rows, ("w.steps", "pti.steps"), strict=True)] == [3, 2]
+
+
 def test_a_model_offers_what_it_can_serve(visit: Callable[..., Page]) -> None:
     page = visit()
     choose_model(page, "only-z")
@@ -354,14 +385,6 @@ def test_every_tab_fits_a_phone(visit: Callable[..., Page], picture: Path) -> No
     shoot(page, "5-phone-dark")
 
 
-def fill_settings(page: Page, key: str, text: str) -> None:
-    """Write into the settings box of the advanced fold."""
-    page.locator(f"#{key}-advanced").get_by_role("button", name="Advanced").click()
-    box = page.locator(f"#{key}-settings").locator("input, textarea").first
-    box.fill(text)
-    box.blur()
-
-
 def shown(page: Page, index: int, key: str) -> str:
     """Address of the picture at the right of a column's slider."""
     return column(page, index, key).locator("img").nth(1).get_attribute("src") or ""
@@ -372,7 +395,7 @@ def invert_to_edit(page: Page, picture: Path) -> None:
     open_tab(page, "Edit")
     upload(page, "edit", picture)
     page.wait_for_selector("#edit-picture img")
-    fill_settings(page, "edit", "w.steps=3, wplus.steps=3")
+    set_steps(page, "edit", 3)
     page.click("#edit-run")
     expect(status(page, "edit")).to_contain_text("Done")
 

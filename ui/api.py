@@ -44,12 +44,12 @@ pictures with captions, in the order of the methods that have one), and, in the 
 def endpoints(desk: Desk, tabs: Mapping[str, type[Tab]]) -> None:
     """Register the endpoints, on components that no page shows."""
     with gr.Row(visible=False):
-        parts = _Parts(desk)
+        parts, button = _Parts(desk), gr.Button()
         for name, function in _functions(desk).items():
             if name not in ("compare", "sketch") and name not in tabs:
                 continue
             names = function.__code__.co_varnames[: function.__code__.co_argcount]
-            gr.Button(visible=False).click(
+            button.click(
                 function,
                 [parts.inputs[n] for n in names],
                 [parts.rows, parts.pictures, parts.sheet],

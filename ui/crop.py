@@ -41,7 +41,7 @@ class CropBox:
                 self.turn = gr.Slider(-180, 180, 0, step=1, label="Turned clockwise (degrees)")
             self.look = gr.Button("Show this part", size="sm", elem_id=f"{tab.key}-look")
             self.note = gr.HTML(elem_classes="note", elem_id=f"{tab.key}-crop-note")
-            with gr.Column(visible=False) as self.box:
+            with gr.Column(elem_classes="part"):
                 self.preview = picture_view("the part that is used", f"{tab.key}-crop-preview")
 
     def inputs(self) -> set[gr.components.Component]:
@@ -60,7 +60,7 @@ class CropBox:
         )
         self._picture, self._model = picture, model
         given: set[Block] = {picture, model, *self.inputs()}
-        outputs: list[Any] = [self.note, self.box, self.preview]
+        outputs: list[Any] = [self.note, self.preview]
         for event in (self.look.click, self.x.release, self.y.release, self.side.release, self.turn.release):
             event(self._show, given, outputs, show_progress="hidden", api_visibility="private", **CROPS)
 
@@ -84,8 +84,4 @@ class CropBox:
         quad = chosen.quad or align.by_hand((width, height), 0.5, 0.5, 1).quad
         with tempfile.TemporaryDirectory() as folder:
             part = None if quad is None else align.cut(picture, quad, PREVIEW)
-            yield {
-                self.note: escape(chosen.note),
-                self.box: gr.update(visible=True),
-                self.preview: Shown(folder).path("part", part),
-            }
+            yield {self.note: escape(chosen.note), self.preview: Shown(folder).path("part", part)}

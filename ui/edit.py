@@ -16,10 +16,10 @@ from inversion.session import JobView, LaneError, Session, SessionError
 from ui import moves
 from ui.export import Shown
 from ui.inputs import explained
-from ui.markup import edit_figures, edited_head, note, run_figures, run_head
+from ui.markup import edit_figures, edited_head, note
 from ui.moves import Change, Moves
 from ui.pair import Pair
-from ui.results import Panel, Update, compared
+from ui.results import Panel, Update, compared, words
 from ui.tab import Desk, PictureTab
 from ui.workbench import PRIVATE, Workbench
 
@@ -36,7 +36,6 @@ class Edit(PictureTab):
         "holds still otherwise shows what its code is worth."
     )
     methods: ClassVar[tuple[str, ...]] = ("w", "wplus")
-    fields: ClassVar[bool] = False
 
 
 class EditPanel(Panel):
@@ -47,16 +46,16 @@ class EditPanel(Panel):
         super().__init__(Edit.key, models)
 
     def more(self, key: str) -> None:
-        with gr.Column(visible=False, elem_id=f"{key}-box") as self.box:
+        with gr.Column(elem_id=f"{key}-box"):
             self.moves = Moves(key)
             self.pair = Pair(self.desk)
 
-    def outputs(self) -> list[gr.components.Component | gr.blocks.BlockContext]:
-        return [*super().outputs(), self.box, *self.moves.outputs()]
+    def outputs(self) -> list[gr.components.Component]:
+        return [*super().outputs(), *self.moves.outputs()]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
         """As for every tab; the sliders come with the end of the job. Raises UnknownJob."""
-        closed: Update = {self.box: gr.update(visible=False), **self.moves.closed()}
+        closed: Update = self.moves.closed()
         for update in super().updates(session, key, left):
             yield {**closed, **update}
             closed = {}
@@ -64,7 +63,7 @@ class EditPanel(Panel):
         if any(run.image is not None for run in view.runs):
             with explained():
                 cards = session.directions(view.model)
-            yield {self.box: gr.update(visible=True), **self.moves.opened(view.model, cards)}
+            yield self.moves.opened(view.model, cards)
 
     def edited(self, view: JobView, index: int, change: Change, edited: Edited, folder: Path) -> Update:
         """A column with the inverted picture at the left, the edited one at the right, and what else changed."""
@@ -73,9 +72,8 @@ class EditPanel(Panel):
         path = folder / f"edited-{name}-{index}.png"
         images.write_png(path, edited.picture, {**(run.row or {}), "edit": moves.recipe(change, edited)})
         return {
-            column.head: edited_head(index, run),
+            column.box: gr.update(above=edited_head(index, run), below=edit_figures(change.moves, edited)),
             column.slider: (shown.path(f"inverted-{index}", run.image), str(path)),
-            column.figures: edit_figures(change.moves, edited),
             column.download: gr.update(value=str(path), interactive=True),
         }
 
@@ -86,9 +84,8 @@ class EditPanel(Panel):
         path = folder / f"inverted-{index}.png"
         images.write_png(path, run.image, dict(run.row or {}))
         return {
-            column.head: run_head(index, run),
+            column.box: gr.update(**words(view, index)),
             column.slider: compared(view, index, "truth", Shown(str(folder))),
-            column.figures: run_figures(run),
             column.download: gr.update(value=str(path), interactive=True),
         }
 
@@ -122,6 +119,7 @@ class EditBench(Workbench):
                 try:
                     edited = self.desk.session.edit(view.key, index, change.moves, change.layers, change.keep)
                 except (LaneError, SessionError) as error:
-                    yield {self.panel.columns[index].figures: note(str(error), bad=True)}
+                    said = {**words(view, index), "below": note(str(error), bad=True)}
+                    yield {self.panel.columns[index].box: gr.update(**said)}
                 else:
                     yield self.panel.edited(view, index, change, edited, folder)

@@ -23,6 +23,7 @@ OTHERS = 3  # attributes that an edit was not to change, shown with their change
 STATES = {"queued": "waiting", "running": "running", "done": "", "cancelled": "cancelled", "failed": "failed"}
 
 READY = "Ready."
+ROWS = "${typeof rows === 'undefined' ? '' : rows}"  # an HTML template; Gradio may fill it in before it has the values
 HINT = """<div class="hint"><b>Results appear here, one column a method.</b><br>
 Give a picture or take an example, choose some methods, and press Run.</div>"""
 

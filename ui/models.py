@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -11,7 +10,7 @@ import gradio as gr
 
 from inversion.session import Session
 from ui.inputs import explained
-from ui.markup import megabytes
+from ui.markup import ROWS, megabytes
 
 INTRO = """
 Every file that this hub knows. Those marked *here* work with no network. Others come from the Hugging Face Hub:
@@ -29,74 +28,82 @@ EVENTS: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "hidden",
 }
+# The page's value is {model: its row as HTML}, of those rows that have changed: notes that are open stay open.
+SCRIPT = """
+watch('value', () => Object.entries(props.value || {}).forEach(([name, html]) => {
+  const row = document.getElementById('model-' + name);
+  if (!row) return;
+  const notes = row.querySelector('details')?.open;
+  row.innerHTML = html;
+  if (notes) row.querySelector('details').open = true;
+}));
+element.addEventListener('click', event => {
+  const button = event.target.closest('.model button');
+  if (button) trigger('press', {name: button.closest('.model').id.slice('model-'.length)});
+});
+"""
 Card = Mapping[str, Any]  # a row of `Session.models`
 
 
-@dataclass(frozen=True)
-class Row:
-    """The components that show one model."""
-
-    text: gr.HTML
-    button: gr.Button
-
-
 class Models:
-    """Lays the list out when made; to be wired with `wire` when the page is complete."""
+    """Lays the list out when made, in one component however long it is; to be wired with `wire`."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Row(elem_classes="model-tools"):
             self.refresh = gr.Button("Refresh", size="sm", min_width=110, scale=0, elem_id="models-refresh")
-        self.rows: dict[str, Row] = {}
-        left = session.models()
-        for title, kinds in SECTIONS.items():
-            cards = [card for card in left if not kinds or card["kind"] in kinds]
-            left = [card for card in left if card not in cards]
-            if cards:
-                with gr.Accordion(f"{title} ({len(cards)})", open=title == "Generators", elem_classes="models"):
-                    for card in cards:
-                        self.rows[card["name"]] = _row(card)
+        self.list = gr.HTML(
+            {}, rows=listing(session.models()), html_template=ROWS, js_on_load=SCRIPT, apply_default_css=False
+        )
         gr.Markdown(GRADES, elem_classes="note")
 
     def wire(self, tab: gr.Tab) -> None:
         """Buttons, and a fresh list whenever somebody looks."""
-        for name, row in self.rows.items():
-            # "multiple": the button that started a download is the one that cancels it.
-            row.button.click(self._pressed(name), None, [row.text, row.button], trigger_mode="multiple", **EVENTS)
-        everything: list[Any] = [part for row in self.rows.values() for part in (row.text, row.button)]
+        # "multiple": the button that started a download is the one that cancels it.
+        self.list.press(self._pressed, None, self.list, trigger_mode="multiple", **EVENTS)
         for event in (self.refresh.click, tab.select):
-            event(self._list, None, everything, **EVENTS)
+            event(self._list, None, self.list, **EVENTS)
 
-    def _list(self, request: gr.Request) -> list[Any]:
-        cards = {card["name"]: card for card in self.session.models(request.session_hash or "")}
-        return [part for name in self.rows for part in _shown(cards[name])]
+    def _list(self, request: gr.Request) -> dict[str, str]:
+        return {card["name"]: row(card) for card in self.session.models(request.session_hash or "")}
 
-    def _pressed(self, name: str) -> Callable[..., Iterator[tuple[Any, Any]]]:
-        """The handler of a model's button. (Gradio hands its request to functions, but to no partial.)"""
-
-        def pressed(request: gr.Request) -> Iterator[tuple[Any, Any]]:
-            visitor = request.session_hash or ""
-            if self.session.model(name, visitor)["mine"]:
-                self.session.cancel_download(name, visitor)
-            else:
-                with explained():
-                    self.session.download(name, visitor)
-                card = self.session.model(name, visitor)
-                yield _shown(card)
-                for download in self.session.follow_download(name, visitor):
-                    # With the button: a list that was asked for before the click may arrive after it.
-                    yield _shown({**card, "download": download, "mine": True})
-            yield _shown(self.session.model(name, visitor))
-
-        return pressed
+    def _pressed(self, request: gr.Request, event: gr.EventData) -> Iterator[dict[str, str]]:
+        """Start or leave the download of the model whose button was pressed."""
+        visitor = request.session_hash or ""
+        with explained():
+            card = self.session.model(str(event._data.get("name")), visitor)
+            name = card["name"]
+            if not card["mine"]:
+                self.session.download(name, visitor)
+        if card["mine"]:
+            self.session.cancel_download(name, visitor)
+        else:
+            card = self.session.model(name, visitor)
+            yield {name: row(card)}
+            for download in self.session.follow_download(name, visitor):
+                # With the button: a list that was asked for before the click may arrive after it.
+                yield {name: row({**card, "download": download, "mine": True})}
+        yield {name: row(self.session.model(name, visitor))}
 
 
-def _row(card: Card) -> Row:
-    """Lay out one model."""
-    with gr.Row(elem_classes="model", elem_id=f"model-{card['name']}"):
-        text = gr.HTML(describe(card), min_width=200)
-        return Row(text, gr.Button(size="sm", min_width=110, scale=0, **button(card)))
+def listing(cards: Sequence[Card]) -> str:
+    """Every model under its section, as HTML."""
+    parts, left = [], list(cards)
+    for title, kinds in SECTIONS.items():
+        members = [card for card in left if not kinds or card["kind"] in kinds]
+        left = [card for card in left if card not in members]
+        rows = "".join(f'<div class="model" id="model-{escape(card["name"])}">{row(card)}</div>' for card in members)
+        if members:
+            fold = "details open" if title == "Generators" else "details"
+            parts.append(f'<{fold} class="models"><summary>{title} ({len(members)})</summary>{rows}</details>')
+    return "".join(parts)
+
+
+def row(card: Card) -> str:
+    """One model as HTML: what it is, and a button where there is something to do."""
+    label = button(card)
+    return describe(card) + (f'<button type="button" class="sm">{label}</button>' if label else "")
 
 
 def state(card: Card) -> str:
@@ -144,13 +151,9 @@ def describe(card: Card) -> str:
     )
 
 
-def button(card: Card) -> dict[str, Any]:
-    """What the model's button says, and whether there is one."""
+def button(card: Card) -> str:
+    """What the model's button says, "" for none."""
     lacking = card["damage"] or not card["cached"]
-    wanted = lacking and not card["embedded"] and not card["by_hand"]
-    label = "Cancel" if card["mine"] else "Download again" if card["damage"] else "Download"
-    return {"value": label, "visible": bool(wanted)}
-
-
-def _shown(card: Card) -> tuple[str, dict[str, Any]]:
-    return describe(card), gr.update(**button(card))
+    if not lacking or card["embedded"] or card["by_hand"]:
+        return ""
+    return "Cancel" if card["mine"] else "Download again" if card["damage"] else "Download"

@@ -68,7 +68,6 @@ class Pair:
                 columns=1,
                 object_fit="contain",
                 height="auto",
-                visible=False,
                 interactive=False,
                 elem_id="edit-pair-gallery",
             )
@@ -192,7 +191,7 @@ class Pair:
         with tempfile.TemporaryDirectory() as folder:
             shown = Shown(folder)
             items = [(shown.path(f"pair-{i}", picture), caption) for i, (caption, picture) in enumerate(parts)]
-            update: Update = {self.gallery: gr.update(value=items, visible=bool(items))}
+            update: Update = {self.gallery: items}
             if problems:
                 update[self.status] = status_line(listed(problems), bad=True)
             yield update

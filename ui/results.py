@@ -26,31 +26,40 @@ HEADERS = ["Method", "PSNR (dB)", "SSIM", "LPIPS", "Identity", "Synthetic identi
 Update = dict[Any, Any]  # component -> new value
 
 
+# The button is shown with the figures, when there is a photo to put the result into.
+PUT = '<button type="button" class="put">Paste into my picture</button>'
+COLUMN_TEMPLATE = "${typeof above === 'undefined' ? '' : above}@children${typeof below === 'undefined' ? '' : below}"
+COLUMN_SCRIPT = """
+element.addEventListener('click', event => { if (event.target.closest('.put')) trigger('put'); });
+"""
+
+
 @dataclass(frozen=True)
 class Column:
-    """The components that show one method."""
+    """The components that show one method. `box` holds the others, and words above and below them: see `words`."""
 
-    box: gr.Column
-    head: gr.HTML
+    box: gr.HTML
     slider: gr.ImageSlider
-    figures: gr.HTML
     download: gr.DownloadButton
-    paste: gr.Button
 
 
 class Panel:
-    """Lays the components out when made; `updates` turns views of a job into values for them."""
+    """Lays the components out when made; `updates` turns views of a job into values for them.
+
+    What is empty the stylesheet does not show. `visible` of what holds others stays as it is: Gradio 6 would take them
+    out of the page and put them back in, and what is sent to them meanwhile may be lost.
+    """
 
     def __init__(self, key: str, models: Mapping[str, ModelCard]) -> None:
         self.models = models
         self.status = gr.HTML(status_line(READY), elem_id=f"{key}-status")
         self.about = gr.HTML(elem_id=f"{key}-about")
-        self.hint = gr.HTML(HINT)
-        with gr.Row(elem_classes=["cards", "given"], visible=False) as self.given_row:
+        self.hint = gr.HTML(HINT, elem_classes="first")
+        with gr.Row(elem_classes=["cards", "given"]):
             with gr.Column(min_width=230, elem_classes="card"):
                 gr.HTML(head("Measured", "", "var(--body-text-color-subdued)"))
                 self.measured = picture_view("measured", f"{key}-measured")
-            with gr.Column(min_width=230, elem_classes="card") as self.truth_box:
+            with gr.Column(min_width=230, elem_classes="card"):
                 gr.HTML(head("Your picture", "", "var(--body-text-color-subdued)"))
                 self.truth = picture_view("truth", f"{key}-truth")
         self.left = gr.Radio(
@@ -62,11 +71,11 @@ class Panel:
         with gr.Row(elem_classes="cards"):
             self.columns = [self._column(key, i) for i in range(COLUMNS)]
         self.more(key)
-        with gr.Column(visible=False, elem_classes="card") as self.pasted_box:
+        with gr.Column(elem_classes=["card", "pasted"]):
             gr.HTML(head("Your picture with the result in it", "", "var(--body-text-color-subdued)"))
             self.pasted = picture_view("pasted", f"{key}-pasted")
             self.pasted_file = gr.DownloadButton("Download it in full size (png)", size="sm", elem_id=f"{key}-whole")
-        with gr.Column(visible=False) as self.summary:
+        with gr.Column(elem_classes="summary"):
             self.plot = gr.HTML(elem_id=f"{key}-plot")
             self.table = gr.Dataframe(
                 headers=HEADERS,
@@ -87,8 +96,16 @@ class Panel:
 
     @staticmethod
     def _column(key: str, index: int) -> Column:
-        with gr.Column(min_width=230, visible=False, elem_classes="card", elem_id=f"{key}-column-{index}") as box:
-            top = gr.HTML()
+        with gr.HTML(
+            above="",
+            below="",
+            html_template=COLUMN_TEMPLATE,
+            js_on_load=COLUMN_SCRIPT,
+            apply_default_css=False,
+            min_width=230,
+            elem_classes=["card", "result"],
+            elem_id=f"{key}-column-{index}",
+        ) as box:
             slider = gr.ImageSlider(
                 format="png",
                 show_label=False,
@@ -97,26 +114,21 @@ class Panel:
                 interactive=False,
                 slider_position=50,
             )
-            figures = gr.HTML()
             download = gr.DownloadButton("Download (png)", size="sm", interactive=False)
-            paste = gr.Button("Paste into my picture", size="sm", visible=False)
-        return Column(box, top, slider, figures, download, paste)
+        return Column(box, slider, download)
 
-    def outputs(self) -> list[gr.components.Component | gr.blocks.BlockContext]:
+    def outputs(self) -> list[gr.components.Component]:
         """Every component that `updates` may name."""
         own = [
             self.status,
             self.about,
             self.hint,
-            self.given_row,
             self.measured,
-            self.truth_box,
             self.truth,
             self.left,
-            self.summary,
         ]
-        own += [self.plot, self.table, self.archive, self.sheet, self.json, self.pasted_box]
-        return own + [part for c in self.columns for part in (c.box, c.head, c.slider, c.figures, c.download, c.paste)]
+        own += [self.plot, self.table, self.archive, self.sheet, self.json, self.pasted]
+        return own + [part for c in self.columns for part in (c.box, c.slider, c.download)]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
         """Follow a job until it is over. Each update holds only what changed. Raises UnknownJob."""
@@ -130,12 +142,12 @@ class Panel:
                 update: Update = {self.status: job_status(view)}
                 if seen < 0:
                     update |= self._opened(view)
-                if not given and view.measured is not None:
+                if view.measured is not None and not given:
                     given = True
                     update |= self._given(view, shown)
                 for i, run in enumerate(view.runs):
-                    if run.version > seen:
-                        update |= {self.columns[i].head: run_head(i, run), self.columns[i].figures: run_figures(run)}
+                    if run.version > seen or view.over:
+                        update[self.columns[i].box] = gr.update(**words(view, i))
                     if run.image is not None and images_seen.get(i) is not run.image:
                         images_seen[i] = run.image
                         update[self.columns[i].slider] = compared(view, i, left, shown)
@@ -153,30 +165,26 @@ class Panel:
             yield {self.columns[i].slider: compared(view, i, left, Shown(folder)) for i in runs}
 
     def _opened(self, view: JobView) -> Update:
-        """Show as many columns as the job has methods, with nothing of the job before in them."""
-        update: Update = {self.given_row: gr.update(visible=False), self.summary: gr.update(visible=True)}
+        """Clear everything of the job before."""
+        update: Update = dict.fromkeys((self.hint, self.measured, self.truth, self.pasted))
         update[self.left] = gr.update(visible=False)
-        update[self.hint] = gr.update(visible=False)
         update[self.about] = about(view, self.models.get(view.model))
-        update[self.pasted_box] = gr.update(visible=False)
         for button in (self.archive, self.sheet, self.json):
             update[button] = gr.update(interactive=False)
-        for i, column in enumerate(self.columns):
-            update[column.box] = gr.update(visible=i < len(view.runs))
+        for column in self.columns:
+            update[column.box] = gr.update(above="", below="")
             update[column.slider] = None
             update[column.download] = gr.update(interactive=False)
-            update[column.paste] = gr.update(visible=False)
         return update
 
     def _given(self, view: JobView, shown: Shown) -> Update:
         """What the methods see. A reconstruction sees the picture itself, so there is nothing more to show."""
-        both = view.truth is not None
+        if view.task == "reconstruct":
+            return {}
         return {
-            self.given_row: gr.update(visible=view.task != "reconstruct"),
             self.measured: shown.path("measured", view.measured),
-            self.truth_box: gr.update(visible=both),
             self.truth: shown.path("truth", view.truth),
-            self.left: gr.update(visible=both and view.task != "reconstruct"),
+            self.left: gr.update(visible=view.truth is not None),
         }
 
     def _files(self, view: JobView, folder: Path) -> Update:
@@ -186,10 +194,7 @@ class Panel:
             return {}
         ready = [(self.archive, files.archive), (self.sheet, files.sheet), (self.json, files.figures)]
         ready += [(self.columns[i].download, path) for i, path in files.pictures.items()]
-        update: Update = {button: gr.update(value=str(path), interactive=True) for button, path in ready}
-        if view.crop.quad is not None:
-            update |= {self.columns[i].paste: gr.update(visible=True) for i in files.pictures}
-        return update
+        return {button: gr.update(value=str(path), interactive=True) for button, path in ready}
 
     def paste(self, picture: np.ndarray) -> Iterator[Update]:
         """Show the upload with a result in it, and offer it in full size."""
@@ -197,10 +202,16 @@ class Panel:
             path = Path(folder) / "my-picture.png"
             images.write_png(path, picture)
             yield {
-                self.pasted_box: gr.update(visible=True),
                 self.pasted: Shown(folder).path("pasted", picture, largest=1024),
                 self.pasted_file: gr.update(value=str(path)),
             }
+
+
+def words(view: JobView, index: int) -> dict[str, Any]:
+    """What stands above and below a run's picture."""
+    run = view.runs[index]
+    put = view.over and run.image is not None and view.crop.quad is not None
+    return {"above": run_head(index, run), "below": run_figures(run) + (PUT if put else "")}
 
 
 def picture_view(name: str, elem_id: str) -> gr.Image:

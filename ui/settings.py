@@ -8,12 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from inversion.catalogue import DEFAULT_MODEL, FieldCard, MethodCard, ModelCard
+from inversion.catalogue import DEFAULT_MODEL, MethodCard, ModelCard
 from inversion.session import Request, Session
+from ui.fields import Fields
 from ui.inputs import InputError, number, whole
 from ui.markup import megabytes
 from ui.results import COLUMNS
-from ui.stages import Combination, fields_hint, joined
 from ui.tab import Desk, Tab
 
 BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds
@@ -36,7 +36,7 @@ class Settings:
         self.measured = gr.Checkbox(False, label=tab.measured or "Measured", visible=bool(tab.measured))
 
     def advanced(self) -> None:
-        """Time budget, own combinations, and the fields of the chosen methods."""
+        """Time budget, and the fields of the chosen methods and of a combination of stages."""
         desk, tab = self.desk, self.tab
         with gr.Accordion("Advanced", open=False, elem_id=f"{tab.key}-advanced"):
             low, first = BUDGET
@@ -47,47 +47,16 @@ class Settings:
                 step=5,
                 label="Time budget for each method (seconds)",
             )
-            self.groups: dict[str, gr.Column] = {}
-            self.fields: dict[tuple[str, str], gr.components.Component] = {}
-            for key, card in desk.methods.items() if tab.fields else ():
-                with gr.Column(visible=key in tab.methods, elem_classes="method-fields") as self.groups[key]:
-                    gr.Markdown(f"**{card.label}**: {card.description} *{card.paper}*", elem_classes="note")
-                    stages = {spec.stage for spec in card.fields}
-                    with gr.Row(elem_classes="fields"):
-                        for spec in card.fields:
-                            self.fields[key, spec.name] = control(spec, len(stages) > 1)
-            with gr.Column(elem_classes="method-fields"):
-                self.combination = Combination(tab.key, () if tab.fields else tab.methods)
-        self._wire()
-
-    def _wire(self) -> None:
-        """The fields of what is chosen show."""
-        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        menus = list(self.combination.menus.values())
-        if self.tab.fields:
-            self.methods.change(
-                lambda chosen: [gr.update(visible=key in chosen) for key in self.groups],
-                self.methods,
-                list(self.groups.values()),
-                preprocess=False,
-                **quiet,
-            )
-
-        def hint(methods: list[str], *stages: str) -> str:
-            return fields_hint([*([] if self.tab.fields else methods), joined(stages)])
-
-        changes = [menu.change for menu in menus] + ([] if self.tab.fields else [self.methods.change])
-        # The choices may have changed since the page sent what is chosen.
-        gr.on(changes, hint, [self.methods, *menus], self.combination.hint, preprocess=False, **quiet)
+            self.fields = Fields(tab.key, desk.methods, tab.methods)
+        self.fields.wire(self.methods)
 
     def inputs(self) -> set[gr.components.Component]:
         """Every component that `requests` reads."""
-        own = self.combination.inputs()
-        return {self.methods, self.model, self.seed, self.measured, self.budget, *own, *self.fields.values()}
+        return {self.methods, self.model, self.seed, self.measured, self.budget, *self.fields.inputs()}
 
     def menus(self) -> list[Any]:
         """Every component that `offered` updates."""
-        return [self.methods, self.missing, *self.combination.menus.values(), self.combination.lacking]
+        return [self.methods, self.missing, self.fields.stages]
 
     def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str], chosen: Sequence[str]) -> dict[Any, Any]:
         """Updates that leave out `missing` methods and `lacking` stages and say why; `chosen` ones stay ticked."""
@@ -97,7 +66,7 @@ class Settings:
         return {
             self.methods: gr.update(choices=choices(self.desk.methods, missing), **value),
             self.missing: gr.update(value=missing_note(self.desk.methods, missing), visible=bool(missing)),
-            **self.combination.offered(lacking),
+            **self.fields.offered(lacking),
         }
 
     def seed_of(self, values: Mapping[Any, Any]) -> int:
@@ -107,18 +76,10 @@ class Settings:
     def requests(self, values: Mapping[Any, Any], fields: Mapping[str, Any], task: str = "") -> list[Request]:
         """One request a method, from the components' values and the tab's own request fields. Raises InputError.
 
-        task: the tab's own unless another is given. Raises LaneError for stages that do not fit together.
+        task: the tab's own unless another is given.
         """
         ticked = [key for key in self.desk.methods if key in values[self.methods]]  # in their order, not the clicks'
-        own, given = self.combination.chosen(values), self.combination.settings(values)
-        chosen: list[tuple[str, Mapping[str, Any]]]
-        if self.tab.fields:
-            if given and not own:
-                raise InputError("Settings: choose a stage that they are for.")
-            settings = {key: self._settings(key, values) for key in ticked}
-            chosen = [*settings.items(), *([(own, given)] if own else [])]
-        else:
-            chosen = shared(self.desk.session, [*ticked, *([own] if own else [])], given)
+        chosen = self.fields.chosen(ticked, values)
         common = {
             "model": values[self.model],
             "seed": self.seed_of(values),
@@ -126,17 +87,6 @@ class Settings:
             "budget": number(values[self.budget], "The time budget", 1, self.desk.session.budget),
         }
         return requests(task or self.tab.task or self.tab.key, chosen, {**fields, **common})
-
-    def _settings(self, method: str, values: Mapping[Any, Any]) -> dict[str, Any]:
-        """Those of the method's fields that differ from their defaults."""
-        chosen = {}
-        for spec in self.desk.methods[method].fields:
-            value = values[self.fields[method, spec.name]]
-            if value is None:
-                raise InputError(f"{self.desk.methods[method].label}, {spec.label}: give a number.")
-            if value != spec.default:
-                chosen[spec.name] = value
-        return chosen
 
 
 def requests(task: str, methods: Sequence[tuple[str, Mapping[str, Any]]], fields: Mapping[str, Any]) -> list[Request]:
@@ -163,28 +113,6 @@ def shared(
         (key, {name: value for name, value in settings.items() if name.partition(".")[0] in known})
         for key, known in stages.items()
     ]
-
-
-def control(spec: FieldCard, with_stage: bool) -> gr.components.Component:
-    """The component for one field: box, menu, slider, or a number where a slider would be too coarse."""
-    label = f"{spec.stage}: {spec.label.lower()}" if with_stage else spec.label
-    common: dict[str, Any] = {"label": label, "info": spec.help or None, "min_width": 120}
-    if spec.choices:
-        return gr.Dropdown(list(spec.choices), value=spec.default, **common)
-    if isinstance(spec.default, bool):
-        return gr.Checkbox(spec.default, **common)
-    if isinstance(spec.default, str):
-        return gr.Textbox(spec.default, max_lines=1, **common)
-    if spec.low is not None and spec.high is not None and spec.step and (spec.high - spec.low) / spec.step <= 100:
-        return gr.Slider(spec.low, spec.high, spec.default, step=spec.step, **common)
-    return gr.Number(
-        spec.default,
-        minimum=spec.low,
-        maximum=spec.high,
-        precision=0 if isinstance(spec.default, int) else None,
-        step=spec.step or 1,
-        **common,
-    )
 
 
 def choices(methods: Mapping[str, MethodCard], missing: Mapping[str, str]) -> list[tuple[str, str]]:

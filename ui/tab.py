@@ -39,7 +39,6 @@ class Tab(ABC):
     intro: ClassVar[str]
     methods: ClassVar[tuple[str, ...]] = ("w", "mganprior")  # chosen when the page opens
     task: ClassVar[str] = ""  # that its runs are of; "": `key`
-    fields: ClassVar[bool] = True  # every method's fields have controls; else one box takes the settings of all
     measured: ClassVar[str] = ""  # label of the checkbox for pictures that already are the measurement; "": no such box
 
     @abstractmethod

@@ -115,8 +115,17 @@ CSS = """
 .card { min-width: 0 !important; overflow: hidden; border-radius: var(--radius-lg);
   border: 1px solid var(--border-color-primary) !important;
   background: var(--block-background-fill); gap: 0 !important; }
+.first:not(:has(.hint)), .given:not(:has(img)), .given .card:not(:has(img)), .pasted:not(:has(img)),
+.part:not(:has(img)), .result:not(:has(.head)), .results:has(.hint) .summary, #edit-box:not(:has(.move)),
+#edit-pair-gallery:not(:has(img)) { display: none !important; }
 .card .block { border: 0 !important; border-radius: 0; background: transparent; }
-.card button.sm { margin: 0 1rem .9rem; width: auto; flex-grow: 0; }
+.card .card { display: flex; flex-direction: column; border: 0 !important; border-radius: 0; }
+.card .card > :last-child { order: 1; }
+.card button.sm { order: 2; }
+.card button.sm, .put { margin: 0 1rem .9rem; width: auto; flex-grow: 0; }
+.put { padding: .35rem .6rem; font-size: .88rem; border-radius: var(--radius-md); width: calc(100% - 2rem) !important;
+  border: 1px solid var(--button-secondary-border-color); }
+.put:hover { background: var(--button-secondary-background-fill-hover); }
 .head { display: flex; align-items: baseline; gap: .5rem; padding: .6rem 1rem; border-top: 3px solid var(--hue); }
 .head b { font-size: 1rem; }
 .head span { margin-left: auto; font-size: .8rem; color: var(--body-text-color-subdued); white-space: nowrap;
@@ -135,22 +144,29 @@ CSS = """
   paint-order: stroke; stroke: var(--body-background-fill); stroke-width: 4px; }
 .plot line { stroke: var(--border-color-primary); }
 .figure-table { --font-mono: var(--font); }
-.fields, .fields .form { display: grid !important; grid-template-columns: 1fr 1fr; border: 0; background: transparent; }
-.fields > .form { grid-column: 1 / -1; }
-.fields .block { min-width: 0 !important; padding: .35rem .4rem; border: 0 !important; background: transparent; }
-.method-fields { border-top: 1px solid var(--border-color-primary); padding: .7rem 0 0; gap: .4rem !important; }
+.method-fields { border-top: 1px solid var(--border-color-primary); padding: .7rem 0 .3rem; }
+.fields { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 150px), 1fr)); gap: .7rem 1rem;
+  margin-top: .5rem; }
+.field { display: flex; flex-direction: column; gap: .2rem; min-width: 0; font-size: .88rem; }
+.field small { color: var(--body-text-color-subdued); font-size: .76rem; line-height: 1.25; }
+.field > :last-child { margin-top: auto; }
+.field input[type=checkbox] { align-self: start; appearance: auto; accent-color: var(--slider-color); }
+.slide { display: grid; grid-template-columns: minmax(0, 1fr) 4.2rem; gap: .5rem; align-items: center; }
+.slide input[type=range] { width: 100%; min-width: 0; accent-color: var(--slider-color); }
+.field :is(input[type=number], input[type=text], select), .stages select, .move input[type=number] {
+  width: 100%; min-width: 0; padding: .25rem .4rem; font-size: .88rem; border-radius: var(--radius-md);
+  border: 1px solid var(--input-border-color); background: var(--input-background-fill); color: inherit;
+  font-variant-numeric: tabular-nums; }
+.field input:out-of-range { border-color: #c2571a; }
+.stages { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .6rem; margin: .5rem 0; }
+.stages label { display: grid; gap: .2rem; font-size: .88rem; }
 
 .note.bad { color: #c2571a; padding: .7rem 1rem; }
-.note ul { columns: 2; column-gap: 1.2rem; margin: .2rem 0 .5rem; padding: 0; list-style: none; }
-.note li { break-inside: avoid; overflow-wrap: anywhere; }
 .moves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: .15rem 1.4rem; }
 .move { display: grid; grid-template-columns: 7.2rem 1fr 4.2rem 1.6rem; align-items: center; gap: .5rem;
   min-height: 2rem; font-size: .9rem; }
 .move span { overflow-wrap: anywhere; line-height: 1.15; }
 .move input[type=range] { width: 100%; min-width: 0; accent-color: var(--slider-color); }
-.move input[type=number] { width: 100%; padding: .15rem .35rem; font-size: .85rem; border-radius: var(--radius-md);
-  border: 1px solid var(--input-border-color); background: var(--input-background-fill); color: inherit;
-  font-variant-numeric: tabular-nums; }
 .move button { color: var(--body-text-color-subdued); line-height: 1; padding: .3rem 0; }
 #edit-box { gap: .8rem; }
 #edit-pair-gallery .thumbnail-item { aspect-ratio: auto; height: auto; }
@@ -166,18 +182,22 @@ CSS = """
 .legend span { display: inline-flex; align-items: center; gap: .35rem; }
 .legend i { width: .85rem; height: .85rem; border-radius: 3px; border: 1px solid var(--border-color-primary); }
 
-.models { gap: 0 !important; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
+.models { margin-bottom: .8rem; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
   background: var(--block-background-fill); overflow: hidden; }
-.model { padding: .7rem 1rem; align-items: center; border-top: 1px solid var(--border-color-primary); }
-.model:first-child { border-top: 0; }
-.model .block { border: 0; background: transparent; }
+.models > summary { padding: .7rem 1rem; cursor: pointer; font-weight: 700; }
+.model { display: flex; gap: var(--layout-gap); padding: .7rem 1rem; align-items: center;
+  border-top: 1px solid var(--border-color-primary); }
+.model .what { flex: 1; }
+.model button { flex: none; width: 110px; padding: .35rem .3rem; font-size: .88rem; border-radius: var(--radius-md);
+  border: 1px solid var(--button-secondary-border-color); }
+.model button:hover { background: var(--button-secondary-background-fill-hover); }
 .model-tools { justify-content: flex-end; }
 .what { display: grid; grid-template-columns: minmax(11rem, 1.2fr) minmax(12rem, 2fr) 13rem;
   gap: .1rem 1.2rem; align-items: baseline; }
 .model:not(:has(button)) .what { margin-right: calc(110px + var(--layout-gap)); }
-.what b { overflow-wrap: anywhere; }
+.what b { grid-column: 1; overflow-wrap: anywhere; }
 .what span, .what details, .state { color: var(--body-text-color-subdued); font-size: .88rem; }
-.what span { grid-row: 1 / span 2; }
+.what span { grid-row: 1 / span 2; grid-column: 2; }
 .what details[open] { grid-column: 1 / -1; }
 .what details p { margin: .2rem 0; max-width: 60rem; overflow-wrap: anywhere; }
 .state { font-variant-numeric: tabular-nums; }
@@ -185,12 +205,11 @@ CSS = """
 .state.bad { color: #c2571a; overflow-wrap: anywhere; }
 .state .bar { margin-top: .3rem; }
 @media (max-width: 640px) {
-  .what span { grid-row: auto; }
+  .what span { grid-row: auto; grid-column: auto; }
   .what, .model:not(:has(button)) .what { grid-template-columns: 1fr; margin-right: 0; }
   .gradio-container > .main { padding: .5rem .8rem !important; }
   #masthead h1 { font-size: 1.4rem; }
   .plot svg { font-size: 22px; }
-  .note ul { columns: 1; }
   .move { grid-template-columns: 6rem 1fr 3.8rem 1.6rem; }
 }
 """

@@ -51,7 +51,7 @@ class Workbench:
                     self.run = gr.Button("Run", variant="primary", elem_id=f"{tab.key}-run", scale=3, min_width=90)
                     self.stop = gr.Button("Cancel", elem_id=f"{tab.key}-cancel", scale=1, min_width=90)
                 self.settings.advanced()
-            with gr.Column(scale=9, min_width=320):
+            with gr.Column(scale=9, min_width=320, elem_classes="results"):
                 self.panel = self._panel()
         self._wire()
 
@@ -72,9 +72,9 @@ class Workbench:
             self._compare, [self.job, self.panel.left], self.panel.outputs(), concurrency_id="views", **PRIVATE
         )
         self.crop.wire(self.controls["picture"], self.settings.model)
-        whole = [self.panel.pasted_box, self.panel.pasted, self.panel.pasted_file]
+        whole = [self.panel.pasted, self.panel.pasted_file]
         for i, column in enumerate(self.panel.columns):
-            column.paste.click(partial(self._paste, i), self.job, whole, **CROPS, **PRIVATE)
+            column.box.put(partial(self._paste, i), self.job, whole, **CROPS, **PRIVATE)
         self.settings.model.input(
             self._switch,
             [self.settings.model, self.settings.methods],
@@ -87,7 +87,9 @@ class Workbench:
     def on_load(self, page: gr.Blocks) -> None:
         """After a reload, pick up the job that this browser was watching."""
         outputs = [*self.panel.outputs(), self.job, self.kept]
-        page.load(self._resume, [self.kept, self.panel.left], outputs, **LANE, **PRIVATE)
+        page.load(
+            self._resume, [self.kept, self.panel.left], outputs, show_progress_on=self.panel.status, **LANE, **PRIVATE
+        )
 
     def _start(self, values: dict[Any, Any]) -> Iterator[Update]:
         model = values[self.settings.model]

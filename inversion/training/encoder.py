@@ -28,7 +28,7 @@ from inversion.encoders.narrow import WIDTHS
 from inversion.generators import Discriminator, Prior
 from inversion.hub import Model
 from inversion.losses import LossWeights, Objective, gradient_penalty
-from inversion.methods.embed import prior_of, spread
+from inversion.methods.embed import principal_axes, prior_of, spread
 from inversion.metrics import psnr
 from inversion.synthetic import DOMAINS, HELD_OUT, Domain
 from inversion.synthetic.factors import FACTORS, INDEX, latents
@@ -41,6 +41,7 @@ from inversion.training.muon import Muon
 from inversion.training.pairs import PairFile, draw
 
 EXAMINED = 32  # held-out pictures
+HELD = 0.999  # of W's variance, on the axes that codes are compared along
 RAMP = 0.03  # first part of a run, over which the rate grows
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -49,11 +50,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 class Recipe:
     """Weights of the loss's terms; 0 leaves a term out. The defaults are pSp's for faces (Richardson et al. 2021).
 
-    codes: squared error of the styles, in units of their spread: those predicted for the generator's own samples or,
-    with `reads`, for renders, whose codes are known. norm: distance of the styles from the mean one, 1 for a random
-    code. adversarial: against a discriminator that goes on learning (In-Domain). delta, latent: size of e4e's offsets,
-    and its discriminator of styles. turns: passes of ReStyle. reads: what the encoder sees in place of the picture.
-    warm: first part of a run in which known codes are all that counts: without pictures a step takes a third.
+    codes: squared error of the styles: those predicted for the generator's own samples or, with `reads`, for renders,
+    whose codes are known; compared entry by entry in units of their spread, or along the principal axes of W, each in
+    its own, so that what moves a style little (the nose, the gaze) counts as much as the pose. norm: distance of the
+    styles from the mean one, 1 for a random code. adversarial: against a discriminator that goes on learning
+    (In-Domain). delta, latent: size of e4e's offsets, and its discriminator of styles. turns: passes of ReStyle.
+    reads: what the encoder sees in place of the picture. warm: first part of a run in which known codes are all that
+    counts: without pictures a step takes a third.
     """
 
     pixel: float = 1.0
@@ -61,6 +64,7 @@ class Recipe:
     identity: float = 0.1
     norm: float = 0.0
     codes: float = 0.0
+    compared: str = "entries"  # or "axes"
     adversarial: float = 0.0
     delta: float = 0.0
     latent: float = 0.0
@@ -79,7 +83,7 @@ class Recipe:
 # pSp's weights for its other tasks: no identity where the input shows no person, and a pull to the mean style. Its
 # 0.005 is per unit of FFHQ's styles, where a random code lies about 40 from the mean: 0.2 here. We pull less, and teach
 # the codes as well: renders have exact ones, which photographs have not.
-_CONDITIONAL = Recipe(identity=0, norm=0.05, codes=0.1, warm=0.4)
+_CONDITIONAL = Recipe(identity=0, norm=0.05, codes=0.1, compared="axes", warm=0.4)
 RECIPES: dict[str, Recipe] = {
     "encoder": Recipe(pixel=0, perceptual=0, identity=0, codes=1),
     "indomain": Recipe(identity=0, adversarial=0.08),  # the paper's text has 0.1, its published script 0.08
@@ -200,6 +204,21 @@ def build(prior: Prior, recipe: Recipe, offsets: bool, classes: int = 0) -> Narr
     return encoder
 
 
+@torch.no_grad()
+def units(prior: Prior, compared: str) -> Tensor:
+    """What a difference of styles is multiplied by, (w_dim, k), so that a random style has variance 1 a column.
+
+    "entries" keeps every entry, all in one unit; "axes" turns to the principal axes that hold HELD of W's variance.
+    """
+    if compared == "entries":
+        return torch.eye(prior.w_dim) / spread(prior)
+    axes = principal_axes(prior)
+    w = prior.mapping(torch.randn(2048, prior.z_dim, generator=torch.Generator().manual_seed(0)).to(axes))[:, 0]
+    variance, order = (w @ axes).var(dim=0).sort(descending=True)
+    kept = int((variance.cumsum(0) < HELD * variance.sum()).sum()) + 1
+    return axes[:, order[:kept]] / variance[:kept].sqrt()
+
+
 class StyleJudge(nn.Module):
     """e4e's discriminator of styles (B, w_dim): logits (B,), large for mapped z (Tov et al. 2021, section 3.2)."""
 
@@ -267,6 +286,7 @@ class Trainer:
             self.opponents["latent"] = Opponent(
                 StyleJudge(self.prior.w_dim).to(accelerator.device), lr=2e-5, gamma=10.0
             )
+        self.units = units(self.prior, recipe.compared).to(accelerator.device)
         self.spread = spread(self.prior)
         self.done = 0
 
@@ -384,10 +404,10 @@ class Trainer:
         return found
 
     def _codes(self, ws: Tensor, z: Tensor) -> Tensor:
-        """Squared error (B,) of styles (B, num_ws, w_dim) against those of z (B, z_dim), in units of their spread."""
+        """Squared error (B,) of styles (B, num_ws, w_dim) against those of z (B, z_dim), in the recipe's units."""
         with torch.no_grad():
             truth = self.prior.mapping(z)
-        return ((ws - truth) / self.spread).square().mean(dim=(1, 2))
+        return ((ws - truth) @ self.units).square().mean(dim=(1, 2))
 
     def _embed(self) -> Callable[[Tensor], Tensor] | None:
         """What tells persons apart: ArcFace if the model has it, else the embedded predictor."""
