@@ -7,7 +7,7 @@ of its true z, with every slider at POSITIONS strengths from its low to its high
   more than SLACK of what the slider changes on average, and ends above where it began. The predictor misses most
   factors of a true render by more than that, so smaller falls say nothing;
 - `mean`: whether the mean over codes never falls from one position to the next. It stays where all codes have come to
-  the end of their reach;
+  the end of their reach. A reading beyond a factor's ends counts as the end;
 - `wanted` and `others`: how far the slider moves its attribute from end to end, in units of the deviation that the
   predictor's reading of it has over PERSONS held-out faces, and how far it moves the others, the mean over all of them
   in units of their own;
@@ -67,7 +67,8 @@ def read(prior: Prior, predictor: Predictor, ws: Tensor) -> Reading:
     parts = []
     for part in ws.split(BATCH):
         x = prior.synthesis(part)
-        parts.append((*predictor.heads(x.clamp(-1, 1)), (x.abs() > 1 + LEVEL).float().mean(dim=(1, 2, 3))))
+        attributes, persons = predictor.heads(x.clamp(-1, 1))
+        parts.append((attributes.clamp(-1, 1), persons, (x.abs() > 1 + LEVEL).float().mean(dim=(1, 2, 3))))
     return Reading(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
 
 

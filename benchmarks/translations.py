@@ -4,7 +4,10 @@
 
 - `yaw_degrees`: mean error of the yaw that the predictor reads from the result (frontalisation: against the front);
 - `attributes`: per factor that the input shows, how often the predictor says rightly of the result on which side of its
-  middle the factor lies, divided by how often it does of the true render. Drawings show neither colours nor light;
+  middle the factor lies, divided by how often it does of the true render. Drawings show neither colours nor light, and
+  a map has one class for an eye, wherever it looks;
+- `generator`: those of these factors for which that ratio is below LOST for the generator's picture of the true code:
+  what it never learnt to draw, no encoder can make it draw;
 - `iou`: mean over classes of the result's segmentation with the true one, and the same for a reconstruction (pSp's)
   and for the true render; `iou_ratio` is the first of these to the second. No segmenter is shipped: one is fitted here
   on training renders, a small network that tells the
@@ -34,7 +37,7 @@ from inversion.hub import Model
 from inversion.methods.embed import prior_of
 from inversion.predictor import Predictor
 from inversion.synthetic import CLASSES, HELD_OUT, Faces, faces
-from inversion.synthetic.factors import FACTORS, INDEX, NAMES, turned_to_front
+from inversion.synthetic.factors import FACTORS, INDEX, NAMES, latents, turned_to_front
 from inversion.tasks.drawings import PALETTE
 from inversion.translate import translate, unavailable
 
@@ -43,9 +46,10 @@ STEPS, SAMPLED = 600, 4096  # updates of the segmenter, and pixels in each
 PATCH = 5  # pixels around one whose colours it sees
 STEP = 2  # every so many pixels in both directions are looked at
 READABLE = 0.5  # a factor counts if the predictor explains more than this of its variance on true renders
-UNSEEN = {
+LOST = 0.8
+UNSEEN = {  # groups of factors, and single ones
     "sketch": ("colour", "scene", "light", "age"),
-    "map": ("colour", "scene", "light", "age"),
+    "map": ("colour", "scene", "light", "age", "gaze_x", "gaze_y"),
     "frontalize": ("pose",),
 }
 BATCH = 16
@@ -146,7 +150,11 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
     error = (seen - factors)[:, INDEX["yaw"]].abs().mean() * (yaw.high - yaw.low) / 2
     readable = 1 - (best - factors).square().sum(dim=0) / (factors - factors.mean(dim=0)).square().sum(dim=0)
     right, most = (((x > 0) == (factors > 0)).float().mean(dim=0) for x in (seen, best))
-    shown = [f.group not in UNSEEN[name] and r > READABLE for f, r in zip(FACTORS, readable.tolist(), strict=True)]
+    unseen = UNSEEN[name]
+    shown = [
+        r > READABLE and f.group not in unseen and f.name not in unseen
+        for f, r in zip(FACTORS, readable.tolist(), strict=True)
+    ]
     known = {n: round(float(right[i] / most[i]), 3) for i, n in enumerate(NAMES) if shown[i]}
     row: dict[str, Any] = {
         "translation": name,
@@ -164,7 +172,18 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
         )
         row |= {"iou": round(found, 3), "iou_of_reconstruction": round(reached, 3), "iou_of_truth": round(most, 3)}
         row["iou_ratio"] = round(found / reached, 3)
+        z = latents(range(HELD_OUT, HELD_OUT + len(given)))
+        if z.shape[1] == prior_of(model).z_dim:
+            reach = (((_of_codes(model, z, judge) > 0) == (factors > 0)).float().mean(dim=0) / most).tolist()
+            row["generator"] = {n: round(reach[i], 3) for i, n in enumerate(NAMES) if shown[i] and reach[i] < LOST}
     return row
+
+
+@torch.no_grad()
+def _of_codes(model: Model, z: Tensor, judge: Predictor) -> Tensor:
+    """What the predictor reads (B, K) off the generator's pictures of codes z (B, z_dim)."""
+    prior = prior_of(model)
+    return torch.cat([judge.heads(prior(part).clamp(-1, 1))[0].cpu() for part in z.to(model.device).split(BATCH)])
 
 
 def _timed(into: list[float], work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever `work` makes

@@ -24,6 +24,7 @@ from inversion.tasks.translations import CELEBA_CLASSES, legend
 
 MIX_FROM = 7  # the paper keeps the first seven styles; in the embedded generator the rest are colours, too
 MOST = 64  # variations of one input
+ALIKE = 64  # random codes of which each variation takes the one whose kept styles are most like its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +44,15 @@ def translate(
     mix_layers: int | None = None,
     alpha: float = 1.0,
     seed: int = 0,
+    alike: int = ALIKE,
 ) -> Translated:
     """The pictures that the translation `name` makes of an upload uint8 (H, W, 3).
 
     The first is the encoder's own. The others share its styles before row `mix_layers`; the rest is mixed with those of
     a random code each, alpha * random + (1 - alpha) * own, as the paper's multi-modal output does. mix_layers: None is
-    `MIX_FROM`; num_ws mixes nothing. Raises SettingError for what cannot be, TaskError for a drawing that says nothing.
+    `MIX_FROM`; num_ws mixes nothing. alike: of how many random codes that is the one whose styles before `mix_layers`
+    are nearest to the drawing's, 1 for the paper's any; the fine styles of somebody who looks elsewhere paint halos
+    around the head. Raises SettingError for what cannot be, TaskError for a drawing that says nothing.
     """
     encoder, prior = encoder_for(model, name), prior_of(model)
     start = min(MIX_FROM, prior.num_ws) if mix_layers is None else mix_layers
@@ -57,16 +61,20 @@ def translate(
         (0 <= start <= prior.num_ws, f"mix_layers must be between 0 and {prior.num_ws}, not {start}"),
         (0 <= alpha <= 1, f"alpha must be between 0 and 1, not {alpha}"),
         (seed >= 0, f"seed must be 0 or larger, not {seed}"),
+        (alike >= 1, f"alike must be 1 or larger, not {alike}"),
     ):
         if not ok:
             raise SettingError(what)
     read = TRANSLATIONS[name].read(drawing, encoder.inputs, encoder.size)
-    z = torch.randn(variations - 1, prior.z_dim, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn((variations - 1) * alike, prior.z_dim, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         own = encoder(read.to(model.device))
         rows = own.repeat(variations, 1, 1)
         if variations > 1:
-            rows[1:, start:] = torch.lerp(own[:, start:], prior.mapping(z.to(own))[:, start:], alpha)
+            drawn = prior.mapping(z.to(own)).unflatten(0, (variations - 1, alike))  # (n, alike, num_ws, w_dim)
+            nearest = (drawn - own)[:, :, :start].square().sum(dim=(2, 3)).argmin(dim=1)
+            chosen = drawn[torch.arange(variations - 1), nearest]
+            rows[1:, start:] = torch.lerp(own[:, start:], chosen[:, start:], alpha)
         return Translated(prior.synthesis(rows), WPlus(rows), read)
 
 

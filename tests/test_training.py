@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
-from inversion import images, synthetic
+from inversion import hub, images, synthetic
 from inversion.encoders import ENCODERS
 from inversion.generators import Discriminator, StyleGAN2
 from inversion.hub import Model
@@ -283,6 +283,21 @@ def test_a_translation_learns_its_pairs_by_heart(monkeypatch: pytest.MonkeyPatch
     assert set(rows[0]) == {"codes"}
     assert {"codes", "pixel", "norm"} <= set(rows[-1])
     assert rows[-1]["codes"] < 0.8 * rows[0]["codes"]
+
+
+@pytest.mark.parametrize("compared", ["entries", "axes"])
+def test_codes_are_compared_in_units_of_their_spread(compared: str) -> None:
+    prior = hub.load(hub.DEFAULT).prior
+    assert prior is not None
+    with torch.no_grad():
+        w = prior.mapping(torch.randn(4000, prior.z_dim, generator=torch.Generator().manual_seed(5)))[:, 0]
+    away = (w - w.mean(dim=0)) @ encoder.units(prior, compared)
+    variance = away.var(dim=0)
+    assert abs(float(variance.mean()) - 1) < 0.05
+    if compared == "axes":
+        assert 10 < away.shape[1] <= prior.w_dim
+        assert (variance - 1).abs().max() < 0.2
+        assert (torch.corrcoef(away.t()) - torch.eye(away.shape[1])).abs().max() < 0.15
 
 
 @pytest.mark.parametrize("harm", examples.DEGRADED.values(), ids=list(examples.DEGRADED))

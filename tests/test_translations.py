@@ -197,14 +197,27 @@ def test_variations_share_the_coarse_styles(whole: Model, uploads: dict[str, lis
     assert torch.allclose(made.pictures[:1], alone.pictures, atol=1e-5)
     rows = made.code.rows
     assert torch.equal(rows[:, :3], rows[:1, :3].expand(4, -1, -1))
+    any_style = translate(whole, "sketch", uploads["lines"][0], variations=4, mix_layers=3, seed=5, alike=1).code.rows
     z = torch.randn(3, prior.z_dim, generator=torch.Generator().manual_seed(5))
-    assert torch.allclose(rows[1:, 3:], prior.mapping(z)[:, 3:], atol=1e-6)
+    assert torch.allclose(any_style[1:, 3:], prior.mapping(z)[:, 3:], atol=1e-6)
     assert torch.allclose(made.code.render(prior), made.pictures, atol=1e-5)
     again = translate(whole, "sketch", uploads["lines"][0], variations=4, mix_layers=3, seed=5)
     assert torch.equal(again.pictures, made.pictures)
     assert not torch.equal(
         translate(whole, "sketch", uploads["lines"][0], 4, 3, seed=6).pictures[1:], made.pictures[1:]
     )
+
+
+def test_variations_take_styles_of_codes_like_the_drawings(whole: Model, uploads: dict[str, list[Array]]) -> None:
+    prior = whole.prior
+    assert prior is not None
+    made = translate(whole, "sketch", uploads["lines"][0], variations=3, mix_layers=3, seed=5, alike=10).code.rows
+    more = translate(whole, "sketch", uploads["lines"][0], variations=5, mix_layers=3, seed=5, alike=10).code.rows
+    assert torch.equal(more[:3], made)  # a variation stays what it is when others are asked for
+    ws = prior.mapping(torch.randn(20, prior.z_dim, generator=torch.Generator().manual_seed(5))).unflatten(0, (2, 10))
+    apart = (ws - made[0])[:, :, :3].square().sum(dim=(2, 3))
+    for i, nearest in enumerate(apart.argmin(dim=1).tolist()):
+        assert torch.allclose(made[i + 1, 3:], ws[i, nearest, 3:], atol=1e-6)
 
 
 def test_the_blend_weight_goes_from_the_input_to_the_random_styles(
@@ -228,6 +241,7 @@ def test_the_blend_weight_goes_from_the_input_to_the_random_styles(
         ({"alpha": 1.5}, "alpha"),
         ({"alpha": float("nan")}, "alpha"),
         ({"seed": -1}, "seed"),
+        ({"alike": 0}, "alike"),
         ({"name": "paint"}, "choose from sketch, map"),
     ],
 )

@@ -152,7 +152,7 @@ def sweep(model: Model, direction: Direction, samples: Samples, at: Tensor) -> S
     for row in strengths:
         moved = codes.shifted(prior, row.to(prior.w_avg)[:, None, None] * direction.step())
         attributes, persons = judged(model, moved.ws(prior))
-        values.append(attributes.cpu())
+        values.append(attributes.cpu().clamp(-1, 1))  # factors end there: beyond, readings say nothing
         identity.append((persons.cpu() * samples.identities[:EXAMINED]).sum(dim=1))
     return Sweep(places, strengths, torch.stack(values), torch.stack(identity))
 
