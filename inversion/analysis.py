@@ -66,4 +66,4 @@ def side_effects(before: Tensor, after: Tensor, wanted: int) -> tuple[Tensor, Te
     """
     change = after - before
     others = change.abs().sum(dim=1) - change[:, wanted].abs()
-    return change[:, wanted], others / (change.shape[1] - 1)
+    return change[:, wanted], others / max(1, change.shape[1] - 1)

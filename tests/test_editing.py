@@ -529,6 +529,7 @@ def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.Monke
     prior = build_prior() if name == "stylegan2" else build_other(name)
     monkeypatch.setattr(training, "NAMES", ("brightness",))
     monkeypatch.setattr(training, "LEGIBLE", 0.0)
+    monkeypatch.setattr(training, "MOST", 0.5)  # a generator that learnt nothing is no model of anything
     monkeypatch.setattr(training, "MARGIN", -3.0)  # brightness makes the person here: nobody else is too near
     model = Model("tiny", prior, prior.resolution, predictor=_Gauge())
     (found,) = training.fitted(model, training.sampled(model, 200, seed=0))
@@ -562,6 +563,25 @@ def test_a_reach_is_where_most_codes_rise() -> None:
     assert low == -2 and 0.4 <= high < 1
     some[6:, 2:] = ramp[6:, 2:]  # a few do not hold the others back
     assert training.rising(places, some, 0.5) == (-2, 2)
+
+
+def test_a_slider_moves_most_codes_and_leaves_the_other_attributes() -> None:
+    places = torch.linspace(-2, 2, 9)
+    ramp = places[:, None].expand(-1, 20)
+
+    def steady(attribute: Tensor, other: Tensor) -> bool:
+        swept = training.Sweep(places, ramp, torch.stack([attribute, other], dim=2), torch.ones_like(ramp))
+        return training.steady(swept, (-1.0, 1.5), 0, torch.tensor([1.0, 2.0]))
+
+    assert steady(ramp, 0 * ramp)
+    assert steady(ramp, 0.4 * ramp) and not steady(ramp, 0.6 * ramp)  # in deviations 0.2 and 0.3 of the wanted
+    for turned, kept in ((4, True), (6, False)):  # of 20 codes: those that do not have what is to change
+        some = ramp.clone()
+        some[:, :turned] *= -0.1
+        assert steady(some, 0 * ramp) == kept
+    far = ramp.clone()
+    far[-1] = -2.0  # beyond the reach
+    assert steady(far, 0 * ramp)
 
 
 @pytest.mark.parametrize(

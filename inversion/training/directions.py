@@ -8,7 +8,8 @@ runs into directions that random codes never take.
 
 What a direction is good for is measured on codes that are moved to the same places along it: the *reach* is where the
 attribute rises for most of them, the *range* of the slider brings most random codes to its ends, but ends before
-anybody turns into somebody else. Attributes that the predictor hardly reads get no slider.
+anybody turns into somebody else. Attributes that the predictor hardly reads get no slider, nor do those that move on
+some faces only (the colour of glasses) or take the others along.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from inversion import hub
+from inversion.analysis import side_effects
 from inversion.editing.directions import REACH, Direction, as_fitted, deviation_along, to_tensors
 from inversion.methods.codes import WPlus
 from inversion.synthetic.factors import NAMES
@@ -46,7 +48,9 @@ REACHED = (0.01, 0.99)  # of random codes lie below the first and the last of th
 FINE = 4  # stretches begin and end at this many parts of the way from one place to the next
 LEAST = 0.1  # what an attribute must gain on the way of one deviation of codes, in its own deviations
 SLACK = 0.05  # of what a stretch gains on average: a code that loses no more on it rises
-LEGIBLE = 0.25  # least share of a factor's variance (1/3: uniform on (-1, 1)) that is read off pictures for a slider
+MOST = 0.75  # of codes have to rise over a slider's reach
+QUARTER = 0.25  # of what a slider moves its own attribute by the others may move, on average
+LEGIBLE = 0.5  # least share of a factor's variance (1/3: uniform on (-1, 1)) that is read off pictures for a slider
 SERVED = 0.9  # of random codes are to come to both ends of their reach
 STRANGER = 0.95  # quantile of the identity scores of two different persons that an edit must stay above
 MARGIN = 0.1  # by which it must, for the codes that were not examined
@@ -123,8 +127,9 @@ def fitted(model: Model, samples: Samples) -> Iterator[Direction]:
         at = ((samples.styles - samples.styles.mean(dim=0)) * rows).sum(dim=(1, 2)) / deviation
         direction = Direction(name, name, "attributes", rows, deviation, normal=boundary(samples.styles, scores))
         swept = sweep(model, direction, samples, at)
-        reach = rising(swept.places, swept.values[:, :, k], float(scores.std()))
-        if reach is not None:
+        spreads = samples.attributes.std(dim=0)
+        reach = rising(swept.places, swept.values[:, :, k], float(spreads[k]))
+        if reach is not None and steady(swept, reach, k, spreads):
             low, high = usable_range(swept, at, reach, strangers + MARGIN)
             if low < 0 < high:
                 yield replace(direction, low=low, high=high, reach=reach)
@@ -164,11 +169,7 @@ def rising(places: Tensor, values: Tensor, spread: float) -> tuple[float, float]
     best has the largest gain times the square of the share of codes that rise: a longer one is no better for what most
     codes no longer show, or show the wrong way.
     """
-    fine = torch.linspace(0, len(places) - 1, FINE * (len(places) - 1) + 1)
-    before = fine.long().clamp_max(len(places) - 2)
-    t = fine - before
-    places = torch.lerp(places[before], places[before + 1], t)
-    values = torch.lerp(values[before], values[before + 1], t[:, None])
+    places, values = _fine(places, values)
     enough = values.mean(dim=1).diff() >= LEAST * spread * places.diff()
     best, found = 0.0, None
     for first in range(len(places)):
@@ -176,12 +177,36 @@ def rising(places: Tensor, values: Tensor, spread: float) -> tuple[float, float]
             if not enough[last - 1]:
                 break
             path = values[first : last + 1]
-            gain = (path[-1] - path[0]).mean()
-            fall = (path.cummax(dim=0).values - path).max(dim=0).values
-            worth = float(gain * (fall <= SLACK * gain).float().mean() ** 2)
+            worth = float((path[-1] - path[0]).mean()) * _share_that_rises(path) ** 2
             if worth > best:
                 best, found = worth, (float(places[first]), float(places[last]))
     return found
+
+
+def steady(swept: Sweep, reach: tuple[float, float], k: int, spreads: Tensor) -> bool:
+    """Whether attribute k rises over its reach for MOST codes, and the others move by less than QUARTER of it.
+
+    spreads (K,): deviations of the attributes over random codes, in which the moves are counted.
+    """
+    places, values = _fine(swept.places, swept.values)
+    path = values[(places >= reach[0] - 1e-6) & (places <= reach[1] + 1e-6)]  # (p, n, K)
+    wanted, others = side_effects(path[0] / spreads, path[-1] / spreads, k)
+    return _share_that_rises(path[:, :, k]) >= MOST and float(others.mean() / wanted.mean()) < QUARTER
+
+
+def _fine(places: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Places (P,) and values (P, ...) with FINE steps from each to the next, along straight lines."""
+    fine = torch.linspace(0, len(places) - 1, FINE * (len(places) - 1) + 1)
+    before = fine.long().clamp_max(len(places) - 2)
+    t = fine - before
+    places = torch.lerp(places[before], places[before + 1], t)
+    return places, torch.lerp(values[before], values[before + 1], t.view(-1, *[1] * (values.ndim - 1)))
+
+
+def _share_that_rises(path: Tensor) -> float:
+    """The share of codes whose values (P, n) never fall by more than SLACK of the mean gain."""
+    fall = (path.cummax(dim=0).values - path).max(dim=0).values
+    return float((fall <= SLACK * (path[-1] - path[0]).mean()).float().mean())
 
 
 def usable_range(swept: Sweep, at: Tensor, reach: tuple[float, float], same: float) -> tuple[float, float]:
