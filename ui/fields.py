@@ -96,6 +96,7 @@ class Fields:
                 [methods, self.stages],
                 self.typed,
                 preprocess=False,  # the choices may have changed since the page sent what is chosen
+                trigger_mode="always_last",
                 queue=False,
                 show_progress="hidden",
                 api_visibility="private",
