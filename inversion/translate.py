@@ -73,7 +73,7 @@ def translate(
         if variations > 1:
             drawn = prior.mapping(z.to(own)).unflatten(0, (variations - 1, alike))  # (n, alike, num_ws, w_dim)
             nearest = (drawn - own)[:, :, :start].square().sum(dim=(2, 3)).argmin(dim=1)
-            chosen = drawn[torch.arange(variations - 1), nearest]
+            chosen = drawn[torch.arange(variations - 1, device=nearest.device), nearest]
             rows[1:, start:] = torch.lerp(own[:, start:], chosen[:, start:], alpha)
         return Translated(prior.synthesis(rows), WPlus(rows), read)
 

@@ -9,7 +9,7 @@ runs into directions that random codes never take.
 What a direction is good for is measured on codes that are moved to the same places along it: the *reach* is where the
 attribute rises for most of them, the *range* of the slider brings most random codes to its ends, but ends before
 anybody turns into somebody else. Attributes that the predictor hardly reads get no slider, nor do those that move on
-some faces only (the colour of glasses) or take the others along.
+some faces only (how light hair is: grey hair stays) or take the others along.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LEAST = 0.1  # what an attribute must gain on the way of one deviation of codes,
 SLACK = 0.05  # of what a stretch gains on average: a code that loses no more on it rises
 MOST = 0.75  # of codes have to rise over a slider's reach
 QUARTER = 0.25  # of what a slider moves its own attribute by the others may move, on average
-LEGIBLE = 0.5  # least share of a factor's variance (1/3: uniform on (-1, 1)) that is read off pictures for a slider
+LEGIBLE = 0.36  # least share of a factor's variance (1/3: uniform on (-1, 1)) that is read off pictures for a slider
 SERVED = 0.9  # of random codes are to come to both ends of their reach
 STRANGER = 0.95  # quantile of the identity scores of two different persons that an edit must stay above
 MARGIN = 0.1  # by which it must, for the codes that were not examined

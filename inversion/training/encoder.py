@@ -83,7 +83,7 @@ class Recipe:
 # pSp's weights for its other tasks: no identity where the input shows no person, and a pull to the mean style. Its
 # 0.005 is per unit of FFHQ's styles, where a random code lies about 40 from the mean: 0.2 here. We pull less, and teach
 # the codes as well: renders have exact ones, which photographs have not.
-_CONDITIONAL = Recipe(identity=0, norm=0.05, codes=0.1, compared="axes", warm=0.4)
+_CONDITIONAL = Recipe(identity=0, norm=0.05, codes=0.3, compared="axes", warm=0.9)
 RECIPES: dict[str, Recipe] = {
     "encoder": Recipe(pixel=0, perceptual=0, identity=0, codes=1),
     "indomain": Recipe(identity=0, adversarial=0.08),  # the paper's text has 0.1, its published script 0.08
@@ -97,7 +97,7 @@ RECIPES: dict[str, Recipe] = {
     "superres": Recipe(norm=0.05, codes=0.1, reads="shrunk", warm=0.2),
     "inpaint": Recipe(norm=0.05, codes=0.1, reads="holed", warm=0.2),
     # Not the paper's, which has an encoder for each of these tasks: one that reads whole pictures as well.
-    "restore": Recipe(norm=0.01, codes=0.02, reads="damaged"),
+    "restore": Recipe(norm=0.01, codes=0.1, compared="axes", warm=0.65, reads="damaged"),
 }
 
 

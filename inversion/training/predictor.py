@@ -90,7 +90,7 @@ def train(faces: Path, out: Path, count: int, pairs: int, steps: int, batch: int
         optimizer.step()
         step += 1
         if step % 200 == 0 or step == steps:
-            row = {"step": step, "loss": float(loss), "wall_s": time.monotonic() - start, **examine(net)}
+            row = {"step": step, "loss": float(loss.detach()), "wall_s": time.monotonic() - start, **examine(net)}
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
             torch.save(
