@@ -93,7 +93,7 @@ RECIPES: dict[str, Recipe] = {
     "sketch": replace(_CONDITIONAL, reads="sketch"),
     "map": replace(_CONDITIONAL, reads="map"),
     # The paper has no picture of the front, so it all but drops the pixels (0.001) and trusts identity (1).
-    "frontalize": Recipe(identity=1, norm=0.05, codes=0.1, reads="turned", warm=0.4),
+    "frontalize": Recipe(identity=1, norm=0.05, codes=0.3, compared="axes", reads="turned", warm=0.85),
     "superres": Recipe(norm=0.05, codes=0.1, reads="shrunk", warm=0.2),
     "inpaint": Recipe(norm=0.05, codes=0.1, reads="holed", warm=0.2),
     # Not the paper's, which has an encoder for each of these tasks: one that reads whole pictures as well.
