@@ -24,7 +24,7 @@ from inversion.tasks.translations import CELEBA_CLASSES, legend
 
 MIX_FROM = 7  # the paper keeps the first seven styles; in the embedded generator the rest are colours, too
 MOST = 64  # variations of one input
-ALIKE = 64  # random codes of which each variation takes the one whose kept styles are most like its own
+ALIKE = 64  # random codes, at most, of which a variation takes the one whose kept styles are most like its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def translate(
         (0 <= start <= prior.num_ws, f"mix_layers must be between 0 and {prior.num_ws}, not {start}"),
         (0 <= alpha <= 1, f"alpha must be between 0 and 1, not {alpha}"),
         (seed >= 0, f"seed must be 0 or larger, not {seed}"),
-        (alike >= 1, f"alike must be 1 or larger, not {alike}"),
+        (1 <= alike <= ALIKE, f"alike must be between 1 and {ALIKE}, not {alike}"),
     ):
         if not ok:
             raise SettingError(what)
@@ -144,11 +144,13 @@ class TranslateRequest:
     alpha: float = 1.0
     seed: int = 0
     crop: Crop = Crop()
+    alike: int = ALIKE
 
     def __call__(self, model: Model) -> Drawn:
         encoder, quad = encoder_for(model, self.name), self.crop.quad
         picture = self.picture if quad is None else align.cut(self.picture, quad, encoder.size)
-        made = translate(model, self.name, picture, self.variations, self.mix_layers, self.alpha, self.seed)
+        wish = self.variations, self.mix_layers, self.alpha, self.seed, self.alike
+        made = translate(model, self.name, picture, *wish)
         codes = [to_plain(WPlus(rows)) for rows in made.code.rows.split(1)]
         pictures = [images.to_array(one) for one in made.pictures]
         return Drawn(pictures, codes, TRANSLATIONS[self.name].show(made.read))

@@ -242,6 +242,7 @@ def test_the_blend_weight_goes_from_the_input_to_the_random_styles(
         ({"alpha": float("nan")}, "alpha"),
         ({"seed": -1}, "seed"),
         ({"alike": 0}, "alike"),
+        ({"alike": 65}, "between 1 and 64"),
         ({"name": "paint"}, "choose from sketch, map"),
     ],
 )

@@ -17,7 +17,7 @@ from inversion.cli.common import Parser, dumps, guarded, write_json
 from inversion.hub import DEFAULT
 from inversion.lane import SEED_LIMIT, Lane, LaneError, crop
 from inversion.tasks import TRANSLATIONS
-from inversion.translate import Drawn, TranslateRequest
+from inversion.translate import ALIKE, Drawn, TranslateRequest
 
 
 def main(argv: list[str]) -> int:
@@ -31,6 +31,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--variations", type=int, default=1, metavar="N", help="the encoder's own, and N - 1 others")
     parser.add_argument("--alpha", type=float, default=1.0, help="0 to 1, how far the others go to random styles")
     parser.add_argument("--mix-layers", type=int, metavar="K", help="the first style that they differ in")
+    parser.add_argument(
+        "--alike",
+        type=int,
+        default=ALIKE,
+        metavar="N",
+        help="the drawing's nearest of N random codes; 1: any, as in pSp",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--align",
@@ -68,9 +75,8 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     lane = Lane(args.device, args.dtype)
     model = lane.load(args.model)
     begun = time.perf_counter()
-    made: Drawn = lane.answer(
-        TranslateRequest(args.model, args.to, picture, args.variations, args.mix_layers, args.alpha, args.seed, part)
-    )
+    wish = args.variations, args.mix_layers, args.alpha, args.seed
+    made: Drawn = lane.answer(TranslateRequest(args.model, args.to, picture, *wish, part, args.alike))
     row: dict[str, Any] = {
         "translation": args.to,
         "model": args.model,
@@ -78,6 +84,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         "variations": args.variations,
         "alpha": args.alpha,
         "mix_layers": args.mix_layers,
+        "alike": args.alike,
         "seconds": round(time.perf_counter() - begun, 3),
         "picture": str(args.image),
         "images": [],
