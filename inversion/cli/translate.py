@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
         type=int,
         default=ALIKE,
         metavar="N",
-        help="the drawing's nearest of N random codes; 1: any, as in pSp",
+        help="the nearest of N random codes; 1: any, as published",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
