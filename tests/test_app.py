@@ -44,9 +44,11 @@ from ui.markup import run_figures
 from ui.models import describe
 from ui.moves import read, read_layers, sliders
 from ui.pair import as_published, done, mixture, region, strip
+from ui.reconstruct import Reconstruct
 from ui.settings import Settings
 from ui.sketch import legend, swatches
 from ui.tab import Desk
+from ui.workbench import Workbench
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
 W = {"methods": ["w"], "settings": {"w.steps": 3}}
@@ -407,6 +409,8 @@ def test_a_second_picture_joins_in(kind: str, site: Served, picture: Path) -> No
     assert pair.status not in last  # nothing went wrong
     [(path, label)] = last[pair.gallery]
     assert label == "W" and path
+    start, *_ = bench.panel.updates(site.session, first, "measured")  # of the next run
+    assert start[pair.gallery] is None and start.keys() <= {*bench.panel.outputs(), bench.panel.status}
 
 
 def test_a_region_has_to_be_painted() -> None:
@@ -519,6 +523,21 @@ def test_without_the_detector_the_centre_is_used_and_said_so(client: Client, pic
     assert "without looking for a face" in rows[0]["crop"]["note"]
     with pytest.raises(AppError, match="detector"):
         call(client, "/reconstruct", picture, align="face", **W)
+
+
+def test_a_part_that_cannot_be_found_shows_no_other(site: Served, picture: Path) -> None:
+    desk = Desk(site.session, catalogue.methods(), catalogue.models(), catalogue.tasks(), ())
+    with gr.Blocks():
+        bench = Workbench(Reconstruct(), desk, gr.BrowserState(None))
+    box = bench.crop
+    values: dict[Any, Any] = {part: part.value for part in box.inputs()}
+    values |= {box._picture: str(picture), box._model: "aligned"}
+    [shown] = box._show({**values, box.how: "hand"})
+    assert shown[box.preview]
+    failing = box._show({**values, box.how: "face"})
+    assert set(next(failing).values()) == {None}
+    with pytest.raises(gr.Error, match="detector"):
+        next(failing)
 
 
 def test_photos_are_kept_for_the_last_few_jobs_only(

@@ -476,6 +476,12 @@ def test_a_drawing_on_the_canvas_becomes_pictures(visit: Callable[..., Page]) ->
     expect(status(page, "sketch")).to_contain_text("Done")
     pictures = page.locator("#sketch-gallery .grid-container img, #sketch-gallery .thumbnail-item img")
     expect(pictures).to_have_count(5)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function(
+        """() => [...document.querySelectorAll('#sketch-gallery img')].every(
+        image => image.getBoundingClientRect().width && image.getBoundingClientRect().right <= window.innerWidth)"""
+    )
+    page.set_viewport_size({"width": 1280, "height": 1000})
     drawn = pictures.first.get_attribute("src")
     shoot(page, "11-sketch")
     page.get_by_label("Map to face").check()

@@ -77,9 +77,13 @@ class CropBox:
             raise InputError(str(error)) from None
 
     def _show(self, values: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
-        with explained():
-            picture = self.tab.picture({"picture": values[self._picture]})
-            chosen = self.crop(picture, values[self._model], values)
+        try:
+            with explained():
+                picture = self.tab.picture({"picture": values[self._picture]})
+                chosen = self.crop(picture, values[self._model], values)
+        except gr.Error:
+            yield {self.note: None, self.preview: None}  # what was shown is no longer what would be used
+            raise
         height, width = picture.shape[:2]
         quad = chosen.quad or align.by_hand((width, height), 0.5, 0.5, 1).quad
         with tempfile.TemporaryDirectory() as folder:

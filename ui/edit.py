@@ -51,11 +51,11 @@ class EditPanel(Panel):
             self.pair = Pair(self.desk)
 
     def outputs(self) -> list[gr.components.Component]:
-        return [*super().outputs(), *self.moves.outputs()]
+        return [*super().outputs(), *self.moves.outputs(), *self.pair.outputs()]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
         """As for every tab; the sliders come with the end of the job. Raises UnknownJob."""
-        closed: Update = self.moves.closed()
+        closed: Update = {**self.moves.closed(), **self.pair.closed()}
         for update in super().updates(session, key, left):
             yield {**closed, **update}
             closed = {}

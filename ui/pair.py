@@ -90,6 +90,14 @@ class Pair:
         )  # fmt: skip
         self.stop.click(self._cancel, self.other, None, **quiet)
 
+    def outputs(self) -> list[gr.components.Component]:
+        """What `closed` names."""
+        return [self.status, self.gallery]
+
+    def closed(self) -> dict[Any, Any]:
+        """Nothing made of both pictures yet."""
+        return {self.status: status_line(READY), self.gallery: None}
+
     @staticmethod
     def _take(path: str | None) -> np.ndarray:
         """The tab's picture, to be painted on."""

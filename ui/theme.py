@@ -211,5 +211,6 @@ CSS = """
   #masthead h1 { font-size: 1.4rem; }
   .plot svg { font-size: 22px; }
   .move { grid-template-columns: 6rem 1fr 3.8rem 1.6rem; }
+  #sketch-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
 }
 """
