@@ -529,7 +529,7 @@ def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.Monke
     prior = build_prior() if name == "stylegan2" else build_other(name)
     monkeypatch.setattr(training, "NAMES", ("brightness",))
     monkeypatch.setattr(training, "LEGIBLE", 0.0)
-    monkeypatch.setattr(training, "MOST", 0.5)  # a generator that learnt nothing is no model of anything
+    monkeypatch.setattr(training, "MOST", 0.5)  # under an untrained generator fewer codes rise
     monkeypatch.setattr(training, "MARGIN", -3.0)  # brightness makes the person here: nobody else is too near
     model = Model("tiny", prior, prior.resolution, predictor=_Gauge())
     (found,) = training.fitted(model, training.sampled(model, 200, seed=0))

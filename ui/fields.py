@@ -17,7 +17,7 @@ from inversion import catalogue
 from inversion.catalogue import FieldCard, MethodCard
 from inversion.methods import STAGES, SettingError
 from ui.inputs import InputError
-from ui.markup import ROWS
+from ui.markup import slot
 
 KINDS = {"embed": "Embed", "optimise": "Optimise", "refine": "Refine"}
 OWN = "+"  # stands for the combination among the methods
@@ -82,7 +82,7 @@ class Fields:
 
     def __init__(self, key: str, methods: Mapping[str, MethodCard], ticked: Sequence[str]) -> None:
         self.methods = methods
-        common: dict[str, Any] = {"html_template": ROWS, "apply_default_css": False}
+        common: dict[str, Any] = {"html_template": slot("rows"), "apply_default_css": False}
         self.stages = gr.HTML({}, rows=menus({}), js_on_load=STAGES_SCRIPT, elem_id=f"{key}-stages", **common)
         self.typed = gr.HTML(
             {}, rows=sections(methods, ticked), js_on_load=FIELDS_SCRIPT, elem_id=f"{key}-fields", **common

@@ -23,9 +23,13 @@ OTHERS = 3  # attributes that an edit was not to change, shown with their change
 STATES = {"queued": "waiting", "running": "running", "done": "", "cancelled": "cancelled", "failed": "failed"}
 
 READY = "Ready."
-ROWS = "${typeof rows === 'undefined' ? '' : rows}"  # an HTML template; Gradio may fill it in before it has the values
 HINT = """<div class="hint"><b>Results appear here, one column a method.</b><br>
 Give a picture or take an example, choose some methods, and press Run.</div>"""
+
+
+def slot(name: str) -> str:
+    """The place of a property in an HTML component's template, which Gradio may fill in before it has the value."""
+    return f"${{typeof {name} === 'undefined' ? '' : {name}}}"
 
 
 def fixed(value: float | None, digits: int) -> str:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from inversion.session import Session
 from ui.inputs import explained
-from ui.markup import ROWS, megabytes
+from ui.markup import megabytes, slot
 
 INTRO = """
 Every file that this hub knows. Those marked *here* work with no network. Others come from the Hugging Face Hub:
@@ -54,7 +54,7 @@ class Models:
         with gr.Row(elem_classes="model-tools"):
             self.refresh = gr.Button("Refresh", size="sm", min_width=110, scale=0, elem_id="models-refresh")
         self.list = gr.HTML(
-            {}, rows=listing(session.models()), html_template=ROWS, js_on_load=SCRIPT, apply_default_css=False
+            {}, rows=listing(session.models()), html_template=slot("rows"), js_on_load=SCRIPT, apply_default_css=False
         )
         gr.Markdown(GRADES, elem_classes="note")
 

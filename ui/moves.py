@@ -13,7 +13,7 @@ from inversion.editing.directions import Layers
 from inversion.editing.requests import Edited
 from inversion.session import Session
 from ui.inputs import InputError
-from ui.markup import ROWS
+from ui.markup import slot
 
 Card = Mapping[str, Any]  # of a slider, see `Session.directions`
 OPEN = 12  # attributes that are not folded away
@@ -80,7 +80,12 @@ class Moves:
         self._cards: dict[str, Sequence[Card]] = {}
         gr.Markdown(INTRO, elem_classes="note")
         self.sliders = gr.HTML(
-            {}, rows="", html_template=ROWS, js_on_load=SCRIPT, apply_default_css=False, elem_id=f"{key}-sliders"
+            {},
+            rows="",
+            html_template=slot("rows"),
+            js_on_load=SCRIPT,
+            apply_default_css=False,
+            elem_id=f"{key}-sliders",
         )
         with gr.Row():
             self.keep = gr.Dropdown(

@@ -16,7 +16,20 @@ from inversion.catalogue import ModelCard
 from inversion.session import JobView, Session
 from ui import export
 from ui.export import Shown
-from ui.markup import FIGURES, HINT, READY, about, figure, fixed, head, job_status, run_figures, run_head, status_line
+from ui.markup import (
+    FIGURES,
+    HINT,
+    READY,
+    about,
+    figure,
+    fixed,
+    head,
+    job_status,
+    run_figures,
+    run_head,
+    slot,
+    status_line,
+)
 from ui.plots import Line, quality_plot
 from ui.theme import COLUMN_COLOURS
 
@@ -28,7 +41,6 @@ Update = dict[Any, Any]  # component -> new value
 
 # The button is shown with the figures, when there is a photo to put the result into.
 PUT = '<button type="button" class="put">Paste into my picture</button>'
-COLUMN_TEMPLATE = "${typeof above === 'undefined' ? '' : above}@children${typeof below === 'undefined' ? '' : below}"
 COLUMN_SCRIPT = """
 element.addEventListener('click', event => { if (event.target.closest('.put')) trigger('put'); });
 """
@@ -54,7 +66,7 @@ class Panel:
         self.models = models
         self.status = gr.HTML(status_line(READY), elem_id=f"{key}-status")
         self.about = gr.HTML(elem_id=f"{key}-about")
-        self.hint = gr.HTML(HINT, elem_classes="first")
+        self.hint = gr.HTML(HINT, elem_classes="hint-box")
         with gr.Row(elem_classes=["cards", "given"]):
             with gr.Column(min_width=230, elem_classes="card"):
                 gr.HTML(head("Measured", "", "var(--body-text-color-subdued)"))
@@ -99,7 +111,7 @@ class Panel:
         with gr.HTML(
             above="",
             below="",
-            html_template=COLUMN_TEMPLATE,
+            html_template=f"{slot('above')}@children{slot('below')}",
             js_on_load=COLUMN_SCRIPT,
             apply_default_css=False,
             min_width=230,
@@ -119,14 +131,7 @@ class Panel:
 
     def outputs(self) -> list[gr.components.Component]:
         """Every component that `updates` may name."""
-        own = [
-            self.status,
-            self.about,
-            self.hint,
-            self.measured,
-            self.truth,
-            self.left,
-        ]
+        own = [self.status, self.about, self.hint, self.measured, self.truth, self.left]
         own += [self.plot, self.table, self.archive, self.sheet, self.json, self.pasted]
         return own + [part for c in self.columns for part in (c.box, c.slider, c.download)]
 

@@ -115,7 +115,7 @@ CSS = """
 .card { min-width: 0 !important; overflow: hidden; border-radius: var(--radius-lg);
   border: 1px solid var(--border-color-primary) !important;
   background: var(--block-background-fill); gap: 0 !important; }
-.first:not(:has(.hint)), .given:not(:has(img)), .given .card:not(:has(img)), .pasted:not(:has(img)),
+.hint-box:not(:has(.hint)), .given:not(:has(img)), .given .card:not(:has(img)), .pasted:not(:has(img)),
 .part:not(:has(img)), .result:not(:has(.head)), .results:has(.hint) .summary, #edit-box:not(:has(.move)),
 #edit-pair-gallery:not(:has(img)) { display: none !important; }
 .card .block { border: 0 !important; border-radius: 0; background: transparent; }

@@ -90,11 +90,15 @@ def spread(prior: Prior) -> float:
 
 
 @torch.no_grad()
-def principal_axes(prior: Prior) -> Tensor:
-    """The principal axes of W, the columns of an orthogonal matrix (w_dim, w_dim)."""
+def principal_axes(prior: Prior) -> tuple[Tensor, Tensor]:
+    """The principal axes of W, columns of an orthogonal matrix (w_dim, w_dim), and W's variance (w_dim,) along each.
+
+    The largest comes last.
+    """
     z = torch.randn(AXES_DRAWN, prior.z_dim, generator=torch.Generator().manual_seed(0))
     w = prior.mapping(z.to(prior.w_avg))[:, 0].double()
-    return torch.linalg.eigh(torch.cov(w.t())).eigenvectors.to(prior.w_avg)
+    variance, axes = torch.linalg.eigh(torch.cov(w.t()))
+    return axes.to(prior.w_avg), variance.clamp_min(0).to(prior.w_avg)
 
 
 def prior_of(model: Model) -> Prior:

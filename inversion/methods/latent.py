@@ -106,7 +106,7 @@ class OptimiseWPlus(Stage):
         if self.noise and not maps:
             maps = tuple(draw(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1) for shape in prior.noise_shapes)
         maps = tuple(leaf(m) if self.noise else m for m in maps)
-        start, axes = start_ws(code, prior, y), principal_axes(prior) if self.principal else None
+        start, axes = start_ws(code, prior, y), principal_axes(prior)[0] if self.principal else None
         moved = leaf(start if axes is None else start @ axes)
 
         def found() -> WPlus:

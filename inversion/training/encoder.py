@@ -212,11 +212,9 @@ def units(prior: Prior, compared: str) -> Tensor:
     """
     if compared == "entries":
         return torch.eye(prior.w_dim) / spread(prior)
-    axes = principal_axes(prior)
-    w = prior.mapping(torch.randn(2048, prior.z_dim, generator=torch.Generator().manual_seed(0)).to(axes))[:, 0]
-    variance, order = (w @ axes).var(dim=0).sort(descending=True)
-    kept = int((variance.cumsum(0) < HELD * variance.sum()).sum()) + 1
-    return axes[:, order[:kept]] / variance[:kept].sqrt()
+    axes, variance = principal_axes(prior)
+    kept = variance.cumsum(dim=0) > (1 - HELD) * variance.sum()  # all but the smallest
+    return axes[:, kept] / variance[kept].sqrt()
 
 
 class StyleJudge(nn.Module):
