@@ -110,12 +110,14 @@ class _Opened:
     lacking: Mapping[Entry, fetch.Mark]  # those in `whole.absent`, and what their files were
 
 
-_models: dict[Hashable, _Opened] = {}
+KEPT = 4  # models in memory; the one that has not been asked for the longest makes room
+_models: dict[Hashable, _Opened] = {}  # the one asked for last comes last
 _locks: dict[Hashable, threading.Lock] = {}
+_keeping = threading.Lock()
 
 
 def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Model:
-    """The model `name` with all that is registered for its generator and at hand; kept in memory once it has loaded.
+    """The model `name` with all that is registered for its generator and at hand; in memory until `KEPT` others came.
 
     device: auto, cpu, cuda; dtype: auto, float32, bfloat16, float16 (of the generator's convolutions). A generator that
     is not at hand is downloaded; what belongs to it is not, see `Model.absent`. When the file of something absent has
@@ -129,8 +131,17 @@ def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Mode
         opened = _models.get(key)
         if opened is None or any(fetch.mark(entry) != mark for entry, mark in opened.lacking.items()):
             bare = _build(name, where, precision) if opened is None else opened.bare
-            opened = _models[key] = _completed(bare)  # a load that fails leaves nothing behind
+            opened = _completed(bare)
+        _keep(key, opened)  # a load that fails leaves nothing behind
         return opened.whole
+
+
+def _keep(key: Hashable, opened: _Opened) -> None:
+    with _keeping:
+        _models.pop(key, None)
+        _models[key] = opened
+        while len(_models) > KEPT:
+            del _models[next(iter(_models))]
 
 
 def tensors_of(entry: Entry) -> dict[str, Tensor]:

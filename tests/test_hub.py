@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import re
 import struct
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -309,3 +311,17 @@ def test_a_failed_load_can_be_tried_again(home: Path, prior: StyleGAN2) -> None:
         hub.load("tiny", "cpu")
     (home / "weights/tiny.safetensors").write_bytes(data)
     assert hub.load("tiny", "cpu").prior is not None
+
+
+def test_models_that_nobody_asks_for_leave_the_memory(
+    home: Path, prior: StyleGAN2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "KEPT", 2)
+    for name in ("one", "two", "three"):
+        register(home, stored(prior), name)
+    one, two = hub.load("one", "cpu"), weakref.ref(hub.load("two", "cpu"))
+    assert hub.load("one", "cpu") is one
+    hub.load("three", "cpu")
+    assert hub.load("one", "cpu") is one
+    gc.collect()
+    assert two() is None

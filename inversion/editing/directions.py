@@ -89,7 +89,7 @@ def directions_of(model: Model, layers: Layers | None = None) -> dict[str, Direc
     return {direction.name: direction for direction in found}
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)  # an entry keeps its prior in memory
 def _unsupervised(prior: Prior, layers: Layers | None) -> tuple[Direction, ...]:
     return (*sefa(prior, COUNT, layers), *ganspace(prior, COUNT))
 
