@@ -11,7 +11,7 @@ from inversion.methods import METHODS, parse_method
 from inversion.registry import Entry
 from inversion.tasks import TASKS
 
-DEFAULT_MODEL = "synthetic-faces"
+DEFAULT_MODEL = hub.DEFAULT
 
 
 @dataclass(frozen=True)

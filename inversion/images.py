@@ -48,10 +48,21 @@ def read(source: str | Path | bytes) -> Image.Image:
         raise BadImage(f"the picture is damaged and cannot be read ({type(error).__name__})") from None
 
 
-def read_mask(source: str | Path | bytes) -> np.ndarray:
-    """Decode a mask: uint8 (H, W), 255 where the file is nearer to white (the hole), else 0. Raises BadImage."""
+def read_mask(source: str | Path | bytes, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Decode a mask: uint8 (H, W), 255 where the file is nearer to white (the hole), else 0. Raises BadImage.
+
+    shape: (H, W) of its picture, to which it is brought; one of other proportions is refused.
+    """
     grey = np.asarray(read(source).convert("L"))
-    return np.where(grey >= 128, 255, 0).astype(np.uint8)
+    mask = np.where(grey >= 128, 255, 0).astype(np.uint8)
+    if shape is None:
+        return mask
+    (height, width), (tall, wide) = mask.shape, shape
+    if abs(width / height - wide / tall) > 0.02:
+        raise BadImage(
+            f"the mask is {width}x{height} pixels and the picture {wide}x{tall}: they must have the same proportions"
+        )
+    return np.asarray(Image.fromarray(mask).resize((wide, tall), Image.Resampling.NEAREST))
 
 
 def fit(image: Image.Image, resolution: int) -> Image.Image:

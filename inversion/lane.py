@@ -41,7 +41,8 @@ class LaneError(Exception):
 class Request:
     """One method on one picture.
 
-    picture: uint8 (H, W, 3), any size. crop: the part of it that is used. mask: uint8 (H, W), white (over 127) is hole.
+    picture: uint8 (H, W, 3), any size. crop: the part of it that is used. mask: uint8 (H, W), white (over 127) is hole;
+    for a crop with a quad H and W must be the picture's.
     measured: the picture already is what the task measures. settings: "stage.field" -> number. budget: seconds.
     context: uint8 (H, W, 3), the task diffuse's second picture, into which the white part of the first is put;
     context_crop: the part of it that is used.
@@ -50,7 +51,7 @@ class Request:
     task: str
     method: str
     picture: np.ndarray
-    model: str = "synthetic-faces"
+    model: str = hub.DEFAULT
     settings: Mapping[str, float] = field(default_factory=dict)
     mask: np.ndarray | None = None
     factor: int = 4

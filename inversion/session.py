@@ -67,7 +67,7 @@ class Session:
     """The device lane that the app, and whoever else shares one device, talks to. Every public method is thread-safe.
 
     budget: the longest time in seconds that one run may take. waiting: jobs that may wait. kept: finished jobs that are
-    remembered. tuned: runs that keep their tuned weights. uploads: jobs whose results can be pasted into the photo.
+    remembered. tuned: jobs that keep tuned weights. uploads: jobs whose results can be pasted into the photo.
     expiry: seconds after which an untouched job is forgotten.
     """
 
@@ -352,8 +352,10 @@ class Session:
     def _keep(self, key: str, index: int, event: Finished) -> None:
         model = self._jobs[key].model
         self._kept[key, index] = Kept(event.code, event.weights, model, event.image, event.row)
-        tuned = [place for place, kept in self._kept.items() if kept.weights is not None]
-        for place in tuned[: max(0, len(tuned) - self._limits["tuned"])]:
+        tuned = [place for place, kept in reversed(self._kept.items()) if kept.weights is not None]
+        # A job's are let go together: some of them are of no use to whoever joins every one with another job's.
+        newest = list(dict.fromkeys(job for job, _ in tuned))[: self._limits["tuned"]]
+        for place in [place for place in tuned if place[0] not in newest]:
             del self._kept[place]
         while len(self._kept) > self._limits["kept"]:
             self._kept.popitem(last=False)

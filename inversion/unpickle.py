@@ -38,12 +38,6 @@ class Network:
     class_name: str
     state: dict[str, Any]
 
-    @property
-    def init_kwargs(self) -> dict[str, Any]:
-        """The keyword arguments it was made with; what a file says of itself, so nothing here relies on it."""
-        kept = self.state.get("_init_kwargs")
-        return dict(kept) if isinstance(kept, dict) else {}
-
     def tensors(self, prefix: str = "", depth: int = 0) -> dict[str, Tensor]:
         """Its state dict: parameters and buffers of all modules below it, by dotted name. Raises Refused."""
         if depth > DEPTH:

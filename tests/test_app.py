@@ -22,6 +22,10 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from gradio.components.image_editor import EditorData
+from gradio.data_classes import FileData
+from gradio.processing_utils import move_files_to_cache
+from gradio.route_utils import delete_files_created_by_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, PngImagePlugin
@@ -33,25 +37,33 @@ from inversion.align import Face
 from inversion.hub import Model
 from inversion.methods import METHODS, STAGES
 from inversion.session import Request, RunView, UnknownJob
-from inversion.tasks import TRANSLATIONS, make_task
+from inversion.synthetic import CLASSES
+from inversion.tasks import TASKS, TRANSLATIONS, make_task
 from inversion.tasks.drawings import PALETTE
-from ui import TABS
+from inversion.tasks.translations import CELEBA_CLASSES
+from inversion.tasks.translations import legend as classes_legend
+from ui import TABS, sketch
 from ui.edit import Edit, EditBench
 from ui.examples import drawings
 from ui.fields import KINDS, OWN, changed, joined, menu, own_section, sections
-from ui.inputs import InputError
+from ui.inputs import InputError, hole
+from ui.inputs import picture as picture_of
 from ui.markup import run_figures
 from ui.models import describe
 from ui.moves import read, read_layers, sliders
-from ui.pair import as_published, done, mixture, region, strip
+from ui.pair import KINDS as JOINS
+from ui.pair import as_published, digest, done, mixture, region, strip
 from ui.reconstruct import Reconstruct
 from ui.settings import Settings
-from ui.sketch import legend, swatches
+from ui.sketch import SketchBench, legend, swatches
 from ui.tab import Desk
+from ui.uploads import canvas, examples_strip, mask_editor, picture_field
 from ui.workbench import Workbench
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
 W = {"methods": ["w"], "settings": {"w.steps": 3}}
+BESIDE = {"inpaint": {"hole": "centre"}, "edit": {"moves": {"yaw": 1}}}  # what an endpoint needs beside a picture
+PAGE = gr.Request(session_hash="a page")
 PARAMETERS = ["picture", "methods", "model", "seed", "settings", "budget"]
 ENDPOINTS = {
     "/reconstruct": [*PARAMETERS, "align"],
@@ -106,14 +118,14 @@ def test_endpoints_and_their_parameters_are_stable(client: Client) -> None:
         assert name == "/sketch" or "settings" in info["description"]
 
 
-@pytest.mark.parametrize("name", ["/reconstruct", "/colorize", "/superres"])
+@pytest.mark.parametrize("name", [key for key, tab in TABS.items() if not tab.task])
 def test_an_endpoint_returns_rows_pictures_and_a_sheet(name: str, client: Client, picture: Path) -> None:
-    rows, pictures, sheet = call(client, name, picture)
+    rows, pictures, sheet = call(client, f"/{name}", picture, **BESIDE.get(name, {}))
     json.dumps(rows, allow_nan=False)
     assert [row["method"] for row in rows] == ["w", "wplus"] and all(row["state"] == "done" for row in rows)
     for row in rows:
         assert row["psnr"] > 0 and 0 < row["ssim"] <= 1 and row["seconds"] > 0 and row["lpips"] is None
-        assert row["task"] == name[1:] and row["steps"] == 3
+        assert row["task"] == name and row["steps"] == 3
     assert [p["caption"] for p in pictures] == ["W", "W+"]
     for shown in pictures:
         image = opened(shown["image"])
@@ -121,18 +133,16 @@ def test_an_endpoint_returns_rows_pictures_and_a_sheet(name: str, client: Client
     assert sheet is not None and opened(sheet).width > 256
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("/colorize", {}), ("/superres", {"factor": 8}), ("/inpaint", {})])
-def test_the_measured_part_survives_to_the_png(
-    name: str, parameters: dict[str, Any], client: Client, picture: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.merges])
+def test_the_measured_part_survives_to_the_png(name: str, client: Client, picture: Path, tmp_path: Path) -> None:
     mask = np.zeros((64, 96), np.uint8)
     mask[20:40, 30:60] = 255
     path = tmp_path / "mask.png"
     Image.fromarray(mask).save(path)
-    given = {**parameters, "mask": handle_file(path)} if name == "/inpaint" else parameters
-    _, pictures, _ = call(client, name, picture, **given)
+    given = {"task": name, "factor": 8, "mask": handle_file(path)}
+    _, pictures, _ = call(client, "/compare", picture, **given)
     truth = images.to_tensor(images.fit(images.read(picture), 32))
-    task = make_task(name[1:], factor=8, mask=images.known_pixels(mask, 32))
+    task = make_task(name, factor=8, mask=images.known_pixels(mask, 32))
     for shown in pictures:
         result = images.to_tensor(images.read(shown["image"]))
         assert (task.A(result) - task.A(truth)).abs().amax().item() <= 2 / 255 + 1e-5  # pictures span 2
@@ -238,12 +248,17 @@ def test_a_model_that_cannot_be_loaded_is_explained(client: Client, picture: Pat
     assert all("offers no W" in row["message"] for row in rows)
 
 
-@pytest.mark.parametrize("name", ["/reconstruct", "/colorize", "/superres", "/inpaint"])
+@pytest.mark.parametrize("name", TABS)
 def test_a_broken_model_leaves_every_tab_with_the_others(name: str, client: Client, picture: Path) -> None:
-    hole = {"hole": "centre"} if name == "/inpaint" else {}
-    for model, states in (("absent", {"failed"}), ("synthetic-faces", {"done"})):
-        rows, _, _ = call(client, name, picture, model=model, **W, **hole)
-        assert {row["state"] for row in rows} == states
+    given = {**W, **BESIDE.get(name, {})}
+    if name == "edit":  # it asks for the model's directions before it runs anything
+        with pytest.raises(AppError, match="is there a network"):
+            call(client, f"/{name}", picture, model="absent", **given)
+    else:
+        rows, _, _ = call(client, f"/{name}", picture, model="absent", **given)
+        assert {row["state"] for row in rows} == {"failed"}
+    rows, _, _ = call(client, f"/{name}", picture, model="synthetic-faces", **given)
+    assert {row["state"] for row in rows} == {"done"}
 
 
 # ---- combinations
@@ -390,27 +405,139 @@ def test_two_pictures_become_strips(site: Served, picture: Path) -> None:
     assert done(site.session.snapshot(keys[0])) == [0]
 
 
-@pytest.mark.parametrize("kind", ["interpolate", "mix", "diffuse"])
-def test_a_second_picture_joins_in(kind: str, site: Served, picture: Path) -> None:
+def submitted(site: Served, picture: Path, steps: int) -> str:
+    """Key of a job that inverts the picture by W."""
     upload = np.asarray(images.read(picture))
-    first = site.session.submit([Request("reconstruct", "w", upload, settings={"w.steps": 2})])
-    until(lambda: site.session.snapshot(first).over)
+    return site.session.submit([Request("reconstruct", "w", upload, settings={"w.steps": steps}, budget=50)])
+
+
+@pytest.fixture
+def bench(site: Served) -> EditBench:
+    """The Edit tab, laid out again outside the page."""
     desk = Desk(site.session, catalogue.methods(), catalogue.models(), catalogue.tasks(), ())
     with gr.Blocks():
-        bench = EditBench(Edit(), desk, gr.BrowserState(None))
-    pair, mask = bench.panel.pair, np.zeros(upload.shape[:2], np.uint8)
+        return EditBench(Edit(), desk, gr.BrowserState(None))
+
+
+def values_of(bench: EditBench, picture: Path, kind: str = "interpolate", first: str | None = None) -> dict[Any, Any]:
+    """What the page sends with Run and with Make it: two steps of W, the same picture twice and a region of it."""
+    pair, upload = bench.panel.pair, np.asarray(images.read(picture))
+    mask = np.zeros(upload.shape[:2], np.uint8)
     mask[20:40, 30:60] = 255
-    values: dict[Any, Any] = {part: part.value for part in bench.settings.inputs()}
-    values |= {bench.settings.methods: ["w"], bench.job: first}
-    values[bench.settings.fields.typed] = {"w": {"w.steps": 2}}
+    values: dict[Any, Any] = {part: part.value for part in {*bench.settings.inputs(), *bench.crop.inputs()}}
+    values |= {bench.settings.methods: ["w"], bench.settings.fields.typed: {"w": {"w.steps": 2}}}
+    values |= {bench.controls["picture"]: str(picture), bench.panel.left: "measured", bench.job: first}
     values |= {pair.second: str(picture), pair.kind: kind, pair.region: (upload, mask), pair.other: None}
-    values |= {pair.frames: 3, pair.start: 3}
-    last = list(pair._go(values))[-1]
+    return {**values, pair.frames: 3, pair.start: 3}
+
+
+@pytest.mark.parametrize("kind", [kind for _, kind in JOINS])
+def test_a_second_picture_joins_in(kind: str, site: Served, bench: EditBench, picture: Path) -> None:
+    first, pair = submitted(site, picture, 2), bench.panel.pair
+    until(lambda: site.session.snapshot(first).over)
+    last = list(pair._go(values_of(bench, picture, kind, first), PAGE))[-1]
     assert pair.status not in last  # nothing went wrong
     [(path, label)] = last[pair.gallery]
     assert label == "W" and path
     start, *_ = bench.panel.updates(site.session, first, "measured")  # of the next run
     assert start[pair.gallery] is None and start.keys() <= {*bench.panel.outputs(), bench.panel.status}
+
+
+def test_a_region_is_measured_on_the_part_that_the_tab_uses(site: Served, bench: EditBench, picture: Path) -> None:
+    values = {**values_of(bench, picture, "diffuse"), bench.crop.how: "hand", bench.crop.x: 30}
+    list(bench.panel.pair._go(values, PAGE))
+    model, upload = values[bench.settings.model], np.asarray(images.read(picture))
+    wanted = bench.crop.crop(upload, model, values)
+    assert wanted.quad is not None and site.session.snapshot(list(site.session._jobs)[-1]).crop == wanted
+    # A page sends what its events name and nothing else.
+    event = next(fn for fn in site.page.fns.values() if getattr(fn.fn, "__qualname__", "") == "Pair._go")
+    assert len(event.inputs) == len(values) - 1  # of these, the slider beside Run
+
+
+def test_a_second_picture_whose_results_are_gone_is_inverted_again(
+    site: Served, bench: EditBench, picture: Path
+) -> None:
+    first, pair, upload = submitted(site, picture, 2), bench.panel.pair, np.asarray(images.read(picture))
+    until(lambda: site.session.snapshot(first).over)
+    view = site.session.snapshot(first)
+    key = pair._inverted(view, upload, None)
+    until(lambda: site.session.snapshot(key).over)
+    other = [first, digest(upload), key]
+    assert pair._inverted(view, upload, other) == key
+    del site.session._kept[key, 0]
+    assert pair._inverted(view, upload, other) != key
+
+
+def test_only_the_newest_stream_writes_into_a_page(site: Served, bench: EditBench, picture: Path) -> None:
+    """A page that follows the job of before a reload, and then runs another."""
+    key = submitted(site, picture, 10_000)
+    values, elsewhere = values_of(bench, picture), gr.Request(session_hash="another page")
+    old, other = bench._resume(key, "measured", PAGE), bench._resume(key, "measured", elsewhere)
+    for stream in (old, other):
+        assert next(stream) == {bench.job: key}
+        assert bench.panel.columns[0].box in next(stream)
+    with pytest.raises(gr.Error, match="at least one method"):
+        list(bench._start({**values, bench.settings.methods: []}, PAGE))
+    assert bench.panel.status in next(old)  # what was refused changes nothing
+    new = bench._start(values, PAGE)
+    started = next(new)[bench.job]
+    assert started != key
+    *before, last = old
+    assert not before and all(value == gr.skip() for value in last.values())
+    site.session.cancel(key)
+    written = {component: value for update in new for component, value in update.items()}
+    assert "Done" in str(written[bench.panel.status]) and site.session.snapshot(started).over
+    assert "Cancelled" in str([update[bench.panel.status] for update in other if bench.panel.status in update][-1])
+    assert not bench.streams._newest
+
+
+def test_a_new_run_ends_what_is_being_made_of_two_pictures(site: Served, bench: EditBench, picture: Path) -> None:
+    first, pair = submitted(site, picture, 2), bench.panel.pair
+    until(lambda: site.session.snapshot(first).over)
+    busy = submitted(site, picture, 10_000)  # so that the second picture waits
+    making = pair._go(values_of(bench, picture, first=first), PAGE)
+    assert pair.other in next(making)
+    new = bench._start(values_of(bench, picture), PAGE)
+    next(new)
+    assert pair.gallery in next(new)  # cleared
+    site.session.cancel(busy)
+    assert all(value == gr.skip() for update in making for value in update.values())
+    list(new)
+
+
+def test_an_upload_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone.png")
+    painted = np.zeros((8, 8), np.uint8)
+    with gr.Blocks():
+        editor, drawing = mask_editor("x", "x"), canvas("y", "y", ["#000000"], 5)
+    part = FileData(path=gone)
+    sent = EditorData(background=part, layers=[], composite=part)
+    readers: list[Callable[[], object]] = [lambda: picture_of(gone), lambda: hole("uploaded", painted, gone, 0)]
+    readers += [lambda: editor.preprocess(sent), lambda: drawing.preprocess(sent)]
+    for reader in readers:
+        with pytest.raises((InputError, gr.Error), match="upload it again") as raised:
+            reader()
+        assert gone not in str(raised.value)
+
+
+def test_an_example_that_was_taken_stays_when_uploads_are_deleted(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with gr.Blocks() as page:
+        field, editor = picture_field("x", "x"), mask_editor("y", "y")
+        for taker in (field, editor):
+            examples_strip([picture], taker, f"{taker.elem_id}-examples")
+    strips = [block for block in page.blocks.values() if isinstance(block, gr.Dataset)]
+    for taker, shown in zip((field, editor), strips, strict=True):
+        taken = taker.postprocess(shown.preprocess(0)[0])  # type: ignore[index]
+        move_files_to_cache(taken.model_dump(), taker, postprocess=True)  # type: ignore[union-attr]
+    upload = tmp_path / "upload.png"
+    upload.write_bytes(picture.read_bytes())
+    field.temp_files.add(str(upload))
+    delete_files_created_by_app(page, age=-1)
+    assert not upload.exists()
+    assert all(Path(sample["path"]).is_file() for shown in strips for [sample] in shown.samples)
 
 
 def test_a_region_has_to_be_painted() -> None:
@@ -437,7 +564,7 @@ def drawn() -> dict[str, list[Path]]:
     return drawings()
 
 
-@pytest.mark.parametrize("kind", ["sketch", "map", "frontalize"])
+@pytest.mark.parametrize("kind", [name for name in TRANSLATIONS if name != "toonify"])  # no tiny encoder does that
 def test_an_example_of_every_kind_becomes_pictures(kind: str, client: Client, drawn: dict[str, list[Path]]) -> None:
     upload = handle_file(drawn[TRANSLATIONS[kind].takes][-1])
     rows, pictures, sheet = client.predict(picture=upload, kind=kind, variations=3, api_name="/sketch")
@@ -476,6 +603,36 @@ def test_the_palette_shows_the_classes_of_the_model_and_no_others() -> None:
     assert f'nth-child({len(PALETTE)})::after {{ content: "background"; }}' in html and "nth-child(3)" not in html
     assert swatches()[0] == "#{:02x}{:02x}{:02x}".format(*PALETTE[1]) and swatches()[-1] == "#ffffff"
     assert len(swatches()) == len(PALETTE) and legend([]) == ""
+
+
+def cards(legends: dict[str, list[tuple[str, tuple[int, int, int]]]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """What models with these classes say of their translations."""
+    return {
+        model: {name: {"unavailable": None, "legend": own if name == "map" else []} for name in TRANSLATIONS}
+        for model, own in legends.items()
+    }
+
+
+def test_a_map_is_read_in_one_way_only(
+    site: Served, drawn: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, others = classes_legend(CLASSES), classes_legend(CELEBA_CLASSES)
+    known = cards({"synthetic-faces": ours, "aligned": others, "only-z": []})
+    monkeypatch.setattr(sketch, "cards_of", lambda session, model: known[model])
+    with gr.Blocks():
+        desk = Desk(site.session, catalogue.methods(), catalogue.models(), catalogue.tasks(), ())
+        bench = SketchBench(desk)
+    offered = [dict(zip(bench._offers(), bench._switch(models, "map"), strict=True)) for models in (
+        ["synthetic-faces"], ["aligned"], ["synthetic-faces", "aligned"], ["only-z"]
+    )]  # fmt: skip
+    assert [update[bench.strips["map"]]["visible"] for update in offered] == [True, False, True, False]
+    assert ["other classes" in update[bench.legend] for update in offered] == [False, False, True, False]
+    values: dict[Any, Any] = {bench.variations: 1, bench.blend: 1, bench.styles: None, bench.seed: 0, bench.kind: "map"}
+    values |= {bench.models: ["synthetic-faces", "aligned"]}
+    values[bench.fields["map"]] = np.asarray(images.read(drawn["map"][0]))
+    last = list(bench._run(values))[-1]
+    assert {caption.partition(":")[0] for _, caption in last[bench.gallery]} == {"synthetic-faces"}
+    assert "aligned" in last[bench.status] and "other classes than those of synthetic-faces" in last[bench.status]
 
 
 # ---- crops

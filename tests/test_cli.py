@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import build_other
 
 from inversion import hub, images
 from inversion.__main__ import COMMANDS, main
+from inversion.align import by_hand
 from inversion.hub import Model
-from inversion.tasks import make_task
+from inversion.lane import Event, Lane, LaneError, Request
+from inversion.methods import BASIC, METHODS
+from inversion.tasks import TASKS, make_task
 
 FAST = ["--set", "wplus.steps=3", "--set", "w.steps=3", "--set", "pti.steps=2"]
+ONLY_Z = "synthetic-faces-pggan"
 ROW = {
     "task", "method", "model", "seed", "psnr", "ssim", "lpips", "identity", "seconds", "steps", "picture", "image",
     "settings", "sha256", "versions", "perceptual_loss", "synthetic_identity", "synthetic_perceptual",
@@ -26,8 +32,10 @@ ROW = {
 
 @pytest.fixture(autouse=True)
 def _tiny(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded model's name stands for the tiny one."""
-    monkeypatch.setattr(hub, "load", lambda name, device="auto", dtype="auto": model)
+    """The embedded models' names stand for tiny ones: with all styles, and with a z alone."""
+    prior = build_other("pggan")
+    models = {hub.DEFAULT: model, ONLY_Z: Model(ONLY_Z, prior, prior.resolution)}
+    monkeypatch.setattr(hub, "load", lambda name, device="auto", dtype="auto": models[name])
 
 
 @pytest.fixture
@@ -85,6 +93,48 @@ def test_compare_prints_a_list_and_keeps_pictures(
     assert images.read(out_dir / "photo_reconstruct_sheet.png").size == (5 * 32, 32)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_the_model_cannot_run_is_refused_before_any_runs(
+    capsys: pytest.CaptureFixture[str], picture: Path, method: str
+) -> None:
+    names = [name for key in ("z", method) for name in METHODS[key].settings() if name.endswith(".steps")]
+    fast = [argument for name in names for argument in ("--set", f"{name}=2")]
+    status, out, err = run(
+        capsys, "compare", picture, "--model", ONLY_Z, "--methods", f"z,{method}", *fast, "--budget", 5, "--json"
+    )
+    reason = METHODS[method].unavailable(hub.load(ONLY_Z))
+    if reason is None:
+        assert status == 0 and [row["method"] for row in json.loads(out)] == list(dict.fromkeys(["z", method]))
+    else:
+        assert status == 2 and out == "" and err == f"python -m inversion compare: {method} cannot run: {reason}\n"
+
+
+def test_methods_that_nobody_asked_for_are_left_out(capsys: pytest.CaptureFixture[str], picture: Path) -> None:
+    lacking = [key for key in BASIC if METHODS[key].unavailable(hub.load(ONLY_Z)) is not None]
+    status, out, err = run(capsys, "compare", picture, "--model", ONLY_Z, "--budget", 0.1, "--json")
+    assert status == 0 and [row["method"] for row in json.loads(out)] == [key for key in BASIC if key not in lacking]
+    assert lacking and all(f"{key} cannot run" in err for key in lacking)
+
+
+def test_rows_before_a_failure_are_kept(
+    capsys: pytest.CaptureFixture[str], picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Lane.__call__
+
+    def failing(lane: Lane, request: Request) -> Iterator[Event]:
+        if request.method == "wplus":
+            raise LaneError("Not enough memory for this setting.")
+        return real(lane, request)
+
+    monkeypatch.setattr(Lane, "__call__", failing)
+    arguments = ["compare", picture, "--methods", "w,wplus,z", *FAST[:4], "--out", tmp_path, "--json"]
+    status, out, err = run(capsys, *arguments)
+    rows = json.loads(out)
+    assert status == 2 and [row["method"] for row in rows] == ["w"] and "Not enough memory" in err
+    assert json.loads((tmp_path / "photo_reconstruct.json").read_text()) == rows
+    assert images.read(tmp_path / "photo_reconstruct_sheet.png").size == (3 * 32, 32)
+
+
 def test_a_person_gets_a_table(capsys: pytest.CaptureFixture[str], picture: Path) -> None:
     status, out, _ = run(capsys, "compare", picture, "--methods", "w,wplus", *FAST[:4])
     lines = out.splitlines()
@@ -92,11 +142,11 @@ def test_a_person_gets_a_table(capsys: pytest.CaptureFixture[str], picture: Path
     assert lines[1].startswith("w ") and lines[2].startswith("wplus ") and " - " in lines[1]
 
 
-@pytest.mark.parametrize("task", ["colorize", "superres", "inpaint"])
+@pytest.mark.parametrize("task", [name for name, task in TASKS.items() if task.merges])
 def test_the_picture_on_disk_keeps_what_was_measured(
     capsys: pytest.CaptureFixture[str], picture: Path, mask: Path, tmp_path: Path, task: str
 ) -> None:
-    extra = ["--mask", mask] if task == "inpaint" else ["--factor", 8]
+    extra = ["--mask", mask, "--factor", 8]
     arguments = ["invert", picture, "--task", task, *extra, *FAST[:2], "--out", tmp_path, "--json"]
     status, out, _ = run(capsys, *arguments)
     row: dict[str, Any] = json.loads(out)
@@ -105,6 +155,32 @@ def test_the_picture_on_disk_keeps_what_was_measured(
     truth = images.to_tensor(images.fit(images.read(picture), 32))
     kept = images.to_tensor(images.read(row["image"]))
     assert status == 0 and (operator.A(kept) - operator.A(truth)).abs().max() <= 1 / 255
+
+
+def test_a_mask_of_another_size_marks_the_same_hole(
+    capsys: pytest.CaptureFixture[str], picture: Path, mask: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = by_hand((48, 32), 0.5, 0.5, 0.7, 20)
+    monkeypatch.setattr("inversion.cli.common.crop", lambda *_: turned)
+    double = tmp_path / "double.png"
+    images.write_png(double, np.asarray(images.read(mask)).repeat(2, axis=0).repeat(2, axis=1))
+    made = []
+    for file in (mask, double):
+        out = tmp_path / file.stem
+        arguments = ["--task", "inpaint", "--mask", file, *FAST[:2], "--out", out]
+        assert run(capsys, "invert", picture, *arguments)[0] == 0
+        made.append(np.asarray(images.read(out / "photo_inpaint_sheet.png")))
+    assert np.array_equal(*made)
+
+
+def test_a_mask_of_other_proportions_is_refused(
+    capsys: pytest.CaptureFixture[str], picture: Path, tmp_path: Path
+) -> None:
+    square = np.zeros((32, 32, 3), np.uint8)
+    square[8:20, 8:20] = 255
+    images.write_png(tmp_path / "square.png", square)
+    status, out, err = run(capsys, "invert", picture, "--task", "inpaint", "--mask", tmp_path / "square.png", "--json")
+    assert status == 2 and out == "" and "32x32 pixels and the picture 48x32" in err and len(err.splitlines()) == 1
 
 
 def test_a_measured_picture_has_no_truth(capsys: pytest.CaptureFixture[str], picture: Path, tmp_path: Path) -> None:
@@ -122,6 +198,12 @@ def test_models_lists_what_is_registered(capsys: pytest.CaptureFixture[str]) -> 
     assert set(rows[0]) >= {"resolution", "licence", "sha256", "domain", "architecture"}
     status, out, _ = run(capsys, "models")
     assert status == 0 and hub.DEFAULT in out
+
+
+def test_a_pulled_model_says_what_belongs_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    every = json.loads(run(capsys, "models", "--json")[1])
+    status, out, _ = run(capsys, "models", "--pull", hub.DEFAULT, "--json")
+    assert status == 0 and json.loads(out) == every[:1] and "discriminator" in every[0]["with"]
 
 
 BAD = [

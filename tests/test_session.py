@@ -21,6 +21,7 @@ from inversion.jobs import JobView
 from inversion.lane import Event, Finished, Lane, LaneError, Progress, Ready, Request
 from inversion.methods import METHODS, Method
 from inversion.session import Busy, Session, UnknownJob
+from inversion.tasks import TASKS
 
 WAIT = 60.0  # seconds after which a test gives up
 PICTURE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
@@ -156,7 +157,7 @@ def test_every_event_is_plain_data(lane: Lane, request_of: Callable[..., Request
     assert last.row["lpips"] is None and last.row["identity"] is None
 
 
-@pytest.mark.parametrize("task", ["reconstruct", "colorize", "superres", "inpaint", "denoise"])
+@pytest.mark.parametrize("task", TASKS)
 def test_a_measured_picture_is_scored_by_nobody(task: str, lane: Lane, request_of: Callable[..., Request]) -> None:
     mask = np.zeros((64, 64), np.uint8)
     mask[20:40, 20:40] = 255
@@ -263,6 +264,24 @@ def test_stores_are_bounded(opened: Callable[..., Session]) -> None:
     finish(session, session.submit([stub_request()]))
     with pytest.raises(UnknownJob):
         session.snapshot(keys[-1])
+
+
+def test_two_jobs_to_be_joined_keep_all_their_tuned_results(opened: Callable[..., Session]) -> None:
+    session = opened(StubLane(steps=1), tuned=2)
+    keys = []
+    for _ in range(3):
+        keys.append(session.submit([stub_request(seed) for seed in range(8)]))
+        finish(session, keys[-1])
+    old, first, second = keys
+    assert all(session.kept(key, index).weights is not None for key in (first, second) for index in range(8))
+    for index in range(8):
+        with pytest.raises(UnknownJob):
+            session.kept(old, index)
+    session.kept(first, 0)  # used now, so the second one has to go
+    finish(session, session.submit([stub_request()]))
+    assert session.kept(first, 7).weights is not None
+    with pytest.raises(UnknownJob):
+        session.kept(second, 7)
 
 
 def test_uploads_are_let_go_when_a_job_is_over(opened: Callable[..., Session]) -> None:

@@ -122,7 +122,7 @@ def test_the_embedded_source_is_not_run(protocol: int, tmp_path: Path) -> None:
     write_nvidia(path, {"G": TENSORS, "G_ema": TENSORS}, f"open({str(marker)!r}, 'w')", protocol, z_dim=512, c_dim=0)
     with path.open("rb") as file:
         found = networks(file)
-    assert set(found) == {"G", "G_ema"} and found["G_ema"].init_kwargs == {"z_dim": 512, "c_dim": 0}
+    assert set(found) == {"G", "G_ema"}
     assert found["G_ema"].state["weight_gain"] == 0.5
     tensors = found["G_ema"].tensors()
     assert set(tensors) == set(TENSORS)

@@ -19,7 +19,8 @@ from ui.inputs import explained
 from ui.markup import edit_figures, edited_head, note
 from ui.moves import Change, Moves
 from ui.pair import Pair
-from ui.results import Panel, Update, compared, words
+from ui.results import Panel, compared, words
+from ui.streams import Update
 from ui.tab import Desk, PictureTab
 from ui.workbench import PRIVATE, Workbench
 
@@ -103,9 +104,14 @@ class EditBench(Workbench):
         parts, outputs = self.panel.moves, self.panel.outputs()
         for event in parts.events():
             event(self._edit, [self.job, *parts.inputs()], outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
-        self.panel.pair.wire(self.controls["picture"], self.settings, self.job)
+        self.panel.pair.wire(self.controls["picture"], self.settings, self.crop, self.job, self.streams)
 
-    def _edit(self, key: str | None, strengths: object, layers: str, keep: list[str]) -> Iterator[Update]:
+    def _edit(
+        self, key: str | None, strengths: object, layers: str, keep: list[str], request: gr.Request
+    ) -> Iterator[Update]:
+        yield from self.streams.newest(request, self._edits(key, strengths, layers, keep), "edits")
+
+    def _edits(self, key: str | None, strengths: object, layers: str, keep: list[str]) -> Iterator[Update]:
         """Apply the sliders to every result; a column that cannot be edited says why."""
         with explained():
             view = self.desk.session.snapshot(key or "")

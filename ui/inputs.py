@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
 from PIL import Image, ImageDraw
 
 from inversion import align, images
+from inversion.methods import SettingError
 from inversion.session import LaneError, SessionError
 
 NO_PICTURE = "Give a picture first: upload one, paste one, or take an example."
+GONE = "The picture is no longer kept here: upload it again."
+MOST_LAYERS = 64  # more than any generator has
 PART = (512, 512)  # pixels of a mask that is made for a part of the picture
 HOLES = {"painted": "Painted", "uploaded": "Uploaded mask", "centre": "Centre", "random": "Random strokes"}
 
@@ -27,7 +31,7 @@ def explained() -> Iterator[None]:
     """Turn the errors that speak to the user into messages on the page. Not to be held open across a yield."""
     try:
         yield
-    except (InputError, images.BadImage, LaneError, SessionError) as error:
+    except (InputError, images.BadImage, LaneError, SessionError, SettingError) as error:
         text = str(error)
         # Gradio shows messages as HTML, and this one may quote the user.
         first = text.split(" ")[0]
@@ -40,20 +44,21 @@ def picture(path: str | None) -> np.ndarray:
     """The uploaded file as uint8 (H, W, 3). Raises InputError or BadImage."""
     if not path:
         raise InputError(NO_PICTURE)
-    return np.asarray(images.read(path))
+    return np.asarray(images.read(held(path)))
+
+
+def held(path: str) -> str:
+    """The path of an upload, which is deleted after a while. Raises InputError when that has happened."""
+    if not Path(path).exists():
+        raise InputError(GONE)
+    return path
 
 
 def uploaded_mask(path: str | None, shape: tuple[int, int]) -> np.ndarray:
     """A mask file at the size (H, W) of its picture, uint8, white = hole. Raises InputError or BadImage."""
     if not path:
         raise InputError("Upload a mask (white marks the hole), or choose another kind of hole.")
-    mask = images.read_mask(path)
-    if abs(mask.shape[1] / mask.shape[0] - shape[1] / shape[0]) > 0.02:
-        raise InputError(
-            f"The mask is {mask.shape[1]}x{mask.shape[0]} pixels and the picture {shape[1]}x{shape[0]}: "
-            "they must have the same proportions."
-        )
-    return np.asarray(Image.fromarray(mask).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
+    return images.read_mask(path, shape)
 
 
 def hole(
@@ -65,7 +70,7 @@ def hole(
     """
     shape = (painted.shape[0], painted.shape[1])
     if kind == "uploaded":
-        mask = uploaded_mask(mask_path, shape)
+        mask = uploaded_mask(mask_path and held(mask_path), shape)
     elif kind in ("centre", "random"):
         mask = preset(kind, shape, seed) if quad is None else align.spread_mask(preset(kind, PART, seed), quad, shape)
     else:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from inversion.editing.directions import Layers
-from inversion.editing.requests import Edited
+from inversion.editing.requests import Edited, read_layers
 from inversion.session import Session
 from ui.inputs import InputError
 from ui.markup import slot
@@ -169,7 +169,10 @@ def _slider(card: Card) -> str:
 
 
 def read(cards: Sequence[Card], strengths: object, layers: str | None, keep: Sequence[str] | None) -> Change:
-    """The edit that was asked for; strengths {name: number}, zeros dropped, layers "first-last". Raises InputError."""
+    """The edit that was asked for; strengths {name: number}, zeros dropped, layers "first-last".
+
+    Raises InputError or SettingError.
+    """
     ranges = {card["name"]: (card["low"], card["high"]) for card in cards}
     if not isinstance(strengths, Mapping):
         raise InputError('moves must be an object such as {"yaw": 1.5}.')
@@ -183,16 +186,6 @@ def read(cards: Sequence[Card], strengths: object, layers: str | None, keep: Seq
         if strength:
             moves[name] = float(strength)
     return Change(moves, read_layers(layers or ""), tuple(keep or ()))
-
-
-def read_layers(text: str) -> Layers | None:
-    """First and last of "0-5", None for an empty text. Raises InputError."""
-    if not text.strip():
-        return None
-    first, _, last = (part.strip() for part in text.partition("-"))
-    if not (first.isdecimal() and last.isdecimal()):
-        raise InputError(f"Layers: write the first and the last, as in 0-5, not {text!r}.")
-    return int(first), int(last)
 
 
 def recipe(change: Change, edited: Edited) -> dict[str, Any]:

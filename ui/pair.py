@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.blocks import Block
 
 from inversion.editing import DIFFUSION
 from inversion.session import JobView, LaneError, Request, Session, SessionError, UnknownJob
 from ui import inputs
+from ui.crop import CropBox
 from ui.export import Shown
-from ui.inputs import InputError, explained, whole
+from ui.inputs import MOST_LAYERS, InputError, explained, whole
 from ui.markup import READY, job_status, listed, status_line
 from ui.settings import Settings
+from ui.streams import Streams, Update
 from ui.tab import Desk
 from ui.uploads import examples_strip, mask_editor, picture_field
 from ui.workbench import LANE, PRIVATE
@@ -30,7 +34,6 @@ WORDS = {
 }
 FIRST = "interpolate"
 FRAMES = (3, 15)
-Update = dict[Any, Any]
 
 
 class Pair:
@@ -51,8 +54,9 @@ class Pair:
                         self.frames = gr.Slider(*FRAMES, 7, step=1, label="Pictures in the strip")
                     with gr.Column(visible=False) as of_mix:
                         self.start = gr.Number(
-                            7, label="Styles of the second picture from layer", precision=0, minimum=1, maximum=64
-                        )
+                            7, label="Styles of the second picture from layer", precision=0, minimum=1,
+                            maximum=MOST_LAYERS,
+                        )  # fmt: skip
                     with gr.Column(visible=False) as of_region:
                         self.take = gr.Button("Paint on my picture", size="sm", elem_id="edit-take")
                         self.region = mask_editor("Paint the region to put in", "edit-region")
@@ -72,9 +76,11 @@ class Pair:
                 elem_id="edit-pair-gallery",
             )
 
-    def wire(self, picture: gr.components.Component, settings: Settings, job: gr.State) -> None:
+    def wire(
+        self, picture: gr.components.Component, settings: Settings, crop: CropBox, job: gr.State, streams: Streams
+    ) -> None:
         """picture: the tab's own upload; job: the state with the key of the job whose results are shown."""
-        self.picture, self.settings, self.job = picture, settings, job
+        self.picture, self.settings, self.crop, self.job, self.streams = picture, settings, crop, job, streams
         quiet: dict[str, Any] = {"queue": False, **PRIVATE}
         self.kind.change(
             lambda kind: [WORDS[kind], *(gr.update(visible=key == kind) for key in self.boxes)],
@@ -83,11 +89,10 @@ class Pair:
             **quiet,
         )
         self.take.click(self._take, picture, self.region, **quiet)
-        given = {picture, job, self.other, self.second, self.kind, self.frames, self.start, self.region}
+        given: set[Block] = {picture, job, self.other, self.second, self.kind, self.frames, self.start, self.region}
+        given |= settings.inputs() | crop.inputs()
         outputs: list[Any] = [self.status, self.gallery, self.other]
-        self.go.click(
-            self._go, {*given, *settings.inputs()}, outputs, show_progress_on=self.status, **LANE, **PRIVATE
-        )  # fmt: skip
+        self.go.click(self._go, given, outputs, show_progress_on=self.status, **LANE, **PRIVATE)
         self.stop.click(self._cancel, self.other, None, **quiet)
 
     def outputs(self) -> list[gr.components.Component]:
@@ -111,22 +116,20 @@ class Pair:
         with explained():
             self.desk.session.cancel(other[-1])
 
-    def _go(self, values: dict[Any, Any]) -> Iterator[Update]:
+    def _go(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Update]:
         with explained():
             if not values[self.second]:
                 raise InputError("Give a second picture first: upload one, paste one, or take an example.")
             second = inputs.picture(values[self.second])
-        if values[self.kind] == "diffuse":
-            yield from self._diffuse(values, second)
-        else:
-            yield from self._join(values, second)
+        make = self._diffuse if values[self.kind] == "diffuse" else self._join
+        yield from self.streams.newest(request, make(values, second), "pair")
 
     def _diffuse(self, values: Mapping[Any, Any], second: np.ndarray) -> Iterator[Update]:
         """Put the painted region into the second picture."""
         session, model = self.desk.session, values[self.settings.model]
         with explained():
             fields: dict[str, Any] = {**region(values[self.region]), "context": second}
-            fields["crop"] = session.crop(fields["picture"], model)
+            fields["crop"] = self.crop.crop(fields["picture"], model, values)
             fields["context_crop"] = session.crop(second, model)
             key = session.submit([as_published(r) for r in self.settings.requests(values, fields, "diffuse")])
         yield {self.other: ["", "", key]}
@@ -145,7 +148,7 @@ class Pair:
         with explained():
             first = session.snapshot(values[self.job] or "")
             frames = whole(values[self.frames], "The number of pictures", *FRAMES)
-            start = whole(values[self.start], "The layer", 1, 64)
+            start = whole(values[self.start], "The layer", 1, MOST_LAYERS)
             key = self._inverted(first, second, values[self.other])
         yield {self.other: [first.key, digest(second), key]}
         yield from self._follow(key)
@@ -166,10 +169,16 @@ class Pair:
         """The job that inverts the second picture as the first one was; the one before where that still serves."""
         if other is not None and other[:2] == [first.key, digest(second)]:
             try:
-                if all(run.state == "done" for run in self.desk.session.snapshot(other[2]).runs):
+                runs = self.desk.session.snapshot(other[2]).runs
+                for j in range(len(runs)):
+                    self.desk.session.kept(other[2], j)
+                if all(run.state == "done" for run in runs):
                     return other[2]
-            except UnknownJob:  # it has expired
+            except UnknownJob:  # it has expired, or newer jobs have pushed its results out
                 pass
+        for i in done(first):  # looked at now, so that the new job's results do not push these out
+            with suppress(UnknownJob):
+                self.desk.session.kept(first.key, i)
         crop = self.desk.session.crop(second, first.model)
         requests = []
         for run in (first.runs[i] for i in done(first)):

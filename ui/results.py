@@ -31,12 +31,12 @@ from ui.markup import (
     status_line,
 )
 from ui.plots import Line, quality_plot
+from ui.streams import Update
 from ui.theme import COLUMN_COLOURS
 
 COLUMNS = len(COLUMN_COLOURS)  # methods that one job may compare
 PREVIEW = 384  # pixels a side of pictures that are shown while a run goes on
 HEADERS = ["Method", "PSNR (dB)", "SSIM", "LPIPS", "Identity", "Synthetic identity", "Seconds", "Steps", "State"]
-Update = dict[Any, Any]  # component -> new value
 
 
 # The button is shown with the figures, when there is a photo to put the result into.

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from inversion.catalogue import DEFAULT_MODEL, MethodCard, ModelCard
+from inversion.methods.settings import dealt
 from inversion.session import Request, Session
 from ui.fields import Fields
 from ui.inputs import InputError, number, whole
@@ -100,19 +101,12 @@ def requests(task: str, methods: Sequence[tuple[str, Mapping[str, Any]]], fields
 
 def shared(
     session: Session, methods: Sequence[str], settings: Mapping[str, Any]
-) -> list[tuple[str, Mapping[str, Any]]]:
+) -> Sequence[tuple[str, Mapping[str, Any]]]:
     """Each method with those of the settings whose stage it has.
 
-    Raises InputError for a setting that no method has, LaneError for an unknown method.
+    Raises SettingError for a setting that no method has, LaneError for an unknown method.
     """
-    stages = session.stages(methods)
-    for name in settings if methods else ():
-        if not any(name.partition(".")[0] in known for known in stages.values()):
-            raise InputError(f"No chosen method has the setting {name}.")
-    return [
-        (key, {name: value for name, value in settings.items() if name.partition(".")[0] in known})
-        for key, known in stages.items()
-    ]
+    return list(dealt(session.stages(methods), settings).items())
 
 
 def choices(methods: Mapping[str, MethodCard], missing: Mapping[str, str]) -> list[tuple[str, str]]:

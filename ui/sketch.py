@@ -18,14 +18,16 @@ from inversion import images
 from inversion.align import Crop, How
 from inversion.catalogue import DEFAULT_MODEL
 from inversion.session import LaneError, Session, SessionError
+from inversion.synthetic import CLASSES
 from inversion.tasks import TRANSLATIONS
 from inversion.tasks.drawings import PALETTE
-from inversion.translate import Drawn, TranslateRequest, TranslationsRequest
+from inversion.translate import MIX_FROM, Drawn, TranslateRequest, TranslationsRequest
 from ui import inputs
 from ui.examples import drawings
-from ui.inputs import InputError, explained, number, whole
+from ui.inputs import MOST_LAYERS, InputError, explained, number, whole
 from ui.markup import READY, listed, status_line
 from ui.settings import model_choices
+from ui.streams import Update
 from ui.tab import Desk
 from ui.uploads import canvas, drawing_upload, examples_strip, picture_field
 from ui.workbench import LANE, PRIVATE, SHOW_RESULTS
@@ -41,9 +43,8 @@ EMPTY = {
 }
 INK, PEN, BRUSH = ("#000000", "#ffffff"), 5, 24  # colours of the pen, and sizes in pixels of the canvas
 MOST = 10  # variations
-LEAST_STYLES = 64  # more layers than any generator has
-Update = dict[Any, Any]
 Card = Mapping[str, Any]  # of a translation, see `TranslationsRequest`
+Legend = Sequence[tuple[str, tuple[int, int, int]]]  # names and colours of a map's classes
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class SketchBench:
                 self.run = gr.Button("Make pictures", variant="primary", elem_id="sketch-run")
                 with gr.Accordion("Advanced", open=False):
                     self.styles = gr.Number(
-                        None, label="Layer from which pictures differ", info="Empty: 7, finer things and colours.",
-                        precision=0, minimum=0, maximum=LEAST_STYLES,
+                        None, label="Layer from which pictures differ", precision=0, minimum=0, maximum=MOST_LAYERS,
+                        info=f"Empty: {MIX_FROM}, finer things and colours.",
                     )  # fmt: skip
                     self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
             with gr.Column(scale=7, min_width=320):
@@ -97,6 +98,7 @@ class SketchBench:
         given = drawings()
         first = TRANSLATIONS[next(iter(TRANSLATIONS))].takes
         boxes, fields = {}, {}
+        self.strips: dict[str, gr.Column] = {}
         for kind, paths in given.items():
             with gr.Column(visible=kind == first) as boxes[kind]:
                 if kind == "picture":
@@ -108,7 +110,8 @@ class SketchBench:
                 else:
                     field = canvas("Drawing: black draws, white corrects", "sketch-lines", INK, PEN)
                     drawing_upload(field, "Upload a drawing", "sketch-lines-upload")
-                examples_strip(paths, field, f"sketch-{kind}-examples")
+                with gr.Column() as self.strips[kind]:
+                    examples_strip(paths, field, f"sketch-{kind}-examples")
                 fields[kind] = field
         return boxes, fields
 
@@ -132,7 +135,7 @@ class SketchBench:
         )
 
     def _offers(self) -> list[Any]:
-        return [self.kind, self.missing, self.legend, self.run]
+        return [self.kind, self.missing, self.legend, self.strips["map"], self.run]
 
     def on_load(self, page: gr.Blocks) -> None:
         """When the page opens, leave out what the first model has no encoder for."""
@@ -142,19 +145,21 @@ class SketchBench:
 
     def _switch(self, models: list[str], chosen: str | None) -> list[Any]:
         """Offer the translations that at least one of the models has an encoder for, and say what the others lack."""
-        cards = [cards_of(self.desk.session, model) for model in models or [] if not self.desk.session.absent(model)]
+        session = self.desk.session
+        cards = {model: cards_of(session, model) for model in models or [] if not session.absent(model)}
         lacking = {
             name: "; ".join(reasons)
             for name in TRANSLATIONS
-            if (reasons := [by_name[name]["unavailable"] for by_name in cards]) and all(reasons)
+            if (reasons := [by_name[name]["unavailable"] for by_name in cards.values()]) and all(reasons)
         }
         usable = kind_choices(lacking)
         value = chosen if chosen in [name for _, name in usable] else next((name for _, name in usable), None)
-        legends = [by_name["map"]["legend"] for by_name in cards if by_name["map"]["legend"]]
+        classes, others = painted(cards)
         return [
             gr.update(choices=usable, value=value),
             gr.update(value=missing_note(lacking), visible=bool(lacking)),
-            legend(legends[0] if legends else []),
+            legend(classes) + (f'<div class="note bad">{listed(others)}</div>' if others else ""),
+            gr.update(visible=[name for name, _ in classes] == list(CLASSES)),  # which the examples are painted in
             gr.update(interactive=value is not None),
         ]
 
@@ -166,7 +171,7 @@ class SketchBench:
                 values[self.kind],
                 whole(values[self.variations], "The number of pictures", 1, MOST),
                 number(values[self.blend], "The blend", 0, 1),
-                None if values[self.styles] is None else whole(values[self.styles], "The layer", 0, LEAST_STYLES),
+                None if values[self.styles] is None else whole(values[self.styles], "The layer", 0, MOST_LAYERS),
                 whole(values[self.seed], "The seed"),
             )
             takes = TRANSLATIONS[wish.name].takes
@@ -178,15 +183,17 @@ class SketchBench:
                 raise InputError("Choose at least one model.")
         yield {self.status: status_line("<b>Working</b>", 0.0)}
         parts: list[tuple[str, np.ndarray, dict[str, Any]]] = []
-        problems: dict[str, str] = {}
+        models = values[self.models]
+        cards = {model: cards_of(self.desk.session, model) for model in models} if takes == "map" else {}
+        _, problems = painted(cards)
         began = time.perf_counter()
-        for model in values[self.models]:
+        for model in [model for model in models if model not in problems]:
             try:
                 drawn, recipe = translated(self.desk.session, model, wish, picture)
             except (LaneError, SessionError) as error:
                 problems[model] = str(error)
                 continue
-            parts += captioned(model if len(values[self.models]) > 1 else "", drawn, recipe)
+            parts += captioned(model if len(models) > 1 else "", drawn, recipe)
         seconds = time.perf_counter() - began
         yield from self._show(parts, problems, seconds)
 
@@ -216,6 +223,19 @@ def cards_of(session: Session, model: str) -> dict[str, Card]:
     except (LaneError, SessionError) as error:
         return {name: {"unavailable": str(error), "legend": []} for name in TRANSLATIONS}
     return {card["name"]: card for card in cards}
+
+
+def painted(cards: Mapping[str, Mapping[str, Card]]) -> tuple[Legend, dict[str, str]]:
+    """The classes that a map is painted in, those of the first model that has any, and why other models cannot read it.
+
+    cards: of every model, by the translation's name.
+    """
+    legends = {model: by_name["map"]["legend"] for model, by_name in cards.items() if by_name["map"]["legend"]}
+    if not legends:
+        return [], {}
+    first, classes = next(iter(legends.items()))
+    problem = f"its maps have other classes than those of {first}, so no drawing suits both: choose one of them"
+    return classes, {model: problem for model, own in legends.items() if own != classes}
 
 
 def translated(
@@ -269,7 +289,7 @@ def swatches() -> list[str]:
     return [colour(one) for one in (*PALETTE[1:], PALETTE[0])]
 
 
-def legend(classes: Sequence[tuple[str, tuple[int, int, int]]]) -> str:
+def legend(classes: Legend) -> str:
     """The classes with their colours, and names beside the brush's colours, of which only these show."""
     if not classes:
         return ""

@@ -128,6 +128,9 @@ def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem
         layout="gallery",
         elem_id=elem_id,
     )
+    # A field takes the thumbnail's own file, and what a field has held is deleted after a while. Gradio's mark that
+    # spares it is on the component inside, which it does not ask.
+    strip.keep_in_cache.update(sample["path"] for [sample] in strip.samples)
     strip.click(lambda sample: sample[0], strip, field, queue=False, show_progress="hidden", api_visibility="private")
 
 
@@ -149,4 +152,4 @@ def _path(payload: Any) -> str | None:  # noqa: ANN401 - Gradio's ImageData
 
 
 def _source(part: Any) -> str | bytes:  # noqa: ANN401 - bytes, or Gradio's FileData
-    return bytes(part) if isinstance(part, bytes | bytearray | memoryview) else str(part.path)
+    return bytes(part) if isinstance(part, bytes | bytearray | memoryview) else inputs.held(str(part.path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from html import escape
+from itertools import chain
 from typing import Any
 
 import gradio as gr
@@ -14,8 +15,9 @@ from inversion.session import UnknownJob
 from ui.crop import CROPS, CropBox
 from ui.inputs import explained
 from ui.markup import READY, status_line
-from ui.results import Panel, Update
+from ui.results import Panel
 from ui.settings import Settings
+from ui.streams import Streams, Update
 from ui.tab import Desk, Tab
 from ui.uploads import examples_strip
 
@@ -53,6 +55,7 @@ class Workbench:
                 self.settings.advanced()
             with gr.Column(scale=9, min_width=320, elem_classes="results"):
                 self.panel = self._panel()
+        self.streams = Streams()
         self._wire()
 
     def _panel(self) -> Panel:
@@ -91,17 +94,18 @@ class Workbench:
             self._resume, [self.kept, self.panel.left], outputs, show_progress_on=self.panel.status, **LANE, **PRIVATE
         )
 
-    def _start(self, values: dict[Any, Any]) -> Iterator[Update]:
+    def _start(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Update]:
         model = values[self.settings.model]
         with explained():
             own = {name: values[component] for name, component in self.controls.items()}
             crop = partial(self.crop.crop, model=model, values=values)
             fields = self.tab.read(own, self.settings.seed_of(values), crop)
             key = self.desk.session.submit(self.settings.requests(values, fields))
-        yield {self.job: key, self.kept: key, self.panel.status: status_line("<b>Starting</b>", 0.0)}
-        yield from self.panel.updates(self.desk.session, key, values[self.panel.left])
+        first: Update = {self.job: key, self.kept: key, self.panel.status: status_line("<b>Starting</b>", 0.0)}
+        updates = self.panel.updates(self.desk.session, key, values[self.panel.left])
+        yield from self.streams.newest(request, chain([first], updates))
 
-    def _resume(self, key: str | None, left: str) -> Iterator[Update]:
+    def _resume(self, key: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         if not isinstance(key, str):
             yield {self.job: None}
             return
@@ -110,8 +114,8 @@ class Workbench:
         except UnknownJob:  # expired, or the server has restarted
             yield {self.job: None, self.kept: None}
             return
-        yield {self.job: key}
-        yield from self.panel.updates(self.desk.session, key, left)
+        updates = self.panel.updates(self.desk.session, key, left)
+        yield from self.streams.newest(request, chain([{self.job: key}], updates))
 
     def _cancel(self, key: str | None) -> None:
         if key is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +16,8 @@ from inversion import images
 from inversion.align import paste
 from inversion.hub import DEFAULT
 from inversion.lane import Finished, Lane, LaneError, Progress, Ready, Request, crop
-from inversion.methods import STAGES, SettingError, parse_method
+from inversion.methods import SettingError, parse_method
+from inversion.methods.settings import dealt
 from inversion.registry import HubError
 from inversion.tasks import TASKS, TaskError
 
@@ -85,59 +86,44 @@ def run_parser(command: str, description: str) -> Parser:
 Then = Callable[[Lane, Request, Finished], tuple[dict[str, Any], list[np.ndarray]]]
 
 
-def run_methods(args: argparse.Namespace, methods: Sequence[str], then: Then | None = None) -> list[dict[str, Any]]:
-    """One row per method; with --out also the pictures, a sheet of them, and the rows as JSON."""
-    chosen = _settings(args.settings, methods)
+def run_methods(
+    args: argparse.Namespace, methods: Sequence[str], then: Then | None = None, *, optional: bool = False
+) -> Iterator[dict[str, Any]]:
+    """One row per method, each as soon as it is there; with --out also pictures, a sheet of them, and the rows as JSON.
+
+    A method that the model cannot run is refused before the first one runs; `optional` ones are left out instead.
+    """
     picture = np.asarray(images.read(args.image))
-    mask = None if args.mask is None else images.read_mask(args.mask)
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
     lane = Lane(args.device, args.dtype)
-    part = crop(picture, args.model, args.align, args.face)
-    if part.note:
-        sys.stderr.write(f"{part.note}\n")
-    requests = [
-        Request(
-            task=args.task,
-            method=method,
-            picture=picture,
-            model=args.model,
-            settings=chosen[method],
-            mask=mask,
-            factor=args.factor,
-            sigma=args.sigma,
-            seed=args.seed,
-            measured=args.measured,
-            budget=args.budget,
-            crop=part,
-        )
-        for method in methods
-    ]
-    for request in requests:  # all are looked at before the first one runs
-        lane.check(request)
+    requests = _possible(lane, _requests(args, methods, picture), optional)
     rows: list[dict[str, Any]] = []
     sheet: list[np.ndarray] = []
-    for request in requests:
-        ready, finished = _run(lane, request)
-        row = {**finished.row, "picture": str(args.image), "message": finished.message}
-        sheet = sheet or [p for p in (ready.truth, ready.measured) if p is not None]
-        sheet.append(finished.image)
-        if args.out is not None:
-            path = args.out / f"{args.image.stem}_{args.task}_{request.method}.png"
-            images.write_png(path, finished.image)
-            row["image"] = str(path)
-            if part.quad is not None:
-                images.write_png(path.with_stem(f"{path.stem}_pasted"), paste(picture, part.quad, finished.image))
-        if then is not None:
-            added, more = then(lane, request, finished)
-            row |= added
-            sheet += more
-        rows.append(row)
-    if args.out is not None:
-        stem = args.out / f"{args.image.stem}_{args.task}"
-        images.write_png(f"{stem}_sheet.png", np.concatenate(sheet, axis=1))
-        Path(f"{stem}.json").write_text(dumps(rows) + "\n", encoding="utf-8")
-    return rows
+    try:
+        for request in requests:
+            ready, finished = _run(lane, request)
+            row = {**finished.row, "picture": str(args.image), "message": finished.message}
+            sheet = sheet or [p for p in (ready.truth, ready.measured) if p is not None]
+            sheet.append(finished.image)
+            if args.out is not None:
+                path = args.out / f"{args.image.stem}_{args.task}_{request.method}.png"
+                images.write_png(path, finished.image)
+                row["image"] = str(path)
+                quad = request.crop.quad
+                if quad is not None:
+                    images.write_png(path.with_stem(f"{path.stem}_pasted"), paste(picture, quad, finished.image))
+            if then is not None:
+                added, more = then(lane, request, finished)
+                row |= added
+                sheet += more
+            rows.append(row)
+            yield row
+    finally:  # a method that fails half-way takes nothing from those before it
+        if rows and args.out is not None:
+            stem = args.out / f"{args.image.stem}_{args.task}"
+            images.write_png(f"{stem}_sheet.png", np.concatenate(sheet, axis=1))
+            Path(f"{stem}.json").write_text(dumps(rows) + "\n", encoding="utf-8")
 
 
 def write_json(value: object) -> None:
@@ -199,19 +185,52 @@ def _run(lane: Lane, request: Request) -> tuple[Ready, Finished]:
     raise LaneError(f"{request.method} ended without a result")
 
 
+def _requests(args: argparse.Namespace, methods: Sequence[str], picture: np.ndarray) -> list[Request]:
+    """What the command line asks of each method. Says on stderr what there is to say about the crop."""
+    chosen = _settings(args.settings, methods)
+    mask = None if args.mask is None else images.read_mask(args.mask, picture.shape[:2])
+    part = crop(picture, args.model, args.align, args.face)
+    if part.note:
+        sys.stderr.write(f"{part.note}\n")
+    return [
+        Request(
+            task=args.task,
+            method=method,
+            picture=picture,
+            model=args.model,
+            settings=chosen[method],
+            mask=mask,
+            factor=args.factor,
+            sigma=args.sigma,
+            seed=args.seed,
+            measured=args.measured,
+            budget=args.budget,
+            crop=part,
+        )
+        for method in methods
+    ]
+
+
+def _possible(lane: Lane, requests: Sequence[Request], optional: bool) -> list[Request]:
+    """Those that the model can run. LaneError names the others, or stderr if all are `optional` and some are left."""
+    for request in requests:
+        lane.check(request)
+    lacking = lane.unavailable(requests[0].model, {r.method: parse_method(r.method) for r in requests})
+    possible = [request for request in requests if request.method not in lacking]
+    reasons = [f"{method} cannot run: {reason}" for method, reason in lacking.items()]
+    if reasons and not (optional and possible):
+        raise LaneError("; ".join(reasons))
+    for reason in reasons:
+        sys.stderr.write(f"{reason}\n")
+    return possible
+
+
 def _settings(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Per method, those --set that name one of its stages. UsageError where none of the methods has the stage."""
-    stages = {method: {stage.key for stage in parse_method(method).stages} for method in methods}
-    chosen: dict[str, dict[str, Any]] = {method: {} for method in methods}
+    """Per method, those --set that name one of its stages. UsageError or SettingError for what nobody can use."""
+    values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set wants stage.field=VALUE, not {text!r}")
-        stage = name.partition(".")[0]
-        owners = [method for method in methods if stage in stages[method]]
-        if not owners:
-            known = sorted(set[str]().union(*stages.values()), key=list(STAGES).index)
-            raise UsageError(f"--set {name}: no chosen method has a stage {stage!r}: choose from {', '.join(known)}")
-        for method in owners:
-            chosen[method][name] = value
-    return chosen
+        values[name] = value
+    return dealt({method: [stage.key for stage in parse_method(method).stages] for method in methods}, values)

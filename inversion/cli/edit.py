@@ -11,9 +11,9 @@ import numpy as np
 
 from inversion import images
 from inversion.cli.common import UsageError, guarded, run_methods, run_parser, write_json, write_rows
-from inversion.editing.directions import Layers
-from inversion.editing.requests import CardsRequest, EditRequest, Inverted
+from inversion.editing.requests import CardsRequest, EditRequest, Inverted, read_layers
 from inversion.lane import Finished, Lane, Request
+from inversion.methods import SettingError
 
 SHOWN = 6  # attributes that are printed: those that changed most
 
@@ -27,7 +27,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--sefa", action="append", default=[], metavar="N=STRENGTH", help="along the Nth of SeFa's")
     parser.add_argument("--ganspace", action="append", default=[], metavar="N=STRENGTH", help="along GANSpace's Nth")
-    parser.add_argument("--layers", metavar="A-B", help="the styles that are moved, counted from 0; all if not given")
+    parser.add_argument(
+        "--layers", default="", metavar="A-B", help="the styles that are moved, counted from 0; all if not given"
+    )
     parser.add_argument("--keep", default="", metavar="A,B", help="attributes to hold still (conditional manipulation)")
     parser.add_argument("--strip", type=int, default=0, metavar="N", help="N pictures from no edit to the whole one")
     args = parser.parse_args(argv)
@@ -38,7 +40,7 @@ def main(argv: list[str]) -> int:
         if args.strip and args.out is None:
             raise UsageError("--strip is kept with --out DIR: say where")
         plan = _Plan(args)
-        rows = run_methods(args, [args.method], plan)
+        rows = list(run_methods(args, [args.method], plan))
         if args.json:
             write_json(rows[0])
         else:
@@ -53,7 +55,10 @@ class _Plan:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.layers = _layers(args.layers)
+        try:
+            self.layers = read_layers(args.layers)
+        except SettingError:
+            raise UsageError(f"--layers wants A-B, as in 0-5, not {args.layers!r}") from None
         self.keep = tuple(name for name in args.keep.split(",") if name)
         self.moves = {
             **_strengths("--edit", args.edit, ""),
@@ -105,16 +110,6 @@ def _strengths(option: str, texts: Sequence[str], prefix: str) -> dict[str, floa
         except ValueError:
             raise UsageError(f"{option} wants {'N' if prefix else 'NAME'}=STRENGTH, not {text!r}") from None
     return strengths
-
-
-def _layers(text: str | None) -> Layers | None:
-    """A-B as two numbers."""
-    if text is None:
-        return None
-    first, _, last = text.partition("-")
-    if not (first.isdecimal() and last.isdecimal()):
-        raise UsageError(f"--layers wants A-B, as in 0-5, not {text!r}")
-    return int(first), int(last)
 
 
 def _write_changes(edit: Mapping[str, Any]) -> None:

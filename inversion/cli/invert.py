@@ -14,7 +14,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
 
     def run() -> None:
-        rows = run_methods(args, [args.method])
+        rows = list(run_methods(args, [args.method]))
         if args.json:
             write_json(rows[0])
         else:

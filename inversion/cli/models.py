@@ -33,9 +33,8 @@ def main(argv: list[str]) -> int:
 
     def run() -> None:
         entries = hub.registry()
-        if args.pull is not None:
-            entries = {args.pull: _pull(args.pull, entries)}
-        rows = [_row(entry, entries) for entry in entries.values()]
+        shown = list(entries.values()) if args.pull is None else [_pull(args.pull, entries)]
+        rows = [_row(entry, entries) for entry in shown]
         if args.check:
             rows = [{**row, "state": fetch.verify(entries[row["name"]])} for row in rows]
             wrong.extend(row["name"] for row in rows if row["state"] not in ("ok", "not cached"))

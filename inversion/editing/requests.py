@@ -117,6 +117,16 @@ class MixRequest:
             return images.to_array(mixed(self.content.on(model), self.style.on(model), self.start, prior).render(prior))
 
 
+def read_layers(text: str) -> Layers | None:
+    """First and last of "0-5", None for an empty text. Raises SettingError."""
+    if not text.strip():
+        return None
+    first, _, last = (part.strip() for part in text.partition("-"))
+    if not (first.isdecimal() and last.isdecimal()):
+        raise SettingError(f"Layers: write the first and the last, as in 0-5, not {text!r}.")
+    return int(first), int(last)
+
+
 def _prior(model: Model, weights: Mapping[str, Tensor] | None) -> Prior:
     return tuned(prior_of(model), weights) if weights else prior_of(model)
 

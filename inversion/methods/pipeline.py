@@ -45,11 +45,15 @@ class Method:
             if stage.alone and len(keys) > 1:
                 raise SettingError(f"{self.key}: {stage.key} makes its picture without a code and stands alone")
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What its stages need of a model, see `Stage`."""
+        return frozenset[str]().union(*(stage.needs for stage in self.stages))
+
     def unavailable(self, model: Model) -> str | None:
         """Why the method cannot run on the model, or None."""
         prior = model.prior
-        needs = frozenset[str]().union(*(stage.needs for stage in self.stages))
-        for need in sorted(needs, key=lambda need: (need != "prior", need)):
+        for need in sorted(self.needs, key=lambda need: (need != "prior", need)):
             if need in ENCODERS:
                 if need.partition(".")[2] not in model.encoders:
                     return f"{model.name} has no {ENCODERS[need]}"

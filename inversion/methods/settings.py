@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field, field
 from typing import Any
 
@@ -41,6 +41,22 @@ def checked(name: str, spec: Field[Any], value: object) -> bool | int | float | 
     if not isinstance(read, str) and not low <= read <= high:
         raise SettingError(f"{name} must be between {low} and {high}, not {value!r}")
     return read
+
+
+def dealt(stages: Mapping[str, Collection[str]], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Per method those of the settings {"stage.field": value} whose stage it has; `stages` holds each method's.
+
+    SettingError names a setting that no method has.
+    """
+    for name in settings if stages else ():
+        stage = name.partition(".")[0]
+        if not any(stage in known for known in stages.values()):
+            there = ", ".join(sorted(set[str]().union(*stages.values())))
+            raise SettingError(f"{name}: no chosen method has a stage {stage!r}: choose from {there}")
+    return {
+        key: {name: value for name, value in settings.items() if name.partition(".")[0] in known}
+        for key, known in stages.items()
+    }
 
 
 def _bool(value: object) -> bool | None:
