@@ -20,10 +20,12 @@ import numpy as np
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from inversion import hub, images, metrics
+from inversion import fetch, hub, images, metrics
+from inversion.hub import Model
 from inversion.lane import Finished, Lane, Request, measurement
 from inversion.methods import BASIC, parse_method
-from inversion.registry import registry
+from inversion.methods.settings import dealt
+from inversion.registry import SERVE_ALL, registry
 from inversion.synthetic import CLASSES, HELD_OUT, OUT_OF_DOMAIN, faces
 
 DETAILS = ("eyes", "mouth", "glasses")  # the small features that a good PSNR may hide
@@ -85,10 +87,22 @@ def request(task: str, method: str, case: Case, settings: dict[str, Any], args: 
     )
 
 
-def weights_of(model: str) -> list[str]:
-    """Hashes of the files that every row depends on: the predictor judges, and losses use its features."""
-    entries = {name: entry for name, entry in registry().items() if model in (name, entry.generator)}
-    return [entry.sha256 or name for name, entry in entries.items() if entry.kind in ("generator", "predictor")]
+def weights_of(model: Model, method: str) -> list[str]:
+    """Hashes of the files that a method's rows depend on: its networks, and those that judge or are behind a loss.
+
+    What the model lacks does not count: its rows differ from those that are made when it has come.
+    """
+    needs = frozenset() if method == MEASURED else parse_method(method).needs
+    found = []
+    for entry in registry().values():
+        own = model.name in (entry.name, entry.generator)
+        if (
+            (own and (entry.kind in ("generator", *needs) or f"encoders.{entry.role}" in needs))
+            or (entry.kind == "predictor" and entry.domain == model.domain)
+            or (entry.kind in SERVE_ALL and (own or entry.generator is None))
+        ) and entry.name not in model.absent:
+            found.append(fetch.expected(entry)[0] or entry.name)
+    return found
 
 
 def signature(asked: Request, case: Case, weights: Sequence[str]) -> str:
@@ -155,6 +169,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows so that the file is whole at any time: whoever stops in the middle keeps those before."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(rows, indent=1) + "\n")
+    part.replace(path)
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--n", type=int, default=32, help="pictures for reconstruction; other tasks take a fourth")
@@ -179,32 +200,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = json.loads(args.json.read_text()) if args.json.exists() else []
     known = {row["signature"] for row in rows}
     lane = Lane(args.device, args.dtype)
-    model, weights = lane.load(args.model), weights_of(args.model)
+    model = lane.load(args.model)
     methods = args.methods.split(",")
+    weights = {key: weights_of(model, key) for key in methods}
     lacking = lane.unavailable(args.model, {key: parse_method(key) for key in methods if key != MEASURED})
     for key, reason in lacking.items():
         sys.stderr.write(f"{key} is left out: {reason}\n")
+    stages = {key: [] if key == MEASURED else [stage.key for stage in parse_method(key).stages] for key in methods}
+    chosen = dealt(stages, dict(text.split("=", 1) for text in args.settings))
     methods = [key for key in methods if key not in lacking]
-    pairs = dict(text.split("=", 1) for text in args.settings)
     jobs = []
     for task in args.tasks.split(","):
         n = args.n if task == "reconstruct" else max(1, args.n // SHARE)
         for case in cases(args.source, n, model.resolution):
             for method in methods:
-                stages = {stage.key for stage in parse_method(method).stages} if method != MEASURED else set()
-                settings = {name: value for name, value in pairs.items() if name.partition(".")[0] in stages}
+                settings = chosen[method]
                 label = " ".join([method, *(f"{name}={value}" for name, value in settings.items())])
                 jobs.append((label, request(task, method, case, settings, args), case))
     wanted = []
     for label, asked, case in tqdm(jobs):
-        mark = signature(asked, case, weights)
+        mark = signature(asked, case, weights[asked.method])
         wanted.append(mark)
         if mark in known:
             continue
         row, image = run(lane, asked, case)
         rows.append({**row, "signature": mark, "label": label, "source": args.source})
         known.add(mark)
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        keep(args.json, rows)
         if args.pictures is not None:
             args.pictures.mkdir(parents=True, exist_ok=True)
             name = "_".join([args.source, asked.task, *label.split(), case.name])
