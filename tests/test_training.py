@@ -18,7 +18,18 @@ from inversion.hub import Model
 from inversion.predictor import Predictor
 from inversion.synthetic.factors import factors, latents, turned_to_front
 from inversion.tasks import Superres
-from inversion.training import adversarial, cli, encoder, examples, export, faces, generator, pairs, predictor
+from inversion.training import (
+    adversarial,
+    cli,
+    encoder,
+    examples,
+    export,
+    faces,
+    generator,
+    overlooked,
+    pairs,
+    predictor,
+)
 from inversion.training.muon import Muon, orthogonalise
 
 COUNT, SIDE = 32, 16
@@ -119,6 +130,50 @@ def test_the_adversarial_stage_starts_from_it_and_both_networks_ship(
     with torch.no_grad():
         assert judge(prior(torch.randn(2, prior.z_dim))).isfinite().all()
     assert "sha256" in capsys.readouterr().out
+
+
+def test_pairs_differ_in_one_factor_alone() -> None:
+    z, columns = latents(range(6)), torch.tensor([0, 3, 7, 7, 20, 52])
+    one, other = factors(overlooked.opposites(z, columns)).chunk(2)
+    rows = torch.arange(6)
+    assert torch.allclose(one[rows, columns], -other[rows, columns], atol=1e-6)
+    assert (one[rows, columns] > 0.2).all()
+    one[rows, columns] = other[rows, columns]
+    assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_what_is_unexplained_of_a_pair_counts_where_the_true_pictures_differ() -> None:
+    rng = torch.Generator().manual_seed(0)
+    truth = torch.rand(6, 3, SIDE, SIDE, generator=rng)
+    truth[3:, :, : SIDE // 2] = truth[:3, :, : SIDE // 2]  # the upper halves are alike
+    assert (overlooked.unexplained(truth, truth) == 0).all()
+    assert torch.allclose(overlooked.unexplained(torch.zeros_like(truth), truth), torch.ones(3), atol=1e-2)
+    elsewhere = truth.clone()
+    elsewhere[3:, :, 0] += 5
+    assert (overlooked.unexplained(elsewhere, truth) == 0).all()
+
+
+def test_an_overlooked_factor_gets_an_axis_and_the_other_codes_stay(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior = generator.build(SIDE, torch.float32).freeze()
+    tiny = Model("tiny", prior, SIDE, domain="synthetic-faces")
+    monkeypatch.setattr(overlooked.hub, "load", lambda *_: tiny)
+    before = {k: v.clone() for k, v in prior.state_dict().items()}
+    arguments = ["--out", tmp_path / "run", "--factors", "nose_width", "--mapping-steps", 120, "--pairs", 2]
+    arguments += ["--steps", 4, "--lr", 3e-3]
+    overlooked.main([str(a) for a in [*arguments, "--minutes", 0]])
+    overlooked.main([str(a) for a in arguments])
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [(row["mapping"], row["synthesis"]) for row in log] == [(1, 0), (120, 0), (120, 4)]
+    assert log[1]["added_axes"] < 0.9 * log[0]["added_axes"]
+    assert log[1]["other_axes"] < 0.2
+    assert all(torch.equal(before[k], v) for k, v in prior.state_dict().items())  # what is shared stays as it was
+    export.main(["--state", str(tmp_path / "run" / "state.pt"), "--out", str(tmp_path)])
+    after = StyleGAN2.from_state_dict(load_file(tmp_path / "synthetic_faces_generator.safetensors"))
+    assert any(not torch.equal(before[k].half(), v.half()) for k, v in after.state_dict().items() if "convs" in k)
+    with pytest.raises(SystemExit, match="choose of yaw"):
+        overlooked.main(["--out", str(tmp_path), "--factors", "moustache"])
 
 
 def test_the_predictor_trains_and_ships(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

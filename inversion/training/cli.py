@@ -10,6 +10,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "faces": ("inversion.training.faces", "draw the training faces into a file"),
     "pairs": ("inversion.training.pairs", "draw what the translations learn from into a file"),
     "generator": ("inversion.training.generator", "teach a StyleGAN2 the renderer's pictures"),
+    "overlooked": ("inversion.training.overlooked", "teach it the factors that it overlooked"),
     "adversarial": ("inversion.training.adversarial", "sharpen it against a discriminator"),
     "predictor": ("inversion.training.predictor", "teach the predictor attributes and identity"),
     "encoder": ("inversion.training.encoder", "teach an encoder to invert a generator"),

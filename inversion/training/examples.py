@@ -21,7 +21,7 @@ from inversion.training.pairs import Pairs
 FACTORS = (1, 2, 4, 8, 16)  # of pictures to enlarge; 1 leaves one as it is
 WOBBLE = 1.2  # pixels of 128 that a hand may miss by
 PENS = (1, 1, 1, 3)  # pixels that a line is widened to, or a map rounded by
-
+NEAT = 1 / 3  # of drawings are nobody's hand but the renderer's
 SELDOM_DRAWN = {"nose": "face", "ears": "face"}  # classes that a map may lack, and what is there instead
 
 
@@ -152,8 +152,12 @@ def _clean(grey: NDArray[np.uint8], size: int) -> Tensor:
 
 
 def _by_hand(ink: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
-    """Ink (B, 1, R, R) in [0, 1] as people draw: outlines alone or with shades, wobbly, of any width, with gaps."""
+    """Ink (B, 1, R, R) in [0, 1] as people draw: outlines alone or with shades, wobbly, of any width, with gaps.
+
+    Every third stays as it is: in eight pixels of an eye, only neat lines show where it looks.
+    """
     B, R = len(ink), ink.shape[-1]
+    neat, given = torch.rand(B, 1, 1, 1, generator=rng) < NEAT, ink
     outlines = torch.zeros_like(ink)
     outlines[:, 0, :, 1:] = (classes[:, :, 1:] != classes[:, :, :-1]).float()
     outlines[:, 0, 1:] = torch.maximum(outlines[:, 0, 1:], (classes[:, 1:] != classes[:, :-1]).float())
@@ -163,7 +167,7 @@ def _by_hand(ink: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
     wide = [F.max_pool2d(one, k, stride=1, padding=k // 2) for one, k in zip(ink.split(1), _pens(B, rng), strict=True)]
     gaps = F.interpolate(torch.rand(B, 1, R // 8, R // 8, generator=rng), size=(R, R), mode="bilinear")
     share = 0.12 * torch.rand(B, 1, 1, 1, generator=rng)  # of smooth noise, few values lie below this
-    return torch.cat(wide) * (gaps > share)
+    return torch.where(neat, given, torch.cat(wide) * (gaps > share))
 
 
 def _wobbly(B: int, R: int, rng: torch.Generator) -> Tensor:
