@@ -4,8 +4,9 @@
 
 - `yaw_degrees`: mean error of the yaw that the predictor reads from the result (frontalisation: against the front);
 - `attributes`: per factor that the input shows, how often the predictor says rightly of the result on which side of its
-  middle the factor lies, divided by how often it does of the true render. Drawings show neither colours nor light, and
-  a map has one class for an eye, wherever it looks;
+  middle the factor lies, divided by how often it does of the true render. A hand's drawings show neither colours nor
+  light, and a map has one class for an eye, wherever it looks, and one for lips and what they open (what a network can
+  read off drawings at all, `benchmarks.determined` measures);
 - `generator`: those of these factors for which that ratio is below LOST for the generator's picture of the true code:
   what it never learnt to draw, no encoder can make it draw;
 - `iou`: mean over classes of the result's segmentation with the true one, and the same for a reconstruction (pSp's)
@@ -49,7 +50,7 @@ READABLE = 0.5  # a factor counts if the predictor explains more than this of it
 LOST = 0.8
 UNSEEN = {  # groups of factors, and single ones
     "sketch": ("colour", "scene", "light", "age"),
-    "map": ("colour", "scene", "light", "age", "gaze_x", "gaze_y"),
+    "map": ("colour", "scene", "light", "age", "gaze_x", "gaze_y", "lip_fullness"),
     "frontalize": ("pose",),
 }
 BATCH = 16
@@ -124,6 +125,16 @@ def uploads(kind: str, drawn: Faces) -> list[np.ndarray]:
     return [images.to_array(x) for x in planes]
 
 
+def explained(read: Tensor, truth: Tensor) -> Tensor:
+    """Share (K,) of the variance of factors (B, K) that readings of them explain."""
+    return 1 - (read - truth).square().sum(dim=0) / (truth - truth.mean(dim=0)).square().sum(dim=0)
+
+
+def sided(read: Tensor, truth: Tensor) -> Tensor:
+    """How often (K,) readings (B, K) of factors lie on the right side of the middle."""
+    return ((read > 0) == (truth > 0)).float().mean(dim=0)
+
+
 @torch.no_grad()
 def reconstructed(model: Model, pictures: Tensor) -> Tensor:
     """What pSp, shown the pictures (B, 3, R, R) themselves, makes of them."""
@@ -148,8 +159,7 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
         best, own = judge.heads(truth)[0], judge.embed(drawn.picture)
     yaw = FACTORS[INDEX["yaw"]]
     error = (seen - factors)[:, INDEX["yaw"]].abs().mean() * (yaw.high - yaw.low) / 2
-    readable = 1 - (best - factors).square().sum(dim=0) / (factors - factors.mean(dim=0)).square().sum(dim=0)
-    right, most = (((x > 0) == (factors > 0)).float().mean(dim=0) for x in (seen, best))
+    readable, right, most = explained(best, factors), sided(seen, factors), sided(best, factors)
     unseen = UNSEEN[name]
     shown = [
         r > READABLE and f.group not in unseen and f.name not in unseen
@@ -174,7 +184,7 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
         row["iou_ratio"] = round(found / reached, 3)
         z = latents(range(HELD_OUT, HELD_OUT + len(given)))
         if z.shape[1] == prior_of(model).z_dim:
-            reach = (((_of_codes(model, z, judge) > 0) == (factors > 0)).float().mean(dim=0) / most).tolist()
+            reach = (sided(_of_codes(model, z, judge), factors) / most).tolist()
             row["generator"] = {n: round(reach[i], 3) for i, n in enumerate(NAMES) if shown[i] and reach[i] < LOST}
     return row
 

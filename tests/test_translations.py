@@ -17,6 +17,7 @@ from conftest import build_prior
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks import determined
 from benchmarks import translations as benchmark
 from inversion import hub, images, invert, make_task, parse_method
 from inversion.__main__ import main
@@ -33,6 +34,7 @@ from inversion.synthetic import CLASSES, DOMAINS, HELD_OUT, faces
 from inversion.tasks import TRANSLATIONS, TaskError
 from inversion.tasks.drawings import PALETTE, PURE, DrawingError, classes, lines
 from inversion.tasks.translations import CELEBA_CLASSES, legend
+from inversion.training.pairs import PairFile
 from inversion.translate import (
     MIX_FROM,
     TranslateRequest,
@@ -387,3 +389,28 @@ def test_iou_is_one_for_the_same_map_and_counts_every_class() -> None:
     a, b = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 0, 2])
     assert benchmark.iou(a, a) == 1
     assert benchmark.iou(a, b) == pytest.approx((2 / 3 + 0 + 0) / 3)
+
+
+def test_readings_are_scored_by_what_they_explain_and_on_which_side_they_lie() -> None:
+    truth = torch.tensor([[-0.5], [-0.1], [0.2], [0.4]])
+    assert benchmark.explained(truth, truth) == 1
+    assert benchmark.explained(truth.mean().expand(4, 1), truth) == pytest.approx(0)
+    assert benchmark.sided(2 * truth, truth) == 1
+    assert benchmark.sided(truth.abs(), truth) == 0.5
+
+
+def test_a_reader_learns_what_drawings_show(
+    whole: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = replace(whole, predictor=Predictor((8,) * 5).eval().requires_grad_(False))
+    monkeypatch.setattr(hub, "load", lambda *_: judged)
+    monkeypatch.setattr(determined, "BATCH", 4)
+    arguments = ["--pairs", str(tmp_path), "--count", "8", "--n", "6", "--json", str(tmp_path / "rows.json")]
+    with pytest.raises(SystemExit):
+        determined.main(arguments)
+    assert "train pairs" in capsys.readouterr().err
+    PairFile(tmp_path, 8, whole.resolution).render()
+    assert determined.main([*arguments, "--steps", "2"]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["kind"] for row in rows] == list(determined.KINDS)
+    assert all(len(row["factors"]) == 53 for row in rows)
