@@ -182,12 +182,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Move every slider and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sliders", description=main.__doc__)
     parser.add_argument("--n", type=int, default=32, help="held-out faces")
-    parser.add_argument("--names", default=",".join(FIRST), help="sliders, or all")
+    parser.add_argument("--names", help="sliders, or all; otherwise those that the page shows first")
     parser.add_argument("--model", default=hub.DEFAULT)
     parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args(argv)
     model = hub.load(args.model)
-    names = list(model.directions) if args.names == "all" else args.names.split(",")
+    if args.names is None:
+        names = [name for name in FIRST if name in model.directions]
+    else:
+        names = list(model.directions) if args.names == "all" else args.names.split(",")
     unknown = [name for name in names if name not in model.directions]
     if unknown:
         parser.error(f"--names: {args.model} has no slider for {', '.join(unknown)}")

@@ -36,6 +36,7 @@ FIRST = (
     "hair_length",
     "hair_colour",
     "skin_tone",
+    "nose_width",
     "light_azimuth",
     "mouth_open",
 )

@@ -37,7 +37,7 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
     (83, 214, 2),
 )
 PURE = 24.0  # distance to a colour of the palette up to which a pixel is that colour, and no mixture
-LINE = 2.4 / 128  # width of a line as encoders see it, as part of the side
+LINE = 1.7 / 128  # width of a line as encoders see it, as part of the side: wider ones run together in an eye
 FAINTEST = 14  # of 255: what differs less from the paper is no line
 BARE, QUANTILE = 0.3, 0.385  # part of a drawing that surely is paper; N(0, 1) has 30 % within this of 0
 MAP_SIDE = 512  # label maps are read at no more pixels than this

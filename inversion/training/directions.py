@@ -2,9 +2,9 @@
 
 Per attribute two vectors of the space of styles come out. The *normal* of InterFaceGAN's boundary (Shen et al. 2020, a
 linear SVM on the most confident codes) reads the attribute from a code. The *rows* write it: they are the regression
-of codes on the attribute, cov(w, a), how a code differs on average when the attribute does. Moving along the normal
-instead changed the other attributes a fifth more on the embedded faces, and the regression of the attribute on codes
-runs into directions that random codes never take.
+of codes on all attributes at once, how a code differs on average when one attribute does and the others do not. The
+regression on one attribute alone takes along what readings confuse it with (old people's noses are read as narrower),
+and the regression of the attribute on codes runs into directions that random codes never take.
 
 What a direction is good for is measured on codes that are moved to the same places along it: the *reach* is where the
 attribute rises for most of them, the *range* of the slider brings most random codes to its ends, but ends before
@@ -42,18 +42,18 @@ if TYPE_CHECKING:
 BATCH = 50
 ENDS = 0.25  # of all samples, at each end of an attribute: the confident ones
 PENALTY = 0.01  # of the SVM, on codes in units of their spread; 0.1 reads as well, 0.001 less
-EXAMINED = 24  # codes on which ranges are measured
+EXAMINED = 64  # codes on which ranges are measured
 POSITIONS = 9  # places along a direction that each of them is moved to
 REACHED = (0.01, 0.99)  # of random codes lie below the first and the last of them
 FINE = 4  # stretches begin and end at this many parts of the way from one place to the next
 LEAST = 0.1  # what an attribute must gain on the way of one deviation of codes, in its own deviations
 SLACK = 0.05  # of what a stretch gains on average: a code that loses no more on it rises
-MOST = 0.75  # of codes have to rise over a slider's reach
+MOST = 0.85  # of codes have to rise over a slider's reach
 QUARTER = 0.25  # of what a slider moves its own attribute by the others may move, on average
 LEGIBLE = 0.36  # least share of a factor's variance (1/3: uniform on (-1, 1)) that is read off pictures for a slider
 SERVED = 0.9  # of random codes are to come to both ends of their reach
 STRANGER = 0.95  # quantile of the identity scores of two different persons that an edit must stay above
-MARGIN = 0.1  # by which it must, for the codes that were not examined
+MARGIN = 0.2  # by which it must, for the codes that were not examined
 TICK = 0.05  # ranges end at multiples
 
 
@@ -108,21 +108,22 @@ def boundary(styles: Tensor, scores: Tensor) -> Tensor:
 
 
 def regression(styles: Tensor, scores: Tensor) -> Tensor:
-    """How styles (n, R, w_dim) change with scores (n,) on average, cov(w, a), at unit length (R, w_dim)."""
-    centred = (scores - scores.mean()).double()
-    slope = torch.einsum("n,nrd->rd", centred, (styles - styles.mean(dim=0)).double())
-    return F.normalize(slope.flatten(), dim=0).float().view_as(slope)
+    """How styles (n, R, w_dim) change on average with each of the scores (n, K) while the others stay.
+
+    Returns (K, R, w_dim), unit vectors: least squares of the styles on all scores at once.
+    """
+    centred = (scores - scores.mean(dim=0)).double()
+    slopes = torch.linalg.lstsq(centred, (styles - styles.mean(dim=0)).flatten(1).double()).solution
+    return F.normalize(slopes, dim=1).float().view(-1, *styles.shape[1:])
 
 
 def fitted(model: Model, samples: Samples) -> Iterator[Direction]:
     """One direction per attribute that can be edited, with the range over which it can."""
     persons = samples.identities[:500]
     strangers = float(torch.pdist(persons).square().mul(-0.5).add(1).quantile(STRANGER))  # cosines of unit vectors
-    for k, name in enumerate(NAMES):
-        scores = samples.attributes[:, k]
-        if 3 * float(scores.var()) < LEGIBLE:
-            continue
-        rows = regression(samples.styles, scores)
+    legible = (3 * samples.attributes.var(dim=0) >= LEGIBLE).nonzero()[:, 0].tolist()
+    for k, rows in zip(legible, regression(samples.styles, samples.attributes[:, legible]), strict=True):
+        name, scores = NAMES[k], samples.attributes[:, k]
         deviation = deviation_along(samples.styles, rows)
         at = ((samples.styles - samples.styles.mean(dim=0)) * rows).sum(dim=(1, 2)) / deviation
         direction = Direction(name, name, "attributes", rows, deviation, normal=boundary(samples.styles, scores))
