@@ -130,6 +130,15 @@ def upload(page: Page, key: str, path: Path) -> None:
     page.locator(f"#{key}-picture input[type=file]").first.set_input_files(path)
 
 
+def reconstruct(page: Page, path: Path, methods: set[str], steps: int) -> None:
+    """Upload a picture and let these methods, and no others, take so many steps each."""
+    upload(page, "reconstruct", path)
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", methods)
+    set_steps(page, "reconstruct", steps)
+    page.click("#reconstruct-run")
+
+
 def take_example(page: Page, key: str) -> None:
     page.locator(f"#{key}-examples button").last.click()
 
@@ -145,11 +154,7 @@ def column(page: Page, index: int, key: str = "reconstruct") -> Locator:
 def test_two_methods_grow_side_by_side(visit: Callable[..., Page], picture: Path, tmp_path: Path) -> None:
     page = visit()
     shoot(page, "1-open")
-    upload(page, "reconstruct", picture)
-    page.wait_for_selector("#reconstruct-picture img")
-    choose(page, "reconstruct", {"W", "W+"})
-    set_steps(page, "reconstruct", 60)
-    page.click("#reconstruct-run")
+    reconstruct(page, picture, {"W", "W+"}, 60)
     for index, label in enumerate(("W", "W+")):
         expect(column(page, index).locator(".head b")).to_have_text(label)
         column(page, index).locator("img").nth(1).wait_for(state="attached")
@@ -176,11 +181,7 @@ def reload(page: Page) -> None:
 
 def test_cancel_keeps_what_was_reached_and_a_reload_finds_it(visit: Callable[..., Page], picture: Path) -> None:
     page = visit(color_scheme="dark")
-    upload(page, "reconstruct", picture)
-    page.wait_for_selector("#reconstruct-picture img")
-    choose(page, "reconstruct", {"W", "PTI"})
-    set_steps(page, "reconstruct", 9000)
-    page.click("#reconstruct-run")
+    reconstruct(page, picture, {"W", "PTI"}, 9000)
     column(page, 0).locator("img").nth(1).wait_for(state="attached")
     expect(status(page)).to_contain_text("of 9000")
     shoot(page, "3-running-dark")
@@ -200,20 +201,12 @@ def test_a_run_after_a_reload_shows_nothing_of_the_one_before(
     visit: Callable[..., Page], site: Served, picture: Path
 ) -> None:
     page = visit()
-    upload(page, "reconstruct", picture)
-    page.wait_for_selector("#reconstruct-picture img")
-    choose(page, "reconstruct", {"W", "PTI"})
-    set_steps(page, "reconstruct", 9000)
-    page.click("#reconstruct-run")
+    reconstruct(page, picture, {"W", "PTI"}, 9000)
     expect(status(page)).to_contain_text("of 9000")
     before = next(reversed(site.session._jobs))
     reload(page)  # the page follows that job again
     expect(status(page)).to_contain_text("of 9000")
-    upload(page, "reconstruct", picture)
-    page.wait_for_selector("#reconstruct-picture img")
-    choose(page, "reconstruct", {"W+"})
-    set_steps(page, "reconstruct", 3)
-    page.click("#reconstruct-run")
+    reconstruct(page, picture, {"W+"}, 3)
     expect(status(page)).not_to_contain_text("of 9000")
     expect(column(page, 1)).to_be_hidden()
     site.session.cancel(before)  # which ends with pictures and words for two columns
@@ -407,11 +400,7 @@ def test_a_failed_download_and_a_model_that_is_not_here_are_explained(visit: Cal
 
 def test_every_tab_fits_a_phone(visit: Callable[..., Page], picture: Path) -> None:
     page = visit(390, 844, color_scheme="dark", device_scale_factor=2)
-    upload(page, "reconstruct", picture)
-    page.wait_for_selector("#reconstruct-picture img")
-    choose(page, "reconstruct", {"W", "W+"})
-    set_steps(page, "reconstruct", 3)
-    page.click("#reconstruct-run")
+    reconstruct(page, picture, {"W", "W+"}, 3)
     expect(status(page)).to_contain_text("Done")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shoot(page, "5-phone-dark")
