@@ -6,8 +6,8 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from inversion.catalogue import DEFAULT_MODEL
-from inversion.session import Session
+from inversion.serving.catalogue import DEFAULT_MODEL
+from inversion.serving.session import Session
 from ui import TABS, build, launch_options
 
 

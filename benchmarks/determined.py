@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.translations import explained, sided
-from inversion import hub
-from inversion.predictor import Predictor
+from inversion.checkpoints import hub
+from inversion.perception.predictor import Predictor
 from inversion.synthetic import CLASSES, HELD_OUT
 from inversion.synthetic.factors import NAMES, factors, latents
 from inversion.training.generator import rate

@@ -23,7 +23,7 @@ from unittest.mock import patch
 import torch
 import yaml
 
-from inversion import fetch
+from inversion.checkpoints import fetch
 from inversion.parity import MANIFESTS
 from inversion.parity.fill import Filler
 
@@ -67,8 +67,8 @@ def place(cache: Path) -> Path:
 
 def opened(registry: Path, dtype: str, answer: Connection) -> None:
     """In a process of its own: load the model and send what it took."""
-    from inversion import hub
-    from inversion.registry import registry as read
+    from inversion.checkpoints import hub
+    from inversion.checkpoints.registry import registry as read
 
     with patch.object(hub, "registry", lambda: read(registry)):
         before, wall, processor = peak_memory(), time.perf_counter(), time.process_time()

@@ -20,12 +20,13 @@ import numpy as np
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from inversion import fetch, hub, images, metrics
-from inversion.hub import Model
-from inversion.lane import Finished, Lane, Request, measurement
+from inversion import images, metrics
+from inversion.checkpoints import fetch, hub
+from inversion.checkpoints.registry import SERVE_ALL, registry
+from inversion.common.settings import dealt
 from inversion.methods import BASIC, parse_method
-from inversion.methods.settings import dealt
-from inversion.registry import SERVE_ALL, registry
+from inversion.model import Model
+from inversion.serving.lane import Finished, Lane, Request, measurement
 from inversion.synthetic import CLASSES, HELD_OUT, OUT_OF_DOMAIN, faces
 
 DETAILS = ("eyes", "mouth", "glasses")  # the small features that a good PSNR may hide

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from inversion import hub, metrics
-from inversion.analysis import semantic_precision, side_effects
-from inversion.hub import Model
+from inversion import metrics
+from inversion.checkpoints import hub
+from inversion.editing.analysis import semantic_precision, side_effects
 from inversion.methods import parse_method
 from inversion.methods.run import invert
+from inversion.model import Model
 from inversion.synthetic import HELD_OUT, OUT_OF_DOMAIN, Faces, faces
 from inversion.synthetic.factors import NAMES
 from inversion.tasks import Reconstruct

@@ -32,14 +32,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from inversion import hub
-from inversion.analysis import side_effects
-from inversion.editing.directions import FIRST
+from inversion.checkpoints import hub
+from inversion.editing.analysis import side_effects
 from inversion.editing.edit import edited
+from inversion.editing.unsupervised import FIRST
 from inversion.generators.base import Prior
-from inversion.hub import Model
 from inversion.methods.codes import WPlus
-from inversion.predictor import Predictor
+from inversion.model import Model
+from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT, faces
 from inversion.synthetic.factors import NAMES
 

@@ -33,14 +33,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion import hub, images
-from inversion.hub import Model
-from inversion.methods.embed import prior_of
-from inversion.predictor import Predictor
+from inversion import images
+from inversion.checkpoints import hub
+from inversion.model import Model, prior_of
+from inversion.perception.predictor import Predictor
 from inversion.synthetic import CLASSES, HELD_OUT, Faces, faces
 from inversion.synthetic.factors import FACTORS, INDEX, NAMES, latents, turned_to_front
-from inversion.tasks.drawings import PALETTE
-from inversion.translate import translate, unavailable
+from inversion.translations.drawings import PALETTE
+from inversion.translations.translate import translate, unavailable
 
 FITTED = 96  # training renders that the segmenter is fitted on
 STEPS, SAMPLED = 600, 4096  # updates of the segmenter, and pixels in each

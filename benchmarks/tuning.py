@@ -20,12 +20,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.quality import cases
-from inversion import hub, images, metrics
+from inversion import images, metrics
+from inversion.checkpoints import hub
 from inversion.generators import Prior
-from inversion.hub import Model
 from inversion.losses import Objective
 from inversion.methods import PTI, Clone, Code, Outcome, Stage, parse_method, tuned
 from inversion.methods.run import invert
+from inversion.model import Model
 from inversion.tasks import Reconstruct
 
 SAMPLES = 32

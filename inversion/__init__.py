@@ -10,11 +10,12 @@ Pictures are NCHW float32 in [-1, 1].
 
 from __future__ import annotations
 
-from inversion.hub import Model, load
+from inversion.checkpoints.hub import load
+from inversion.checkpoints.registry import HubError, registry
 from inversion.losses import LossWeights
 from inversion.methods import METHODS, STAGES, Method, Result, SettingError, Step, parse_method, tuned
 from inversion.methods.run import invert
-from inversion.registry import HubError, registry
+from inversion.model import Model
 from inversion.tasks import TASKS, Task, TaskError, make_task
 
 __all__ = [

@@ -8,16 +8,13 @@ Architecture for Generative Adversarial Networks", CVPR 2019, appendix A), with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from inversion import fetch
-from inversion.registry import Entry, HubError
+from inversion.common.errors import UserError
 
 How = Literal["auto", "face", "centre", "hand"]
 HOWS: tuple[How, ...] = ("auto", "face", "centre", "hand")
@@ -27,13 +24,10 @@ Quad = tuple[Point, Point, Point, Point]  # upper left, lower left, lower right,
 SUPERSAMPLING = 4  # FFHQ warps to 4096 pixels and shrinks to 1024
 FEATHER = 0.08  # of the square's side: the rim over which a pasted crop fades into the photo
 ALIGNED = 0.05  # of the side: a picture whose corners are this near to the crop's is taken as it is
-CANVAS = 640  # pixels a side that the detector's file declares; some of OpenCV's engines take no other size
-SIDES = (640, 320)  # largest side of the picture on it; the detector misses faces of more than about 300 pixels
-CONFIDENCE = 0.7
 BAND = 256  # rows that are pasted at a time, so that a large photo does not fill the memory
 
 
-class AlignError(ValueError):
+class AlignError(UserError):
     """A crop that cannot be made; the text is one line for the user and says what to do."""
 
 
@@ -70,84 +64,6 @@ class Crop:
     how: Literal["face", "centre", "hand"] = "centre"
     quad: Quad | None = None
     note: str = ""
-
-
-Detector = Callable[[np.ndarray], Sequence[Face]]  # uint8 (H, W, 3) -> the faces in it
-
-
-class YuNet:
-    """OpenCV's face detector (Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023) from its ONNX file.
-
-    Holds no network between calls, so that threads may share it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __call__(self, picture: np.ndarray) -> list[Face]:
-        """The faces in uint8 (H, W, 3). Raises AlignError when OpenCV cannot use the file."""
-        for largest in SIDES:
-            faces = self._at(picture, min(1.0, largest / max(picture.shape[:2])))
-            if faces:
-                return faces
-        return []
-
-    def _at(self, picture: np.ndarray, scale: float) -> list[Face]:
-        """The faces found in the picture when it is shrunk to `scale`."""
-        import cv2  # slow to import, and few commands look for faces
-
-        width, height = (max(1, round(side * scale)) for side in picture.shape[1::-1])
-        small = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
-        # Its engine warns on every call, although it runs where it was told to.
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-        canvas = np.zeros((CANVAS, CANVAS, 3), np.uint8)
-        canvas[:height, :width] = np.asarray(small)[:, :, ::-1]  # OpenCV's order of channels
-        try:
-            net = cv2.FaceDetectorYN.create(str(self.path), "", (CANVAS, CANVAS), CONFIDENCE)
-            _, rows = net.detect(canvas)
-        except cv2.error as error:
-            raise AlignError(f"OpenCV cannot use {self.path.name}: {error.err}. Crop by hand.") from None
-        return (
-            [] if rows is None else [_face(row, (picture.shape[1] / width, picture.shape[0] / height)) for row in rows]
-        )
-
-
-def _face(row: np.ndarray, scale: tuple[float, float]) -> Face:
-    """A row of the detector: box (4), then x and y of the person's right eye, left eye, nose, right and left corner of
-    the mouth, which is from left to right in the picture; then the score."""
-    points = row[4:14].reshape(5, 2) * scale
-    left_eye, right_eye, nose, left_mouth, right_mouth = ((float(x), float(y)) for x, y in points)
-    return Face(left_eye, right_eye, nose, left_mouth, right_mouth, float(row[14]))
-
-
-def detector(entries: Mapping[str, Entry]) -> YuNet:
-    """The detector of the registry; its file of 0.2 MB is fetched when it is not at hand. Raises HubError."""
-    entry = next((entry for entry in entries.values() if entry.kind == "detector"), None)
-    if entry is None:
-        raise HubError("no face detector is registered")
-    return YuNet(fetch.fetch(entry))
-
-
-def choose(picture: np.ndarray, how: How, find: Callable[[], Detector], number: int = 1) -> Crop:
-    """The crop of uint8 (H, W, 3). `number` counts the faces from the largest, 1; `find` gets the detector.
-
-    auto: a face if there is one, else the central square and a note. face: a face, or AlignError or HubError.
-    """
-    if how not in ("auto", "face"):
-        return Crop()
-    try:
-        faces = sorted(find()(picture), key=lambda face: -_side(face.quad))
-    except (HubError, AlignError) as error:
-        if how == "face":
-            raise
-        return Crop(note=f"The centre of the picture is used, without looking for a face: {error}")
-    if how == "auto" and not faces:
-        return Crop(note="No face was found, so the centre of the picture is used. Crop by hand if that is wrong.")
-    if not faces:
-        raise AlignError("No face was found: use the centre, or crop by hand.")
-    if not 1 <= number <= len(faces):
-        raise AlignError(f"There is no face {number}: {len(faces)} found, and 1 is the largest.")
-    return _around(faces[number - 1].quad, picture, number, len(faces))
 
 
 def by_hand(size: tuple[int, int], x: float, y: float, side: float, turn: float = 0.0) -> Crop:
@@ -200,7 +116,7 @@ def paste(picture: np.ndarray, quad: Quad, result: np.ndarray) -> np.ndarray:
     """
     corners = np.array(quad, dtype=np.float64)
     patch = Image.fromarray(result)
-    side = max(1, round(_side(quad)))
+    side = max(1, round(side_of(quad)))
     if side < patch.width:
         patch = patch.resize((side, side), Image.Resampling.LANCZOS)
     height, width = picture.shape[:2]
@@ -227,11 +143,11 @@ def _square(centre: np.ndarray, x: np.ndarray) -> Quad:
     return first, second, third, fourth
 
 
-def _side(quad: Quad) -> float:
+def side_of(quad: Quad) -> float:
     return math.dist(quad[0], quad[3])
 
 
-def _around(quad: Quad, picture: np.ndarray, number: int, count: int) -> Crop:
+def around(quad: Quad, picture: np.ndarray, number: int, count: int) -> Crop:
     """The crop of one of `count` faces, with what there is to say about it."""
     height, width = picture.shape[:2]
     whole = np.array([(0, 0), (0, height), (width, height), (width, 0)])
@@ -242,7 +158,7 @@ def _around(quad: Quad, picture: np.ndarray, number: int, count: int) -> Crop:
         which = "the largest" if number == 1 else f"number {number}"
         notes.append(f"{count} faces were found, {which} is used.")
     outside = max(-np.min(quad), *(np.max(quad, axis=0) - (width, height)))
-    if outside > ALIGNED * _side(quad):
+    if outside > ALIGNED * side_of(quad):
         notes.append("The face is near the border: what lies outside the picture is made up from its edge.")
     return Crop("face", quad, " ".join(notes))
 

@@ -14,6 +14,8 @@ import torch
 from PIL import Image, ImageOps, PngImagePlugin
 from torch import Tensor
 
+from inversion.common.errors import UserError
+
 MAX_BYTES = 32 * 2**20  # of a file
 MAX_PIXELS = 4096 * 4096  # about a 16-megapixel photo
 MAX_SIDE = 16384
@@ -26,7 +28,7 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
-class BadImage(ValueError):
+class BadImage(UserError):
     """A file that is no picture we take; the text says why in the user's words."""
 
 

@@ -10,10 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inversion.perceptual import perceptual_of
-
 if TYPE_CHECKING:
-    from inversion.hub import Model
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 MAX_LEVELS = 6  # as in Clone (Feng et al. 2022); smaller pictures have fewer
@@ -40,7 +38,7 @@ class Objective:
     def __init__(self, task: Task, y: Tensor, model: Model, weights: LossWeights | None = None) -> None:
         self.task, self.y = task, y
         self.weights = weights or LossWeights()
-        self._perceptual = perceptual_of(model) if self.weights.perceptual else None
+        self._perceptual = model.perceptual_loss if self.weights.perceptual else None
         self.perceptual_name = "none" if self._perceptual is None else self._perceptual.name
         self._target: list[Tensor] = []
         if self._perceptual is not None:

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from inversion.images import quantise
-from inversion.perceptual import synthetic
 
 if TYPE_CHECKING:
-    from inversion.hub import Model
+    from inversion.model import Model
 
 PSNR_OF_EQUAL = 100.0  # dB for pictures equal in all 8 bits: means stay finite and JSON valid
 
@@ -67,7 +66,7 @@ def synthetic_identity(a: Tensor, b: Tensor, model: Model) -> list[float] | None
 
 def synthetic_perceptual(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
     """Distance of the embedded predictor's features; lower is closer."""
-    judge = synthetic(model)
+    judge = model.synthetic_perceptual
     if judge is None:
         return None
     with torch.no_grad():

@@ -14,10 +14,10 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from inversion.checkpoints.hub import Model  # noqa: E402
 from inversion.encoders import E4E, PSP, Encoder, InDomain  # noqa: E402
 from inversion.encoders.backbones import IRSE, stages  # noqa: E402
 from inversion.generators import PGGAN, Discriminator, Prior, StyleGAN, StyleGAN2  # noqa: E402
-from inversion.hub import Model  # noqa: E402
 
 TINY = 32  # pixels
 CHANNELS = {4: 16, 8: 16, 16: 16, 32: 8}

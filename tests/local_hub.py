@@ -19,9 +19,9 @@ import yaml
 from foreign import checkpoint, small, write
 from huggingface_hub import constants
 
-from inversion import fetch, hub
-from inversion.layouts import LAYOUTS
-from inversion.registry import SERVE_ALL, Entry, registry
+from inversion.checkpoints import fetch, hub
+from inversion.checkpoints.layouts import LAYOUTS
+from inversion.checkpoints.registry import SERVE_ALL, Entry, registry
 
 COMMIT = "c" * 40
 PAGE = b"<!DOCTYPE html><html><body>Quota exceeded</body></html>"
@@ -265,7 +265,7 @@ class Workplace:
     def process(self, name: str) -> tuple[BaseProcess, Connection]:
         """Start a process that fetches an entry, and what it will send: the sha256 of what it got."""
         context = multiprocessing.get_context("forkserver")  # which imports once, not for every process
-        context.set_forkserver_preload(["inversion.fetch"])
+        context.set_forkserver_preload(["inversion.checkpoints.fetch"])
         mine, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_fetch, args=(self.path, name, self.settings(), theirs))
         process.start()

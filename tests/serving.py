@@ -16,15 +16,15 @@ import torch
 from conftest import TINY, build_prior
 from gradio import networking
 
-from inversion import fetch, hub
+from inversion.checkpoints import fetch, hub
+from inversion.checkpoints.registry import Entry, HubError
 from inversion.editing import Direction
 from inversion.encoders import Encoder, Narrow
 from inversion.generators import Prior
-from inversion.hub import Model
-from inversion.registry import Entry, HubError
-from inversion.session import Session
+from inversion.model import Model
+from inversion.serving.session import Session
 from inversion.synthetic import CLASSES
-from inversion.tasks import TRANSLATIONS
+from inversion.translations import TRANSLATIONS
 from ui import TABS, build, launch_options
 
 MODELS = ("synthetic-faces", "only-z", "absent")

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from skimage import data
 
-from inversion import align, hub, images
+from inversion import align, images
 from inversion.__main__ import main
-from inversion.align import AlignError, Crop, Face, YuNet, by_hand, choose, cut, cut_mask, paste, spread_mask
-from inversion.hub import Model
-from inversion.registry import HubError
+from inversion.align import AlignError, Crop, Face, by_hand, cut, cut_mask, paste, spread_mask
+from inversion.checkpoints import detector, hub
+from inversion.checkpoints.detector import YuNet, choose
+from inversion.checkpoints.registry import HubError
+from inversion.model import Model
 
 # A face as the FFHQ crop shows it, in parts of the crop: the rule must find the crop again from these five points.
 # Distance between the eyes 0.25 makes the half side max(2 * 0.25, 1.8 * 0.27) = 0.5; the centre is a tenth of the way
@@ -232,7 +234,7 @@ def test_the_command_line_cuts_and_pastes(
     there = [face(similarity((150, 130), 140, 30)), face(similarity((260, 230), 60, 0))]
     images.write_png(tmp_path / "photo.png", picture)
     monkeypatch.setattr(hub, "load", lambda name, device="auto", dtype="auto": model)
-    monkeypatch.setattr(align, "detector", lambda entries: lambda picture: there)
+    monkeypatch.setattr(detector, "registered", lambda entries: lambda picture: there)
     command = ["invert", str(tmp_path / "photo.png"), "--method", "w", "--set", "w.steps=2", "--out", str(tmp_path)]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["crop"]["quad"] is None  # the embedded faces were not cut that way

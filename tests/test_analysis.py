@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from inversion.analysis import average_precision, precision_recall, readings, semantic_precision, side_effects
 from inversion.editing import Direction
+from inversion.editing.analysis import average_precision, precision_recall, readings, semantic_precision, side_effects
 
 
 def direction(name: str, normal: Tensor | None) -> Direction:

@@ -32,31 +32,34 @@ from PIL import Image, PngImagePlugin
 from serving import MODELS, SIZE, Remote, Served, free_port, served
 from torch import Tensor
 
-from inversion import align, catalogue, images
+from inversion import align, images
 from inversion.align import Face
-from inversion.hub import Model
 from inversion.methods import METHODS, STAGES
-from inversion.session import Request, RunView, UnknownJob
+from inversion.model import Model
+from inversion.serving import catalogue
+from inversion.serving.session import Request, RunView, UnknownJob
 from inversion.synthetic import CLASSES
-from inversion.tasks import TASKS, TRANSLATIONS, make_task
-from inversion.tasks.drawings import PALETTE
-from inversion.tasks.translations import CELEBA_CLASSES
-from inversion.tasks.translations import legend as classes_legend
-from ui import TABS, sketch
-from ui.edit import Edit, EditBench
+from inversion.tasks import TASKS, make_task
+from inversion.translations import TRANSLATIONS
+from inversion.translations.drawings import PALETTE
+from inversion.translations.label_map import CELEBA_CLASSES
+from inversion.translations.label_map import legend as classes_legend
+from ui import TABS
 from ui.examples import drawings
 from ui.fields import KINDS, OWN, changed, joined, menu, own_section, sections
 from ui.inputs import InputError, hole
 from ui.inputs import picture as picture_of
 from ui.markup import run_figures
-from ui.models import describe
 from ui.moves import read, read_layers, sliders
 from ui.pair import KINDS as JOINS
 from ui.pair import as_published, digest, done, mixture, region, strip
-from ui.reconstruct import Reconstruct
 from ui.settings import Settings
-from ui.sketch import SketchBench, legend, swatches
 from ui.tab import Desk
+from ui.tabs import sketch
+from ui.tabs.edit import Edit, EditBench
+from ui.tabs.models import describe
+from ui.tabs.reconstruct import Reconstruct
+from ui.tabs.sketch import SketchBench, legend, swatches
 from ui.uploads import canvas, examples_strip, mask_editor, picture_field
 from ui.workbench import Workbench
 

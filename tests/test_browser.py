@@ -18,7 +18,7 @@ from serving import Served, served
 from torch import Tensor
 
 from inversion import images
-from inversion.hub import Model
+from inversion.model import Model
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 OVER = re.compile("Done|Cancelled|done")

@@ -14,12 +14,13 @@ import pytest
 import torch
 from conftest import build_other
 
-from inversion import hub, images
+from inversion import images
 from inversion.__main__ import COMMANDS, main
 from inversion.align import by_hand
-from inversion.hub import Model
-from inversion.lane import Event, Lane, LaneError, Request
+from inversion.checkpoints import hub
 from inversion.methods import BASIC, METHODS
+from inversion.model import Model
+from inversion.serving.lane import Event, Lane, LaneError, Request
 from inversion.tasks import TASKS, make_task
 
 FAST = ["--set", "wplus.steps=3", "--set", "w.steps=3", "--set", "pti.steps=2"]

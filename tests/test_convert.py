@@ -24,16 +24,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from inversion import convert as converting
-from inversion import hub, layouts, parity
+from inversion import parity
+from inversion.checkpoints import convert as converting
+from inversion.checkpoints import hub, layouts
+from inversion.checkpoints.convert import Contents, Limits, convert, inspect, open_converted, transcribe
+from inversion.checkpoints.registry import BadCheckpoint, HubError, registry
+from inversion.checkpoints.unpickle import Refused
 from inversion.cli import convert as command
-from inversion.convert import Contents, Limits, convert, inspect, open_converted, transcribe
 from inversion.generators import StateDictError, StyleGAN2
 from inversion.generators.base import unfilled
 from inversion.parity.cases import Case
 from inversion.parity.fill import Filler
-from inversion.registry import BadCheckpoint, HubError, registry
-from inversion.unpickle import Refused
 
 __all__ = ["workplace"]  # a fixture
 CaptureFixture = pytest.CaptureFixture[str]
@@ -404,7 +405,7 @@ OPENING = """
 import json, re, sys, time
 from pathlib import Path
 import torch
-from inversion.convert import open_converted
+from inversion.checkpoints.convert import open_converted
 def status(field):
     return int(re.search(field + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) << 10
 path, before, seconds = Path(sys.argv[1]), status("VmRSS"), []

@@ -17,9 +17,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from inversion import hub, images
+from inversion import images
 from inversion.__main__ import main
-from inversion.analysis import side_effects
+from inversion.checkpoints import hub
+from inversion.directions import REACH, from_array, from_tensors, random_styles, to_tensors
 from inversion.editing import (
     DIFFUSION,
     Direction,
@@ -31,17 +32,18 @@ from inversion.editing import (
     mixed,
     sefa,
 )
+from inversion.editing.analysis import side_effects
 from inversion.editing.blend import between, driving_styles, styled
-from inversion.editing.directions import FIRST, REACH, from_array, from_tensors, random_styles, to_tensors
 from inversion.editing.requests import CardsRequest, EditRequest, InterpolateRequest, Inverted, MixRequest
+from inversion.editing.unsupervised import FIRST
 from inversion.generators import Prior
 from inversion.generators.base import StateDictError
-from inversion.hub import Model
-from inversion.lane import Lane, LaneError, Request
 from inversion.methods import METHODS, MultiCode, SettingError, W, WPlus, Z, tuned
 from inversion.methods.codes import Code, from_plain, to_plain
-from inversion.predictor import Predictor
-from inversion.session import Session, UnknownJob
+from inversion.model import Model
+from inversion.perception.predictor import Predictor
+from inversion.serving.lane import Lane, LaneError, Request
+from inversion.serving.session import Session, UnknownJob
 from inversion.synthetic.factors import HELD_OUT, NAMES, latents
 from inversion.tasks import Inpaint, TaskError, make_task
 from inversion.training import directions as training

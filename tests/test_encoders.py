@@ -9,11 +9,11 @@ import torch
 from foreign import small
 from torch import nn
 
+from inversion.checkpoints.layouts import network
 from inversion.encoders import E4E, ENCODERS, PSP, ArcFace, Encoder, InDomain, Narrow, NarrowE4E, SingleW, SingleWPlus
 from inversion.encoders.backbones import IRSE, Backbone, ResNet, stages
 from inversion.encoders.restyle import average_image, corrections
 from inversion.generators import StateDictError, StyleGAN2
-from inversion.layouts import network
 
 STAGES = stages((16, 1), (20, 2), (24, 1), (32, 1))
 PYRAMID = (1, 1, 2, 3)  # halvings: the last map is 2 pixels wide, so pictures are 32

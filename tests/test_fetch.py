@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from local_hub import COMMIT, DAMAGE, MODES, REFUSALS, Workplace, use, workplace
 
-from inversion import fetch
-from inversion.registry import BadCheckpoint, HubError, registry
+from inversion.checkpoints import fetch
+from inversion.checkpoints.registry import BadCheckpoint, HubError, registry
 
 __all__ = ["workplace"]  # a fixture
 

@@ -19,9 +19,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from inversion import fetch, hub
+from inversion.checkpoints import fetch, hub
+from inversion.checkpoints.registry import BadCheckpoint, Entry, HubError, RegistryError
 from inversion.generators import Discriminator, StyleGAN2
-from inversion.registry import BadCheckpoint, Entry, HubError, RegistryError
 
 GOOD = {
     "kind": "generator",

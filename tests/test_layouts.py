@@ -9,9 +9,9 @@ import torch
 from foreign import MANIFESTS, meta, small
 from torch import Tensor
 
+from inversion.checkpoints.layouts import LAYOUTS, identify, network, networks
 from inversion.encoders import E4E, PSP, SingleW
 from inversion.generators import Prior, StateDictError, StyleGAN2
-from inversion.layouts import LAYOUTS, identify, network, networks
 
 ENCODERS = [name for name in MANIFESTS if name.startswith(("psp_encoder", "e4e_encoder", "restyle_"))]
 ENCODERS = [name for name in ENCODERS if "checkpoint" not in name]

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from inversion import metrics
 from inversion.generators import Discriminator
-from inversion.hub import Model
 from inversion.images import quantise
 from inversion.losses import LossWeights, Objective, pixel, pyramid
-from inversion.perceptual import LPIPS, Perceptual, cached_lpips, perceptual_of
+from inversion.model import Model
+from inversion.perception.distance import LPIPS, Perceptual, cached_lpips
 from inversion.tasks import TASKS, Reconstruct, make_task
 
 
@@ -101,7 +101,7 @@ def test_the_perceptual_loss_is_named_for_what_it_is(
 
 
 def test_perceptual_distance_is_a_distance_per_picture(model: Model, pictures: Tensor) -> None:
-    judge = perceptual_of(model)
+    judge = model.perceptual_loss
     assert judge is not None
     other = pictures.flip(0)
     d = judge(pictures, other)
@@ -183,7 +183,7 @@ def test_lpips_scores_carry_the_name_of_their_trunk(
 
 def test_the_authors_features_come_before_lpips(model: Model, discriminator: Discriminator) -> None:
     lpips_, own = (Perceptual(name, discriminator.features) for name in ("lpips", "keras-vgg16"))
-    assert perceptual_of(replace(model, perceptual=lpips_, features=own)) is own
+    assert replace(model, perceptual=lpips_, features=own).perceptual_loss is own
 
 
 def test_scores_hold_every_name_and_no_stand_ins(model: Model, pictures: Tensor) -> None:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from inversion.generators import StyleGAN2
-from inversion.hub import Model
 from inversion.losses import LossWeights, Objective, pixel
 from inversion.methods import METHODS, STAGES, Method, MultiCode, Result, SettingError, Step, parse_method, tuned
 from inversion.methods.base import Outcome, Schedule, descend
@@ -20,6 +19,7 @@ from inversion.methods.codes import W, WPlus, Z
 from inversion.methods.multicode import OptimiseMultiCode
 from inversion.methods.pti import PTI, default_lr
 from inversion.methods.run import invert
+from inversion.model import Model
 from inversion.tasks import TASKS, Colorize, Inpaint, Reconstruct, Task, make_task
 
 QUICK = {"steps": 4, "codes": 3, "candidates": 4, "batch": 2, "eps": 0.1}

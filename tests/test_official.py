@@ -18,20 +18,20 @@ from PIL import Image
 from serving import free_port
 from torch import Tensor
 
-from inversion import convert, fetch, hub, layouts
 from inversion.__main__ import main
+from inversion.checkpoints import convert, fetch, hub, layouts
+from inversion.checkpoints.registry import BadCheckpoint, HubError, registry
+from inversion.checkpoints.unpickle import Refused
 from inversion.cli import convert as command
 from inversion.encoders import Encoder
 from inversion.generators import StateDictError
-from inversion.hub import Model
-from inversion.jobs import RunView
-from inversion.lane import Request
-from inversion.perceptual_nets import KerasVGG16
-from inversion.registry import BadCheckpoint, HubError, registry
-from inversion.session import Session
-from inversion.unpickle import Refused
+from inversion.model import Model
+from inversion.perception.networks import KerasVGG16
+from inversion.serving.jobs import RunView
+from inversion.serving.lane import Request
+from inversion.serving.session import Session
 from ui import TABS, build, launch_options
-from ui.models import button, describe
+from ui.tabs.models import button, describe
 
 __all__ = ["workplace"]  # a fixture
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import quality
-from inversion import hub
-from inversion.hub import Model
+from inversion.checkpoints import hub
+from inversion.checkpoints.registry import ROLES, Entry, registry
 from inversion.methods import METHODS
-from inversion.registry import ROLES, Entry, registry
+from inversion.model import Model
 
 FACES = registry()[hub.DEFAULT]
 USED: dict[str, tuple[Callable[[Entry], bool], list[str]]] = {

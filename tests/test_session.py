@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from inversion import hub
-from inversion.hub import Model
+from inversion.checkpoints import hub
 from inversion.images import to_array
-from inversion.jobs import JobView
-from inversion.lane import Event, Finished, Lane, LaneError, Progress, Ready, Request
 from inversion.methods import METHODS, Method
-from inversion.session import Busy, Session, UnknownJob
+from inversion.model import Model
+from inversion.serving.jobs import JobView
+from inversion.serving.lane import Event, Finished, Lane, LaneError, Progress, Ready, Request
+from inversion.serving.session import Busy, Session, UnknownJob
 from inversion.tasks import TASKS
 
 WAIT = 60.0  # seconds after which a test gives up
@@ -316,7 +316,7 @@ def test_out_of_memory_becomes_a_plain_message(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr("inversion.lane.invert", full)
+        patched.setattr("inversion.serving.lane.invert", full)
         run = finish(session, session.submit([request_of(0)])).runs[0]
     assert run.state == "failed" and "Not enough memory" in run.message
     assert finish(session, session.submit([request_of(0)])).runs[0].state == "done"

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from inversion.encoders import InDomain
 from inversion.encoders.restyle import corrections
 from inversion.generators import PGGAN, Discriminator, Prior, StyleGAN2
-from inversion.hub import Model
 from inversion.losses import Objective, geodesic_cross, gradient_penalty
 from inversion.methods import METHODS, STAGES, Method, MultiCode, Result, SettingError, WPlus, Z, tuned
 from inversion.methods.base import descend
@@ -24,6 +23,7 @@ from inversion.methods.dip import DeepImagePrior
 from inversion.methods.multicode import OptimiseMultiCode, default_size
 from inversion.methods.run import invert
 from inversion.methods.sphere import Gaussian, one_cycle_drop
+from inversion.model import Model
 from inversion.tasks import TASKS, Colorize, Inpaint, Reconstruct, Superres, Task
 
 ANYWHERE = ["z", "w", "wplus", "projector", "mganprior", "pulse", "pti", "dip"]  # a generator is enough

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from inversion import fetch, hub
+from inversion.checkpoints import fetch, hub
+from inversion.checkpoints.registry import Entry
 from inversion.generators import StyleGAN2
-from inversion.registry import Entry
 from inversion.synthetic import CLASSES, DOMAINS, HELD_OUT, OUT_OF_DOMAIN, Domain, faces
 from inversion.synthetic.factors import FACTORS, IDENTITY, INDEX, NAMES, POSE, factors, latents, mates, turned_to_front
 from inversion.synthetic.renderer import render

@@ -11,11 +11,12 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
-from inversion import hub, images, synthetic
+from inversion import images, synthetic
+from inversion.checkpoints import hub
 from inversion.encoders import ENCODERS
 from inversion.generators import Discriminator, StyleGAN2
-from inversion.hub import Model
-from inversion.predictor import Predictor
+from inversion.model import Model
+from inversion.perception.predictor import Predictor
 from inversion.synthetic.factors import factors, latents, turned_to_front
 from inversion.tasks import Superres
 from inversion.training import (

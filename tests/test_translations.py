@@ -19,29 +19,26 @@ from PIL import Image
 
 from benchmarks import determined
 from benchmarks import translations as benchmark
-from inversion import hub, images, invert, make_task, parse_method
+from inversion import images, invert, make_task, parse_method
 from inversion.__main__ import main
+from inversion.checkpoints import hub
+from inversion.checkpoints.registry import ROLES
 from inversion.encoders import PSP, Encoder, Narrow
 from inversion.encoders.backbones import IRSE, stages
 from inversion.generators import StyleGAN2
-from inversion.hub import Model
-from inversion.lane import Lane, LaneError
 from inversion.methods import Result, SettingError
 from inversion.methods.codes import from_plain
-from inversion.predictor import Predictor
-from inversion.registry import ROLES
+from inversion.model import Model
+from inversion.perception.predictor import Predictor
+from inversion.serving.lane import Lane, LaneError
 from inversion.synthetic import CLASSES, DOMAINS, HELD_OUT, faces
-from inversion.tasks import TRANSLATIONS, TaskError
-from inversion.tasks.drawings import PALETTE, PURE, DrawingError, classes, lines
-from inversion.tasks.translations import CELEBA_CLASSES, legend
+from inversion.tasks import TaskError
 from inversion.training.pairs import PairFile
-from inversion.translate import (
-    MIX_FROM,
-    TranslateRequest,
-    TranslationsRequest,
-    classes_of,
-    translate,
-)
+from inversion.translations import TRANSLATIONS
+from inversion.translations.drawings import PALETTE, PURE, DrawingError, classes, lines
+from inversion.translations.label_map import CELEBA_CLASSES, legend
+from inversion.translations.requests import TranslateRequest, TranslationsRequest
+from inversion.translations.translate import MIX_FROM, classes_of, translate
 
 SIDE = 64  # of the drawings
 CHANNELS = {"lines": 1, "map": len(CLASSES), "picture": 3}

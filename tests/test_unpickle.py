@@ -23,8 +23,8 @@ from foreign import CONTAINED, persistent, small, vendor, write_nvidia, write_te
 from torch import Tensor
 
 import inversion
-from inversion.layouts import LAYOUTS
-from inversion.unpickle import Network, Refused, archived_networks, flat_tensors, load_plain, networks
+from inversion.checkpoints.layouts import LAYOUTS
+from inversion.checkpoints.unpickle import Network, Refused, archived_networks, flat_tensors, load_plain, networks
 
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:TypedStorage is deprecated")
 ROOT = Path(__file__).resolve().parent.parent
@@ -206,9 +206,9 @@ def test_modules_that_are_none() -> None:
 MUTANTS = """
 import hashlib, io, json, random, re, sys, time
 from pathlib import Path
-from inversion.convert import _limit
-from inversion.layouts import LAYOUTS
-from inversion.unpickle import Refused, flat_tensors, networks
+from inversion.checkpoints.convert import _limit
+from inversion.checkpoints.layouts import LAYOUTS
+from inversion.checkpoints.unpickle import Refused, flat_tensors, networks
 _limit(120, 1 << 30)
 good, rng = Path(sys.argv[1]).read_bytes(), random.Random(0)
 def mutated():

@@ -7,9 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from inversion import hub, invert, metrics
-from inversion.hub import Model
+from inversion import invert, metrics
+from inversion.checkpoints import hub
 from inversion.methods import METHODS, Result, Step, parse_method, tuned
+from inversion.model import Model
 from inversion.synthetic import CLASSES, DOMAINS, HELD_OUT, Faces, faces
 from inversion.synthetic.factors import INDEX
 from inversion.tasks import Reconstruct

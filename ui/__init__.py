@@ -7,13 +7,13 @@ import os
 # Before gradio is imported: the page sends nothing to anybody.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-from ui.colorize import Colorize  # noqa: E402
-from ui.edit import Edit  # noqa: E402
-from ui.inpaint import Inpaint  # noqa: E402
 from ui.page import build, launch_options  # noqa: E402
-from ui.reconstruct import Reconstruct  # noqa: E402
-from ui.superres import Superres  # noqa: E402
 from ui.tab import Tab  # noqa: E402
+from ui.tabs.colorize import Colorize  # noqa: E402
+from ui.tabs.edit import Edit  # noqa: E402
+from ui.tabs.inpaint import Inpaint  # noqa: E402
+from ui.tabs.reconstruct import Reconstruct  # noqa: E402
+from ui.tabs.superres import Superres  # noqa: E402
 
 TABS: dict[str, type[Tab]] = {
     "reconstruct": Reconstruct,

@@ -11,15 +11,15 @@ import gradio as gr
 import numpy as np
 
 from inversion.align import How
-from inversion.catalogue import DEFAULT_MODEL
-from inversion.session import JobView, LaneError, SessionError
-from inversion.tasks import TRANSLATIONS
+from inversion.serving.catalogue import DEFAULT_MODEL
+from inversion.serving.session import JobView, LaneError, SessionError
+from inversion.translations import TRANSLATIONS
 from ui import export, inputs
 from ui.moves import Change, read, recipe
 from ui.plots import Tile, sheet
 from ui.settings import requests, shared
-from ui.sketch import MOST, Wish, captioned, translated
 from ui.tab import Desk, Tab
+from ui.tabs.sketch import MOST, Wish, captioned, translated
 from ui.uploads import picture_field
 from ui.workbench import LANE
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from inversion import images, synthetic
 from inversion.synthetic.factors import factors, latents
-from inversion.tasks.drawings import PALETTE
+from inversion.translations.drawings import PALETTE
 
 SIDE = 256
 # Held-out faces that differ in pose, hair, age and accessories, then one from outside the domain.

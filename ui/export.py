@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from inversion import images
-from inversion.session import JobView, RunView
+from inversion.serving.session import JobView, RunView
 from ui.plots import Tile, sheet
 
 

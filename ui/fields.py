@@ -13,9 +13,9 @@ from typing import Any
 
 import gradio as gr
 
-from inversion import catalogue
-from inversion.catalogue import FieldCard, MethodCard
 from inversion.methods import STAGES, SettingError
+from inversion.serving import catalogue
+from inversion.serving.catalogue import FieldCard, MethodCard
 from ui.inputs import InputError
 from ui.markup import slot
 

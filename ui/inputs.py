@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from inversion import align, images
+from inversion.common.errors import UserError
 from inversion.methods import SettingError
-from inversion.session import LaneError, SessionError
+from inversion.serving.session import LaneError, SessionError
 
 NO_PICTURE = "Give a picture first: upload one, paste one, or take an example."
 GONE = "The picture is no longer kept here: upload it again."
@@ -22,7 +23,7 @@ PART = (512, 512)  # pixels of a mask that is made for a part of the picture
 HOLES = {"painted": "Painted", "uploaded": "Uploaded mask", "centre": "Centre", "random": "Random strokes"}
 
 
-class InputError(ValueError):
+class InputError(UserError):
     """Something is missing or does not fit; the text says what to do."""
 
 

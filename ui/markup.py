@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from inversion.catalogue import ModelCard
 from inversion.editing.requests import Edited
-from inversion.session import JobView, RunView
+from inversion.serving.catalogue import ModelCard
+from inversion.serving.session import JobView, RunView
 from ui.theme import COLUMN_COLOURS
 
 # Key in a row, name, digits, what it means.

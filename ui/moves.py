@@ -9,9 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from inversion.editing.directions import Layers
+from inversion.directions import Layers
 from inversion.editing.requests import Edited, read_layers
-from inversion.session import Session
+from inversion.serving.session import Session
 from ui.inputs import InputError
 from ui.markup import slot
 

@@ -8,16 +8,16 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from inversion import catalogue
-from inversion.session import LaneError, Session, SessionError
+from inversion.serving import catalogue
+from inversion.serving.session import LaneError, Session, SessionError
 from ui import api
-from ui.edit import EditBench
 from ui.examples import examples
 from ui.guard import Guard
-from ui.models import Models
 from ui.settings import Settings, model_choices
-from ui.sketch import SketchBench
 from ui.tab import Desk, Tab
+from ui.tabs.edit import EditBench
+from ui.tabs.models import Models
+from ui.tabs.sketch import SketchBench
 from ui.theme import CSS, theme
 from ui.workbench import PRIVATE, Workbench, remembered
 

@@ -14,7 +14,7 @@ import numpy as np
 from gradio.blocks import Block
 
 from inversion.editing import DIFFUSION
-from inversion.session import JobView, LaneError, Request, Session, SessionError, UnknownJob
+from inversion.serving.session import JobView, LaneError, Request, Session, SessionError, UnknownJob
 from ui import inputs
 from ui.crop import CropBox
 from ui.export import Shown

@@ -12,8 +12,8 @@ import gradio as gr
 import numpy as np
 
 from inversion import images
-from inversion.catalogue import ModelCard
-from inversion.session import JobView, Session
+from inversion.serving.catalogue import ModelCard
+from inversion.serving.session import JobView, Session
 from ui import export
 from ui.export import Shown
 from ui.markup import (

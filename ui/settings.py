@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from inversion.catalogue import DEFAULT_MODEL, MethodCard, ModelCard
-from inversion.methods.settings import dealt
-from inversion.session import Request, Session
+from inversion.common.settings import dealt
+from inversion.serving.catalogue import DEFAULT_MODEL, MethodCard, ModelCard
+from inversion.serving.session import Request, Session
 from ui.fields import Fields
 from ui.inputs import InputError, number, whole
 from ui.markup import megabytes

@@ -12,8 +12,8 @@ import gradio as gr
 import numpy as np
 
 from inversion.align import Crop
-from inversion.catalogue import MethodCard, ModelCard, TaskCard
-from inversion.session import Session
+from inversion.serving.catalogue import MethodCard, ModelCard, TaskCard
+from inversion.serving.session import Session
 from ui import inputs
 from ui.uploads import picture_field
 

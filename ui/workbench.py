@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from inversion.session import UnknownJob
+from inversion.serving.session import UnknownJob
 from ui.crop import CROPS, CropBox
 from ui.inputs import explained
 from ui.markup import READY, status_line

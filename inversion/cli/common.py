@@ -14,17 +14,18 @@ from tqdm import tqdm
 
 from inversion import images
 from inversion.align import paste
-from inversion.hub import DEFAULT
-from inversion.lane import Finished, Lane, LaneError, Progress, Ready, Request, crop
+from inversion.checkpoints.hub import DEFAULT
+from inversion.checkpoints.registry import HubError
+from inversion.common.errors import UserError
+from inversion.common.settings import dealt
 from inversion.methods import SettingError, parse_method
-from inversion.methods.settings import dealt
-from inversion.registry import HubError
+from inversion.serving.lane import Finished, Lane, LaneError, Progress, Ready, Request, crop
 from inversion.tasks import TASKS, TaskError
 
 ERRORS = (images.BadImage, HubError, LaneError, SettingError, TaskError)
 
 
-class UsageError(Exception):
+class UsageError(UserError):
     """A command line that cannot be followed."""
 
 

@@ -6,10 +6,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from inversion import fetch
+from inversion.checkpoints import fetch
+from inversion.checkpoints.convert import Contents, convert, inspect
+from inversion.checkpoints.registry import BadCheckpoint, Entry, registry
 from inversion.cli.common import Parser, UsageError, guarded, write_table
-from inversion.convert import Contents, convert, inspect
-from inversion.registry import BadCheckpoint, Entry, registry
 
 
 def main(argv: list[str]) -> int:

@@ -12,8 +12,8 @@ import numpy as np
 from inversion import images
 from inversion.cli.common import UsageError, guarded, run_methods, run_parser, write_json, write_rows
 from inversion.editing.requests import CardsRequest, EditRequest, Inverted, read_layers
-from inversion.lane import Finished, Lane, Request
 from inversion.methods import SettingError
+from inversion.serving.lane import Finished, Lane, Request
 
 SHOWN = 6  # attributes that are printed: those that changed most
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from inversion import fetch, hub
+from inversion.checkpoints import fetch, hub
+from inversion.checkpoints.registry import Entry
 from inversion.cli.common import Parser, UsageError, guarded, write_json, write_table
-from inversion.registry import Entry
 
 COLUMNS = ["name", "kind", "resolution", "domain", "size", "cached", "grade", "licence", "from"]
 

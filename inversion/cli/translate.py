@@ -13,11 +13,12 @@ from PIL import Image
 
 from inversion import images
 from inversion.align import paste
+from inversion.checkpoints.hub import DEFAULT
 from inversion.cli.common import Parser, dumps, guarded, write_json
-from inversion.hub import DEFAULT
-from inversion.lane import SEED_LIMIT, Lane, LaneError, crop
-from inversion.tasks import TRANSLATIONS
-from inversion.translate import ALIKE, Drawn, TranslateRequest
+from inversion.serving.lane import SEED_LIMIT, Lane, LaneError, crop
+from inversion.translations import TRANSLATIONS
+from inversion.translations.requests import Drawn, TranslateRequest
+from inversion.translations.translate import ALIKE
 
 
 def main(argv: list[str]) -> int:

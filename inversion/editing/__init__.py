@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from inversion.directions import Direction, conditioned
 from inversion.editing.blend import interpolated, mixed
-from inversion.editing.directions import Direction, conditioned, directions_of, ganspace, sefa
 from inversion.editing.edit import edited
+from inversion.editing.unsupervised import directions_of, ganspace, sefa
 
 # In-Domain's method and settings for the task `diffuse`: from its encoder's code of the two pictures pasted together,
 # and without its regulariser.

@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from inversion.common.settings import SettingError
 from inversion.generators.base import Prior
 from inversion.methods.codes import Code, Mixture, WPlus
-from inversion.methods.settings import SettingError
 
 
 def interpolated(a: Code, b: Code, t: float, prior: Prior) -> Code:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from inversion.common.settings import SettingError
+from inversion.directions import EVERYWHERE, Direction, Layers, conditioned, style_range
 from inversion.editing.blend import driving_styles, styled
-from inversion.editing.directions import EVERYWHERE, Direction, Layers, conditioned, style_range
 from inversion.generators.base import Prior
 from inversion.methods.codes import Code
-from inversion.methods.settings import SettingError
 
 
 def edited(

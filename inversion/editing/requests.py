@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 from inversion import images
+from inversion.common.settings import SettingError
+from inversion.directions import Layers
 from inversion.editing.blend import between, interpolated, mixed
-from inversion.editing.directions import Layers, directions_of
 from inversion.editing.edit import edited
+from inversion.editing.unsupervised import directions_of
 from inversion.methods.codes import Code, from_plain
-from inversion.methods.embed import prior_of
 from inversion.methods.pti import tuned
-from inversion.methods.settings import SettingError
+from inversion.model import prior_of
 from inversion.synthetic.factors import NAMES
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
-    from inversion.hub import Model
+    from inversion.model import Model
 
 FRAMES = (2, 60)  # an interpolation's fewest and most
 

@@ -1,7 +1,7 @@
 """StyleGAN2 (Karras et al. 2020) with skip generator and residual discriminator, for any channel table.
 
 One class serves the official configurations and small ones. Weights are stored unscaled, as official checkpoints do
-(mapping weights over their learning-rate multiplier of 0.01), so `inversion.layouts` only has to rename.
+(mapping weights over their learning-rate multiplier of 0.01), so `inversion.checkpoints.layouts` only has to rename.
 """
 
 import math

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inversion.common.settings import SettingError
 from inversion.methods.base import Outcome, Result, Stage, Step, descend
 from inversion.methods.clone import Clone
 from inversion.methods.codes import Code, MultiCode, W, WPlus, Z
@@ -14,7 +15,6 @@ from inversion.methods.multicode import OptimiseMultiCode
 from inversion.methods.pipeline import Method
 from inversion.methods.projector import Projector
 from inversion.methods.pti import PTI, tuned
-from inversion.methods.settings import SettingError
 from inversion.methods.sphere import OptimiseSphere
 
 STAGES: dict[str, type[Stage]] = {

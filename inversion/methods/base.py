@@ -15,8 +15,8 @@ from torch import Tensor
 from inversion.methods.codes import Code
 
 if TYPE_CHECKING:
-    from inversion.hub import Model
     from inversion.losses import Objective
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 

@@ -10,18 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inversion.common.settings import SettingError, setting
 from inversion.losses import LossWeights, Objective, gradient_penalty, pixel, pyramid
 from inversion.methods.base import Events, Schedule, Stage, descend, gradients
 from inversion.methods.codes import Code, WPlus
-from inversion.methods.embed import draw, prior_of
+from inversion.methods.embed import draw
 from inversion.methods.pti import in_proportion, met, tuning_outcome
-from inversion.methods.settings import SettingError, setting
+from inversion.model import prior_of
 from inversion.tasks import Reconstruct
 
 if TYPE_CHECKING:
     from inversion.generators import Discriminator
     from inversion.generators.base import Prior
-    from inversion.hub import Model
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 # The paper's numbers are not public; these are this package's own, but for the structure of the loss.

@@ -10,16 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inversion.common.settings import SettingError, setting
 from inversion.generators.base import unfilled
 from inversion.losses import pixel
 from inversion.methods.base import Events, Outcome, Stage, descend
 from inversion.methods.codes import Code
 from inversion.methods.embed import draw
-from inversion.methods.settings import SettingError, setting
 
 if TYPE_CHECKING:
-    from inversion.hub import Model
     from inversion.losses import Objective
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 INPUTS = 32  # channels of the fixed input

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from inversion.common.settings import setting
 from inversion.methods.base import Events, Outcome, Stage, Step
 from inversion.methods.codes import Code, WPlus, Z
-from inversion.methods.settings import setting
+from inversion.model import prior_of
 
 if TYPE_CHECKING:
-    from inversion.generators.base import Prior
-    from inversion.hub import Model
     from inversion.losses import Objective
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 BATCH = 8  # candidates rendered at once
-AXES_DRAWN = 4096  # random codes behind the principal axes of W
 
 
 @dataclass(frozen=True)
@@ -77,32 +76,3 @@ def draw(rng: torch.Generator, shape: tuple[int, ...], like: Tensor) -> Tensor:
     Stages draw once and give every picture of a batch the same start: so a result depends on nobody's place in a batch.
     """
     return torch.randn(shape, generator=rng).to(device=like.device)
-
-
-def spread(prior: Prior) -> float:
-    """Standard deviation of a style's entries over random z: the unit of learning rates in W and W+.
-
-    Priors differ in it tenfold, so that one learning rate in its unit serves them all.
-    """
-    z = torch.randn(512, prior.z_dim, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        return prior.mapping(z.to(prior.w_avg)).var(dim=0).mean().sqrt().item()
-
-
-@torch.no_grad()
-def principal_axes(prior: Prior) -> tuple[Tensor, Tensor]:
-    """The principal axes of W, columns of an orthogonal matrix (w_dim, w_dim), and W's variance (w_dim,) along each.
-
-    The largest comes last.
-    """
-    z = torch.randn(AXES_DRAWN, prior.z_dim, generator=torch.Generator().manual_seed(0))
-    w = prior.mapping(z.to(prior.w_avg))[:, 0].double()
-    variance, axes = torch.linalg.eigh(torch.cov(w.t()))
-    return axes.to(prior.w_avg), variance.clamp_min(0).to(prior.w_avg)
-
-
-def prior_of(model: Model) -> Prior:
-    """The model's prior; a stage that needs one is not offered for a model without (see `Method.unavailable`)."""
-    if model.prior is None:
-        raise ValueError(f"{model.name} has no generator")
-    return model.prior

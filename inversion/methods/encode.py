@@ -9,16 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inversion.common.settings import setting
 from inversion.encoders.restyle import STEPS, average_image, corrections
 from inversion.methods.base import Events, Outcome, Stage, Step
 from inversion.methods.codes import Code, WPlus, Z
-from inversion.methods.embed import prior_of
-from inversion.methods.settings import setting
+from inversion.model import prior_of
 
 if TYPE_CHECKING:
     from inversion.encoders import Encoder
-    from inversion.hub import Model
     from inversion.losses import Objective
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 

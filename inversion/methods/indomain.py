@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from inversion.common.settings import setting
+from inversion.generators.statistics import spread
 from inversion.methods.base import Events, Loss, Stage, descend
 from inversion.methods.codes import Code, WPlus
-from inversion.methods.embed import prior_of, spread
 from inversion.methods.encode import encoder_of
 from inversion.methods.latent import IN_SPREADS, finished, leaf, rendered, start_ws
-from inversion.methods.settings import setting
+from inversion.model import prior_of
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
-    from inversion.hub import Model
     from inversion.losses import Objective
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 

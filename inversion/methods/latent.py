@@ -10,15 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inversion.common.settings import SettingError, setting
+from inversion.generators.statistics import principal_axes, spread
 from inversion.methods.base import Events, Loss, Outcome, Schedule, Stage, descend
 from inversion.methods.codes import Code, W, WPlus, Z
-from inversion.methods.embed import draw, principal_axes, prior_of, spread
-from inversion.methods.settings import SettingError, setting
+from inversion.methods.embed import draw
+from inversion.model import prior_of
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
-    from inversion.hub import Model
     from inversion.losses import Objective
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 SCHEDULE = Schedule(ramp=0.05, decay=0.25)  # StyleGAN2's projector

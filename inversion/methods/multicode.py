@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from inversion.common.settings import SettingError, setting
+from inversion.generators.statistics import spread
 from inversion.methods.base import Events, Schedule, Stage, descend
 from inversion.methods.codes import Code, MultiCode
-from inversion.methods.embed import draw, prior_of, spread
+from inversion.methods.embed import draw
 from inversion.methods.latent import finished, leaf, rendered, start_ws
-from inversion.methods.settings import SettingError, setting
+from inversion.model import prior_of
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
-    from inversion.hub import Model
     from inversion.losses import Objective
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 # Side of the features that are mixed. A late split fits more, an early one leaves more to the generator (Gu et al.

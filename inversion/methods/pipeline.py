@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from inversion.common.settings import SettingError, checked
 from inversion.methods.base import Stage
-from inversion.methods.settings import SettingError, checked
 
 if TYPE_CHECKING:
-    from inversion.hub import Model
+    from inversion.model import Model
 
 SPACES = {"z": "Z codes", "w": "W codes", "w+": "W+ codes", "noise": "noise maps"}
 ENCODERS = {

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from inversion.common.settings import setting
+from inversion.generators.statistics import spread
 from inversion.methods.base import Events, Loss, Stage, descend
 from inversion.methods.codes import Code, WPlus
-from inversion.methods.embed import draw, prior_of, spread
+from inversion.methods.embed import draw
 from inversion.methods.latent import (
     IN_SPREADS,
     NOISE_LR,
@@ -23,12 +25,12 @@ from inversion.methods.latent import (
     start_ws,
     with_quiet_noise,
 )
-from inversion.methods.settings import setting
+from inversion.model import prior_of
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
-    from inversion.hub import Model
     from inversion.losses import Objective
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 SHAKEN = 0.75  # part of the steps in which the style is shaken

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from inversion.common.settings import SettingError, setting
 from inversion.losses import Objective
 from inversion.methods.base import Events, Loss, Outcome, Schedule, Stage, descend
 from inversion.methods.codes import Code, WPlus
-from inversion.methods.embed import draw, prior_of
-from inversion.methods.settings import SettingError, setting
+from inversion.methods.embed import draw
+from inversion.model import prior_of
 from inversion.tasks import Reconstruct
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
-    from inversion.hub import Model
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 SMALL = 10_000_000  # weights: the embedded generators have fewer, the official ones from 256 pixels up have more

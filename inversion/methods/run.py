@@ -13,14 +13,14 @@ import numpy
 import torch
 from torch import Tensor
 
+from inversion.common.settings import SettingError
 from inversion.losses import LossWeights, Objective
 from inversion.methods.base import Outcome, Result, Stage, Step
 from inversion.methods.pipeline import Method
-from inversion.methods.settings import SettingError
 
 if TYPE_CHECKING:
-    from inversion.hub import Model
     from inversion.methods.codes import Code
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 

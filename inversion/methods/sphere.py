@@ -10,17 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inversion.common.settings import setting
 from inversion.losses import geodesic_cross, pixel
 from inversion.methods.base import Events, Loss, Stage, descend
 from inversion.methods.codes import Code, WPlus, Z
-from inversion.methods.embed import draw, prior_of
+from inversion.methods.embed import draw
 from inversion.methods.latent import finished, leaf
-from inversion.methods.settings import setting
+from inversion.model import prior_of
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
-    from inversion.hub import Model
     from inversion.losses import Objective
+    from inversion.model import Model
     from inversion.tasks.base import Task
 
 SLOPE = 0.2  # of the leaky ReLU that ends a StyleGAN's mapping

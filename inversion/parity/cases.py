@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inversion.layouts import Found, network
+from inversion.checkpoints.layouts import Found, network
 from inversion.parity.fill import Family, Filler, image_input, label_input
 
 LIMIT = 2e-5  # of a scaled difference

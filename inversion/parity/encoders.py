@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from inversion.checkpoints.layouts import Found
 from inversion.encoders import E4E, PSP, ArcFace, Encoder, InDomain, SingleW, SingleWPlus
 from inversion.encoders.restyle import average_image, corrections
-from inversion.layouts import Found
 from inversion.parity.cases import Case, mismatch, tapped
 from inversion.parity.generators import Computed, any_prior
-from inversion.perceptual_nets import KerasVGG16, LPIPSNetwork
+from inversion.perception.networks import KerasVGG16, LPIPSNetwork
 
 
 def encoder(kind: str | None = None) -> Callable[[Case], Computed]:

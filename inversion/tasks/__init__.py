@@ -11,7 +11,6 @@ from inversion.tasks.diffuse import Diffuse
 from inversion.tasks.inpaint import Inpaint
 from inversion.tasks.reconstruct import Reconstruct
 from inversion.tasks.superres import Superres
-from inversion.tasks.translations import Frontalize, LabelMap, Sketch, Toonify, Translation
 
 TASKS: dict[str, type[Task]] = {
     "reconstruct": Reconstruct,
@@ -23,14 +22,6 @@ TASKS: dict[str, type[Task]] = {
 
 # Measurements that need a second picture: not offered where a single one is uploaded.
 APPLICATIONS: dict[str, type[Task]] = {"diffuse": Diffuse}
-
-# Encoder-only: what goes in is no measurement of the picture that comes out, so no law holds and nothing optimises.
-TRANSLATIONS: dict[str, Translation] = {
-    "sketch": Sketch(),
-    "map": LabelMap(),
-    "frontalize": Frontalize(),
-    "toonify": Toonify(),
-}
 
 
 def make_task(name: str, **parameters: object) -> Task:
@@ -51,7 +42,6 @@ def make_task(name: str, **parameters: object) -> Task:
 __all__ = [
     "APPLICATIONS",
     "TASKS",
-    "TRANSLATIONS",
     "Colorize",
     "Denoise",
     "Diffuse",
@@ -60,6 +50,5 @@ __all__ = [
     "Superres",
     "Task",
     "TaskError",
-    "Translation",
     "make_task",
 ]

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from inversion.common.errors import UserError
 
-class TaskError(ValueError):
+
+class TaskError(UserError):
     """A task was given a parameter it cannot work with; the text says what to change."""
 
 

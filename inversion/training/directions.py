@@ -28,16 +28,16 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from inversion import hub
-from inversion.analysis import side_effects
-from inversion.editing.directions import REACH, Direction, as_fitted, deviation_along, to_tensors
+from inversion.checkpoints import hub
+from inversion.directions import REACH, Direction, as_fitted, deviation_along, to_tensors
+from inversion.editing.analysis import side_effects
 from inversion.methods.codes import WPlus
 from inversion.synthetic.factors import NAMES
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
-    from inversion.hub import Model
-    from inversion.predictor import Predictor
+    from inversion.model import Model
+    from inversion.perception.predictor import Predictor
 
 BATCH = 50
 ENDS = 0.25  # of all samples, at each end of an attribute: the confident ones

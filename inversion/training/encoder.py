@@ -22,14 +22,15 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from inversion import hub, images
+from inversion import images
+from inversion.checkpoints import hub
 from inversion.encoders import Encoder, Narrow, NarrowE4E
 from inversion.encoders.narrow import WIDTHS
 from inversion.generators import Discriminator, Prior
-from inversion.hub import Model
+from inversion.generators.statistics import principal_axes, spread
 from inversion.losses import LossWeights, Objective, gradient_penalty
-from inversion.methods.embed import principal_axes, prior_of, spread
 from inversion.metrics import psnr
+from inversion.model import Model, prior_of
 from inversion.synthetic import DOMAINS, HELD_OUT, Domain
 from inversion.synthetic.factors import FACTORS, INDEX, latents
 from inversion.tasks import Reconstruct

@@ -15,8 +15,8 @@ from inversion.encoders import Encoder
 from inversion.synthetic import Domain
 from inversion.synthetic.factors import INDEX, POSE
 from inversion.tasks import Colorize, Superres
-from inversion.tasks.drawings import DrawingError, lines
 from inversion.training.pairs import Pairs
+from inversion.translations.drawings import DrawingError, lines
 
 FACTORS = (1, 2, 4, 8, 16)  # of pictures to enlarge; 1 leaves one as it is
 WOBBLE = 1.2  # pixels of 128 that a hand may miss by

@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inversion import hub
+from inversion.checkpoints import hub
 from inversion.generators import Prior, StyleGAN2
-from inversion.methods.embed import principal_axes
+from inversion.generators.statistics import principal_axes
 from inversion.synthetic import DOMAINS, Domain
 from inversion.training.generator import Judge, distance, rate
 from inversion.training.muon import Muon

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from inversion.predictor import Predictor
+from inversion.perception.predictor import Predictor
 from inversion.synthetic.factors import HELD_OUT, INDEX, factors, latents, mates
 from inversion.synthetic.renderer import render
 from inversion.training.export import halved

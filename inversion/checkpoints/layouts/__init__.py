@@ -1,0 +1,204 @@
+"""Public checkpoints and how their tensors map to this package's networks: recognised by their keys, checked strictly.
+
+    for found in networks(torch.load(path, weights_only=True)):
+        network = found.build()
+
+Nothing here runs code from a file, downloads, or trusts a size that a file states: sizes come from tensors' shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inversion.checkpoints.layouts import encoders, stylegan, stylegan2
+from inversion.checkpoints.layouts.source import Renamed
+from inversion.encoders import ENCODERS, ArcFace
+from inversion.generators import GENERATORS, Discriminator, Prior, StateDictError
+from inversion.perception.networks import KerasVGG16, LPIPSNetwork
+
+# The classes that build a network from tensors under this package's names, by architecture.
+NETWORKS: dict[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
+    **{name: cls.from_state_dict for name, cls in GENERATORS.items()},
+    "stylegan2-discriminator": Discriminator.from_state_dict,
+    **{name: cls.from_state_dict for name, cls in ENCODERS.items()},
+    "arcface": ArcFace.from_state_dict,
+    "lpips": LPIPSNetwork.from_state_dict,
+    "keras-vgg16": KerasVGG16.from_state_dict,
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One published way to store one kind of network."""
+
+    kind: str  # generator, discriminator, encoder, identity or perceptual
+    architecture: str  # a key of NETWORKS
+    signature: tuple[str, ...]  # keys that together tell it from the layouts below
+    rename: Callable[[Mapping[str, Tensor]], Renamed]
+
+
+LAYOUTS: dict[str, Layout] = {
+    "rosinality": Layout("generator", "stylegan2", ("input.input", "to_rgb1.bias"), stylegan2.rosinality_generator),
+    "nvidia": Layout(
+        "generator", "stylegan2", ("synthesis.b4.const", "mapping.fc0.weight"), stylegan2.nvidia_generator
+    ),
+    "genforce-stylegan2": Layout(
+        "generator",
+        "stylegan2",
+        ("synthesis.early_layer.const", "mapping.dense0.weight"),
+        stylegan2.genforce_generator,
+    ),
+    "mganprior-stylegan2": Layout(
+        "generator",
+        "stylegan2",
+        ("synthesis.early_layer.const", "mapping.dense0.fc.weight"),
+        stylegan2.mganprior_generator,
+    ),
+    "genforce-stylegan": Layout(
+        "generator", "stylegan", ("synthesis.layer0.const", "mapping.dense0.weight"), stylegan.genforce_generator
+    ),
+    "idinvert": Layout(
+        "generator", "stylegan", ("synthesis.layer0.const", "mapping.dense0.fc.weight"), stylegan.idinvert_generator
+    ),
+    "genforce-pggan": Layout("generator", "pggan", ("layer0.weight", "output0.weight"), stylegan.genforce_pggan),
+    "mganprior-pggan": Layout(
+        "generator", "pggan", ("layer0.conv.weight", "output0.conv.weight"), stylegan.mganprior_pggan
+    ),
+    "rosinality-discriminator": Layout(
+        "discriminator",
+        "stylegan2-discriminator",
+        ("convs.0.0.weight", "final_linear.1.weight"),
+        stylegan2.rosinality_discriminator,
+    ),
+    "nvidia-discriminator": Layout(
+        "discriminator", "stylegan2-discriminator", ("b4.conv.weight", "b4.out.weight"), stylegan2.nvidia_discriminator
+    ),
+    "genforce-discriminator": Layout(
+        "discriminator",
+        "stylegan2-discriminator",
+        ("input0.weight", "skip_layer0.weight"),
+        stylegan2.genforce_discriminator,
+    ),
+    "psp": Layout("encoder", "psp", ("styles.0.linear.weight", "styles.0.convs.0.weight"), encoders.psp_encoder),
+    "single-wplus": Layout(
+        "encoder", "single-wplus", ("output_layer_2.3.weight", "linear.weight"), encoders.psp_encoder
+    ),
+    "idinvert-encoder": Layout(
+        "encoder", "indomain", ("block0.conv.weight", "block1.wscale1.bias"), encoders.idinvert_encoder
+    ),
+    "arcface": Layout("identity", "arcface", ("output_layer.3.weight", "output_layer.4.weight"), encoders.arcface),
+    "single-w": Layout("encoder", "single-w", ("linear.weight", "input_layer.0.weight"), encoders.psp_encoder),
+    "idinvert-vgg16": Layout("perceptual", "keras-vgg16", ("layer0.weight", "layer28.weight"), encoders.idinvert_vgg16),
+    "torchvision": Layout(
+        "perceptual", "lpips", ("features.0.weight", "features.10.weight"), encoders.torchvision_trunk
+    ),
+    "lpips": Layout("perceptual", "lpips", ("net.slice1.0.weight", "lin0.model.1.weight"), encoders.lpips),
+}
+
+# How the training options of pSp, e4e and ReStyle name what reads the same tensors in different ways.
+ENCODER_TYPES = {
+    "GradualStyleEncoder": "psp",
+    "BackboneEncoder": "psp",
+    "ResNetBackboneEncoder": "psp",
+    "ResNetGradualStyleEncoder": "psp",
+    "Encoder4Editing": "e4e",
+    "ProgressiveBackboneEncoder": "e4e",
+    "ResNetProgressiveBackboneEncoder": "e4e",
+    "BackboneEncoderUsingLastLayerIntoW": "single-w",
+    "SingleStyleCodeEncoder": "single-w",
+    "BackboneEncoderUsingLastLayerIntoWPlus": "single-wplus",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A network in a checkpoint, under this package's names."""
+
+    layout: str
+    kind: str
+    architecture: str
+    tensors: Renamed
+
+    def build(self) -> nn.Module:
+        """Build the network. StateDictError names the keys of the file that do not fit."""
+        try:
+            return NETWORKS[self.architecture](self.tensors)
+        except StateDictError as error:
+            raise StateDictError(self.tensors.blame(str(error))) from None
+
+
+def identify(tensors: Mapping[str, Tensor]) -> str:
+    """Return the key in LAYOUTS of the layout that a flat state dict has. StateDictError if it is none of them."""
+    scores = {name: sum(key in tensors for key in layout.signature) for name, layout in LAYOUTS.items()}
+    best = max(scores, key=lambda name: scores[name])
+    if not scores[best]:
+        raise StateDictError(f"no layout known here: {', '.join(sorted(map(str, tensors))[:3])}, ...")
+    return best
+
+
+def network(tensors: Mapping[str, Tensor], **known: Any) -> Found:  # noqa: ANN401 - what a layout's function takes besides
+    """Recognise and rename one flat state dict; `known` is passed on to the layout's function."""
+    name = identify(tensors)
+    layout = LAYOUTS[name]
+    return Found(name, layout.kind, layout.architecture, layout.rename(tensors, **known))
+
+
+def networks(checkpoint: Mapping[str, Any], encoder: str | None = None) -> list[Found]:
+    """Recognise what a checkpoint holds: nested as its authors save it, or a flat state dict.
+
+    `encoder` ("psp", "e4e", ...) settles how an encoder is meant, which its tensors do not tell; without it the file's
+    own `opts` do. A pickle of NVIDIA's arrives here as {"G_ema": {key: tensor}, "D": ...}.
+    """
+    checkpoint = checkpoint.get("models", checkpoint)  # GenForce's training files
+    if "state_dict" in checkpoint:
+        return _inversion(checkpoint["state_dict"], checkpoint, encoder)
+    if any(key.startswith("encoder.") for key in checkpoint):
+        return _inversion(checkpoint, {}, encoder)
+    average = checkpoint.get("latent_avg")
+    for key in ("g_ema", "G_ema", "generator_smooth"):
+        if key in checkpoint:
+            known = {"latent_avg": average} if key == "g_ema" and average is not None else {}
+            found = [network(_stripped(checkpoint[key]), **known)]
+            judges = [checkpoint[name] for name in ("d", "D", "discriminator") if name in checkpoint]
+            return found + [network(_stripped(judge)) for judge in judges[:1]]
+    tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+    if len(tensors) < len(checkpoint) or not tensors:
+        raise StateDictError(f"no checkpoint known here: {', '.join(sorted(map(str, checkpoint))[:5])}, ...")
+    return [network(tensors)]
+
+
+def _inversion(tensors: Mapping[str, Tensor], around: Mapping[str, Any], encoder: str | None) -> list[Found]:
+    """The encoder and the StyleGAN2 decoder of a pSp, e4e or ReStyle file, with the mean style that both share."""
+    parts = {name: _under(f"{name}.", tensors) for name in ("encoder", "decoder")}
+    alien = [key for key in tensors if not key.startswith(("encoder.", "decoder."))]
+    if alien:
+        raise StateDictError(f"pSp checkpoint: unknown {', '.join(sorted(alien)[:5])}")
+    options = around.get("opts") or {}
+    average = around.get("latent_avg")
+    if average is not None and average.ndim == 2 and not average.is_meta and bool((average == average[:1]).all()):
+        average = average[0]  # one row, repeated: as good for a generator of another size
+    decoder = network(parts["decoder"], latent_avg=average)
+    prior = decoder.build()
+    if not isinstance(prior, Prior):
+        raise StateDictError("pSp checkpoint: decoder.* is no generator")
+    decoder.tensors["w_avg"] = start = prior.w_avg  # measured if the file has none
+    kind = encoder or ENCODER_TYPES.get(str(options.get("encoder_type")))
+    if average is None and options.get("start_from_latent_avg") is False:
+        start = torch.zeros_like(start)  # trained to predict styles as they are
+    found = network(parts["encoder"], latent_avg=start, num_ws=prior.num_ws)
+    architecture = kind if kind and found.architecture == "psp" else found.architecture
+    return [Found(found.layout, "encoder", architecture, found.tensors), decoder]
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off the prefix that training on several devices leaves."""
+    return {key.removeprefix("module."): value for key, value in tensors.items()}

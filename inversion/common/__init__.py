@@ -1,0 +1,1 @@
+"""The ground floor: errors that users read, fields that users set, modules that load at their first use."""

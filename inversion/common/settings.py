@@ -1,0 +1,86 @@
+"""Fields of a stage that a user may set, and the strict check of what the user gave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import Field, field
+from typing import Any
+
+from inversion.common.errors import UserError
+
+
+class SettingError(UserError):
+    """A setting, stage or method that does not exist or does not fit; the text names it and says what would."""
+
+
+def setting(
+    default: Any,  # noqa: ANN401 - the field's own type, int, float, bool or str
+    label: str,
+    help: str = "",
+    *,
+    min: float | None = None,
+    max: float | None = None,
+    step: float | None = None,
+    choices: Sequence[Any] | None = None,
+) -> Any:  # noqa: ANN401 - stands for the default in a dataclass body
+    """A dataclass field with what a slider or a menu needs to show it; its type is the default's."""
+    metadata = {"label": label, "help": help, "min": min, "max": max, "step": step, "choices": choices}
+    return field(default=default, metadata={k: v for k, v in metadata.items() if v is not None})
+
+
+def checked(name: str, spec: Field[Any], value: object) -> bool | int | float | str:
+    """`value` as the field's type, or SettingError naming `name`. Texts (from a command line) are read as numbers."""
+    kind = type(spec.default)
+    read = {bool: _bool, int: _int, float: _float, str: _text}[kind](value)
+    if read is None:
+        wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[kind]
+        raise SettingError(f"{name} must be {wanted}, not {value!r}")
+    choices = spec.metadata.get("choices")
+    if choices is not None and read not in choices:
+        raise SettingError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+    low, high = spec.metadata.get("min", -math.inf), spec.metadata.get("max", math.inf)
+    if not isinstance(read, str) and not low <= read <= high:
+        raise SettingError(f"{name} must be between {low} and {high}, not {value!r}")
+    return read
+
+
+def dealt(stages: Mapping[str, Collection[str]], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Per method those of the settings {"stage.field": value} whose stage it has; `stages` holds each method's.
+
+    SettingError names a setting that no method has.
+    """
+    for name in settings if stages else ():
+        stage = name.partition(".")[0]
+        if not any(stage in known for known in stages.values()):
+            there = ", ".join(sorted(set[str]().union(*stages.values())))
+            raise SettingError(f"{name}: no chosen method has a stage {stage!r}: choose from {there}")
+    return {
+        key: {name: value for name, value in settings.items() if name.partition(".")[0] in known}
+        for key, known in stages.items()
+    }
+
+
+def _bool(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+
+
+def _float(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _int(value: object) -> int | None:
+    number = _float(value)  # sliders hand over 10.0 for 10
+    return None if number is None or not number.is_integer() else int(number)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,32 @@
+"""How the styles of random codes lie in W: their spread and their principal axes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from inversion.generators.base import Prior
+
+AXES_DRAWN = 4096  # random codes behind the principal axes of W
+
+
+def spread(prior: Prior) -> float:
+    """Standard deviation of a style's entries over random z: the unit of learning rates in W and W+.
+
+    Priors differ in it tenfold, so that one learning rate in its unit serves them all.
+    """
+    z = torch.randn(512, prior.z_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return prior.mapping(z.to(prior.w_avg)).var(dim=0).mean().sqrt().item()
+
+
+@torch.no_grad()
+def principal_axes(prior: Prior) -> tuple[Tensor, Tensor]:
+    """The principal axes of W, columns of an orthogonal matrix (w_dim, w_dim), and W's variance (w_dim,) along each.
+
+    The largest comes last.
+    """
+    z = torch.randn(AXES_DRAWN, prior.z_dim, generator=torch.Generator().manual_seed(0))
+    w = prior.mapping(z.to(prior.w_avg))[:, 0].double()
+    variance, axes = torch.linalg.eigh(torch.cov(w.t()))
+    return axes.to(prior.w_avg), variance.clamp_min(0).to(prior.w_avg)

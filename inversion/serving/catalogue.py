@@ -1,0 +1,129 @@
+"""What there is to choose from, as plain data: the app draws its menus and sliders from these cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
+from typing import Any
+
+from inversion.checkpoints import fetch, hub
+from inversion.checkpoints.registry import Entry
+from inversion.methods import METHODS, parse_method
+from inversion.tasks import TASKS
+
+DEFAULT_MODEL = hub.DEFAULT
+
+
+@dataclass(frozen=True)
+class FieldCard:
+    """One setting of a stage; `name` is "stage.field", bounds and step are None where there are none."""
+
+    name: str
+    stage: str  # the stage's label
+    label: str
+    help: str
+    default: bool | int | float | str
+    low: float | None
+    high: float | None
+    step: float | None
+    choices: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """One method and the settings of all its stages."""
+
+    key: str
+    label: str
+    paper: str
+    description: str
+    fields: tuple[FieldCard, ...]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One generator that can be chosen, as it was when the cards were made.
+
+    `embedded`: its file comes with the package, nothing is downloaded. `cached`: it can be loaded without a network.
+    `by_hand`: it cannot be downloaded for the user; `note` and `source` say more. `bytes` is None while nobody knows.
+    """
+
+    key: str
+    resolution: int
+    domain: str
+    licence: str
+    embedded: bool
+    cached: bool = False
+    by_hand: bool = False
+    bytes: int | None = None
+    grade: str | None = None
+    source: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """One measurement. `merges`: the result keeps what was measured. `choices`: of its parameters that have a menu."""
+
+    key: str
+    label: str
+    description: str
+    merges: bool
+    choices: Mapping[str, tuple[Any, ...]]
+
+
+def methods() -> dict[str, MethodCard]:
+    """All registered methods by key."""
+    return {key: method(key) for key in METHODS}
+
+
+def method(text: str) -> MethodCard:
+    """A registered method, or stages joined by +. Raises SettingError."""
+    parsed = parse_method(text)
+    cards = [_field(name, stage.label, spec, getattr(stage, spec.name)) for name, stage, spec in parsed.specs()]
+    return MethodCard(text, parsed.label, parsed.paper, parsed.description, tuple(cards))
+
+
+def models() -> dict[str, ModelCard]:
+    """All registered generators by name. Looks whether files exist, reads none, and asks no network."""
+    return {name: _model(entry) for name, entry in hub.registry().items() if entry.kind == "generator"}
+
+
+def tasks() -> dict[str, TaskCard]:
+    """All registered tasks by key."""
+    cards = {}
+    for key, task in TASKS.items():
+        choices = {f.name: tuple(f.metadata["choices"]) for f in fields(task) if "choices" in f.metadata}
+        cards[key] = TaskCard(key, task.label, task.description, task.merges, choices)
+    return cards
+
+
+def _model(entry: Entry) -> ModelCard:
+    return ModelCard(
+        key=entry.name,
+        resolution=entry.resolution,
+        domain=entry.domain,
+        licence=entry.licence,
+        embedded=entry.file is not None,
+        cached=fetch.cached(entry) is not None,
+        by_hand=entry.by_hand,
+        bytes=fetch.size_of(entry),
+        grade=entry.grade,
+        source=entry.source,
+        note=entry.note,
+    )
+
+
+def _field(name: str, stage: str, spec: Field[Any], value: bool | int | float | str) -> FieldCard:
+    get = spec.metadata.get
+    return FieldCard(
+        name=name,
+        stage=stage,
+        label=get("label", name),
+        help=get("help", ""),
+        default=value,
+        low=get("min"),
+        high=get("max"),
+        step=get("step"),
+        choices=tuple(get("choices", ())),
+    )

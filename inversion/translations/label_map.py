@@ -1,0 +1,69 @@
+"""Label maps to faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inversion.tasks.base import TaskError
+from inversion.translations.base import Translation, square
+from inversion.translations.drawings import PALETTE, classes
+
+# CelebAMask-HQ's classes (Lee et al. 2020), in the order of pSp's label maps.
+CELEBA_CLASSES: tuple[str, ...] = (
+    "background",
+    "skin",
+    "nose",
+    "glasses",
+    "left eye",
+    "right eye",
+    "left brow",
+    "right brow",
+    "left ear",
+    "right ear",
+    "mouth",
+    "upper lip",
+    "lower lip",
+    "hair",
+    "hat",
+    "ear ring",
+    "necklace",
+    "neck",
+    "clothes",
+)
+
+
+@dataclass(frozen=True)
+class LabelMap(Translation):
+    """One class per pixel, one-hot."""
+
+    name: ClassVar[str] = "map"
+    label: ClassVar[str] = "Map to face"
+    description: ClassVar[str] = "Paint the parts of a face, each in its colour."
+    takes: ClassVar[Literal["lines", "map", "picture"]] = "map"
+
+    def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
+        self._check(channels)
+        indices = torch.from_numpy(classes(square(picture), channels, size))
+        return torch.nn.functional.one_hot(indices, channels).permute(2, 0, 1)[None].float()
+
+    def show(self, read: Tensor) -> NDArray[np.uint8]:
+        self._check(read.shape[1])
+        return np.asarray(PALETTE, np.uint8)[read[0].argmax(dim=0).cpu().numpy()]
+
+    def _check(self, channels: int) -> None:
+        if not 2 <= channels <= len(PALETTE):
+            raise TaskError(f"map: the model's encoder reads {channels} classes; there are {len(PALETTE)} colours")
+
+
+def legend(names: Sequence[str]) -> list[tuple[str, tuple[int, int, int]]]:
+    """The classes of a label map with the colours they are painted in. TaskError for more than there are colours."""
+    if len(names) > len(PALETTE):
+        raise TaskError(f"a label map has at most {len(PALETTE)} classes, not {len(names)}")
+    return list(zip(names, PALETTE, strict=False))
