@@ -645,7 +645,7 @@ def test_a_map_is_read_in_one_way_only(
 def face(monkeypatch: pytest.MonkeyPatch) -> Face:
     """The one face that the detector finds in `picture`, turned a little."""
     found = Face((38, 24), (48, 26), (42, 30), (38, 35), (46, 36))
-    monkeypatch.setattr(align, "detector", lambda entries: lambda picture: [found])
+    monkeypatch.setattr(detector, "registered", lambda entries: lambda picture: [found])
     return found
 
 
