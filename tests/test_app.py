@@ -34,6 +34,7 @@ from torch import Tensor
 
 from inversion import align, images
 from inversion.align import Face
+from inversion.checkpoints import detector
 from inversion.methods import METHODS, STAGES
 from inversion.model import Model
 from inversion.serving import catalogue
