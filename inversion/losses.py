@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.model import Model
     from inversion.tasks.base import Task
 
@@ -100,9 +100,9 @@ def pyramid(residual: Tensor) -> Tensor:
     total = residual.new_zeros(B)
     for _ in range(_levels(*residual.shape[2:])):
         # Zero padding is right for a difference: outside the picture the two agree.
-        smaller = F.conv2d(low, kernel, stride=2, padding=2)
+        smaller = torch.nn.functional.conv2d(low, kernel, stride=2, padding=2)
         odd = [(size + 1) % 2 for size in low.shape[2:]]
-        band = low - F.conv_transpose2d(smaller, 4 * kernel, stride=2, padding=2, output_padding=odd)
+        band = low - torch.nn.functional.conv_transpose2d(smaller, 4 * kernel, stride=2, padding=2, output_padding=odd)
         total = total + band.abs().reshape(B, -1).mean(dim=1)
         low = smaller
     return total + low.abs().reshape(B, -1).mean(dim=1)

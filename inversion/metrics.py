@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from inversion.images import quantise
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.model import Model
 
 PSNR_OF_EQUAL = 100.0  # dB for pictures equal in all 8 bits: means stay finite and JSON valid

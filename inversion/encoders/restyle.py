@@ -1,12 +1,17 @@
 """ReStyle (Alaluf et al. 2021): the encoder sees picture and current reconstruction and corrects the code."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from inversion.encoders.base import Encoder
-from inversion.generators.base import Prior
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inversion.encoders.base import Encoder
+    from inversion.generators.base import Prior
 
 STEPS = 5
 

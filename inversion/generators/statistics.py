@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from inversion.generators.base import Prior
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inversion.generators.base import Prior
 
 AXES_DRAWN = 4096  # random codes behind the principal axes of W
 
@@ -20,13 +24,13 @@ def spread(prior: Prior) -> float:
         return prior.mapping(z.to(prior.w_avg)).var(dim=0).mean().sqrt().item()
 
 
-@torch.no_grad()
 def principal_axes(prior: Prior) -> tuple[Tensor, Tensor]:
     """The principal axes of W, columns of an orthogonal matrix (w_dim, w_dim), and W's variance (w_dim,) along each.
 
     The largest comes last.
     """
     z = torch.randn(AXES_DRAWN, prior.z_dim, generator=torch.Generator().manual_seed(0))
-    w = prior.mapping(z.to(prior.w_avg))[:, 0].double()
-    variance, axes = torch.linalg.eigh(torch.cov(w.t()))
-    return axes.to(prior.w_avg), variance.clamp_min(0).to(prior.w_avg)
+    with torch.no_grad():
+        w = prior.mapping(z.to(prior.w_avg))[:, 0].double()
+        variance, axes = torch.linalg.eigh(torch.cov(w.t()))
+        return axes.to(prior.w_avg), variance.clamp_min(0).to(prior.w_avg)

@@ -10,14 +10,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
-from inversion.methods.codes import Code
+from inversion.model import prior_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inversion.generators.base import Prior
     from inversion.losses import Objective
+    from inversion.methods.codes import Code
     from inversion.model import Model
     from inversion.tasks.base import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A run's problem: find a code of `model` whose picture x brings task.A(x) near to the measurement y."""
+
+    model: Model
+    task: Task
+    y: Tensor  # (B, ...), on the model's device; the shape is the task's own
+    objective: Objective  # the distance between A(x) and y
+
+    @property
+    def prior(self) -> Prior:
+        """The model's generator. ValueError without one: a stage that needs it is not offered then."""
+        return prior_of(self.model)
 
 
 @dataclass(frozen=True)
@@ -74,15 +92,13 @@ class Stage(ABC):
     alone: ClassVar[bool] = False  # makes its picture without a code, so that no other stage can go on from it
 
     @abstractmethod
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        """Steps, then one Outcome. `code`: what the stage before found; `rng` is on the CPU; the model stays."""
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        """Yield Steps, then one Outcome. `code` is the result of the stage before; `rng` is on the CPU."""
 
 
-# -> terms (B,) with "total", and the pictures they are of. "rank", if there, decides in place of "total" which iterate
-# is the best; nan: this iterate can be compared with none, and is kept only while nothing better is known.
-Loss = Callable[[], tuple[dict[str, Tensor], Tensor]]
+# Returns terms (B,) with "total", and the pictures they belong to. An optional "rank" replaces "total" in the choice of
+# the best iterate; an iterate whose rank is nan cannot be compared and is kept only until a better one is known.
+Loss = Callable[[], "tuple[dict[str, Tensor], Tensor]"]
 
 
 @dataclass(frozen=True)
@@ -129,7 +145,8 @@ def descend(
         with gradients(index < steps):
             terms, image = loss()
             total = terms["total"].detach()
-            best.offer(total, terms.pop("rank", total).detach())
+            with torch.no_grad():
+                best.offer(total, terms.pop("rank", total).detach())
             if not best.alive:
                 message = f"stopped at step {index}: the loss is not a number any more; the best picture so far is kept"
                 break
@@ -162,8 +179,8 @@ class _Best:
         self._loss: Tensor | None = None
         self.alive = True  # whether any picture's loss is still finite
 
-    @torch.no_grad()
     def offer(self, total: Tensor, rank: Tensor) -> None:
+        """Keep the parameters of every picture whose rank (B,) is lower than before. Call it without gradients."""
         if self._shared:
             total, rank = total.sum().view(1), rank.sum().view(1)
         self.alive = bool(total.isfinite().any())
@@ -180,10 +197,11 @@ class _Best:
             else:
                 torch.where(better.view(-1, *[1] * (p.ndim - 1)), p, kept, out=kept)
 
-    @torch.no_grad()
     def restore(self) -> None:
-        for kept, p in zip(self._kept, self._parameters, strict=True):
-            p.copy_(kept)
+        """Write the best parameters back."""
+        with torch.no_grad():
+            for kept, p in zip(self._kept, self._parameters, strict=True):
+                p.copy_(kept)
 
 
 def gradients(on: bool) -> AbstractContextManager[Any]:

@@ -7,23 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from inversion.common.settings import SettingError, setting
 from inversion.losses import LossWeights, Objective, gradient_penalty, pixel, pyramid
-from inversion.methods.base import Events, Schedule, Stage, descend, gradients
+from inversion.methods.base import Events, Problem, Schedule, Stage, descend, gradients
 from inversion.methods.codes import Code, WPlus
 from inversion.methods.embed import draw
 from inversion.methods.pti import in_proportion, met, tuning_outcome
-from inversion.model import prior_of
 from inversion.tasks import Reconstruct
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.generators import Discriminator
-    from inversion.generators.base import Prior
-    from inversion.model import Model
-    from inversion.tasks.base import Task
 
 # The paper's numbers are not public; these are this package's own, but for the structure of the loss.
 LR_TO_256, LR_ABOVE = 1e-3, 5e-4
@@ -98,17 +94,16 @@ class Clone(Stage):
         0.0, "Stop at", "Stop once the measurement is met with this PSNR in dB. 0: never.", min=0.0, max=100.0
     )
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        if len(y) != 1:
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        model = problem.model
+        if len(problem.y) != 1:
             raise SettingError("clone tunes the generator for one picture at a time")
         if self.cohesion == "adversarial" and model.pictures is None:
             raise SettingError(f"clone.cohesion: {model.name} has no pictures of its domain, choose samples")
-        prior = prior_of(model)
+        prior = problem.prior
         pivot = WPlus(prior.w_avg[None].clone()) if code is None else code
         with torch.inference_mode(False):
-            game = _Game(self, prior, model, objective, pivot, rng)
+            game = _Game(self, problem, pivot, rng)
         message = yield from descend(
             self.key,
             game.loss,
@@ -127,10 +122,9 @@ class Clone(Stage):
 class _Game:
     """Both networks under tuning, and what the generator's turn leaves for the discriminator's."""
 
-    def __init__(
-        self, stage: Clone, prior: Prior, model: Model, objective: Objective, pivot: Code, rng: torch.Generator
-    ) -> None:
-        self.stage, self.prior, self.model, self.objective = stage, prior, model, objective
+    def __init__(self, stage: Clone, problem: Problem, pivot: Code, rng: torch.Generator) -> None:
+        prior, model = problem.prior, problem.model
+        self.stage, self.prior, self.model, self.problem = stage, prior, model, problem
         self.pivot, self.rng = pivot, rng
         self.adversarial = model.pictures is not None and stage.cohesion != "samples"
         self.held = not self.adversarial or stage.cohesion == "auto"
@@ -171,7 +165,7 @@ class _Game:
             terms = {"total": samples.new_zeros(1), "rank": samples.new_full((1,), torch.nan)}
             self._fakes = samples
         if self.turn and (self.adversarial or self.local):
-            opinions = F.softplus(-self.judge(self._fakes))
+            opinions = torch.nn.functional.softplus(-self.judge(self._fakes))
             if self.local:
                 terms["adversarial"] = opinions[-1:]
                 terms["total"] = terms["total"] + self._every * self.stage.local_weight * opinions[-1:]
@@ -189,7 +183,7 @@ class _Game:
         pictures = self.model.pictures
         if pictures is None or not self.turn:
             return
-        task, y = self.objective.task, self.objective.y
+        task, y = self.problem.task, self.problem.y
         told = self.local and not task.merges  # pinv(y) of the others is no picture of the domain
         real = pictures(len(self._fakes) - told, self.rng).to(y.device)
         real = torch.cat([real, task.pinv(y)]) if told else real
@@ -198,7 +192,13 @@ class _Game:
             weights[-1] = self.stage.local_weight
         with gradients(True):
             self.judge.requires_grad_(True)
-            loss = (weights * (F.softplus(self.judge(self._fakes)) + F.softplus(-self.judge(real)))).sum()
+            loss = (
+                weights
+                * (
+                    torch.nn.functional.softplus(self.judge(self._fakes))
+                    + torch.nn.functional.softplus(-self.judge(real))
+                )
+            ).sum()
             if self._index % PENALTY_EVERY == 0:
                 gamma = (self.prior.resolution / 256) ** 2  # R1 grows with the number of pixels: 1 at 256
                 loss = loss + 0.5 * gamma * PENALTY_EVERY * gradient_penalty(self.judge, real).mean()
@@ -209,7 +209,7 @@ class _Game:
 
     def _fit(self, own: Tensor) -> dict[str, Tensor]:
         """How far the picture is from the measurement: the Laplacian pyramid's distance counts, the rest informs."""
-        residual = self.objective.task.A(own) - self.objective.y
+        residual = self.problem.task.A(own) - self.problem.y
         distance = pyramid(residual)
         return {"total": distance, "rank": distance, "pyramid": distance, "pixel": pixel(residual)}
 

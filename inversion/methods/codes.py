@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
 
-from inversion.generators.base import Prior, State
-from inversion.generators.ops import pixel_norm
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inversion.generators.base import Prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Code(ABC):
 
     def tensors(self) -> dict[str, Tensor]:
         """The code's tensors by name."""
-        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), torch.Tensor)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +146,8 @@ class Mixture(Code):
     layer: int
 
     def render(self, prior: Prior) -> Tensor:
+        from inversion.generators.base import State
+
         B, N = self.heads.shape[:2]
         state = prior.head(self.heads.flatten(0, 1), self.layer)  # (B N, C, h, h)
         # As rows of a channels-last map the product and its gradient run over contiguous channels: seven times faster.
@@ -185,7 +188,7 @@ def _each_tensor(parts: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -
     """The fields of a code with its tensors, alone or in a tuple, changed."""
     return {
         name: change(value)
-        if isinstance(value, Tensor)
+        if isinstance(value, torch.Tensor)
         else tuple(map(change, value))
         if isinstance(value, tuple)
         else value
@@ -194,5 +197,9 @@ def _each_tensor(parts: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -
 
 
 def _of_usual_length(prior: Prior, styles: Tensor) -> Tensor:
-    """Styles (..., num_ws, w_dim); where they are a z, whose length nothing depends on, as long as a random one."""
-    return styles if "w+" in prior.spaces else pixel_norm(styles.transpose(1, -1)).transpose(1, -1)
+    """Styles (..., num_ws, w_dim); a z, whose length has no effect, gets the length of a random one."""
+    if "w+" in prior.spaces:
+        return styles
+    from inversion.generators.ops import pixel_norm
+
+    return pixel_norm(styles.transpose(1, -1)).transpose(1, -1)

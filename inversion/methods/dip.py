@@ -7,26 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from inversion.common.settings import SettingError, setting
-from inversion.generators.base import unfilled
 from inversion.losses import pixel
-from inversion.methods.base import Events, Outcome, Stage, descend
+from inversion.methods.base import Events, Outcome, Problem, Stage, descend
 from inversion.methods.codes import Code
 from inversion.methods.embed import draw
 
 if TYPE_CHECKING:
-    from inversion.losses import Objective
-    from inversion.model import Model
+    from torch import Tensor
+
+    from inversion.methods.skip_network import Skip
     from inversion.tasks.base import Task
 
-INPUTS = 32  # channels of the fixed input
 REACH = 0.1  # its values are uniform in [0, REACH]
 SCALES = 5  # as published; smaller pictures have fewer, so that the smallest map is 4 pixels wide
 SMALLEST = 4
-SLOPE = 0.2
 WIDTHS = {"small": 32, "published": 128}
 SKIPS = 4  # channels of the skip connections; for inpainting as many as the others
 JUMP = 10**0.5  # 5 dB: an output so much worse than the best is one of the jumps that Adam makes now and then
@@ -62,15 +58,14 @@ class DeepImagePrior(Stage):
         0.99, "Running mean", "What of it stays in every step. 0: show the best output.", min=0.0, max=0.999, step=0.01
     )
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        task, y = problem.task, problem.y
         if len(y) != 1:
             raise SettingError("dip fits its network to one picture at a time")
         side = task.pinv(y).shape[-1]
         with torch.inference_mode(False):
             network = self._network(task, side, rng).to(y.device)
-        fixed = REACH * torch.rand(1, INPUTS, side, side, generator=rng).to(y.device)
+        fixed = REACH * torch.rand(1, network.inputs, side, side, generator=rng).to(y.device)
         mean = _RunningMean(self.average)
 
         def loss() -> tuple[dict[str, Tensor], Tensor]:
@@ -85,45 +80,14 @@ class DeepImagePrior(Stage):
         yield Outcome(None, image, message=message)
 
     def _network(self, task: Task, side: int, rng: torch.Generator) -> Skip:
-        """The network for this task, with weights drawn from rng."""
-        inpaints = task.name == "inpaint"
+        """The network for pictures of `side` pixels, with weights drawn from rng."""
+        from inversion.methods.skip_network import random_network
+
         width = WIDTHS[self.network]
         scales = min(SCALES, side.bit_length() - SMALLEST.bit_length())
-        network = unfilled(
-            lambda: Skip(width, width if inpaints else SKIPS, scales, "nearest" if inpaints else "bilinear")
-        )
-        network = network.to_empty(device="cpu")
-        draw_weights(network, rng)
-        return network
-
-
-class Skip(nn.Module):
-    """Hourglass with skip connections: noise (1, INPUTS, R, R) to a picture (1, 3, R, R) in (-1, 1)."""
-
-    def __init__(self, width: int, skips: int, scales: int, enlarge: Literal["bilinear", "nearest"]) -> None:
-        super().__init__()
-        self.enlarge = enlarge
-        sides = [INPUTS] + [width] * scales
-        self.down = nn.ModuleList(
-            nn.Sequential(_conv(a, width, 3, stride=2), _conv(width, width, 3)) for a in sides[:-1]
-        )
-        self.skip = nn.ModuleList(_conv(a, skips, 1) for a in sides[:-1])
-        self.up = nn.ModuleList(
-            nn.Sequential(_norm(width + skips), _conv(width + skips, width, 3), _conv(width, width, 1))
-            for _ in range(scales)
-        )
-        self.last = nn.Conv2d(width, 3, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the network; (B, INPUTS, R, R) -> (B, 3, R, R)."""
-        skips = []
-        for down, skip in zip(self.down, self.skip, strict=True):
-            skips.append(skip(x))
-            x = down(x)
-        for side, up in zip(skips[::-1], self.up, strict=True):
-            x = F.interpolate(x, size=side.shape[-2:], mode=self.enlarge)
-            x = up(torch.cat([side, x], dim=1))
-        return 2 * self.last(x).sigmoid() - 1
+        if task.leaves_holes:
+            return random_network(width, width, scales, "nearest", rng)
+        return random_network(width, SKIPS, scales, "bilinear", rng)
 
 
 class _RunningMean:
@@ -148,27 +112,3 @@ class _RunningMean:
         before = torch.zeros_like(image) if self._sum is None else self._sum
         self._sum = self._keep * before + (1 - self._keep) * image
         self._weight = self._keep * self._weight + 1 - self._keep
-
-
-def draw_weights(network: nn.Module, rng: torch.Generator) -> None:
-    """Fill a network's weights from a CPU generator, uniform in +-1 / sqrt(inputs) as PyTorch does by itself."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            bound = module.weight[0].numel() ** -0.5
-            for weight in (module.weight, module.bias):
-                if weight is not None:
-                    nn.init.uniform_(weight, -bound, bound, generator=rng)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm of the one picture at hand, always."""
-    return nn.BatchNorm2d(channels, track_running_stats=False)
-
-
-def _conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Sequential:
-    """Convolution that reflects at the border, batch norm, leaky ReLU."""
-    conv = nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, padding_mode="reflect")
-    return nn.Sequential(conv, _norm(outputs), nn.LeakyReLU(SLOPE))

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from inversion.common.settings import setting
-from inversion.methods.base import Events, Outcome, Stage, Step
+from inversion.methods.base import Events, Outcome, Problem, Stage, Step
 from inversion.methods.codes import Code, WPlus, Z
-from inversion.model import prior_of
 
 if TYPE_CHECKING:
-    from inversion.losses import Objective
-    from inversion.model import Model
-    from inversion.tasks.base import Task
+    from torch import Tensor
+
+    pass
 
 BATCH = 8  # candidates rendered at once
 
@@ -29,10 +27,8 @@ class MeanLatent(Stage):
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
     label: ClassVar[str] = "Mean latent"
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, y = problem.prior, problem.y
         start = WPlus(prior.w_avg[None].repeat(len(y), 1, 1))
         with torch.no_grad():
             image = start.render(prior)
@@ -50,16 +46,14 @@ class RandomLatent(Stage):
 
     candidates: int = setting(32, "Candidates", "How many random codes to choose from.", min=1, max=1024, step=1)
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, y = problem.prior, problem.y
         drawn = draw(rng, (self.candidates, prior.z_dim), y)
         losses: list[Tensor] = []  # (B,) per candidate
         for start in range(0, self.candidates, BATCH):
             with torch.no_grad():
                 images = prior.synthesis(prior.mapping(drawn[start : start + BATCH]))
-                losses += [objective(image.expand(len(y), -1, -1, -1))["total"] for image in images[:, None]]
+                losses += [problem.objective(image.expand(len(y), -1, -1, -1))["total"] for image in images[:, None]]
             lowest = torch.stack(losses).amin(dim=0).mean().item()
             stop = yield Step(self.key, len(losses), self.candidates, {"total": lowest})
             if stop:

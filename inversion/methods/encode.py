@@ -6,20 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from inversion.common.settings import setting
 from inversion.encoders.restyle import STEPS, average_image, corrections
-from inversion.methods.base import Events, Outcome, Stage, Step
+from inversion.methods.base import Events, Outcome, Problem, Stage, Step
 from inversion.methods.codes import Code, WPlus, Z
-from inversion.model import prior_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.encoders import Encoder
-    from inversion.losses import Objective
     from inversion.model import Model
-    from inversion.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -29,19 +26,17 @@ class EncoderStage(Stage):
     name: ClassVar[str]
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior, encoder = prior_of(model), encoder_of(model, self.role(model, task))
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, encoder = problem.prior, encoder_of(problem.model, self.role(problem))
         with torch.no_grad():
-            found = code_of(encoder(encoder.fit(task.pinv(y))))
+            found = code_of(encoder(encoder.fit(problem.task.pinv(problem.y))))
             image = found.render(prior)
-            losses = {name: value.mean().item() for name, value in objective(image).items()}
+            losses = {name: value.mean().item() for name, value in problem.objective(image).items()}
         yield Step(self.key, 1, 1, losses, image)
         yield Outcome(found, image)
 
-    def role(self, model: Model, task: Task) -> str:
-        """Which of the model's encoders reads this task's pictures."""
+    def role(self, problem: Problem) -> str:
+        """The role of the model's encoder that reads this measurement."""
         return self.name
 
 
@@ -77,8 +72,9 @@ class PSPEncoder(EncoderStage):
     label: ClassVar[str] = "pSp"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "encoders.psp"})
 
-    def role(self, model: Model, task: Task) -> str:
-        return task.name if task.name in model.encoders else self.name
+    def role(self, problem: Problem) -> str:
+        own = problem.task.encoder_role
+        return own if own in problem.model.encoders else self.name
 
 
 @dataclass(frozen=True)
@@ -105,18 +101,16 @@ class ReStyle(Stage):
 
     iterations: int = setting(STEPS, "Iterations", "How often the code is corrected.", min=1, max=20, step=1)
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior, encoder = prior_of(model), encoder_of(model, "restyle")
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, y, encoder = problem.prior, problem.y, encoder_of(problem.model, "restyle")
         with torch.no_grad():
-            x, start = task.pinv(y), average_image(encoder, prior)
+            x, start = problem.task.pinv(y), average_image(encoder, prior)
         turns = corrections(encoder, prior, x, self.iterations, start)
         kept: list[tuple[Tensor, Tensor]] = []  # styles (B, num_ws, w_dim) of every turn and their losses (B,)
         for index in range(1, self.iterations + 1):
             with torch.no_grad():
                 ws, image = next(turns)
-                terms = objective(image)
+                terms = problem.objective(image)
             kept.append((ws, terms["total"]))
             losses = {name: value.mean().item() for name, value in terms.items()}
             if (yield Step(self.key, index, self.iterations, losses, image)):
@@ -138,4 +132,4 @@ def code_of(ws: Tensor) -> Code:
     """The code of predicted styles (B, num_ws, w_dim). A single row is a z (PGGAN) and has the length of one."""
     if ws.shape[1] > 1:
         return WPlus(ws)
-    return Z(F.normalize(ws[:, 0], dim=1) * ws.shape[2] ** 0.5)
+    return Z(torch.nn.functional.normalize(ws[:, 0], dim=1) * ws.shape[2] ** 0.5)

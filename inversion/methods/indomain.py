@@ -6,21 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from inversion.common.settings import setting
 from inversion.generators.statistics import spread
-from inversion.methods.base import Events, Loss, Stage, descend
+from inversion.methods.base import Events, Loss, Problem, Stage, descend
 from inversion.methods.codes import Code, WPlus
 from inversion.methods.encode import encoder_of
 from inversion.methods.latent import IN_SPREADS, finished, leaf, rendered, start_ws
-from inversion.model import prior_of
 
 if TYPE_CHECKING:
-    from inversion.generators.base import Prior
-    from inversion.losses import Objective
-    from inversion.model import Model
-    from inversion.tasks.base import Task
+    from torch import Tensor
+
+    pass
 
 
 @dataclass(frozen=True)
@@ -44,22 +41,20 @@ class OptimiseInDomain(Stage):
         step=0.5,
     )
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
-        found = WPlus(leaf(start_ws(code, prior, y)))
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior = problem.prior
+        found = WPlus(leaf(start_ws(code, prior, problem.y)))
         message = yield from descend(
             self.key,
-            self._regularised(rendered(lambda: found, prior, objective), found, model, prior),
+            self._regularised(rendered(lambda: found, problem), found, problem),
             [([found.rows], self.lr * spread(prior))],
             self.steps,
         )
         yield finished(found, prior, message)
 
-    def _regularised(self, loss: Loss, found: WPlus, model: Model, prior: Prior) -> Loss:
+    def _regularised(self, loss: Loss, found: WPlus, problem: Problem) -> Loss:
         """The loss plus lambda_dom |w - E(G(w))|^2, a mean over entries in units of their spread."""
-        encoder, unit = encoder_of(model, "indomain"), spread(prior)
+        encoder, unit = encoder_of(problem.model, "indomain"), spread(problem.prior)
 
         def both() -> tuple[dict[str, Tensor], Tensor]:
             terms, image = loss()

@@ -7,21 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from inversion.common.settings import SettingError, setting
 from inversion.generators.statistics import principal_axes, spread
-from inversion.methods.base import Events, Loss, Outcome, Schedule, Stage, descend
+from inversion.methods.base import Events, Loss, Outcome, Problem, Schedule, Stage, descend
 from inversion.methods.codes import Code, W, WPlus, Z
 from inversion.methods.embed import draw
-from inversion.model import prior_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.generators.base import Prior
-    from inversion.losses import Objective
-    from inversion.model import Model
-    from inversion.tasks.base import Task
 
 SCHEDULE = Schedule(ramp=0.05, decay=0.25)  # StyleGAN2's projector
 IN_SPREADS = "In units of the spread of W: the standard deviation of its entries over random codes."
@@ -41,14 +37,12 @@ class OptimiseZ(Stage):
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
     lr: float = setting(0.1, "Learning rate", min=1e-4, max=2.0, step=0.01)
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, y = problem.prior, problem.y
         start = code.z if isinstance(code, Z) else draw(rng, (1, prior.z_dim), y).expand(len(y), -1)
         found = Z(leaf(start))
         message = yield from descend(
-            self.key, rendered(lambda: found, prior, objective), [([found.z], self.lr)], self.steps, schedule=SCHEDULE
+            self.key, rendered(lambda: found, problem), [([found.z], self.lr)], self.steps, schedule=SCHEDULE
         )
         yield finished(found, prior, message)
 
@@ -65,14 +59,12 @@ class OptimiseW(Stage):
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
     lr: float = setting(0.2, "Learning rate", IN_SPREADS, min=1e-4, max=2.0, step=0.01)
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, y = problem.prior, problem.y
         found = W(leaf(start_ws(code, prior, y).mean(dim=1)))
         message = yield from descend(
             self.key,
-            rendered(lambda: found, prior, objective),
+            rendered(lambda: found, problem),
             [([found.w], self.lr * spread(prior))],
             self.steps,
             schedule=SCHEDULE,
@@ -98,12 +90,10 @@ class OptimiseWPlus(Stage):
     noise: bool = setting(False, "Noise maps", "Optimise the generator's noise maps too, if it has any.")
     principal: bool = setting(False, "Principal axes", "Step along the principal axes of W: fewer steps do.")
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, y = problem.prior, problem.y
         if self.noise and not prior.noise_shapes:
-            raise SettingError(f"wplus.noise: the generator of {model.name} has no noise inputs, leave it off")
+            raise SettingError(f"wplus.noise: the generator of {problem.model.name} has no noise inputs, leave it off")
         maps = code.noise if isinstance(code, WPlus) else ()
         if self.noise and not maps:
             maps = tuple(draw(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1) for shape in prior.noise_shapes)
@@ -114,7 +104,7 @@ class OptimiseWPlus(Stage):
         def found() -> WPlus:
             return WPlus(moved if axes is None else moved @ axes.t(), maps)
 
-        loss = rendered(found, prior, objective)
+        loss = rendered(found, problem)
         message = yield from descend(
             self.key,
             with_quiet_noise(loss, maps) if self.noise else loss,
@@ -140,12 +130,12 @@ def start_ws(code: Code | None, prior: Prior, y: Tensor) -> Tensor:
         return prior.w_avg[None].repeat(len(y), 1, 1) if code is None else code.ws(prior)
 
 
-def rendered(code: Callable[[], Code], prior: Prior, objective: Objective) -> Loss:
+def rendered(code: Callable[[], Code], problem: Problem) -> Loss:
     """The loss of the picture of whatever the code is by then."""
 
     def loss() -> tuple[dict[str, Tensor], Tensor]:
-        image = code().render(prior)
-        return objective(image), image
+        image = code().render(problem.prior)
+        return problem.objective(image), image
 
     return loss
 
@@ -188,4 +178,4 @@ def _correlation(m: Tensor) -> Tensor:
             total = total + (m * m.roll(1, dims=axis)).mean(dim=(1, 2, 3)).square()
         if min(m.shape[2:]) <= 8:
             return total
-        m = F.avg_pool2d(m, 2)
+        m = torch.nn.functional.avg_pool2d(m, 2)

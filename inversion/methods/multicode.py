@@ -6,29 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from inversion.common.settings import SettingError, setting
 from inversion.generators.statistics import spread
-from inversion.methods.base import Events, Schedule, Stage, descend
+from inversion.methods.base import Events, Problem, Schedule, Stage, descend
 from inversion.methods.codes import Code, MultiCode
 from inversion.methods.embed import draw
 from inversion.methods.latent import finished, leaf, rendered, start_ws
-from inversion.model import prior_of
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
-    from inversion.losses import Objective
-    from inversion.model import Model
     from inversion.tasks.base import Task
 
-# Side of the features that are mixed. A late split fits more, an early one leaves more to the generator (Gu et al.
-# 2020, section 4.3): what is measured in full wants the first, what must be invented the second. The sides are those
-# of the paper's layers: 8, 6, 6 and 4 convolutions of a PGGAN of 1024 pixels; it has no denoising.
-SIZES = {"reconstruct": 32, "denoise": 16, "colorize": 16, "superres": 16, "inpaint": 8}
-CODES = {"inpaint": 30}
+# Number of codes and side in pixels of the mixed features. A late split fits more, an early split leaves more to the
+# generator (Gu et al. 2020, section 4.3). The sides are those of the paper's layers: 8, 6 and 4 convolutions of a PGGAN
+# of 1024 pixels, for a measurement that is exact, incomplete, or has holes.
+CODES, CODES_FOR_HOLES = 20, 30
+SIZE_IF_EXACT, SIZE, SIZE_FOR_HOLES, SIZE_FOR_SMALL_HOLES = 32, 16, 8, 4
 SMALL = 128  # pixels
-DEFAULT_SIZE, DEFAULT_CODES = 16, 20
 SCHEDULE = Schedule(decay=1 / 6)
 
 
@@ -62,18 +57,16 @@ class OptimiseMultiCode(Stage):
     optimiser: str = setting("adam", "Optimiser", choices=("adam", "sgd"))
     importance: bool = setting(True, "Channel importance", "Off: a plain mean of the codes' features.")
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
-        B, N, layer = len(y), self.codes or CODES.get(task.name, DEFAULT_CODES), self.split(prior, task)
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, task, y = problem.prior, problem.task, problem.y
+        B, N, layer = len(y), self.codes or (CODES_FOR_HOLES if task.leaves_holes else CODES), self.split(prior, task)
         z = draw(rng, (1, N, prior.z_dim), y).expand(B, -1, -1)
         alpha = z.new_full((B, N, prior.channels(layer)), 1 / N)
         found = MultiCode(leaf(z), leaf(alpha), leaf(start_ws(code, prior, y)), layer)
         mixing = [found.z, found.alpha] if self.importance else [found.z]
         message = yield from descend(
             self.key,
-            rendered(lambda: found, prior, objective),
+            rendered(lambda: found, problem),
             [(mixing, self.lr), ([found.rows], self.lr * spread(prior))],
             self.steps,
             schedule=SCHEDULE,
@@ -97,14 +90,14 @@ class OptimiseMultiCode(Stage):
 
 
 def default_size(prior: Prior, task: Task) -> int:
-    """Side of the features to mix, in pixels: see SIZES.
+    """Side of the features to mix, in pixels, by how much of the picture the task measures.
 
     Features as fine as what was measured are fitted cell by cell, with ghosts between the cells. So the side is half of
     a small measurement's at most, and a hole in a small picture is filled from the smallest map.
     """
-    side, measured = SIZES.get(task.name, DEFAULT_SIZE), task.measured_size(prior.resolution)
+    side, measured = SIZE_IF_EXACT if task.exact else SIZE, task.measured_size(prior.resolution)
     if measured < prior.resolution:
         side = min(side, max(4, measured // 2))
-    elif task.name == "inpaint" and prior.resolution <= SMALL:
-        side = 4
+    elif task.leaves_holes:
+        side = SIZE_FOR_SMALL_HOLES if prior.resolution <= SMALL else SIZE_FOR_HOLES
     return min(side, prior.resolution)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from inversion.common.settings import setting
 from inversion.generators.statistics import spread
-from inversion.methods.base import Events, Loss, Stage, descend
+from inversion.methods.base import Events, Loss, Problem, Stage, descend
 from inversion.methods.codes import Code, WPlus
 from inversion.methods.embed import draw
 from inversion.methods.latent import (
@@ -25,13 +24,11 @@ from inversion.methods.latent import (
     start_ws,
     with_quiet_noise,
 )
-from inversion.model import prior_of
 
 if TYPE_CHECKING:
-    from inversion.generators.base import Prior
-    from inversion.losses import Objective
-    from inversion.model import Model
-    from inversion.tasks.base import Task
+    from torch import Tensor
+
+    pass
 
 SHAKEN = 0.75  # part of the steps in which the style is shaken
 
@@ -64,14 +61,12 @@ class Projector(Stage):
         NOISE_WEIGHT, "Noise penalty", "Keeps the picture's structure out of the noise maps.", min=0.0, max=1e7
     )
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, y = problem.prior, problem.y
         w = leaf(start_ws(code, prior, y).mean(dim=1, keepdim=True))  # (B, 1, w_dim)
         shapes = prior.noise_shapes if self.noise else ()
         maps = tuple(leaf(draw(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1)) for shape in shapes)
-        loss = self._shaken(w, maps, prior, objective, rng)
+        loss = self._shaken(w, maps, problem, rng)
         message = yield from descend(
             self.key,
             with_quiet_noise(loss, maps, self.noise_weight) if maps else loss,
@@ -82,10 +77,9 @@ class Projector(Stage):
         )
         yield finished(WPlus(w.detach().repeat(1, prior.num_ws, 1), maps), prior, message)
 
-    def _shaken(
-        self, w: Tensor, maps: tuple[Tensor, ...], prior: Prior, objective: Objective, rng: torch.Generator
-    ) -> Loss:
+    def _shaken(self, w: Tensor, maps: tuple[Tensor, ...], problem: Problem, rng: torch.Generator) -> Loss:
         """The loss of the picture of the shaken style: sigma = shake * w_std * (1 - t / 0.75)^2."""
+        prior = problem.prior
         reach = self.shake * spread(prior) * prior.w_dim**0.5  # w_std is a distance: over all entries of a style
         turns = itertools.count()
 
@@ -93,7 +87,7 @@ class Projector(Stage):
             sigma = reach * max(0.0, 1 - next(turns) / self.steps / SHAKEN) ** 2
             moved = w + sigma * draw(rng, (1, 1, prior.w_dim), w) if sigma else w
             image = prior.synthesis(moved.expand(-1, prior.num_ws, -1), maps or None)
-            terms = objective(image)
+            terms = problem.objective(image)
             return ({**terms, "rank": torch.full_like(terms["total"], torch.nan)} if sigma else terms), image
 
         return loss

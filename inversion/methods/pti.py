@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from inversion.common.settings import SettingError, setting
 from inversion.losses import Objective
-from inversion.methods.base import Events, Loss, Outcome, Schedule, Stage, descend
+from inversion.methods.base import Events, Loss, Outcome, Problem, Schedule, Stage, descend
 from inversion.methods.codes import Code, WPlus
 from inversion.methods.embed import draw
-from inversion.model import prior_of
 from inversion.tasks import Reconstruct
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.generators.base import Prior
-    from inversion.model import Model
-    from inversion.tasks.base import Task
 
 SMALL = 10_000_000  # weights: the embedded generators have fewer, the official ones from 256 pixels up have more
 LR_SMALL, LR_OFFICIAL = 4e-3, 3e-4  # a small generator has to move further; 3e-4 is the paper's
@@ -71,18 +69,16 @@ class PTI(Stage):
         0.0, "Stop at", "Stop once the measurement is met with this PSNR in dB. 0: never.", min=0.0, max=100.0
     )
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
-        if len(y) != 1:
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior = problem.prior
+        if len(problem.y) != 1:
             raise SettingError("pti tunes the generator for one picture at a time")
         with torch.inference_mode(False):
             trained = prior.clone()
         pivot = WPlus(prior.w_avg[None].clone()) if code is None else code
-        loss = fitted(pivot, trained, objective)
-        if self.locality == "on" or (self.locality == "auto" and task.merges):
-            loss = self._held(loss, pivot, trained, model, objective, rng)
+        loss = fitted(pivot, trained, problem.objective)
+        if self.locality == "on" or (self.locality == "auto" and problem.task.merges):
+            loss = self._held(loss, pivot, trained, problem, rng)
         message = yield from descend(
             self.key,
             loss,
@@ -94,20 +90,18 @@ class PTI(Stage):
         )
         yield tuning_outcome(pivot, prior, trained, message)
 
-    def _held(
-        self, loss: Loss, pivot: Code, trained: Prior, model: Model, objective: Objective, rng: torch.Generator
-    ) -> Loss:
+    def _held(self, loss: Loss, pivot: Code, trained: Prior, problem: Problem, rng: torch.Generator) -> Loss:
         """The loss plus the distance between tuned and untouched generator at codes near the pivot, one per step.
 
         The paper draws a new code in every step; codes that take turns are rendered by the untouched one only once.
         """
-        prior = prior_of(model)
+        prior, model = problem.prior, problem.model
         anchors: list[tuple[Tensor, Objective]] = []
         with torch.no_grad():
             at = pivot.ws(prior)
             for z in draw(rng, (self.locality_codes, 1, prior.z_dim), at):
                 ws = torch.lerp(at, prior.mapping(z), self.locality_reach)
-                anchors.append((ws, Objective(Reconstruct(), prior.synthesis(ws), model, objective.weights)))
+                anchors.append((ws, Objective(Reconstruct(), prior.synthesis(ws), model, problem.objective.weights)))
         turns = itertools.cycle(anchors)
 
         def both() -> tuple[dict[str, Tensor], Tensor]:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 import torch
-from torch import Tensor
 
 from inversion.common.settings import SettingError
 from inversion.losses import LossWeights, Objective
-from inversion.methods.base import Outcome, Result, Stage, Step
+from inversion.methods.base import Outcome, Problem, Result, Stage, Step
 from inversion.methods.pipeline import Method
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.methods.codes import Code
     from inversion.model import Model
     from inversion.tasks.base import Task
@@ -47,7 +48,7 @@ def invert(
         raise SettingError(f"{method.label} cannot run: {reason}")
     y = y.to(model.device)
     watch = _Watch(budget, preview_every)
-    objective = Objective(task, y, model, weights)
+    problem = Problem(model, task, y, Objective(task, y, model, weights))
     rng = torch.Generator().manual_seed(seed)
     outcome: Outcome | None = None
     code: Code | None = None
@@ -58,7 +59,7 @@ def invert(
             watch.stopped = True
             notes.append(f"{stage.label} was left out")
             continue
-        outcome = yield from _run(stage, (model, task, y, objective, code, rng), watch)
+        outcome = yield from _run(stage, problem, (code, rng), watch)
         code = code if outcome.code is None else outcome.code
         tuned = tuned if outcome.weights is None else outcome.weights
         notes += [outcome.message] if outcome.message else []
@@ -74,24 +75,25 @@ def invert(
         code=code,
         weights=tuned,
         curves=watch.curves,
-        recipe=_recipe(model, task, method, seed, objective),
+        recipe=_recipe(problem, method, seed),
         seconds=watch.seconds,
         steps=sum(watch.updates.values()),
         message="; ".join(notes),
     )
 
 
-def _run(stage: Stage, given: tuple[Any, ...], watch: _Watch) -> Generator[Step, None, Outcome]:
-    """Forward a stage's steps, record them, and return its outcome."""
-    _, task, y, *_ = given
-    with closing(stage(*given)) as events:
+def _run(
+    stage: Stage, problem: Problem, start: tuple[Code | None, torch.Generator], watch: _Watch
+) -> Generator[Step, bool | None, Outcome]:
+    """Forward a stage's steps, record them, and return its outcome. start: the code and the random generator."""
+    with closing(stage(problem, *start)) as events:
         event = next(events)
         while isinstance(event, Step):
             watch.record(event, stage)
             image = None
             if event.image is not None and watch.due(event):
                 with torch.no_grad():
-                    image = task.merge(event.image, y)
+                    image = problem.task.merge(event.image, problem.y)
             watch.pause()
             watch.asked = bool((yield Step(event.stage, event.index, event.total, event.losses, image))) or watch.asked
             watch.resume()
@@ -148,8 +150,9 @@ class _Watch:
         return True
 
 
-def _recipe(model: Model, task: Task, method: Method, seed: int, objective: Objective) -> dict[str, Any]:
-    """What is needed to make a result again, as JSON."""
+def _recipe(problem: Problem, method: Method, seed: int) -> dict[str, Any]:
+    """All that is needed to make a result again, as JSON."""
+    model, task, objective = problem.model, problem.task, problem.objective
     return {
         "task": {"name": task.name, **task.parameters()},
         "method": method.key,

@@ -7,22 +7,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from inversion.common.settings import setting
 from inversion.losses import geodesic_cross, pixel
-from inversion.methods.base import Events, Loss, Stage, descend
+from inversion.methods.base import Events, Loss, Problem, Stage, descend
 from inversion.methods.codes import Code, WPlus, Z
 from inversion.methods.embed import draw
 from inversion.methods.latent import finished, leaf
-from inversion.model import prior_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.generators.base import Prior
-    from inversion.losses import Objective
-    from inversion.model import Model
-    from inversion.tasks.base import Task
 
 SLOPE = 0.2  # of the leaky ReLU that ends a StyleGAN's mapping
 SAMPLES = 2048  # mapped z behind the statistics; the paper takes a million
@@ -43,16 +39,16 @@ class Gaussian:
         with torch.no_grad():
             ws = prior.mapping(z.to(prior.w_avg))
             ws = ws[:, :1] if "w" in prior.spaces else ws  # rows that are equal need to be looked at once
-            deviation, mean = torch.std_mean(F.leaky_relu(ws, 1 / SLOPE), dim=0)
+            deviation, mean = torch.std_mean(torch.nn.functional.leaky_relu(ws, 1 / SLOPE), dim=0)
         return cls(mean, deviation)
 
     def styles(self, v: Tensor) -> Tensor:
         """Styles of v (B, num_ws or 1, w_dim)."""
-        return F.leaky_relu(v * self.deviation + self.mean, SLOPE)
+        return torch.nn.functional.leaky_relu(v * self.deviation + self.mean, SLOPE)
 
     def inverse(self, ws: Tensor) -> Tensor:
         """The v of styles (B, num_ws, w_dim)."""
-        return (F.leaky_relu(ws, 1 / SLOPE) - self.mean) / self.deviation
+        return (torch.nn.functional.leaky_relu(ws, 1 / SLOPE) - self.mean) / self.deviation
 
 
 @dataclass(frozen=True)
@@ -87,10 +83,8 @@ class OptimiseSphere(Stage):
         5, "Noise maps", "How many of the generator's noise maps are searched too, coarse ones first.", min=0, max=32
     )
 
-    def __call__(
-        self, model: Model, task: Task, y: Tensor, objective: Objective, code: Code | None, rng: torch.Generator
-    ) -> Events:
-        prior = prior_of(model)
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        prior, y = problem.prior, problem.y
         with torch.inference_mode(False):
             space = Gaussian.of(prior) if "w+" in prior.spaces else None
         v = leaf(self._start(code, space, prior, y, rng))  # (B, num_ws or 1, w_dim)
@@ -109,7 +103,7 @@ class OptimiseSphere(Stage):
 
         message = yield from descend(
             self.key,
-            self._loss(at, prior, objective),
+            self._loss(at, problem),
             [(moving, self.lr)],
             self.steps,
             schedule=one_cycle_drop,
@@ -117,7 +111,7 @@ class OptimiseSphere(Stage):
         )
         with torch.no_grad():
             outcome = finished(at(), prior, message)
-        yield replace(outcome, message=outcome.message or self._verdict(outcome.image, objective))
+        yield replace(outcome, message=outcome.message or self._verdict(outcome.image, problem))
 
     def _start(
         self, code: Code | None, space: Gaussian | None, prior: Prior, y: Tensor, rng: torch.Generator
@@ -132,10 +126,11 @@ class OptimiseSphere(Stage):
                 rows, width = (1, prior.z_dim) if space is None else (prior.num_ws, prior.w_dim)
                 v = draw(rng, (1, rows, width), y).expand(len(y), -1, -1)
             v = v.mean(dim=1, keepdim=True) if self.tied else v
-            return F.normalize(v, dim=2) * v.shape[2] ** 0.5
+            return torch.nn.functional.normalize(v, dim=2) * v.shape[2] ** 0.5
 
-    def _loss(self, at: Callable[[], Code], prior: Prior, objective: Objective) -> Loss:
+    def _loss(self, at: Callable[[], Code], problem: Problem) -> Loss:
         """The objective, with the pixel error counted as `eps` where it is below, plus the geodesic cross loss."""
+        prior, objective = problem.prior, problem.objective
         floor = 4 * self.eps  # pictures in [-1, 1] have four times the squared error
 
         def loss() -> tuple[dict[str, Tensor], Tensor]:
@@ -152,10 +147,10 @@ class OptimiseSphere(Stage):
 
         return loss
 
-    def _verdict(self, image: Tensor, objective: Objective) -> str:
+    def _verdict(self, image: Tensor, problem: Problem) -> str:
         """What PULSE says where the domain holds no picture that fits."""
         with torch.no_grad():
-            error = pixel(objective.task.A(image) - objective.y).amax().item() / 4
+            error = pixel(problem.task.A(image) - problem.y).amax().item() / 4
         return f"nothing within the tolerance of {self.eps:g} was found: the error is {error:.2g}" * (error > self.eps)
 
 

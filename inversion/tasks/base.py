@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from inversion.common.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TaskError(UserError):
@@ -27,8 +29,17 @@ class Task(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     description: ClassVar[str]
-    # True where part of the picture is not measured: the method invents it, and merge puts the measured part back.
+    # True if part of the picture is not measured: the method invents it, and merge puts the measured part back.
     merges: ClassVar[bool] = False
+    # True if the measurement holds every value of the picture, without noise.
+    exact: ClassVar[bool] = False
+    # True if nothing at all is known of whole regions, not even in pinv(y).
+    leaves_holes: ClassVar[bool] = False
+
+    @property
+    def encoder_role(self) -> str:
+        """Role in `Model.encoders` of an encoder that was trained on pinv(y) of this task, as pSp trains one a task."""
+        return self.name
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:
@@ -57,7 +68,7 @@ class Task(ABC):
     def parameters(self) -> dict[str, Any]:
         """Numbers that are needed to make this task again, for a result's recipe."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in values.items() if not isinstance(value, Tensor)}
+        return {name: value for name, value in values.items() if not isinstance(value, torch.Tensor)}
 
 
 def scale_into_range(base: Tensor, detail: Tensor, t_of: Tensor | None = None) -> Tensor:

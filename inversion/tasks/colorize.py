@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from inversion.tasks.base import Task, scale_into_range
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of JPEG's grey channel and of mGANprior
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from inversion.tasks.base import Task, TaskError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROUNDS = 20  # of relaxing at every scale; more change nothing that is seen
 
@@ -22,6 +23,7 @@ class Inpaint(Task):
     label: ClassVar[str] = "Inpainting"
     description: ClassVar[str] = "Fill the hole; the pixels around it stay as they are."
     merges: ClassVar[bool] = True
+    leaves_holes: ClassVar[bool] = True
 
     mask: Tensor = field(metadata={"label": "Mask", "help": "White marks the hole."})
 
@@ -66,12 +68,12 @@ def continued(d: Tensor, known: Tensor) -> Tensor:
     if height == width == 1:
         return d
     half = ((height + 1) // 2, (width + 1) // 2)
-    cover = F.adaptive_avg_pool2d(known, half)
-    mean = F.adaptive_avg_pool2d(d * known, half) / cover.clamp_min(torch.finfo(d.dtype).tiny)
+    cover = torch.nn.functional.adaptive_avg_pool2d(known, half)
+    mean = torch.nn.functional.adaptive_avg_pool2d(d * known, half) / cover.clamp_min(torch.finfo(d.dtype).tiny)
     coarse = continued(mean, (cover > 0).to(d))
-    v = torch.where(known > 0, d, F.interpolate(coarse, size=(height, width), mode="bilinear"))
+    v = torch.where(known > 0, d, torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear"))
     for _ in range(ROUNDS):
-        around = F.pad(v, [1, 1, 1, 1], mode="replicate")
+        around = torch.nn.functional.pad(v, [1, 1, 1, 1], mode="replicate")
         rows, columns = around[..., :, 1:-1], around[..., 1:-1, :]
         mean = (rows[..., :-2, :] + rows[..., 2:, :] + columns[..., :-2] + columns[..., 2:]) / 4
         v = torch.where(known > 0, d, mean)

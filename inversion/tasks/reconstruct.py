@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from inversion.tasks.base import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Reconstruct(Task):
     name: ClassVar[str] = "reconstruct"
     label: ClassVar[str] = "Reconstruction"
     description: ClassVar[str] = "Find the code whose picture is yours."
+
+    exact: ClassVar[bool] = True
 
     def A(self, x: Tensor) -> Tensor:
         return x

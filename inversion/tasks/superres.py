@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch.nn.functional as F
-from torch import Tensor
+import torch
 
 from inversion.tasks.base import Task, TaskError, range_factor, scale_into_range
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROUNDS = 10  # of back-projection
 
@@ -38,7 +40,7 @@ class Superres(Task):
 
     def A(self, x: Tensor) -> Tensor:
         self.measured_size(x.shape[-1])
-        return F.avg_pool2d(x, self.factor)
+        return torch.nn.functional.avg_pool2d(x, self.factor)
 
     def read(self, picture: Tensor) -> Tensor:
         return picture
@@ -54,10 +56,12 @@ class Superres(Task):
         base = self._spread(y).clamp(-1, 1)
         inside = x.clamp(-1, 1)  # overshoot of the generator would cost the whole block its contrast
         for _ in range(ROUNDS):
-            inside = inside + F.interpolate(y - self.A(inside), scale_factor=self.factor, mode="bicubic")
+            inside = inside + torch.nn.functional.interpolate(
+                y - self.A(inside), scale_factor=self.factor, mode="bicubic"
+            )
         inside = inside.clamp(-1, 1)
         detail = inside - self._spread(self.A(inside))
-        t = -F.max_pool2d(-range_factor(base, detail), self.factor)  # the smallest t of each block
+        t = -torch.nn.functional.max_pool2d(-range_factor(base, detail), self.factor)  # the smallest t of each block
         return scale_into_range(base, detail, self._spread(t))
 
     def _spread(self, y: Tensor) -> Tensor:
