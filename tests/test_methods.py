@@ -14,7 +14,7 @@ from torch import Tensor
 from inversion.generators import StyleGAN2
 from inversion.losses import LossWeights, Objective, pixel
 from inversion.methods import METHODS, STAGES, Method, MultiCode, Result, SettingError, Step, parse_method, tuned
-from inversion.methods.base import Outcome, Schedule, descend
+from inversion.methods.base import Outcome, Problem, Schedule, descend
 from inversion.methods.codes import W, WPlus, Z
 from inversion.methods.multicode import OptimiseMultiCode
 from inversion.methods.pti import PTI, default_lr
@@ -551,7 +551,8 @@ def test_outcome_of_a_stage_is_not_merged(model: Model, pictures: Tensor) -> Non
     task = Inpaint(task_named("inpaint").mask)  # type: ignore[attr-defined]
     y = task.A(pictures[:1])
     stage = STAGES["mean"]()
-    *_, outcome = stage(model, task, y, Objective(task, y, model), None, torch.Generator())
+    problem = Problem(model, task, y, Objective(task, y, model))
+    *_, outcome = stage(problem, None, torch.Generator())
     assert isinstance(outcome, Outcome) and (task.A(outcome.image) - y).abs().max() > 1e-3
 
 
