@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from benchmarks.translations import explained, sided
 from inversion.checkpoints import hub
 from inversion.perception.predictor import Predictor
-from inversion.synthetic import CLASSES, HELD_OUT
-from inversion.synthetic.factors import NAMES, factors, latents
+from inversion.synthetic import HELD_OUT, latents
+from inversion.synthetic.faces import CLASSES, NAMES
+from inversion.synthetic.faces.factors import factors_of
 from inversion.training.generator import rate
 from inversion.training.muon import Muon
 from inversion.training.pairs import PairFile, Pairs, draw
@@ -56,7 +57,7 @@ def taught(kind: str, file: PairFile, steps: int) -> nn.Module:
         rows = torch.randint(0, file.drawn, (BATCH,), generator=rng)
         with torch.autocast("cpu", torch.bfloat16):
             guess = net.heads(reads(file.batch(rows)))[0].float()
-        loss = F.mse_loss(guess, factors(latents(rows.tolist())))
+        loss = F.mse_loss(guess, factors_of(latents(rows.tolist())))
         optimizer.zero_grad()
         loss.backward()
         optimizer.param_groups[0]["lr"] = LR * min(1.0, (step + 1) / 100) * rate(step / steps, DECAY)
@@ -68,7 +69,7 @@ def taught(kind: str, file: PairFile, steps: int) -> nn.Module:
 def figures(kind: str, reader: nn.Module, judge: Predictor, n: int, resolution: int) -> dict[str, object]:
     """The row of one kind of drawing: (explained, times as often right as the predictor) of every factor."""
     seeds = range(HELD_OUT, HELD_OUT + n)
-    truth = factors(latents(seeds))
+    truth = factors_of(latents(seeds))
     read, best = [], []
     for start in range(0, n, BATCH):
         pairs = draw(seeds[start : start + BATCH], resolution)

@@ -27,7 +27,8 @@ from inversion.common.settings import dealt
 from inversion.methods import BASIC, parse_method
 from inversion.model import Model
 from inversion.serving.lane import Finished, Lane, Request, measurement
-from inversion.synthetic import CLASSES, HELD_OUT, OUT_OF_DOMAIN, faces
+from inversion.synthetic import HELD_OUT
+from inversion.synthetic.faces import CLASSES, OUT_OF_DOMAIN, draw_faces
 
 DETAILS = ("eyes", "mouth", "glasses")  # the small features that a good PSNR may hide
 COLUMNS = ("psnr", "detail_psnr", "ssim", "lpips", "synthetic_identity", "synthetic_perceptual", "seconds")
@@ -51,7 +52,7 @@ def cases(source: str, n: int, resolution: int) -> Iterator[Case]:
         return
     first = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}[source]
     for seed in range(first, first + n):
-        face = faces([seed], resolution)
+        face = draw_faces([seed], resolution)
         rows = [CLASSES.index(name) for name in DETAILS]
         yield Case(str(seed), images.to_array(face.picture), face.segmentation[:, rows].sum(1, keepdim=True))
 

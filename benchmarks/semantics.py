@@ -27,8 +27,8 @@ from inversion.editing.analysis import semantic_precision, side_effects
 from inversion.methods import parse_method
 from inversion.methods.run import invert
 from inversion.model import Model
-from inversion.synthetic import HELD_OUT, OUT_OF_DOMAIN, Faces, faces
-from inversion.synthetic.factors import NAMES
+from inversion.synthetic import HELD_OUT
+from inversion.synthetic.faces import NAMES, OUT_OF_DOMAIN, Faces, draw_faces
 from inversion.tasks import Reconstruct
 
 EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
@@ -84,7 +84,7 @@ def edits(model: Model, ws: Tensor) -> dict[str, dict[str, float]]:
 
 def analyse(model: Model, method: str, settings: dict[str, str], seeds: range) -> dict[str, Any]:
     """All figures of one method."""
-    drawn = faces(seeds, model.resolution)
+    drawn = draw_faces(seeds, model.resolution)
     ws, scores = inverted(model, method, drawn, settings)
     truth = dict(zip(NAMES, drawn.factors.unbind(dim=1), strict=True))
     return {

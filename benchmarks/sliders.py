@@ -40,8 +40,8 @@ from inversion.generators.base import Prior
 from inversion.methods.codes import WPlus
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
-from inversion.synthetic import HELD_OUT, faces
-from inversion.synthetic.factors import NAMES
+from inversion.synthetic import HELD_OUT
+from inversion.synthetic.faces import NAMES, draw_faces
 
 POSITIONS = 9
 SLACK = 0.05
@@ -91,7 +91,7 @@ class Scale:
 def scale(model: Model) -> Scale:
     """The scale of a model's domain."""
     prior, predictor = _networks(model)
-    drawn = faces(range(HELD_OUT, HELD_OUT + PERSONS), model.resolution).picture.to(prior.w_avg)
+    drawn = draw_faces(range(HELD_OUT, HELD_OUT + PERSONS), model.resolution).picture.to(prior.w_avg)
     parts = zip(*(predictor.heads(part) for part in drawn.split(BATCH)), strict=True)
     attributes, persons = (torch.cat(part).cpu() for part in parts)
     different = torch.ones(PERSONS, PERSONS).triu(1).bool()
@@ -163,7 +163,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
 def codes(model: Model, n: int) -> dict[str, Tensor]:
     """Codes (n, num_ws, w_dim) of held-out faces by kind: what pSp makes of their pictures, and their true styles."""
     prior, _ = _networks(model)
-    drawn = faces(range(HELD_OUT, HELD_OUT + n), model.resolution)
+    drawn = draw_faces(range(HELD_OUT, HELD_OUT + n), model.resolution)
     found = {"w": prior.mapping(drawn.z.to(prior.w_avg))}
     if "psp" in model.encoders:
         encoder = model.encoders["psp"]

@@ -37,8 +37,9 @@ from inversion import images
 from inversion.checkpoints import hub
 from inversion.model import Model, prior_of
 from inversion.perception.predictor import Predictor
-from inversion.synthetic import CLASSES, HELD_OUT, Faces, faces
-from inversion.synthetic.factors import FACTORS, INDEX, NAMES, latents, turned_to_front
+from inversion.synthetic import HELD_OUT, latents
+from inversion.synthetic.faces import CLASSES, NAMES, Faces, draw_faces
+from inversion.synthetic.faces.factors import FACTORS, INDEX, turned_to_front
 from inversion.translations.drawings import PALETTE
 from inversion.translations.translate import translate, unavailable
 
@@ -64,7 +65,7 @@ class Segmenter:
         self.predictor = predictor
         seen, classes = [], []
         for start in range(0, FITTED, BATCH):
-            drawn = faces(range(start, start + BATCH), resolution)
+            drawn = draw_faces(range(start, start + BATCH), resolution)
             seen.append(_pixels(predictor, drawn.picture))
             classes.append(labels_of(drawn).flatten())
         known, truth = torch.cat(seen), torch.cat(classes)
@@ -217,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     predictor = model.predictor
     if predictor is None or "psp" not in model.encoders:
         parser.error(f"{args.model} has no predictor to judge with, or no pSp encoder to compare with")
-    drawn = faces(range(HELD_OUT, HELD_OUT + args.n), model.resolution)
+    drawn = draw_faces(range(HELD_OUT, HELD_OUT + args.n), model.resolution)
     segmenter = Segmenter(predictor, model.resolution)
     rows = []
     for name in args.names.split(","):

@@ -23,7 +23,7 @@ from inversion.encoders import Encoder, Narrow
 from inversion.generators import Prior
 from inversion.model import Model
 from inversion.serving.session import Session
-from inversion.synthetic import CLASSES
+from inversion.synthetic.faces import CLASSES
 from inversion.translations import TRANSLATIONS
 from ui import TABS, build, launch_options
 

@@ -39,7 +39,7 @@ from inversion.methods import METHODS, STAGES
 from inversion.model import Model
 from inversion.serving import catalogue
 from inversion.serving.session import Request, RunView, UnknownJob
-from inversion.synthetic import CLASSES
+from inversion.synthetic.faces import CLASSES
 from inversion.tasks import TASKS, make_task
 from inversion.translations import TRANSLATIONS
 from inversion.translations.drawings import PALETTE

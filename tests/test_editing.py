@@ -44,7 +44,8 @@ from inversion.model import Model
 from inversion.perception.predictor import Predictor
 from inversion.serving.lane import Lane, LaneError, Request
 from inversion.serving.session import Session, UnknownJob
-from inversion.synthetic.factors import HELD_OUT, NAMES, latents
+from inversion.synthetic import HELD_OUT, latents
+from inversion.synthetic.faces import NAMES
 from inversion.tasks import Inpaint, TaskError, make_task
 from inversion.training import directions as training
 from tests.conftest import build_other, build_prior

@@ -9,9 +9,10 @@ import torch
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry
 from inversion.generators import StyleGAN2
-from inversion.synthetic import CLASSES, DOMAINS, HELD_OUT, OUT_OF_DOMAIN, Domain, faces
-from inversion.synthetic.factors import FACTORS, IDENTITY, INDEX, NAMES, POSE, factors, latents, mates, turned_to_front
-from inversion.synthetic.renderer import render
+from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents
+from inversion.synthetic.faces import CLASSES, NAMES, OUT_OF_DOMAIN, draw_faces
+from inversion.synthetic.faces.factors import FACTORS, IDENTITY, INDEX, POSE, factors_of, mates, turned_to_front
+from inversion.synthetic.faces.renderer import render
 from inversion.training import export, generator
 from inversion.training import faces as drawing
 
@@ -107,7 +108,7 @@ def test_pictures_are_finer_copies_of_the_same_scene_at_other_sizes(domain: Doma
 
 
 def test_the_same_face_turned_to_the_front_keeps_all_but_the_pose() -> None:
-    u = factors(latents(SEEDS))
+    u = factors_of(latents(SEEDS))
     front = turned_to_front(u)
     pose = [INDEX[name] for name in POSE]
     rest = [i for i in range(len(NAMES)) if i not in pose]
@@ -122,14 +123,14 @@ def test_the_same_face_turned_to_the_front_keeps_all_but_the_pose() -> None:
 
 
 def test_mates_share_what_makes_the_person() -> None:
-    u = factors(latents([3, 4]))
+    u = factors_of(latents([3, 4]))
     other = mates(u, [3, 4])
     for name in NAMES:
         assert torch.equal(u[:, INDEX[name]], other[:, INDEX[name]]) == (name in IDENTITY)
 
 
 def test_out_of_domain_faces_wear_something_extra() -> None:
-    drawn = faces([OUT_OF_DOMAIN, OUT_OF_DOMAIN + 1, OUT_OF_DOMAIN + 2], 64)
+    drawn = draw_faces([OUT_OF_DOMAIN, OUT_OF_DOMAIN + 1, OUT_OF_DOMAIN + 2], 64)
     worn = drawn.segmentation[:, CLASSES.index("extra")].mean((1, 2))
     assert (worn > 0.002).all()
 

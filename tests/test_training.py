@@ -17,7 +17,9 @@ from inversion.encoders import ENCODERS
 from inversion.generators import Discriminator, StyleGAN2
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
-from inversion.synthetic.factors import factors, latents, turned_to_front
+from inversion.synthetic import latents
+from inversion.synthetic.faces import CLASSES, draw_faces
+from inversion.synthetic.faces.factors import factors_of, turned_to_front
 from inversion.tasks import Superres
 from inversion.training import (
     adversarial,
@@ -135,7 +137,7 @@ def test_the_adversarial_stage_starts_from_it_and_both_networks_ship(
 
 def test_pairs_differ_in_one_factor_alone() -> None:
     z, columns = latents(range(6)), torch.tensor([0, 3, 7, 7, 20, 52])
-    one, other = factors(overlooked.opposites(z, columns)).chunk(2)
+    one, other = factors_of(overlooked.opposites(z, columns)).chunk(2)
     rows = torch.arange(6)
     assert torch.allclose(one[rows, columns], -other[rows, columns], atol=1e-6)
     assert (one[rows, columns] > 0.2).all()
@@ -226,7 +228,7 @@ def test_an_encoder_trains_goes_on_and_ships(recipe: str, folder: Path, monkeypa
         load_file(folder / "net" / "encoder.safetensors")
     )
     assert made.num_ws == prior.num_ws
-    assert made.inputs == encoder.RECIPES[recipe].inputs(len(synthetic.CLASSES))
+    assert made.inputs == encoder.RECIPES[recipe].inputs(len(CLASSES))
     assert made.reads == {"restyle": "pair", "sketch": "sketch", "map": "labels"}.get(recipe, "picture")
     after = {**prior.state_dict(), **judge.state_dict()}
     assert all(torch.equal(before[k], after[k]) for k in before)  # what is shared stays as it was
@@ -268,14 +270,14 @@ def test_the_pair_file_goes_on_where_it_stopped_and_feeds_the_translations(tmp_p
     assert encoder.Translations(run, recipe, net, tiny).count == 16
     file.render()
     assert (file.rows == before).all()
-    chosen, drawn = file.batch(torch.tensor([0, 23])), synthetic.faces([0, 23], SIDE)
+    chosen, drawn = file.batch(torch.tensor([0, 23])), draw_faces([0, 23], SIDE)
     assert torch.equal(chosen.front, images.quantise(drawn.front))
     assert torch.equal(chosen.classes, drawn.segmentation.argmax(dim=1).byte())
 
 
 def test_the_code_of_a_front_changes_the_pose_alone() -> None:
     z = latents(range(8))
-    assert torch.allclose(factors(examples.faced(z)), turned_to_front(factors(z)), atol=1e-6)
+    assert torch.allclose(factors_of(examples.faced(z)), turned_to_front(factors_of(z)), atol=1e-6)
 
 
 @pytest.mark.parametrize("reads", examples.TRANSLATED)

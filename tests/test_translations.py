@@ -31,7 +31,8 @@ from inversion.methods.codes import from_plain
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
 from inversion.serving.lane import Lane, LaneError
-from inversion.synthetic import CLASSES, DOMAINS, HELD_OUT, faces
+from inversion.synthetic import DOMAINS, HELD_OUT
+from inversion.synthetic.faces import CLASSES, draw_faces
 from inversion.tasks import TaskError
 from inversion.training.pairs import PairFile
 from inversion.translations import TRANSLATIONS
@@ -66,7 +67,7 @@ def whole() -> Model:
 @pytest.fixture(scope="module")
 def uploads() -> dict[str, list[Array]]:
     """Four uploads of each kind, uint8 (SIDE, SIDE, 3)."""
-    drawn = faces(range(HELD_OUT, HELD_OUT + 4), SIDE)
+    drawn = draw_faces(range(HELD_OUT, HELD_OUT + 4), SIDE)
     sketches = images.quantise(drawn.sketch.expand(-1, 3, -1, -1)).permute(0, 2, 3, 1).numpy()
     maps = COLOURS[drawn.segmentation.argmax(dim=1).numpy()]
     return {"lines": list(sketches), "map": list(maps), "picture": [images.to_array(x) for x in drawn.picture]}
@@ -133,7 +134,7 @@ STYLES = {
 
 @pytest.mark.parametrize("style", STYLES)
 def test_pens_and_papers_are_read_alike(style: str) -> None:
-    drawn = faces(range(HELD_OUT, HELD_OUT + 4), 128).sketch[:, 0]
+    drawn = draw_faces(range(HELD_OUT, HELD_OUT + 4), 128).sketch[:, 0]
     plain = [((x + 1) * 127.5).round().byte().numpy() for x in drawn]
     expected = [lines(grey, 64) for grey in plain]
     for i, grey in enumerate(plain):
@@ -159,7 +160,7 @@ def test_a_photo_is_no_label_map(uploads: dict[str, list[Array]]) -> None:
 
 
 def test_a_hard_map_is_read_exactly(uploads: dict[str, list[Array]]) -> None:
-    truth = faces([HELD_OUT], SIDE).segmentation.argmax(dim=1)[0].numpy()
+    truth = draw_faces([HELD_OUT], SIDE).segmentation.argmax(dim=1)[0].numpy()
     assert (classes(uploads["map"][0], len(CLASSES), SIDE) == truth).all()
 
 

@@ -11,8 +11,9 @@ from inversion import invert, metrics
 from inversion.checkpoints import hub
 from inversion.methods import METHODS, Result, Step, parse_method, tuned
 from inversion.model import Model
-from inversion.synthetic import CLASSES, DOMAINS, HELD_OUT, Faces, faces
-from inversion.synthetic.factors import INDEX
+from inversion.synthetic import DOMAINS, HELD_OUT
+from inversion.synthetic.faces import CLASSES, Faces, draw_faces
+from inversion.synthetic.faces.factors import INDEX
 from inversion.tasks import Reconstruct
 from inversion.training.generator import sharpness
 
@@ -27,7 +28,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def held_out(model: Model) -> Faces:
-    return faces(range(HELD_OUT, HELD_OUT + 16), model.resolution)
+    return draw_faces(range(HELD_OUT, HELD_OUT + 16), model.resolution)
 
 
 def mean(values: list[float]) -> float:

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from inversion import images, synthetic
-from inversion.synthetic.factors import factors, latents
+from inversion.synthetic import latents
+from inversion.synthetic.faces import NAMES, draw_faces
+from inversion.synthetic.faces.factors import factors_of
 from inversion.translations.drawings import PALETTE
 
 SIDE = 256
@@ -30,7 +32,7 @@ def examples() -> list[Path]:
     houses = [folder / f"house-{seed}.png" for seed in HOUSES]
     paths = [*faces, folder / PHOTO, *houses]
     if not all(path.is_file() for path in paths):
-        drawn = synthetic.faces(SEEDS, SIDE).picture, synthetic.DOMAINS["synthetic-houses"].draw(HOUSES, SIDE).picture
+        drawn = draw_faces(SEEDS, SIDE).picture, synthetic.DOMAINS["synthetic-houses"].draw(HOUSES, SIDE).picture
         for path, picture in zip([*faces, *houses], [*drawn[0], *drawn[1]], strict=True):
             _write(path, images.to_array(picture))
         _write(folder / PHOTO, _photo())
@@ -43,12 +45,12 @@ def drawings() -> dict[str, list[Path]]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = {kind: [folder / f"{kind}-{i}.png" for i in range(len(DRAWN))] for kind in ("lines", "map", "picture")}
     if not all(path.is_file() for paths in files.values() for path in paths):
-        drawn = synthetic.faces(DRAWN, SIDE)
+        drawn = draw_faces(DRAWN, SIDE)
         colours = np.asarray(PALETTE, np.uint8)
         for i in range(len(DRAWN)):
             _write(files["lines"][i], images.to_array(drawn.sketch[i].expand(3, -1, -1)))
             _write(files["map"][i], colours[drawn.segmentation[i].argmax(dim=0).cpu().numpy()])
-        for path, picture in zip(files["picture"], synthetic.faces(turned(), SIDE).picture, strict=True):
+        for path, picture in zip(files["picture"], draw_faces(turned(), SIDE).picture, strict=True):
             _write(path, images.to_array(picture))
     return files
 
@@ -56,7 +58,7 @@ def drawings() -> dict[str, list[Path]]:
 def turned() -> list[int]:
     """Seeds of the first held-out faces that look aside, as many to the left as to the right."""
     seeds = range(synthetic.HELD_OUT, synthetic.HELD_OUT + 200)
-    yaws = factors(latents(seeds))[:, synthetic.NAMES.index("yaw")].tolist()
+    yaws = factors_of(latents(seeds))[:, NAMES.index("yaw")].tolist()
     half = len(DRAWN) // 2
     left = [seed for seed, yaw in zip(seeds, yaws, strict=True) if yaw < -TURNED]
     right = [seed for seed, yaw in zip(seeds, yaws, strict=True) if yaw > TURNED]

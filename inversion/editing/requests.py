@@ -19,7 +19,6 @@ from inversion.editing.unsupervised import directions_of
 from inversion.methods.codes import Code, from_plain
 from inversion.methods.pti import tuned
 from inversion.model import prior_of
-from inversion.synthetic.factors import NAMES
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
@@ -139,4 +138,4 @@ def _figures(model: Model, before: np.ndarray, after: Tensor) -> tuple[dict[str,
     pair = torch.cat([images.to_tensor(before).to(after), after])
     attributes, persons = model.predictor.heads(pair)
     rows = [(round(a, 4), round(b, 4)) for a, b in attributes.t().tolist()]
-    return dict(zip(NAMES, rows, strict=True)), round(float(persons[0] @ persons[1]), 4)
+    return dict(zip(model.predictor.names, rows, strict=True)), round(float(persons[0] @ persons[1]), 4)

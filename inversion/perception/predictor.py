@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from inversion.encoders.backbones import Halving
 from inversion.generators.base import load_strictly
-from inversion.synthetic.factors import NAMES
+from inversion.synthetic.faces import NAMES
 
 SIDE = 128  # pictures are resized to this
 EMBEDDING = 64
@@ -21,6 +21,8 @@ EMBEDDING = 64
 
 class Predictor(nn.Module):
     """Small residual network on pictures (B, 3, R, R) in [-1, 1], R >= 32."""
+
+    names = NAMES  # of the attributes, in the order of the columns of `heads`
 
     def __init__(self, widths: tuple[int, ...] = (32, 48, 80, 128, 160)) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from inversion.generators.stylegan2 import Discriminator
 from inversion.losses import gradient_penalty
-from inversion.synthetic.factors import latents
+from inversion.synthetic import latents
 from inversion.training.faces import FaceFile
 from inversion.training.generator import Judge, agreed, build, distance, follow, rate, share_gradients
 from inversion.training.muon import Muon

@@ -32,7 +32,7 @@ from inversion.checkpoints import hub
 from inversion.directions import REACH, Direction, as_fitted, deviation_along, to_tensors
 from inversion.editing.analysis import side_effects
 from inversion.methods.codes import WPlus
-from inversion.synthetic.factors import NAMES
+from inversion.synthetic.faces import NAMES
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior

@@ -31,8 +31,8 @@ from inversion.generators.statistics import principal_axes, spread
 from inversion.losses import LossWeights, Objective, gradient_penalty
 from inversion.metrics import psnr
 from inversion.model import Model, prior_of
-from inversion.synthetic import DOMAINS, HELD_OUT, Domain
-from inversion.synthetic.factors import FACTORS, INDEX, latents
+from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents
+from inversion.synthetic.faces.factors import FACTORS, INDEX
 from inversion.tasks import Reconstruct
 from inversion.training.examples import DEGRADED, TRANSLATED, Example, example
 from inversion.training.export import halved

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from inversion.encoders import Encoder
 from inversion.synthetic import Domain
-from inversion.synthetic.factors import INDEX, POSE
+from inversion.synthetic.faces.factors import INDEX, POSE
 from inversion.tasks import Colorize, Superres
 from inversion.training.pairs import Pairs
 from inversion.translations.drawings import DrawingError, lines

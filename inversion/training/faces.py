@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from inversion.synthetic import DOMAINS
-from inversion.synthetic.factors import latents
+from inversion.synthetic import DOMAINS, latents
 
 BATCH = 16
 FACES = "synthetic-faces"

@@ -21,8 +21,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from inversion.generators import PGGAN, Prior, StyleGAN2
-from inversion.synthetic import DOMAINS
-from inversion.synthetic.factors import HELD_OUT, Z_DIM, latents
+from inversion.synthetic import DOMAINS, HELD_OUT, latents
+from inversion.synthetic.base import Z_DIM
 from inversion.training.faces import FACES, FaceFile
 from inversion.training.muon import Muon
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from inversion.images import quantise
 from inversion.synthetic import DOMAINS
-from inversion.synthetic.factors import turned_to_front
+from inversion.synthetic.faces.factors import turned_to_front
 from inversion.training.faces import FACES
 
 BATCH = 16

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from inversion.perception.predictor import Predictor
-from inversion.synthetic.factors import HELD_OUT, INDEX, factors, latents, mates
-from inversion.synthetic.renderer import render
+from inversion.synthetic import HELD_OUT, latents
+from inversion.synthetic.faces.factors import INDEX, factors_of, mates
+from inversion.synthetic.faces.renderer import render
 from inversion.training.export import halved
 from inversion.training.faces import FaceFile
 from inversion.training.generator import rate
@@ -44,7 +45,7 @@ class Examination:
 
     def __init__(self, n: int) -> None:
         seeds = list(range(HELD_OUT, HELD_OUT + n))
-        self.u = factors(latents(seeds))
+        self.u = factors_of(latents(seeds))
         self.x = render(self.u).picture
         self.y = render(mates(self.u, seeds)).picture
 
@@ -77,7 +78,7 @@ def train(faces: Path, out: Path, count: int, pairs: int, steps: int, batch: int
     examine, start = Examination(EXAMINED), time.monotonic()
     while step < steps:
         rows = torch.randperm(pairs, generator=rng)[:batch]
-        u = factors(latents(rows.tolist()))
+        u = factors_of(latents(rows.tolist()))
         v = mates(u, rows.tolist())
         x = torch.cat([first.batch(rows)[0], second.batch(rows)[0]])
         with torch.autocast("cpu", torch.bfloat16):

@@ -18,7 +18,7 @@ from inversion import images
 from inversion.align import Crop, How
 from inversion.serving.catalogue import DEFAULT_MODEL
 from inversion.serving.session import LaneError, Session, SessionError
-from inversion.synthetic import CLASSES
+from inversion.synthetic.faces import CLASSES
 from inversion.translations import TRANSLATIONS
 from inversion.translations.drawings import PALETTE
 from inversion.translations.requests import Drawn, TranslateRequest, TranslationsRequest

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from inversion.synthetic.canvas import Canvas
-from inversion.synthetic.houses.scene import SNOW, Plane, Scene, Vector, dot, strip
+from inversion.synthetic.houses.scene import SNOW, Plane, Scene, dot, strip
 from inversion.synthetic.shapes import bump, hsl, palette, step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inversion.synthetic.houses.scene import Vector
 
 # Colours in [0, 1]; roofs and walls lie anywhere between two neighbours.
 ROOFS = (

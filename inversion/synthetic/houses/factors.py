@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from inversion.synthetic.factors import Factor, uniform
-from inversion.synthetic.factors import values as values_of
+from inversion.synthetic.base import Factor, uniform
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLASSES: tuple[str, ...] = (
     "sky",
@@ -68,11 +70,6 @@ FACTORS: tuple[Factor, ...] = (
 NAMES: tuple[str, ...] = tuple(factor.name for factor in FACTORS)
 
 
-def factors(z: Tensor) -> Tensor:
+def factors_of(z: Tensor) -> Tensor:
     """Factors (B, len(FACTORS)) in (-1, 1), float32 on the CPU, of codes z (B, 64)."""
     return uniform(z, len(FACTORS))
-
-
-def values(u: Tensor) -> dict[str, Tensor]:
-    """Factor values in their own units: name -> (B,), from u (B, len(FACTORS)) in (-1, 1)."""
-    return values_of(u, FACTORS)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import Tensor
 
 from inversion.synthetic.canvas import Canvas
 from inversion.synthetic.houses.scene import SKY_LOW, SKY_TOP, SNOW, Scene, strip
 from inversion.synthetic.shapes import bump, cover, ellipse, smooth_min, step
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HILLS = (0.36, 0.50, 0.44)
 BARK = (0.36, 0.25, 0.18)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
+from inversion.synthetic.base import Rendering
 from inversion.synthetic.canvas import Canvas
 from inversion.synthetic.houses import building, landscape
 from inversion.synthetic.houses.factors import CLASSES
 from inversion.synthetic.houses.scene import Scene
-from inversion.synthetic.renderer import Rendering
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LAYERS: tuple[Callable[[Scene, Canvas], None], ...] = (
     landscape.sun,

@@ -10,12 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from inversion.synthetic.houses.factors import values
+from inversion.synthetic.base import values
+from inversion.synthetic.houses.factors import FACTORS
 from inversion.synthetic.shapes import palette
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Vector = tuple[Tensor, Tensor, Tensor]  # x, y, z in house coordinates, of shapes that broadcast to (B, H, W)
+    Axis = tuple[float, float, float]  # a vector that is the same for all houses and pixels
 
 FOCAL = 2.6  # in half pictures
 TARGET = 0.72  # the height that the camera looks at
@@ -28,14 +35,12 @@ LAWN = ((0.56, 0.76, 0.36), (0.38, 0.62, 0.27), (0.68, 0.62, 0.29), (0.93, 0.95,
 LEAVES = ((0.97, 0.70, 0.78), (0.56, 0.74, 0.34), (0.26, 0.54, 0.24), (0.90, 0.48, 0.14), (0.84, 0.89, 0.94))
 SNOW = (0.90, 0.93, 0.98)
 
-Vector = tuple[Tensor, Tensor, Tensor]
-_ONE, _NONE = torch.tensor(1.0), torch.tensor(0.0)
-_X: Vector = (_ONE, _NONE, _NONE)
-_Y: Vector = (_NONE, _ONE, _NONE)
-_Z: Vector = (_NONE, _NONE, _ONE)
+X_AXIS: Axis = (1.0, 0.0, 0.0)
+Y_AXIS: Axis = (0.0, 1.0, 0.0)
+Z_AXIS: Axis = (0.0, 0.0, 1.0)
 
 
-def dot(a: Vector, b: Vector) -> Tensor:
+def dot(a: Vector | Axis, b: Vector) -> Tensor:
     """Inner product of two vectors in house coordinates."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
@@ -77,7 +82,7 @@ class Scene:
     """The pieces of one batch that several layers need: grid, camera, sizes, colours and light."""
 
     def __init__(self, u: Tensor, resolution: int) -> None:
-        self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in values(u).items()}
+        self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in values(u, FACTORS).items()}
         v = self.v
         line = (torch.arange(resolution, device=u.device, dtype=u.dtype) + 0.5) * (2 / resolution) - 1
         self.px, self.py = line.expand(1, resolution, -1), line[:, None].expand(1, -1, resolution)
@@ -131,14 +136,14 @@ class Scene:
         cosine = normal[0] * self.lamp[0] + normal[1] * self.lamp[1] + normal[2] * self.lamp[2]
         return 0.62 + 0.44 * cosine.clamp_min(0)
 
-    def plane(self, normal: Vector, offset: float | Tensor, a: Vector, b: Vector) -> Plane:
+    def plane(self, normal: Vector | Axis, offset: float | Tensor, a: Vector | Axis, b: Vector | Axis) -> Plane:
         """The plane normal . p = offset, read along the directions a and b."""
         towards = dot(normal, self.ray)
         towards = torch.where(towards.abs() < 1e-3, torch.full_like(towards, 1e-3), towards)
         t = (offset - dot(normal, self.eye)) / towards
         tilt_x, tilt_y = dot(normal, self.right) / towards, dot(normal, self.up) / towards
 
-        def read(axis: Vector) -> tuple[Tensor, Tensor]:
+        def read(axis: Vector | Axis) -> tuple[Tensor, Tensor]:
             along = dot(axis, self.ray)
             dx = t * (dot(axis, self.right) - along * tilt_x)
             dy = t * (dot(axis, self.up) - along * tilt_y)
@@ -156,7 +161,7 @@ class Scene:
     @cached_property
     def ground(self) -> Plane:
         """The ground, read in x and z."""
-        return self.plane(_Y, 0.0, _X, _Z)
+        return self.plane(Y_AXIS, 0.0, X_AXIS, Z_AXIS)
 
     @cached_property
     def facade(self) -> Plane:
@@ -165,8 +170,8 @@ class Scene:
 
     def upright(self, z: Tensor) -> Plane:
         """The plane parallel to the front at depth z, read in x and y."""
-        return self.plane(_Z, z, _X, _Y)
+        return self.plane(Z_AXIS, z, X_AXIS, Y_AXIS)
 
     def flank(self, x: Tensor) -> Plane:
         """The plane parallel to the side wall at x, read in z and y."""
-        return self.plane(_X, x, _Z, _Y)
+        return self.plane(X_AXIS, x, Z_AXIS, Y_AXIS)

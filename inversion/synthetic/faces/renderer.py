@@ -1,4 +1,4 @@
-"""Draws synthetic faces from factors: picture, segmentation map and sketch; vectorised, on any device.
+"""Draws synthetic faces from factors: picture and segmentation map; vectorised, on any device.
 
 Layers are composited back to front, and label planes accumulate with the same coverages, so a segmentation map is exact
 to a fraction of a pixel.
@@ -7,14 +7,18 @@ to a fraction of a pixel.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from inversion.synthetic import features, surroundings
-from inversion.synthetic.canvas import CLASSES, Canvas
-from inversion.synthetic.head import Face
+from inversion.synthetic.base import Rendering
+from inversion.synthetic.canvas import Canvas
+from inversion.synthetic.faces import features, surroundings
+from inversion.synthetic.faces.factors import CLASSES
+from inversion.synthetic.faces.head import Face
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LAYERS: tuple[Callable[[Face, Canvas], None], ...] = (
     surroundings.back_hair,
@@ -34,14 +38,6 @@ LAYERS: tuple[Callable[[Face, Canvas], None], ...] = (
     features.glasses,
     surroundings.hat,
 )
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """What one call draws, on the device of the factors."""
-
-    picture: Tensor  # (B, 3, R, R) in [-1, 1]
-    labels: Tensor  # (B, K, R, R): mixtures of the rows asked for, by coverage; K = 0 if none were
 
 
 def render(
@@ -64,23 +60,9 @@ def render(
     for i in range(0, len(u), chunk):
         piece = {name: value[i : i + chunk].to(u) for name, value in (extras or {}).items()}
         face = Face(u[i : i + chunk], resolution, piece)
-        canvas = Canvas(surroundings.background(face), rows)
+        canvas = Canvas(surroundings.background(face), rows, CLASSES)
         for layer in LAYERS:
             layer(face, canvas)
         pictures.append(canvas.rgb.clamp(0, 1) * 2 - 1)
         planes.append(canvas.planes)
     return Rendering(torch.cat(pictures), torch.cat(planes))
-
-
-def sketch(picture: Tensor, segmentation: Tensor) -> Tensor:
-    """Line drawing (B, 1, R, R) in [-1, 1], 1 is paper: borders between classes, and faint ones of the luminance."""
-
-    def slope(planes: Tensor) -> Tensor:
-        padded = torch.nn.functional.pad(planes, (1, 1, 1, 1), mode="replicate")
-        dx = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
-        dy = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
-        return (dx.square() + dy.square()).sqrt().amax(dim=1, keepdim=True)
-
-    grey = (picture * torch.tensor([0.299, 0.587, 0.114], device=picture.device)[:, None, None]).sum(1, keepdim=True)
-    ink = torch.maximum(slope(segmentation) * 1.1, slope(grey) * 0.9)
-    return 1 - 2 * ink.clamp(0, 1)

@@ -9,12 +9,16 @@ Head units: x to the right, y down, z to the viewer; the head is about 0.85 wide
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from inversion.synthetic.factors import values
+from inversion.synthetic.base import values
+from inversion.synthetic.faces.factors import FACTORS
 from inversion.synthetic.shapes import hsl, palette, step
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SKIN = ((0.97, 0.85, 0.77), (0.92, 0.74, 0.62), (0.80, 0.59, 0.45), (0.62, 0.42, 0.30), (0.42, 0.27, 0.19))
 CENTRED = 0.7  # how much of the features' shift under yaw and pitch the crop follows
@@ -44,7 +48,7 @@ class Face:
     """The pieces of one batch of faces that several layers need: grid, pose, surfaces, colours, light."""
 
     def __init__(self, u: Tensor, resolution: int, extras: dict[str, Tensor]) -> None:
-        self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in values(u).items()}
+        self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in values(u, FACTORS).items()}
         self.extras = {name: value[:, None, None] for name, value in extras.items()}
         v = self.v
         line = (torch.arange(resolution, device=u.device, dtype=u.dtype) + 0.5) * (2 / resolution) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from inversion.synthetic.canvas import Canvas
-from inversion.synthetic.head import Face
+from inversion.synthetic.faces.head import Face
 from inversion.synthetic.shapes import box, bump, cover, ellipse, palette, smooth_min, step
 
 IRIS = (

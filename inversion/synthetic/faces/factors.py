@@ -1,35 +1,33 @@
-"""The named factors of a synthetic face and how a seed, or a latent code, becomes them.
-
-A face is a point z on the sphere of radius sqrt(64): the first ``len(FACTORS)`` coordinates of the normalised z,
-pushed through the Gaussian's distribution function, are uniform on (-1, 1). StyleGAN's mapping normalises z in the same
-way, so a generator trained on pairs (z, picture) loses nothing of what the picture depends on.
-"""
+"""The named factors of a synthetic face, the classes of its segmentation map, and which factors make a person."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from inversion.synthetic.base import Factor, latents, uniform
 
-Z_DIM = 64
-HELD_OUT = 1_000_000  # training faces use smaller seeds
-MATE = 500_000  # the seed offset of another picture of the same person
-OUT_OF_DOMAIN = 2_000_000  # from here on faces carry what the generator never saw
+if TYPE_CHECKING:
+    from torch import Tensor
 
+MATE = 500_000  # seed offset of another picture of the same person
+OUT_OF_DOMAIN = 2_000_000  # from this seed on, faces have extras that the generator has never seen
 
-@dataclass(frozen=True)
-class Factor:
-    """One continuous factor: ``low`` and ``high`` are its values at u = -1 and u = 1, in the unit of ``unit``."""
-
-    name: str
-    low: float
-    high: float
-    group: str
-    unit: str = ""
-
+CLASSES: tuple[str, ...] = (
+    "background",
+    "clothes",
+    "neck",
+    "ears",
+    "face",
+    "nose",
+    "mouth",
+    "eyes",
+    "brows",
+    "beard",
+    "hair",
+    "glasses",
+    "extra",
+)
 
 FACTORS: tuple[Factor, ...] = (
     Factor("yaw", -32.0, 32.0, "pose", "degrees"),
@@ -88,32 +86,14 @@ FACTORS: tuple[Factor, ...] = (
 )
 NAMES: tuple[str, ...] = tuple(factor.name for factor in FACTORS)
 INDEX: dict[str, int] = {name: i for i, name in enumerate(NAMES)}
-# What makes two pictures show one person: shape, colours and hair; not pose, expression, age, accessories or light.
+# Two pictures show one person if these agree: shape, colours and hair; not pose, expression, age, glasses or light.
 IDENTITY: tuple[str, ...] = tuple(
     f.name for f in FACTORS if f.group in ("shape", "colour", "hair") and f.name != "blush"
 )
 POSE: tuple[str, ...] = ("yaw", "pitch", "roll", "shift_x", "shift_y")
 
 
-def latents(seeds: Sequence[int]) -> Tensor:
-    """Latent codes of faces: (B, 64) float32 on the CPU, standard normal; each seed has its own generator."""
-    rows = []
-    for seed in seeds:
-        rows.append(torch.randn(Z_DIM, generator=torch.Generator().manual_seed(int(seed)), dtype=torch.float64))
-    return torch.stack(rows).float() if rows else torch.empty(0, Z_DIM)
-
-
-def uniform(z: Tensor, count: int) -> Tensor:
-    """The first ``count`` coordinates of codes z (B, 64), uniform on (-1, 1): float32 on the CPU.
-
-    Computed in float64 and rounded once: vector and scalar code paths of float32 erf differ in the last bit.
-    """
-    z64 = z.detach().cpu().double()
-    z64 = z64 * (z64.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-    return torch.erf(z64[:, :count] / math.sqrt(2)).float()
-
-
-def factors(z: Tensor) -> Tensor:
+def factors_of(z: Tensor) -> Tensor:
     """Factors (B, len(FACTORS)) in (-1, 1), float32 on the CPU, of codes z (B, 64)."""
     return uniform(z, len(FACTORS))
 
@@ -126,13 +106,11 @@ def turned_to_front(u: Tensor) -> Tensor:
 
 
 def mates(u: Tensor, seeds: Sequence[int]) -> Tensor:
-    """The same persons otherwise seen: identity factors of u, all others from the seeds shifted by ``MATE``."""
-    other = factors(latents([seed + MATE for seed in seeds]))
+    """The same persons in other poses and moods, factors (B, len(FACTORS)).
+
+    Identity factors are those of u, all others come from the seeds shifted by ``MATE``.
+    """
+    other = factors_of(latents([seed + MATE for seed in seeds]))
     keep = [INDEX[name] for name in IDENTITY]
     other[:, keep] = u[:, keep]
     return other
-
-
-def values(u: Tensor, table: Sequence[Factor] = FACTORS) -> dict[str, Tensor]:
-    """Factor values in their own units: name -> (B,), from u (B, len(table)) in (-1, 1)."""
-    return {f.name: f.low + (f.high - f.low) * (u[:, i] + 1) / 2 for i, f in enumerate(table)}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import Tensor
 
 from inversion.synthetic.canvas import Canvas
-from inversion.synthetic.head import Face
+from inversion.synthetic.faces.head import Face
 from inversion.synthetic.shapes import box, bump, cover, ellipse, hsl, step
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def background(face: Face) -> Tensor:
