@@ -47,22 +47,22 @@ from inversion.translations.label_map import CELEBA_CLASSES
 from inversion.translations.label_map import legend as classes_legend
 from ui import TABS
 from ui.examples import drawings
-from ui.fields import KINDS, OWN, changed, joined, menu, own_section, sections
-from ui.inputs import InputError, hole
-from ui.inputs import picture as picture_of
-from ui.markup import run_figures
-from ui.moves import read, read_layers, sliders
-from ui.pair import KINDS as JOINS
-from ui.pair import as_published, digest, done, mixture, region, strip
-from ui.settings import Settings
+from ui.parts.fields import KINDS, OWN, changed, joined, menu, own_section, sections
+from ui.parts.inputs import InputError, hole
+from ui.parts.inputs import picture as picture_of
+from ui.parts.markup import run_figures
+from ui.parts.moves import read, read_layers, sliders
+from ui.parts.pair import KINDS as JOINS
+from ui.parts.pair import as_published, digest, done, mixture, region, strip
+from ui.parts.settings import Settings
+from ui.parts.uploads import canvas, examples_strip, mask_editor, picture_field
+from ui.parts.workbench import Workbench
 from ui.tab import Desk
 from ui.tabs import sketch
 from ui.tabs.edit import Edit, EditBench
 from ui.tabs.models import describe
 from ui.tabs.reconstruct import Reconstruct
 from ui.tabs.sketch import SketchBench, legend, swatches
-from ui.uploads import canvas, examples_strip, mask_editor, picture_field
-from ui.workbench import Workbench
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
 W = {"methods": ["w"], "settings": {"w.steps": 3}}

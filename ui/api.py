@@ -14,14 +14,14 @@ from inversion.align import How
 from inversion.serving.catalogue import DEFAULT_MODEL
 from inversion.serving.session import JobView, LaneError, SessionError
 from inversion.translations import TRANSLATIONS
-from ui import export, inputs
-from ui.moves import Change, read, recipe
-from ui.plots import Tile, sheet
-from ui.settings import requests, shared
+from ui.parts import export, inputs
+from ui.parts.moves import Change, read, recipe
+from ui.parts.plots import Tile, sheet
+from ui.parts.settings import requests, shared
+from ui.parts.uploads import picture_field
+from ui.parts.workbench import LANE
 from ui.tab import Desk, Tab
 from ui.tabs.sketch import MOST, Wish, captioned, translated
-from ui.uploads import picture_field
-from ui.workbench import LANE
 
 FIRST = ["w", "wplus"]
 HOLES = ("mask", "centre", "random")

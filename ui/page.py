@@ -13,13 +13,13 @@ from inversion.serving.session import LaneError, Session, SessionError
 from ui import api
 from ui.examples import examples
 from ui.guard import Guard
-from ui.settings import Settings, model_choices
+from ui.parts.settings import Settings, model_choices
+from ui.parts.workbench import PRIVATE, Workbench, remembered
 from ui.tab import Desk, Tab
 from ui.tabs.edit import EditBench
 from ui.tabs.models import Models
 from ui.tabs.sketch import SketchBench
 from ui.theme import CSS, theme
-from ui.workbench import PRIVATE, Workbench, remembered
 
 TITLE = "Inversion Hub"
 MASTHEAD = """

@@ -14,8 +14,8 @@ import numpy as np
 from inversion.align import Crop
 from inversion.serving.catalogue import MethodCard, ModelCard, TaskCard
 from inversion.serving.session import Session
-from ui import inputs
-from ui.uploads import picture_field
+from ui.parts import inputs
+from ui.parts.uploads import picture_field
 
 Cropper = Callable[[np.ndarray], Crop]  # uint8 (H, W, 3) -> the part of it that is used
 

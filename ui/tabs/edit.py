@@ -13,16 +13,16 @@ from inversion import images
 from inversion.editing.requests import Edited
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, LaneError, Session, SessionError
-from ui import moves
-from ui.export import Shown
-from ui.inputs import explained
-from ui.markup import edit_figures, edited_head, note
-from ui.moves import Change, Moves
-from ui.pair import Pair
-from ui.results import Panel, compared, words
-from ui.streams import Update
+from ui.parts import moves
+from ui.parts.export import Shown
+from ui.parts.inputs import explained
+from ui.parts.markup import edit_figures, edited_head, note
+from ui.parts.moves import Change, Moves
+from ui.parts.pair import Pair
+from ui.parts.results import Panel, compared, words
+from ui.parts.streams import Update
+from ui.parts.workbench import PRIVATE, Workbench
 from ui.tab import Desk, PictureTab
-from ui.workbench import PRIVATE, Workbench
 
 # Edits are answered between two steps of what runs; so many visitors may wait for one at a time.
 EDITS: dict[str, Any] = {"concurrency_id": "edits", "concurrency_limit": 8}

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import gradio as gr
 import numpy as np
 
-from ui import inputs
+from ui.parts import inputs
+from ui.parts.uploads import mask_editor, picture_field
 from ui.tab import Cropper, Desk, Tab
-from ui.uploads import mask_editor, picture_field
 
 
 class Inpaint(Tab):

@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 
 from inversion.serving.session import Session
-from ui.inputs import explained
-from ui.markup import megabytes, slot
+from ui.parts.inputs import explained
+from ui.parts.markup import megabytes, slot
+from ui.static import script
 
 INTRO = """
 Every file that this hub knows. Those marked *here* work with no network. Others come from the Hugging Face Hub:
@@ -29,19 +30,7 @@ EVENTS: dict[str, Any] = {
     "show_progress": "hidden",
 }
 # The page's value is {model: its row as HTML}, of those rows that have changed: notes that are open stay open.
-SCRIPT = """
-watch('value', () => Object.entries(props.value || {}).forEach(([name, html]) => {
-  const row = document.getElementById('model-' + name);
-  if (!row) return;
-  const notes = row.querySelector('details')?.open;
-  row.innerHTML = html;
-  if (notes) row.querySelector('details').open = true;
-}));
-element.addEventListener('click', event => {
-  const button = event.target.closest('.model button');
-  if (button) trigger('press', {name: button.closest('.model').id.slice('model-'.length)});
-});
-"""
+SCRIPT = script("models")
 Card = Mapping[str, Any]  # a row of `Session.models`
 
 

@@ -23,15 +23,15 @@ from inversion.translations import TRANSLATIONS
 from inversion.translations.drawings import PALETTE
 from inversion.translations.requests import Drawn, TranslateRequest, TranslationsRequest
 from inversion.translations.translate import MIX_FROM
-from ui import inputs
 from ui.examples import drawings
-from ui.inputs import MOST_LAYERS, InputError, explained, number, whole
-from ui.markup import READY, listed, status_line
-from ui.settings import model_choices
-from ui.streams import Update
+from ui.parts import inputs
+from ui.parts.inputs import MOST_LAYERS, InputError, explained, number, whole
+from ui.parts.markup import READY, listed, status_line
+from ui.parts.settings import model_choices
+from ui.parts.streams import Update
+from ui.parts.uploads import canvas, drawing_upload, examples_strip, picture_field
+from ui.parts.workbench import LANE, PRIVATE, SHOW_RESULTS
 from ui.tab import Desk
-from ui.uploads import canvas, drawing_upload, examples_strip, picture_field
-from ui.workbench import LANE, PRIVATE, SHOW_RESULTS
 
 INTRO = (
     "Draw a face, paint a map of its parts, or give a face that looks aside: an encoder makes a picture of it in one "
@@ -130,7 +130,7 @@ class SketchBench:
         self.run.click(
             self._run, given, [self.status, self.gallery], show_progress_on=self.status, **LANE, **PRIVATE
         )  # fmt: skip
-        self.run.click(None, js=SHOW_RESULTS % "sketch", queue=False, **PRIVATE)
+        self.run.click(None, js=SHOW_RESULTS.replace("KEY", "sketch"), queue=False, **PRIVATE)
         self.models.input(
             self._switch, [self.models, self.kind], self._offers(), concurrency_id="models", preprocess=False, **PRIVATE
         )

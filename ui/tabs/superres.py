@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from ui.inputs import whole
+from ui.parts.inputs import whole
 from ui.tab import Cropper, Desk, PictureTab
 
 

@@ -15,16 +15,16 @@ from gradio.blocks import Block
 
 from inversion.editing import DIFFUSION
 from inversion.serving.session import JobView, LaneError, Request, Session, SessionError, UnknownJob
-from ui import inputs
-from ui.crop import CropBox
-from ui.export import Shown
-from ui.inputs import MOST_LAYERS, InputError, explained, whole
-from ui.markup import READY, job_status, listed, status_line
-from ui.settings import Settings
-from ui.streams import Streams, Update
+from ui.parts import inputs
+from ui.parts.crop import CropBox
+from ui.parts.export import Shown
+from ui.parts.inputs import MOST_LAYERS, InputError, explained, whole
+from ui.parts.markup import READY, job_status, listed, status_line
+from ui.parts.settings import Settings
+from ui.parts.streams import Streams, Update
+from ui.parts.uploads import examples_strip, mask_editor, picture_field
+from ui.parts.workbench import LANE, PRIVATE
 from ui.tab import Desk
-from ui.uploads import examples_strip, mask_editor, picture_field
-from ui.workbench import LANE, PRIVATE
 
 KINDS = [("Interpolate", "interpolate"), ("Mix styles", "mix"), ("Put a region in", "diffuse")]
 WORDS = {

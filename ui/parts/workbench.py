@@ -12,22 +12,21 @@ import gradio as gr
 from gradio.blocks import Block
 
 from inversion.serving.session import UnknownJob
-from ui.crop import CROPS, CropBox
-from ui.inputs import explained
-from ui.markup import READY, status_line
-from ui.results import Panel
-from ui.settings import Settings
-from ui.streams import Streams, Update
+from ui.parts.crop import CROPS, CropBox
+from ui.parts.inputs import explained
+from ui.parts.markup import READY, status_line
+from ui.parts.results import Panel
+from ui.parts.settings import Settings
+from ui.parts.streams import Streams, Update
+from ui.parts.uploads import examples_strip
+from ui.static import script
 from ui.tab import Desk, Tab
-from ui.uploads import examples_strip
 
 # Handlers that run methods stream from the session, whose one worker has the device; so many may watch at a time.
 LANE: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 24}
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-SHOW_RESULTS = """() => {
-  if (window.innerWidth < 760) document.getElementById('%s-status').scrollIntoView({behavior: 'smooth'});
-}"""
+SHOW_RESULTS = script("show_results")
 
 
 def remembered(tab: str) -> gr.BrowserState:
@@ -69,7 +68,7 @@ class Workbench:
             self._start, inputs, outputs, show_progress_on=self.panel.status, **LANE, **PRIVATE
         )  # fmt: skip
         # On a phone the results are below the fold.
-        self.run.click(None, js=SHOW_RESULTS % self.tab.key, queue=False, **PRIVATE)
+        self.run.click(None, js=SHOW_RESULTS.replace("KEY", self.tab.key), queue=False, **PRIVATE)
         self.stop.click(self._cancel, self.job, None, queue=False, **PRIVATE)
         self.panel.left.input(
             self._compare, [self.job, self.panel.left], self.panel.outputs(), concurrency_id="views", **PRIVATE

@@ -13,9 +13,9 @@ from gradio.blocks import Block
 
 from inversion import align
 from inversion.align import AlignError, Crop
-from ui.export import Shown
-from ui.inputs import InputError, explained, number, whole
-from ui.results import picture_view
+from ui.parts.export import Shown
+from ui.parts.inputs import InputError, explained, number, whole
+from ui.parts.results import picture_view
 from ui.tab import Desk, Tab
 
 # Crops and pasted photos are made on the processor while others compute; so many at a time.

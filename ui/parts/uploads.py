@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from inversion import images
-from ui import inputs
-from ui.inputs import InputError, explained
+from ui.parts import inputs
+from ui.parts.inputs import InputError, explained
 
 LAYERS = 8  # of an editor; more than a person paints, fewer than fill the memory
 PAINT = "#24967e"

@@ -16,65 +16,18 @@ import gradio as gr
 from inversion.methods import STAGES, SettingError
 from inversion.serving import catalogue
 from inversion.serving.catalogue import FieldCard, MethodCard
-from ui.inputs import InputError
-from ui.markup import slot
+from ui.parts.inputs import InputError
+from ui.parts.markup import slot
+from ui.static import script
 
 KINDS = {"embed": "Embed", "optimise": "Optimise", "refine": "Refine"}
 OWN = "+"  # stands for the combination among the methods
 INTRO = "<b>A combination of your own</b>: it runs beside the methods that are ticked."
 # The page's value is {method: {field: value}}. It keeps what is typed for a method that is chosen no more; what nobody
 # has typed has its default.
-FIELDS_SCRIPT = """
-const held = () => JSON.parse(JSON.stringify(props.value || {}));
-const write = (input, value) => {
-  if (input.type === 'checkbox') input.checked = value;
-  else if (input.tagName === 'SELECT') input.value = JSON.stringify(value);
-  else input.value = value === null ? '' : value;
-};
-const read = input => {
-  if (input.type === 'checkbox') return input.checked;
-  if (input.tagName === 'SELECT') return JSON.parse(input.value);
-  if (input.type === 'text') return input.value;
-  return input.value === '' ? null : Number(input.value);
-};
-const show = () => {
-  const value = held();
-  element.querySelectorAll('.field').forEach(row => {
-    const {method, field, first} = row.dataset;
-    const typed = (value[method] || {})[field];
-    row.querySelectorAll('input, select').forEach(i => write(i, typed === undefined ? JSON.parse(first) : typed));
-  });
-};
-element.addEventListener('input', event => {
-  const row = event.target.closest('.field');
-  if (!row) return;
-  const {method, field} = row.dataset;
-  const value = held(), typed = read(event.target);
-  row.querySelectorAll('input, select').forEach(i => { if (i !== event.target) write(i, typed); });
-  value[method] = {...value[method], [field]: typed};
-  props.value = value;
-});
-watch('rows', show);
-show();
-"""
+FIELDS_SCRIPT = script("fields")
 # The page's value is {kind: stage}. A stage that is no longer offered is chosen no more.
-STAGES_SCRIPT = """
-const menus = () => [...element.querySelectorAll('select')];
-const send = () => {
-  props.value = Object.fromEntries(menus().map(menu => [menu.dataset.kind, menu.value]));
-  trigger('staged');
-};
-const show = () => {
-  menus().forEach(menu => {
-    const stage = (props.value || {})[menu.dataset.kind] || '';
-    menu.value = [...menu.options].some(option => option.value === stage) ? stage : '';
-  });
-  if (menus().some(menu => menu.value !== ((props.value || {})[menu.dataset.kind] || ''))) send();
-};
-element.addEventListener('input', send);
-watch('rows', show);
-show();
-"""
+STAGES_SCRIPT = script("stages")
 
 
 class Fields:

@@ -14,9 +14,9 @@ import numpy as np
 from inversion import images
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, Session
-from ui import export
-from ui.export import Shown
-from ui.markup import (
+from ui.parts import export
+from ui.parts.export import Shown
+from ui.parts.markup import (
     FIGURES,
     HINT,
     READY,
@@ -30,8 +30,9 @@ from ui.markup import (
     slot,
     status_line,
 )
-from ui.plots import Line, quality_plot
-from ui.streams import Update
+from ui.parts.plots import Line, quality_plot
+from ui.parts.streams import Update
+from ui.static import script
 from ui.theme import COLUMN_COLOURS
 
 COLUMNS = len(COLUMN_COLOURS)  # methods that one job may compare
@@ -41,9 +42,7 @@ HEADERS = ["Method", "PSNR (dB)", "SSIM", "LPIPS", "Identity", "Synthetic identi
 
 # The button is shown with the figures, when there is a photo to put the result into.
 PUT = '<button type="button" class="put">Paste into my picture</button>'
-COLUMN_SCRIPT = """
-element.addEventListener('click', event => { if (event.target.closest('.put')) trigger('put'); });
-"""
+COLUMN_SCRIPT = script("column")
 
 
 @dataclass(frozen=True)

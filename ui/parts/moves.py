@@ -12,8 +12,9 @@ import gradio as gr
 from inversion.directions import Layers
 from inversion.editing.requests import Edited, read_layers
 from inversion.serving.session import Session
-from ui.inputs import InputError
-from ui.markup import slot
+from ui.parts.inputs import InputError
+from ui.parts.markup import slot
+from ui.static import script
 
 Card = Mapping[str, Any]  # of a slider, see `Session.directions`
 OPEN = 12  # attributes that are not folded away
@@ -26,42 +27,7 @@ GROUPS = {
 INTRO = """**Edit.** Strengths count standard deviations of random codes; ranges stay in the domain. The columns show
 the inverted picture at the left and the edited one at the right."""
 # The page's value is {name: strength}, without zeros. It changes when a slider is let go, not while it is dragged.
-SCRIPT = """
-const rows = () => element.querySelectorAll('.move');
-const show = (row, value) => {
-  row.querySelector('[type=range]').value = value;
-  row.querySelector('[type=number]').value = row.querySelector('[type=range]').value;
-};
-const send = () => {
-  const moves = {};
-  rows().forEach(row => {
-    const slider = row.querySelector('[type=range]');
-    if (Number(slider.value)) moves[slider.name] = Number(slider.value);
-  });
-  props.value = moves;
-  trigger('move');
-};
-element.addEventListener('input', event => {
-  const row = event.target.closest('.move');
-  if (row && event.target.type === 'range') show(row, event.target.value);
-});
-element.addEventListener('change', event => {
-  const row = event.target.closest('.move');
-  if (!row) return;
-  show(row, event.target.value || 0);
-  send();
-});
-element.addEventListener('click', event => {
-  const button = event.target.closest('button');
-  if (!button) return;
-  const row = button.closest('.move');
-  (row ? [row] : rows()).forEach(row => show(row, 0));
-  send();
-});
-watch('value', () => rows().forEach(row => {
-  show(row, (props.value || {})[row.querySelector('[type=range]').name] || 0);
-}));
-"""
+SCRIPT = script("moves")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import gradio as gr
 from inversion.common.settings import dealt
 from inversion.serving.catalogue import DEFAULT_MODEL, MethodCard, ModelCard
 from inversion.serving.session import Request, Session
-from ui.fields import Fields
-from ui.inputs import InputError, number, whole
-from ui.markup import megabytes
-from ui.results import COLUMNS
+from ui.parts.fields import Fields
+from ui.parts.inputs import InputError, number, whole
+from ui.parts.markup import megabytes
+from ui.parts.results import COLUMNS
 from ui.tab import Desk, Tab
 
 BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds

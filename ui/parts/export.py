@@ -13,7 +13,7 @@ from PIL import Image
 
 from inversion import images
 from inversion.serving.session import JobView, RunView
-from ui.plots import Tile, sheet
+from ui.parts.plots import Tile, sheet
 
 
 class Shown:

@@ -1,0 +1,17 @@
+"""The page's scripts and style sheets, read once at import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def script(name: str) -> str:
+    """The script `name`.js."""
+    return (FOLDER / f"{name}.js").read_text(encoding="utf-8")
+
+
+def style(name: str) -> str:
+    """The style sheet `name`.css."""
+    return (FOLDER / f"{name}.css").read_text(encoding="utf-8")

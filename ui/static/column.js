@@ -1,0 +1,1 @@
+element.addEventListener('click', event => { if (event.target.closest('.put')) trigger('put'); });

@@ -1,0 +1,31 @@
+const held = () => JSON.parse(JSON.stringify(props.value || {}));
+const write = (input, value) => {
+  if (input.type === 'checkbox') input.checked = value;
+  else if (input.tagName === 'SELECT') input.value = JSON.stringify(value);
+  else input.value = value === null ? '' : value;
+};
+const read = input => {
+  if (input.type === 'checkbox') return input.checked;
+  if (input.tagName === 'SELECT') return JSON.parse(input.value);
+  if (input.type === 'text') return input.value;
+  return input.value === '' ? null : Number(input.value);
+};
+const show = () => {
+  const value = held();
+  element.querySelectorAll('.field').forEach(row => {
+    const {method, field, first} = row.dataset;
+    const typed = (value[method] || {})[field];
+    row.querySelectorAll('input, select').forEach(i => write(i, typed === undefined ? JSON.parse(first) : typed));
+  });
+};
+element.addEventListener('input', event => {
+  const row = event.target.closest('.field');
+  if (!row) return;
+  const {method, field} = row.dataset;
+  const value = held(), typed = read(event.target);
+  row.querySelectorAll('input, select').forEach(i => { if (i !== event.target) write(i, typed); });
+  value[method] = {...value[method], [field]: typed};
+  props.value = value;
+});
+watch('rows', show);
+show();

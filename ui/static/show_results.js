@@ -1,0 +1,3 @@
+() => {
+  if (window.innerWidth < 760) document.getElementById('KEY-status').scrollIntoView({behavior: 'smooth'});
+}
