@@ -1,8 +1,8 @@
-"""FFHQ alignment: five landmarks of a face -> an oriented square -> a picture of it, and the way back into the photo.
+"""FFHQ alignment: from five landmarks of a face to an oriented square, its crop, and back into the photo.
 
 Coordinates are pixels of the picture, x to the right and y down; (0, 0) is the upper left corner of the first pixel, so
 its centre is (0.5, 0.5). The rule is that of the FFHQ data set (Karras, Laine, Aila, "A Style-Based Generator
-Architecture for Generative Adversarial Networks", CVPR 2019, appendix A), with eyes and mouth from five landmarks.
+Architecture for Generative Adversarial Networks", CVPR 2019, appendix A), applied to five landmarks instead of 68.
 """
 
 from __future__ import annotations
@@ -17,34 +17,33 @@ from PIL import Image
 from inversion.common.errors import UserError
 
 How = Literal["auto", "face", "centre", "hand"]
-HOWS: tuple[How, ...] = ("auto", "face", "centre", "hand")
 Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]  # upper left, lower left, lower right, upper right, as seen in the crop
 
 SUPERSAMPLING = 4  # FFHQ warps to 4096 pixels and shrinks to 1024
-FEATHER = 0.08  # of the square's side: the rim over which a pasted crop fades into the photo
-ALIGNED = 0.05  # of the side: a picture whose corners are this near to the crop's is taken as it is
-BAND = 256  # rows that are pasted at a time, so that a large photo does not fill the memory
+FEATHER = 0.08  # width of the rim where a pasted crop fades into the photo, as part of the side
+ALIGNED = 0.05  # a picture is aligned if its corners are this close to those of the crop, as part of the side
+BAND = 256  # rows pasted at a time, so that a large photo does not fill the memory
 
 
 class AlignError(UserError):
-    """A crop that cannot be made; the text is one line for the user and says what to do."""
+    """A crop that is impossible. The text is one line and says what to do."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """Where a face is: its eyes, nose and corners of the mouth, each pair from left to right in the picture."""
+    """Five landmarks of a face in pixels. Left and right are those of the picture, not of the person."""
 
     left_eye: Point
     right_eye: Point
     nose: Point
     left_mouth: Point
     right_mouth: Point
-    score: float = 1.0
+    score: float = 1.0  # confidence of the detector, 0 to 1
 
     @property
     def quad(self) -> Quad:
-        """The FFHQ square of this face."""
+        """The FFHQ square of this face. Raises AlignError if the landmarks coincide."""
         left, right = np.array(self.left_eye), np.array(self.right_eye)
         between = right - left
         eyes = (left + right) / 2
@@ -52,14 +51,14 @@ class Face:
         x = between - down[::-1] * (-1, 1)
         length = math.hypot(*x)
         if length < 1e-6:
-            raise AlignError("The landmarks of the face coincide: crop the picture by hand.")
+            raise AlignError("The landmarks of the face coincide. Crop the picture by hand.")
         x *= max(2.0 * math.hypot(*between), 1.8 * math.hypot(*down)) / length
         return _square(eyes + 0.1 * down, x)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Which part of a picture is used. `quad` None: its central square. `note`: what the user should know about it."""
+    """The part of a picture that is used: `quad`, or the central square if it is None. `note` is shown to the user."""
 
     how: Literal["face", "centre", "hand"] = "centre"
     quad: Quad | None = None
@@ -67,21 +66,24 @@ class Crop:
 
 
 def by_hand(size: tuple[int, int], x: float, y: float, side: float, turn: float = 0.0) -> Crop:
-    """A square of a picture of (width, height): its centre and side as parts of these, turned clockwise by degrees.
+    """A square chosen by hand in a picture of `size` (width, height).
 
-    `side` is a part of the shorter side of the picture. Raises AlignError.
+    x, y: the centre, 0 to 1 of width and height. side: 0.02 to 2 of the shorter side. turn: degrees clockwise. Raises
+    AlignError for values outside these ranges.
     """
     values = (x, y, side, turn)
     if not (all(math.isfinite(value) for value in values) and 0 <= x <= 1 and 0 <= y <= 1 and 0.02 <= side <= 2):
-        raise AlignError("The square must have its centre in the picture and a side of 2 to 200 % of it.")
+        raise AlignError("The square must have its centre in the picture and a side of 2 to 200 % of the shorter side.")
     half, angle = side * min(size) / 2, math.radians(turn)
     centre = np.array([x * size[0], y * size[1]])
     return Crop("hand", _square(centre, half * np.array([math.cos(angle), math.sin(angle)])))
 
 
 def cut(picture: np.ndarray, quad: Quad, size: int) -> np.ndarray:
-    """What lies in the quad as uint8 (size, size, 3), from uint8 (H, W, 3). What lies outside the picture is mirrored
-    and fades into a blur and the median colour, as in FFHQ."""
+    """The part of a picture uint8 (H, W, 3) inside the quad, resized to uint8 (size, size, 3).
+
+    Beyond the border the picture is mirrored, and fades into a blur and the median colour, as in FFHQ.
+    """
     image, corners = _shrunk(Image.fromarray(picture), np.array(quad, dtype=np.float64), size)
     image, corners = _windowed(image, corners)
     side = SUPERSAMPLING * size
@@ -91,7 +93,7 @@ def cut(picture: np.ndarray, quad: Quad, size: int) -> np.ndarray:
 
 
 def cut_mask(mask: np.ndarray, quad: Quad, size: int) -> np.ndarray:
-    """The quad's part of a mask uint8 (H, W) as (size, size): 255 where any of the pixel was over 127, else 0."""
+    """The part of a mask uint8 (H, W) inside the quad, (size, size): 255 if any part of a pixel is over 127, else 0."""
     marked = Image.fromarray(np.where(mask >= 128, 255, 0).astype(np.uint8))
     side = SUPERSAMPLING * size
     data = [float(value) for point in quad for value in point]
@@ -101,8 +103,8 @@ def cut_mask(mask: np.ndarray, quad: Quad, size: int) -> np.ndarray:
 
 
 def spread_mask(mask: np.ndarray, quad: Quad, shape: tuple[int, int]) -> np.ndarray:
-    """The reverse of `cut_mask`: a mask uint8 (S, S) of the crop -> uint8 (H, W) of the whole picture."""
-    matrix = _to_crop(np.array(quad, dtype=np.float64), mask.shape[0])
+    """The inverse of `cut_mask`: a mask uint8 (S, S) of the crop -> uint8 `shape` (H, W) of the whole picture."""
+    matrix = crop_matrix(np.array(quad, dtype=np.float64), mask.shape[0])
     whole = Image.fromarray(mask).transform(
         (shape[1], shape[0]), Image.Transform.AFFINE, list(matrix.ravel()), Image.Resampling.NEAREST
     )
@@ -110,9 +112,9 @@ def spread_mask(mask: np.ndarray, quad: Quad, shape: tuple[int, int]) -> np.ndar
 
 
 def paste(picture: np.ndarray, quad: Quad, result: np.ndarray) -> np.ndarray:
-    """The photo uint8 (H, W, 3) with `result` uint8 (R, R, 3) in its quad; nothing changes outside.
+    """A copy of the photo uint8 (H, W, 3) with `result` uint8 (R, R, 3) pasted into the quad.
 
-    Towards the rim of the quad, and where the crop had been mirrored at the photo's edge, the photo shows through.
+    The result fades out towards the rim of the quad and where the crop was mirrored at the border of the photo.
     """
     corners = np.array(quad, dtype=np.float64)
     patch = Image.fromarray(result)
@@ -125,7 +127,7 @@ def paste(picture: np.ndarray, quad: Quad, result: np.ndarray) -> np.ndarray:
     pasted = picture.copy()
     for top in range(low[1], high[1], BAND):
         rows, columns = slice(top, min(top + BAND, high[1])), slice(low[0], high[0])
-        matrix = _to_crop(corners, patch.width)
+        matrix = crop_matrix(corners, patch.width)
         matrix[:, 2] += matrix[:, :2] @ (low[0], top)
         size = (columns.stop - columns.start, rows.stop - rows.start)
         warped = patch.transform(size, Image.Transform.AFFINE, list(matrix.ravel()), Image.Resampling.BICUBIC)
@@ -135,8 +137,15 @@ def paste(picture: np.ndarray, quad: Quad, result: np.ndarray) -> np.ndarray:
     return pasted
 
 
+def crop_matrix(corners: np.ndarray, size: int) -> np.ndarray:
+    """(2, 3) affine map from coordinates of the picture to those of a crop of `size` pixels a side; corners (4, 2)."""
+    right, down = corners[3] - corners[0], corners[1] - corners[0]
+    linear = np.stack([right / (right @ right), down / (down @ down)]) * size
+    return np.concatenate([linear, -(linear @ corners[0])[:, None]], axis=1)
+
+
 def _square(centre: np.ndarray, x: np.ndarray) -> Quad:
-    """The square whose centre and half edge to the right are given."""
+    """The square with this centre (2,); x (2,) points from the centre to the middle of its right edge."""
     y = x[::-1] * (-1, 1)
     corners = (centre - x - y, centre - x + y, centre + x + y, centre + x - y)
     first, second, third, fourth = ((float(corner[0]), float(corner[1])) for corner in corners)
@@ -144,27 +153,28 @@ def _square(centre: np.ndarray, x: np.ndarray) -> Quad:
 
 
 def side_of(quad: Quad) -> float:
+    """Length of the upper edge in pixels."""
     return math.dist(quad[0], quad[3])
 
 
 def around(quad: Quad, picture: np.ndarray, number: int, count: int) -> Crop:
-    """The crop of one of `count` faces, with what there is to say about it."""
+    """The crop of face `number` of `count`, with a note if there are several or if it leaves the picture."""
     height, width = picture.shape[:2]
     whole = np.array([(0, 0), (0, height), (width, height), (width, 0)])
     if np.abs(np.array(quad) - whole).max() <= ALIGNED * width:
-        return Crop(note="The face is aligned already, so the picture is used as it is.")
+        return Crop(note="The face is aligned already, so the picture is used without a crop.")
     notes = []
     if count > 1:
-        which = "the largest" if number == 1 else f"number {number}"
-        notes.append(f"{count} faces were found, {which} is used.")
+        which = "The largest" if number == 1 else f"Number {number}"
+        notes.append(f"{count} faces were found. {which} is used.")
     outside = max(-np.min(quad), *(np.max(quad, axis=0) - (width, height)))
     if outside > ALIGNED * side_of(quad):
-        notes.append("The face is near the border: what lies outside the picture is made up from its edge.")
+        notes.append("The face is near the border. The missing part is filled in from the edge of the picture.")
     return Crop("face", quad, " ".join(notes))
 
 
 def _shrunk(image: Image.Image, corners: np.ndarray, size: int) -> tuple[Image.Image, np.ndarray]:
-    """The picture shrunk by the whole number that leaves the square 2 to 4 times too large, if it is larger."""
+    """Shrink the picture by a whole factor so that the square is 2 to 4 times larger than the crop, if it is larger."""
     factor = math.floor(math.dist(corners[0], corners[3]) / size / 2)
     if factor <= 1:
         return image, corners
@@ -174,7 +184,7 @@ def _shrunk(image: Image.Image, corners: np.ndarray, size: int) -> tuple[Image.I
 
 
 def _windowed(image: Image.Image, corners: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """The part of the picture around the square, padded and faded where the square leaves the picture."""
+    """Cut out the surroundings of the square; pad and fade them if the square leaves the picture."""
     side = math.dist(corners[0], corners[3])
     border = max(round(0.1 * side), 3)
     low, high = np.floor(corners.min(axis=0)).astype(int) - border, np.ceil(corners.max(axis=0)).astype(int) + border
@@ -190,7 +200,7 @@ def _windowed(image: Image.Image, corners: np.ndarray) -> tuple[Image.Image, np.
 
 
 def _pads(corners: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Pixels to add at the left, top, right and bottom; None where the square lies inside a picture of this size."""
+    """Padding in pixels at the left, top, right and bottom; None if the square is inside a picture of `size` (W, H)."""
     side = math.dist(corners[0], corners[3])
     border = max(round(0.1 * side), 3)
     low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int)
@@ -202,15 +212,15 @@ def _pads(corners: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, in
 
 
 def _faded(picture: np.ndarray, pads: tuple[int, int, int, int], sigma: float) -> np.ndarray:
-    """A padded picture uint8 (H, W, 3), its padding blurred and then blended into the median colour."""
+    """Blur the padding of a padded picture uint8 (H, W, 3) and blend it into the median colour."""
     import cv2
 
     height, width = picture.shape[:2]
     depth = _depth(np.arange(width), np.arange(height), (width, height), pads)
     faded = np.empty_like(picture)
-    factor = max(1, int(sigma // 4))  # so wide a blur looks the same on a smaller picture, and takes seconds less
+    factor = max(1, int(sigma // 4))  # a wide blur looks the same on a smaller picture and is seconds faster
     small = (math.ceil(width / factor), math.ceil(height / factor))
-    for c in range(3):  # one by one: the square of a large photo is large
+    for c in range(3):  # one by one to save memory
         channel = picture[..., c].astype(np.float32)
         coarse = cv2.resize(channel, small, interpolation=cv2.INTER_AREA)
         coarse = cv2.GaussianBlur(coarse, (0, 0), sigma / factor, borderType=cv2.BORDER_REFLECT)
@@ -222,24 +232,19 @@ def _faded(picture: np.ndarray, pads: tuple[int, int, int, int], sigma: float) -
 
 
 def _depth(x: np.ndarray, y: np.ndarray, size: tuple[int, int], pads: tuple[int, int, int, int]) -> np.ndarray:
-    """How deep in the padding the pixels at columns x and rows y of a padded picture are: 0 at its inner edge, 1 at
-    its outer one, negative inside; float32 (len(y), len(x))."""
+    """Depth in the padding at columns x and rows y of a padded picture of `size` (W, H), float32 (len(y), len(x)).
+
+    0 at the inner edge of the padding, 1 at the outer edge, negative inside the picture.
+    """
     across = 1 - np.minimum(x / pads[0], (size[0] - 1 - x) / pads[2])
     along = 1 - np.minimum(y / pads[1], (size[1] - 1 - y) / pads[3])
     return np.maximum(across[None, :], along[:, None]).astype(np.float32)
 
 
-def _to_crop(corners: np.ndarray, size: int) -> np.ndarray:
-    """(2, 3) affine map from the picture's coordinates to those of a crop of `size` pixels a side."""
-    right, down = corners[3] - corners[0], corners[1] - corners[0]
-    linear = np.stack([right / (right @ right), down / (down @ down)]) * size
-    return np.concatenate([linear, -(linear @ corners[0])[:, None]], axis=1)
-
-
 def _weight(corners: np.ndarray, size: tuple[int, int], rows: slice, columns: slice) -> np.ndarray:
-    """How much of the crop is to be seen in these pixels of the photo, 0 to 1: float32 (rows, columns)."""
+    """Opacity of the pasted crop at these pixels of a photo of `size` (W, H), 0 to 1: float32 (rows, columns)."""
     x, y = np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
-    matrix = _to_crop(corners, 1)
+    matrix = crop_matrix(corners, 1)
     u, v = (row[0] * (x[None, :] + 0.5) + row[1] * (y[:, None] + 0.5) + row[2] for row in matrix)
     t = (np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v)) / FEATHER).clip(0, 1)
     weight = t * t * (3 - 2 * t)

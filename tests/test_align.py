@@ -114,7 +114,7 @@ def test_a_quarter_turn_of_a_real_photo_gives_the_same_crop() -> None:
 
 def test_the_astronaut_is_cut_out_upright() -> None:
     crop = cut(data.astronaut(), ASTRONAUT.quad, 256)
-    matrix = align._to_crop(np.array(ASTRONAUT.quad), 256)
+    matrix = align.crop_matrix(np.array(ASTRONAUT.quad), 256)
     left, right = moved(matrix, np.array([ASTRONAUT.left_eye, ASTRONAUT.right_eye])).round().astype(int)
     assert abs(left[1] - right[1]) < 8 and 100 < left[1] < 125 and 85 < left[0] < 105 and 150 < right[0] < 170
     for x, y in (left, right):  # the pupils are much darker than the cheeks below them
@@ -147,7 +147,9 @@ def test_pasting_the_crop_back_changes_little_and_nothing_outside(side: int) -> 
     quad = face(matrix).quad
     pasted = paste(picture, quad, cut(picture, quad, 128))
     assert difference(pasted, picture) < 1 and np.abs(pasted.astype(int) - picture).max() <= 12
-    outside = align._weight(np.array(quad), (800, 760), slice(0, 760), slice(0, 800)) == 0
+    x, y = np.meshgrid(np.arange(800) + 0.5, np.arange(760) + 0.5)
+    u, v = np.moveaxis(moved(align.crop_matrix(np.array(quad), 1), np.stack([x, y], axis=-1)), -1, 0)
+    outside = (u < 0) | (u > 1) | (v < 0) | (v > 1)
     assert outside.mean() > 0.2 and (pasted[outside] == picture[outside]).all()
 
 
@@ -204,8 +206,8 @@ def test_of_several_faces_the_largest_or_the_chosen_one_is_used() -> None:
     def faces(_: np.ndarray) -> Sequence[Face]:
         return [far, near]
 
-    assert choose(picture, "auto", lambda: faces) == Crop("face", near.quad, "2 faces were found, the largest is used.")
-    assert choose(picture, "face", lambda: faces, 2) == Crop("face", far.quad, "2 faces were found, number 2 is used.")
+    assert choose(picture, "auto", lambda: faces) == Crop("face", near.quad, "2 faces were found. The largest is used.")
+    assert choose(picture, "face", lambda: faces, 2) == Crop("face", far.quad, "2 faces were found. Number 2 is used.")
     with pytest.raises(AlignError, match="no face 3: 2 found"):
         choose(picture, "face", lambda: faces, 3)
 
@@ -213,7 +215,7 @@ def test_of_several_faces_the_largest_or_the_chosen_one_is_used() -> None:
 def test_without_a_face_or_a_detector_the_centre_is_used_and_said_so() -> None:
     picture = np.zeros((30, 40, 3), np.uint8)
 
-    def absent() -> align.Detector:
+    def absent() -> detector.Detector:
         raise HubError("yunet: cannot get its file: is there a network?")
 
     nothing = choose(picture, "auto", lambda: lambda _: [])
@@ -240,7 +242,7 @@ def test_the_command_line_cuts_and_pastes(
     assert json.loads(capsys.readouterr().out)["crop"]["quad"] is None  # the embedded faces were not cut that way
     assert main([*command, "--json", "--align", "face"]) == 0
     out, err = capsys.readouterr()
-    assert "2 faces were found, the largest is used." in err and json.loads(out)["crop"]["how"] == "face"
+    assert "2 faces were found. The largest is used." in err and json.loads(out)["crop"]["how"] == "face"
     result = np.asarray(images.read(tmp_path / "photo_reconstruct_w.png"))
     pasted = np.asarray(images.read(tmp_path / "photo_reconstruct_w_pasted.png"))
     assert (pasted == paste(picture, there[0].quad, result)).all()

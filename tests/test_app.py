@@ -367,7 +367,7 @@ def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path)
         ({"moves": {"wings": 1}}, "no direction &#x27;wings"),
         ({"moves": {"yaw": 99}}, "Yaw must be a number between"),
         ({"moves": [1]}, "must be an object"),
-        ({"moves": {"yaw": 1}, "layers": "x"}, "Layers: write the first and the last"),
+        ({"moves": {"yaw": 1}, "layers": "x"}, "Write the first and the last layer"),
     ],
 )
 def test_an_edit_that_cannot_be_is_explained(given: dict[str, Any], text: str, client: Client, picture: Path) -> None:

@@ -71,7 +71,6 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_are_refused_at_once(name: str) -> None:
-    """R16."""
     start = time.perf_counter()
     with pytest.raises(BadImage) as caught:
         images.read(HOSTILE[name])
@@ -82,12 +81,11 @@ def test_large_files_and_odd_paths_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match="larger than"):
         images.read(b"\0" * (images.MAX_BYTES + 1))
     for path in (tmp_path / "absent.png", tmp_path, Path("/dev/zero")):
-        with pytest.raises(BadImage, match="no picture at"):
+        with pytest.raises(BadImage, match="There is no file"):
             images.read(path)
 
 
 def test_mutated_files_give_a_picture_or_bad_image() -> None:
-    """R17, smaller."""
     rng = np.random.default_rng(0)
     bases = [encoded(gradient(), form) for form in ("PNG", "JPEG", "WEBP")]
     decoded = 0
@@ -104,7 +102,7 @@ def test_mutated_files_give_a_picture_or_bad_image() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_come_out_upright(orientation: int) -> None:
-    """R19: a picture stored turned, with the EXIF note that says so, is the same picture."""
+    """A picture that is stored turned, with an EXIF note, is the same picture."""
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -124,7 +122,6 @@ def test_pictures_come_out_upright(orientation: int) -> None:
 
 
 def test_modes() -> None:
-    """R19."""
     grey = gradient().convert("L")
     deep = Image.fromarray(np.asarray(grey, np.uint16) * 257)
     for mode, image in {
@@ -176,14 +173,13 @@ def test_round_trip_is_exact() -> None:
     assert x.shape == (1, 3, 64, 64) and x.dtype == torch.float32 and x.min() >= -1 and x.max() <= 1
     assert np.array_equal(images.to_array(x), array)
     assert np.array_equal(images.to_array(x[0] * 3), images.to_array((x * 3).clamp(-1, 1)))
-    with pytest.raises(ValueError, match="one picture"):
+    with pytest.raises(ValueError, match="expected one"):
         images.to_array(x.repeat(2, 1, 1, 1))
     with pytest.raises(BadImage):
         images.to_tensor(array[..., 0])
 
 
 def test_written_pictures_carry_nothing_of_the_upload(tmp_path: Path) -> None:
-    """R35."""
     exif = Image.Exif()
     exif[0x010E] = "SECRET exif"
     exif.get_ifd(0x8825)[1] = "N"

@@ -1,4 +1,4 @@
-"""What can be done with an inverted code: directions to move it along, interpolation, mixing, diffusion."""
+"""Editing of inverted codes: moves along directions, interpolation, style mixing, diffusion of a region."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from inversion.editing.blend import interpolated, mixed
 from inversion.editing.edit import edited
 from inversion.editing.unsupervised import directions_of, ganspace, sefa
 
-# In-Domain's method and settings for the task `diffuse`: from its encoder's code of the two pictures pasted together,
-# and without its regulariser.
+# Method and settings for the task `diffuse` (In-Domain, Zhu et al. 2020, section 4.4): start from the encoder's code of
+# the two pictures pasted together, and optimise without the regulariser.
 DIFFUSION = ("indomain", {"indomain.domain_weight": 0.0})
 
 __all__ = [

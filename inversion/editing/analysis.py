@@ -1,4 +1,4 @@
-"""What a code stands for: how well boundaries read attributes from it, and what else an edit of it changes."""
+"""Semantics of codes: how well boundaries predict attributes from them, and the side effects of edits."""
 
 from __future__ import annotations
 
@@ -6,36 +6,40 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.directions import Direction
 
 
 def precision_recall(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Precision and recall (n,) of calling the 1, 2, ... n highest scores (n,) positive; labels (n,) are booleans.
+    """Precision and recall (n,) if the 1, 2, ... n highest scores (n,) count as positive; labels (n,) are booleans.
 
-    Equal scores come together: at each of them both figures are those after the last. ValueError without positives.
+    Equal scores count together, as one step. Raises ValueError without a positive label.
     """
     positives = int(labels.sum())
     if not positives:
-        raise ValueError("precision and recall need a positive example")
+        raise ValueError("precision and recall need at least one positive label")
     order = scores.argsort(descending=True, stable=True)
     hits = labels[order].double().cumsum(dim=0)
     rank = torch.arange(1, len(scores) + 1, dtype=torch.double)
     ordered = scores[order].contiguous()
-    last = torch.searchsorted(-ordered, -ordered, right=True) - 1  # of those with the same score
+    last = torch.searchsorted(-ordered, -ordered, right=True) - 1  # the last of those with the same score
     return (hits / rank)[last], (hits / positives)[last]
 
 
 def average_precision(scores: Tensor, labels: Tensor) -> float:
-    """Area under the precision-recall curve as a step function: 1 where every positive outranks every negative."""
+    """Area under the precision-recall curve as a step function, 0 to 1: 1 if every positive outranks every negative."""
     precision, recall = precision_recall(scores, labels)
     return float((precision * recall.diff(prepend=recall.new_zeros(1))).sum())
 
 
 def readings(ws: Tensor, direction: Direction) -> Tensor:
-    """How far styles (B, num_ws, w_dim) lie on the positive side of a direction's boundary, (B,); the mean of rows."""
+    """Signed distance (B,) of styles (B, num_ws, w_dim) to the boundary of a direction, the mean over rows.
+
+    Raises ValueError for a direction without a boundary.
+    """
     if direction.normal is None:
         raise ValueError(f"{direction.name} has no boundary: it was not fitted to an attribute")
     return (ws * direction.normal.to(ws)).sum(dim=2).mean(dim=1)
@@ -44,11 +48,11 @@ def readings(ws: Tensor, direction: Direction) -> Tensor:
 def semantic_precision(
     ws: Tensor, attributes: Mapping[str, Tensor], directions: Mapping[str, Direction]
 ) -> dict[str, float]:
-    """Average precision per attribute of inverted codes (In-Domain, Zhu et al. 2020, section 4.2, semantic analysis).
+    """Average precision, 0 to 1, of each attribute of inverted codes (In-Domain, Zhu et al. 2020, section 4.2).
 
-    ws: styles (B, num_ws, w_dim), `Code.ws` of the inversions. attributes: what the pictures really show, name -> (B,);
-    positive values count as having it. directions: fitted ones, see `train directions`; attributes without one, or with
-    only one kind of example, are left out.
+    ws: styles (B, num_ws, w_dim), `Code.ws` of the inversions. attributes: ground truth, name -> (B,); positive values
+    count as having the attribute. directions: from `train directions`. Attributes without a boundary, or with only
+    positive or only negative examples, are left out.
     """
     figures = {}
     for name, values in attributes.items():
@@ -60,7 +64,7 @@ def semantic_precision(
 
 
 def side_effects(before: Tensor, after: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
-    """What an edit did to attributes (B, K), in units of each one's spread: the wanted one's change, and the others'.
+    """Effect of an edit on attributes (B, K), each in units of its standard deviation.
 
     Returns the signed change of column `wanted` and the mean absolute change of all other columns, (B,) each.
     """

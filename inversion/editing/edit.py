@@ -1,17 +1,21 @@
-"""One edit of an inverted code: moved along directions, in all styles or in a range of them."""
+"""An edit of an inverted code: moves along directions, in all styles or in a range of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from inversion.common.settings import SettingError
 from inversion.directions import EVERYWHERE, Direction, Layers, conditioned, style_range
 from inversion.editing.blend import driving_styles, styled
-from inversion.generators.base import Prior
-from inversion.methods.codes import Code
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inversion.generators.base import Prior
+    from inversion.methods.codes import Code
 
 
 def edited(
@@ -22,11 +26,11 @@ def edited(
     layers: Layers | None = None,
     keep: Sequence[str] = (),
 ) -> Code:
-    """The code moved along the named directions by these strengths, in deviations; the code itself without moves.
+    """The code moved along directions; moves: name -> strength in deviations. Without moves, the code itself.
 
-    A move ends where random codes do (`Direction.reach`): beyond, pictures leave the domain and attributes turn back.
-    layers: the styles that are moved, None for all; the prior is what the code was inverted on, tuned or not. keep:
-    attributes whose boundaries the moves run along (conditional manipulation). Raises SettingError.
+    A move ends where random codes end (`Direction.reach`): beyond, pictures leave the domain and attributes reverse.
+    prior: the generator that the code was inverted with, tuned or not. layers: the styles to move, None for all. keep:
+    attributes to hold, by moves parallel to their boundaries (conditional manipulation). Raises SettingError.
     """
     if not moves:
         return code
@@ -36,17 +40,20 @@ def edited(
     shift = torch.zeros_like(styles)
     for name, strength in moves.items():
         if not abs(strength) < float("inf"):
-            raise SettingError(f"the strength of {name} must be a number, not {strength}")
+            raise SettingError(f"The strength of {name} must be a number, not {strength}.")
         direction = _find(directions, name)
         deviations = _within_reach(direction, styles - prior.w_avg, strength)  # (B, 1, 1)
-        shift += deviations * direction.deviation * _held(direction.rows.to(shift), normals)
+        shift += deviations * direction.deviation * _parallel(direction.rows.to(shift), normals)
     shift[:, :first] = 0
     shift[:, last + 1 :] = 0
     return code.shifted(prior, shift)
 
 
 def _within_reach(direction: Direction, offsets: Tensor, strength: float) -> Tensor:
-    """How far (B, 1, 1) styles go along a direction, in deviations; offsets (B, num_ws, w_dim): from the mean."""
+    """The part of `strength` (B, 1, 1) that stays within the reach, in deviations.
+
+    offsets (B, num_ws, w_dim): the styles minus the mean style.
+    """
     if direction.reach == EVERYWHERE:
         return torch.full_like(offsets[:, :1, :1], strength)
     along = (offsets * direction.rows.to(offsets)).sum(dim=2)
@@ -56,18 +63,19 @@ def _within_reach(direction: Direction, offsets: Tensor, strength: float) -> Ten
     return (end - at)[:, None, None]
 
 
-def _held(rows: Tensor, normals: Sequence[Tensor]) -> Tensor:
+def _parallel(rows: Tensor, normals: Sequence[Tensor]) -> Tensor:
+    """A direction parallel to the boundaries with these normals."""
     return conditioned(rows.expand_as(normals[0]), [n.to(rows) for n in normals]) if normals else rows
 
 
 def _find(directions: Mapping[str, Direction], name: str) -> Direction:
     if name not in directions:
-        raise SettingError(f"there is no direction {name!r}: choose from {', '.join(directions) or 'none'}")
+        raise SettingError(f"Unknown direction {name!r}. Choose one of: {', '.join(directions) or 'none'}.")
     return directions[name]
 
 
 def _normal(directions: Mapping[str, Direction], name: str) -> Tensor:
     normal = _find(directions, name).normal
     if normal is None:
-        raise SettingError(f"{name} cannot be kept: only attributes have a boundary to move along")
+        raise SettingError(f"{name} cannot be kept, because it has no boundary. Keep an attribute instead.")
     return normal

@@ -1,69 +1,71 @@
-"""Edits of results as requests of plain data, each answered well under a second; see `Lane.answer`."""
+"""Edits of results as quick requests of plain data, see `Lane.answer`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from inversion import images
 from inversion.common.settings import SettingError
-from inversion.directions import Layers
+from inversion.directions import DirectionCard, Layers
 from inversion.editing.blend import between, interpolated, mixed
 from inversion.editing.edit import edited
 from inversion.editing.unsupervised import directions_of
-from inversion.methods.codes import Code, from_plain
+from inversion.methods.codes import from_plain
 from inversion.methods.pti import tuned
 from inversion.model import prior_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.generators.base import Prior
+    from inversion.methods.codes import Code, PlainCode
     from inversion.model import Model
 
-FRAMES = (2, 60)  # an interpolation's fewest and most
+MIN_FRAMES, MAX_FRAMES = 2, 60  # of an interpolation
 
 
 @dataclass(frozen=True, eq=False)
 class Inverted:
-    """What an inversion found: its code as `to_plain` gives it, and a tuned generator's weights on the CPU."""
+    """The result of an inversion: its code, and the weights of a tuned generator, both on the CPU."""
 
-    code: Mapping[str, Any] | None
+    code: PlainCode | None  # None if the method has no code
     weights: Mapping[str, Tensor] | None = None
 
     def on(self, model: Model) -> Code:
-        """The code on the model's device. SettingError for a method without one."""
+        """The code on the device of the model. Raises SettingError if the method has no code."""
         if self.code is None:
-            raise SettingError("this result has no code: its method works without a generator")
+            raise SettingError("This result has no code, because its method has no generator. Choose another one.")
         return from_plain(self.code, model.device)
 
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """An edited picture, uint8 (R, R, 3), and what changed; figures without a judge are empty or None."""
+    """An edited picture uint8 (R, R, 3) and what changed. Without a predictor, the figures are empty or None."""
 
     picture: np.ndarray
     attributes: Mapping[str, tuple[float, float]]  # name -> before, after, each in about (-1, 1)
-    synthetic_identity: float | None  # to the unedited picture
+    synthetic_identity: float | None  # cosine to the unedited picture
 
 
 @dataclass(frozen=True, eq=False)
 class CardsRequest:
-    """The sliders of a model: plain cards, see `Direction.card`. layers: the styles that SeFa looks at."""
+    """The sliders of a model, see `directions_of`. layers: the range of styles that SeFa analyses."""
 
     model: str
     layers: Layers | None = None
 
-    def __call__(self, model: Model) -> list[dict[str, Any]]:
+    def __call__(self, model: Model) -> list[DirectionCard]:
         return [direction.card() for direction in directions_of(model, self.layers).values()]
 
 
 @dataclass(frozen=True, eq=False)
 class EditRequest:
-    """A result moved along directions; see `edited`. before: the unedited picture, uint8 (R, R, 3), for the figures."""
+    """Move a result along directions, see `edited`. before: the unedited picture uint8 (R, R, 3), for the figures."""
 
     model: str
     result: Inverted
@@ -82,7 +84,7 @@ class EditRequest:
 
 @dataclass(frozen=True, eq=False)
 class InterpolateRequest:
-    """Pictures on the way from one result to another, ends included; see `interpolated`."""
+    """Pictures uint8 (R, R, 3) from one result to another, both ends included; see `interpolated`."""
 
     model: str
     first: Inverted
@@ -90,8 +92,8 @@ class InterpolateRequest:
     frames: int = 7
 
     def __call__(self, model: Model) -> list[np.ndarray]:
-        if not FRAMES[0] <= self.frames <= FRAMES[1]:
-            raise SettingError(f"an interpolation has {FRAMES[0]} to {FRAMES[1]} frames, not {self.frames}")
+        if not MIN_FRAMES <= self.frames <= MAX_FRAMES:
+            raise SettingError(f"An interpolation has {MIN_FRAMES} to {MAX_FRAMES} frames, not {self.frames}.")
         a, b = self.first.on(model), self.second.on(model)
         pictures = []
         for t in np.linspace(0, 1, self.frames).tolist():
@@ -103,8 +105,7 @@ class InterpolateRequest:
 
 @dataclass(frozen=True, eq=False)
 class MixRequest:
-    """The content's coarse styles with the style's from layer `start` on; see `mixed`. Rendered by the content's
-    generator, tuned if it was."""
+    """Mix the styles of two results, see `mixed`. The content's generator renders the picture, tuned if it was."""
 
     model: str
     content: Inverted
@@ -118,12 +119,12 @@ class MixRequest:
 
 
 def read_layers(text: str) -> Layers | None:
-    """First and last of "0-5", None for an empty text. Raises SettingError."""
+    """First and last style of a text such as "0-5"; None for an empty text. Raises SettingError."""
     if not text.strip():
         return None
     first, _, last = (part.strip() for part in text.partition("-"))
     if not (first.isdecimal() and last.isdecimal()):
-        raise SettingError(f"Layers: write the first and the last, as in 0-5, not {text!r}.")
+        raise SettingError(f"Layers {text!r} are not a range. Write the first and the last layer, as in 0-5.")
     return int(first), int(last)
 
 
@@ -132,10 +133,10 @@ def _prior(model: Model, weights: Mapping[str, Tensor] | None) -> Prior:
 
 
 def _figures(model: Model, before: np.ndarray, after: Tensor) -> tuple[dict[str, tuple[float, float]], float | None]:
-    """Attributes of both pictures and the identity score between them, as far as the model can tell."""
+    """Attributes before and after, and the identity score between both pictures; empty and None without a predictor."""
     if model.predictor is None:
         return {}, None
     pair = torch.cat([images.to_tensor(before).to(after), after])
-    attributes, persons = model.predictor.heads(pair)
+    attributes, identities = model.predictor.heads(pair)
     rows = [(round(a, 4), round(b, 4)) for a, b in attributes.t().tolist()]
-    return dict(zip(model.predictor.names, rows, strict=True)), round(float(persons[0] @ persons[1]), 4)
+    return dict(zip(model.predictor.names, rows, strict=True)), round(float(identities[0] @ identities[1]), 4)

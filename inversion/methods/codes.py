@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from inversion.generators.base import Prior
 
+    # A code as names, numbers and CPU tensors, see `to_plain`.
+    PlainCode = Mapping[str, str | int | Tensor | tuple[Tensor, ...]]
+
 
 @dataclass(frozen=True, eq=False)
 class Code(ABC):
@@ -172,16 +175,16 @@ class Mixture(Code):
 CODES: dict[str, type[Code]] = {"z": Z, "w": W, "wplus": WPlus, "multicode": MultiCode, "mixture": Mixture}
 
 
-def to_plain(code: Code) -> dict[str, Any]:
+def to_plain(code: Code) -> PlainCode:
     """The code as names, numbers and CPU tensors; `from_plain` makes it again."""
     kind = next(name for name, cls in CODES.items() if type(code) is cls)
     return {"kind": kind, **_each_tensor(vars(code), lambda tensor: tensor.detach().cpu())}
 
 
-def from_plain(plain: Mapping[str, Any], device: torch.device) -> Code:
+def from_plain(plain: PlainCode, device: torch.device) -> Code:
     """The code that `to_plain` took apart, on the device."""
     parts = {name: value for name, value in plain.items() if name != "kind"}
-    return CODES[plain["kind"]](**_each_tensor(parts, lambda tensor: tensor.to(device)))
+    return CODES[str(plain["kind"])](**_each_tensor(parts, lambda tensor: tensor.to(device)))
 
 
 def _each_tensor(parts: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from inversion.checkpoints import hub
-from inversion.directions import REACH, Direction, as_fitted, deviation_along, to_tensors
+from inversion.directions import MAX_STRENGTH, Direction, as_fitted, deviation_along, to_tensors
 from inversion.editing.analysis import side_effects
 from inversion.methods.codes import WPlus
 from inversion.synthetic.faces import NAMES
@@ -219,7 +219,7 @@ def usable_range(swept: Sweep, at: Tensor, reach: tuple[float, float], same: flo
     for sign, end in ((-1, reach[0]), (1, reach[1])):
         wanted = sign * (end - float(at.quantile(SERVED if sign < 0 else 1 - SERVED)))
         safe = min(_crossing(s, c, same) for s, c in zip(sign * swept.strengths.t(), swept.identity.t(), strict=True))
-        ends.append(sign * math.floor(min(wanted, safe, REACH) / TICK + 1e-3) * TICK)
+        ends.append(sign * math.floor(min(wanted, safe, MAX_STRENGTH) / TICK + 1e-3) * TICK)
     return ends[0], ends[1]
 
 
