@@ -1,0 +1,33 @@
+"""Example pictures: files of the package that equal what the renderers draw, and a photo that is not in the package."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from ui.examples import DRAWINGS, FOLDER, SIDE, drawings, examples
+from ui.examples.__main__ import rendered
+
+MEGABYTES = 1.2  # that all files may have together
+
+
+def test_the_files_are_what_the_renderers_draw() -> None:
+    files = {path.name: path for path in FOLDER.glob("*.png")}
+    pictures = rendered()
+    assert pictures.keys() == files.keys()
+    for name, picture in pictures.items():
+        with Image.open(files[name]) as image:
+            shown = np.asarray(image.convert("RGB"))
+        assert shown.shape == (SIDE, SIDE, 3)
+        assert np.abs(shown.astype(int) - picture).max() <= 1, name
+    assert sum(path.stat().st_size for path in files.values()) < MEGABYTES * 1e6
+
+
+def test_every_example_can_be_read_and_only_the_photo_lies_outside() -> None:
+    paths = [*examples(), *(path for kind in drawings().values() for path in kind)]
+    assert len(set(paths)) == len(paths) == 8 + sum(map(len, DRAWINGS.values()))
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.size == (SIDE, SIDE)
+    [photo] = [path for path in paths if path.parent != FOLDER]
+    assert photo.parent.stat().st_mode & 0o077 == 0  # nobody else can put a file there

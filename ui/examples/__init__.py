@@ -1,0 +1,55 @@
+"""Example pictures: files of this folder, which `python -m ui.examples` renders, and a photo from scikit-image."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib.util
+import shutil
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+FOLDER = Path(__file__).parent
+SIDE = 256  # pixels
+# Held-out faces that differ in pose, hair, age and accessories, then one from outside the domain.
+FACES = (1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002)
+HOUSES = (1_000_002, 1_000_008)
+
+# Input of a translation -> names of its example files.
+DRAWINGS = {
+    "lines": [f"sketch-{i}.png" for i in range(4)],
+    "map": [f"map-{i}.png" for i in range(4)],
+    "picture": [f"turned-{i}.png" for i in range(4)],
+}
+
+
+def examples() -> list[Path]:
+    """Files of pictures to invert: faces, the photo if scikit-image is installed, houses."""
+    faces = [FOLDER / f"face-{seed}.png" for seed in FACES]
+    return [*faces, *photo(), *(FOLDER / f"house-{seed}.png" for seed in HOUSES)]
+
+
+def drawings() -> dict[str, list[Path]]:
+    """Files of sketches ("lines"), label maps ("map") and turned faces ("picture")."""
+    return {kind: [FOLDER / name for name in names] for kind, names in DRAWINGS.items()}
+
+
+@functools.cache
+def photo() -> tuple[Path, ...]:
+    """A portrait of Eileen Collins (NASA, public domain) cropped to SIDE pixels, () if its file is not installed.
+
+    The file is read without running scikit-image, which is slow to import.
+    """
+    spec = importlib.util.find_spec("skimage")
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    for source in (Path(folder) / "data" / "astronaut.png" for folder in folders):
+        if source.is_file():
+            private = tempfile.mkdtemp(prefix="inversion-hub-")
+            atexit.register(shutil.rmtree, private, ignore_errors=True)
+            path = Path(private) / "astronaut.png"
+            with Image.open(source) as picture:
+                picture.convert("RGB").crop((96, 0, 96 + SIDE, SIDE)).save(path)
+            return (path,)
+    return ()
