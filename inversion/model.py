@@ -7,46 +7,50 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-
-from inversion.perception.distance import Perceptual
-
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
     from inversion.checkpoints.registry import Entry
     from inversion.directions import Direction
     from inversion.encoders import Encoder
     from inversion.generators import Discriminator, Prior
-    from inversion.perception.predictor import Predictor
+    from inversion.perception import Perceptual, Predictor
+
+
+def _cpu() -> torch.device:
+    import torch
+
+    return torch.device("cpu")
 
 
 @dataclass
 class Model:
-    """What a run works with. Networks are frozen and on `device`; what the model lacks is None or empty."""
+    """A generator and the networks that belong to it, frozen and on `device`. Missing parts are None or empty."""
 
     name: str
     prior: Prior | None = None
-    resolution: int = 0
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    resolution: int = 0  # side in pixels
+    device: torch.device = field(default_factory=_cpu)
     entry: Entry | None = None
     discriminator: Discriminator | None = None
-    encoders: Mapping[str, Encoder] = field(default_factory=dict)  # by role; each says what it reads
-    directions: dict[str, Direction] = field(default_factory=dict)  # what its styles can be moved along, by name
-    perceptual: Perceptual | None = None  # LPIPS, never a stand-in
+    encoders: Mapping[str, Encoder] = field(default_factory=dict)  # by role; `Encoder.reads` is the kind of input
+    directions: dict[str, Direction] = field(default_factory=dict)  # for moving its styles, by name
+    perceptual: Perceptual | None = None  # LPIPS only
     features: Perceptual | None = None  # the distance that the generator's authors invert it with, if not LPIPS
-    identity: nn.Module | None = None  # ArcFace, never a stand-in
+    identity: nn.Module | None = None  # ArcFace only
     predictor: Predictor | None = None  # of attributes and identity, for the embedded faces
     pictures: Callable[[int, torch.Generator], Tensor] | None = None  # (n, rng) -> (n, 3, R, R) of the domain
     domain: str = ""
     licence: str = ""
     sha256: str = ""  # of the generator's file
-    absent: dict[str, str] = field(default_factory=dict)  # entries that belong to it and are not attached, and why
+    absent: dict[str, str] = field(default_factory=dict)  # entries that belong to it but are not attached -> reason
 
     @property
     def perceptual_loss(self) -> Perceptual | None:
-        """The perceptual distance that losses use: its authors' choice, LPIPS, the predictor's, the discriminator's.
+        """The distance for losses: the authors' choice, else LPIPS, the predictor's, or the discriminator's features.
 
-        None where the model has none of them. Its `name` says which one it is.
+        None if the model has none of them. `Perceptual.name` says which one it is.
         """
         if self.features is not None:
             return self.features
@@ -55,17 +59,23 @@ class Model:
         if self.predictor is not None:
             return self.synthetic_perceptual
         if self.discriminator is not None:
+            from inversion.perception import Perceptual
+
             return Perceptual("discriminator", self.discriminator.features)
         return None
 
     @property
     def synthetic_perceptual(self) -> Perceptual | None:
-        """The distance of the predictor's features; None without a predictor."""
-        return None if self.predictor is None else Perceptual("synthetic_perceptual", self.predictor.features)
+        """The distance of the predictor's features. None without a predictor."""
+        if self.predictor is None:
+            return None
+        from inversion.perception import Perceptual
+
+        return Perceptual("synthetic_perceptual", self.predictor.features)
 
 
 class Encoders(Mapping[str, "Encoder"]):
-    """Encoders of a model, opened when they are first asked for: there are many, of a gigabyte each."""
+    """Encoders of a model by role, opened at their first use: a model may have many, of about a gigabyte each."""
 
     def __init__(self, openers: Mapping[str, Callable[[], Encoder]]) -> None:
         self._openers = openers
@@ -73,7 +83,7 @@ class Encoders(Mapping[str, "Encoder"]):
         self._lock = threading.Lock()
 
     def __getitem__(self, role: str) -> Encoder:
-        """The encoder; KeyError if there is none in this role, HubError if its file is not what it must be."""
+        """The encoder. KeyError if there is none in this role, HubError if its file cannot be used."""
         opener = self._openers[role]
         with self._lock:
             if role not in self._opened:
@@ -81,7 +91,7 @@ class Encoders(Mapping[str, "Encoder"]):
             return self._opened[role]
 
     def __contains__(self, role: object) -> bool:
-        return role in self._openers  # the inherited one would open it
+        return role in self._openers  # the inherited method would open the encoder
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._openers)
@@ -91,7 +101,7 @@ class Encoders(Mapping[str, "Encoder"]):
 
 
 def prior_of(model: Model) -> Prior:
-    """The model's generator. Raises ValueError without one: ask `Method.unavailable` first."""
+    """The model's generator. ValueError if it has none: check `Method.unavailable` first."""
     if model.prior is None:
         raise ValueError(f"{model.name} has no generator")
     return model.prior

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from foreign import checkpoint, small, write
+from helpers.checkpoints import use_registry
 from huggingface_hub import constants
 
 from inversion.checkpoints import fetch, hub
@@ -305,7 +306,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workp
     use(monkeypatch, place.settings())
     monkeypatch.setattr(fetch, "PAUSE", 0.01)
     monkeypatch.setattr(fetch, "_digests", {})
-    monkeypatch.setattr(hub, "registry", lambda: registry(place.path))
+    use_registry(monkeypatch, place.path)
     monkeypatch.setattr(hub, "_models", {})
     yield place
     running.close()

@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import TINY, build_prior
 from gradio import networking
+from helpers.checkpoints import use_entries
 
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry, HubError
@@ -157,6 +158,7 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hub, "load", load)
         patch.setattr(hub, "registry", registered)
+        use_entries(patch, folder, *registered().values())
         patch.setattr(fetch, "cached", remote.cached)
         patch.setattr(fetch, "fetch", remote.fetch)
         patch.setenv("GRADIO_TEMP_DIR", str(folder))

@@ -28,7 +28,7 @@ from inversion import parity
 from inversion.checkpoints import convert as converting
 from inversion.checkpoints import hub, layouts
 from inversion.checkpoints.convert import Contents, Limits, convert, inspect, open_converted, transcribe
-from inversion.checkpoints.registry import BadCheckpoint, HubError, registry
+from inversion.checkpoints.registry import BadCheckpoint, HubError
 from inversion.checkpoints.unpickle import Refused
 from inversion.cli import convert as command
 from inversion.generators import StateDictError, StyleGAN2
@@ -488,9 +488,8 @@ def test_other_lone_tensors_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_got_by_hand_is_loaded_by_its_entrys_name(
-    workplace: Workplace, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch, capsys: CaptureFixture
+    workplace: Workplace, tmp_path: Path, in_process: None, capsys: CaptureFixture
 ) -> None:
-    monkeypatch.setattr(command, "registry", lambda: registry(workplace.path))
     unknown = {"repo_id": None, "revision": None, "sha256": None, "bytes": None, "note": "sha256 unknown"}
     workplace.add("pggan-tiny", b"x", **unknown, architecture="pggan", filename="g.pth")
     workplace.add("pggan-large", b"x", **unknown, architecture="pggan", filename="g.pth", resolution=1024)

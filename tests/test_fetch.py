@@ -14,7 +14,7 @@ import pytest
 from local_hub import COMMIT, DAMAGE, MODES, REFUSALS, Workplace, use, workplace
 
 from inversion.checkpoints import fetch
-from inversion.checkpoints.registry import BadCheckpoint, HubError, registry
+from inversion.checkpoints.registry import ROOT, BadCheckpoint, HubError, registry
 
 __all__ = ["workplace"]  # a fixture
 
@@ -273,7 +273,7 @@ def test_a_cache_that_cannot_be_written(workplace: Workplace) -> None:
 
 
 def test_the_registry_of_the_package_is_looked_through_without_a_file(workplace: Workplace) -> None:
-    for entry in registry().values():
+    for entry in registry(ROOT / "checkpoints.yaml").values():
         state = fetch.verify(entry)
         assert state == ("ok" if entry.file is not None else "not cached"), entry.name
 

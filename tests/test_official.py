@@ -22,7 +22,6 @@ from inversion.__main__ import main
 from inversion.checkpoints import convert, fetch, hub, layouts
 from inversion.checkpoints.registry import BadCheckpoint, HubError, registry
 from inversion.checkpoints.unpickle import Refused
-from inversion.cli import convert as command
 from inversion.encoders import Encoder
 from inversion.generators import StateDictError
 from inversion.model import Model
@@ -106,7 +105,7 @@ def test_every_official_layout_ends_as_a_picture_in_the_app(
     workplace: Workplace, layout: str, at_once: list[str], session: Session
 ) -> None:
     owner = workplace.add_official(layout)
-    entries = registry(workplace.path)
+    entries = registry()
     kind, side = entries[layout].kind, entries[owner].resolution
     if layout != owner:
         get(session, layout)
@@ -127,7 +126,7 @@ def test_every_official_layout_ends_as_a_picture_in_the_app(
 
 def check_attached(layout: str, model: Model, row: Mapping[str, Any]) -> None:
     """What the layout's file holds works, and the run's row tells of it."""
-    x, kind = picture(model), hub.registry()[layout].kind
+    x, kind = picture(model), registry()[layout].kind
     if kind == "generator":
         same(x, expected(layout, model))
     elif kind == "discriminator":
@@ -137,14 +136,14 @@ def check_attached(layout: str, model: Model, row: Mapping[str, Any]) -> None:
         assert model.identity is not None and row["identity"] is not None
         assert model.identity(x).norm(dim=1).item() == pytest.approx(1.0, abs=1e-4)
     elif layout == "idinvert-vgg16":
-        network = hub.networks_of(hub.registry()[layout])["perceptual"]
+        network = hub.networks_of(registry()[layout])["perceptual"]
         assert isinstance(network, KerasVGG16) and network(x).shape[2] == model.resolution // 8
         assert model.perceptual is None and model.features is not None and model.features.name == "keras-vgg16"
         error = (network(x) - network(-x)).square().mean()
         assert 0.1 * model.features(x, -x).item() == pytest.approx(5e-5 * error.item(), rel=1e-4)
     elif kind == "perceptual":
         assert model.perceptual is not None and model.perceptual.name == row["perceptual_loss"] == "lpips"
-        network = hub.networks_of(hub.registry()[layout])["perceptual"]
+        network = hub.networks_of(registry()[layout])["perceptual"]
         if layout == "torchvision":  # with the published heads; those of the small file may be negative
             torch.testing.assert_close(model.perceptual(x, -x), network(x, -x), rtol=1e-4, atol=1e-6)
         assert model.perceptual(x, x).item() == 0 and model.perceptual(x, -x).item() > 0
@@ -221,7 +220,7 @@ def test_what_another_process_brings_counts_at_once(workplace: Workplace, at_onc
 
 def damage(workplace: Workplace, name: str) -> Callable[[], bool]:
     """Flip a bit of a cached file; returns whether the file is whole again."""
-    path = fetch.cached(registry(workplace.path)[name])
+    path = fetch.cached(registry()[name])
     assert path is not None
     good = path.read_bytes()
     path.resolve().write_bytes(good[:-5] + bytes([good[-5] ^ 1]) + good[-4:])
@@ -246,7 +245,7 @@ def test_a_damaged_file_is_named_and_can_be_renewed(
     assert button(card) == "Download again"
     get(session, name)
     assert "damaged" not in describe(session.model(name)) and not button(session.model(name))
-    assert whole() and session.model(name)["damage"] == "" and fetch.verify(registry(workplace.path)[name]) == "ok"
+    assert whole() and session.model(name)["damage"] == "" and fetch.verify(registry()[name]) == "ok"
     run = run_one(session, owner, "psp")
     assert run.state == "done", run.message
 
@@ -256,7 +255,7 @@ def test_the_child_converts_once(workplace: Workplace) -> None:
     model = hub.load(name, "cpu", "float32")
     same(picture(model), expected("nvidia", model))
     assert model.discriminator is not None
-    entry = registry(workplace.path)[name]
+    entry = registry()[name]
     copy = fetch.converted(str(entry.sha256))
     assert model.sha256 == entry.sha256 and fetch.intact(copy) and fetch.verify(entry) == "ok"
     before = copy.stat().st_mtime_ns
@@ -267,7 +266,7 @@ def test_the_child_converts_once(workplace: Workplace) -> None:
 
 def test_a_damaged_converted_copy_is_found_and_made_again(workplace: Workplace, at_once: list[str]) -> None:
     name = workplace.add_official("rosinality")
-    entry = registry(workplace.path)[name]
+    entry = registry()[name]
     good = picture(hub.load(name, "cpu", "float32"))
     copy = fetch.converted(str(entry.sha256))
     data = copy.read_bytes()
@@ -283,9 +282,9 @@ def test_what_is_not_at_hand_is_listed_and_blocks_nothing(workplace: Workplace, 
     owner = workplace.add_official("psp")
     workplace.add_official("rosinality-discriminator")
     workplace.add_official("torchvision")
-    entries = registry(workplace.path)
+    entries = registry()
     workplace.add("stray", b"not an array" * 9, kind="directions", architecture="directions", generator=owner)
-    fetch.fetch(registry(workplace.path)["stray"])
+    fetch.fetch(registry()["stray"])
     model = hub.load(owner, "cpu")
     assert list(model.encoders) == [] and model.absent["psp"] == model.absent["torchvision"] == "not cached"
     assert "stray" in model.absent and "no plain array" in model.absent["stray"]
@@ -300,7 +299,7 @@ def test_encoders_are_opened_when_asked_for(
     workplace: Workplace, at_once: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = workplace.add_official("psp")
-    fetch.fetch(registry(workplace.path)["psp"])
+    fetch.fetch(registry()["psp"])
     opened: list[str] = []
     real = hub.networks_of
     monkeypatch.setattr(hub, "networks_of", lambda entry: opened.append(entry.name) or real(entry))
@@ -359,15 +358,12 @@ def test_directions_come_as_plain_arrays(workplace: Workplace, at_once: list[str
     assert set(model.absent) == {"wide", "objects"}
 
 
-def test_a_direction_got_by_hand_counts_once_it_is_converted(
-    workplace: Workplace, at_once: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_direction_got_by_hand_counts_once_it_is_converted(workplace: Workplace, at_once: list[str]) -> None:
     owner = workplace.add_official("rosinality")
     what = {"kind": "directions", "architecture": "directions", "generator": owner, "note": "sha256 is unknown"}
     workplace.add("age", b"", **what, **dict.fromkeys(("repo_id", "revision", "sha256", "bytes")))
     assert hub.load(owner, "cpu").directions == {}
     torch.save(torch.ones(1, 128), path := workplace.path.with_name("age.pt"))
-    monkeypatch.setattr(command, "registry", lambda: registry(workplace.path))
     assert main(["convert", str(path), "--as", "age"]) == 0
     model = hub.load(owner, "cpu")
     assert model.absent == {}

@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks import quality
 from inversion.checkpoints import hub
-from inversion.checkpoints.registry import ROLES, Entry, registry
+from inversion.checkpoints.registry import Entry, registry
+from inversion.encoders import ROLES
 from inversion.methods import METHODS
 from inversion.model import Model
 

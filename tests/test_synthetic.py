@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.checkpoints import use_entries
 
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry
@@ -173,7 +174,7 @@ def test_a_small_generator_learns_houses_and_ships(
         file=name,
     )
     monkeypatch.setattr(fetch, "ROOT", tmp_path)
-    monkeypatch.setattr(hub, "registry", lambda: {"houses": entry})
+    use_entries(monkeypatch, tmp_path, entry)
     monkeypatch.setattr(hub, "_models", {})
     model = hub.load("houses", device="cpu")
     assert isinstance(model.prior, StyleGAN2)

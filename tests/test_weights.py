@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from inversion import invert, metrics
 from inversion.checkpoints import hub
+from inversion.checkpoints.registry import registry
 from inversion.methods import METHODS, Result, Step, parse_method, tuned
 from inversion.model import Model
 from inversion.synthetic import DOMAINS, HELD_OUT
@@ -42,7 +43,7 @@ def reconstruct(model: Model, method: str, settings: dict[str, float], y: torch.
 
 
 def test_the_files_are_small_enough_for_the_repository() -> None:
-    sizes = [entry.bytes for entry in hub.registry().values() if entry.file is not None]
+    sizes = [entry.bytes for entry in registry().values() if entry.file is not None]
     assert sizes
     assert max(sizes) < 10_000_000
     assert sum(sizes) < 40_000_000

@@ -61,7 +61,7 @@ class Part:
     """One network of a file, all sizes from its tensors; or its direction."""
 
     kind: str  # generator, discriminator, encoder, identity, perceptual or directions
-    architecture: str  # a key of layouts.NETWORKS, or "directions"
+    architecture: str  # see `layouts.builder`; or "directions"
     layout: str  # a key of layouts.LAYOUTS, or "tensor"
     resolution: int  # side in pixels of the pictures that it makes or reads; 0 for any
     num_ws: int  # 0 for networks without styles
@@ -119,8 +119,8 @@ def open_converted(path: Path) -> dict[str, nn.Module]:
         raise BadCheckpoint(f"{path.name}: cannot read it ({error.strerror or error})") from None
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BadCheckpoint(f"{path.name} is no safetensors file ({said(error)})") from None
-    architectures = _architectures(path, header)
-    parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in architectures}
+    builders = _builders(path, header)
+    parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in builders}
     for name, tensor in tensors.items():
         kind, _, key = name.partition(".")
         if kind not in parts:
@@ -129,7 +129,7 @@ def open_converted(path: Path) -> dict[str, nn.Module]:
             raise BadCheckpoint(f"{path.name}: {name} holds values that are not numbers")
         parts[kind][key] = tensor
     try:
-        return {kind: layouts.NETWORKS[architectures[kind]](part) for kind, part in parts.items()}
+        return {kind: builders[kind](part) for kind, part in parts.items()}
     except StateDictError as error:
         raise BadCheckpoint(f"{path.name}: {error}") from None
 
@@ -382,14 +382,14 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _architectures(path: Path, header: object) -> dict[str, str]:
-    """{kind: architecture} of a converted file's header."""
+def _builders(path: Path, header: object) -> dict[str, layouts.Builder]:
+    """{kind: what builds its network}, from a converted file's header. BadCheckpoint if the header is not ours."""
     networks = header.get("networks") if isinstance(header, dict) and header.get("version") == VERSION else None
-    known = (
-        isinstance(networks, dict)
-        and networks
-        and all(isinstance(part, dict) and part.get("architecture") in layouts.NETWORKS for part in networks.values())
-    )
-    if not isinstance(networks, dict) or not known:
-        raise BadCheckpoint(f"{path.name} is no file that `convert` of this version has written: convert it again")
-    return {kind: part["architecture"] for kind, part in networks.items()}
+    builders: dict[str, layouts.Builder] = {}
+    for kind, part in networks.items() if isinstance(networks, dict) else ():
+        build = layouts.builder(str(part.get("architecture"))) if isinstance(part, dict) else None
+        if build is not None:
+            builders[kind] = build
+    if not builders or len(builders) < len(networks or ()):
+        raise BadCheckpoint(f"{path.name} was not written by `convert` of this version: convert the original again")
+    return builders

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from inversion.checkpoints import fetch, hub
-from inversion.checkpoints.registry import HubError
+from inversion.checkpoints import fetch
+from inversion.checkpoints.registry import HubError, registry
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Downloads:
     @staticmethod
     def missing(name: str) -> bool:
         """Whether the file of the entry has to be downloaded before it can be used. Asks no network."""
-        entry = hub.registry().get(name)
+        entry = registry().get(name)
         return entry is not None and entry.file is None and fetch.cached(entry) is None
 
     def start(self, name: str, asker: str) -> None:
@@ -62,7 +62,7 @@ class Downloads:
 
         Raises HubError.
         """
-        if name not in hub.registry():
+        if name not in registry():
             raise HubError(f"unknown entry {name!r}: see `python -m inversion models`")
         with self._lock:
             work = self._work.get(name)
@@ -104,7 +104,7 @@ class Downloads:
                 self._note(work, Download(name, "running", done, total))
 
         try:
-            path = fetch.fetch(hub.registry()[name], progress, renew=True)
+            path = fetch.fetch(registry()[name], progress, renew=True)
             size = path.stat().st_size
             self._note(work, Download(name, "done", size, size))
         except _Unwanted:

@@ -16,7 +16,7 @@ from safetensors.torch import load as parse_safetensors
 from torch import Tensor, nn
 
 from inversion.checkpoints import convert, fetch
-from inversion.checkpoints.registry import SERVE_ALL, BadCheckpoint, Entry, HubError, registry
+from inversion.checkpoints.registry import DEFAULT, SERVE_ALL, BadCheckpoint, Entry, HubError, registry
 from inversion.directions import Direction, from_array, from_tensors
 from inversion.encoders import ENCODERS, ArcFace, Encoder
 from inversion.generators import GENERATORS, Discriminator, StateDictError
@@ -24,7 +24,6 @@ from inversion.model import Encoders, Model
 from inversion.perception.distance import Perceptual, cached_lpips
 from inversion.perception.networks import KerasVGG16, LPIPSNetwork
 
-DEFAULT = "synthetic-faces"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 

@@ -17,6 +17,7 @@ from inversion.generators import GENERATORS
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / "checkpoints.yaml"
+DEFAULT = "synthetic-faces"  # the model that is used unless another one is chosen
 
 Kind = Literal["generator", "discriminator", "predictor", "encoder", "identity", "perceptual", "detector", "directions"]
 Format = Literal["safetensors", "torch", "nvidia-pickle", "tensorflow-pickle", "onnx", "numpy"]
@@ -24,22 +25,8 @@ KINDS: tuple[str, ...] = get_args(Kind)
 FORMATS: tuple[str, ...] = get_args(Format)
 REPO_TYPES = ("model", "space", "dataset")
 GRADES = ("A", "A-", "B")
-ROLES = (
-    *("encoder", "indomain", "psp", "e4e", "restyle"),
-    *("sketch", "map", "frontalize", "toonify", "superres", "inpaint"),
-)
 CROPS = ("none", "ffhq")
 PERCEPTUALS = ("none", "lpips", "keras-vgg16")
-ARCHITECTURES: dict[str, tuple[str, ...]] = {
-    "generator": tuple(GENERATORS),
-    "discriminator": ("stylegan2-discriminator",),
-    "predictor": ("predictor",),
-    "encoder": tuple(ENCODERS),
-    "identity": ("arcface",),
-    "perceptual": PERCEPTUALS[1:],
-    "detector": ("yunet",),
-    "directions": ("directions",),
-}
 SERVE_ALL = ("identity", "perceptual", "detector")  # may belong to no generator in particular
 COMMIT = "[0-9a-f]{40}"
 Rule = tuple[object, str, str]  # whether it holds, the field, what the field must be
@@ -102,14 +89,14 @@ class Entry:
         yield re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name), "name", "letters, digits, dots and dashes"
         yield _one_of("kind", self.kind, KINDS)
         yield _one_of("format", self.format, FORMATS)
-        yield _one_of("architecture", self.architecture, ARCHITECTURES[self.kind])
+        yield _one_of("architecture", self.architecture, architectures(self.kind))
         yield _one_of("repo_type", self.repo_type, REPO_TYPES)
         yield _one_of("crop", self.crop, CROPS)
         yield _one_of("perceptual", self.perceptual, PERCEPTUALS)
         if self.kind == "encoder":
-            yield _one_of("role", self.role, ROLES)
+            yield re.fullmatch("[a-z0-9_]+", self.role or ""), "role", "lower-case letters, digits and underscores"
         else:
-            yield self.role is None, "role", "left out of what is no encoder"
+            yield self.role is None, "role", "left out unless the kind is encoder"
         yield self.resolution >= (0 if self.kind in SERVE_ALL else 1), "resolution", "a side in pixels"
         yield self.bytes is None or self.bytes > 0, "bytes", "the size of the file"
         yield self.sha256 is None or re.fullmatch("[0-9a-f]{64}", self.sha256), "sha256", "64 hex digits"
@@ -144,8 +131,26 @@ class Entry:
         yield self.sha256 is not None or "sha256" in self.note, "sha256", "given, or else note must say why not"
 
 
-def registry(path: Path = REGISTRY) -> dict[str, Entry]:
-    """Every entry of the registry by name. RegistryError names the first that is wrong."""
+def architectures(kind: Kind) -> tuple[str, ...]:
+    """The architectures that an entry of this kind may name."""
+    return {
+        "generator": tuple(GENERATORS),
+        "discriminator": ("stylegan2-discriminator",),
+        "predictor": ("predictor",),
+        "encoder": tuple(ENCODERS),
+        "identity": ("arcface",),
+        "perceptual": PERCEPTUALS[1:],
+        "detector": ("yunet",),
+        "directions": ("directions",),
+    }[kind]
+
+
+def registry(path: Path | None = None) -> dict[str, Entry]:
+    """Every entry of the registry by name, from `REGISTRY` unless `path` is given.
+
+    RegistryError names the first wrong entry and field.
+    """
+    path = REGISTRY if path is None else path
     try:
         return dict(_parsed(path.name, path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:

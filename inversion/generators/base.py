@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import Self
 
+from inversion.generators.errors import StateDictError
+
 AVERAGE_SAMPLES = 10_000  # mapped z behind a w_avg that a file lacks
-
-
-class StateDictError(ValueError):
-    """Tensors that do not describe the network they are meant for; the message names the keys."""
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,13 @@ from dataclasses import Field, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from inversion.common.settings import SettingError, checked
+from inversion.encoders import ROLES
 from inversion.methods.base import Stage
 
 if TYPE_CHECKING:
     from inversion.model import Model
 
 SPACES = {"z": "Z codes", "w": "W codes", "w+": "W+ codes", "noise": "noise maps"}
-ENCODERS = {
-    "encoders.encoder": "classic encoder",
-    "encoders.indomain": "In-Domain encoder",
-    "encoders.psp": "pSp encoder",
-    "encoders.e4e": "e4e encoder",
-    "encoders.restyle": "ReStyle encoder",
-}
 
 
 @dataclass(frozen=True)
@@ -54,9 +48,10 @@ class Method:
         """Why the method cannot run on the model, or None."""
         prior = model.prior
         for need in sorted(self.needs, key=lambda need: (need != "prior", need)):
-            if need in ENCODERS:
-                if need.partition(".")[2] not in model.encoders:
-                    return f"{model.name} has no {ENCODERS[need]}"
+            kind, _, role = need.partition(".")
+            if kind == "encoders":
+                if role not in model.encoders:
+                    return f"{model.name} has no {ROLES.get(role, role)}"
             elif need in SPACES:
                 if prior is None or need not in prior.spaces:
                     return f"the generator of {model.name} offers no {SPACES[need]}"

@@ -21,15 +21,24 @@ from inversion.encoders import ENCODERS, ArcFace
 from inversion.generators import GENERATORS, Discriminator, Prior, StateDictError
 from inversion.perception.networks import KerasVGG16, LPIPSNetwork
 
-# The classes that build a network from tensors under this package's names, by architecture.
-NETWORKS: dict[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
-    **{name: cls.from_state_dict for name, cls in GENERATORS.items()},
+Builder = Callable[[Mapping[str, Tensor]], nn.Module]
+
+# What builds a network that is neither a generator nor an encoder, by architecture.
+OTHERS: dict[str, Builder] = {
     "stylegan2-discriminator": Discriminator.from_state_dict,
-    **{name: cls.from_state_dict for name, cls in ENCODERS.items()},
     "arcface": ArcFace.from_state_dict,
     "lpips": LPIPSNetwork.from_state_dict,
     "keras-vgg16": KerasVGG16.from_state_dict,
 }
+
+
+def builder(architecture: str) -> Builder | None:
+    """What builds a network from tensors under this package's names. None if the architecture is unknown."""
+    if architecture in GENERATORS:
+        return GENERATORS[architecture].from_state_dict
+    if architecture in ENCODERS:
+        return ENCODERS[architecture].from_state_dict
+    return OTHERS.get(architecture)
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Layout:
     """One published way to store one kind of network."""
 
     kind: str  # generator, discriminator, encoder, identity or perceptual
-    architecture: str  # a key of NETWORKS
+    architecture: str  # see `builder`
     signature: tuple[str, ...]  # keys that together tell it from the layouts below
     rename: Callable[[Mapping[str, Tensor]], Renamed]
 
@@ -126,8 +135,11 @@ class Found:
 
     def build(self) -> nn.Module:
         """Build the network. StateDictError names the keys of the file that do not fit."""
+        build = builder(self.architecture)
+        if build is None:
+            raise StateDictError(f"unknown architecture {self.architecture!r}")
         try:
-            return NETWORKS[self.architecture](self.tensors)
+            return build(self.tensors)
         except StateDictError as error:
             raise StateDictError(self.tensors.blame(str(error))) from None
 
