@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from tqdm import tqdm
 from inversion import images, metrics
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import SERVE_ALL, registry
-from inversion.common.settings import dealt
+from inversion.cli.common import add_task_inputs
+from inversion.common.settings import dealt, kind_of
 from inversion.methods import BASIC, parse_method
 from inversion.model import Model
 from inversion.serving.lane import Finished, Lane, Request, measurement
 from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import CLASSES, OUT_OF_DOMAIN, draw_faces
+from inversion.tasks import task_class
 
 DETAILS = ("eyes", "mouth", "glasses")  # the small features that a good PSNR may hide
 COLUMNS = ("psnr", "detail_psnr", "ssim", "lpips", "synthetic_identity", "synthetic_perceptual", "seconds")
@@ -74,16 +76,16 @@ def centre_hole(resolution: int) -> np.ndarray:
 
 def request(task: str, method: str, case: Case, settings: dict[str, Any], args: argparse.Namespace) -> Request:
     """What the app would ask of the lane."""
-    mask = centre_hole(case.picture.shape[0]) if task == "inpaint" else None
+    specs = fields(task_class(task))
+    inputs = {s.name: centre_hole(case.picture.shape[0]) for s in specs if kind_of(s) == "mask"}
+    inputs |= {s.name: getattr(args, s.name) for s in specs if getattr(args, s.name, None) is not None}
     return Request(
         task=task,
         method=method,
         picture=case.picture,
         model=args.model,
         settings=settings,
-        mask=mask,
-        factor=args.factor,
-        sigma=args.sigma,
+        inputs=inputs,
         seed=args.seed,
         budget=3600.0,
     )
@@ -115,8 +117,7 @@ def signature(asked: Request, case: Case, weights: Sequence[str]) -> str:
             asked.task,
             asked.method,
             steps,
-            asked.factor,
-            asked.sigma,
+            {name: value for name, value in asked.inputs.items() if not isinstance(value, np.ndarray)},
             asked.seed,
             weights,
             hashlib.sha256(case.picture.tobytes()).hexdigest(),
@@ -186,8 +187,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", default="held-out", choices=("held-out", "strange", "photo"))
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
     parser.add_argument("--model", default=hub.DEFAULT)
-    parser.add_argument("--factor", type=int, default=8)
-    parser.add_argument("--sigma", type=float, default=0.2)
+    add_task_inputs(parser, ("number",), factor=8, sigma=0.2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")

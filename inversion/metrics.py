@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from inversion.model import Model
 
+ANY_SIZE = 1 << 30  # pixels
 PSNR_OF_EQUAL = 100.0  # dB for pictures equal in all 8 bits: means stay finite and JSON valid
 
 
@@ -74,20 +77,81 @@ def synthetic_perceptual(a: Tensor, b: Tensor, model: Model) -> list[float] | No
         return judge(a.clamp(-1, 1), b.clamp(-1, 1)).tolist()
 
 
-SCORES = ("psnr", "ssim", "lpips", "lpips_vgg", "identity", "synthetic_identity", "synthetic_perceptual")
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a result. Tables, cards, captions and rows are derived from these fields.
+
+    fn: (image, truth, model) -> one value per picture, or None if the model lacks the network; pictures (B, 3, H, W)
+    in [-1, 1]. cheap: side in pixels up to which previews have the figure, 0 for never. needs: the attribute of `Model`
+    that holds the network, "" for none.
+    """
+
+    label: str
+    digits: int  # after the decimal point
+    better: Literal["higher", "lower"]
+    help: str
+    fn: Callable[[Tensor, Tensor, Model], list[float] | None]
+    cheap: int = 0
+    needs: str = ""
+    unit: str = ""
 
 
-def scores(image: Tensor, truth: Tensor | None, model: Model) -> dict[str, float | None]:
-    """All figures of one picture (1, 3, H, W) against the truth, by name; all None where the truth is not known."""
+METRICS: dict[str, Metric] = {
+    "psnr": Metric(
+        "PSNR",
+        2,
+        "higher",
+        "Peak signal-to-noise ratio against your picture, in dB.",
+        lambda image, truth, model: psnr(image, truth),
+        cheap=ANY_SIZE,
+        unit="dB",
+    ),
+    "ssim": Metric(
+        "SSIM",
+        3,
+        "higher",
+        "Structural similarity to your picture; 1 means equal.",
+        lambda image, truth, model: ssim(image, truth),
+        cheap=512,
+    ),
+    "lpips": Metric("LPIPS", 3, "lower", "Learned perceptual distance (AlexNet).", lpips, needs="perceptual"),
+    "lpips_vgg": Metric(
+        "LPIPS (VGG)",
+        3,
+        "lower",
+        "Learned perceptual distance (VGG16); not comparable with LPIPS on AlexNet.",
+        lambda image, truth, model: lpips(image, truth, model, "lpips_vgg"),
+        needs="perceptual",
+    ),
+    "identity": Metric("Identity", 3, "higher", "Cosine of ArcFace embeddings.", identity, needs="identity"),
+    "synthetic_identity": Metric(
+        "Same person?",
+        3,
+        "higher",
+        "Cosine of the built-in predictor's embeddings, for synthetic faces; 1 means the same person.",
+        synthetic_identity,
+        needs="predictor",
+    ),
+    "synthetic_perceptual": Metric(
+        "Perceptual",
+        3,
+        "lower",
+        "Distance of the built-in predictor's features, for synthetic faces.",
+        synthetic_perceptual,
+        needs="predictor",
+    ),
+}
+
+
+def scores(image: Tensor, truth: Tensor | None, model: Model, preview: bool = False) -> dict[str, float | None]:
+    """Every metric of one picture (1, 3, H, W) against the truth, by name, rounded to 4 digits.
+
+    A metric is None if the truth is not known, if the model lacks its network, or if it is too slow for a preview.
+    """
+    row: dict[str, float | None] = dict.fromkeys(METRICS)
     if truth is None:
-        return dict.fromkeys(SCORES)
-    values = (
-        psnr(image, truth),
-        ssim(image, truth),
-        lpips(image, truth, model),
-        lpips(image, truth, model, "lpips_vgg"),
-        identity(image, truth, model),
-        synthetic_identity(image, truth, model),
-        synthetic_perceptual(image, truth, model),
-    )
-    return {name: None if value is None else round(value[0], 4) for name, value in zip(SCORES, values, strict=True)}
+        return row
+    for name, metric in METRICS.items():
+        values = metric.fn(image, truth, model) if not preview or image.shape[-1] <= metric.cheap else None
+        row[name] = None if values is None else round(values[0], 4)
+    return row

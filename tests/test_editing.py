@@ -20,6 +20,7 @@ from torch import Tensor
 from inversion import images
 from inversion.__main__ import main
 from inversion.checkpoints import hub
+from inversion.common.errors import UserError
 from inversion.directions import MAX_STRENGTH, from_array, from_tensors, random_styles, to_tensors
 from inversion.editing import (
     DIFFUSION,
@@ -42,7 +43,7 @@ from inversion.methods import METHODS, MultiCode, SettingError, W, WPlus, Z, tun
 from inversion.methods.codes import Code, from_plain, to_plain
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
-from inversion.serving.lane import Lane, LaneError, Request
+from inversion.serving.lane import CroppedPicture, Lane, Request
 from inversion.serving.session import Session, UnknownJob
 from inversion.synthetic import HELD_OUT, latents
 from inversion.synthetic.faces import NAMES
@@ -381,7 +382,7 @@ def test_results_of_every_method_can_be_edited(session: Session, pictures: Tenso
     key = finish(session, [request_of(pictures[0], method) for method in methods])
     for index, method in enumerate(methods):
         if method == "dip":
-            with pytest.raises(LaneError, match="no code"):
+            with pytest.raises(UserError, match="no code"):
                 session.edit(key, index, {"smile": 1.0})
             continue
         kept = session.kept(key, index)
@@ -410,9 +411,9 @@ def test_two_results_are_interpolated_and_mixed(session: Session, pictures: Tens
     assert np.array_equal(frames[-1], session.kept(key, 1).image)
     mix = session.mix((key, 0), (key, 1), 4)
     assert mix.shape == (32, 32, 3) and not np.array_equal(mix, frames[0])
-    with pytest.raises(LaneError, match="frames"):
+    with pytest.raises(UserError, match="frames"):
         session.interpolate((key, 0), (key, 1), frames=1)
-    with pytest.raises(LaneError, match="between 1 and 7"):
+    with pytest.raises(UserError, match="between 1 and 7"):
         session.mix((key, 0), (key, 1), 99)
 
 
@@ -420,9 +421,9 @@ def test_what_is_not_kept_or_not_known_is_said_in_one_line(session: Session, pic
     key = finish(session, [request_of(pictures[0], "w")])
     with pytest.raises(UnknownJob, match="no longer kept"):
         session.edit(key, 1, {"smile": 1.0})
-    with pytest.raises(LaneError, match="direction 'grin'"):
+    with pytest.raises(UserError, match="direction 'grin'"):
         session.edit(key, 0, {"grin": 1.0})
-    with pytest.raises(LaneError, match="styles are 0-7"):
+    with pytest.raises(UserError, match="styles are 0-7"):
         session.directions("tiny", (0, 80))
     assert session.directions("tiny")[0] == {
         "name": "smile",
@@ -437,22 +438,22 @@ def test_what_is_not_kept_or_not_known_is_said_in_one_line(session: Session, pic
 def test_a_region_of_one_picture_is_diffused_into_another(session: Session, pictures: Tensor) -> None:
     mask = np.zeros((32, 32), np.uint8)
     mask[8:24, 8:24] = 255
+    context = images.to_array(pictures[1])
     request = Request(
         "diffuse",
         DIFFUSION[0],
         images.to_array(pictures[0]),
         "tiny",
         {**DIFFUSION[1], "indomain.steps": 4},
-        mask=mask,
-        context=images.to_array(pictures[1]),
+        inputs={"mask": mask, "context": CroppedPicture(context)},
     )
     key = finish(session, [request])
     view = session.snapshot(key)
     assert view.truth is None and view.measured is not None
-    assert np.array_equal(view.measured, np.where(mask[..., None] > 0, request.picture, request.context))
+    assert np.array_equal(view.measured, np.where(mask[..., None] > 0, request.picture, context))
     assert session.edit(key, 0, {"smile": 1.0}).picture.shape == (32, 32, 3)
-    with pytest.raises(LaneError, match="second picture"):
-        list(Lane("cpu")(replace(request, context=None)))
+    with pytest.raises(UserError, match="needs a context"):
+        list(Lane("cpu")(replace(request, inputs={"mask": mask})))
 
 
 def test_requests_and_answers_are_plain_data(session: Session, pictures: Tensor) -> None:
@@ -504,7 +505,7 @@ def test_quick_requests_are_served_between_the_steps_of_a_run(session: Session, 
 
 def test_a_failing_quick_request_is_told_and_harms_nobody(session: Session) -> None:
     for error, message in (("say it better", "say it better"), ("unexpected", "unexpected KeyError")):
-        with pytest.raises(LaneError, match=message):
+        with pytest.raises(UserError, match=message):
             session.ask(Ping(error=error))
     assert session.ask(Ping()) == "device-lane"
 

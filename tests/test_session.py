@@ -7,7 +7,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,15 @@ import pytest
 import torch
 
 from inversion.checkpoints import hub
+from inversion.common.errors import UserError
+from inversion.common.settings import kind_of
 from inversion.images import to_array
 from inversion.methods import METHODS, Method
 from inversion.model import Model
 from inversion.serving.jobs import JobView
 from inversion.serving.lane import Event, Finished, Lane, LaneError, Progress, Ready, Request
 from inversion.serving.session import Busy, Session, UnknownJob
-from inversion.tasks import TASKS
+from inversion.tasks import TASKS, task_class
 
 WAIT = 60.0  # seconds after which a test gives up
 PICTURE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
@@ -144,7 +146,7 @@ def test_results_do_not_depend_on_who_else_runs(
 
 
 def test_every_event_is_plain_data(lane: Lane, request_of: Callable[..., Request]) -> None:
-    request = pickle.loads(pickle.dumps(request_of(0, "pti", task="superres", factor=4)))  # noqa: S301 - our own bytes
+    request = pickle.loads(pickle.dumps(request_of(0, "pti", task="superres", inputs={"factor": 4})))  # noqa: S301 - our own bytes
     events = list(lane(request))
     assert [type(e).__name__ for e in (events[0], events[-1])] == ["Ready", "Finished"]
     for event in events:
@@ -157,11 +159,16 @@ def test_every_event_is_plain_data(lane: Lane, request_of: Callable[..., Request
     assert last.row["lpips"] is None and last.row["identity"] is None
 
 
+def inputs_of(task: str, mask: np.ndarray) -> dict[str, np.ndarray]:
+    """The mask for every field of the task that is one."""
+    return {spec.name: mask for spec in fields(task_class(task)) if kind_of(spec) == "mask"}
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_measured_picture_is_scored_by_nobody(task: str, lane: Lane, request_of: Callable[..., Request]) -> None:
     mask = np.zeros((64, 64), np.uint8)
     mask[20:40, 20:40] = 255
-    ready, *_, last = lane(request_of(0, task=task, mask=mask, measured=True))
+    ready, *_, last = lane(request_of(0, task=task, inputs=inputs_of(task, mask), measured=True))
     assert isinstance(ready, Ready) and ready.truth is None and ready.measured.shape == (32, 32, 3)
     assert isinstance(last, Finished) and last.row["psnr"] is None and last.image.shape == (32, 32, 3)
 
@@ -325,7 +332,7 @@ def test_out_of_memory_becomes_a_plain_message(
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"task": "fly"}, "no task"),
+        ({"task": "fly"}, "Unknown task"),
         ({"method": "magic"}, "unknown method"),
         ({"model": "nobody"}, "no model"),
         ({"settings": {"w.steps": 10**6}}, "w.steps"),
@@ -343,12 +350,12 @@ def test_bad_requests_are_refused_before_they_queue(
     request_of: Callable[..., Request],
 ) -> None:
     request = replace(request_of(0), **changes)  # type: ignore[arg-type]
-    with pytest.raises(LaneError, match=text):
+    with pytest.raises(UserError, match=text):
         opened(lane).submit([request])
 
 
 def test_no_method_is_refused(opened: Callable[..., Session]) -> None:
-    with pytest.raises(LaneError, match="at least one method"):
+    with pytest.raises(UserError, match="at least one method"):
         opened(StubLane()).submit([])
 
 

@@ -113,7 +113,7 @@ def test_noise_is_the_seed_s() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: make_task("upscale"), "unknown task"),
+        (lambda: make_task("upscale"), "Unknown task"),
         (lambda: make_task("inpaint"), "needs a mask"),
         (lambda: Superres(1), "between 2 and 64"),
         (lambda: Superres(5).A(torch.zeros(1, 3, 32, 32)), "does not divide"),

@@ -22,6 +22,7 @@ from benchmarks import translations as benchmark
 from inversion import images, invert, make_task, parse_method
 from inversion.__main__ import main
 from inversion.checkpoints import hub
+from inversion.common.errors import UserError
 from inversion.encoders import PSP, Encoder, Narrow
 from inversion.encoders.backbones import IRSE, stages
 from inversion.generators import StyleGAN2
@@ -29,7 +30,7 @@ from inversion.methods import Result, SettingError
 from inversion.methods.codes import from_plain
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
-from inversion.serving.lane import Lane, LaneError
+from inversion.serving.lane import Lane
 from inversion.synthetic import DOMAINS, HELD_OUT
 from inversion.synthetic.faces import CLASSES, draw_faces
 from inversion.tasks import TaskError
@@ -284,7 +285,7 @@ def test_the_request_and_its_answer_are_plain(
     for picture, code in zip(answer.pictures, answer.codes, strict=True):
         assert (images.to_array(from_plain(code, whole.device).render(whole.prior)) == picture).mean() > 0.99
     assert {tuple(colour) for colour in answer.read.reshape(-1, 3).tolist()} <= set(PALETTE)
-    with pytest.raises(LaneError, match="draw the outlines"):
+    with pytest.raises(UserError, match="draw the outlines"):
         Lane("cpu").answer(TranslateRequest("synthetic-faces", "sketch", blank()))
 
 

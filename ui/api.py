@@ -11,8 +11,9 @@ import gradio as gr
 import numpy as np
 
 from inversion.align import How
+from inversion.common.errors import UserError
 from inversion.serving.catalogue import DEFAULT_MODEL
-from inversion.serving.session import JobView, LaneError, SessionError
+from inversion.serving.session import JobView
 from inversion.translations import TRANSLATIONS
 from ui.parts import export, inputs
 from ui.parts.moves import Change, read, recipe
@@ -235,12 +236,14 @@ def _run(
     """Submit one request a method and stream what comes of them; in the end, if told so, edited by `change`."""
     with inputs.explained():
         whole_seed = inputs.whole(seed, "seed")
-        fields: dict[str, Any] = {"picture": inputs.picture(picture), "factor": inputs.whole(factor, "factor", 2, 64)}
+        fields: dict[str, Any] = {"picture": inputs.picture(picture)}
         fields["crop"] = desk.session.crop(fields["picture"], model, align)
+        if task == "superres":
+            fields["inputs"] = {"factor": inputs.whole(factor, "factor", 2, 64)}
         if task == "inpaint":
             nothing = np.zeros(fields["picture"].shape[:2], np.uint8)
             kind = "uploaded" if hole == "mask" else hole
-            fields["mask"] = inputs.hole(kind, nothing, mask, whole_seed, fields["crop"].quad)
+            fields["inputs"] = {"mask": inputs.hole(kind, nothing, mask, whole_seed, fields["crop"].quad)}
         chosen = list(dict.fromkeys(methods or []))
         if not isinstance(settings or {}, Mapping):
             raise inputs.InputError('settings must be an object such as {"wplus.steps": 100}.')
@@ -275,7 +278,7 @@ def _edited(desk: Desk, view: JobView, change: Change, shown: export.Shown) -> A
             continue
         try:
             edited = desk.session.edit(view.key, i, change.moves, change.layers, change.keep)
-        except (LaneError, SessionError) as error:
+        except UserError as error:
             rows[i] |= {"state": "failed", "message": str(error)}
             continue
         rows[i]["edit"] = recipe(change, edited)

@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from inversion.common.errors import UserError
 from inversion.serving import catalogue
-from inversion.serving.session import LaneError, Session, SessionError
+from inversion.serving.session import Session
 from ui import api
 from ui.examples import examples
 from ui.guard import Guard
@@ -74,7 +75,7 @@ def _offer(page: gr.Blocks, desk: Desk, settings: Sequence[Settings], models: Se
         try:
             missing = desk.session.unavailable(catalogue.DEFAULT_MODEL)
             without = desk.session.unavailable_stages(catalogue.DEFAULT_MODEL)
-        except (LaneError, SessionError):  # whoever runs a method is told
+        except UserError:  # whoever runs a method is told
             return [gr.skip()] * len(outputs)
         offered = [part.offered(missing, without, part.tab.methods) for part in settings]
         return {component: update for updates in offered for component, update in updates.items()}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -15,14 +16,11 @@ from tqdm import tqdm
 from inversion import images
 from inversion.align import paste
 from inversion.checkpoints.hub import DEFAULT
-from inversion.checkpoints.registry import HubError
 from inversion.common.errors import UserError
-from inversion.common.settings import dealt
-from inversion.methods import SettingError, parse_method
-from inversion.serving.lane import Finished, Lane, LaneError, Progress, Ready, Request, crop
-from inversion.tasks import TASKS, TaskError
-
-ERRORS = (images.BadImage, HubError, LaneError, SettingError, TaskError)
+from inversion.common.settings import Kind, dealt, kind_of
+from inversion.methods import parse_method
+from inversion.serving.lane import CroppedPicture, Finished, Lane, LaneError, Progress, Ready, Request, crop
+from inversion.tasks import TASKS, task_class
 
 
 class UsageError(UserError):
@@ -40,7 +38,7 @@ def guarded(command: str, run: Callable[[], None]) -> int:
     """0, or 2 with the reason as one line on stderr."""
     try:
         run()
-    except (*ERRORS, UsageError) as error:
+    except UserError as error:
         sys.stderr.write(f"{command}: {error}\n")
         return 2
     except OSError as error:
@@ -63,9 +61,7 @@ def run_parser(command: str, description: str) -> Parser:
         metavar="stage.field=VALUE",
         help="a setting of a stage; repeat",
     )
-    parser.add_argument("--factor", type=int, default=4, help="of superres")
-    parser.add_argument("--mask", type=Path, metavar="FILE", help="of inpaint; white is the hole")
-    parser.add_argument("--sigma", type=float, default=0.1, help="of denoise; pictures span 2")
+    add_task_inputs(parser)
     parser.add_argument(
         "--align",
         default="auto",
@@ -81,6 +77,42 @@ def run_parser(command: str, description: str) -> Parser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write pictures and figures here")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else on stdout")
     return parser
+
+
+def add_task_inputs(
+    parser: argparse.ArgumentParser, kinds: Collection[Kind] = get_args(Kind), **defaults: object
+) -> None:
+    """Add a flag for every field of every task, of these kinds. `defaults` replace the tasks' own."""
+    owners: dict[str, list[str]] = {}
+    specs: dict[str, Field[Any]] = {}
+    for task, kind in TASKS.items():
+        for spec in (spec for spec in fields(kind) if kind_of(spec) in kinds):
+            owners.setdefault(spec.name, []).append(task)
+            specs.setdefault(spec.name, spec)
+    for name, spec in specs.items():
+        numeric = kind_of(spec) == "number"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(spec.default) if numeric else Path,
+            default=defaults.get(name),
+            metavar=None if numeric else "FILE",
+            help=f"for {', '.join(owners[name])}: {spec.metadata['help'].rstrip('.')}"
+            + (f" (default {spec.default})" if numeric else ""),
+        )
+
+
+def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray) -> dict[str, Any]:
+    """The flags that set fields of the task, files read. picture: uint8 (H, W, 3), which a mask has to fit."""
+    inputs = {}
+    for spec in fields(task_class(task)):
+        value = getattr(args, spec.name, None)
+        if value is not None and kind_of(spec) == "mask":
+            value = images.read_mask(value, picture.shape[:2])
+        elif value is not None and kind_of(spec) == "picture":
+            value = CroppedPicture(np.asarray(images.read(value)), crop(picture, args.model, args.align))
+        if value is not None:
+            inputs[spec.name] = value
+    return inputs
 
 
 # What is done with a result beside keeping it -> what it adds to the row, and pictures for the sheet.
@@ -189,7 +221,7 @@ def _run(lane: Lane, request: Request) -> tuple[Ready, Finished]:
 def _requests(args: argparse.Namespace, methods: Sequence[str], picture: np.ndarray) -> list[Request]:
     """What the command line asks of each method. Says on stderr what there is to say about the crop."""
     chosen = _settings(args.settings, methods)
-    mask = None if args.mask is None else images.read_mask(args.mask, picture.shape[:2])
+    inputs = task_inputs(args, args.task, picture)
     part = crop(picture, args.model, args.align, args.face)
     if part.note:
         sys.stderr.write(f"{part.note}\n")
@@ -200,9 +232,7 @@ def _requests(args: argparse.Namespace, methods: Sequence[str], picture: np.ndar
             picture=picture,
             model=args.model,
             settings=chosen[method],
-            mask=mask,
-            factor=args.factor,
-            sigma=args.sigma,
+            inputs=inputs,
             seed=args.seed,
             measured=args.measured,
             budget=args.budget,

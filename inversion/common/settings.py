@@ -1,13 +1,18 @@
-"""Fields of a stage that a user may set, and the strict check of what the user gave."""
+"""Fields of stages, tasks and translations that a user may set, and the strict check of the user's values.
+
+A field is a dataclass field whose metadata say all that a slider, a menu, a flag or an endpoint needs to offer it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import Field, field
-from typing import Any
+from dataclasses import MISSING, Field, field
+from typing import Any, Literal
 
 from inversion.common.errors import UserError
+
+Kind = Literal["number", "mask", "picture"]  # number: a bool, int, float or str with a default
 
 
 class SettingError(UserError):
@@ -15,7 +20,7 @@ class SettingError(UserError):
 
 
 def setting(
-    default: Any,  # noqa: ANN401 - the field's own type, int, float, bool or str
+    default: Any,  # noqa: ANN401 - the field's own type: bool, int, float or str
     label: str,
     help: str = "",
     *,
@@ -23,10 +28,35 @@ def setting(
     max: float | None = None,
     step: float | None = None,
     choices: Sequence[Any] | None = None,
+    menu: Sequence[Any] | None = None,
 ) -> Any:  # noqa: ANN401 - stands for the default in a dataclass body
-    """A dataclass field with what a slider or a menu needs to show it; its type is the default's."""
-    metadata = {"label": label, "help": help, "min": min, "max": max, "step": step, "choices": choices}
+    """Declare a field with a default, whose type is the field's type.
+
+    min, max: inclusive bounds. step: of a slider. choices: the only allowed values. menu: values that a page offers,
+    while others within the bounds are allowed, too.
+    """
+    metadata = {"label": label, "help": help, "min": min, "max": max, "step": step, "choices": choices, "menu": menu}
     return field(default=default, metadata={k: v for k, v in metadata.items() if v is not None})
+
+
+def mask(label: str, help: str = "", *, white: Literal[0, 1]) -> Any:  # noqa: ANN401 - as `setting`
+    """Declare a field for a mask that the user paints or uploads; `white` is the tensor's value where it is white."""
+    return field(metadata={"kind": "mask", "label": label, "help": help, "white": white})
+
+
+def picture(label: str, help: str = "") -> Any:  # noqa: ANN401 - as `setting`
+    """Declare a field for one more picture that the user uploads."""
+    return field(metadata={"kind": "picture", "label": label, "help": help})
+
+
+def kind_of(spec: Field[Any]) -> Kind:
+    """How a field is offered."""
+    return spec.metadata.get("kind", "number")
+
+
+def default_of(spec: Field[Any]) -> bool | int | float | str | None:
+    """A field's default; None for a mask or a picture, which has none."""
+    return None if spec.default is MISSING else spec.default
 
 
 def checked(name: str, spec: Field[Any], value: object) -> bool | int | float | str:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry
+from inversion.common.settings import Kind, default_of, kind_of
 from inversion.methods import METHODS, parse_method
-from inversion.tasks import TASKS
+from inversion.tasks import TASKS, task_class
 
 DEFAULT_MODEL = hub.DEFAULT
 
 
 @dataclass(frozen=True)
 class FieldCard:
-    """One setting of a stage; `name` is "stage.field", bounds and step are None where there are none."""
+    """One field that a user may set: of a stage (`name` is "stage.field") or of a task (`name` is the field's).
+
+    `default` is None for a mask or a picture, which the user has to give. `choices` are the only allowed values, `menu`
+    those that a page offers, () for none. Bounds are inclusive, None for none.
+    """
 
     name: str
-    stage: str  # the stage's label
+    owner: str  # label of the stage or task
+    kind: Kind
     label: str
     help: str
-    default: bool | int | float | str
+    default: bool | int | float | str | None
     low: float | None
     high: float | None
     step: float | None
     choices: tuple[Any, ...]
+    menu: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,13 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class TaskCard:
-    """One measurement. `merges`: the result keeps what was measured. `choices`: of its parameters that have a menu."""
+    """One task. `merges`: the result keeps the measured part. `fields`: the task's own inputs."""
 
     key: str
     label: str
     description: str
     merges: bool
-    choices: Mapping[str, tuple[Any, ...]]
+    fields: tuple[FieldCard, ...]
 
 
 def methods() -> dict[str, MethodCard]:
@@ -91,11 +97,14 @@ def models() -> dict[str, ModelCard]:
 
 def tasks() -> dict[str, TaskCard]:
     """All registered tasks by key."""
-    cards = {}
-    for key, task in TASKS.items():
-        choices = {f.name: tuple(f.metadata["choices"]) for f in fields(task) if "choices" in f.metadata}
-        cards[key] = TaskCard(key, task.label, task.description, task.merges, choices)
-    return cards
+    return {key: task(key) for key in TASKS}
+
+
+def task(key: str) -> TaskCard:
+    """A task, also one that needs a second picture. Raises TaskError."""
+    kind = task_class(key)
+    own = tuple(_field(spec.name, kind.label, spec, default_of(spec)) for spec in fields(kind))
+    return TaskCard(key, kind.label, kind.description, kind.merges, own)
 
 
 def _model(entry: Entry) -> ModelCard:
@@ -114,11 +123,12 @@ def _model(entry: Entry) -> ModelCard:
     )
 
 
-def _field(name: str, stage: str, spec: Field[Any], value: bool | int | float | str) -> FieldCard:
+def _field(name: str, owner: str, spec: Field[Any], value: bool | int | float | str | None) -> FieldCard:
     get = spec.metadata.get
     return FieldCard(
         name=name,
-        stage=stage,
+        owner=owner,
+        kind=kind_of(spec),
         label=get("label", name),
         help=get("help", ""),
         default=value,
@@ -126,4 +136,5 @@ def _field(name: str, stage: str, spec: Field[Any], value: bool | int | float | 
         high=get("max"),
         step=get("step"),
         choices=tuple(get("choices", ())),
+        menu=tuple(get("menu", ())),
     )

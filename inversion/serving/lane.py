@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -23,15 +23,13 @@ from torch import Tensor
 from inversion import align, images, invert, metrics
 from inversion.align import Crop
 from inversion.checkpoints import detector, hub
-from inversion.checkpoints.registry import HubError
 from inversion.common.errors import UserError
-from inversion.methods import Method, Result, SettingError, Step, parse_method
+from inversion.common.settings import checked, kind_of
+from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.codes import to_plain
 from inversion.model import Model
-from inversion.tasks import APPLICATIONS, TASKS, Task, TaskError, make_task
+from inversion.tasks import Task, make_task, task_class
 
-CHEAP = 512  # pixels a side up to which SSIM may be computed for every preview
-REFUSALS = (HubError, SettingError, TaskError, images.BadImage)  # their text is one line for the user
 SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones are refused
 
 
@@ -39,15 +37,22 @@ class LaneError(UserError):
     """A request that cannot be run; the text is one line for the user and says what to change."""
 
 
+@dataclass(frozen=True, eq=False)
+class CroppedPicture:
+    """A second picture of a request: uint8 (H, W, 3), and the part of it that is used."""
+
+    pixels: np.ndarray
+    crop: Crop = Crop()
+
+
 @dataclass(frozen=True)
 class Request:
     """One method on one picture.
 
-    picture: uint8 (H, W, 3), any size. crop: the part of it that is used. mask: uint8 (H, W), white (over 127) is hole;
-    for a crop with a quad H and W must be the picture's.
-    measured: the picture already is what the task measures. settings: "stage.field" -> number. budget: seconds.
-    context: uint8 (H, W, 3), the task diffuse's second picture, into which the white part of the first is put;
-    context_crop: the part of it that is used.
+    picture: uint8 (H, W, 3), any size. crop: the part of it that is used. settings: "stage.field" -> value.
+    inputs: the task's own fields by name: a number, a mask as uint8 (H, W) that is white (over 127) where it marks (for
+    a crop with a quad H and W must be the picture's), or a `CroppedPicture`; a field that is left out has its default.
+    measured: the picture already is what the task measures. budget: seconds.
     """
 
     task: str
@@ -55,15 +60,11 @@ class Request:
     picture: np.ndarray
     model: str = hub.DEFAULT
     settings: Mapping[str, float] = field(default_factory=dict)
-    mask: np.ndarray | None = None
-    factor: int = 4
-    sigma: float = 0.1
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     measured: bool = False
     budget: float = 300.0
     crop: Crop = Crop()
-    context: np.ndarray | None = None
-    context_crop: Crop = Crop()
 
 
 class Quick(Protocol):
@@ -120,52 +121,47 @@ class Lane:
         self.device, self.dtype = device, dtype
 
     def load(self, model: str) -> Model:
-        """The model, from the hub's cache or its file. Raises LaneError."""
-        try:
-            return hub.load(model, device=self.device, dtype=self.dtype)
-        except HubError as error:
-            raise LaneError(str(error)) from None
+        """The model, from the hub's cache or its file. Raises HubError."""
+        return hub.load(model, device=self.device, dtype=self.dtype)
 
     def warm(self, model: str) -> None:
-        """Load a model and run it once: the first run in a process pays for imports and kernels. Raises LaneError."""
+        """Load a model and run it once: the first run in a process pays for imports and kernels. Raises UserError."""
         self.load(model)
         for _ in self(Request("reconstruct", "w", np.zeros((8, 8, 3), np.uint8), model, {"w.steps": 1})):
             pass
 
     def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]:
-        """Why each of the methods that cannot run on the model cannot. Loads the model; raises LaneError."""
+        """The reason for each of the methods that cannot run on the model. Loads the model; raises HubError."""
         loaded = self.load(model)
         reasons = {key: method.unavailable(loaded) for key, method in methods.items()}
         return {key: reason for key, reason in reasons.items() if reason is not None}
 
     def check(self, request: Request) -> str:
-        """Refuse, with LaneError, what can be refused before the model is there; returns the method's label."""
-        if request.task not in TASKS and request.task not in APPLICATIONS:
-            raise LaneError(f"There is no task {request.task!r}. Choose one of: {', '.join(TASKS)}.")
+        """Check all that can be checked before the model is loaded; returns the method's label. Raises UserError."""
+        own = [spec.name for spec in fields(task_class(request.task))]
+        for name in request.inputs:
+            if name not in own:
+                raise LaneError(f"The task {request.task} has no input {name!r}: it has {', '.join(own) or 'none'}.")
         if request.model not in hub.registry():
             raise LaneError(f"There is no model {request.model!r}.")
-        for picture in (request.picture, request.context):
-            if picture is not None and (picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3):
+        more = [given.pixels for given in request.inputs.values() if isinstance(given, CroppedPicture)]
+        for picture in (request.picture, *more):
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
                 raise LaneError("A picture is an array of bytes with three channels.")
         if not (math.isfinite(request.budget) and request.budget > 0):
             raise LaneError("The time budget must be a positive number of seconds.")
         if not 0 <= request.seed < SEED_LIMIT:
             raise LaneError("The seed must be a whole number, 0 or larger.")
-        try:
-            return _method(request).label
-        except SettingError as error:
-            raise LaneError(str(error)) from None
+        return _method(request).label
 
     def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
         """Events of the run, `Finished` last. Send True to end it with the best so far; close it to drop it.
 
-        Raises LaneError, also without memory.
+        Raises UserError, also if the memory is exhausted.
         """
         failed = False
         try:
             yield from self._run(request)
-        except REFUSALS as error:
-            raise LaneError(str(error)) from None
         except (MemoryError, RuntimeError) as error:
             # Only noted here: while the exception lives, its traceback keeps every tensor of the run alive.
             if not _out_of_memory(error):
@@ -175,11 +171,9 @@ class Lane:
             _out_of_room()
 
     def answer(self, request: Quick) -> Any:  # noqa: ANN401 - whatever the request is for
-        """The answer of a quick request, plain data. Raises LaneError, also without memory."""
+        """The answer of a quick request, plain data. Raises UserError, also if the memory is exhausted."""
         try:
             return request(self.load(request.model))
-        except REFUSALS as error:
-            raise LaneError(str(error)) from None
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -217,7 +211,7 @@ class Judge:
             "method": request.method,
             "model": request.model,
             "seed": request.seed,
-            **dict.fromkeys(metrics.SCORES),
+            **dict.fromkeys(metrics.METRICS),
             "seconds": 0.0,
             "steps": 0,
             "picture": hashlib.sha256(request.picture.tobytes()).hexdigest()[:16],
@@ -236,11 +230,7 @@ class Judge:
         stage = self.labels.get(step.stage, step.stage)
         if step.image is None:
             return Progress(stage, step.index, step.total, seconds)
-        figures: dict[str, Any] = {}
-        if self.truth is not None:
-            figures["psnr"] = round(metrics.psnr(step.image, self.truth)[0], 4)
-            if step.image.shape[-1] <= CHEAP:
-                figures["ssim"] = round(metrics.ssim(step.image, self.truth)[0], 4)
+        figures = metrics.scores(step.image, self.truth, self.model, preview=True)
         row = {**self.row, **figures, "seconds": round(seconds, 3), "steps": step.index, "partial": True}
         return Progress(stage, step.index, step.total, seconds, images.to_array(step.image), row)
 
@@ -255,34 +245,35 @@ class Judge:
 
 def measurement(request: Request, model: Model) -> tuple[Task, Tensor | None, Tensor]:
     """Task, truth (1, 3, R, R) or None, and y, on the model's device. Raises TaskError or BadImage."""
-    resolution = model.resolution
-    mask = None if request.mask is None else _known_pixels(request.mask, request.crop, resolution)
-    context = None
-    if request.task in APPLICATIONS:
-        if request.context is None or mask is None:
-            raise TaskError(f"the task {request.task} needs a second picture and a mask of what goes into it")
-        context = images.to_tensor(_cut(request.context, request.context_crop, resolution)).to(model.device)
-        mask = 1 - mask  # what is painted is what is measured
-    task = make_task(request.task, mask=mask, factor=request.factor, sigma=request.sigma, context=context)
-    size = task.measured_size(resolution)
-    if request.measured or context is not None:
+    specs = {spec.name: spec for spec in fields(task_class(request.task))}
+    parameters = {name: _parameter(specs[name], value, request, model) for name, value in request.inputs.items()}
+    task = make_task(request.task, **parameters)
+    size = task.measured_size(model.resolution)
+    if request.measured or not task.has_truth:
         return task, None, task.read(images.to_tensor(_cut(request.picture, request.crop, size)).to(model.device))
-    truth = images.to_tensor(_cut(request.picture, request.crop, resolution)).to(model.device)
+    truth = images.to_tensor(_cut(request.picture, request.crop, model.resolution)).to(model.device)
     return task, truth, task.measure(truth, torch.Generator().manual_seed(request.seed))
+
+
+def _parameter(spec: Field[Any], value: Any, request: Request, model: Model) -> Any:  # noqa: ANN401 - by its kind
+    """The value of a task's field: a number, or a mask or picture as a tensor of the generator's resolution."""
+    if kind_of(spec) == "mask":
+        known = _known_pixels(value, request.crop, model.resolution)
+        return 1 - known if spec.metadata["white"] else known
+    if kind_of(spec) == "picture":
+        return images.to_tensor(_cut(value.pixels, value.crop, model.resolution)).to(model.device)
+    return checked(spec.name, spec, value)
 
 
 def crop(picture: np.ndarray, model: str, how: align.How = "auto", face: int = 1) -> Crop:
     """Which part of uint8 (H, W, 3) the model should see. auto: the face, if the model's pictures were cut by one.
 
-    `face` counts from the largest, 1. Raises LaneError.
+    `face` counts from the largest, 1. Raises AlignError or HubError.
     """
     entries = hub.registry()
     if how == "auto" and (model not in entries or entries[model].crop != "ffhq"):
         return Crop()
-    try:
-        return detector.choose(picture, how, lambda: detector.registered(entries), face)
-    except (align.AlignError, HubError) as error:
-        raise LaneError(str(error)) from None
+    return detector.choose(picture, how, lambda: detector.registered(entries), face)
 
 
 def _cut(picture: np.ndarray, crop: Crop, size: int) -> np.ndarray:

@@ -415,7 +415,7 @@ class Session:
         for request, answer in waiting:
             try:
                 answer.set_result(self._lane.answer(request))
-            except LaneError as error:
+            except UserError as error:
                 answer.set_exception(error)
             except Exception as error:
                 log.exception("%s failed", type(request).__name__)
@@ -470,7 +470,7 @@ class Session:
                         return None
                     self._serve()
                     event = events.send(stop)
-        except LaneError as error:
+        except UserError as error:
             return str(error)
         except Exception as error:
             log.exception("%s on %s failed", request.method, request.task)

@@ -29,14 +29,20 @@ def make_task(name: str, **parameters: object) -> Task:
 
     So one caller can hold every task's controls and pass them all. TaskError: unknown name, missing parameter.
     """
-    known = {**TASKS, **APPLICATIONS}
-    if name not in known:
-        raise TaskError(f"unknown task {name!r}: choose from {', '.join(known)}")
-    own = {f.name: parameters[f.name] for f in fields(known[name]) if parameters.get(f.name) is not None}
-    for f in fields(known[name]):
+    kind = task_class(name)
+    own = {f.name: parameters[f.name] for f in fields(kind) if parameters.get(f.name) is not None}
+    for f in fields(kind):
         if f.default is MISSING and f.name not in own:
             raise TaskError(f"the task {name} needs a {f.name}")
-    return known[name](**own)
+    return kind(**own)
+
+
+def task_class(name: str) -> type[Task]:
+    """The class of a task, whose dataclass fields are the task's own inputs. Raises TaskError for an unknown name."""
+    known = {**TASKS, **APPLICATIONS}
+    if name not in known:
+        raise TaskError(f"Unknown task {name!r}. Choose one of: {', '.join(known)}.")
+    return known[name]
 
 
 __all__ = [
@@ -51,4 +57,5 @@ __all__ = [
     "Task",
     "TaskError",
     "make_task",
+    "task_class",
 ]

@@ -33,6 +33,8 @@ class Task(ABC):
     merges: ClassVar[bool] = False
     # True if the measurement holds every value of the picture, without noise.
     exact: ClassVar[bool] = False
+    # False if the result has no true picture to be compared with: the uploads already are the measurement.
+    has_truth: ClassVar[bool] = True
     # True if nothing at all is known of whole regions, not even in pinv(y).
     leaves_holes: ClassVar[bool] = False
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from inversion.common.settings import setting
 from inversion.tasks.base import Task, TaskError
 
 if TYPE_CHECKING:
@@ -21,15 +22,8 @@ class Denoise(Task):
     label: ClassVar[str] = "Denoising"
     description: ClassVar[str] = "Find the clean picture behind a noisy one."
 
-    sigma: float = field(
-        default=0.1,
-        metadata={
-            "label": "Noise",
-            "min": 0.0,
-            "max": 1.0,
-            "step": 0.01,
-            "help": "Standard deviation; pictures span 2.",
-        },
+    sigma: float = setting(
+        0.1, "Noise", "Standard deviation of the noise; pictures span 2.", min=0.0, max=1.0, step=0.01
     )
 
     def __post_init__(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from inversion.common import settings
 from inversion.tasks.base import Task, TaskError
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ class Diffuse(Task):
     label: ClassVar[str] = "Semantic diffusion"
     description: ClassVar[str] = "Put part of one picture into another; the generator makes a face of both."
 
-    mask: Tensor = field(metadata={"label": "Region", "help": "White marks what is taken from the target."})
-    context: Tensor = field(metadata={"label": "Context", "help": "The picture that the region is put into."})
+    has_truth: ClassVar[bool] = False
+
+    mask: Tensor = settings.mask("Region", "White marks the part of the target.", white=1)
+    context: Tensor = settings.picture("Context", "The picture that the part is put into.")
 
     def __post_init__(self) -> None:
         if not bool(((self.mask == 0) | (self.mask == 1)).all()):

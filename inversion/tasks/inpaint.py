@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from inversion.common import settings
 from inversion.tasks.base import Task, TaskError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Inpaint(Task):
     merges: ClassVar[bool] = True
     leaves_holes: ClassVar[bool] = True
 
-    mask: Tensor = field(metadata={"label": "Mask", "help": "White marks the hole."})
+    mask: Tensor = settings.mask("Mask", "White marks the hole.", white=0)
 
     def __post_init__(self) -> None:
         if self.mask.ndim != 4 or self.mask.shape[1] != 1:

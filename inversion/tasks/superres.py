@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from inversion.common.settings import setting
 from inversion.tasks.base import Task, TaskError, range_factor, scale_into_range
 
 if TYPE_CHECKING:
@@ -24,9 +25,8 @@ class Superres(Task):
     description: ClassVar[str] = "Enlarge a small picture; shrunk again, the result is the small one."
     merges: ClassVar[bool] = True
 
-    factor: int = field(
-        default=4,
-        metadata={"label": "Factor", "choices": (2, 4, 8, 16), "help": "How many times larger the result is."},
+    factor: int = setting(
+        4, "Factor", "How many times larger the result is.", min=2, max=64, step=1, menu=(2, 4, 8, 16)
     )
 
     def __post_init__(self) -> None:

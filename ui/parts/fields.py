@@ -107,7 +107,7 @@ def sections(methods: Mapping[str, MethodCard], ticked: Sequence[str]) -> str:
 def section(key: str, card: MethodCard) -> str:
     """One method's fields as HTML; data-method says `key`."""
     words = f": {escape(card.description)} <i>{escape(card.paper)}</i>" if card.description else ""
-    staged = len({spec.stage for spec in card.fields}) > 1
+    staged = len({spec.owner for spec in card.fields}) > 1
     rows = "".join(_field(key, spec, staged) for spec in card.fields)
     return (
         f'<section class="method-fields"><p class="note"><b>{escape(card.label)}</b>{words}</p>'
@@ -151,7 +151,7 @@ def _options(choices: Sequence[tuple[str, str]]) -> str:
 
 def _field(method: str, spec: FieldCard, staged: bool) -> str:
     """A field's name, help and control as HTML."""
-    label = f"{spec.stage}: {spec.label.lower()}" if staged else spec.label
+    label = f"{spec.owner}: {spec.label.lower()}" if staged else spec.label
     first = escape(json.dumps(spec.default))
     info = f"<small>{escape(spec.help)}</small>" if spec.help else ""
     return (

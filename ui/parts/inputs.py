@@ -13,8 +13,6 @@ from PIL import Image, ImageDraw
 
 from inversion import align, images
 from inversion.common.errors import UserError
-from inversion.methods import SettingError
-from inversion.serving.session import LaneError, SessionError
 
 NO_PICTURE = "Give a picture first: upload one, paste one, or take an example."
 GONE = "The picture is no longer kept here: upload it again."
@@ -32,7 +30,7 @@ def explained() -> Iterator[None]:
     """Turn the errors that speak to the user into messages on the page. Not to be held open across a yield."""
     try:
         yield
-    except (InputError, images.BadImage, LaneError, SessionError, SettingError) as error:
+    except UserError as error:
         text = str(error)
         # Gradio shows messages as HTML, and this one may quote the user.
         first = text.split(" ")[0]

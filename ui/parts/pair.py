@@ -13,8 +13,10 @@ import gradio as gr
 import numpy as np
 from gradio.blocks import Block
 
+from inversion.common.errors import UserError
 from inversion.editing import DIFFUSION
-from inversion.serving.session import JobView, LaneError, Request, Session, SessionError, UnknownJob
+from inversion.serving.lane import CroppedPicture
+from inversion.serving.session import JobView, Request, Session, UnknownJob
 from ui.parts import inputs
 from ui.parts.crop import CropBox
 from ui.parts.export import Shown
@@ -128,9 +130,9 @@ class Pair:
         """Put the painted region into the second picture."""
         session, model = self.desk.session, values[self.settings.model]
         with explained():
-            fields: dict[str, Any] = {**region(values[self.region]), "context": second}
+            fields: dict[str, Any] = region(values[self.region])
             fields["crop"] = self.crop.crop(fields["picture"], model, values)
-            fields["context_crop"] = session.crop(second, model)
+            fields["inputs"]["context"] = CroppedPicture(second, session.crop(second, model))
             key = session.submit([as_published(r) for r in self.settings.requests(values, fields, "diffuse")])
         yield {self.other: ["", "", key]}
         yield from self._follow(key)
@@ -159,7 +161,7 @@ class Pair:
             label, ends = view.runs[j].label, ((first.key, i), (key, j))
             try:
                 made = mixture(session, *ends, start) if mixes else strip(session, *ends, frames)
-            except (LaneError, SessionError) as error:
+            except UserError as error:
                 problems[label] = str(error)
             else:
                 strips.append((label, made))
@@ -230,14 +232,14 @@ def mixture(session: Session, first: tuple[str, int], second: tuple[str, int], s
     return np.concatenate(pictures, axis=1)
 
 
-def region(painted: tuple[np.ndarray, np.ndarray] | None) -> dict[str, np.ndarray]:
+def region(painted: tuple[np.ndarray, np.ndarray] | None) -> dict[str, Any]:
     """Request fields of a picture and what is painted on it. Raises InputError."""
     if painted is None:
         raise InputError("Press Paint on my picture first, then paint the region to put in.")
     picture, mask = painted
     if not mask.any():
         raise InputError("No region is painted: paint over the part of your picture to put in.")
-    return {"picture": picture, "mask": mask}
+    return {"picture": picture, "inputs": {"mask": mask}}
 
 
 def as_published(request: Request) -> Request:

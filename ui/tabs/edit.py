@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from inversion import images
+from inversion.common.errors import UserError
 from inversion.editing.requests import Edited
 from inversion.serving.catalogue import ModelCard
-from inversion.serving.session import JobView, LaneError, Session, SessionError
+from inversion.serving.session import JobView, Session
 from ui.parts import moves
 from ui.parts.export import Shown
 from ui.parts.inputs import explained
@@ -124,7 +125,7 @@ class EditBench(Workbench):
                     continue
                 try:
                     edited = self.desk.session.edit(view.key, index, change.moves, change.layers, change.keep)
-                except (LaneError, SessionError) as error:
+                except UserError as error:
                     said = {**words(view, index), "below": note(str(error), bad=True)}
                     yield {self.panel.columns[index].box: gr.update(**said)}
                 else:

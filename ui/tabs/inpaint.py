@@ -46,4 +46,4 @@ class Inpaint(Tab):
         picture = self.picture(values)
         chosen = crop(picture)
         mask = inputs.hole(values["kind"], values["picture"][1], values["mask"], seed, chosen.quad)
-        return {"picture": picture, "crop": chosen, "mask": mask}
+        return {"picture": picture, "crop": chosen, "inputs": {"mask": mask}}

@@ -16,8 +16,9 @@ from gradio.blocks import Block
 
 from inversion import images
 from inversion.align import Crop, How
+from inversion.common.errors import UserError
 from inversion.serving.catalogue import DEFAULT_MODEL
-from inversion.serving.session import LaneError, Session, SessionError
+from inversion.serving.session import Session
 from inversion.synthetic.faces import CLASSES
 from inversion.translations import TRANSLATIONS
 from inversion.translations.drawings import PALETTE
@@ -191,7 +192,7 @@ class SketchBench:
         for model in [model for model in models if model not in problems]:
             try:
                 drawn, recipe = translated(self.desk.session, model, wish, picture)
-            except (LaneError, SessionError) as error:
+            except UserError as error:
                 problems[model] = str(error)
                 continue
             parts += captioned(model if len(models) > 1 else "", drawn, recipe)
@@ -221,7 +222,7 @@ def cards_of(session: Session, model: str) -> dict[str, Card]:
     """The model's translations by name; without the model, that it cannot be had."""
     try:
         cards: list[Card] = session.ask(TranslationsRequest(model))
-    except (LaneError, SessionError) as error:
+    except UserError as error:
         return {name: {"unavailable": str(error), "legend": []} for name in TRANSLATIONS}
     return {card["name"]: card for card in cards}
 

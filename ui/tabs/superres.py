@@ -20,11 +20,11 @@ class Superres(PictureTab):
     measured: ClassVar[str] = "My picture is small already"
 
     def more_controls(self, desk: Desk) -> dict[str, gr.components.Component]:
-        choices = [(f"\N{MULTIPLICATION SIGN}{factor}", factor) for factor in desk.tasks["superres"].choices["factor"]]
+        choices = [(f"\N{MULTIPLICATION SIGN}{factor}", factor) for factor in desk.tasks["superres"].fields[0].menu]
         factor = gr.Radio(
             choices, value=4, label="Factor", info="How many times larger the result is.", elem_id="superres-factor"
         )
         return {"factor": factor}
 
     def read(self, values: Mapping[str, Any], seed: int, crop: Cropper) -> dict[str, Any]:
-        return {**super().read(values, seed, crop), "factor": whole(values["factor"], "The factor", 2, 64)}
+        return {**super().read(values, seed, crop), "inputs": {"factor": whole(values["factor"], "The factor", 2, 64)}}
