@@ -551,7 +551,7 @@ def test_a_region_has_to_be_painted() -> None:
     with pytest.raises(InputError, match="No region is painted"):
         region((upload, mask))
     mask[2:4] = 255
-    assert region((upload, mask))["mask"] is mask
+    assert region((upload, mask))["inputs"]["mask"] is mask
     plain = as_published(Request("diffuse", "indomain", upload))
     assert plain.settings == {"indomain.domain_weight": 0.0}
     own = as_published(Request("diffuse", "indomain", upload, settings={"indomain.domain_weight": 1.0}))
