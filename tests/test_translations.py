@@ -355,7 +355,7 @@ def test_the_command_line_says_what_is_wrong_in_one_line(
         ([str(sketch_file), "--to", "map"], "no label map"),
         ([str(sketch_file), "--to", "sketch", "--variations", "0"], "variations must be"),
         ([str(sketch_file), "--to", "sketch", "--seed", "-1"], "seed"),
-        ([str(sketch_file.with_name("none.png")), "--to", "sketch"], "there is no picture"),
+        ([str(sketch_file.with_name("none.png")), "--to", "sketch"], "There is no file"),
     ):
         assert main(["translate", *arguments]) == 2
         error = capsys.readouterr().err
