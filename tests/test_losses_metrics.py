@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
-import lpips
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -18,7 +16,7 @@ from inversion.generators import Discriminator
 from inversion.images import quantise
 from inversion.losses import LossWeights, Objective, pixel, pyramid
 from inversion.model import Model
-from inversion.perception.distance import LPIPS, Perceptual, cached_lpips
+from inversion.perception import Perceptual
 from inversion.tasks import TASKS, Reconstruct, make_task
 
 
@@ -115,25 +113,6 @@ def test_perceptual_gradient_is_finite_where_features_are_off() -> None:
     x = (-torch.ones(1, 3, 8, 8)).requires_grad_(True)
     judge(x, torch.ones(1, 3, 8, 8)).sum().backward()
     assert x.grad is not None and bool(x.grad.isfinite().all())
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning:torchvision.*")
-def test_lpips_is_the_package_s() -> None:
-    """Random trunk: the arithmetic has to agree, whatever the weights."""
-    module = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval().requires_grad_(False)
-    a, b = random(2, 3, 64, 64), random(2, 3, 64, 64, seed=1)
-    assert torch.allclose(LPIPS(module)(a, b), module(a, b).flatten(), rtol=1e-3, atol=1e-6)
-
-
-def test_lpips_is_never_downloaded_and_never_read_with_the_wrong_hash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    assert cached_lpips(torch.device("cpu")) is None
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    (folder / "alexnet-owt-7be5be79.pth").write_bytes(b"not the weights")
-    assert cached_lpips(torch.device("cpu")) is None
 
 
 @pytest.mark.parametrize("weights", [{"pixel": -1.0}, {"pyramid": float("nan")}, {"perceptual": float("inf")}])

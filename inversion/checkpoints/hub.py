@@ -21,35 +21,9 @@ from inversion.directions import Direction, from_array, from_tensors
 from inversion.encoders import ENCODERS, ArcFace, Encoder
 from inversion.generators import GENERATORS, Discriminator, StateDictError
 from inversion.model import Encoders, Model
-from inversion.perception.distance import Perceptual, cached_lpips
-from inversion.perception.networks import KerasVGG16, LPIPSNetwork
+from inversion.perception import LPIPS, InDomainFeatures, KerasVGG16, LPIPSNetwork, cached_lpips
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class RegisteredLPIPS(Perceptual):
-    """LPIPS on a trunk that the registry names; `lpips` on AlexNet as figures are published, else `lpips_vgg`."""
-
-    def __init__(self, network: LPIPSNetwork) -> None:
-        super().__init__("lpips" if network.name == "alex" else f"lpips_{network.name}", network.maps)
-        self._scales = [head.clamp_min(0).sqrt()[None, :, None, None] for head in network.heads]
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        return [f.float() * s for f, s in zip(self._network(x), self._scales, strict=True)]
-
-
-class InDomainFeatures(Perceptual):
-    """IDInvert's F: mean squared difference of VGG16's block4_conv3 (Zhu et al. 2020, eq. 6), times 5e-4.
-
-    The factor makes the paper's weight, 5e-5 beside the mean squared error of pixels, of the usual one for perceptual
-    terms here, 0.1.
-    """
-
-    def __init__(self, network: KerasVGG16) -> None:
-        super().__init__("keras-vgg16", lambda x: [network(x)])
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        return [f * (5e-4 / f.shape[1]) ** 0.5 for f in self._network(x)]
 
 
 @dataclass(frozen=True)
@@ -245,7 +219,7 @@ def _attach(model: Model, entry: Entry) -> None:
     elif entry.architecture == "keras-vgg16":
         model.features = InDomainFeatures(_still(_open(entry, KerasVGG16), model.device))
     elif entry.kind == "perceptual" and model.perceptual is None:
-        model.perceptual = RegisteredLPIPS(_still(_open(entry, LPIPSNetwork), model.device))
+        model.perceptual = LPIPS(_still(_open(entry, LPIPSNetwork), model.device))
     elif entry.kind == "directions":
         model.directions |= {d.name: d for d in _directions(entry, model)}
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from inversion.common.lazy import attributes
 
 if TYPE_CHECKING:
-    from inversion.perception.distance import LPIPS, Perceptual, cached_lpips
+    from inversion.perception.distance import LPIPS, InDomainFeatures, Perceptual, cached_lpips
     from inversion.perception.networks import KerasVGG16, LPIPSNetwork
     from inversion.perception.predictor import Predictor
 
 __getattr__ = attributes(
     __name__,
     {
-        "distance": "LPIPS Perceptual cached_lpips",
+        "distance": "LPIPS InDomainFeatures Perceptual cached_lpips",
         "networks": "KerasVGG16 LPIPSNetwork",
         "predictor": "Predictor",
     },
 )
 
-__all__ = ["LPIPS", "KerasVGG16", "LPIPSNetwork", "Perceptual", "Predictor", "cached_lpips"]
+__all__ = ["LPIPS", "InDomainFeatures", "KerasVGG16", "LPIPSNetwork", "Perceptual", "Predictor", "cached_lpips"]

@@ -1,23 +1,24 @@
-"""Distances between network features: LPIPS where its backbone is at hand, else others under their own names."""
+"""Distances between features of networks, prepared so that a fixed target costs one pass and not one per step."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-# torchvision's file name ends in the first digits of its sha256; 'alex' is the backbone of LPIPS v0.1 figures.
-LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"
+from inversion.perception.networks import KerasVGG16, LPIPSNetwork
+
+# torchvision's AlexNet, the trunk of published LPIPS figures. The name ends in the first digits of the file's sha256.
+ALEXNET = "alexnet-owt-7be5be79.pth"
 
 
 class Perceptual:
-    """Mean over layers and positions of |f(a) - f(b)|^2, f unit vectors over channels (Zhang et al. 2018, eq. 1).
+    """Mean over layers and positions of |f(a) - f(b)|^2, with f unit vectors over channels (Zhang et al. 2018, eq. 1).
 
-    `features(x)` prepares a picture (B, 3, R, R) in [-1, 1] once: a fixed target costs one pass, not one per step.
+    `network` maps pictures (B, 3, R, R) in [-1, 1] to feature maps (B, C, h, w). `name` says which distance it is.
     """
 
     def __init__(self, name: str, network: Callable[[Tensor], Sequence[Tensor]]) -> None:
@@ -25,12 +26,12 @@ class Perceptual:
         self._network = network
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Feature maps (B, C, H, W), scaled so that `distance` needs no weights of its own; layers count equally."""
+        """Feature maps (B, C, h, w) of pictures, scaled so that `distance` needs no weights; all layers count alike."""
         maps = [_unit(f.float()) for f in self._network(x)]
         return [f / len(maps) ** 0.5 for f in maps]
 
     def distance(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-        """Distance (B,) between two prepared pictures."""
+        """Distance (B,) between the `features` of two pictures, 0 or more."""
         per_layer = [(p - q).square().sum(dim=1).flatten(1).mean(dim=1) for p, q in zip(a, b, strict=True)]
         return torch.stack(per_layer).sum(dim=0)
 
@@ -40,36 +41,48 @@ class Perceptual:
 
 
 class LPIPS(Perceptual):
-    """LPIPS v0.1 (Zhang et al. 2018) as the lpips package computes it, but able to keep a target's features."""
+    """LPIPS v0.1 (Zhang et al. 2018), the same numbers as `LPIPSNetwork`.
 
-    def __init__(self, module: nn.Module) -> None:
-        parts: Any = module  # lpips.LPIPS has no types
-        super().__init__("lpips", lambda x: parts.net(parts.scaling_layer(x)))
-        # The package's 1x1 layers weigh squared differences; their square roots weigh the features instead.
-        self._scales = [lin.model[-1].weight.detach().clamp_min(0).sqrt() for lin in parts.lins]  # each (1, C, 1, 1)
+    It is named `lpips` on AlexNet, as figures are published, and `lpips_vgg` on VGG16: the two do not compare.
+    """
+
+    def __init__(self, network: LPIPSNetwork) -> None:
+        super().__init__("lpips" if network.name == "alex" else f"lpips_{network.name}", network.maps)
+        # The heads weigh squared differences; their square roots weigh the features instead.
+        self._scales = [head.clamp_min(0).sqrt()[None, :, None, None] for head in network.heads]
 
     def features(self, x: Tensor) -> list[Tensor]:
-        return [_unit(f.float()) * s for f, s in zip(self._network(x), self._scales, strict=True)]
+        """Unit feature maps (B, C, h, w) of the five layers, weighted by the heads."""
+        return [f.float() * s for f, s in zip(self._network(x), self._scales, strict=True)]
+
+
+class InDomainFeatures(Perceptual):
+    """IDInvert's F: mean squared difference of VGG16's block4_conv3 (Zhu et al. 2020, eq. 6), times 5e-4.
+
+    Perceptual terms have the weight 0.1 here, and 0.1 times 5e-4 is the paper's 5e-5.
+    """
+
+    def __init__(self, network: KerasVGG16) -> None:
+        super().__init__("keras-vgg16", lambda x: [network(x)])
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The feature map (B, 512, R/8, R/8), scaled so that `distance` needs no weights."""
+        return [f * (5e-4 / f.shape[1]) ** 0.5 for f in self._network(x)]
 
 
 def cached_lpips(device: torch.device) -> LPIPS | None:
-    """LPIPS when its torchvision backbone lies in torch.hub's cache with the right hash, else None. Never downloads."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
+    """LPIPS on torchvision's AlexNet from torch.hub's cache. None if the file is missing or has the wrong sha256."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
     if not path.is_file():
         return None
-    if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(LPIPS_BACKBONE.split("-")[-1].removesuffix(".pth")):
+    digits = path.stem.rpartition("-")[2]
+    if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(digits):
         return None
-    import lpips  # imports torchvision, which takes seconds: only where there is a use for it
-
-    module = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    trunk = torch.load(path, map_location="cpu", weights_only=True)
-    slices = {name.split(".")[-1]: layer for part in module.net.children() for name, layer in part.named_children()}
-    for index, layer in slices.items():
-        own = {k.split(".")[-1]: v for k, v in trunk.items() if k.startswith(f"features.{index}.")}
-        layer.load_state_dict(own)
-    return LPIPS(module.eval().requires_grad_(False).to(device))
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    trunk = {key: value for key, value in stored.items() if key.startswith("features.")}
+    return LPIPS(LPIPSNetwork.from_state_dict(trunk).to(device))
 
 
 def _unit(f: Tensor) -> Tensor:
-    """Unit vectors over channels; the epsilon under the root keeps the gradient finite where all channels are off."""
+    """Unit vectors over channels. The epsilon keeps the gradient finite where all channels are 0."""
     return f * torch.rsqrt(f.square().sum(dim=1, keepdim=True) + 1e-10)

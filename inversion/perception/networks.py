@@ -1,6 +1,6 @@
-"""Networks behind perceptual distances, built from plain state dicts: LPIPS on AlexNet or VGG16, and IDInvert's VGG16.
+"""Networks of perceptual distances, built from state dicts: LPIPS on AlexNet or VGG16, and IDInvert's VGG16.
 
-Only convolutions, ReLUs and max pools: neither torchvision nor the lpips package is imported.
+They need neither torchvision nor the lpips package.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Block = tuple[tuple[int, int, int], ...]  # (torchvision's index, stride, paddin
 
 @dataclass(frozen=True)
 class Design:
-    """Convolutions in blocks; every block but the first starts with a max pool, where `pools` says so."""
+    """Convolutions in blocks. A block starts with a max pool if its entry in `pools` is true."""
 
     name: str  # as in the lpips package
     blocks: tuple[Block, ...]
     pools: tuple[bool, ...]
-    window: int  # of the max pools, which all have stride 2
+    window: int  # of the max pools, in pixels; their stride is 2
 
 
 ALEX = Design(
@@ -60,14 +60,14 @@ class Trunk(nn.Module):
 
     @classmethod
     def of(cls, owner: str, tensors: Mapping[str, Tensor], prefix: str = "") -> Self:
-        """Build the trunk that the tensors under `prefix` describe, for `load_strictly` to fill."""
+        """Build, without weights, the trunk that the tensors under `prefix` describe. StateDictError if they do not."""
         design = VGG16 if f"{prefix}features.28.weight" in tensors else ALEX
         indices = [conv[0] for block in design.blocks for conv in block]
         shapes = shapes_of(owner, tensors, [f"{prefix}features.{index}.weight" for index in indices], 4)
         return unfilled(lambda: cls(design, dict(zip(indices, shapes, strict=True))))
 
     def forward(self, x: Tensor) -> Iterator[Tensor]:
-        """Yield the last ReLU's output of every block, for normalised x (B, 3, H, W)."""
+        """Yield the last ReLU's output (B, C, h, w) of every block, for normalised x (B, 3, H, W)."""
         for block, pool in zip(self.design.blocks, self.design.pools, strict=True):
             x = F.max_pool2d(x, self.design.window, 2) if pool else x
             for index, _, _ in block:
@@ -95,7 +95,7 @@ class LPIPSNetwork(nn.Module):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build from a state dict, frozen; heads that it lacks are those that the lpips package ships."""
+        """Build from a state dict, frozen. Missing heads come from the lpips package. Raises StateDictError."""
         trunk = Trunk.of(cls.__name__, tensors)
         network = unfilled(lambda: cls(trunk))
         heads = {} if "heads.0" in tensors else published_heads(network.name)
@@ -104,24 +104,24 @@ class LPIPSNetwork(nn.Module):
         return network.eval().requires_grad_(False)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Feature maps (B, C, h, w) of the five layers, unit vectors over channels."""
+        """Feature maps (B, C, h, w) of the five layers, unit vectors over channels; the epsilon is the official one."""
         x = (x - self.shift) / self.scale
         return [f / (torch.linalg.vector_norm(f, dim=1, keepdim=True) + 1e-10) for f in self.trunk(x)]
 
     def layers(self, a: Tensor, b: Tensor) -> Tensor:
-        """Contributions (5, B) of the layers to the distance."""
+        """Contributions (5, B) of the layers to the distance between pictures."""
         per_layer = []
         for p, q, head in zip(self.maps(a), self.maps(b), self.heads, strict=True):
             per_layer.append(torch.einsum("bchw,c->bhw", (p - q).square(), head).mean(dim=(1, 2)))
         return torch.stack(per_layer)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distance (B,) between pictures."""
+        """Distance (B,) between pictures (B, 3, H, W) in [-1, 1]."""
         return self.layers(a, b).sum(dim=0)
 
 
 class KerasVGG16(nn.Module):
-    """VGG16 with Keras' weights and preprocessing, up to the last ReLU before the fourth pool: IDInvert's features."""
+    """VGG16 with Keras' weights and preprocessing up to block4_conv3: the features of IDInvert (Zhu et al. 2020)."""
 
     mean: Tensor
 
@@ -133,7 +133,7 @@ class KerasVGG16(nn.Module):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build from tensors named `features.N.*`, frozen."""
+        """Build from tensors named `features.N.*`, frozen. Raises StateDictError."""
         trunk = Trunk.of(cls.__name__, tensors)
         if trunk.design is not VGG16:
             raise StateDictError(f"{cls.__name__}: missing features.28.weight")
@@ -148,10 +148,13 @@ class KerasVGG16(nn.Module):
 
 
 def published_heads(name: str) -> dict[str, Tensor]:
-    """The lpips package's linear weights for "alex" or "vgg": heads.0 (C,) to heads.4. StateDictError without it."""
+    """The weights heads.0 (C,) to heads.4 that the lpips package ships for "alex" or "vgg".
+
+    StateDictError if the package is not installed. It is not imported.
+    """
     spec = importlib.util.find_spec("lpips")
     if spec is None or spec.origin is None:
-        raise StateDictError("missing heads.0 to heads.4, and the lpips package that ships them is not installed")
+        raise StateDictError("missing heads.0 to heads.4: install the lpips package, which ships them")
     path = Path(spec.origin).parent / "weights" / "v0.1" / f"{name}.pth"
     stored = torch.load(path, map_location="cpu", weights_only=True)
     return {f"heads.{i}": stored[f"lin{i}.model.1.weight"].flatten() for i in range(5)}

@@ -1,6 +1,6 @@
-"""The embedded domain's judge: attributes, an identity embedding and features of a face, learnt from renders only.
+"""Predictor of the embedded domain: attributes, an identity embedding and features of a face.
 
-It never sees a generator's output while it learns, so that judging generators and inversions with it is not circular.
+It is trained on renders only and never on a generator's output, so that it can measure generators and inversions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EMBEDDING = 64
 
 
 class Predictor(nn.Module):
-    """Small residual network on pictures (B, 3, R, R) in [-1, 1], R >= 32."""
+    """Small residual network on pictures (B, 3, R, R) in [-1, 1], R at least 32."""
 
     names = NAMES  # of the attributes, in the order of the columns of `heads`
 
@@ -42,7 +42,7 @@ class Predictor(nn.Module):
         return net.eval().requires_grad_(False)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Feature maps at 1/2, 1/4, ... 1/32 of 128 pixels, float32."""
+        """Feature maps (B, C, s, s) of pictures, s = 64, 32, ..., 4."""
         if x.shape[-1] != SIDE:
             x = F.interpolate(x, size=(SIDE, SIDE), mode="bilinear", antialias=x.shape[-1] > SIDE)
         maps = [F.silu(self.stem(x))]
@@ -51,7 +51,7 @@ class Predictor(nn.Module):
         return maps
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Factors (B, len(NAMES)) in about (-1, 1) and unit identity embeddings (B, 64)."""
+        """Factors (B, len(NAMES)), about (-1, 1), and unit identity embeddings (B, 64) of pictures."""
         code = self.norm(self.features(x)[-1].flatten(1))
         return self.attribute_head(code), F.normalize(self.identity_head(code), dim=1)
 
@@ -60,5 +60,5 @@ class Predictor(nn.Module):
         return dict(zip(NAMES, self.heads(x)[0].unbind(dim=1), strict=True))
 
     def embed(self, x: Tensor) -> Tensor:
-        """Unit identity embeddings (B, 64); the cosine of two tells whether they show the same person."""
+        """Unit identity embeddings (B, 64) of pictures; the cosine of two is near 1 for the same person."""
         return self.heads(x)[1]
