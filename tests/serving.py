@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from inversion.editing import Direction
 from inversion.encoders import Encoder, Narrow
 from inversion.generators import Prior
 from inversion.model import Model
-from inversion.serving.session import Session
+from inversion.serving.session import Request, Session
 from inversion.synthetic.faces import CLASSES
 from inversion.translations import TRANSLATIONS
 from ui import TABS, build, launch_options
@@ -66,13 +66,26 @@ class Remote:
         return self.file
 
 
+class RecordingSession(Session):
+    """A session that remembers the keys of its jobs: `submitted`, oldest first."""
+
+    def __init__(self, device: str, budget: float) -> None:
+        super().__init__(device, budget=budget)
+        self.submitted: list[str] = []
+
+    def submit(self, requests: Sequence[Request]) -> str:
+        key = super().submit(requests)
+        self.submitted.append(key)
+        return key
+
+
 @dataclass(frozen=True)
 class Served:
     """A running page."""
 
     url: str
     page: gr.Blocks
-    session: Session
+    session: RecordingSession
     remote: Remote
 
 
@@ -164,7 +177,7 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         # Gradio waits three seconds for its own page, and a busy machine may take longer.
         patch.setattr(networking, "url_ok", lambda url: True)
-        session = Session("cpu", budget=60.0)
+        session = RecordingSession("cpu", budget=60.0)
         session.warm("synthetic-faces")
         page = build(session, TABS)
         _, url, _ = page.launch(

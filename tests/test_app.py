@@ -178,12 +178,12 @@ def test_a_script_that_leaves_stops_its_job(site: Served, client: Client, pictur
         picture=handle_file(picture), methods=["w"], settings={"w.steps": 10_000}, budget=50, api_name="/reconstruct"
     )
     deadline = time.monotonic() + 30
-    while site.session._current is None or site.session._current.runs[0].image is None:
+    while (key := site.session.status().running) is None or site.session.snapshot(key).runs[0].image is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     began = time.monotonic()
     job.cancel()
-    while site.session._current is not None:
+    while site.session.status().running is not None:
         assert time.monotonic() < began + 10
         time.sleep(0.02)
 
@@ -337,7 +337,7 @@ def test_a_combination_is_one_more_method_of_every_tab(settings: Settings) -> No
 
 
 def test_what_a_model_lacks_is_left_out_and_said(settings: Settings, site: Served) -> None:
-    without = site.session.unavailable_stages("only-z")
+    _, without = site.session.unavailable("only-z")
     assert "w" in without and "z" not in without and "dip" not in without
     updates = settings.offered({}, without, [])
     shown = updates[settings.fields.stages]["rows"]
@@ -353,9 +353,9 @@ def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path)
     rows, pictures, sheet = call(client, "/edit", picture, **given)
     assert [row["edit"]["moves"] for row in rows] == [{"yaw": 2.0}] * 2 and rows[0]["edit"]["layers"] == [0, 5]
     assert [p["caption"] for p in pictures] == ["W", "W+"] and sheet is not None
-    key = list(site.session._jobs)[-1]
+    key = site.session.submitted[-1]
     for i, shown in enumerate(pictures):
-        expected = site.session.edit(key, i, {"yaw": 2.0}, (0, 5), ("smile",)).picture
+        expected = site.session.edits.move(key, i, {"yaw": 2.0}, (0, 5), ("smile",)).picture
         result = np.asarray(opened(shown["image"]))
         assert (result == expected).all() and (result != site.session.kept(key, i).image).any()
 
@@ -383,7 +383,7 @@ def test_a_result_without_a_code_fails_in_its_row(client: Client, picture: Path)
 
 
 def test_sliders_show_every_direction_and_what_they_send_is_checked(site: Served) -> None:
-    cards = site.session.directions("synthetic-faces")
+    cards = site.session.edits.directions("synthetic-faces")
     html = sliders([{**card, "label": f"<b>{card['label']}"} for card in cards])
     assert all(f'name="{card["name"]}"' in html for card in cards) and "<b>Yaw" not in html
     assert read(cards, {"yaw": 1, "smile": 0.0}, "", None).moves == {"yaw": 1.0}
@@ -452,14 +452,14 @@ def test_a_region_is_measured_on_the_part_that_the_tab_uses(site: Served, bench:
     list(bench.panel.pair._go(values, PAGE))
     model, upload = values[bench.settings.model], np.asarray(images.read(picture))
     wanted = bench.crop.crop(upload, model, values)
-    assert wanted.quad is not None and site.session.snapshot(list(site.session._jobs)[-1]).crop == wanted
+    assert wanted.quad is not None and site.session.snapshot(site.session.submitted[-1]).crop == wanted
     # A page sends what its events name and nothing else.
     event = next(fn for fn in site.page.fns.values() if getattr(fn.fn, "__qualname__", "") == "Pair._go")
     assert len(event.inputs) == len(values) - 1  # of these, the slider beside Run
 
 
 def test_a_second_picture_whose_results_are_gone_is_inverted_again(
-    site: Served, bench: EditBench, picture: Path
+    site: Served, bench: EditBench, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, pair, upload = submitted(site, picture, 2), bench.panel.pair, np.asarray(images.read(picture))
     until(lambda: site.session.snapshot(first).over)
@@ -468,7 +468,9 @@ def test_a_second_picture_whose_results_are_gone_is_inverted_again(
     until(lambda: site.session.snapshot(key).over)
     other = [first, digest(upload), key]
     assert pair._inverted(view, upload, other) == key
-    del site.session._kept[key, 0]
+    monkeypatch.setattr(site.session.limits, "kept", 1)
+    newer = submitted(site, picture, 2)
+    until(lambda: site.session.snapshot(newer).over)
     assert pair._inverted(view, upload, other) != key
 
 
@@ -653,7 +655,8 @@ def face(monkeypatch: pytest.MonkeyPatch) -> Face:
 def test_a_face_is_cut_out_and_pasted_back(site: Served, client: Client, picture: Path, face: Face) -> None:
     rows, pictures, _ = call(client, "/reconstruct", picture, align="face", **W)
     assert rows[0]["crop"]["how"] == "face" and np.allclose(rows[0]["crop"]["quad"], face.quad)
-    key, job = next(reversed(site.session._jobs.items()))
+    key = site.session.submitted[-1]
+    job = site.session.snapshot(key)
     photo = np.asarray(images.read(picture))
     assert job.truth is not None and (job.truth == align.cut(photo, face.quad, 32)).all()
     pasted = site.session.pasted(key, 0)
@@ -672,7 +675,7 @@ def test_a_hole_in_the_middle_is_in_the_middle_of_the_crop(
     site: Served, client: Client, picture: Path, face: Face
 ) -> None:
     call(client, "/inpaint", picture, hole="centre", align="face", **W)
-    *_, job = site.session._jobs.values()
+    job = site.session.snapshot(site.session.submitted[-1])
     assert job.measured is not None
     hole = (job.measured == 128).all(axis=2)
     assert hole[11:21, 11:21].all() and not hole[:8].any() and not hole[:, 24:].any()
@@ -704,11 +707,10 @@ def test_a_part_that_cannot_be_found_shows_no_other(site: Served, picture: Path)
 def test_photos_are_kept_for_the_last_few_jobs_only(
     site: Served, client: Client, picture: Path, face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(site.session._limits, "uploads", 1)
+    monkeypatch.setattr(site.session.limits, "photos", 1)
     for _ in range(2):
         call(client, "/reconstruct", picture, align="face", **W)
-    keys = list(site.session._jobs)[-2:]
-    assert list(site.session._uploads) == keys[1:]
+    keys = site.session.submitted[-2:]
     with pytest.raises(UnknownJob, match="no longer kept"):
         site.session.pasted(keys[0], 0)
     assert site.session.pasted(keys[-1], 0).shape == (64, 96, 3)
@@ -723,7 +725,7 @@ def remote(site: Served) -> Iterator[Remote]:
     site.remote.reset()
     yield site.remote
     site.remote.gate.set()  # lets go of a thread that a failed test has left
-    until(lambda: not site.session._fetching)
+    until(lambda: not site.session.status().downloading)
 
 
 def until(ready: Callable[[], bool]) -> None:
@@ -738,13 +740,13 @@ def test_a_run_waits_for_its_model_beside_the_device(
 ) -> None:
     given = {**W, "api_name": "/reconstruct"}
     waiting = client.submit(picture=handle_file(picture), model="remote", **given)
-    until(lambda: bool(site.session._fetching) and site.session._fetching[0].download == (SIZE // 2, SIZE))
+    until(lambda: [site.session.snapshot(k).download for k in site.session.status().downloading] == [(SIZE // 2, SIZE)])
     rows, _, _ = call(client, "/reconstruct", picture, **W)  # others go on computing
     assert rows[0]["state"] == "done" and remote.fetched >= 1 and not waiting.done()
     remote.gate.set()
     rows, _, _ = waiting.result(timeout=60)
     assert rows[0]["state"] == "done" and rows[0]["model"] == "remote"
-    assert site.session.model("remote")["cached"]
+    assert site.session.files.card("remote")["cached"]
 
 
 def test_a_download_that_fails_is_explained_and_can_be_tried_again(
@@ -762,19 +764,19 @@ def test_a_download_that_fails_is_explained_and_can_be_tried_again(
 def test_a_download_is_shared_and_ends_when_nobody_wants_it(site: Served, remote: Remote) -> None:
     before = remote.fetched
     for visitor in ("ann", "bob"):
-        site.session.download("remote", visitor)
-    until(lambda: (site.session.model("remote")["download"] or {}).get("done") == SIZE // 2)
+        site.session.files.download("remote", visitor)
+    until(lambda: (site.session.files.card("remote")["download"] or {}).get("done") == SIZE // 2)
     assert remote.fetched == before + 1
-    site.session.cancel_download("remote", "ann")
-    assert not site.session.model("remote", "ann")["mine"] and site.session.model("remote", "bob")["mine"]
-    assert site.session.model("remote")["download"]["state"] == "running"
-    site.session.cancel_download("remote", "bob")
-    until(lambda: site.session.model("remote")["download"]["state"] == "cancelled")
-    assert not site.session.model("remote")["cached"]
+    site.session.files.cancel("remote", "ann")
+    assert not site.session.files.card("remote", "ann")["mine"] and site.session.files.card("remote", "bob")["mine"]
+    assert site.session.files.card("remote")["download"]["state"] == "running"
+    site.session.files.cancel("remote", "bob")
+    until(lambda: site.session.files.card("remote")["download"]["state"] == "cancelled")
+    assert not site.session.files.card("remote")["cached"]
 
 
 def test_the_list_of_models_says_where_each_one_is(site: Served, remote: Remote) -> None:
-    listed = {card["name"]: card for card in site.session.models()}
+    listed = {card["name"]: card for card in site.session.files.cards()}
     assert [name for name, card in listed.items() if card["embedded"]] == [*MODELS, "aligned"]
     assert listed["by-hand"]["by_hand"] and not listed["by-hand"]["cached"] and not listed["remote"]["by_hand"]
     assert "python -m inversion convert FILE --as by-hand" in describe(listed["by-hand"])
@@ -795,7 +797,7 @@ def test_a_full_queue_refuses_the_rest_at_once(
     site: Served, picture: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R23. The jobs wait for a download, so none of them costs anything."""
-    monkeypatch.setitem(site.session._limits, "waiting", 100)
+    monkeypatch.setattr(site.session.limits, "waiting", 100)
     event = next(fn for fn in site.page.fns.values() if fn.api_name == "reconstruct")
     with httpx.Client(base_url=f"{site.url}gradio_api", timeout=30) as http:
         stored = http.post("/upload", files={"files": picture.read_bytes()}).json()[0]
@@ -806,7 +808,7 @@ def test_a_full_queue_refuses_the_rest_at_once(
 
         running = int(event.concurrency_limit or 0)
         assert all(join(user).status_code == 200 for user in range(running))
-        until(lambda: len(site.session._fetching) == running)
+        until(lambda: len(site.session.status().downloading) == running)
         most = site.page.max_size if hasattr(site.page, "max_size") else 24
         began = time.monotonic()
         answers = [join(user) for user in range(running, running + most + 4)]
@@ -814,11 +816,10 @@ def test_a_full_queue_refuses_the_rest_at_once(
         assert [answer.status_code for answer in answers] == [200] * most + [503] * 4
         assert "full" in answers[-1].text
         remote.problem = "gone"  # the rest ends as it begins
-        for job in list(site.session._fetching):
-            site.session.cancel(job.key)
-        until(
-            lambda: not site.page._queue.event_queue_per_concurrency_id["device"].queue and not site.session._fetching
-        )
+        for key in site.session.status().downloading:
+            site.session.cancel(key)
+        lane = site.page._queue.event_queue_per_concurrency_id["device"]
+        until(lambda: not lane.queue and not site.session.status().downloading)
 
 
 # ---- contracts
@@ -895,4 +896,4 @@ def test_the_entry_point_serves_on_this_machine_only(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_a_run_in_torch(site: Served) -> None:
-    assert torch.is_grad_enabled() and site.session._current is None
+    assert torch.is_grad_enabled() and site.session.status().running is None

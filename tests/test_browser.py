@@ -203,7 +203,7 @@ def test_a_run_after_a_reload_shows_nothing_of_the_one_before(
     page = visit()
     reconstruct(page, picture, {"W", "PTI"}, 9000)
     expect(status(page)).to_contain_text("of 9000")
-    before = next(reversed(site.session._jobs))
+    before = site.session.submitted[-1]
     reload(page)  # the page follows that job again
     expect(status(page)).to_contain_text("of 9000")
     reconstruct(page, picture, {"W+"}, 3)
@@ -266,7 +266,7 @@ def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Serv
     expect(status(page, "inpaint")).to_contain_text("Done")
     page.locator("#inpaint-measured img").wait_for(state="attached")
     shoot(page, "4-inpaint")
-    key = next(reversed(site.session._jobs))
+    key = site.session.submitted[-1]
     measured = site.session.snapshot(key).measured
     assert measured is not None and 0.005 < (measured == 128).all(axis=2).mean() < 0.5  # the hole shows as grey
 
@@ -307,7 +307,7 @@ def test_typed_fields_stay_with_their_method(visit: Callable[..., Page], site: S
     expect(fields.last.get_by_label(re.compile("PTI: steps"))).to_have_value("2")
     page.click("#reconstruct-run")
     expect(status(page)).to_contain_text("Done")
-    rows = [run.row or {} for run in site.session.snapshot(next(reversed(site.session._jobs))).runs]
+    rows = [run.row or {} for run in site.session.snapshot(site.session.submitted[-1]).runs]
     assert [row["settings"][name] for row, name in zip(rows, ("w.steps", "pti.steps"), strict=True)] == [3, 2]
 
 

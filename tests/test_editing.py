@@ -383,10 +383,11 @@ def test_results_of_every_method_can_be_edited(session: Session, pictures: Tenso
     for index, method in enumerate(methods):
         if method == "dip":
             with pytest.raises(UserError, match="no code"):
-                session.edit(key, index, {"smile": 1.0})
+                session.edits.move(key, index, {"smile": 1.0})
             continue
         kept = session.kept(key, index)
-        still, moved = session.edit(key, index, {}), session.edit(key, index, {"smile": 1.5}, (0, 6), ("smile",))
+        still = session.edits.move(key, index, {})
+        moved = session.edits.move(key, index, {"smile": 1.5}, (0, 6), ("smile",))
         assert np.array_equal(still.picture, kept.image) and kept.row["method"] == method
         assert not np.array_equal(moved.picture, kept.image)
         assert set(moved.attributes) == set(NAMES) and still.synthetic_identity == pytest.approx(1, abs=1e-3)
@@ -401,31 +402,31 @@ def test_an_edit_of_a_tuned_result_is_rendered_by_the_tuned_generator(
     code = from_plain(kept.code, torch.device("cpu"))
     with torch.no_grad():
         moved = edited(code, prior, at_hand.directions, {"smile": 1.0}).render(tuned(prior, kept.weights or {}))
-    assert np.array_equal(session.edit(key, 0, {"smile": 1.0}).picture, images.to_array(moved))
+    assert np.array_equal(session.edits.move(key, 0, {"smile": 1.0}).picture, images.to_array(moved))
 
 
 def test_two_results_are_interpolated_and_mixed(session: Session, pictures: Tensor) -> None:
     key = finish(session, [request_of(pictures[0], "wplus"), request_of(pictures[1], "pti")])
-    frames = session.interpolate((key, 0), (key, 1), frames=4)
+    frames = session.edits.interpolate((key, 0), (key, 1), frames=4)
     assert len(frames) == 4 and np.array_equal(frames[0], session.kept(key, 0).image)
     assert np.array_equal(frames[-1], session.kept(key, 1).image)
-    mix = session.mix((key, 0), (key, 1), 4)
+    mix = session.edits.mix((key, 0), (key, 1), 4)
     assert mix.shape == (32, 32, 3) and not np.array_equal(mix, frames[0])
     with pytest.raises(UserError, match="frames"):
-        session.interpolate((key, 0), (key, 1), frames=1)
+        session.edits.interpolate((key, 0), (key, 1), frames=1)
     with pytest.raises(UserError, match="between 1 and 7"):
-        session.mix((key, 0), (key, 1), 99)
+        session.edits.mix((key, 0), (key, 1), 99)
 
 
 def test_what_is_not_kept_or_not_known_is_said_in_one_line(session: Session, pictures: Tensor) -> None:
     key = finish(session, [request_of(pictures[0], "w")])
     with pytest.raises(UnknownJob, match="no longer kept"):
-        session.edit(key, 1, {"smile": 1.0})
+        session.edits.move(key, 1, {"smile": 1.0})
     with pytest.raises(UserError, match="direction 'grin'"):
-        session.edit(key, 0, {"grin": 1.0})
+        session.edits.move(key, 0, {"grin": 1.0})
     with pytest.raises(UserError, match="styles are 0-7"):
-        session.directions("tiny", (0, 80))
-    assert session.directions("tiny")[0] == {
+        session.edits.directions("tiny", (0, 80))
+    assert session.edits.directions("tiny")[0] == {
         "name": "smile",
         "label": "smile",
         "group": "attributes",
@@ -451,7 +452,7 @@ def test_a_region_of_one_picture_is_diffused_into_another(session: Session, pict
     view = session.snapshot(key)
     assert view.truth is None and view.measured is not None
     assert np.array_equal(view.measured, np.where(mask[..., None] > 0, request.picture, context))
-    assert session.edit(key, 0, {"smile": 1.0}).picture.shape == (32, 32, 3)
+    assert session.edits.move(key, 0, {"smile": 1.0}).picture.shape == (32, 32, 3)
     with pytest.raises(UserError, match="needs a context"):
         list(Lane("cpu")(replace(request, inputs={"mask": mask})))
 

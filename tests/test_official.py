@@ -87,10 +87,10 @@ def session() -> Iterator[Session]:
 
 def get(session: Session, name: str) -> None:
     """Press the entry's button in the Models tab and wait."""
-    session.download(name, "visitor")
-    for _ in session.follow_download(name, "visitor", every=0.01):
+    session.files.download(name, "visitor")
+    for _ in session.files.follow(name, "visitor", every=0.01):
         pass
-    assert session.model(name)["cached"], session.model(name)["download"]
+    assert session.files.card(name)["cached"], session.files.card(name)["download"]
 
 
 def run_one(session: Session, model: str, method: str, **settings: float) -> RunView:
@@ -187,12 +187,12 @@ def test_what_is_downloaded_for_an_open_model_counts_at_once(
     owner = workplace.add_official("psp")
     workplace.add_official("arcface")
     workplace.add("again", workplace.local.files["somebody/psp", "weights.pt"], resolution=32, crop="ffhq")
-    assert run_one(session, owner, "w", steps=1).state == "done" and "psp" in session.unavailable(owner)
+    assert run_one(session, owner, "w", steps=1).state == "done" and "psp" in session.unavailable(owner).methods
     before = hub.load(owner, "cpu", "float32")
     failed = run_one(session, owner, "psp")
     assert failed.state == "failed" and "psp" in failed.message
     get(session, "psp")
-    assert "psp" not in session.unavailable(owner)
+    assert "psp" not in session.unavailable(owner).methods
     run = run_one(session, owner, "psp")
     assert run.state == "done", run.message
     after = hub.load(owner, "cpu", "float32")
@@ -235,17 +235,17 @@ def test_a_damaged_file_is_named_and_can_be_renewed(
     for each in (owner, "psp"):
         get(session, each)
     whole = damage(workplace, name)
-    assert session.model(name)["damage"] == ""  # nobody has read it yet
+    assert session.files.card(name)["damage"] == ""  # nobody has read it yet
     run = run_one(session, owner, "psp")
     assert run.state == "failed" and name in run.message and "Models tab" in run.message
-    assert "is not the registered file" in session.model(name)["damage"]
-    assert {card["name"] for card in session.models() if card["damage"]} == {name}
-    card = session.model(name)
+    assert "is not the registered file" in session.files.card(name)["damage"]
+    assert {card["name"] for card in session.files.cards() if card["damage"]} == {name}
+    card = session.files.card(name)
     assert "damaged: it is not the registered file" in describe(card)
     assert button(card) == "Download again"
     get(session, name)
-    assert "damaged" not in describe(session.model(name)) and not button(session.model(name))
-    assert whole() and session.model(name)["damage"] == "" and fetch.verify(registry()[name]) == "ok"
+    assert "damaged" not in describe(session.files.card(name)) and not button(session.files.card(name))
+    assert whole() and session.files.card(name)["damage"] == "" and fetch.verify(registry()[name]) == "ok"
     run = run_one(session, owner, "psp")
     assert run.state == "done", run.message
 

@@ -6,86 +6,28 @@ import ast
 import pickle
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
 import torch
+from stub_lane import StubLane, finish, stub_request, until
 
 from inversion.checkpoints import hub
 from inversion.common.errors import UserError
 from inversion.common.settings import kind_of
 from inversion.images import to_array
-from inversion.methods import METHODS, Method
+from inversion.methods import METHODS, STAGES
 from inversion.model import Model
-from inversion.serving.jobs import JobView
-from inversion.serving.lane import Event, Finished, Lane, LaneError, Progress, Ready, Request
-from inversion.serving.session import Busy, Session, UnknownJob
+from inversion.serving.lane import Finished, Lane, LaneError, Ready, Request
+from inversion.serving.requests import Quick
+from inversion.serving.session import Busy, Limits, Session, UnknownJob
 from inversion.tasks import TASKS, task_class
 
-WAIT = 60.0  # seconds after which a test gives up
-PICTURE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
-
-
-class StubLane:
-    """A lane without a device: `steps` events per run, each of which waits for `gate` when there is one."""
-
-    def __init__(self, steps: int = 3, gate: threading.Event | None = None) -> None:
-        self.steps, self.gate = steps, gate
-        self.order: list[int] = []  # seeds in the order in which runs began
-        self.closed = 0
-        self.running = 0
-        self.most = 0
-        self.fail: Exception | None = None
-
-    def check(self, request: Request) -> str:
-        return request.method.upper()
-
-    def warm(self, model: str) -> None:
-        if model == "broken":
-            raise LaneError("broken cannot be loaded")
-
-    def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]:
-        return {}
-
-    def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
-        self.order.append(request.seed)
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            yield Ready(PICTURE, PICTURE)
-            for step in range(self.steps):
-                if self.gate is not None:
-                    assert self.gate.wait(WAIT)
-                if self.fail is not None and step == 1:
-                    raise self.fail
-                row = {"psnr": float(step), "seconds": float(step)}
-                if (yield Progress("stub", step, self.steps, float(step), PICTURE, row)):
-                    break
-            yield Finished(PICTURE, {"psnr": 30.0, "seconds": 9.0, "steps": 3}, {}, {"z": 1}, {"w": request.seed})
-        finally:
-            self.running -= 1
-            self.closed += 1
-
-
-def stub_request(seed: int = 0, method: str = "w") -> Request:
-    return Request("reconstruct", method, PICTURE, seed=seed)
-
-
-def until(ready: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + WAIT
-    while not ready():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
-
-
-def finish(session: Session, key: str) -> JobView:
-    """The job's last view."""
-    *_, last = session.follow(key, every=0.01)
-    return last
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -93,8 +35,8 @@ def opened() -> Iterator[Callable[..., Session]]:
     """Makes sessions and closes them after the test."""
     sessions: list[Session] = []
 
-    def make(lane: object, **limits: object) -> Session:
-        sessions.append(Session(lane=lane, **limits))  # type: ignore[arg-type]
+    def make(lane: object, **options: object) -> Session:
+        sessions.append(Session(lane=lane, **options))  # type: ignore[arg-type]
         return sessions[-1]
 
     yield make
@@ -237,10 +179,57 @@ def test_the_budget_ends_a_run(opened: Callable[..., Session], lane: Lane, reque
     assert time.monotonic() - began < 20
 
 
+def test_what_a_model_cannot_run_is_answered_between_two_steps(opened: Callable[..., Session]) -> None:
+    gate = threading.Event()
+    gate.set()
+    stub = StubLane(steps=10**6, gate=gate)
+    session = opened(stub)
+    key = session.submit([stub_request()])
+    until(lambda: session.snapshot(key).runs[0].step > 1)
+    methods, stages = session.unavailable("bare")
+    assert session.snapshot(key).runs[0].state == "running"
+    assert set(methods) == set(METHODS) - {"dip"} and set(stages) == set(STAGES) - {"dip"}
+    assert "bare" in methods["w"] and "bare" in stages["w"]
+    session.cancel(key)
+    finish(session, key)
+
+
+def test_a_model_is_asked_in_the_device_thread_only(opened: Callable[..., Session]) -> None:
+    threads = []
+
+    class Watched(StubLane):
+        def answer(self, request: Quick[T]) -> T:
+            threads.append(threading.current_thread().name)
+            return super().answer(request)
+
+    opened(Watched()).unavailable("bare")
+    assert threads == ["device-lane"]
+
+
+def test_too_many_quick_requests_are_refused(opened: Callable[..., Session]) -> None:
+    gate = threading.Event()
+    stub = StubLane(gate=gate)
+    session = opened(stub, limits=Limits(quick=0))
+    with pytest.raises(Busy, match="try again"):
+        session.unavailable("bare")
+
+
+def test_the_status_names_the_jobs_that_are_not_over(opened: Callable[..., Session]) -> None:
+    gate = threading.Event()
+    session = opened(StubLane(gate=gate))
+    keys = [session.submit([stub_request(seed)]) for seed in range(3)]
+    until(lambda: session.status().running == keys[0])
+    assert session.status().waiting == tuple(keys[1:]) and session.status().downloading == ()
+    gate.set()
+    for key in keys:
+        finish(session, key)
+    assert session.status().running is None and session.status().waiting == ()
+
+
 def test_too_many_jobs_are_refused(opened: Callable[..., Session]) -> None:
     gate = threading.Event()
     stub = StubLane(gate=gate)
-    session = opened(stub, waiting=2)
+    session = opened(stub, limits=Limits(waiting=2))
     keys = [session.submit([stub_request()])]
     until(lambda: len(stub.order) == 1)  # one runs, so that the next two wait
     keys += [session.submit([stub_request()]) for _ in range(2)]
@@ -252,21 +241,20 @@ def test_too_many_jobs_are_refused(opened: Callable[..., Session]) -> None:
 
 def test_stores_are_bounded(opened: Callable[..., Session]) -> None:
     now = [0.0]
-    session = opened(StubLane(steps=1), kept=5, tuned=2, expiry=100.0, clock=lambda: now[0])
+    limits = Limits(kept=5, tuned=2, expiry=100.0)
+    session = opened(StubLane(steps=1), limits=limits, clock=lambda: now[0])
     keys = []
     for seed in range(12):
         keys.append(session.submit([stub_request(seed)]))
         finish(session, keys[-1])
-    until(lambda: session._current is None)
-    session.submit([stub_request(99)])
+    finish(session, session.submit([stub_request(99)]))
     with pytest.raises(UnknownJob):
         session.snapshot(keys[0])
     assert session.kept(keys[-1], 0).weights == {"w": 11}
     with pytest.raises(UnknownJob):
-        session.kept(keys[-4], 0)  # an older tuned one had to go
+        session.kept(keys[-4], 0)  # of an older tuned job
     with pytest.raises(UnknownJob):
         session.kept("somebody else's", 0)
-    assert len(session._jobs) <= 7
     now[0] = 1000.0
     finish(session, session.submit([stub_request()]))
     with pytest.raises(UnknownJob):
@@ -274,7 +262,7 @@ def test_stores_are_bounded(opened: Callable[..., Session]) -> None:
 
 
 def test_two_jobs_to_be_joined_keep_all_their_tuned_results(opened: Callable[..., Session]) -> None:
-    session = opened(StubLane(steps=1), tuned=2)
+    session = opened(StubLane(steps=1), limits=Limits(tuned=2))
     keys = []
     for _ in range(3):
         keys.append(session.submit([stub_request(seed) for seed in range(8)]))
@@ -291,16 +279,26 @@ def test_two_jobs_to_be_joined_keep_all_their_tuned_results(opened: Callable[...
         session.kept(second, 7)
 
 
-def test_uploads_are_let_go_when_a_job_is_over(opened: Callable[..., Session]) -> None:
-    session = opened(StubLane(steps=1))
-    key = session.submit([stub_request()])
-    finish(session, key)
-    until(lambda: session._jobs[key].requests == ())
+@dataclass(frozen=True)
+class Raises:
+    """A quick request that fails."""
+
+    error: BaseException
+    model: str = "synthetic-faces"
+
+    def __call__(self, model: Model) -> None:
+        raise self.error
 
 
-@pytest.mark.parametrize("error", [RuntimeError("secret path"), LaneError("Do this instead.")])
+class Death(BaseException):
+    """As bad as it gets: `except Exception` does not catch it."""
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("secret path"), LaneError("Do this instead."), Death("secret"), SystemExit("secret")]
+)
 def test_a_failure_leaves_the_session_working(
-    error: Exception, opened: Callable[..., Session], caplog: pytest.LogCaptureFixture
+    error: BaseException, opened: Callable[..., Session], caplog: pytest.LogCaptureFixture
 ) -> None:
     stub = StubLane()
     session = opened(stub)
@@ -309,6 +307,8 @@ def test_a_failure_leaves_the_session_working(
     assert [run.state for run in view.runs] == ["failed", "failed"]
     assert "secret" not in view.runs[0].message and view.runs[0].message
     assert view.runs[0].image is not None, "what was reached before is kept"
+    with pytest.raises(LaneError):
+        session.ask(Raises(error))
     stub.fail = None
     session.warm("broken")
     assert finish(session, session.submit([stub_request(3)])).runs[0].state == "done"

@@ -187,7 +187,7 @@ def _functions(desk: Desk) -> dict[str, Callable[..., Iterator[Answer]]]:
         "0-5"; "": all. keep: attributes that the edit is to leave alone.
         """
         with inputs.explained():
-            change = read(desk.session.directions(model), moves, layers, keep)
+            change = read(desk.session.edits.directions(model), moves, layers, keep)
             if not change.moves:
                 raise inputs.InputError('Say what to edit: moves such as {"yaw": 1.5}.')
         yield from _run(
@@ -277,7 +277,7 @@ def _edited(desk: Desk, view: JobView, change: Change, shown: export.Shown) -> A
         if run.image is None:
             continue
         try:
-            edited = desk.session.edit(view.key, i, change.moves, change.layers, change.keep)
+            edited = desk.session.edits.move(view.key, i, change.moves, change.layers, change.keep)
         except UserError as error:
             rows[i] |= {"state": "failed", "message": str(error)}
             continue

@@ -73,8 +73,7 @@ def _offer(page: gr.Blocks, desk: Desk, settings: Sequence[Settings], models: Se
 
     def offer() -> dict[Any, Any] | list[Any]:
         try:
-            missing = desk.session.unavailable(catalogue.DEFAULT_MODEL)
-            without = desk.session.unavailable_stages(catalogue.DEFAULT_MODEL)
+            missing, without = desk.session.unavailable(catalogue.DEFAULT_MODEL)
         except UserError:  # whoever runs a method is told
             return [gr.skip()] * len(outputs)
         offered = [part.offered(missing, without, part.tab.methods) for part in settings]

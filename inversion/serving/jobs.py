@@ -1,19 +1,36 @@
-"""What a session remembers of a job, and the views of it that others get."""
+"""A job as the session remembers it, the views of it that callers get, and the errors about jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from inversion.align import Crop
-from inversion.serving.lane import Event, Progress, Ready, Request
+from inversion.common.errors import UserError
+from inversion.serving.lane import Event, Finished, Progress, Ready, Request
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 State = Literal["queued", "running", "done", "cancelled", "failed"]
-CUT = "Cancelled: this is the best picture so far."
 FINAL: frozenset[State] = frozenset({"done", "cancelled", "failed"})
+STOPPED = "Cancelled: this is the best picture so far."
+DROPPED = "Cancelled before it began."
+
+
+class SessionError(UserError):
+    """Base class of the session's errors."""
+
+
+class Busy(SessionError):
+    """Too many jobs or quick requests are waiting."""
+
+
+class UnknownJob(SessionError):
+    """The job or its result does not exist: the key is wrong, it has expired, or newer ones have replaced it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,7 @@ class RunView:
     step: int = 0
     total: int = 0
     seconds: float = 0.0
-    budget: float = 0.0  # the seconds that it may take
+    budget: float = 0.0  # the longest time that it may take
     stage_began: float = 0.0  # seconds of the run when the present stage began
     image: np.ndarray | None = None
     row: Mapping[str, Any] | None = None
@@ -36,33 +53,37 @@ class RunView:
     message: str = ""
     version: int = 0  # of the job when this run last changed
 
+    @property
+    def over(self) -> bool:
+        return self.state in FINAL
+
 
 @dataclass(frozen=True)
 class JobView:
-    """A job at one moment. `position`: jobs that come before it, 0 when it is running or over."""
+    """A job at one moment. `position`: number of jobs before it in the queue, 0 if it is running or over."""
 
     key: str
     task: str
     runs: tuple[RunView, ...]
     position: int
     version: int
-    truth: np.ndarray | None = None  # uint8 (R, R, 3); None when the upload already is the measurement
+    truth: np.ndarray | None = None  # uint8 (R, R, 3); None if the upload already is the measurement
     measured: np.ndarray | None = None  # uint8 (R, R, 3), pinv(y)
     model: str = ""
     crop: Crop = Crop()
-    download: tuple[int, int] | None = None  # bytes done and in all (0: unknown) while the model's file is fetched
+    download: tuple[int, int] | None = None  # bytes done and in all (0: unknown) while the model's file is downloaded
 
     @property
     def over(self) -> bool:
-        return all(run.state in FINAL for run in self.runs)
+        return all(run.over for run in self.runs)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a run leaves behind for later use, as plain data."""
+    """The result of a run, as plain data, for later requests."""
 
-    code: Any  # as `inversion.methods.codes.to_plain` gives it; None for a method without one
-    weights: Mapping[str, Any] | None  # of a tuned generator, CPU tensors
+    code: Mapping[str, Any] | None  # see `inversion.methods.codes.to_plain`; None if the method has no code
+    weights: Mapping[str, Tensor] | None  # of a tuned generator, on the CPU
     model: str
     image: np.ndarray  # uint8 (R, R, 3)
     row: Mapping[str, Any]  # figures and recipe
@@ -70,61 +91,111 @@ class Kept:
 
 @dataclass(eq=False)
 class Job:
-    """A job in the table; to be touched under the session's lock only."""
+    """One or more runs on one model, from submission to expiry. Access only while holding the session's lock."""
 
     key: str
-    task: str
-    requests: tuple[Request, ...]  # emptied when the job is over: they hold the uploads
+    requests: tuple[Request, ...]  # emptied when the job is over, because they hold the uploads
     runs: list[RunView]
-    touched: float  # when somebody last asked for it
+    touched: float = 0.0  # time of the last access, set by the store
     cancelled: bool = False
     version: int = 0
     truth: np.ndarray | None = None
     measured: np.ndarray | None = None
     download: tuple[int, int] | None = None  # as in JobView
+    task: str = field(init=False)
     model: str = field(init=False)
     crop: Crop = field(init=False)
 
     def __post_init__(self) -> None:
-        self.model, self.crop = self.requests[0].model, self.requests[0].crop
+        first = self.requests[0]
+        self.task, self.model, self.crop = first.task, first.model, first.crop
 
-    def waiting(self) -> int | None:
-        """Index of the first run that has not begun."""
-        return next((i for i, run in enumerate(self.runs) if run.state == "queued"), None)
+    @property
+    def waiting(self) -> bool:
+        """Whether some run has not begun."""
+        return any(run.state == "queued" for run in self.runs)
 
-    def change(self, index: int, **changes: object) -> None:
-        """Change fields of a run."""
-        self.version += 1
-        self.runs[index] = replace(self.runs[index], **{**changes, "version": self.version})  # type: ignore[arg-type]
+    @property
+    def released(self) -> bool:
+        """Whether the job is over and its uploads are forgotten."""
+        return not self.requests
+
+    def view(self, position: int) -> JobView:
+        """The job as it is now, with its position in the queue."""
+        runs = tuple(self.runs)
+        measurement = self.truth, self.measured
+        return JobView(
+            self.key, self.task, runs, position, self.version, *measurement, self.model, self.crop, self.download
+        )
+
+    def begin(self) -> int | None:
+        """Mark the next queued run as running. Returns its index, None if no run is queued."""
+        for index, run in enumerate(self.runs):
+            if run.state == "queued":
+                self._replace(index, replace(run, state="running", stage="loading the model"))
+                return index
+        return None
 
     def cancel(self) -> None:
-        """Drop the runs that wait, and ask the one at work to stop."""
+        """Drop the queued runs, and ask the running one to stop."""
         self.cancelled = True
         for index, run in enumerate(self.runs):
             if run.state == "queued":
-                self.change(index, state="cancelled", message="Cancelled before it began.")
+                self._replace(index, replace(run, state="cancelled", message=DROPPED))
 
-    def take(self, index: int, event: Event, cut: bool = False) -> None:
-        """Note an event of a run; `cut`: it had been asked to end."""
+    def note_download(self, progress: tuple[int, int] | None) -> None:
+        """Record bytes done and in all of the model's file, None if it is not being downloaded any more."""
+        self.version += 1
+        self.download = progress
+
+    def take(self, index: int, event: Event, stopped: bool = False) -> None:
+        """Record an event of a run. stopped: the run was asked to stop before the event."""
         run = self.runs[index]
         if isinstance(event, Ready):
             self.truth, self.measured = event.truth, event.measured
-            self.change(index, stage="starting")
-            return
-        psnr = None if event.row is None else event.row.get("psnr")
-        if isinstance(event, Progress):
-            changes: dict[str, Any] = {} if event.image is None else {"image": event.image, "row": event.row}
-            if event.stage != run.stage:
-                changes["stage_began"] = event.seconds
-            changes |= {"stage": event.stage, "step": event.step, "total": event.total}
-            seconds = event.seconds
+            self._replace(index, replace(run, stage="starting"))
+        elif isinstance(event, Progress):
+            self._replace(index, _advanced(run, event))
         else:
-            changes = {"state": "cancelled" if cut else "done", "stage": "", "image": event.image, "row": event.row}
-            changes |= {"curves": event.curves, "message": CUT if cut else event.message}
-            seconds = event.row["seconds"]
-        track = run.track if psnr is None else (*run.track, (seconds, psnr))
-        self.change(index, seconds=seconds, track=track, **changes)
+            self._replace(index, _finished(run, event, stopped))
 
-    def fail(self, index: int, problem: str) -> None:
-        """Note what ended a run without a result."""
-        self.change(index, state="failed", stage="", message=problem)
+    def fail(self, index: int, message: str) -> None:
+        """Mark a run as failed, with the reason."""
+        self._replace(index, replace(self.runs[index], state="failed", stage="", message=message))
+
+    def _replace(self, index: int, run: RunView) -> None:
+        """Put the new state of a run in place of the old one, as a new version of the job."""
+        self.version += 1
+        self.runs[index] = replace(run, version=self.version)
+
+
+def _advanced(run: RunView, event: Progress) -> RunView:
+    """The run after one more step."""
+    if event.stage != run.stage:
+        run = replace(run, stage_began=event.seconds)
+    if event.image is not None:
+        run = replace(run, image=event.image, row=event.row)
+    track = _tracked(run, event.row, event.seconds)
+    return replace(run, stage=event.stage, step=event.step, total=event.total, seconds=event.seconds, track=track)
+
+
+def _finished(run: RunView, event: Finished, stopped: bool) -> RunView:
+    """The run with its result."""
+    seconds = event.row["seconds"]
+    return replace(
+        run,
+        state="cancelled" if stopped else "done",
+        stage="",
+        image=event.image,
+        row=event.row,
+        curves=event.curves,
+        message=STOPPED if stopped else event.message,
+        seconds=seconds,
+        track=_tracked(run, event.row, seconds),
+    )
+
+
+def _tracked(run: RunView, row: Mapping[str, Any] | None, seconds: float) -> tuple[tuple[float, float], ...]:
+    """The run's track, with one more point if the row has a PSNR."""
+    psnr = None if row is None else row.get("psnr")
+    return run.track if psnr is None else (*run.track, (seconds, psnr))

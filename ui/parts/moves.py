@@ -16,7 +16,7 @@ from ui.parts.inputs import InputError
 from ui.parts.markup import slot
 from ui.static import script
 
-Card = Mapping[str, Any]  # of a slider, see `Session.directions`
+Card = Mapping[str, Any]  # of a slider, see `Edits.directions`
 OPEN = 12  # attributes that are not folded away
 STEP = 0.05
 GROUPS = {
@@ -88,7 +88,7 @@ class Moves:
     def cards(self, session: Session, model: str) -> Sequence[Card]:
         """The model's directions. Raises LaneError."""
         if model not in self._cards:
-            self._cards[model] = session.directions(model)
+            self._cards[model] = session.edits.directions(model)
         return self._cards[model]
 
     def closed(self) -> dict[Any, Any]:

@@ -223,12 +223,12 @@ def done(view: JobView) -> list[int]:
 
 def strip(session: Session, first: tuple[str, int], second: tuple[str, int], frames: int) -> np.ndarray:
     """Pictures side by side, from one result to another; uint8 (R, frames R, 3)."""
-    return np.concatenate(session.interpolate(first, second, frames), axis=1)
+    return np.concatenate(session.edits.interpolate(first, second, frames), axis=1)
 
 
 def mixture(session: Session, first: tuple[str, int], second: tuple[str, int], start: int) -> np.ndarray:
     """Both results and their mixture side by side; uint8 (R, 3 R, 3)."""
-    pictures = [session.kept(*first).image, session.kept(*second).image, session.mix(first, second, start)]
+    pictures = [session.kept(*first).image, session.kept(*second).image, session.edits.mix(first, second, start)]
     return np.concatenate(pictures, axis=1)
 
 

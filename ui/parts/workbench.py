@@ -138,15 +138,14 @@ class Workbench:
 
     def _switch(self, model: str, chosen: list[str]) -> Iterator[Update]:
         """Offer the methods that the model can serve, which is known when its file is here."""
-        if self.desk.session.absent(model):
+        if self.desk.session.files.missing(model):
             text = f"<b>{escape(model)}</b> is not here yet: Run downloads it first, or get it in the Models tab."
             yield {**self.settings.offered({}, {}, chosen), self.panel.status: status_line(text)}
             return
         yield {self.panel.status: status_line("<b>Loading the model</b>", 0.0)}
         try:
             with explained():
-                session = self.desk.session
-                missing, without = session.unavailable(model), session.unavailable_stages(model)
+                missing, without = self.desk.session.unavailable(model)
         except gr.Error:
             yield {self.panel.status: status_line("This model could not be loaded.", bad=True)}
             raise

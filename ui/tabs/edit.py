@@ -64,7 +64,7 @@ class EditPanel(Panel):
         view = session.snapshot(key)
         if any(run.image is not None for run in view.runs):
             with explained():
-                cards = session.directions(view.model)
+                cards = session.edits.directions(view.model)
             yield self.moves.opened(view.model, cards)
 
     def edited(self, view: JobView, index: int, change: Change, edited: Edited, folder: Path) -> Update:
@@ -124,7 +124,7 @@ class EditBench(Workbench):
                     yield self.panel.unedited(view, index, folder)
                     continue
                 try:
-                    edited = self.desk.session.edit(view.key, index, change.moves, change.layers, change.keep)
+                    edited = self.desk.session.edits.move(view.key, index, change.moves, change.layers, change.keep)
                 except UserError as error:
                     said = {**words(view, index), "below": note(str(error), bad=True)}
                     yield {self.panel.columns[index].box: gr.update(**said)}

@@ -31,19 +31,19 @@ EVENTS: dict[str, Any] = {
 }
 # The page's value is {model: its row as HTML}, of those rows that have changed: notes that are open stay open.
 SCRIPT = script("models")
-Card = Mapping[str, Any]  # a row of `Session.models`
+Card = Mapping[str, Any]  # a row of `ModelFiles.cards`
 
 
 class Models:
     """Lays the list out when made, in one component however long it is; to be wired with `wire`."""
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        self.files = session.files
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Row(elem_classes="model-tools"):
             self.refresh = gr.Button("Refresh", size="sm", min_width=110, scale=0, elem_id="models-refresh")
         self.list = gr.HTML(
-            {}, rows=listing(session.models()), html_template=slot("rows"), js_on_load=SCRIPT, apply_default_css=False
+            {}, rows=listing(self.files.cards()), html_template=slot("rows"), js_on_load=SCRIPT, apply_default_css=False
         )
         gr.Markdown(GRADES, elem_classes="note")
 
@@ -55,25 +55,25 @@ class Models:
             event(self._list, None, self.list, **EVENTS)
 
     def _list(self, request: gr.Request) -> dict[str, str]:
-        return {card["name"]: row(card) for card in self.session.models(request.session_hash or "")}
+        return {card["name"]: row(card) for card in self.files.cards(request.session_hash or "")}
 
     def _pressed(self, request: gr.Request, event: gr.EventData) -> Iterator[dict[str, str]]:
         """Start or leave the download of the model whose button was pressed."""
         visitor = request.session_hash or ""
         with explained():
-            card = self.session.model(str(event._data.get("name")), visitor)
+            card = self.files.card(str(event._data.get("name")), visitor)
             name = card["name"]
             if not card["mine"]:
-                self.session.download(name, visitor)
+                self.files.download(name, visitor)
         if card["mine"]:
-            self.session.cancel_download(name, visitor)
+            self.files.cancel(name, visitor)
         else:
-            card = self.session.model(name, visitor)
+            card = self.files.card(name, visitor)
             yield {name: row(card)}
-            for download in self.session.follow_download(name, visitor):
+            for download in self.files.follow(name, visitor):
                 # With the button: a list that was asked for before the click may arrive after it.
                 yield {name: row({**card, "download": download, "mine": True})}
-        yield {name: row(self.session.model(name, visitor))}
+        yield {name: row(self.files.card(name, visitor))}
 
 
 def listing(cards: Sequence[Card]) -> str:

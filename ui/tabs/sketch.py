@@ -148,7 +148,7 @@ class SketchBench:
     def _switch(self, models: list[str], chosen: str | None) -> list[Any]:
         """Offer the translations that at least one of the models has an encoder for, and say what the others lack."""
         session = self.desk.session
-        cards = {model: cards_of(session, model) for model in models or [] if not session.absent(model)}
+        cards = {model: cards_of(session, model) for model in models or [] if not session.files.missing(model)}
         lacking = {
             name: "; ".join(reasons)
             for name in TRANSLATIONS
@@ -221,7 +221,7 @@ class SketchBench:
 def cards_of(session: Session, model: str) -> dict[str, Card]:
     """The model's translations by name; without the model, that it cannot be had."""
     try:
-        cards: list[Card] = session.ask(TranslationsRequest(model))
+        cards = session.ask(TranslationsRequest(model))
     except UserError as error:
         return {name: {"unavailable": str(error), "legend": []} for name in TRANSLATIONS}
     return {card["name"]: card for card in cards}

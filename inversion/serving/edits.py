@@ -1,0 +1,68 @@
+"""Edits of kept results: moves along directions, interpolation, mixing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from inversion.directions import DirectionCard, Layers
+from inversion.editing.requests import CardsRequest, Edited, EditRequest, InterpolateRequest, Inverted, MixRequest
+from inversion.serving.jobs import Kept
+from inversion.serving.lane import LaneError
+from inversion.serving.requests import Quick
+
+T = TypeVar("T")
+Place = tuple[str, int]  # a result: its job's key and the index of its run
+
+
+class Results(Protocol):
+    """Kept results, and answers of quick requests about them: the part of a `Session` that edits use."""
+
+    def kept(self, key: str, index: int) -> Kept: ...
+    def ask(self, request: Quick[T]) -> T: ...
+
+
+class Edits:
+    """Edits as quick requests. Raises UnknownJob if a result is not kept any more, Busy, and UserError."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    def directions(self, model: str, layers: Layers | None = None) -> list[DirectionCard]:
+        """The directions of a model as plain data. layers: first and last style for SeFa."""
+        return self._results.ask(CardsRequest(model, layers))
+
+    def move(
+        self,
+        key: str,
+        index: int,
+        moves: Mapping[str, float],
+        layers: Layers | None = None,
+        keep: Sequence[str] = (),
+    ) -> Edited:
+        """A result moved along directions. moves: direction -> strength, see `EditRequest`.
+
+        layers: first and last style that are moved. keep: attributes whose boundaries the move does not cross.
+        """
+        kept = self._results.kept(key, index)
+        result = Inverted(kept.code, kept.weights)
+        return self._results.ask(EditRequest(kept.model, result, kept.image, dict(moves), layers, tuple(keep)))
+
+    def interpolate(self, first: Place, second: Place, frames: int = 7) -> list[np.ndarray]:
+        """Pictures uint8 (R, R, 3) from the first result to the second, both included."""
+        a, b, model = self._pair(first, second)
+        return self._results.ask(InterpolateRequest(model, a, b, frames))
+
+    def mix(self, content: Place, style: Place, start: int) -> np.ndarray:
+        """The content with the styles of `style` from layer `start` on, uint8 (R, R, 3)."""
+        a, b, model = self._pair(content, style)
+        return self._results.ask(MixRequest(model, a, b, start))
+
+    def _pair(self, first: Place, second: Place) -> tuple[Inverted, Inverted, str]:
+        """Two results of one model, and its name."""
+        a, b = self._results.kept(*first), self._results.kept(*second)
+        if a.model != b.model:
+            raise LaneError(f"One result is of {a.model}, the other of {b.model}: invert both with the same model.")
+        return Inverted(a.code, a.weights), Inverted(b.code, b.weights), a.model

@@ -1,0 +1,118 @@
+"""What a session remembers, within limits: jobs, their results, and the photos to paste results into."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from inversion.serving.jobs import Job, Kept, UnknownJob
+from inversion.serving.lane import Finished
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass
+class Limits:
+    """How much a session holds. A limit may be changed at any time and takes effect at the next change of the store.
+
+    waiting: jobs in the queue. quick: quick requests that wait. kept: finished jobs, and results. tuned: jobs with
+    tuned weights. photos: jobs whose results can be pasted into the photo. expiry: seconds without access after which
+    a finished job is forgotten.
+    """
+
+    waiting: int = 16
+    quick: int = 64
+    kept: int = 32
+    tuned: int = 4
+    photos: int = 4
+    expiry: float = 600.0
+
+
+class Store:
+    """Jobs by key and what they leave behind. Access only while holding the session's lock.
+
+    clock: seconds, for the expiry.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self.limits = limits
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+        self._results: OrderedDict[tuple[str, int], Kept] = OrderedDict()  # by job and run, least recently used first
+        self._photos: OrderedDict[str, np.ndarray] = OrderedDict()  # uint8 (H, W, 3) by job, oldest first
+
+    def add(self, job: Job) -> None:
+        """Remember a new job."""
+        self._jobs[job.key] = job
+        self.touch(job)
+
+    def find(self, key: str) -> Job:
+        """The job with this key, whose expiry begins again. Raises UnknownJob."""
+        job = self._jobs.get(key)
+        if job is None:
+            raise UnknownJob("That job is not known here any more. Run it again.")
+        self.touch(job)
+        return job
+
+    def touch(self, job: Job) -> None:
+        """The job's expiry begins again."""
+        job.touched = self._clock()
+
+    def jobs(self) -> list[Job]:
+        """All jobs, oldest first."""
+        return list(self._jobs.values())
+
+    def keep(self, job: Job, index: int, event: Finished) -> None:
+        """Remember the result of a run, and forget the least recently used ones that exceed the limits."""
+        self._results[job.key, index] = Kept(event.code, event.weights, job.model, event.image, event.row)
+        tuned = [place for place, kept in reversed(self._results.items()) if kept.weights is not None]
+        # Tuned results of one job are forgotten together: joining two jobs needs every run of both.
+        recent = list(dict.fromkeys(key for key, _ in tuned))[: self.limits.tuned]
+        for place in tuned:
+            if place[0] not in recent:
+                del self._results[place]
+        _shorten(self._results, self.limits.kept)
+
+    def result(self, key: str, index: int) -> Kept:
+        """The result of a finished run. Raises UnknownJob if it is not remembered."""
+        if (key, index) not in self._results:
+            raise UnknownJob("That result is no longer kept. Run the method again.")
+        self._results.move_to_end((key, index))
+        return self._results[key, index]
+
+    def photo(self, key: str) -> np.ndarray:
+        """The photo that a job's picture was cut from, uint8 (H, W, 3). Raises UnknownJob if it is not remembered."""
+        if key not in self._photos:
+            raise UnknownJob("The picture that this was cut from is no longer kept. Run the method again.")
+        return self._photos[key]
+
+    def release(self, job: Job) -> None:
+        """Forget the uploads of a job that is over, except the photo if a result can be pasted into it."""
+        if not job.released and job.crop.quad is not None and any(run.image is not None for run in job.runs):
+            self._photos[job.key] = job.requests[0].picture
+            _shorten(self._photos, self.limits.photos)
+        job.requests = ()
+        self.touch(job)
+
+    def prune(self) -> None:
+        """Forget finished jobs: those that have expired, and the least recently used ones that exceed the limit."""
+        now = self._clock()
+        finished = sorted((job for job in self._jobs.values() if job.released), key=lambda job: job.touched)
+        excess = max(0, len(finished) - self.limits.kept)
+        expired = [job for job in finished[excess:] if now - job.touched > self.limits.expiry]
+        for job in finished[:excess] + expired:
+            del self._jobs[job.key]
+            self._photos.pop(job.key, None)
+            for index in range(len(job.runs)):
+                self._results.pop((job.key, index), None)
+
+
+def _shorten(entries: OrderedDict[K, V], length: int) -> None:
+    """Remove the first entries until no more than `length` are left."""
+    while len(entries) > length:
+        entries.popitem(last=False)

@@ -1,0 +1,173 @@
+"""The thread that has the device: jobs take turns run by run, quick requests are answered between two steps."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future
+from contextlib import closing
+from typing import Any, Generic, Protocol, TypeVar
+
+from inversion.common.errors import UserError
+from inversion.serving.jobs import Busy, Job
+from inversion.serving.lane import Event, Finished, LaneError, Request
+from inversion.serving.queue import Queue
+from inversion.serving.requests import Quick
+from inversion.serving.store import Store
+
+T = TypeVar("T")
+PRUNE_EVERY = 30.0  # seconds between two searches for expired jobs while nothing happens
+
+log = logging.getLogger(__name__)
+
+
+class DeviceLane(Protocol):
+    """The part of `inversion.serving.lane.Lane` that a session uses. All but `check` run in the worker's thread."""
+
+    def check(self, request: Request) -> str: ...
+    def warm(self, model: str) -> None: ...
+    def answer(self, request: Quick[T]) -> T: ...
+    def __call__(self, request: Request) -> Generator[Event, bool | None, None]: ...
+
+
+class Question(Generic[T]):
+    """A quick request and its answer, which its caller waits for."""
+
+    def __init__(self, request: Quick[T]) -> None:
+        self.request = request
+        self.answer: Future[T] = Future()
+
+    def resolve(self, lane: DeviceLane) -> None:
+        """Give the answer of the lane, or the error. Raises nothing."""
+        try:
+            self.answer.set_result(lane.answer(self.request))
+        except BaseException as error:
+            self.answer.set_exception(_for_user(error, type(self.request).__name__))
+
+
+class Worker:
+    """Runs jobs and quick requests in a thread of its own. Public methods are thread-safe.
+
+    The thread survives every exception: it ends the run or the quick request that raised it.
+
+    queue, store: access only while holding the lock. changed: the session's lock, notified after each change of a job.
+    """
+
+    def __init__(self, lane: DeviceLane, queue: Queue, store: Store, changed: threading.Condition) -> None:
+        self._lane = lane  # access only in the worker's thread
+        self._queue, self._store = queue, store
+        self._changed = changed
+        self._questions: deque[Question[Any]] = deque()  # access only while holding the lock
+        self._models: deque[str] = deque()  # to be loaded; access only while holding the lock
+        self._closed = False  # access only while holding the lock
+        self._thread = threading.Thread(target=self._work, name="device-lane", daemon=True)
+        self._thread.start()
+
+    def ask(self, request: Quick[T]) -> T:
+        """Wait for the answer of a quick request. Raises Busy, and UserError if the request cannot be answered."""
+        question = Question(request)
+        with self._changed:
+            if self._closed or len(self._questions) >= self._store.limits.quick:
+                raise Busy("Too many edits are waiting already. Please try again in a moment.")
+            self._questions.append(question)
+            self._changed.notify_all()
+        return question.answer.result()
+
+    def warm(self, model: str) -> None:
+        """Load a model when the device is free, without waiting for it."""
+        with self._changed:
+            self._models.append(model)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the thread after its present step; the quick requests that wait raise Busy."""
+        with self._changed:
+            self._closed = True
+            for job in self._store.jobs():
+                job.cancelled = True
+            self._changed.notify_all()
+        self._thread.join(timeout=30)
+
+    # ---- in the worker's thread
+
+    def _work(self) -> None:
+        while self._wait():
+            self._answer()
+            with self._changed:
+                model = self._models.popleft() if self._models else None
+                job = self._queue.begin_turn() if model is None else None
+                index = None if job is None else job.begin()
+                self._changed.notify_all()
+            if model is not None:
+                self._load(model)
+            if job is not None:
+                self._take_turn(job, index)
+
+    def _wait(self) -> bool:
+        """Wait for something to do. Returns False if the worker is closed."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closed or self._queue.ready or self._models or self._questions, timeout=PRUNE_EVERY
+            )
+            self._store.prune()
+            if self._closed:
+                while self._questions:
+                    self._questions.popleft().answer.set_exception(Busy("The server is being stopped."))
+            return not self._closed
+
+    def _answer(self) -> None:
+        """Answer the quick requests that wait. Those that arrive meanwhile wait for the next step of the run."""
+        with self._changed:
+            questions = [self._questions.popleft() for _ in range(len(self._questions))]
+        for question in questions:
+            question.resolve(self._lane)
+
+    def _load(self, model: str) -> None:
+        try:
+            self._lane.warm(model)
+        except BaseException:
+            # A run on this model meets the same error and shows it.
+            log.exception("could not load %s ahead of its first use", model)
+
+    def _take_turn(self, job: Job, index: int | None) -> None:
+        """Do the run with this index, if any, then end the job's turn."""
+        problem = None
+        if index is not None:
+            try:
+                self._run(job, index)
+            except BaseException as error:
+                # As text: while the exception lives, its traceback keeps every tensor of the run alive.
+                problem = str(_for_user(error, f"{job.runs[index].method} on {job.task}"))
+        with self._changed:
+            if problem is not None and index is not None:
+                job.fail(index, problem)
+            self._queue.end_turn(job)
+            if not job.waiting:
+                self._store.release(job)
+            self._changed.notify_all()
+
+    def _run(self, job: Job, index: int) -> None:
+        """Record the events of a run, and answer quick requests between them."""
+        with closing(self._lane(job.requests[index])) as events:
+            event, stop = next(events), False
+            while True:
+                with self._changed:
+                    job.take(index, event, stopped=stop)
+                    if isinstance(event, Finished):
+                        self._store.keep(job, index, event)
+                    self._changed.notify_all()
+                    stop = job.cancelled
+                if isinstance(event, Finished):
+                    return
+                self._answer()
+                event = events.send(stop)
+
+
+def _for_user(error: BaseException, subject: str) -> UserError:
+    """The error itself if its text is for the user; otherwise it is logged and replaced by one for the user."""
+    if isinstance(error, UserError):
+        return error
+    log.error("%s failed", subject, exc_info=error)
+    return LaneError(f"It stopped with an unexpected {type(error).__name__}. The server's log says more.")

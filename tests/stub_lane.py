@@ -1,0 +1,81 @@
+"""A lane without a device, and sessions on it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+import numpy as np
+
+from inversion.model import Model
+from inversion.serving.jobs import JobView
+from inversion.serving.lane import Event, Finished, LaneError, Progress, Ready, Request
+from inversion.serving.requests import Quick
+from inversion.serving.session import Session
+
+T = TypeVar("T")
+WAIT = 60.0  # seconds after which a test gives up
+PICTURE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
+
+
+class StubLane:
+    """A lane whose runs have `steps` events. Each event waits for `gate`, if there is one."""
+
+    def __init__(self, steps: int = 3, gate: threading.Event | None = None) -> None:
+        self.steps, self.gate = steps, gate
+        self.order: list[int] = []  # seeds in the order in which runs began
+        self.closed = 0
+        self.running = 0
+        self.most = 0
+        self.fail: BaseException | None = None
+
+    def check(self, request: Request) -> str:
+        return request.method.upper()
+
+    def warm(self, model: str) -> None:
+        if model == "broken":
+            raise LaneError("broken cannot be loaded")
+
+    def answer(self, request: Quick[T]) -> T:
+        return request(Model(request.model))
+
+    def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
+        self.order.append(request.seed)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            yield Ready(PICTURE, PICTURE)
+            for step in range(self.steps):
+                if self.gate is not None:
+                    assert self.gate.wait(WAIT)
+                if self.fail is not None and step == 1:
+                    raise self.fail
+                row = {"psnr": float(step), "seconds": float(step)}
+                if (yield Progress("stub", step, self.steps, float(step), PICTURE, row)):
+                    break
+            yield Finished(PICTURE, {"psnr": 30.0, "seconds": 9.0, "steps": 3}, {}, {"z": 1}, {"w": request.seed})  # type: ignore[dict-item]
+        finally:
+            self.running -= 1
+            self.closed += 1
+
+
+def stub_request(seed: int = 0, method: str = "w") -> Request:
+    """A request that a StubLane runs."""
+    return Request("reconstruct", method, PICTURE, seed=seed)
+
+
+def until(ready: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + WAIT
+    while not ready():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+def finish(session: Session, key: str) -> JobView:
+    """The job's last view, when the worker has put the job away."""
+    *_, last = session.follow(key, every=0.01)
+    until(lambda: session.status().running != key)
+    return last
