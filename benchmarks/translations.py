@@ -40,6 +40,7 @@ from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT, latents
 from inversion.synthetic.faces import CLASSES, NAMES, Faces, draw_faces
 from inversion.synthetic.faces.factors import FACTORS, INDEX, turned_to_front
+from inversion.translations import TranslationOptions
 from inversion.translations.drawings import PALETTE
 from inversion.translations.translate import translate, unavailable
 
@@ -151,7 +152,7 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
     results = torch.cat([_timed(passed, lambda x=x: translate(model, name, x)).pictures.cpu() for x in given])
     ten: list[float] = []
     for upload in given[:4]:
-        _timed(ten, lambda x=upload: translate(model, name, x, variations=10))
+        _timed(ten, lambda x=upload: translate(model, name, x, TranslationOptions(10)))
     truth = drawn.front if name == "frontalize" else drawn.picture
     factors = turned_to_front(drawn.factors) if name == "frontalize" else drawn.factors
     judge = segmenter.predictor
@@ -240,7 +241,7 @@ def sheet(model: Model, name: str, drawn: Faces, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     strips = []
     for i, upload in enumerate(uploads(name, drawn)[:SHOWN]):
-        made = translate(model, name, upload, variations=4).pictures
+        made = translate(model, name, upload, TranslationOptions(4)).pictures
         parts = [images.to_array(drawn.picture[i]), upload, *(images.to_array(one) for one in made)]
         strips.append(np.concatenate(parts, axis=0))
     images.write_png(folder / f"{name}.png", np.concatenate(strips, axis=1))

@@ -584,13 +584,13 @@ def test_an_example_of_every_kind_becomes_pictures(kind: str, client: Client, dr
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({}, "draw the outlines"),
+        ({}, "Draw the outlines"),
         ({"kind": "map"}, "canvas is empty"),
         ({"kind": "toonify"}, "no encoder for toonify"),
-        ({"model": "only-z"}, "no generator with styles"),
+        ({"model": "only-z"}, "needs a generator with styles"),
         ({"variations": 11}, "Variations must be"),
         ({"alpha": 2}, "Alpha must be"),
-        ({"mix_layers": 99}, "mix_layers must be"),
+        ({"mix_layers": 99}, "First layer that varies must be"),
     ],
 )
 def test_a_drawing_that_cannot_be_is_explained(

@@ -33,13 +33,13 @@ from inversion.perception.predictor import Predictor
 from inversion.serving.lane import Lane
 from inversion.synthetic import DOMAINS, HELD_OUT
 from inversion.synthetic.faces import CLASSES, draw_faces
-from inversion.tasks import TaskError
 from inversion.training.pairs import PairFile
-from inversion.translations import TRANSLATIONS
+from inversion.translations import TRANSLATIONS, TranslationOptions
+from inversion.translations.base import TranslationError
 from inversion.translations.drawings import PALETTE, PURE, DrawingError, classes, lines
 from inversion.translations.label_map import CELEBA_CLASSES, legend
 from inversion.translations.requests import TranslateRequest, TranslationsRequest
-from inversion.translations.translate import MIX_FROM, classes_of, translate
+from inversion.translations.translate import classes_of, translate
 
 SIDE = 64  # of the drawings
 CHANNELS = {"lines": 1, "map": len(CLASSES), "picture": 3}
@@ -104,7 +104,7 @@ def test_any_upload_becomes_what_the_encoder_reads(
 @pytest.mark.parametrize("name", TRANSLATIONS)
 def test_an_encoder_of_another_input_is_refused(name: str, uploads: dict[str, list[Array]]) -> None:
     kind = TRANSLATIONS[name]
-    with pytest.raises(TaskError, match=f"{name}: the model's encoder reads 77"):
+    with pytest.raises(TranslationError, match=f"{kind.label}: the model's encoder reads 77"):
         kind.read(uploads[kind.takes][0], 77, 32)
 
 
@@ -147,14 +147,14 @@ def test_an_empty_canvas_is_told_so() -> None:
     grain = np.random.default_rng(0).normal(200, 3, (SIDE, SIDE)).clip(0, 255).astype(np.uint8)
     shade = np.linspace(90, 220, SIDE).astype(np.uint8)[None].repeat(SIDE, axis=0)
     for grey in (blank()[..., 0], blank(0)[..., 0], grain, shade):
-        with pytest.raises(DrawingError, match="draw the outlines"):
+        with pytest.raises(DrawingError, match="Draw the outlines"):
             lines(grey, 64)
     with pytest.raises(DrawingError, match="canvas is empty"):
         TRANSLATIONS["map"].read(blank(), len(CLASSES), 32)
 
 
 def test_a_photo_is_no_label_map(uploads: dict[str, list[Array]]) -> None:
-    with pytest.raises(DrawingError, match="no label map"):
+    with pytest.raises(DrawingError, match="not a label map"):
         TRANSLATIONS["map"].read(uploads["picture"][0], len(CLASSES), 32)
 
 
@@ -188,7 +188,8 @@ def test_no_mixture_of_two_colours_looks_like_a_third() -> None:
 
 
 def test_variations_share_the_coarse_styles(whole: Model, uploads: dict[str, list[Array]]) -> None:
-    made = translate(whole, "sketch", uploads["lines"][0], variations=4, mix_layers=3, seed=5)
+    options = TranslationOptions(4, mix_layers=3, seed=5)
+    made = translate(whole, "sketch", uploads["lines"][0], options)
     alone = translate(whole, "sketch", uploads["lines"][0])
     prior = whole.prior
     assert prior is not None
@@ -196,22 +197,22 @@ def test_variations_share_the_coarse_styles(whole: Model, uploads: dict[str, lis
     assert torch.allclose(made.pictures[:1], alone.pictures, atol=1e-5)
     rows = made.code.rows
     assert torch.equal(rows[:, :3], rows[:1, :3].expand(4, -1, -1))
-    any_style = translate(whole, "sketch", uploads["lines"][0], variations=4, mix_layers=3, seed=5, alike=1).code.rows
+    any_style = translate(whole, "sketch", uploads["lines"][0], replace(options, candidates=1)).code.rows
     z = torch.randn(3, prior.z_dim, generator=torch.Generator().manual_seed(5))
     assert torch.allclose(any_style[1:, 3:], prior.mapping(z)[:, 3:], atol=1e-6)
     assert torch.allclose(made.code.render(prior), made.pictures, atol=1e-5)
-    again = translate(whole, "sketch", uploads["lines"][0], variations=4, mix_layers=3, seed=5)
+    again = translate(whole, "sketch", uploads["lines"][0], options)
     assert torch.equal(again.pictures, made.pictures)
-    assert not torch.equal(
-        translate(whole, "sketch", uploads["lines"][0], 4, 3, seed=6).pictures[1:], made.pictures[1:]
-    )
+    other = translate(whole, "sketch", uploads["lines"][0], replace(options, seed=6))
+    assert not torch.equal(other.pictures[1:], made.pictures[1:])
 
 
 def test_variations_take_styles_of_codes_like_the_drawings(whole: Model, uploads: dict[str, list[Array]]) -> None:
     prior = whole.prior
     assert prior is not None
-    made = translate(whole, "sketch", uploads["lines"][0], variations=3, mix_layers=3, seed=5, alike=10).code.rows
-    more = translate(whole, "sketch", uploads["lines"][0], variations=5, mix_layers=3, seed=5, alike=10).code.rows
+    options = TranslationOptions(3, mix_layers=3, seed=5, candidates=10)
+    made = translate(whole, "sketch", uploads["lines"][0], options).code.rows
+    more = translate(whole, "sketch", uploads["lines"][0], replace(options, variations=5)).code.rows
     assert torch.equal(more[:3], made)  # a variation stays what it is when others are asked for
     ws = prior.mapping(torch.randn(20, prior.z_dim, generator=torch.Generator().manual_seed(5))).unflatten(0, (2, 10))
     apart = (ws - made[0])[:, :, :3].square().sum(dim=(2, 3))
@@ -223,7 +224,8 @@ def test_the_blend_weight_goes_from_the_input_to_the_random_styles(
     whole: Model, uploads: dict[str, list[Array]]
 ) -> None:
     def fine(alpha: float) -> torch.Tensor:
-        return translate(whole, "map", uploads["map"][0], 3, alpha=alpha).code.rows[:, MIX_FROM:]
+        options = TranslationOptions(3, alpha=alpha)
+        return translate(whole, "map", uploads["map"][0], options).code.rows[:, options.mix_layers :]
 
     none, half, full = fine(0.0), fine(0.5), fine(1.0)
     assert torch.equal(none, none[:1].expand(3, -1, -1))
@@ -234,23 +236,29 @@ def test_the_blend_weight_goes_from_the_input_to_the_random_styles(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"variations": 0}, "variations"),
+        ({"variations": 0}, "Pictures"),
         ({"variations": 65}, "between 1 and 64"),
-        ({"mix_layers": 99}, "mix_layers"),
-        ({"alpha": 1.5}, "alpha"),
-        ({"alpha": float("nan")}, "alpha"),
-        ({"seed": -1}, "seed"),
-        ({"alike": 0}, "alike"),
-        ({"alike": 65}, "between 1 and 64"),
-        ({"name": "paint"}, "choose from sketch, map"),
+        ({"mix_layers": 99}, "First layer"),
+        ({"alpha": 1.5}, "Strength"),
+        ({"alpha": float("nan")}, "Strength"),
+        ({"seed": -1}, "Seed"),
+        ({"candidates": 0}, "Candidates"),
+        ({"candidates": 65}, "between 1 and 64"),
     ],
 )
-def test_what_cannot_be_is_named(
-    wrong: dict[str, object], message: str, whole: Model, uploads: dict[str, list[Array]]
-) -> None:
-    given: dict[str, object] = {"name": "sketch", "drawing": uploads["lines"][0], **wrong}
+def test_options_out_of_range_are_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        translate(whole, **given)  # type: ignore[arg-type]
+        TranslationOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_unknown_translation_is_refused(whole: Model, uploads: dict[str, list[Array]]) -> None:
+    with pytest.raises(SettingError, match="Choose one of: sketch, map"):
+        translate(whole, "paint", uploads["lines"][0])
+
+
+def test_styles_from_beyond_the_last_layer_vary_nothing(whole: Model, uploads: dict[str, list[Array]]) -> None:
+    rows = translate(whole, "sketch", uploads["lines"][0], TranslationOptions(3, mix_layers=18)).code.rows
+    assert torch.equal(rows, rows[:1].expand(3, -1, -1))
 
 
 @pytest.mark.parametrize(("name", "channels", "takes"), [("sketch", 1, "lines"), ("map", 19, "map")])
@@ -262,16 +270,16 @@ def test_official_encoders_are_served_by_the_same_translations(
     pyramid = [min(3, 1 + i // 3) for i in range(prior.num_ws)]
     encoder = PSP(IRSE(channels, units), pyramid, prior.w_dim).eval().requires_grad_(False)
     model = Model("ffhq", prior, prior.resolution, encoders={name: encoder}, domain="ffhq")
-    made = translate(model, name, uploads[takes][0], variations=2)
+    made = translate(model, name, uploads[takes][0], TranslationOptions(2))
     assert made.read.shape == (1, channels, encoder.size, encoder.size)
     assert made.pictures.isfinite().all()
     if name == "map":
-        assert classes_of(model) == CELEBA_CLASSES
+        assert classes_of(model, name) == CELEBA_CLASSES
         assert len(legend(CELEBA_CLASSES)) == 19
 
 
 def test_a_model_names_its_own_classes(whole: Model) -> None:
-    assert classes_of(whole) == CLASSES
+    assert classes_of(whole, "map") == CLASSES
     assert all(len(legend(domain.classes)) == len(domain.classes) for domain in DOMAINS.values())
 
 
@@ -279,13 +287,13 @@ def test_the_request_and_its_answer_are_plain(
     whole: Model, uploads: dict[str, list[Array]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "load", lambda *_, **__: whole)
-    request = TranslateRequest("synthetic-faces", "map", uploads["map"][0], variations=3)
+    request = TranslateRequest("synthetic-faces", "map", uploads["map"][0], TranslationOptions(3))
     answer = pickle.loads(pickle.dumps(Lane("cpu").answer(pickle.loads(pickle.dumps(request)))))  # noqa: S301
     assert whole.prior is not None
     for picture, code in zip(answer.pictures, answer.codes, strict=True):
         assert (images.to_array(from_plain(code, whole.device).render(whole.prior)) == picture).mean() > 0.99
     assert {tuple(colour) for colour in answer.read.reshape(-1, 3).tolist()} <= set(PALETTE)
-    with pytest.raises(UserError, match="draw the outlines"):
+    with pytest.raises(UserError, match="Draw the outlines"):
         Lane("cpu").answer(TranslateRequest("synthetic-faces", "sketch", blank()))
 
 
@@ -333,7 +341,7 @@ def test_the_command_line_keeps_pictures_and_figures(
     assert main([*arguments, "--out", str(out), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert row["translation"] == "sketch"
-    assert (row["variations"], row["alpha"], row["mix_layers"]) == (3, 0.5, None)
+    assert (row["variations"], row["alpha"], row["mix_layers"], row["alike"]) == (3, 0.5, 7, 64)
     assert len(row["images"]) == 3
     for path in row["images"]:
         assert images.read(path).size == (whole.resolution, whole.resolution)
@@ -350,11 +358,11 @@ def test_the_command_line_says_what_is_wrong_in_one_line(
     empty = sketch_file.with_name("empty.png")
     images.write_png(empty, blank())
     for arguments, message in (
-        ([str(empty), "--to", "sketch"], "draw the outlines"),
-        ([str(empty), "--to", "map"], "the canvas is empty"),
-        ([str(sketch_file), "--to", "map"], "no label map"),
-        ([str(sketch_file), "--to", "sketch", "--variations", "0"], "variations must be"),
-        ([str(sketch_file), "--to", "sketch", "--seed", "-1"], "seed"),
+        ([str(empty), "--to", "sketch"], "Draw the outlines"),
+        ([str(empty), "--to", "map"], "The canvas is empty"),
+        ([str(sketch_file), "--to", "map"], "not a label map"),
+        ([str(sketch_file), "--to", "sketch", "--variations", "0"], "Pictures must be"),
+        ([str(sketch_file), "--to", "sketch", "--seed", "-1"], "Seed"),
         ([str(sketch_file.with_name("none.png")), "--to", "sketch"], "There is no file"),
     ):
         assert main(["translate", *arguments]) == 2

@@ -22,7 +22,7 @@ from ui.parts.settings import requests, shared
 from ui.parts.uploads import picture_field
 from ui.parts.workbench import LANE
 from ui.tab import Desk, Tab
-from ui.tabs.sketch import MOST, Wish, captioned, translated
+from ui.tabs.sketch import MAX_PICTURES, captioned, options_of, translated
 
 FIRST = ["w", "wplus"]
 HOLES = ("mask", "centre", "random")
@@ -300,14 +300,13 @@ def _drawn(
 ) -> Iterator[Answer]:
     """The only answer of /sketch."""
     with inputs.explained():
-        wish = Wish(
-            kind,
-            inputs.whole(variations, "variations", 1, MOST),
-            inputs.number(alpha, "alpha", 0, 1),
-            None if mix_layers is None else inputs.whole(mix_layers, "mix_layers"),
-            inputs.whole(seed, "seed"),
+        options = options_of(
+            variations=inputs.whole(variations, "variations", 1, MAX_PICTURES),
+            alpha=alpha,
+            mix_layers=mix_layers,
+            seed=seed,
         )
-        drawn, row = translated(desk.session, model, wish, inputs.picture(picture), align)
+        drawn, row = translated(desk.session, model, kind, inputs.picture(picture), options, align)
     with tempfile.TemporaryDirectory() as folder:
         shown = export.Shown(folder)
         parts = captioned("", drawn, row)

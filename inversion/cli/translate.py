@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from inversion import images
 from inversion.align import paste
 from inversion.checkpoints.hub import DEFAULT
 from inversion.cli.common import Parser, dumps, guarded, write_json
-from inversion.serving.lane import SEED_LIMIT, Lane, LaneError, crop
-from inversion.translations import TRANSLATIONS
-from inversion.translations.requests import Drawn, TranslateRequest
-from inversion.translations.translate import ALIKE
+from inversion.serving.lane import Lane, crop
+from inversion.translations import TRANSLATIONS, TranslationOptions
+from inversion.translations.requests import TranslatedPictures, TranslateRequest
+
+ALIASES = {"candidates": "alike"}  # public names of options, where they differ from the field
 
 
 def main(argv: list[str]) -> int:
@@ -29,22 +31,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("image", type=Path, metavar="IMAGE", help="a sketch, a label map, or a picture")
     parser.add_argument("--to", required=True, choices=list(TRANSLATIONS), metavar="|".join(TRANSLATIONS))
     parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="see `models`")
-    parser.add_argument("--variations", type=int, default=1, metavar="N", help="the encoder's own, and N - 1 others")
-    parser.add_argument("--alpha", type=float, default=1.0, help="0 to 1, how far the others go to random styles")
-    parser.add_argument("--mix-layers", type=int, metavar="K", help="the first style that they differ in")
-    parser.add_argument(
-        "--alike",
-        type=int,
-        default=ALIKE,
-        metavar="N",
-        help="the nearest of N random codes; 1: any, as published",
-    )
-    parser.add_argument("--seed", type=int, default=0)
+    for spec in fields(TranslationOptions):
+        flag = ALIASES.get(spec.name, spec.name).replace("_", "-")
+        text = f"{spec.metadata['label']}: {spec.metadata['help'].rstrip('.')} (default {spec.default})"
+        parser.add_argument(f"--{flag}", dest=spec.name, type=type(spec.default), default=spec.default, help=text)
     parser.add_argument(
         "--align",
         default="auto",
         choices=["auto", "face", "centre"],
-        help="the part of a picture that is used, as for `invert`; of drawings the central square",
+        help="the part of a picture that is used, as for `invert`; drawings use the central square",
     )
     parser.add_argument("--face", type=int, default=1, metavar="N", help="which face, 1 is the largest")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
@@ -65,9 +60,8 @@ def main(argv: list[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    """The row of a translation; with --out also its pictures, a sheet of them, and the row as JSON."""
-    if not 0 <= args.seed < SEED_LIMIT:
-        raise LaneError("The seed must be a whole number, 0 or larger.")
+    """The row of a translation; --out also writes the pictures, a sheet of them, and the row as JSON."""
+    options = TranslationOptions(**{spec.name: getattr(args, spec.name) for spec in fields(TranslationOptions)})
     picture = np.asarray(images.read(args.image))
     drawn = TRANSLATIONS[args.to].takes != "picture"
     part = crop(picture, args.model, "centre" if drawn else args.align, args.face)
@@ -76,16 +70,11 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     lane = Lane(args.device, args.dtype)
     model = lane.load(args.model)
     begun = time.perf_counter()
-    wish = args.variations, args.mix_layers, args.alpha, args.seed
-    made: Drawn = lane.answer(TranslateRequest(args.model, args.to, picture, *wish, part, args.alike))
+    made: TranslatedPictures = lane.answer(TranslateRequest(args.model, args.to, picture, options, part))
     row: dict[str, Any] = {
         "translation": args.to,
         "model": args.model,
-        "seed": args.seed,
-        "variations": args.variations,
-        "alpha": args.alpha,
-        "mix_layers": args.mix_layers,
-        "alike": args.alike,
+        **{ALIASES.get(name, name): value for name, value in asdict(options).items()},
         "seconds": round(time.perf_counter() - begun, 3),
         "picture": str(args.image),
         "images": [],
@@ -100,8 +89,8 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-def _keep(args: argparse.Namespace, made: Drawn, picture: np.ndarray, row: dict[str, Any]) -> None:
-    """Write what was made and name the files in the row."""
+def _keep(args: argparse.Namespace, made: TranslatedPictures, picture: np.ndarray, row: dict[str, Any]) -> None:
+    """Write the pictures and the sheet, and name the files in the row."""
     args.out.mkdir(parents=True, exist_ok=True)
     stem = args.out / f"{args.image.stem}_{args.to}"
     for i, image in enumerate(made.pictures):

@@ -5,7 +5,7 @@ A new domain is one file or folder with a `Domain`, and one line in ``DOMAINS``.
 
 from __future__ import annotations
 
-from inversion.synthetic.base import HELD_OUT, Domain, Drawn, latents
+from inversion.synthetic.base import HELD_OUT, Batch, Domain, latents
 from inversion.synthetic.faces import FACES
 from inversion.synthetic.houses import HOUSES
 
@@ -15,4 +15,4 @@ DOMAINS: dict[str, Domain] = {
     "synthetic-houses": HOUSES,
 }
 
-__all__ = ["DOMAINS", "HELD_OUT", "Domain", "Drawn", "latents"]
+__all__ = ["DOMAINS", "HELD_OUT", "Domain", "Batch", "latents"]

@@ -47,7 +47,7 @@ class Renderer(Protocol):
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Batch:
     """A batch of pictures of a domain with their ground truth."""
 
     z: Tensor  # (B, 64) codes, CPU
@@ -73,12 +73,12 @@ class Domain:
     # has no individuals.
     mates: Callable[[Tensor, Sequence[int]], Tensor] | None = None
 
-    def draw(self, seeds: Sequence[int], resolution: int | None = None, device: torch.device | str = "cpu") -> Drawn:
+    def draw(self, seeds: Sequence[int], resolution: int | None = None, device: torch.device | str = "cpu") -> Batch:
         """Draw the pictures of these seeds; the default resolution is the domain's own."""
         z = latents(seeds)
         u = self.factors(z)
         drawn = self.render(u.to(device), resolution or self.resolution, labels=torch.eye(len(self.classes)))
-        return Drawn(z, u, drawn.picture, drawn.labels, sketch(drawn.picture, drawn.labels))
+        return Batch(z, u, drawn.picture, drawn.labels, sketch(drawn.picture, drawn.labels))
 
     def pictures(
         self, n: int, rng: torch.Generator, resolution: int | None = None, device: torch.device | str = "cpu"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from inversion.translations.base import Translation
+from inversion.translations.base import Translation, TranslationOptions
 from inversion.translations.frontalize import Frontalize
 from inversion.translations.label_map import LabelMap
 from inversion.translations.sketch import Sketch
 from inversion.translations.toonify import Toonify
 
-# The key is also the role of the encoder that reads it, in `Model.encoders`.
+# The key is also the role of the encoder, in `Model.encoders`.
 TRANSLATIONS: dict[str, Translation] = {
     "sketch": Sketch(),
     "map": LabelMap(),
@@ -16,4 +16,4 @@ TRANSLATIONS: dict[str, Translation] = {
     "toonify": Toonify(),
 }
 
-__all__ = ["TRANSLATIONS", "Frontalize", "LabelMap", "Sketch", "Toonify", "Translation"]
+__all__ = ["TRANSLATIONS", "Frontalize", "LabelMap", "Sketch", "Toonify", "Translation", "TranslationOptions"]

@@ -1,19 +1,28 @@
-"""Translations: a drawing, a label map or another view becomes a picture by one pass of an encoder.
+"""A translation: a drawing, a label map or another view becomes a picture in one pass of an encoder.
 
-Outside the laws of tasks: a sketch is not a linear measurement of the face it stands for.
+A translation is not a task: a sketch is not a linear measurement of the face that it shows.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from inversion.tasks.base import TaskError
+from inversion.common.errors import UserError
+from inversion.common.settings import checked, setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+InputKind = Literal["lines", "map", "picture"]  # lines and maps are drawn on a canvas or uploaded
+
+
+class TranslationError(UserError):
+    """A translation that is impossible with this model or this drawing; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +32,58 @@ class Translation(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     description: ClassVar[str]
-    takes: ClassVar[Literal["lines", "map", "picture"]]  # what the user gives: two of them can be drawn on a canvas
+    takes: ClassVar[InputKind]  # the kind of input that the user gives
 
     @abstractmethod
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
-        """What an encoder reads (1, channels, size, size) of an upload uint8 (H, W, 3), whose central square counts.
+        """The encoder's input (1, channels, size, size) from the central square of an upload uint8 (H, W, 3).
 
-        Raises DrawingError for a drawing that says nothing, TaskError for an encoder that reads something else.
+        Raises DrawingError for an empty or unreadable drawing, TranslationError for an encoder of another input.
         """
 
     @abstractmethod
     def show(self, read: Tensor) -> NDArray[np.uint8]:
-        """What the encoder reads, (1, channels, size, size), as a picture uint8 (size, size, 3)."""
+        """The encoder's input (1, channels, size, size) as a picture uint8 (size, size, 3)."""
 
     def expect(self, channels: int, wanted: int) -> None:
-        """Raise TaskError unless the encoder reads as many channels as the input has."""
+        """Raise TranslationError unless the encoder has the wanted number of input channels."""
         if channels != wanted:
-            raise TaskError(f"{self.name}: the model's encoder reads {channels} channels, not {wanted}")
+            raise TranslationError(f"{self.label}: the model's encoder reads {channels} channels, not {wanted}.")
+
+
+@dataclass(frozen=True)
+class TranslationOptions:
+    """The user's choices for a translation. Raises SettingError for values out of range."""
+
+    variations: int = setting(1, "Pictures", "The main result, and variations of it.", min=1, max=64, step=1)
+    mix_layers: int = setting(
+        7,  # as in the paper; in the embedded generator the layers from here on are colours, too
+        "First layer that varies",
+        "Layers before it keep the shapes of the input.",
+        min=0,
+        max=18,
+        step=1,
+    )
+    alpha: float = setting(
+        1.0, "Strength of variations", "0 repeats the main result, 1 takes random styles.", min=0, max=1, step=0.05
+    )
+    seed: int = setting(0, "Seed", "Of the random styles.", min=0, max=2**63 - 1, step=1)
+    candidates: int = setting(
+        64,
+        "Candidates",
+        "Random codes per variation; the one with the most similar coarse styles is used. 1: any, as in the paper.",
+        min=1,
+        max=64,
+        step=1,
+    )
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            object.__setattr__(self, spec.name, checked(spec.metadata["label"], spec, getattr(self, spec.name)))
 
 
 def square(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The central square, pixels as they are."""
+    """The central square of uint8 (H, W, 3), not resized."""
     height, width = picture.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -1,20 +1,18 @@
-"""Drawings as encoders were trained to see them: lines of one width, maps of whole classes.
+"""Drawings as encoders were trained to see them: lines of one width, and maps of whole classes.
 
-People draw with thick and thin pens, on a canvas or on paper that a phone took a picture of; an encoder has seen one
-kind of line only. So both the training and the app pass every drawing through here.
+People draw with thick and thin pens, on a canvas or on photographed paper, but encoders were trained on lines of one
+kind. Training and app therefore normalise every drawing here.
 """
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.morphology import skeletonize
 
-from inversion.tasks.base import TaskError
+from inversion.translations.base import TranslationError
 
-# Colours of classes 0, 1, ... of a label map; white, the empty canvas, is class 0. They lie near the surface of a
-# rounded cube, so that no mixture of two, as on smoothed edges, comes within 47 units of a third.
+# Colours of the classes 0, 1, ... of a label map; class 0 is white, the empty canvas. They lie near the surface of a
+# rounded cube, so that every mixture of two, as on smoothed edges, is at least 47 units away from a third.
 PALETTE: tuple[tuple[int, int, int], ...] = (
     (255, 255, 255),
     (89, 0, 178),
@@ -36,44 +34,49 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
     (83, 255, 168),
     (83, 214, 2),
 )
-PURE = 24.0  # distance to a colour of the palette up to which a pixel is that colour, and no mixture
-LINE = 1.7 / 128  # width of a line as encoders see it, as part of the side: wider ones run together in an eye
-FAINTEST = 14  # of 255: what differs less from the paper is no line
-BARE, QUANTILE = 0.3, 0.385  # part of a drawing that surely is paper; N(0, 1) has 30 % within this of 0
-MAP_SIDE = 512  # label maps are read at no more pixels than this
+PURE = 24.0  # largest distance between a pixel of a class and its colour; pixels further away are mixtures
+LINE = 1.7 / 128  # width of lines in training data, as part of the side; wider lines of an eye would merge
+FAINTEST = 14  # smallest contrast of the darkest lines, of 255
+BARE, QUANTILE = 0.3, 0.385  # part of a drawing that is paper; 30 % of N(0, 1) lie within +-0.385
+MAP_SIDE = 512  # larger label maps are shrunk to this side, in pixels
 
 
-class DrawingError(TaskError):
-    """A drawing that says nothing; the text tells what to draw."""
+class DrawingError(TranslationError):
+    """An empty or unreadable drawing; the text says what to draw."""
 
 
 def lines(grey: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """Lines of a drawing (S, S), dark on light or light on dark, cleaned (size, size): 1 paper, 0 the blackest ink.
+    """The lines of a drawing uint8 (S, S) in one width, float32 (size, size): 1 is paper, 0 the darkest ink.
 
-    What is paper is found around every pixel, so uneven light drops out; pens of any width and grey come out alike.
-    Raises DrawingError where there is no line.
+    The drawing is dark on light or light on dark. The brightness of the paper is estimated around every pixel, which
+    removes uneven light. Raises DrawingError if there is no line.
     """
+    import cv2
+
     work = 2 * size
     shrinks = grey.shape[0] > work
     small = cv2.resize(grey, (work, work), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     off = cv2.medianBlur(small, work // 6 | 1).astype(np.float32) - small
-    # Lines differ from the paper around them in one sense only; which one, the squares say.
+    # Lines are either darker or lighter than the paper: the sign with the larger sum of squares.
     light = np.square(off.clip(0)).sum() >= np.square(off.clip(None, 0)).sum()
     page = cv2.GaussianBlur(small if light else 255 - small, (0, 0), 0.7)
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (work // 6 | 1, work // 6 | 1))
     paper = cv2.blur(cv2.morphologyEx(page, cv2.MORPH_CLOSE, window), (work // 6 | 1, work // 6 | 1))
     ink = paper.astype(np.float32) - page
-    ink -= np.quantile(ink, BARE)  # the grain of the paper: closing finds its brightest spots
+    ink -= np.quantile(ink, BARE)  # the grain of the paper: closing selects the brightest spots
     noise = float(np.quantile(np.abs(ink), BARE)) / QUANTILE
     top = float(np.quantile(ink, 0.998))
     if top < max(FAINTEST, 6 * noise):
-        raise DrawingError("there is no line to be seen: draw the outlines of a face first")
+        raise DrawingError("No lines are visible. Draw the outlines of a face first.")
     ink = ((ink - 3 * noise) / (top - 3 * noise)).clip(0, 1)
     return 1 - _resized(_one_width(ink, LINE * work), size)
 
 
 def _one_width(ink: NDArray[np.float32], wanted: float) -> NDArray[np.float32]:
-    """Ink (S, S) whose lines are about `wanted` pixels wide: shaved or widened by what most of them differ."""
+    """Ink (S, S) in [0, 1] with lines about `wanted` pixels wide: eroded or dilated by the median difference."""
+    import cv2
+    from skimage.morphology import skeletonize
+
     mask = (ink > 0.5).astype(np.uint8)
     middle = skeletonize(mask.astype(bool))
     width = 2 * float(np.median(cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5)[middle])) - 1
@@ -84,35 +87,39 @@ def _one_width(ink: NDArray[np.float32], wanted: float) -> NDArray[np.float32]:
     if r < 0:
         return np.asarray(cv2.dilate(ink, disc), np.float32)
     away = cv2.distanceTransform((~middle).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    spared = (wanted / 2 + 0.5 - away).clip(0, 1) * ink  # the middle of lines too thin to be shaved
-    return np.maximum(cv2.erode(ink, disc), spared)
+    kept = (wanted / 2 + 0.5 - away).clip(0, 1) * ink  # the middle of lines that erosion would remove
+    return np.maximum(cv2.erode(ink, disc), kept)
 
 
 def classes(picture: NDArray[np.uint8], count: int, size: int) -> NDArray[np.int64]:
-    """Class indices (size, size) of a label map in the first `count` colours of the palette, uint8 (S, S, 3).
+    """Class indices (size, size) of a label map uint8 (S, S, 3) in the first `count` colours of the palette.
 
-    A pixel that is none of the colours, as on a smoothed edge, takes the class of the nearest pixel that is one: the
-    nearest colour would be a third class's. Raises DrawingError for an empty canvas and for other pictures.
+    A pixel of another colour, as on a smoothed edge, gets the class of the nearest pixel with a palette colour; the
+    nearest colour could be that of a third class. Raises DrawingError for an empty canvas and for other pictures.
     """
+    import cv2
+
     side = min(MAP_SIDE, picture.shape[0])
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_NEAREST)
     colours = np.asarray(PALETTE[:count], np.float32)
     flat = small.reshape(-1, 3).astype(np.float32)
-    # |a - b|^2 = |a|^2 - 2ab + |b|^2, of all pixels and colours at once: (S S, count)
+    # |a - b|^2 = |a|^2 - 2ab + |b|^2 for all pixels and colours at once: (S S, count)
     distance = np.square(flat).sum(axis=1)[:, None] - 2 * flat @ colours.T + np.square(colours).sum(axis=1)
     nearest, pure = distance.argmin(axis=1), distance.min(axis=1) <= PURE**2
     painted = (nearest > 0) | ~pure
     if not painted.any():
-        raise DrawingError("the canvas is empty: paint the parts of a face first")
+        raise DrawingError("The canvas is empty. Paint the parts of a face first.")
     if pure[painted].mean() < 0.3:
-        raise DrawingError("the picture is no label map: paint it in the colours of the palette")
+        raise DrawingError("The picture is not a label map. Paint it in the colours of the palette.")
     labels = nearest.reshape(side, side)[_nearest_of(pure.reshape(side, side))]
     cover = np.stack([_resized((labels == i).astype(np.float32), size) for i in range(count)])
     return cover.argmax(axis=0)
 
 
 def _nearest_of(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], ...]:
-    """For every pixel, row and column of the nearest chosen one."""
+    """Row and column of the nearest chosen pixel, for every pixel of (S, S)."""
+    import cv2
+
     _, marks = cv2.distanceTransformWithLabels(
         (~chosen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -124,7 +131,9 @@ def _nearest_of(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], ...]:
 
 
 def _resized(plane: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """A plane at another size: means over areas, or repeated pixels where it was smaller."""
+    """A plane (S, S) resized to (size, size): means over areas, or repeated pixels if it was smaller."""
+    import cv2
+
     smaller = plane.shape[0] >= size
     made = cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_NEAREST)
     return made.astype(np.float32)

@@ -1,27 +1,29 @@
-"""Turned faces to the same faces from the front."""
+"""Turned faces to frontal views of the same faces."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from inversion import images
-from inversion.translations.base import Translation
+from inversion.translations.base import InputKind, Translation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Frontalize(Translation):
-    """A picture in [-1, 1]; the result looks at the viewer."""
+    """The encoder reads a picture (1, 3, size, size) in [-1, 1]."""
 
     name: ClassVar[str] = "frontalize"
-    label: ClassVar[str] = "Turn to the front"
-    description: ClassVar[str] = "Show a face that looks aside from the front."
-    takes: ClassVar[Literal["lines", "map", "picture"]] = "picture"
+    label: ClassVar[str] = "Frontalise"
+    description: ClassVar[str] = "Turn a face to the front."
+    takes: ClassVar[InputKind] = "picture"
 
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
         self.expect(channels, 3)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from inversion.tasks.base import TaskError
-from inversion.translations.base import Translation, square
+from inversion.translations.base import InputKind, Translation, TranslationError, square
 from inversion.translations.drawings import PALETTE, classes
 
-# CelebAMask-HQ's classes (Lee et al. 2020), in the order of pSp's label maps.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Classes of CelebAMask-HQ (Lee et al. 2020), in the order of the label maps of pSp.
 CELEBA_CLASSES: tuple[str, ...] = (
     "background",
     "skin",
@@ -41,12 +42,12 @@ CELEBA_CLASSES: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class LabelMap(Translation):
-    """One class per pixel, one-hot."""
+    """The encoder reads one class per pixel, one-hot (1, classes, size, size)."""
 
     name: ClassVar[str] = "map"
     label: ClassVar[str] = "Map to face"
-    description: ClassVar[str] = "Paint the parts of a face, each in its colour."
-    takes: ClassVar[Literal["lines", "map", "picture"]] = "map"
+    description: ClassVar[str] = "Paint each part of a face in its colour."
+    takes: ClassVar[InputKind] = "map"
 
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
         self._check(channels)
@@ -59,11 +60,13 @@ class LabelMap(Translation):
 
     def _check(self, channels: int) -> None:
         if not 2 <= channels <= len(PALETTE):
-            raise TaskError(f"map: the model's encoder reads {channels} classes; there are {len(PALETTE)} colours")
+            raise TranslationError(
+                f"{self.label}: the model's encoder reads {channels} classes, but there are {len(PALETTE)} colours."
+            )
 
 
 def legend(names: Sequence[str]) -> list[tuple[str, tuple[int, int, int]]]:
-    """The classes of a label map with the colours they are painted in. TaskError for more than there are colours."""
+    """The classes of a label map with their colours, RGB 0 to 255. Raises TranslationError for too many classes."""
     if len(names) > len(PALETTE):
-        raise TaskError(f"a label map has at most {len(PALETTE)} classes, not {len(names)}")
+        raise TranslationError(f"A label map has at most {len(PALETTE)} classes, not {len(names)}.")
     return list(zip(names, PALETTE, strict=False))

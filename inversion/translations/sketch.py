@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from inversion import images
-from inversion.translations.base import Translation, square
+from inversion.translations.base import InputKind, Translation, square
 from inversion.translations.drawings import lines
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Sketch(Translation):
-    """Lines on paper, one channel in [0, 1]."""
+    """The encoder reads lines on paper (1, 1, size, size) in [0, 1], 1 is paper."""
 
     name: ClassVar[str] = "sketch"
     label: ClassVar[str] = "Sketch to face"
-    description: ClassVar[str] = "Draw the outlines of a face; any pen and any paper will do."
-    takes: ClassVar[Literal["lines", "map", "picture"]] = "lines"
+    description: ClassVar[str] = "Draw the outlines of a face with any pen on any paper."
+    takes: ClassVar[InputKind] = "lines"
 
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
         self.expect(channels, 1)

@@ -10,8 +10,8 @@ from inversion.translations.frontalize import Frontalize
 
 @dataclass(frozen=True)
 class Toonify(Frontalize):
-    """A picture in [-1, 1]; the generator makes cartoons of faces."""
+    """The encoder reads a picture (1, 3, size, size) in [-1, 1]; the generator draws cartoons."""
 
     name: ClassVar[str] = "toonify"
     label: ClassVar[str] = "Cartoon"
-    description: ClassVar[str] = "Draw a face as a cartoon."
+    description: ClassVar[str] = "Turn a face into a cartoon."

@@ -3,78 +3,65 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from inversion.common.settings import SettingError
-from inversion.encoders import Encoder
 from inversion.methods.codes import WPlus
-from inversion.model import Model, prior_of
+from inversion.model import prior_of
 from inversion.synthetic import DOMAINS
 from inversion.translations import TRANSLATIONS
+from inversion.translations.base import TranslationOptions
 from inversion.translations.label_map import CELEBA_CLASSES
 
-MIX_FROM = 7  # the paper keeps the first seven styles; in the embedded generator the rest are colours, too
-MOST = 64  # variations of one input
-ALIKE = 64  # random codes, at most, of which a variation takes the one whose kept styles are most like its own
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inversion.encoders import Encoder
+    from inversion.model import Model
 
 
 @dataclass(frozen=True, eq=False)
-class Translated:
-    """What came of one input."""
+class TranslationResult:
+    """The pictures of one input."""
 
     pictures: Tensor  # (n, 3, R, R), not clamped
-    code: WPlus  # of n pictures: what `editing` moves
-    read: Tensor  # (1, channels, size, size), what the encoder saw
+    code: WPlus  # the codes of the n pictures, for editing
+    read: Tensor  # (1, channels, size, size), the encoder's input
 
 
 def translate(
-    model: Model,
-    name: str,
-    drawing: NDArray[np.uint8],
-    variations: int = 1,
-    mix_layers: int | None = None,
-    alpha: float = 1.0,
-    seed: int = 0,
-    alike: int = ALIKE,
-) -> Translated:
+    model: Model, name: str, drawing: NDArray[np.uint8], options: TranslationOptions | None = None
+) -> TranslationResult:
     """The pictures that the translation `name` makes of an upload uint8 (H, W, 3).
 
-    The first is the encoder's own. The others share its styles before row `mix_layers`; the rest is mixed with those of
-    a random code each, alpha * random + (1 - alpha) * own, as the paper's multi-modal output does. mix_layers: None is
-    `MIX_FROM`; num_ws mixes nothing. alike: of how many random codes that is the one whose styles before `mix_layers`
-    are nearest to the drawing's, 1 for the paper's any; the fine styles of somebody who looks elsewhere paint halos
-    around the head. Raises SettingError for what cannot be, TaskError for a drawing that says nothing.
+    The first is the result of the encoder. The variations share its styles before row `mix_layers`; from there on they
+    mix it with a random code each, alpha * random + (1 - alpha) * own, as the multi-modal output of the paper. Each
+    variation takes, of `candidates` random codes, the one with the nearest styles before `mix_layers`: the fine styles
+    of a face in another pose would paint halos around the head. Raises SettingError if the model lacks the translation
+    and TranslationError for a drawing that cannot be read.
     """
+    chosen = options or TranslationOptions()
     encoder, prior = encoder_for(model, name), prior_of(model)
-    start = min(MIX_FROM, prior.num_ws) if mix_layers is None else mix_layers
-    for ok, what in (
-        (1 <= variations <= MOST, f"variations must be between 1 and {MOST}, not {variations}"),
-        (0 <= start <= prior.num_ws, f"mix_layers must be between 0 and {prior.num_ws}, not {start}"),
-        (0 <= alpha <= 1, f"alpha must be between 0 and 1, not {alpha}"),
-        (seed >= 0, f"seed must be 0 or larger, not {seed}"),
-        (1 <= alike <= ALIKE, f"alike must be between 1 and {ALIKE}, not {alike}"),
-    ):
-        if not ok:
-            raise SettingError(what)
+    start, others = min(chosen.mix_layers, prior.num_ws), chosen.variations - 1
     read = TRANSLATIONS[name].read(drawing, encoder.inputs, encoder.size)
-    z = torch.randn((variations - 1) * alike, prior.z_dim, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(others * chosen.candidates, prior.z_dim, generator=torch.Generator().manual_seed(chosen.seed))
     with torch.no_grad():
         own = encoder(read.to(model.device))
-        rows = own.repeat(variations, 1, 1)
-        if variations > 1:
-            drawn = prior.mapping(z.to(own)).unflatten(0, (variations - 1, alike))  # (n, alike, num_ws, w_dim)
+        rows = own.repeat(chosen.variations, 1, 1)
+        if others:
+            drawn = prior.mapping(z.to(own)).unflatten(0, (others, chosen.candidates))  # (n, candidates, num_ws, w_dim)
             nearest = (drawn - own)[:, :, :start].square().sum(dim=(2, 3)).argmin(dim=1)
-            chosen = drawn[torch.arange(variations - 1, device=nearest.device), nearest]
-            rows[1:, start:] = torch.lerp(own[:, start:], chosen[:, start:], alpha)
-        return Translated(prior.synthesis(rows), WPlus(rows), read)
+            random = drawn[torch.arange(others, device=nearest.device), nearest]
+            rows[1:, start:] = torch.lerp(own[:, start:], random[:, start:], chosen.alpha)
+        return TranslationResult(prior.synthesis(rows), WPlus(rows), read)
 
 
 def encoder_for(model: Model, name: str) -> Encoder:
-    """The model's encoder for a translation. SettingError where there is none, or no such translation."""
+    """The model's encoder for the translation `name`. Raises SettingError with the reason of `unavailable`."""
     reason = unavailable(model, name)
     if reason is not None:
         raise SettingError(reason)
@@ -82,17 +69,21 @@ def encoder_for(model: Model, name: str) -> Encoder:
 
 
 def unavailable(model: Model, name: str) -> str | None:
-    """Why the translation `name` cannot run on the model, or None."""
+    """The reason why the translation `name` cannot run on the model, or None if it can."""
     if name not in TRANSLATIONS:
-        return f"unknown translation {name!r}: choose from {', '.join(TRANSLATIONS)}"
+        return f"Unknown translation {name!r}. Choose one of: {', '.join(TRANSLATIONS)}."
     if model.prior is None or "w+" not in model.prior.spaces:
-        return f"{model.name} has no generator with styles"
-    return None if name in model.encoders else f"{model.name} has no encoder for {name}"
+        return f"{TRANSLATIONS[name].label} needs a generator with styles. {model.name} has none."
+    if name not in model.encoders:
+        return f"{TRANSLATIONS[name].label} needs another model. {model.name} has no encoder for it."
+    return None
 
 
-def classes_of(model: Model) -> tuple[str, ...]:
-    """Names of the classes that the model's label maps are made of, in the order of their channels."""
-    count = model.encoders["map"].inputs
-    known = [CELEBA_CLASSES, *(domain.classes for name, domain in DOMAINS.items() if name == model.domain)]
-    fitting = [names for names in known if len(names) == count]
-    return fitting[-1] if fitting else tuple(f"class {i}" for i in range(count))
+def classes_of(model: Model, name: str) -> tuple[str, ...]:
+    """Names of the classes of the label maps that the translation `name` reads, in the order of the channels."""
+    count = model.encoders[name].inputs
+    domain = DOMAINS.get(model.domain)
+    for names in (domain.classes if domain else (), CELEBA_CLASSES):
+        if len(names) == count:
+            return names
+    return tuple(f"class {i}" for i in range(count))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from inversion.common.errors import UserError
 from inversion.serving.catalogue import DEFAULT_MODEL
 from inversion.serving.session import Session
 from inversion.synthetic.faces import CLASSES
-from inversion.translations import TRANSLATIONS
+from inversion.translations import TRANSLATIONS, TranslationOptions
 from inversion.translations.drawings import PALETTE
-from inversion.translations.requests import Drawn, TranslateRequest, TranslationsRequest
-from inversion.translations.translate import MIX_FROM
+from inversion.translations.requests import TranslatedPictures, TranslateRequest, TranslationsRequest
 from ui.examples import drawings
 from ui.parts import inputs
-from ui.parts.inputs import MOST_LAYERS, InputError, explained, number, whole
+from ui.parts.inputs import MOST_LAYERS, InputError, explained, whole
 from ui.parts.markup import READY, listed, status_line
 from ui.parts.settings import model_choices
 from ui.parts.streams import Update
@@ -44,20 +42,9 @@ EMPTY = {
     "picture": inputs.NO_PICTURE,
 }
 INK, PEN, BRUSH = ("#000000", "#ffffff"), 5, 24  # colours of the pen, and sizes in pixels of the canvas
-MOST = 10  # variations
+MAX_PICTURES = 10  # of one run
 Card = Mapping[str, Any]  # of a translation, see `TranslationsRequest`
 Legend = Sequence[tuple[str, tuple[int, int, int]]]  # names and colours of a map's classes
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is wanted of a drawing. styles: the first layer that variations differ in, None for the usual one."""
-
-    name: str
-    variations: int
-    blend: float
-    styles: int | None
-    seed: int
 
 
 class SketchBench:
@@ -78,13 +65,13 @@ class SketchBench:
                     elem_id="sketch-models",
                 )  # fmt: skip
                 with gr.Row():
-                    self.variations = gr.Slider(1, MOST, 4, step=1, label="Pictures", min_width=190)
+                    self.variations = gr.Slider(1, MAX_PICTURES, 4, step=1, label="Pictures", min_width=190)
                     self.blend = gr.Slider(0, 1, 1, step=0.05, label="Blend with random styles", min_width=190)
                 self.run = gr.Button("Make pictures", variant="primary", elem_id="sketch-run")
                 with gr.Accordion("Advanced", open=False):
                     self.styles = gr.Number(
                         None, label="Layer from which pictures differ", precision=0, minimum=0, maximum=MOST_LAYERS,
-                        info=f"Empty: {MIX_FROM}, finer things and colours.",
+                        info=f"Empty: {TranslationOptions.mix_layers}, fine structure and colours.",
                     )  # fmt: skip
                     self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
             with gr.Column(scale=7, min_width=320):
@@ -169,14 +156,14 @@ class SketchBench:
         with explained():
             if not values[self.kind]:
                 raise InputError("The chosen models have no encoder for any of these.")
-            wish = Wish(
-                values[self.kind],
-                whole(values[self.variations], "The number of pictures", 1, MOST),
-                number(values[self.blend], "The blend", 0, 1),
-                None if values[self.styles] is None else whole(values[self.styles], "The layer", 0, MOST_LAYERS),
-                whole(values[self.seed], "The seed"),
+            name = values[self.kind]
+            options = options_of(
+                variations=whole(values[self.variations], "The number of pictures", 1, MAX_PICTURES),
+                alpha=values[self.blend],
+                mix_layers=values[self.styles],
+                seed=values[self.seed],
             )
-            takes = TRANSLATIONS[wish.name].takes
+            takes = TRANSLATIONS[name].takes
             drawing = values[self.fields[takes]]
             if drawing is None:
                 raise InputError(EMPTY[takes])
@@ -191,7 +178,7 @@ class SketchBench:
         began = time.perf_counter()
         for model in [model for model in models if model not in problems]:
             try:
-                drawn, recipe = translated(self.desk.session, model, wish, picture)
+                drawn, recipe = translated(self.desk.session, model, name, picture, options)
             except UserError as error:
                 problems[model] = str(error)
                 continue
@@ -240,29 +227,39 @@ def painted(cards: Mapping[str, Mapping[str, Card]]) -> tuple[Legend, dict[str, 
     return classes, {model: problem for model, own in legends.items() if own != classes}
 
 
+def options_of(**given: object) -> TranslationOptions:
+    """The options of a translation; None stands for a default. Raises SettingError."""
+    return TranslationOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
 def translated(
-    session: Session, model: str, wish: Wish, picture: np.ndarray, align: How = "auto"
-) -> tuple[Drawn, dict[str, Any]]:
+    session: Session,
+    model: str,
+    name: str,
+    picture: np.ndarray,
+    options: TranslationOptions,
+    align: How = "auto",
+) -> tuple[TranslatedPictures, dict[str, Any]]:
     """What the model makes of uint8 (H, W, 3), and what is needed to make it again. Raises LaneError, SessionError."""
-    crop = session.crop(picture, model, align) if TRANSLATIONS[wish.name].takes == "picture" else Crop()
+    crop = session.crop(picture, model, align) if TRANSLATIONS[name].takes == "picture" else Crop()
     began = time.perf_counter()
-    drawn: Drawn = session.ask(
-        TranslateRequest(model, wish.name, picture, wish.variations, wish.styles, wish.blend, wish.seed, crop)
-    )
+    drawn: TranslatedPictures = session.ask(TranslateRequest(model, name, picture, options, crop))
     recipe = {
-        "translation": wish.name,
+        "translation": name,
         "model": model,
-        "seed": wish.seed,
-        "variations": wish.variations,
-        "alpha": wish.blend,
-        "mix_layers": wish.styles,
+        "seed": options.seed,
+        "variations": options.variations,
+        "alpha": options.alpha,
+        "mix_layers": options.mix_layers,
         "seconds": round(time.perf_counter() - began, 3),
         "crop": {"how": crop.how, "quad": crop.quad, "note": crop.note},
     }
     return drawn, recipe
 
 
-def captioned(model: str, drawn: Drawn, recipe: dict[str, Any]) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
+def captioned(
+    model: str, drawn: TranslatedPictures, recipe: dict[str, Any]
+) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
     """(caption, picture, recipe) of what the encoder read and of every picture; captions begin with `model`."""
     names = ["What it reads", "The encoder's own"]
     names += [f"Variation {i}" for i in range(1, len(drawn.pictures))]
@@ -280,9 +277,7 @@ def kind_choices(lacking: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def missing_note(lacking: Mapping[str, str]) -> str:
     """Why the other translations cannot be chosen."""
-    reasons = "".join(
-        f"<p><b>{escape(TRANSLATIONS[name].label)}</b>: {escape(reason)}</p>" for name, reason in lacking.items()
-    )
+    reasons = "".join(f"<p>{escape(reason)}</p>" for reason in lacking.values())
     return f'<div class="note">Not with this model:{reasons}</div>' if lacking else ""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from inversion.synthetic.base import Drawn, latents, sketch
+from inversion.synthetic.base import Batch, latents, sketch
 from inversion.synthetic.faces.factors import CLASSES, OUT_OF_DOMAIN, factors_of, turned_to_front
 from inversion.synthetic.faces.renderer import render
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Faces(Drawn):
+class Faces(Batch):
     """A batch of faces with their ground truth."""
 
     front: Tensor  # (B, 3, R, R) in [-1, 1], the same faces turned to the front
