@@ -586,10 +586,10 @@ def test_an_example_of_every_kind_becomes_pictures(kind: str, client: Client, dr
     [
         ({}, "Draw the outlines"),
         ({"kind": "map"}, "canvas is empty"),
-        ({"kind": "toonify"}, "no encoder for toonify"),
+        ({"kind": "toonify"}, "Cartoon needs another model"),
         ({"model": "only-z"}, "needs a generator with styles"),
         ({"variations": 11}, "Variations must be"),
-        ({"alpha": 2}, "Alpha must be"),
+        ({"alpha": 2}, "Strength of variations must be"),
         ({"mix_layers": 99}, "First layer that varies must be"),
     ],
 )
