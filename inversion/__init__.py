@@ -5,23 +5,51 @@
     for event in invert(model, task, task.A(x), parse_method("wplus")):
         ...  # Step, Step, ..., Result
 
-Pictures are NCHW float32 in [-1, 1].
+Pictures are NCHW float32 in [-1, 1]. Importing the package imports nothing else: a name is imported at its first use.
 """
 
 from __future__ import annotations
 
-from inversion.checkpoints.hub import load
-from inversion.checkpoints.registry import HubError, registry
-from inversion.losses import LossWeights
-from inversion.methods import METHODS, STAGES, Method, Result, SettingError, Step, parse_method, tuned
-from inversion.methods.run import invert
-from inversion.model import Model
-from inversion.tasks import TASKS, Task, TaskError, make_task
+from typing import TYPE_CHECKING
+
+from inversion.common.lazy import attributes
+
+if TYPE_CHECKING:
+    from inversion.checkpoints.hub import load
+    from inversion.checkpoints.registry import HubError, registry
+    from inversion.common.errors import UserError
+    from inversion.common.settings import SettingError
+    from inversion.losses import LossWeights
+    from inversion.methods import METHODS, STAGES, Method, Result, Step, parse_method, tuned
+    from inversion.methods.run import invert
+    from inversion.metrics import METRICS
+    from inversion.model import Model
+    from inversion.tasks import TASKS, Task, TaskError, make_task
+    from inversion.translations import TRANSLATIONS
+
+__getattr__ = attributes(
+    __name__,
+    {
+        "checkpoints.hub": "load",
+        "checkpoints.registry": "HubError registry",
+        "common.errors": "UserError",
+        "common.settings": "SettingError",
+        "losses": "LossWeights",
+        "methods": "METHODS STAGES Method Result Step parse_method tuned",
+        "methods.run": "invert",
+        "metrics": "METRICS",
+        "model": "Model",
+        "tasks": "TASKS Task TaskError make_task",
+        "translations": "TRANSLATIONS",
+    },
+)
 
 __all__ = [
     "METHODS",
+    "METRICS",
     "STAGES",
     "TASKS",
+    "TRANSLATIONS",
     "HubError",
     "LossWeights",
     "Method",
@@ -31,6 +59,7 @@ __all__ = [
     "Step",
     "Task",
     "TaskError",
+    "UserError",
     "invert",
     "load",
     "make_task",

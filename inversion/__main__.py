@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from inversion.common.lazy import defer
+
 # Command -> (module with main(argv), what it does). Imported only when called, so that each starts as fast as it can.
 COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("inversion.cli.models", "list the models that can be loaded"),
@@ -21,13 +23,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(argv: list[str]) -> int:
     """Exit status of the command in argv[0]: 0, or 2 with one line on stderr."""
     if argv and argv[0] in ("-h", "--help"):
-        lines = [f"  {name:9}{text}\n" for name, (_, text) in COMMANDS.items()]
+        lines = [f"  {name:11}{text}\n" for name, (_, text) in COMMANDS.items()]
         sys.stdout.write("usage: python -m inversion COMMAND ... (COMMAND --help tells more)\n\n" + "".join(lines))
         return 0
     if not argv or argv[0] not in COMMANDS:
         got = f"unknown command {argv[0]!r}" if argv else "no command"
         sys.stderr.write(f"inversion: {got}: choose from {', '.join(COMMANDS)}\n")
         return 2
+    defer("torch")  # so that a wrong argument is refused before torch is loaded
     module = importlib.import_module(COMMANDS[argv[0]][0])
     return module.main(argv[1:]) or 0
 

@@ -13,9 +13,9 @@ from typing import Any
 import gradio as gr
 import pytest
 import torch
-from conftest import TINY, build_prior
 from gradio import networking
 from helpers.checkpoints import use_entries
+from helpers.networks import TINY, build_prior
 
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry, HubError

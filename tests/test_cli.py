@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import build_other
+from helpers.networks import build_other
 
 from inversion import images
 from inversion.__main__ import COMMANDS, main
@@ -211,7 +211,7 @@ BAD = [
     ([], "no command"),
     (["fly"], "unknown command 'fly'"),
     (["invert"], "IMAGE"),
-    (["invert", "absent.png"], "no picture at absent.png"),
+    (["invert", "absent.png"], "no file absent.png"),
     (["invert", __file__], "not a PNG, JPEG or WebP"),
     (["invert", "PICTURE", "--task", "paint"], "paint"),
     (["invert", "PICTURE", "--method", "nope"], "nope"),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.networks import build_other, build_prior
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -49,7 +50,6 @@ from inversion.synthetic import HELD_OUT, latents
 from inversion.synthetic.faces import NAMES
 from inversion.tasks import Inpaint, TaskError, make_task
 from inversion.training import directions as training
-from tests.conftest import build_other, build_prior
 
 PRIORS = ("stylegan2", "noisy", "stylegan", "in-domain", "pggan")
 CODES = ("z", "w", "wplus", "noise", "multicode", "mixture")

@@ -8,7 +8,7 @@ from math import pi
 
 import pytest
 import torch
-from conftest import build_full, build_other, build_prior
+from helpers.networks import build_full, build_other, build_prior
 from test_methods import finish, quick, task_named
 from torch import Tensor, nn
 

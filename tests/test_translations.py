@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import build_prior
+from helpers.networks import build_prior
 from numpy.typing import NDArray
 from PIL import Image
 

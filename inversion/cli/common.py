@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from inversion import images
 from inversion.align import paste
-from inversion.checkpoints.hub import DEFAULT
+from inversion.checkpoints.registry import DEFAULT
 from inversion.common.errors import UserError
 from inversion.common.settings import Kind, dealt, kind_of
 from inversion.methods import parse_method

@@ -14,7 +14,7 @@ from PIL import Image
 
 from inversion import images
 from inversion.align import paste
-from inversion.checkpoints.hub import DEFAULT
+from inversion.checkpoints.registry import DEFAULT
 from inversion.cli.common import Parser, dumps, guarded, write_json
 from inversion.serving.lane import Lane, crop
 from inversion.translations import TRANSLATIONS, TranslationOptions

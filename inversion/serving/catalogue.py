@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from inversion.checkpoints import fetch, hub
-from inversion.checkpoints.registry import Entry
+from inversion.checkpoints import fetch
+from inversion.checkpoints.registry import DEFAULT, Entry, registry
 from inversion.common.settings import Kind, default_of, kind_of
 from inversion.methods import METHODS, parse_method
 from inversion.tasks import TASKS, task_class
 
-DEFAULT_MODEL = hub.DEFAULT
+DEFAULT_MODEL = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def method(text: str) -> MethodCard:
 
 def models() -> dict[str, ModelCard]:
     """All registered generators by name. Looks whether files exist, reads none, and asks no network."""
-    return {name: _model(entry) for name, entry in hub.registry().items() if entry.kind == "generator"}
+    return {name: _model(entry) for name, entry in registry().items() if entry.kind == "generator"}
 
 
 def tasks() -> dict[str, TaskCard]:

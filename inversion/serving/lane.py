@@ -13,22 +13,27 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from inversion import align, images, invert, metrics
+from inversion import align, images, metrics
 from inversion.align import Crop
-from inversion.checkpoints import detector, hub
+from inversion.checkpoints import detector
+from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.common.errors import UserError
 from inversion.common.settings import checked, kind_of
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.codes import to_plain
-from inversion.model import Model
+from inversion.methods.run import invert
 from inversion.tasks import Task, make_task, task_class
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inversion.model import Model
 
 SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones are refused
 
@@ -58,7 +63,7 @@ class Request:
     task: str
     method: str
     picture: np.ndarray
-    model: str = hub.DEFAULT
+    model: str = DEFAULT
     settings: Mapping[str, float] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -122,6 +127,8 @@ class Lane:
 
     def load(self, model: str) -> Model:
         """The model, from the hub's cache or its file. Raises HubError."""
+        from inversion.checkpoints import hub  # imports all networks
+
         return hub.load(model, device=self.device, dtype=self.dtype)
 
     def warm(self, model: str) -> None:
@@ -142,7 +149,7 @@ class Lane:
         for name in request.inputs:
             if name not in own:
                 raise LaneError(f"The task {request.task} has no input {name!r}: it has {', '.join(own) or 'none'}.")
-        if request.model not in hub.registry():
+        if request.model not in registry():
             raise LaneError(f"There is no model {request.model!r}.")
         more = [given.pixels for given in request.inputs.values() if isinstance(given, CroppedPicture)]
         for picture in (request.picture, *more):
@@ -270,7 +277,7 @@ def crop(picture: np.ndarray, model: str, how: align.How = "auto", face: int = 1
 
     `face` counts from the largest, 1. Raises AlignError or HubError.
     """
-    entries = hub.registry()
+    entries = registry()
     if how == "auto" and (model not in entries or entries[model].crop != "ffhq"):
         return Crop()
     return detector.choose(picture, how, lambda: detector.registered(entries), face)
