@@ -15,8 +15,8 @@ import torch  # noqa: E402
 from helpers.networks import CHANNELS, TINY, build_full, build_prior  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from inversion.checkpoints.hub import Model  # noqa: E402
 from inversion.generators import Discriminator, StyleGAN2  # noqa: E402
+from inversion.model import Model  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
