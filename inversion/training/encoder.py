@@ -1,200 +1,54 @@
-"""Trains the encoders that the methods start from, for the embedded domain or for a user's own pictures.
+"""Trains the encoders that the methods start from, for the embedded domain or for a folder of pictures.
 
-One loop, one recipe for each paper: the recipes say which terms of the loss count. The generator stays as it is. Runs
-are resumable: the folder holds the state, a JSON-lines log and, at the end, the encoder in half precision.
+One trainer, one recipe for each paper; the generator stays as it is. The run ends with ``encoder.safetensors`` in half
+precision.
 """
 
 from __future__ import annotations
 
-import argparse
-import itertools
-import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import Tensor
 
-from inversion import images
 from inversion.checkpoints import hub
-from inversion.encoders import Encoder, Narrow, NarrowE4E
+from inversion.encoders import Narrow, NarrowE4E
 from inversion.encoders.narrow import WIDTHS
 from inversion.generators import Discriminator, Prior
 from inversion.generators.statistics import principal_axes, spread
-from inversion.losses import LossWeights, Objective, gradient_penalty
+from inversion.losses import LossWeights, Objective
 from inversion.metrics import psnr
 from inversion.model import Model, prior_of
-from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents
 from inversion.synthetic.faces.factors import FACTORS, INDEX
 from inversion.tasks import Reconstruct
-from inversion.training.examples import DEGRADED, TRANSLATED, Example, example
-from inversion.training.export import halved
-from inversion.training.faces import FaceFile
-from inversion.training.generator import agreed, rate, share_gradients
-from inversion.training.muon import Muon
-from inversion.training.pairs import PairFile, draw
+from inversion.training.data import ExampleSource, domain_of, example_source
+from inversion.training.discriminators import DiscriminatorTrainer, StyleDiscriminator
+from inversion.training.examples import Example
+from inversion.training.loop import (
+    Parser,
+    Processes,
+    Stateful,
+    Trainer,
+    TrainingError,
+    decay_factor,
+    ramp_factor,
+    run,
+    save_network,
+)
+from inversion.training.recipes import RECIPES, EncoderOptions, EncoderRecipe, changed
 
-EXAMINED = 32  # held-out pictures
-HELD = 0.999  # of W's variance, on the axes that codes are compared along
-RAMP = 0.03  # first part of a run, over which the rate grows
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Weights of the loss's terms; 0 leaves a term out. The defaults are pSp's for faces (Richardson et al. 2021).
-
-    codes: squared error of the styles: those predicted for the generator's own samples or, with `reads`, for renders,
-    whose codes are known; compared entry by entry in units of their spread, or along the principal axes of W, each in
-    its own, so that what moves a style little (the nose, the gaze) counts as much as the pose. norm: distance of the
-    styles from the mean one, 1 for a random code. adversarial: against a discriminator that goes on learning
-    (In-Domain). delta, latent: size of e4e's offsets, and its discriminator of styles. turns: passes of ReStyle.
-    reads: what the encoder sees in place of the picture. warm: first part of a run in which known codes are all that
-    counts: without pictures a step takes a third.
-    """
-
-    pixel: float = 1.0
-    perceptual: float = 0.8
-    identity: float = 0.1
-    norm: float = 0.0
-    codes: float = 0.0
-    compared: str = "entries"  # or "axes"
-    adversarial: float = 0.0
-    delta: float = 0.0
-    latent: float = 0.0
-    turns: int = 1
-    rows: str = "pyramid"  # or "last" (naive W+), "single" (one style)
-    reads: str = ""  # or a key of DEGRADED or TRANSLATED
-    warm: float = 0.0
-
-    def inputs(self, classes: int) -> int:
-        """Channels that the encoder reads: of `reads`, a picture, or (ReStyle) a picture and its reconstruction."""
-        if self.reads in TRANSLATED:
-            return TRANSLATED[self.reads](classes)
-        return 3 if self.turns == 1 else 6
+COMPARED_VARIANCE = 0.999  # of W's variance lies on the axes along which codes are compared
+RAMP = 0.03  # first part of a run, over which the learning rate grows
 
 
-# pSp's weights for its other tasks: no identity where the input shows no person, and a pull to the mean style. Its
-# 0.005 is per unit of FFHQ's styles, where a random code lies about 40 from the mean: 0.2 here. We pull less, and teach
-# the codes as well: renders have exact ones, which photographs have not.
-_CONDITIONAL = Recipe(identity=0, norm=0.05, codes=0.3, compared="axes", warm=0.9)
-RECIPES: dict[str, Recipe] = {
-    "encoder": Recipe(pixel=0, perceptual=0, identity=0, codes=1),
-    "indomain": Recipe(identity=0, adversarial=0.08),  # the paper's text has 0.1, its published script 0.08
-    "psp": Recipe(),
-    "e4e": Recipe(delta=2e-4, latent=0.1),
-    "restyle": Recipe(turns=3),  # the paper has 5: a pass costs as much as another batch
-    "sketch": replace(_CONDITIONAL, reads="sketch"),
-    "map": replace(_CONDITIONAL, reads="map"),
-    # The paper has no picture of the front, so it all but drops the pixels (0.001) and trusts identity (1).
-    "frontalize": Recipe(identity=1, norm=0.05, codes=0.3, compared="axes", reads="turned", warm=0.85),
-    "superres": Recipe(norm=0.05, codes=0.1, reads="shrunk", warm=0.2),
-    "inpaint": Recipe(norm=0.05, codes=0.1, reads="holed", warm=0.2),
-    # Not the paper's, which has an encoder for each of these tasks: one that reads whole pictures as well.
-    "restore": Recipe(norm=0.01, codes=0.1, compared="axes", warm=0.65, reads="damaged"),
-}
+def build(prior: Prior, recipe: EncoderRecipe, offsets: bool, classes: int = 0) -> Narrow:
+    """An encoder that reads 32 to 128 pixels and starts from the generator's mean style.
 
-
-@dataclass(frozen=True)
-class Run:
-    """Where and how long; everything about the loss is in the recipe."""
-
-    out: Path
-    faces: Path | None = None  # what `train faces` drew of the model's domain
-    images: Path | None = None  # or a folder of pictures
-    pairs: Path | None = None  # what `train pairs` drew, for translations; without it they are drawn on the fly
-    model: str = hub.DEFAULT
-    count: int = 64_000  # faces, or pairs, in the file
-    start: Path | None = None  # encoder.safetensors of another run whose trunk to go on from
-    steps: int = 3000
-    batch: int = 16  # over all processes
-    lr: float = 1e-2
-    decay: float = 0.5  # last part of the run, over which the rate falls to zero
-    seed: int = 0
-    minutes: float = 600.0
-
-
-class Pictures:
-    """A stream of pictures (B, 3, R, R) in [-1, 1] to train on, and others (n, 3, R, R) to be examined with."""
-
-    def __init__(self, run: Run, recipe: Recipe, encoder: Encoder, model: Model) -> None:
-        if (run.faces is None) == (run.images is None):
-            raise SystemExit("give --faces (what `train faces` drew) or --images (a folder of pictures)")
-        self.degrade, self.encoder = DEGRADED.get(recipe.reads, lambda x, rng: x), encoder
-        self.rendered = run.faces is not None
-        if run.faces is not None:
-            domain = rendered_domain(model)
-            file = FaceFile(run.faces, run.count, model.resolution, domain=model.domain)
-            self.count, self.take = run.count, lambda rows: file.batch(rows)[0]
-            examined = domain.draw(range(HELD_OUT, HELD_OUT + EXAMINED), model.resolution).picture
-        else:
-            self.count, self.take, examined = _folder(run.images or Path(), model.resolution)
-        self.examined = self._example(examined, None, torch.Generator().manual_seed(0))
-
-    def batches(self, size: int, rng: torch.Generator) -> Iterator[Example]:
-        """Random batches without end."""
-        while True:
-            rows = torch.randint(0, self.count, (size,), generator=rng)
-            yield self._example(self.take(rows), latents(rows.tolist()) if self.rendered else None, rng)
-
-    def _example(self, x: Tensor, z: Tensor | None, rng: torch.Generator) -> Example:
-        return Example(x, self.encoder.fit(self.degrade(x, rng)), z)
-
-
-def _folder(folder: Path, resolution: int) -> tuple[int, Callable[[Tensor], Tensor], Tensor]:
-    """A folder's pictures: how many to train on, what reads them by number, and others to be examined with."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if len(paths) < 2:
-        raise SystemExit(f"{folder} holds {len(paths)} pictures ({', '.join(SUFFIXES)}): two at least")
-    kept = max(1, min(EXAMINED, len(paths) // 10))
-
-    def read(chosen: list[Path]) -> Tensor:
-        return torch.cat([images.to_tensor(images.fit(images.read(path), resolution)) for path in chosen])
-
-    return len(paths) - kept, lambda rows: read([paths[kept + i] for i in rows.tolist()]), read(paths[:kept])
-
-
-class Translations:
-    """A stream of what a translation learns from, out of a file of pairs or drawn on the fly."""
-
-    def __init__(self, run: Run, recipe: Recipe, encoder: Encoder, model: Model) -> None:
-        self.reads, self.encoder, self.domain = recipe.reads, encoder, rendered_domain(model)
-        self.count, self.take = HELD_OUT, lambda rows: draw(rows.tolist(), model.resolution, model.domain)
-        if run.pairs is not None:
-            file = PairFile(run.pairs, run.count, model.resolution, model.domain)
-            if not file.drawn:
-                raise SystemExit(f"{file.path} holds no pairs yet: draw them by `train pairs`, or leave --pairs out")
-            self.count, self.take = file.drawn, file.batch
-        held_out = draw(range(HELD_OUT, HELD_OUT + EXAMINED), model.resolution, model.domain)
-        if self.reads == "turned" and not held_out.front.shape[1]:
-            raise SystemExit(f"{model.name}: its domain has no view from the front")
-        self.examined = example(self.reads, held_out, self.domain, encoder, None, None)
-
-    def batches(self, size: int, rng: torch.Generator) -> Iterator[Example]:
-        """Random batches without end."""
-        while True:
-            rows = torch.randint(0, self.count, (size,), generator=rng)
-            yield example(self.reads, self.take(rows), self.domain, self.encoder, latents(rows.tolist()), rng)
-
-
-def rendered_domain(model: Model) -> Domain:
-    """What draws the pictures of the model's domain."""
-    if model.domain not in DOMAINS:
-        raise SystemExit(f"{model.name}: nothing draws its domain: give --images (a folder of pictures)")
-    return DOMAINS[model.domain]
-
-
-def build(prior: Prior, recipe: Recipe, offsets: bool, classes: int = 0) -> Narrow:
-    """An encoder that reads the generator's pictures at 32 to 128 pixels, with the generator's mean style.
-
-    classes: of label maps, for a recipe that reads them.
+    offsets: e4e's, one style and an offset for each layer. classes: of label maps, if the recipe reads them.
     """
     n = prior.num_ws
     pyramid = (3, 4, n - 7) if n > 7 else (1, 1, n - 2)  # pSp's coarse, middle and fine styles
@@ -206,131 +60,83 @@ def build(prior: Prior, recipe: Recipe, offsets: bool, classes: int = 0) -> Narr
 
 
 @torch.no_grad()
-def units(prior: Prior, compared: str) -> Tensor:
-    """What a difference of styles is multiplied by, (w_dim, k), so that a random style has variance 1 a column.
+def code_units(prior: Prior, compared: str) -> Tensor:
+    """A matrix (w_dim, k) that scales differences of styles: random styles then have variance 1 in each column.
 
-    "entries" keeps every entry, all in one unit; "axes" turns to the principal axes that hold HELD of W's variance.
+    "entries" keeps every entry, all in one unit; "axes" turns to the principal axes that hold COMPARED_VARIANCE of W.
     """
     if compared == "entries":
         return torch.eye(prior.w_dim) / spread(prior)
     axes, variance = principal_axes(prior)
-    kept = variance.cumsum(dim=0) > (1 - HELD) * variance.sum()  # all but the smallest
+    kept = variance.cumsum(dim=0) > (1 - COMPARED_VARIANCE) * variance.sum()  # all but the smallest
     return axes[:, kept] / variance[kept].sqrt()
 
 
-class StyleJudge(nn.Module):
-    """e4e's discriminator of styles (B, w_dim): logits (B,), large for mapped z (Tov et al. 2021, section 3.2)."""
+class EncoderLearner:
+    """The encoder with its optimiser and discriminators; `update` makes one step on an example.
 
-    def __init__(self, w_dim: int, depth: int = 3) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for _ in range(depth):
-            layers += [nn.Linear(w_dim, w_dim), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Linear(w_dim, 1))
+    Raises TrainingError if the recipe needs a discriminator or a domain that the model lacks.
+    """
 
-    def forward(self, w: Tensor) -> Tensor:
-        """Logits (B,) of styles (B, w_dim)."""
-        return self.layers(w)[:, 0]
-
-
-class Opponent:
-    """A discriminator in training: what it makes of fakes is a term of the encoder's loss."""
-
-    def __init__(self, judge: nn.Module, lr: float, gamma: float, every: int = 16) -> None:
-        self.judge, self.gamma, self.every = judge, gamma, every
-        self.optimizer = torch.optim.Adam(judge.parameters(), lr=lr, betas=(0.0, 0.99))
-
-    def fooled(self, fakes: Tensor) -> Tensor:
-        """The non-saturating loss (B,) of fakes."""
-        self.judge.requires_grad_(False)
-        return F.softplus(-self.judge(fakes))
-
-    def learn(self, real: Tensor, fakes: Tensor, step: int, accelerator: Accelerator) -> None:
-        """One update, with R1 on the real ones every so many."""
-        self.judge.requires_grad_(True)
-        loss = F.softplus(self.judge(fakes.detach())).mean() + F.softplus(-self.judge(real)).mean()
-        if step % self.every == 0:
-            loss = loss + 0.5 * self.gamma * self.every * gradient_penalty(self.judge, real).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        share_gradients(self.judge, accelerator)
-        self.optimizer.step()
-
-
-class Trainer:
-    """The encoder, its opponents and optimisers: all that a checkpoint holds; `step` makes one update."""
-
-    def __init__(self, run: Run, recipe: Recipe, offsets: bool, model: Model, accelerator: Accelerator) -> None:
-        self.run, self.recipe, self.model, self.prior = run, recipe, model, prior_of(model)
-        self.accelerator = accelerator
-        classes = len(rendered_domain(model).classes) if recipe.reads in TRANSLATED else 0
-        self.encoder = build(self.prior, recipe, offsets, classes).to(accelerator.device)
-        self.optimizer = Muon(
-            self.encoder.parameters(),
-            lr=run.lr,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
-            reduce=lambda x: accelerator.reduce(x, "sum"),
-        )
-        self.opponents: dict[str, Opponent] = {}
+    def __init__(
+        self, options: EncoderOptions, recipe: EncoderRecipe, offsets: bool, model: Model, processes: Processes
+    ) -> None:
+        self.options, self.recipe, self.model, self.processes = options, recipe, model, processes
+        self.prior, self.steps = prior_of(model), 0
+        classes = len(domain_of(model).classes) if recipe.translates else 0
+        self.encoder = build(self.prior, recipe, offsets, classes).to(processes.device)
+        self.optimizer = processes.muon(self.encoder.parameters(), options.lr)
+        self.discriminators: dict[str, DiscriminatorTrainer] = {}
         if recipe.adversarial:
-            judge = model.discriminator
-            if judge is None:
-                raise SystemExit(f"{model.name} has no discriminator to begin with: set adversarial=0")
-            own = Discriminator.from_state_dict({k: v.clone() for k, v in judge.state_dict().items()}, group=1)
-            if self.prior.compute_dtype is torch.bfloat16:
-                own.compute_dtype = torch.bfloat16
-            self.opponents["adversarial"] = Opponent(own.to(accelerator.device), lr=1e-4, gamma=10.0)
+            self.discriminators["adversarial"] = self._of_pictures()
         if recipe.latent:
-            self.opponents["latent"] = Opponent(
-                StyleJudge(self.prior.w_dim).to(accelerator.device), lr=2e-5, gamma=10.0
-            )
-        self.units = units(self.prior, recipe.compared).to(accelerator.device)
+            network = StyleDiscriminator(self.prior.w_dim).to(processes.device)
+            adam = torch.optim.Adam(network.parameters(), lr=2e-5, betas=(0.0, 0.99))
+            self.discriminators["latent"] = DiscriminatorTrainer(network, adam, gamma=10.0)
+        self.units = code_units(self.prior, recipe.compared).to(processes.device)
         self.spread = spread(self.prior)
-        self.done = 0
 
-    def parts(self) -> dict[str, Any]:
-        """Everything with a state of its own."""
-        found: dict[str, Any] = {"encoder": self.encoder, "optimizer": self.optimizer}
-        for name, opponent in self.opponents.items():
-            found |= {f"{name}.judge": opponent.judge, f"{name}.optimizer": opponent.optimizer}
+    def _of_pictures(self) -> DiscriminatorTrainer:
+        """A trainable copy of the model's discriminator."""
+        shared = self.model.discriminator
+        if shared is None:
+            raise TrainingError(f"{self.model.name} has no discriminator to start from. Give --set adversarial=0.")
+        network = Discriminator.from_state_dict({k: v.clone() for k, v in shared.state_dict().items()}, group=1)
+        if self.prior.compute_dtype is torch.bfloat16:
+            network.compute_dtype = torch.bfloat16
+        network = network.to(self.processes.device)
+        adam = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.0, 0.99))
+        return DiscriminatorTrainer(network, adam, gamma=10.0)
+
+    def parts(self) -> dict[str, Stateful]:
+        """Everything with a state of its own, by its name in the checkpoint."""
+        found: dict[str, Stateful] = {"encoder": self.encoder, "optimizer": self.optimizer}
+        for name, one in self.discriminators.items():
+            found |= {f"{name}.judge": one.network, f"{name}.optimizer": one.optimizer}
         return found
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint so that nobody ever sees half of it."""
-        part = path.with_suffix(".part")
-        torch.save({name: member.state_dict() for name, member in self.parts().items()} | {"done": self.done}, part)
-        part.replace(path)
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same recipe; KeyError or RuntimeError for one of another."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        for name, member in self.parts().items():
-            member.load_state_dict(state[name])
-        self.done = state["done"]
-
-    def stage(self) -> int | None:
-        """How many of e4e's offsets take part: none at first, one more at a time over the first half of the run."""
+    def offset_count(self) -> int | None:
+        """The number of e4e's offsets that take part: 0 at first, then one more at a time over half of the run."""
         if not self.recipe.delta:
             return None
-        return min(self.prior.num_ws - 1, int(self.done / (0.5 * self.run.steps) * self.prior.num_ws))
+        return min(self.prior.num_ws - 1, int(self.steps / (0.5 * self.options.steps) * self.prior.num_ws))
 
     def predict(self, x: Tensor) -> Tensor:
-        """Offsets to the mean style (B, num_ws, w_dim) for what the encoder reads."""
+        """Offsets to the mean style (B, num_ws, w_dim) for the encoder's input (B, inputs, size, size)."""
         x = x.contiguous(memory_format=torch.channels_last)
-        with self.half():
+        with self.autocast():
             if isinstance(self.encoder, NarrowE4E):
-                return self.encoder.offsets(x, self.stage()).float()
+                return self.encoder.offsets(x, self.offset_count()).float()
             return self.encoder.offsets(x).float()
 
-    def half(self) -> AbstractContextManager[Any]:
-        """Autocast where the generator computes in bfloat16: the encoder and the judges take half of the time."""
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bfloat16 if the generator computes in it: encoder and discriminators take half of the time."""
         wanted = self.prior.compute_dtype is torch.bfloat16
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=wanted)
+        return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=wanted)
 
-    def step(self, given: Example, rng: torch.Generator) -> dict[str, float]:
-        """One update; returns means of the terms."""
-        r, device = self.recipe, self.accelerator.device
+    def update(self, given: Example, rng: torch.Generator) -> dict[str, float]:
+        """One update; returns the means of the loss terms."""
+        r, device = self.recipe, self.processes.device
         losses: dict[str, Tensor] = {}
         self.encoder.train()
         self.optimizer.zero_grad()
@@ -339,144 +145,154 @@ class Trainer:
                 z = torch.randn(len(given.target), self.prior.z_dim, generator=rng)
                 sample = self.prior(z.to(device))
             predicted = self.predict(self.encoder.fit(sample)) + self.encoder.latent_avg
-            losses["codes"] = self._codes(predicted, z.to(device)).mean()
+            losses["codes"] = self._code_error(predicted, z.to(device)).mean()
             (r.codes * losses["codes"]).backward()
         given = given.to(device)
-        if r.codes and r.reads and given.z is not None and self.done < r.warm * self.run.steps:
-            losses["codes"] = self._codes(self.encoder.latent_avg + self.predict(given.read), given.z).mean()
+        if r.codes and r.reads and given.z is not None and self.steps < r.warm * self.options.steps:
+            losses["codes"] = self._code_error(self.encoder.latent_avg + self.predict(given.input), given.z).mean()
             losses["codes"].backward()
         elif r.pixel or r.perceptual:
-            losses |= self._pictures(given, rng)
-        share_gradients(self.encoder, self.accelerator)
-        progress = self.done / self.run.steps
-        ramp = min(1.0, (self.done + 1) / (RAMP * self.run.steps))
-        self.optimizer.param_groups[0]["lr"] = self.run.lr * rate(progress, self.run.decay) * ramp
+            losses |= self._picture_losses(given, rng)
+        self.processes.average_gradients(self.encoder)
+        self.optimizer.param_groups[0]["lr"] = self._learning_rate()
         self.optimizer.step()
-        self.done += 1
+        self.steps += 1
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _pictures(self, given: Example, rng: torch.Generator) -> dict[str, Tensor]:
-        """Gradients of everything that looks at pictures, turn by turn: each starts from the last one's result."""
+    def _learning_rate(self) -> float:
+        o = self.options
+        return o.lr * decay_factor(self.steps / o.steps, o.decay) * ramp_factor(self.steps, RAMP * o.steps)
+
+    def _picture_losses(self, given: Example, rng: torch.Generator) -> dict[str, Tensor]:
+        """Backpropagate all terms that look at pictures, pass by pass (ReStyle); each starts from the last result."""
         x = given.target
         objective = Objective(Reconstruct(), x, self.model, LossWeights(self.recipe.pixel, 0, self.recipe.perceptual))
         ws = self.encoder.latent_avg.expand(len(x), -1, -1)
         shown = self.prior.synthesis(ws[:1]).expand(len(x), -1, -1, -1) if self.recipe.turns > 1 else x
         terms: dict[str, Tensor] = {}
         for _ in range(self.recipe.turns):
-            read = given.read if self.recipe.turns == 1 else self.encoder.fit(torch.cat([x, shown], dim=1))
-            ws = ws.detach() + self.predict(read)
+            seen = given.input if self.recipe.turns == 1 else self.encoder.fit(torch.cat([x, shown], dim=1))
+            ws = ws.detach() + self.predict(seen)
             image = self.prior.synthesis(ws)
-            with self.half():
-                terms, others = objective(image), self._others(given, image, ws)
-            total = terms.pop("total") + sum(getattr(self.recipe, k) * value for k, value in others.items())
+            with self.autocast():
+                terms, more = objective(image), self._further_terms(given, image, ws)
+            total = terms.pop("total") + sum(getattr(self.recipe, k) * value for k, value in more.items())
             total.mean().backward()
-            terms |= others
+            terms |= more
             shown = image.detach()
-        if "adversarial" in self.opponents:
-            self.opponents["adversarial"].learn(x, image, self.done, self.accelerator)
-        if "latent" in self.opponents:
+        if "adversarial" in self.discriminators:
+            self.discriminators["adversarial"].update(x, image, self.steps, self.processes)
+        if "latent" in self.discriminators:
             mapped = self.prior.mapping(torch.randn(len(x), self.prior.z_dim, generator=rng).to(x))
             rows = torch.arange(len(x)), torch.randint(0, self.prior.num_ws, (len(x),), generator=rng)
-            self.opponents["latent"].learn(mapped[rows], ws[rows], self.done, self.accelerator)
+            self.discriminators["latent"].update(mapped[rows], ws[rows], self.steps, self.processes)
         return {name: value.mean() for name, value in terms.items()}
 
-    def _others(self, given: Example, image: Tensor, ws: Tensor) -> dict[str, Tensor]:
-        """Terms (B,) beyond those of an optimisation: identity, codes, norms, and what opponents say."""
+    def _further_terms(self, given: Example, image: Tensor, ws: Tensor) -> dict[str, Tensor]:
+        """Unweighted terms (B,) that an optimisation lacks: identity, codes, norms, and the discriminators'."""
         r, found = self.recipe, dict[str, Tensor]()
-        embed = self._embed()
+        embed = self.identity_network()
         if r.identity and embed is not None:
             with torch.no_grad():
                 truth = embed(given.target)
             found["identity"] = 1 - (embed(image) * truth).sum(dim=1)
         if r.codes and r.reads and given.z is not None:
-            found["codes"] = self._codes(ws, given.z)
+            found["codes"] = self._code_error(ws, given.z)
         if r.norm:
             offsets = (ws - self.encoder.latent_avg).flatten(1)
             found["norm"] = offsets.norm(dim=1) / (self.spread * offsets.shape[1] ** 0.5)
         if r.delta:
             found["delta"] = (ws[:, 1:] - ws[:, :1]).norm(dim=2).sum(dim=1)
-        if "adversarial" in self.opponents:
-            found["adversarial"] = self.opponents["adversarial"].fooled(image)
-        if "latent" in self.opponents:
-            logits = self.opponents["latent"].fooled(ws.flatten(0, 1))
+        if "adversarial" in self.discriminators:
+            found["adversarial"] = self.discriminators["adversarial"].generator_loss(image)
+        if "latent" in self.discriminators:
+            logits = self.discriminators["latent"].generator_loss(ws.flatten(0, 1))
             found["latent"] = logits.unflatten(0, ws.shape[:2]).mean(dim=1)
         return found
 
-    def _codes(self, ws: Tensor, z: Tensor) -> Tensor:
+    def _code_error(self, ws: Tensor, z: Tensor) -> Tensor:
         """Squared error (B,) of styles (B, num_ws, w_dim) against those of z (B, z_dim), in the recipe's units."""
         with torch.no_grad():
             truth = self.prior.mapping(z)
         return ((ws - truth) @ self.units).square().mean(dim=(1, 2))
 
-    def _embed(self) -> Callable[[Tensor], Tensor] | None:
-        """What tells persons apart: ArcFace if the model has it, else the embedded predictor."""
+    def identity_network(self) -> Callable[[Tensor], Tensor] | None:
+        """Pictures (B, 3, R, R) -> unit embeddings (B, D): ArcFace, else the embedded predictor, else None."""
         if self.model.identity is not None:
             return self.model.identity
         return None if self.model.predictor is None else self.model.predictor.embed
 
 
 @torch.no_grad()
-def examine(trainer: Trainer, given: Example) -> dict[str, float]:
-    """Held-out figures of one pass (ReStyle: of every turn): mean PSNR in dB, identity, and yaw's mean error."""
-    encoder: Encoder = trainer.encoder.eval()
-    device, judge = trainer.accelerator.device, trainer.model.predictor
-    embed, prior, x = trainer._embed(), trainer.prior, given.target.to(device)
+def held_out_scores(learner: EncoderLearner, given: Example) -> dict[str, float]:
+    """Means over held-out examples: PSNR in dB (ReStyle: after each pass), identity, and the error of the yaw."""
+    encoder = learner.encoder.eval()
+    device, predictor = learner.processes.device, learner.model.predictor
+    embed, prior, x = learner.identity_network(), learner.prior, given.target.to(device)
     ws = encoder.latent_avg.expand(len(x), -1, -1)
     shown = prior.synthesis(ws[:1]).expand(len(x), -1, -1, -1)
     row: dict[str, float] = {}
-    for turn in range(1, trainer.recipe.turns + 1):
-        read = given.read.to(device) if trainer.recipe.turns == 1 else encoder.fit(torch.cat([x, shown], dim=1))
-        ws = ws + trainer.predict(read)
+    for turn in range(1, learner.recipe.turns + 1):
+        seen = given.input.to(device) if learner.recipe.turns == 1 else encoder.fit(torch.cat([x, shown], dim=1))
+        ws = ws + learner.predict(seen)
         shown = torch.cat([prior.synthesis(part) for part in ws.split(8)])
         values = psnr(shown, x)
-        row["psnr" if turn == trainer.recipe.turns else f"psnr_{turn}"] = sum(values) / len(values)
+        row["psnr" if turn == learner.recipe.turns else f"psnr_{turn}"] = sum(values) / len(values)
     if embed is not None:
         row["identity"] = float((embed(shown) * embed(x)).sum(dim=1).mean())
-    if judge is not None:
+    if predictor is not None:
         yaw = FACTORS[INDEX["yaw"]]
-        error = (judge.attributes(shown)["yaw"] - judge.attributes(x)["yaw"]).abs().mean()
+        error = (predictor.attributes(shown)["yaw"] - predictor.attributes(x)["yaw"]).abs().mean()
         row["yaw_degrees"] = float(error) * (yaw.high - yaw.low) / 2
     return row
 
 
-def train(name: str, run: Run, recipe: Recipe) -> None:
-    """Run or resume; writes state.pt, log.jsonl and encoder.safetensors under `run.out`."""
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    device, world = accelerator.device, accelerator.num_processes
-    torch.manual_seed(run.seed)
-    model = hub.load(run.model, device=device.type)
-    if model.prior is None or "w+" not in model.prior.spaces:
-        raise SystemExit(f"{run.model} has no W+ space to encode into")
-    trainer = Trainer(run, recipe, name == "e4e", model, accelerator)
-    path = run.out / "state.pt"
-    run.out.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        trainer.load(path)
-    elif run.start is not None:
-        adopt(trainer.encoder, run.start)
-    stream = Translations if recipe.reads in TRANSLATED else Pictures
-    pictures = stream(run, recipe, trainer.encoder, model)
-    rng = torch.Generator().manual_seed(run.seed + 1000 * accelerator.process_index + trainer.done)
-    begun = time.monotonic()
-    for given in itertools.takewhile(lambda _: trainer.done < run.steps, pictures.batches(run.batch // world, rng)):
-        losses = trainer.step(given, rng)
-        over = agreed(accelerator, time.monotonic() - begun > run.minutes * 60)
-        if (trainer.done % 200 == 0 or over or trainer.done == run.steps) and accelerator.is_main_process:
-            row = {"step": trainer.done, "wall_s": time.monotonic() - begun, **losses}
-            with (run.out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(row | examine(trainer, pictures.examined)) + "\n")
-            trainer.save(path)
-        if over:
-            return
-    if accelerator.is_main_process:
-        tensors = {k: v for k, v in trainer.encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
-        save_file(halved(tensors), str(run.out / "encoder.safetensors"))
+class EncoderTrainer(Trainer):
+    """Trains an encoder on examples; resumes from the checkpoint, or starts from another encoder (`--start`)."""
+
+    every = 200
+
+    def __init__(self, learner: EncoderLearner) -> None:
+        self.learner, self.options = learner, learner.options
+        if not self.resume(self.options.out) and self.options.start is not None:
+            adopt(learner.encoder, self.options.start)
+        self.data: ExampleSource = example_source(self.options, learner.recipe, learner.encoder, learner.model)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.steps >= self.options.steps
+
+    def step(self, rng: torch.Generator) -> dict[str, float]:
+        """One update on a random batch."""
+        given = self.data.batch(self.options.batch // self.learner.processes.count, rng)
+        losses = self.learner.update(given, rng)
+        self.steps = self.learner.steps
+        return losses
+
+    def progress(self) -> dict[str, float]:
+        """The step."""
+        return {"step": self.steps}
+
+    def examine(self) -> dict[str, float]:
+        """Figures on the held-out examples."""
+        return held_out_scores(self.learner, self.data.held_out)
+
+    def state(self) -> dict[str, Any]:
+        """Encoder, discriminators and optimisers."""
+        return {name: part.state_dict() for name, part in self.learner.parts().items()} | {"done": self.steps}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Resume from a checkpoint of the same recipe. Raises KeyError or RuntimeError for another one."""
+        for name, part in self.learner.parts().items():
+            part.load_state_dict(state[name])
+        self.steps = self.learner.steps = state["done"]
 
 
 def adopt(encoder: Narrow, path: Path) -> None:
     """Take over the tensors of another encoder that have the same name and shape: its trunk, and more if it fits.
 
-    What else the stem reads (ReStyle) counts for nothing at first, and so do e4e's offsets.
+    Further input channels of the stem (ReStyle) and e4e's offsets start at 0.
     """
     own = encoder.state_dict()
     for name, tensor in load_file(path).items():
@@ -489,26 +305,28 @@ def adopt(encoder: Narrow, path: Path) -> None:
         encoder.forget_offsets()
 
 
+def train(recipe: EncoderRecipe, offsets: bool, options: EncoderOptions) -> None:
+    """Run or resume, then write the encoder. Raises TrainingError or HubError."""
+    processes = Processes.launched()
+    torch.manual_seed(options.seed)
+    model = hub.load(options.model, device=processes.device.type)
+    if model.prior is None or "w+" not in model.prior.spaces:
+        raise TrainingError(f"{options.model} has no W+ space to encode into. Choose another model.")
+    learner = EncoderLearner(options, recipe, offsets, model, processes)
+    if run(EncoderTrainer(learner), options, processes) and processes.is_main:
+        tensors = {k: v for k, v in learner.encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
+        save_network(options.out / "encoder.safetensors", tensors)
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Teach an encoder to invert a generator; several processes by ``accelerate launch -m ...``."""
-    parser = argparse.ArgumentParser(prog="python -m inversion train encoder", description=main.__doc__)
-    parser.add_argument("--recipe", required=True, choices=list(RECIPES))
-    parser.add_argument("--set", action="append", default=[], metavar="TERM=VALUE", help="change the recipe")
-    for spec in fields(Run):
-        default = None if spec.name == "out" else spec.default
-        kind = Path if "Path" in str(spec.type) else type(default)
-        parser.add_argument(f"--{spec.name}", type=kind, required=spec.name == "out", default=default)
+    """Train an encoder to invert a generator; several processes by ``accelerate launch -m inversion train encoder``."""
+    parser = Parser("encoder", main.__doc__)
+    parser.add_argument("--recipe", required=True, choices=list(RECIPES), help="the paper or task")
+    parser.add_argument("--set", action="append", default=[], metavar="TERM=VALUE", help="change the recipe; repeat")
+    parser.add_options(EncoderOptions)
     args = vars(parser.parse_args(argv))
     name, changes = args.pop("recipe"), args.pop("set")
-    recipe = RECIPES[name]
-    known = asdict(recipe)
-    for text in changes:
-        key, _, value = text.partition("=")
-        if key not in known:
-            parser.error(f"unknown term {key!r}: choose from {', '.join(known)}")
-        recipe = replace(recipe, **{key: type(known[key])(value)})
-    train(name, Run(**args), recipe)
-
-
-if __name__ == "__main__":
-    main()
+    recipe, options = changed(RECIPES[name], changes), EncoderOptions(**args)
+    if recipe.translates and options.images is not None:
+        raise TrainingError(f"--recipe {name} learns from rendered pairs and cannot use --images. Leave --images out.")
+    train(recipe, name == "e4e", options)

@@ -1,4 +1,4 @@
-"""What an encoder in training is shown and what it has to make of it, for every translation and one-pass task."""
+"""Training examples of the encoders: the input and the target of every translation and one-pass task."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from inversion.tasks import Colorize, Superres
 from inversion.training.pairs import Pairs
 from inversion.translations.drawings import DrawingError, lines
 
-FACTORS = (1, 2, 4, 8, 16)  # of pictures to enlarge; 1 leaves one as it is
-WOBBLE = 1.2  # pixels of 128 that a hand may miss by
-PENS = (1, 1, 1, 3)  # pixels that a line is widened to, or a map rounded by
-NEAT = 1 / 3  # of drawings are nobody's hand but the renderer's
-SELDOM_DRAWN = {"nose": "face", "ears": "face"}  # classes that a map may lack, and what is there instead
+FACTORS = (1, 2, 4, 8, 16)  # of super-resolution; 1 leaves a picture as it is
+WOBBLE = 1.2  # error of a hand, in pixels of 128
+PENS = (1, 1, 1, 3)  # widths of a line, or of the brush that rounds a map, in pixels
+NEAT_SHARE = 1 / 3  # of the drawings stay as rendered
+SELDOM_DRAWN = {"nose": "face", "ears": "face"}  # classes that a map may lack, and the class in their place
 
 
 @dataclass(frozen=True)
 class Example:
-    """Pictures to be made (B, 3, R, R) in [-1, 1] and what the encoder reads for them (B, inputs, size, size).
+    """Target pictures (B, 3, R, R) in [-1, 1] and the encoder's input for them (B, inputs, size, size).
 
-    `z` (B, z_dim) are their codes where they are known: of renders, which the embedded generators are distilled with.
+    `z` (B, z_dim) are the targets' codes; only renders, which the embedded generators are distilled from, have them.
     """
 
     target: Tensor
-    read: Tensor
+    input: Tensor
     z: Tensor | None = None
 
     def to(self, device: torch.device) -> Example:
-        """The same on a device."""
-        return Example(self.target.to(device), self.read.to(device), None if self.z is None else self.z.to(device))
+        """A copy on a device."""
+        return Example(self.target.to(device), self.input.to(device), None if self.z is None else self.z.to(device))
 
 
 def shrunk(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures x (B, 3, R, R), each blurred to blocks of a random factor: what super-resolution gives an encoder."""
+    """Pictures x (B, 3, R, R), each in blocks of a random size: an encoder's input in super-resolution."""
     chosen = torch.randint(0, len(FACTORS), (len(x),), generator=rng).tolist()
     made = []
     for picture, factor in zip(x.split(1), [FACTORS[i] for i in chosen], strict=True):
@@ -52,7 +52,7 @@ def shrunk(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def holed(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures x (B, 3, R, R) with one to three holes, boxes and ellipses, that are 0 as inpainting leaves them."""
+    """Pictures x (B, 3, R, R) with one to three holes, boxes and ellipses, filled with 0 as in inpainting."""
     B, R = len(x), x.shape[-1]
     line = torch.linspace(-1, 1, R)
     known = torch.ones(B, 1, R, R)
@@ -67,24 +67,24 @@ def holed(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def damaged(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures x (B, 3, R, R): half of them whole, the others shrunk, holed or grey: one encoder for all tasks."""
+    """Pictures x (B, 3, R, R): half of them whole, the rest shrunk, with holes or grey: an encoder for all tasks."""
     kinds = torch.randint(0, 6, (len(x),), generator=rng)
     made = x.clone()
-    for kind, harm in enumerate((shrunk, holed, greyed)):
+    for kind, degrade in enumerate((shrunk, holed, greyed)):
         chosen = kinds == kind
         if chosen.any():
-            made[chosen] = harm(x[chosen], rng)
+            made[chosen] = degrade(x[chosen], rng)
     return made
 
 
 def greyed(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures x (B, 3, R, R) without their colours: what colourisation gives an encoder."""
+    """Pictures x (B, 3, R, R) without colours: an encoder's input in colourisation."""
     task = Colorize()
     return task.pinv(task.A(x))
 
 
-def drawn(pairs: Pairs, size: int, rng: torch.Generator | None) -> Tensor:
-    """Sketches (B, 1, size, size) of pairs as `lines` cleans them; with rng drawn by many hands and pens."""
+def sketches(pairs: Pairs, size: int, rng: torch.Generator | None) -> Tensor:
+    """Sketches (B, 1, size, size) in [0, 1], cleaned by `lines`; with rng, drawn by many hands and pens."""
     ink = 1 - pairs.sketch[:, None].float() / 255  # (B, 1, R, R)
     if rng is not None:
         ink = _by_hand(ink, pairs.classes, rng)
@@ -92,13 +92,13 @@ def drawn(pairs: Pairs, size: int, rng: torch.Generator | None) -> Tensor:
     return torch.stack([_clean(picture, size) for picture in grey])[:, None]
 
 
-def mapped(pairs: Pairs, classes: Sequence[str], size: int, rng: torch.Generator | None) -> Tensor:
-    """Label maps of pairs, one-hot (B, len(classes), size, size); with rng wobbly, blunt, or short of small classes."""
+def label_maps(pairs: Pairs, classes: Sequence[str], size: int, rng: torch.Generator | None) -> Tensor:
+    """Label maps, one-hot (B, len(classes), size, size); with rng wobbly, rounded, or without small classes."""
     count = len(classes)
     hot = F.one_hot(pairs.classes.long(), count).permute(0, 3, 1, 2).float()
     if rng is not None:
         hot = F.grid_sample(hot, _wobbly(len(hot), hot.shape[-1], rng), padding_mode="border", align_corners=False)
-        hot = torch.cat([_blunt(one, k) for one, k in zip(hot.split(1), _pens(len(hot), rng), strict=True)])
+        hot = torch.cat([_rounded(one, k) for one, k in zip(hot.split(1), _pens(len(hot), rng), strict=True)])
         lost = torch.rand(len(hot), generator=rng) < 0.15
         for part, whole in SELDOM_DRAWN.items():
             if part in classes:
@@ -108,10 +108,10 @@ def mapped(pairs: Pairs, classes: Sequence[str], size: int, rng: torch.Generator
     return F.one_hot(cover.argmax(dim=1), count).permute(0, 3, 1, 2).float()
 
 
-def faced(z: Tensor) -> Tensor:
-    """Codes (B, 64) of the faces of z turned to the front: the other factors stay as they are.
+def frontal_codes(z: Tensor) -> Tensor:
+    """Codes (B, 64) of the faces of z turned to the front; all factors but the pose stay.
 
-    Factors are read from z at the length 8, so what the pose gives up goes to a coordinate that no factor uses.
+    Factors are read from z at length 8, so a coordinate that no factor uses takes over the length of the pose.
     """
     front = z * 8 / z.norm(dim=1, keepdim=True)
     pose = [INDEX[name] for name in POSE]
@@ -121,30 +121,38 @@ def faced(z: Tensor) -> Tensor:
     return front
 
 
-def example(
-    reads: str, pairs: Pairs, domain: Domain, encoder: Encoder, z: Tensor | None, rng: torch.Generator | None
+def translation_example(
+    reads: str,
+    pairs: Pairs,
+    domain: Domain,
+    encoder: Encoder,
+    z: Tensor | None = None,
+    rng: torch.Generator | None = None,
 ) -> Example:
-    """What a translation learns from: "sketch" and "map" give the picture, "turned" its front. With rng augmented."""
+    """Examples of a translation: `reads` "sketch" and "map" lead to the picture, "turned" to its frontal view.
+
+    z (B, z_dim): the codes of the pairs. rng augments the inputs.
+    """
     picture, front = pairs.picture.float() / 127.5 - 1, pairs.front.float() / 127.5 - 1
     if reads == "turned":
-        return Example(front, encoder.fit(picture), None if z is None else faced(z))
+        return Example(front, encoder.fit(picture), None if z is None else frontal_codes(z))
     if reads == "map":
-        return Example(picture, mapped(pairs, domain.classes, encoder.size, rng), z)
-    return Example(picture, drawn(pairs, encoder.size, rng), z)
+        return Example(picture, label_maps(pairs, domain.classes, encoder.size, rng), z)
+    return Example(picture, sketches(pairs, encoder.size, rng), z)
 
 
-# What is read in place of a picture (B, 3, R, R), which is to be given back whole.
+# Degradations (pictures (B, 3, R, R), rng) -> input; the target is the whole picture.
 DEGRADED: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "shrunk": shrunk,
     "holed": holed,
     "damaged": damaged,
 }
-# What is read in place of a pair's picture: its channels, for the number of classes of the domain.
+# Inputs of the translations: number of classes of the domain -> channels.
 TRANSLATED: dict[str, Callable[[int], int]] = {"sketch": lambda _: 1, "map": lambda n: n, "turned": lambda _: 3}
 
 
 def _clean(grey: NDArray[np.uint8], size: int) -> Tensor:
-    """Lines (size, size) of a drawing (S, S); empty paper where a hand has left nothing to be seen."""
+    """Lines (size, size) of a drawing (S, S); empty paper if no line is left."""
     try:
         return torch.from_numpy(lines(grey, size))
     except DrawingError:
@@ -152,12 +160,12 @@ def _clean(grey: NDArray[np.uint8], size: int) -> Tensor:
 
 
 def _by_hand(ink: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
-    """Ink (B, 1, R, R) in [0, 1] as people draw: outlines alone or with shades, wobbly, of any width, with gaps.
+    """Ink (B, 1, R, R) in [0, 1] as people draw: outlines with or without shades, wobbly, of any width, with gaps.
 
-    Every third stays as it is: in eight pixels of an eye, only neat lines show where it looks.
+    One third stays as it is: an eye has eight pixels, and only neat lines show its gaze.
     """
     B, R = len(ink), ink.shape[-1]
-    neat, given = torch.rand(B, 1, 1, 1, generator=rng) < NEAT, ink
+    neat, given = torch.rand(B, 1, 1, 1, generator=rng) < NEAT_SHARE, ink
     outlines = torch.zeros_like(ink)
     outlines[:, 0, :, 1:] = (classes[:, :, 1:] != classes[:, :, :-1]).float()
     outlines[:, 0, 1:] = torch.maximum(outlines[:, 0, 1:], (classes[:, 1:] != classes[:, :-1]).float())
@@ -166,27 +174,27 @@ def _by_hand(ink: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
     ink = F.grid_sample(ink, _wobbly(B, R, rng), align_corners=False)
     wide = [F.max_pool2d(one, k, stride=1, padding=k // 2) for one, k in zip(ink.split(1), _pens(B, rng), strict=True)]
     gaps = F.interpolate(torch.rand(B, 1, R // 8, R // 8, generator=rng), size=(R, R), mode="bilinear")
-    share = 0.12 * torch.rand(B, 1, 1, 1, generator=rng)  # of smooth noise, few values lie below this
+    share = 0.12 * torch.rand(B, 1, 1, 1, generator=rng)  # few values of the smooth noise lie below this
     return torch.where(neat, given, torch.cat(wide) * (gaps > share))
 
 
 def _wobbly(B: int, R: int, rng: torch.Generator) -> Tensor:
-    """Sampling grids (B, R, R, 2) that move every point a little, neighbours alike; half of them not at all."""
+    """Sampling grids (B, R, R, 2) that move points a little and smoothly; half of the grids move none."""
     shift = (
         torch.randn(B, 2, max(2, R // 16), max(2, R // 16), generator=rng)
         * (torch.rand(B, generator=rng) < 0.5)[:, None, None, None]
     )
     shift = F.interpolate(shift, size=(R, R), mode="bicubic") * (WOBBLE * 2 / 128)
     line = (torch.arange(R) + 0.5) * (2 / R) - 1
-    still = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)  # (R, R, 2), x first
-    return still + shift.permute(0, 2, 3, 1)
+    identity = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)  # (R, R, 2), x first
+    return identity + shift.permute(0, 2, 3, 1)
 
 
 def _pens(B: int, rng: torch.Generator) -> list[int]:
-    """A width in pixels, odd, for each of B drawings."""
+    """An odd width in pixels for each of B drawings."""
     return [PENS[i] for i in torch.randint(0, len(PENS), (B,), generator=rng).tolist()]
 
 
-def _blunt(hot: Tensor, k: int) -> Tensor:
-    """A label map (1, K, R, R) whose borders a brush of k pixels has rounded."""
+def _rounded(hot: Tensor, k: int) -> Tensor:
+    """A label map (1, K, R, R) with borders rounded by a brush of k pixels."""
     return F.avg_pool2d(hot, k, stride=1, padding=k // 2, count_include_pad=False)

@@ -1,11 +1,10 @@
-"""Rendered faces, or pictures of another domain, on disk: drawn once, read by every training run.
+"""Rendered pictures of a domain on disk: drawn once, read by every training run.
 
-One row per seed: RGB and one plane of detail (coverage of small things: eyes, mouth, windows, doors), 8 bit.
+One row per seed, 8 bit: RGB and one plane of detail (coverage of small things: eyes, mouth, windows, doors).
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from inversion.synthetic import DOMAINS, latents
+from inversion.training.loop import Parser, TrainingError
 
 BATCH = 16
 FACES = "synthetic-faces"
@@ -37,7 +37,7 @@ class FaceFile:
         self.rows: NDArray[np.uint8] = np.memmap(self.path, dtype=np.uint8, mode="r+", shape=shape)
 
     def render(self, part: int = 0, parts: int = 1, compiled: bool = True) -> None:
-        """Draw the rows of every parts-th batch from ``part`` on; a stopped call goes on where it was."""
+        """Draw the rows of every parts-th batch from ``part`` on; resumes after the batches already drawn."""
         marker = self.path.with_suffix(f".{part}of{parts}")
         start = int(marker.read_text()) if marker.exists() else part * BATCH
         labels, mates = self.domain.detail_labels(), self.domain.mates
@@ -47,16 +47,13 @@ class FaceFile:
             return torch.cat([(drawn.picture + 1) * 127.5, drawn.labels * 255], dim=1)
 
         run = torch.compile(draw) if compiled else draw
+        name = f"{self.path.stem} {part + 1}/{parts}"
         with torch.no_grad():
-            for i in tqdm(
-                range(start, self.count, parts * BATCH), desc=f"{self.path.stem} {part + 1}/{parts}", mininterval=10
-            ):
+            for i in tqdm(range(start, self.count, parts * BATCH), desc=name, mininterval=10, disable=None):
                 seeds = list(range(i, i + BATCH))
                 u = self.domain.factors(latents(seeds))
-                planes = (
-                    run(mates(u, seeds) if self.mate and mates is not None else u).round().clamp(0, 255).byte().numpy()
-                )
-                self.rows[i : i + BATCH] = planes[: self.count - i]
+                planes = run(mates(u, seeds) if self.mate and mates is not None else u)
+                self.rows[i : i + BATCH] = planes.round().clamp(0, 255).byte().numpy()[: self.count - i]
                 if i // (parts * BATCH) % 64 == 0:
                     marker.write_text(str(i))
         marker.write_text(str(self.count))
@@ -67,30 +64,26 @@ class FaceFile:
         return bool(markers) and all(int(m.read_text()) >= self.count for m in markers)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, R, R) in [-1, 1] and detail (B, 1, R, R) in [0, 1] of these row numbers."""
+        """Pictures (B, 3, R, R) in [-1, 1] and detail (B, 1, R, R) in [0, 1] of these row numbers (B,)."""
         planes = torch.from_numpy(self.rows[rows.numpy()]).float()
         return planes[:, :3] / 127.5 - 1, planes[:, 3:] / 255
 
 
 def main(argv: list[str] | None = None) -> None:
     """Draw a file of faces or of another domain; several processes share the work with --part and --parts."""
-    parser = argparse.ArgumentParser(prog="python -m inversion train faces", description=main.__doc__)
+    parser = Parser("faces", main.__doc__)
     parser.add_argument("--domain", choices=list(DOMAINS), default=FACES)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--mates", action="store_true", help="the same persons otherwise seen")
-    parser.add_argument("--resolution", type=int, help="default: the domain's own")
-    parser.add_argument("--part", type=int, default=0)
-    parser.add_argument("--parts", type=int, default=1)
-    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for the file")
+    parser.add_argument("--count", type=int, default=100_000, help="number of pictures")
+    parser.add_argument("--mates", action="store_true", help="second pictures of the same persons")
+    parser.add_argument("--resolution", type=int, help="side in pixels (default: the domain's)")
+    parser.add_argument("--part", type=int, default=0, help="number of this process, from 0")
+    parser.add_argument("--parts", type=int, default=1, help="number of processes")
+    parser.add_argument("--no-compile", action="store_true", help="do not compile the renderer")
     args = parser.parse_args(argv)
     domain = DOMAINS[args.domain]
     if args.mates and domain.mates is None:
-        parser.error(f"{args.domain} has no mates: leave out --mates")
+        raise TrainingError(f"{args.domain} has no second pictures of its objects. Leave out --mates.")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     file = FaceFile(args.folder, args.count, args.resolution or domain.resolution, args.mates, args.domain)
     file.render(args.part, args.parts, not args.no_compile)
-
-
-if __name__ == "__main__":
-    main()

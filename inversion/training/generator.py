@@ -1,74 +1,67 @@
-"""Trains the embedded generators: distillation of the renderer first, an adversarial stage after it.
+"""Trains the embedded generators by distilling the renderer; the adversarial stage (`adversarial.py`) follows.
 
-Every render knows its z, so the generator can be taught picture by picture (regression at growing resolutions, which
-a CPU can afford), and the adversarial game is left with the detail that regression blurs. Both stages are resumable:
-the run folder holds the state, a JSON-lines log and sample grids.
+Every render knows its z, so the generator learns picture by picture: regression at growing resolutions, which a CPU can
+afford. Only the detail that regression blurs is left to the adversarial stage.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from inversion.generators import PGGAN, Prior, StyleGAN2
 from inversion.synthetic import DOMAINS, HELD_OUT, latents
 from inversion.synthetic.base import Z_DIM
 from inversion.training.faces import FACES, FaceFile
+from inversion.training.loop import Processes, Trainer, TrainOptions, decay_factor, option, parse, ramp_factor, run
 from inversion.training.muon import Muon
 
 CHANNELS: dict[str, dict[int, int]] = {
     "stylegan2": {4: 256, 8: 256, 16: 256, 32: 128, 64: 64, 128: 32, 256: 16},
     "pggan": {4: 160, 8: 160, 16: 160, 32: 80, 64: 40, 128: 16, 256: 8},
 }
-CHOICES: dict[str, list[str]] = {"domain": list(DOMAINS), "architecture": list(CHANNELS)}
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a run is made with; written into its log."""
+@dataclass(frozen=True, kw_only=True)
+class DistillationOptions(TrainOptions):
+    """Data, network and length of a distillation."""
 
-    faces: Path
-    out: Path
-    count: int = 80_000
-    domain: str = FACES  # what `train faces` drew
-    architecture: str = "stylegan2"  # or pggan
-    width: float = 1.0  # times the channels of the table
-    resolution: int = 128
-    batch: int = 16  # over all processes
-    kimg: float = 400.0  # pictures to show in all, in thousands
-    kimg_32: float = 60.0  # until here at 32 px
-    kimg_64: float = 130.0  # until here at 64 px
-    decay: float = 0.35  # last part of the run, over which the rate falls to zero
-    lr: float = 1e-2
-    detail: float = 4.0  # extra weight of eyes, brows, nose, mouth and glasses
-    ema_kimg: float = 4.0  # half-life of the averaged weights
-    seed: int = 0
-    minutes: float = 600.0  # stop (and save) after this time
+    faces: Path = option("folder that `train faces` filled")
+    count: int = option("pictures in the folder's file", 80_000)
+    domain: str = option("domain of the pictures", FACES, list(DOMAINS))
+    architecture: str = option("generator", "stylegan2", list(CHANNELS))
+    width: float = option("multiplies the channels of all layers", 1.0)
+    resolution: int = option("side of the pictures in pixels", 128)
+    batch: int = option("pictures a step, over all processes", 16)
+    kimg: float = option("length of the run, in thousands of pictures", 400.0)
+    kimg_32: float = option("pictures are 32 pixels wide until here (StyleGAN2)", 60.0)
+    kimg_64: float = option("pictures are 64 pixels wide until here (StyleGAN2)", 130.0)
+    decay: float = option("last part of the run, over which the rate falls to 0", 0.35)
+    lr: float = option("peak of the learning rate", 1e-2)
+    detail: float = option("extra weight of eyes, brows, nose, mouth and glasses", 4.0)
+    ema_kimg: float = option("half-life of the averaged weights, in thousands of pictures", 4.0)
 
     def side(self, shown: int) -> int:
-        """Side of the pictures to learn from after so many have been shown; PGGAN has no pictures on the way."""
+        """Side of the training pictures after `shown` of them; PGGAN has no intermediate pictures."""
         if self.architecture == "pggan":
             return self.resolution
         grown = 32 if shown < self.kimg_32 * 1000 else 64 if shown < self.kimg_64 * 1000 else self.resolution
         return min(self.resolution, grown)
 
     def rate(self, shown: int, step: int) -> float:
-        """Learning rate: short ramp, constant, then linearly to zero over the last part."""
-        return self.lr * rate(shown / (self.kimg * 1000), self.decay) * min(1.0, (step + 1) / 50)
+        """Learning rate: a ramp of 50 steps, constant, then linearly to 0 over the last part."""
+        return self.lr * decay_factor(shown / (self.kimg * 1000), self.decay) * ramp_factor(step, 50)
 
 
 def build(resolution: int, dtype: torch.dtype, architecture: str = "stylegan2", width: float = 1.0) -> Prior:
-    """The embedded generator: 64-d z, and for StyleGAN2 256-d w, four mapping layers, no noise inputs."""
+    """The untrained generator: 64-d z; StyleGAN2 has 256-d w, four mapping layers and no noise inputs."""
     table = {side: int(width * n) for side, n in CHANNELS[architecture].items() if side <= resolution}
     if architecture == "pggan":
         return PGGAN(resolution, Z_DIM, table, compute_dtype=dtype)
@@ -76,7 +69,7 @@ def build(resolution: int, dtype: torch.dtype, architecture: str = "stylegan2", 
 
 
 def picture_at(prior: Prior, z: Tensor, side: int) -> Tensor:
-    """The picture (B, 3, side, side); below the full side what a skip generator has after the blocks up to there."""
+    """The picture (B, 3, side, side) of z (B, z_dim); below full side, a skip generator's intermediate picture."""
     if side == prior.resolution or not isinstance(prior, StyleGAN2):
         return prior(z)
     ws = prior.mapping(z)
@@ -86,7 +79,10 @@ def picture_at(prior: Prior, z: Tensor, side: int) -> Tensor:
 
 
 def distance(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted regression loss: L1 and L2 of the error, and L1 of its two finest bands, which keep edges."""
+    """Weighted regression loss, a scalar: L1 and L2 of the error, and L1 of its two finest bands, which keep edges.
+
+    x and target: (B, 3, R, R) in [-1, 1]; weight: (B, 1, R, R).
+    """
     error = x - target
     loss = (weight * (error.abs() + 2 * error.square())).mean()
     for gain in (1.5, 1.0):
@@ -97,18 +93,19 @@ def distance(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return loss
 
 
-class Judge:
-    """Held-out figures: PSNR, PSNR inside the details, sharpness against the renders."""
+class GeneratorScore:
+    """Held-out figures of a generator: PSNR, also inside the details, in dB; sharpness relative to the renders."""
 
     def __init__(self, resolution: int, device: torch.device, n: int = 64, domain: str = FACES) -> None:
         self.z = latents(range(HELD_OUT, HELD_OUT + n)).to(device)
-        drawer = DOMAINS[domain]
-        drawn = drawer.render(drawer.factors(self.z).to(device), resolution, labels=drawer.detail_labels())
+        renderer = DOMAINS[domain]
+        drawn = renderer.render(renderer.factors(self.z).to(device), resolution, labels=renderer.detail_labels())
         self.truth = drawn.picture
-        self.detail = (drawn.labels > 0.95 * max(drawer.detail.values())).float()  # what counts most
+        self.detail = (drawn.labels > 0.95 * max(renderer.detail.values())).float()  # the details of full weight
 
     @torch.no_grad()
     def __call__(self, prior: Prior, side: int) -> dict[str, float]:
+        """The figures of the generator's pictures of this side, enlarged to full resolution."""
         x = torch.cat([picture_at(prior, z, side) for z in self.z.split(16)]).float()
         x = F.interpolate(x, size=self.truth.shape[-1], mode="bilinear", antialias=False).clamp(-1, 1)
         square = (x - self.truth).square()
@@ -126,98 +123,85 @@ def sharpness(x: Tensor) -> float:
     return float(F.conv2d(x, kernel, groups=3).abs().mean())
 
 
-def distil(recipe: Recipe) -> None:
-    """Run or resume the regression stage; writes ``state.pt``, ``log.jsonl`` in ``recipe.out``."""
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
-    torch.manual_seed(recipe.seed)
-    shape = (recipe.resolution, torch.bfloat16, recipe.architecture, recipe.width)
-    prior = build(*shape).to(device)
-    average = build(*shape).to(device).requires_grad_(False)
-    optimizer = Muon(
-        _groups(prior),
-        lr=recipe.lr,
-        rank=rank,
-        world=world,
-        reduce=lambda x: accelerator.reduce(x, "sum"),
-    )
-    file = FaceFile(recipe.faces, recipe.count, recipe.resolution, domain=recipe.domain)
-    shown, step = 0, 0
-    path = recipe.out / "state.pt"
-    if path.exists():
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        prior.load_state_dict(state["prior"])
-        average.load_state_dict(state["average"])
-        _load_optimizer(optimizer, state["optimizer"])
-        shown, step = state["shown"], state["step"]
-    else:
-        average.load_state_dict(prior.state_dict())
-    judge = Judge(recipe.resolution, device, domain=recipe.domain) if rank == 0 else None
-    share = recipe.batch // world
-    rng = torch.Generator().manual_seed(recipe.seed + 1000 * rank + step)
-    start, spent, losses = time.monotonic(), time.process_time(), []
-    while shown < recipe.kimg * 1000:
-        side = recipe.side(shown)
-        rows = torch.randint(0, recipe.count, (share,), generator=rng)
-        target, detail = (t.to(device) for t in file.batch(rows))
-        if side < recipe.resolution:
-            target, detail = (F.avg_pool2d(t, recipe.resolution // side) for t in (target, detail))
+class DistillationTrainer(Trainer):
+    """The generator that learns, its averaged weights, and the pictures it learns from."""
+
+    every, averages = 250, True
+
+    def __init__(self, options: DistillationOptions, processes: Processes) -> None:
+        self.options, self.processes = options, processes
+        shape = (options.resolution, torch.bfloat16, options.architecture, options.width)
+        self.prior = build(*shape).to(processes.device)
+        self.average = build(*shape).to(processes.device).requires_grad_(False)
+        self.optimizer = processes.muon(_parameter_groups(self.prior), options.lr)
+        self.file = FaceFile(options.faces, options.count, options.resolution, domain=options.domain)
+        self.shown, self.side = 0, options.side(0)
+        if not self.resume(options.out):
+            self.average.load_state_dict(self.prior.state_dict())
+
+    @cached_property
+    def score(self) -> GeneratorScore:
+        """The held-out figures."""
+        return GeneratorScore(self.options.resolution, self.processes.device, domain=self.options.domain)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all pictures have been shown."""
+        return self.shown >= self.options.kimg * 1000
+
+    def step(self, rng: torch.Generator) -> dict[str, float]:
+        """One update of the generator and of the averaged weights."""
+        o, device = self.options, self.processes.device
+        self.side = o.side(self.shown)
+        rows = torch.randint(0, o.count, (o.batch // self.processes.count,), generator=rng)
+        target, detail = (t.to(device) for t in self.file.batch(rows))
+        if self.side < o.resolution:
+            target, detail = (F.avg_pool2d(t, o.resolution // self.side) for t in (target, detail))
         z = latents(rows.tolist()).to(device)
-        loss = distance(picture_at(prior, z, side), target, 1 + recipe.detail * detail)
-        optimizer.zero_grad()
+        loss = distance(picture_at(self.prior, z, self.side), target, 1 + o.detail * detail)
+        self.optimizer.zero_grad()
         loss.backward()
-        share_gradients(prior, accelerator)
-        for group in optimizer.param_groups:
-            group["lr"] = group["scale"] * recipe.rate(shown, step)
-        optimizer.step()
-        shown, step = shown + recipe.batch, step + 1
-        follow(average, prior, 0.5 ** (recipe.batch / (1000 * min(recipe.ema_kimg, 0.05 * shown / 1000 + 0.01))))
-        losses.append(float(loss.detach()))
-        out_of_time = agreed(accelerator, time.monotonic() - start > recipe.minutes * 60)
-        if step % 250 == 0 or out_of_time or shown >= recipe.kimg * 1000:
-            if judge is not None:
-                row = {
-                    "step": step,
-                    "kimg": shown / 1000,
-                    "side": side,
-                    "loss": sum(losses) / len(losses),
-                    "cpu_s": time.process_time() - spent,
-                    "wall_s": time.monotonic() - start,
-                    **judge(average, side),
-                }
-                _save(recipe, prior, average, optimizer, shown, step, row)
-            losses = []
-        if out_of_time:
-            return
+        self.processes.average_gradients(self.prior)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["scale"] * o.rate(self.shown, self.steps)
+        self.optimizer.step()
+        self.shown, self.steps = self.shown + o.batch, self.steps + 1
+        half_life = min(o.ema_kimg, 0.05 * self.shown / 1000 + 0.01)
+        follow(self.average, self.prior, 0.5 ** (o.batch / (1000 * half_life)))
+        return {"loss": float(loss.detach())}
+
+    def progress(self) -> dict[str, float]:
+        """Steps, thousands of pictures shown, and their side in pixels."""
+        return {"step": self.steps, "kimg": self.shown / 1000, "side": self.side}
+
+    def examine(self) -> dict[str, float]:
+        """Held-out figures of the averaged weights."""
+        return self.score(self.average, self.side)
+
+    def state(self) -> dict[str, Any]:
+        """Both generators, the optimiser and the counters."""
+        return {
+            "prior": self.prior.state_dict(),
+            "average": self.average.state_dict(),
+            "shown": self.shown,
+            "step": self.steps,
+            "optimizer": [self.optimizer.state[p] for g in self.optimizer.param_groups for p in g["params"]],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Resume from a checkpoint of the same architecture. Raises KeyError or RuntimeError for another one."""
+        self.prior.load_state_dict(state["prior"])
+        self.average.load_state_dict(state["average"])
+        _load_optimizer(self.optimizer, state["optimizer"])
+        self.shown, self.steps = state["shown"], state["step"]
 
 
-def _groups(prior: Prior) -> list[dict[str, Any]]:
+def _parameter_groups(prior: Prior) -> list[dict[str, Any]]:
     """Parameter groups: the mapping's biases are stored 100 times larger than they act (run-time multiplier 0.01)."""
     named = list(prior.named_parameters())
     slow = [p for name, p in named if name.startswith("dense.") and name.endswith(".bias")]
     rest = [p for name, p in named if not (name.startswith("dense.") and name.endswith(".bias"))]
     return [{"params": rest, "scale": 1.0}, {"params": slow, "scale": 100.0}]
-
-
-def rate(progress: float, decay: float) -> float:
-    """Constant, then linearly to zero over the last ``decay`` of the run."""
-    return min(1.0, max(0.0, (1 - progress) / decay))
-
-
-def agreed(accelerator: Accelerator, wish: bool) -> bool:
-    """Whether any of the processes wishes so; the same answer in all of them."""
-    votes = accelerator.reduce(torch.tensor(float(wish), device=accelerator.device), "sum")
-    return float(votes) > 0
-
-
-def share_gradients(network: nn.Module, accelerator: Accelerator) -> None:
-    """Average the gradients over processes; parameters that took no part (higher resolutions) stay without."""
-    if accelerator.num_processes == 1:
-        return
-    grads = [p.grad for p in network.parameters() if p.grad is not None]
-    flat = accelerator.reduce(torch.cat([g.flatten() for g in grads]), "mean")
-    for g, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-        g.copy_(part.view_as(g))
 
 
 @torch.no_grad()
@@ -227,49 +211,14 @@ def follow(average: nn.Module, prior: nn.Module, keep: float) -> None:
         a.lerp_(p, 1 - keep)
 
 
-def _save(
-    recipe: Recipe,
-    prior: Prior,
-    average: Prior,
-    optimizer: Muon,
-    shown: int,
-    step: int,
-    row: dict[str, Any],
-) -> None:
-    recipe.out.mkdir(parents=True, exist_ok=True)
-    with (recipe.out / "log.jsonl").open("a") as log:
-        log.write(json.dumps(row) + "\n")
-    state = {
-        "prior": prior.state_dict(),
-        "average": average.state_dict(),
-        "shown": shown,
-        "step": step,
-        "optimizer": [optimizer.state[p] for g in optimizer.param_groups for p in g["params"]],
-    }
-    part = recipe.out / "state.part"
-    torch.save(state, part)
-    part.replace(recipe.out / "state.pt")
-
-
 def _load_optimizer(optimizer: Muon, states: list[dict[str, Any]]) -> None:
     for p, state in zip((p for g in optimizer.param_groups for p in g["params"]), states, strict=True):
         optimizer.state[p].update({k: v.to(p.device) if isinstance(v, Tensor) else v for k, v in state.items()})
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Teach the generator the renderer's pictures; several processes by ``accelerate launch -m ...``."""
-    parser = argparse.ArgumentParser(prog="python -m inversion train generator", description=main.__doc__)
-    for name, value in asdict(Recipe(Path(), Path())).items():
-        required = name in ("faces", "out")
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(value) if not required else Path,
-            choices=CHOICES.get(name),
-            required=required,
-            default=None if required else value,
-        )
-    distil(Recipe(**vars(parser.parse_args(argv))))
-
-
-if __name__ == "__main__":
-    main()
+    """Teach a generator the renderer's pictures; several processes by ``accelerate launch -m inversion train ...``."""
+    options = parse("generator", main.__doc__, DistillationOptions, argv)
+    processes = Processes.launched()
+    torch.manual_seed(options.seed)
+    run(DistillationTrainer(options, processes), options, processes)

@@ -1,4 +1,4 @@
-"""Muon (Jordan et al. 2024): momentum whose matrix updates are orthogonalised; Adam for all that is no matrix."""
+"""Muon (Jordan et al. 2024): momentum with orthogonalised updates of matrices; Adam for all other parameters."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Updates of matrices (and of convolutions, seen as matrices) have RMS ``lr`` times the weight's RMS at the start.
+    """Updates of matrices (and of convolutions, as matrices) have RMS ``lr`` times the initial RMS of the weight.
 
-    Relative steps suit run-time scaled weights, whose stored size says nothing. Other parameters follow Adam with
-    ``lr * adam_scale`` times that RMS, or times 1 where they start at zero. Over several processes each orthogonalises
-    its share and ``reduce`` (a sum over processes, in place of the identity) spreads the updates.
+    Relative steps suit weights that are scaled at run time, whose stored size means nothing. Other parameters follow
+    Adam with ``lr * adam_scale`` times that RMS, or times 1 if they start at zero. Each of `world` processes
+    orthogonalises its share; ``reduce`` (a sum over processes) then distributes the updates.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Apply one update; parameters without a gradient are left alone."""
+        """Apply one update; parameters without a gradient stay."""
         for group in self.param_groups:
             live = [p for p in group["params"] if p.grad is not None]
             matrices = [p for p in live if _is_matrix(p)]

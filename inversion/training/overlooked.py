@@ -1,23 +1,18 @@
 """Teaches a finished generator the factors that it overlooked.
 
 Regression counts pixels: a factor that shows in few of them (the width of a nose, a blush) moves neither the codes nor
-the pictures. Two stages mend that and leave all other codes where they are, so that encoders stay right:
+the pictures. Two stages mend that and leave all other codes in place, so that encoders stay valid:
 
-1. The mapping learns one axis of W more for each of these factors, out of those along which its codes hardly vary.
-2. The synthesis learns from pairs of renders whose codes differ in one coordinate. The difference of its two pictures
-   is to be that of the renders, in units of its own energy: here a nose counts as much as a head that turns.
-
-Both are resumable: the run folder holds the state and a JSON-lines log.
+1. The mapping learns one more axis of W for each of these factors, out of the axes along which its codes hardly vary.
+2. The synthesis learns from pairs of renders whose codes differ in one coordinate: the difference of its two pictures
+   must be that of the renders, in units of its own energy, so that a nose counts as much as a turning head.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,208 +22,236 @@ from inversion.checkpoints import hub
 from inversion.generators import Prior, StyleGAN2
 from inversion.generators.statistics import principal_axes
 from inversion.synthetic import DOMAINS, Domain
-from inversion.training.generator import Judge, distance, rate
+from inversion.training.generator import GeneratorScore, distance
+from inversion.training.loop import (
+    Clock,
+    Processes,
+    Trainer,
+    TrainingError,
+    TrainOptions,
+    decay_factor,
+    option,
+    parse,
+    ramp_factor,
+    run,
+)
 from inversion.training.muon import Muon
 
-CODES = 1024  # in a step of the mapping
-FLOOR = 1e-5  # of W's variance: axes with less count as if they had as much
-APART = 0.4  # deviations that the two codes of a pair lie from the middle, at least
-REMAINS = 0.02  # of a difference's largest energy: with less than this, two pictures do not differ there
-AROUND = 5  # pixels over which energy is gathered
-FAINT = 0.3  # energy (over pixels and colours) of a difference that hardly shows: half of what a nose's width makes
-EXAMINED = 32  # held-out pairs of each factor
-BATCH = 16  # of them at once
+CODES = 1024  # codes in a step of the mapping
+VARIANCE_FLOOR = 1e-5  # of W's variance: axes with less count as if they had this much
+MIN_OFFSET = 0.4  # distance of the two codes of a pair from the middle, at least, in deviations
+DIFFERENCE_FLOOR = 0.02  # of a difference's largest energy: with less, two pictures do not differ at a pixel
+WINDOW = 5  # pixels over which energy is gathered
+FAINT_ENERGY = 0.3  # of a difference that hardly shows, over pixels and colours: half of that of a nose's width
+HELD_OUT_PAIRS = 32  # for each factor
+BATCH = 16  # held-out pairs at once
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a run is made with."""
+@dataclass(frozen=True, kw_only=True)
+class OverlookedOptions(TrainOptions):
+    """Generator, factors and length of both stages."""
 
-    out: Path
-    model: str = hub.DEFAULT  # whose generator goes on learning
-    factors: str = "nose_width,blush"
-    mapping_steps: int = 16_000
-    steps: int = 3000  # of the synthesis
-    pairs: int = 8  # in each of them
-    lr: float = 1e-3
-    decay: float = 0.8  # last part of both stages, over which the rate falls to zero
-    difference: float = 0.02  # weight of what is unexplained of a pair's difference
-    detail: float = 4.0  # extra weight of eyes, brows, nose, mouth and glasses
-    seed: int = 0
-    minutes: float = 600.0  # stop (and save) after this time
+    model: str = option("model whose generator learns on", hub.DEFAULT)
+    factors: str = option("overlooked factors, separated by commas", "nose_width,blush")
+    mapping_steps: int = option("steps of the mapping", 16_000)
+    steps: int = option("steps of the synthesis", 3000)
+    pairs: int = option("pairs in a step of the synthesis", 8)
+    lr: float = option("peak of the learning rate", 1e-3)
+    decay: float = option("last part of both stages, over which the rate falls to 0", 0.8)
+    difference: float = option("weight of the unexplained share of a pair's difference", 0.02)
+    detail: float = option("extra weight of eyes, brows, nose, mouth and glasses", 4.0)
 
 
-class Lesson:
-    """What the generator is to learn: pictures and codes of a domain, of which some factors were overlooked."""
+class FactorTargets:
+    """Targets of both stages: the pictures and codes of a domain in which some factors were overlooked."""
 
-    def __init__(self, before: Prior, domain: Domain, wanted: list[int]) -> None:
-        self.before, self.domain, self.wanted = before, domain, wanted
+    def __init__(self, before: Prior, domain: Domain, overlooked: list[int]) -> None:
+        self.before, self.domain, self.overlooked = before, domain, overlooked
         axes, variance = principal_axes(before)
-        scale = (3 * variance.mean()).sqrt()  # a uniform factor gets the variance that an axis has on average
-        self.axes, self.added = axes, axes[:, : len(wanted)] * scale
-        self.units = (variance + FLOOR * variance.sum()).rsqrt()
-        self.units[: len(wanted)] = variance.mean().rsqrt()
+        scale = (3 * variance.mean()).sqrt()  # a uniform factor gets the mean variance of an axis
+        self.axes, self.added = axes, axes[:, : len(overlooked)] * scale
+        self.units = (variance + VARIANCE_FLOOR * variance.sum()).rsqrt()
+        self.units[: len(overlooked)] = variance.mean().rsqrt()
         self.labels = domain.detail_labels()
 
     def codes(self, z: Tensor) -> Tensor:
-        """Styles (B, w_dim) that codes z (B, z_dim) are to have: the former ones, and the overlooked factors'."""
+        """Target styles (B, w_dim) of z (B, z_dim): the former ones plus the overlooked factors on their axes."""
         with torch.no_grad():
-            return self.before.mapping(z)[:, 0] + self.domain.factors(z)[:, self.wanted] @ self.added.t()
+            return self.before.mapping(z)[:, 0] + self.domain.factors(z)[:, self.overlooked] @ self.added.t()
 
-    def missed(self, prior: Prior, z: Tensor) -> Tensor:
-        """Squared error of the styles of z (B, z_dim) along each axis, in units of its variance: (w_dim,)."""
+    def code_errors(self, prior: Prior, z: Tensor) -> Tensor:
+        """Squared error (w_dim,) of the styles of z (B, z_dim) along each axis, in units of its variance."""
         return (((prior.mapping(z)[:, 0] - self.codes(z)) @ self.axes) * self.units).square().mean(dim=0)
 
     def pictures(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Renders (B, 3, R, R) of codes, and where they have small things (B, 1, R, R)."""
+        """Renders (B, 3, R, R) of z (B, z_dim) and their planes of detail (B, 1, R, R) in [0, 1]."""
         drawn = self.domain.render(self.domain.factors(z), self.before.resolution, labels=self.labels)
         return drawn.picture, drawn.labels
 
     def columns(self, n: int, rng: torch.Generator) -> Tensor:
-        """Coordinates (n,) that pairs are to differ in: every other time one of the overlooked."""
-        overlooked = torch.tensor(self.wanted)[torch.randint(0, len(self.wanted), (n,), generator=rng)]
+        """Coordinates (n,) in which pairs differ: on average half of them overlooked factors, half of them any."""
+        overlooked = torch.tensor(self.overlooked)[torch.randint(0, len(self.overlooked), (n,), generator=rng)]
         anyone = torch.randint(0, len(self.domain.names), (n,), generator=rng)
         return torch.where(torch.rand(n, generator=rng) < 0.5, overlooked, anyone)
 
 
 def opposites(z: Tensor, columns: Tensor) -> Tensor:
-    """Pairs (2B, z_dim), rows i and B + i, of codes z (B, z_dim): one coordinate, columns (B,), on either side of zero.
+    """Pairs (2B, z_dim), rows i and B + i, of codes z (B, z_dim) with opposite signs in one coordinate, columns (B,).
 
-    Both are equally far from zero, so that normalising leaves the other coordinates equal.
+    Both lie equally far from zero, so that normalising leaves the other coordinates equal.
     """
     rows = torch.arange(len(z))
     one, other = z.clone(), z.clone()
-    one[rows, columns] = z[rows, columns].abs() + APART
+    one[rows, columns] = z[rows, columns].abs() + MIN_OFFSET
     other[rows, columns] = -one[rows, columns]
     return torch.cat([one, other])
 
 
 def unexplained(made: Tensor, truth: Tensor) -> Tensor:
-    """Share (B,) of the differences of pairs that pictures lack: rows i and B + i of (2B, 3, R, R) are one.
+    """Share (B,) of the true pairs' differences that the made pairs lack, where the true pictures differ.
 
-    Counted where the true pictures differ.
+    made and truth: (2B, 3, R, R); rows i and B + i are a pair.
     """
     (a, b), (c, d) = made.chunk(2), truth.chunk(2)
     difference = c - d
-    energy = F.avg_pool2d(difference.square().sum(dim=1, keepdim=True), AROUND, 1, AROUND // 2)
-    where = (energy > REMAINS * energy.amax(dim=(1, 2, 3), keepdim=True)).float()
-    left = (where * (a - b - difference).square()).sum(dim=(1, 2, 3))
-    return left / ((where * difference.square()).sum(dim=(1, 2, 3)) + FAINT)
+    energy = F.avg_pool2d(difference.square().sum(dim=1, keepdim=True), WINDOW, 1, WINDOW // 2)
+    where = (energy > DIFFERENCE_FLOOR * energy.amax(dim=(1, 2, 3), keepdim=True)).float()
+    missing = (where * (a - b - difference).square()).sum(dim=(1, 2, 3))
+    return missing / ((where * difference.square()).sum(dim=(1, 2, 3)) + FAINT_ENERGY)
 
 
-class Run:
-    """The generator that learns, and how far it has come."""
+class OverlookedTraining:
+    """The generator that learns, and its two stages. The checkpoint has the weights where `train export` reads them.
 
-    def __init__(self, recipe: Recipe) -> None:
-        model = hub.load(recipe.model)
+    Raises TrainingError if the model has no StyleGAN2 of an embedded domain, or the domain lacks a factor.
+    """
+
+    def __init__(self, options: OverlookedOptions) -> None:
+        model = hub.load(options.model)
         before, domain = model.prior, DOMAINS.get(model.domain)
         if not isinstance(before, StyleGAN2) or domain is None:
-            raise SystemExit(f"{recipe.model}: only a StyleGAN2 of {' or '.join(DOMAINS)} can go on learning")
-        names = recipe.factors.split(",")
-        unknown = [name for name in names if name not in domain.names]
+            raise TrainingError(f"{options.model}: choose a model with a StyleGAN2 of {' or '.join(DOMAINS)}.")
+        self.options, self.names = options, options.factors.split(",")
+        unknown = [name for name in self.names if name not in domain.names]
         if unknown:
-            raise SystemExit(f"{model.domain} has no factor {', '.join(unknown)}: choose of {', '.join(domain.names)}")
-        self.recipe, self.names = recipe, names
-        self.lesson = Lesson(before, domain, [domain.names.index(name) for name in names])
-        self.judge = Judge(before.resolution, before.w_avg.device, domain=model.domain)
+            known = ", ".join(domain.names)
+            raise TrainingError(f"{model.domain} has no factor {', '.join(unknown)}: choose from {known}.")
+        self.targets = FactorTargets(before, domain, [domain.names.index(name) for name in self.names])
+        self.score = GeneratorScore(before.resolution, before.w_avg.device, domain=model.domain)
         self.prior = before.clone().requires_grad_(True)
         self.prior.compute_dtype = torch.bfloat16
         synthesis = [p for name, p in self.prior.named_parameters() if not name.startswith("dense.")]
-        self.optimizers = {
-            "mapping": Muon(self.prior.dense.parameters(), lr=recipe.lr),
-            "synthesis": Muon(synthesis, lr=recipe.lr),
+        optimizers = Muon(self.prior.dense.parameters(), lr=options.lr), Muon(synthesis, lr=options.lr)
+        self.stages = {
+            "mapping": Stage(self, self.mapping_loss, optimizers[0], options.mapping_steps, every=1000),
+            "synthesis": Stage(self, self.synthesis_loss, optimizers[1], options.steps, every=250),
         }
-        self.done = dict.fromkeys(self.optimizers, 0)
-        self.path, self.started = recipe.out / "state.pt", time.monotonic()
-        if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
-            self.prior.load_state_dict(state["average"])
-            for name, optimizer in self.optimizers.items():
-                optimizer.load_state_dict(state[name])
-            self.done = state["done"]
+        self.stages["mapping"].resume(options.out)
 
-    def learn(self, stage: str, steps: int, every: int, loss: Callable[[torch.Generator], Tensor]) -> None:
-        """Take a stage to so many steps, with the rate falling to zero; stops early when the time is over."""
-        optimizer, rng = self.optimizers[stage], torch.Generator().manual_seed(self.recipe.seed + self.done[stage])
-        losses: list[float] = []
-        while self.done[stage] < steps:
-            step = self.done[stage]
-            for group in optimizer.param_groups:
-                group["lr"] = self.recipe.lr * min(1.0, (step + 1) / 50) * rate(step / steps, self.recipe.decay)
-            value = loss(rng)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            losses.append(float(value.detach()))
-            self.done[stage] = step + 1
-            late = time.monotonic() - self.started > self.recipe.minutes * 60
-            if (step + 1) % every == 0 or step + 1 == steps or late:
-                self.save(sum(losses) / len(losses))
-                losses = []
-            if late:
-                return
+    @property
+    def done(self) -> dict[str, int]:
+        """Steps of both stages so far."""
+        return {name: stage.steps for name, stage in self.stages.items()}
 
-    def of_codes(self, rng: torch.Generator) -> Tensor:
-        """Loss of the mapping."""
-        return self.lesson.missed(self.prior, torch.randn(CODES, self.prior.z_dim, generator=rng)).sum()
+    def mapping_loss(self, rng: torch.Generator) -> Tensor:
+        """Loss of the mapping: the errors of its styles."""
+        return self.targets.code_errors(self.prior, torch.randn(CODES, self.prior.z_dim, generator=rng)).sum()
 
-    def of_pairs(self, rng: torch.Generator) -> Tensor:
-        """Loss of the synthesis: the pictures, and what is unexplained of their differences."""
-        z = torch.randn(self.recipe.pairs, self.prior.z_dim, generator=rng)
-        z = opposites(z, self.lesson.columns(len(z), rng))
-        truth, detail = self.lesson.pictures(z)
+    def synthesis_loss(self, rng: torch.Generator) -> Tensor:
+        """Loss of the synthesis: the distance of the pictures, and the unexplained share of their differences."""
+        z = torch.randn(self.options.pairs, self.prior.z_dim, generator=rng)
+        z = opposites(z, self.targets.columns(len(z), rng))
+        truth, detail = self.targets.pictures(z)
         with torch.no_grad():
             ws = self.prior.mapping(z)
         made = self.prior.synthesis(ws)
-        pictures = distance(made, truth, 1 + self.recipe.detail * detail)
-        return pictures + self.recipe.difference * unexplained(made, truth).mean()
+        pictures = distance(made, truth, 1 + self.options.detail * detail)
+        return pictures + self.options.difference * unexplained(made, truth).mean()
 
     @torch.no_grad()
     def examine(self) -> dict[str, float]:
-        """Held-out figures: of pictures, of styles, and what is unexplained of every overlooked factor."""
+        """Held-out figures: of pictures, of styles, and the unexplained share of every overlooked factor."""
         rng = torch.Generator().manual_seed(0)
         z = torch.randn(4 * CODES, self.prior.z_dim, generator=rng)
-        missed, added = self.lesson.missed(self.prior, z), len(self.names)
-        row = self.judge(self.prior, self.prior.resolution)
-        row |= {"added_axes": float(missed[:added].mean()), "other_axes": float(missed[added:].sum())}
-        for name, column in zip(self.names, self.lesson.wanted, strict=True):
+        errors, added = self.targets.code_errors(self.prior, z), len(self.names)
+        row = self.score(self.prior, self.prior.resolution)
+        row |= {"added_axes": float(errors[:added].mean()), "other_axes": float(errors[added:].sum())}
+        for name, column in zip(self.names, self.targets.overlooked, strict=True):
             shares = []
-            for part in z[:EXAMINED].split(BATCH):
+            for part in z[:HELD_OUT_PAIRS].split(BATCH):
                 both = opposites(part, torch.full((len(part),), column))
-                shares.append(unexplained(self.prior(both), self.lesson.pictures(both)[0]))
+                shares.append(unexplained(self.prior(both), self.targets.pictures(both)[0]))
             row[name] = float(torch.cat(shares).mean())
         return row
 
-    def save(self, loss: float) -> None:
-        """Write the state, with the weights where `train export` looks for them, and a line of the log."""
-        self.recipe.out.mkdir(parents=True, exist_ok=True)
-        row = {**self.done, "loss": loss, "wall_s": time.monotonic() - self.started, **self.examine()}
-        with (self.recipe.out / "log.jsonl").open("a") as log:
-            log.write(json.dumps(row) + "\n")
-        state = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
-        part = self.recipe.out / "state.part"
-        torch.save({"average": self.prior.state_dict(), "done": self.done, **state}, part)
-        part.replace(self.path)
+    def state(self) -> dict[str, Any]:
+        """The generator, both optimisers and the steps."""
+        optimizers = {name: stage.optimizer.state_dict() for name, stage in self.stages.items()}
+        return {"average": self.prior.state_dict(), "done": self.done, **optimizers}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Resume both stages. Raises KeyError or RuntimeError for a checkpoint of another generator."""
+        self.prior.load_state_dict(state["average"])
+        for name, stage in self.stages.items():
+            stage.optimizer.load_state_dict(state[name])
+            stage.steps = state["done"][name]
 
 
-def teach(recipe: Recipe) -> None:
-    """Run or resume both stages; writes ``state.pt`` and ``log.jsonl`` in ``recipe.out``."""
-    torch.manual_seed(recipe.seed)
-    run = Run(recipe)
-    run.learn("mapping", recipe.mapping_steps, 1000, run.of_codes)
-    if run.done["mapping"] == recipe.mapping_steps:
-        run.learn("synthesis", recipe.steps, 250, run.of_pairs)
+class Stage(Trainer):
+    """One of the two stages: `length` steps on a loss, with a learning rate that falls to 0."""
+
+    averages = True
+
+    def __init__(
+        self,
+        training: OverlookedTraining,
+        loss: Callable[[torch.Generator], Tensor],
+        optimizer: Muon,
+        length: int,
+        every: int,
+    ) -> None:
+        self.training, self.loss, self.optimizer, self.length, self.every = training, loss, optimizer, length, every
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.steps >= self.length
+
+    def step(self, rng: torch.Generator) -> dict[str, float]:
+        """One update on a random batch."""
+        o = self.training.options
+        for group in self.optimizer.param_groups:
+            group["lr"] = o.lr * ramp_factor(self.steps, 50) * decay_factor(self.steps / self.length, o.decay)
+        value = self.loss(rng)
+        self.optimizer.zero_grad()
+        value.backward()
+        self.optimizer.step()
+        self.steps += 1
+        return {"loss": float(value.detach())}
+
+    def progress(self) -> dict[str, float]:
+        """Steps of both stages."""
+        return {**self.training.done}
+
+    def examine(self) -> dict[str, float]:
+        """Held-out figures."""
+        return self.training.examine()
+
+    def state(self) -> dict[str, Any]:
+        """The state of both stages."""
+        return self.training.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Resume both stages."""
+        self.training.load(state)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Teach a generator the factors that it overlooked; `train export` writes what the run reached."""
-    parser = argparse.ArgumentParser(prog="python -m inversion train overlooked", description=main.__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    for name, value in asdict(Recipe(Path())).items():
-        if name != "out":
-            parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    teach(Recipe(**vars(parser.parse_args(argv))))
-
-
-if __name__ == "__main__":
-    main()
+    """Teach a generator the factors that it overlooked; `train export` writes its weights."""
+    options = parse("overlooked", main.__doc__, OverlookedOptions, argv)
+    torch.manual_seed(options.seed)
+    training, clock = OverlookedTraining(options), Clock(options.minutes)
+    for stage in training.stages.values():
+        run(stage, options, Processes(), clock)
+        if not stage.finished:
+            return

@@ -1,11 +1,10 @@
-"""Rendered pairs on disk: a picture of a domain, its label map, its line drawing, and of faces the view from the front.
+"""Rendered pairs on disk: a picture of a domain, its label map, its line drawing and, for faces, the frontal view.
 
-Drawn once and read by every run that learns a translation; one row per seed, 8 bit.
+Drawn once, read by every run that learns a translation. One row per seed, 8 bit.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,22 +20,23 @@ from inversion.images import quantise
 from inversion.synthetic import DOMAINS
 from inversion.synthetic.faces.factors import turned_to_front
 from inversion.training.faces import FACES
+from inversion.training.loop import Parser
 
 BATCH = 16
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """A batch of pictures and what translations start from, as kept: uint8 on the CPU."""
+    """A batch of pictures and of the inputs of translations, as stored: uint8 on the CPU."""
 
     picture: Tensor  # (B, 3, R, R)
-    front: Tensor  # (B, 3, R, R), the same faces turned to the front; other domains have none: (B, 0, R, R)
-    classes: Tensor  # (B, R, R), the index of the class that covers most of the pixel
+    front: Tensor  # (B, 3, R, R), the same faces turned to the front; (B, 0, R, R) for other domains
+    classes: Tensor  # (B, R, R), index of the class that covers most of the pixel
     sketch: Tensor  # (B, R, R), 255 is paper
 
 
 def draw(seeds: Sequence[int], resolution: int, domain: str = FACES) -> Pairs:
-    """The pairs of these seeds of a domain."""
+    """Render the pairs of these seeds of a domain."""
     drawn = DOMAINS[domain].draw(seeds, resolution)
     front = drawn.picture[:, :0]
     if domain == FACES:
@@ -48,7 +48,7 @@ def draw(seeds: Sequence[int], resolution: int, domain: str = FACES) -> Pairs:
 class PairFile:
     """A memory-mapped file of the pairs of seeds 0 .. count - 1: (count, planes, R, R) uint8.
 
-    Planes: RGB, RGB of the front (faces alone), class, sketch.
+    Planes: RGB, RGB of the frontal view (faces only), class, sketch.
     """
 
     def __init__(self, folder: Path, count: int, resolution: int, domain: str = FACES) -> None:
@@ -61,16 +61,16 @@ class PairFile:
             with self.path.open("wb") as file:
                 file.truncate(int(np.prod(shape)))
         self.rows: NDArray[np.uint8] = np.memmap(self.path, dtype=np.uint8, mode="r+", shape=shape)
-        self.marker = self.path.with_suffix(".done")  # how many rows have been drawn
+        self.marker = self.path.with_suffix(".done")  # holds the number of rows drawn
 
     @property
     def drawn(self) -> int:
-        """How many rows, from the first on, hold pairs."""
+        """Number of rows, from the first on, that hold pairs."""
         return int(self.marker.read_text()) if self.marker.exists() else 0
 
     def render(self) -> None:
-        """Draw the rows that are missing; a stopped call goes on where it was."""
-        for i in tqdm(range(self.drawn, self.count, BATCH), desc="pairs", mininterval=10):
+        """Draw the missing rows; a stopped call resumes."""
+        for i in tqdm(range(self.drawn, self.count, BATCH), desc="pairs", mininterval=10, disable=None):
             with torch.no_grad():
                 pairs = draw(range(i, min(i + BATCH, self.count)), self.resolution, self.domain)
             planes = torch.cat([pairs.picture, pairs.front, pairs.classes[:, None], pairs.sketch[:, None]], dim=1)
@@ -78,23 +78,19 @@ class PairFile:
             self.marker.write_text(str(min(i + BATCH, self.count)))
 
     def batch(self, rows: Tensor) -> Pairs:
-        """The pairs of these row numbers."""
+        """The pairs of these row numbers (B,)."""
         planes = torch.from_numpy(self.rows[rows.numpy()])
         return Pairs(planes[:, :3], planes[:, 3:-2], planes[:, -2], planes[:, -1])
 
 
 def main(argv: list[str] | None = None) -> None:
     """Draw a file of pairs for the translations."""
-    parser = argparse.ArgumentParser(prog="python -m inversion train pairs", description=main.__doc__)
+    parser = Parser("pairs", main.__doc__)
     parser.add_argument("--domain", choices=list(DOMAINS), default=FACES)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=12_000)
-    parser.add_argument("--resolution", type=int, help="default: the domain's own")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for the file")
+    parser.add_argument("--count", type=int, default=12_000, help="number of pairs")
+    parser.add_argument("--resolution", type=int, help="side in pixels (default: the domain's)")
     args = parser.parse_args(argv)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     resolution = args.resolution or DOMAINS[args.domain].resolution
     PairFile(args.folder, args.count, resolution, args.domain).render()
-
-
-if __name__ == "__main__":
-    main()

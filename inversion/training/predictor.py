@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
+import math
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT, latents
 from inversion.synthetic.faces.factors import INDEX, factors_of, mates
 from inversion.synthetic.faces.renderer import render
-from inversion.training.export import halved
 from inversion.training.faces import FaceFile
-from inversion.training.generator import rate
+from inversion.training.loop import (
+    Processes,
+    Trainer,
+    TrainOptions,
+    decay_factor,
+    option,
+    parse,
+    ramp_factor,
+    run,
+    save_network,
+)
 from inversion.training.muon import Muon
 
-EXAMINED = 128  # held-out persons
-DECAY = 0.6  # last part of the run, over which the rate falls to zero
+HELD_OUT_PERSONS = 128
+DECAY = 0.6  # last part of the run, over which the learning rate falls to 0
 
 
-def worn(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Blur some pictures and add noise, so that a generator's softness does not read as another face."""
+@dataclass(frozen=True, kw_only=True)
+class PredictorOptions(TrainOptions):
+    """Data and length of the predictor's training."""
+
+    faces: Path = option("folder that `train faces` filled, with and without --mates")
+    minutes: float = option("stop after this time; the same command resumes the run", math.inf)
+    count: int = option("faces in the folder's main file", 80_000)
+    pairs: int = option("faces in the folder's file of mates", 24_000)
+    steps: int = option("length of the run", 5000)
+    batch: int = option("pairs a step", 32)
+    lr: float = option("peak of the learning rate", 1e-2)
+
+
+def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Pictures (B, 3, R, R), some blurred and noisy, so that a generator's softness does not read as another face."""
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     amount = torch.rand(len(x), 1, 1, 1, generator=rng)
     noise = torch.randn(x.shape, generator=rng) * 0.06 * torch.rand(len(x), 1, 1, 1, generator=rng)
@@ -34,14 +56,14 @@ def worn(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def contrast(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
-    """InfoNCE of embeddings a, b (B, D): row i of a belongs to row i of b and to no other."""
+    """InfoNCE (van den Oord et al. 2018) of embeddings a, b (B, D): row i of a belongs to row i of b only."""
     logits = a @ b.t() / temperature
     labels = torch.arange(len(a), device=a.device)
     return 0.5 * (F.cross_entropy(logits, labels) + F.cross_entropy(logits.t(), labels))
 
 
-class Examination:
-    """Held-out figures: correlation of each attribute, and how often the nearest embedding is the same person."""
+class PredictorScore:
+    """Held-out figures: explained variance of the attributes; how often the nearest embedding is the same person's."""
 
     def __init__(self, n: int) -> None:
         seeds = list(range(HELD_OUT, HELD_OUT + n))
@@ -51,73 +73,82 @@ class Examination:
 
     @torch.no_grad()
     def __call__(self, net: Predictor) -> dict[str, float]:
+        """Shares, at most 1."""
         net.eval()
-        guess, a = net.heads(self.x)
+        predicted, a = net.heads(self.x)
         b = net.embed(self.y)
         net.train()
-        error = (guess - self.u).square().mean(0) / self.u.var(0)
+        error = (predicted - self.u).square().mean(0) / self.u.var(0)
         hits = ((a @ b.t()).argmax(1) == torch.arange(len(a))).float().mean()
         named = {name: round(1 - float(error[INDEX[name]]), 3) for name in ("yaw", "age", "smile", "glasses", "beard")}
         return {"r2": 1 - float(error.mean()), "identity_top1": float(hits)} | named
 
 
-def train(faces: Path, out: Path, count: int, pairs: int, steps: int, batch: int, lr: float, seed: int) -> None:
-    """Train (or resume) and write ``predictor.safetensors`` in half precision under ``out``."""
-    torch.manual_seed(seed)
-    out.mkdir(parents=True, exist_ok=True)
-    net = Predictor().train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = Muon(net.parameters(), lr=lr)
-    step, path = 0, out / "state.pt"
-    if path.exists():
-        state = torch.load(path, weights_only=True)
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
-    first, second = FaceFile(faces, count, 128), FaceFile(faces, pairs, 128, mate=True)
-    rng = torch.Generator().manual_seed(seed + step)
-    examine, start = Examination(EXAMINED), time.monotonic()
-    while step < steps:
-        rows = torch.randperm(pairs, generator=rng)[:batch]
+class PredictorTrainer(Trainer):
+    """The predictor and its pairs of pictures, each of one person."""
+
+    every = 200
+
+    def __init__(self, options: PredictorOptions) -> None:
+        self.options = options
+        self.net = Predictor().train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = Muon(self.net.parameters(), lr=options.lr)
+        self.first = FaceFile(options.faces, options.count, 128)
+        self.second = FaceFile(options.faces, options.pairs, 128, mate=True)
+        self.resume(options.out)
+
+    @cached_property
+    def score(self) -> PredictorScore:
+        """The held-out figures."""
+        return PredictorScore(HELD_OUT_PERSONS)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.steps >= self.options.steps
+
+    def step(self, rng: torch.Generator) -> dict[str, float]:
+        """One update on a batch of pairs."""
+        o = self.options
+        rows = torch.randperm(o.pairs, generator=rng)[: o.batch]
         u = factors_of(latents(rows.tolist()))
         v = mates(u, rows.tolist())
-        x = torch.cat([first.batch(rows)[0], second.batch(rows)[0]])
+        x = torch.cat([self.first.batch(rows)[0], self.second.batch(rows)[0]])
         with torch.autocast("cpu", torch.bfloat16):
-            guess, embedding = net.heads(worn(x, rng))
+            predicted, embedding = self.net.heads(augmented(x, rng))
         a, b = embedding.float().chunk(2)
-        loss = F.mse_loss(guess.float(), torch.cat([u, v])) + 0.1 * contrast(a, b)
-        optimizer.zero_grad()
+        loss = F.mse_loss(predicted.float(), torch.cat([u, v])) + 0.1 * contrast(a, b)
+        self.optimizer.zero_grad()
         loss.backward()
-        optimizer.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / 100) * rate(step / steps, DECAY)
-        optimizer.step()
-        step += 1
-        if step % 200 == 0 or step == steps:
-            row = {"step": step, "loss": float(loss.detach()), "wall_s": time.monotonic() - start, **examine(net)}
-            with (out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(row) + "\n")
-            torch.save(
-                {
-                    "net": net.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step,
-                },
-                path,
-            )
-    save_file(halved(net.state_dict()), str(out / "predictor.safetensors"))
+        rate = o.lr * ramp_factor(self.steps, 100) * decay_factor(self.steps / o.steps, DECAY)
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.step()
+        self.steps += 1
+        return {"loss": float(loss.detach())}
+
+    def progress(self) -> dict[str, float]:
+        """The step."""
+        return {"step": self.steps}
+
+    def examine(self) -> dict[str, float]:
+        """Held-out figures."""
+        return self.score(self.net)
+
+    def state(self) -> dict[str, Any]:
+        """The network, its optimiser and the step."""
+        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.steps}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Resume from a checkpoint."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps = state["step"]
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Teach the predictor attributes and identity from rendered faces."""
-    parser = argparse.ArgumentParser(prog="python -m inversion train predictor", description=main.__doc__)
-    parser.add_argument("--faces", type=Path, required=True, help="folder that `train faces` filled")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=80_000, help="faces in the folder's main file")
-    parser.add_argument("--pairs", type=int, default=24_000, help="faces in the folder's file of mates")
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--batch", type=int, default=32, help="pairs a step")
-    parser.add_argument("--lr", type=float, default=1e-2)
-    parser.add_argument("--seed", type=int, default=0)
-    train(**vars(parser.parse_args(argv)))
-
-
-if __name__ == "__main__":
-    main()
+    """Teach the predictor attributes and identity from rendered faces; writes ``predictor.safetensors``."""
+    options = parse("predictor", main.__doc__, PredictorOptions, argv)
+    torch.manual_seed(options.seed)
+    trainer = PredictorTrainer(options)
+    if run(trainer, options, Processes()):
+        save_network(options.out / "predictor.safetensors", trainer.net.state_dict())

@@ -1,0 +1,121 @@
+"""Training data of the encoders: rendered pictures, a folder of pictures, or rendered pairs for translations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from inversion import images
+from inversion.encoders import Encoder
+from inversion.model import Model
+from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents
+from inversion.training.examples import DEGRADED, Example, translation_example
+from inversion.training.faces import FaceFile
+from inversion.training.loop import TrainingError
+from inversion.training.pairs import PairFile, Pairs, draw
+from inversion.training.recipes import EncoderOptions, EncoderRecipe
+
+HELD_OUT_PICTURES = 32
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+class ExampleSource(ABC):
+    """Examples for an encoder: `count` of them to train on, and a held-out batch."""
+
+    count: int
+    held_out: Example
+
+    def batch(self, size: int, rng: torch.Generator) -> Example:
+        """A random batch of training examples."""
+        return self.examples(torch.randint(0, self.count, (size,), generator=rng), rng)
+
+    @abstractmethod
+    def examples(self, rows: Tensor, rng: torch.Generator) -> Example:
+        """The training examples of these numbers (B,), augmented with rng."""
+
+
+class Pictures(ExampleSource):
+    """Pictures to reconstruct, rendered or from a folder; the encoder reads them as the recipe degrades them.
+
+    Raises TrainingError if not exactly one of --faces and --images is given, or if the folder holds too few pictures.
+    """
+
+    def __init__(self, options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> None:
+        if (options.faces is None) == (options.images is None):
+            raise TrainingError("Give --faces (a folder that `train faces` filled) or --images (a folder of pictures).")
+        self.encoder, self.rendered = encoder, options.faces is not None
+        self._degrade = DEGRADED.get(recipe.reads, lambda x, rng: x)
+        self._read: Callable[[Tensor], Tensor]  # row numbers (B,) -> pictures (B, 3, R, R) in [-1, 1]
+        if options.faces is not None:
+            domain = domain_of(model)
+            file = FaceFile(options.faces, options.count, model.resolution, domain=model.domain)
+            self.count, self._read = options.count, lambda rows: file.batch(rows)[0]
+            held_out = domain.draw(range(HELD_OUT, HELD_OUT + HELD_OUT_PICTURES), model.resolution).picture
+        else:
+            self.count, self._read, held_out = _folder(options.images or Path(), model.resolution)
+        self.held_out = self._example(held_out, None, torch.Generator().manual_seed(0))
+
+    def examples(self, rows: Tensor, rng: torch.Generator) -> Example:
+        """The training pictures of these numbers (B,), degraded with rng; renders come with their codes."""
+        return self._example(self._read(rows), latents(rows.tolist()) if self.rendered else None, rng)
+
+    def _example(self, x: Tensor, z: Tensor | None, rng: torch.Generator) -> Example:
+        return Example(x, self.encoder.fit(self._degrade(x, rng)), z)
+
+
+def _folder(folder: Path, resolution: int) -> tuple[int, Callable[[Tensor], Tensor], Tensor]:
+    """A folder's pictures: the number of training pictures, their reader by number, and the held-out pictures."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if len(paths) < 2:
+        raise TrainingError(f"{folder} holds {len(paths)} pictures ({', '.join(SUFFIXES)}). At least two are needed.")
+    held_out = max(1, min(HELD_OUT_PICTURES, len(paths) // 10))
+
+    def read(chosen: list[Path]) -> Tensor:
+        return torch.cat([images.to_tensor(images.fit(images.read(path), resolution)) for path in chosen])
+
+    def by_number(rows: Tensor) -> Tensor:
+        return read([paths[held_out + i] for i in rows.tolist()])
+
+    return len(paths) - held_out, by_number, read(paths[:held_out])
+
+
+class TranslationPairs(ExampleSource):
+    """Rendered pairs for a translation, from a file or drawn on the fly.
+
+    Raises TrainingError if the file is empty, the domain has no renderer, or (for "turned") it has no frontal view.
+    """
+
+    def __init__(self, options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> None:
+        self.reads, self.encoder, self.domain = recipe.reads, encoder, domain_of(model)
+        self._read: Callable[[Tensor], Pairs] = lambda rows: draw(rows.tolist(), model.resolution, model.domain)
+        self.count = HELD_OUT
+        if options.pairs is not None:
+            file = PairFile(options.pairs, options.count, model.resolution, model.domain)
+            if not file.drawn:
+                raise TrainingError(f"{file.path} holds no pairs. Draw them with `train pairs`, or leave out --pairs.")
+            self.count, self._read = file.drawn, file.batch
+        held_out = draw(range(HELD_OUT, HELD_OUT + HELD_OUT_PICTURES), model.resolution, model.domain)
+        if self.reads == "turned" and not held_out.front.shape[1]:
+            raise TrainingError(f"{model.name}: its domain has no frontal view. Choose another recipe or model.")
+        self.held_out = translation_example(self.reads, held_out, self.domain, encoder)
+
+    def examples(self, rows: Tensor, rng: torch.Generator) -> Example:
+        """The training pairs of these numbers (B,), augmented with rng."""
+        z = latents(rows.tolist())
+        return translation_example(self.reads, self._read(rows), self.domain, self.encoder, z, rng)
+
+
+def domain_of(model: Model) -> Domain:
+    """The renderer of the model's domain. Raises TrainingError if there is none."""
+    if model.domain not in DOMAINS:
+        raise TrainingError(f"{model.name}: its domain has no renderer. Give --images (a folder of pictures).")
+    return DOMAINS[model.domain]
+
+
+def example_source(options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> ExampleSource:
+    """The data of a run. Raises TrainingError if the options name none that can be used."""
+    return (TranslationPairs if recipe.translates else Pictures)(options, recipe, encoder, model)

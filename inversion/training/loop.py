@@ -1,0 +1,259 @@
+"""What all trainers share: options, processes, learning rate, log, resumable checkpoints, and the loop itself.
+
+A trainer states its data, its networks and its loss; `run` does the rest. The folder of a run holds ``state.pt`` (the
+checkpoint), ``log.jsonl`` (one JSON object a line) and the networks that the trainer exports at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar, get_args, get_type_hints
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from inversion.common.errors import UserError
+from inversion.training.muon import Muon
+
+CHECKPOINT, LOG = "state.pt", "log.jsonl"
+
+
+class TrainingError(UserError):
+    """A training command that cannot be carried out as given."""
+
+
+class Parser(argparse.ArgumentParser):
+    """The arguments of ``python -m inversion train COMMAND``. Raises TrainingError for arguments that do not fit."""
+
+    def __init__(self, command: str, description: str | None) -> None:
+        super().__init__(prog=f"python -m inversion train {command}", description=description)
+
+    def error(self, message: str) -> NoReturn:
+        """Leave the report to the command line, which prints one line."""
+        raise TrainingError(message)
+
+    def add_options(self, options: type[TrainOptions]) -> None:
+        """Add a flag for every field; a field without a default is required."""
+        types = get_type_hints(options)
+        for spec in fields(options):
+            required, kind = spec.default is MISSING, types[spec.name]
+            text = spec.metadata["help"]
+            self.add_argument(
+                f"--{spec.name.replace('_', '-')}",
+                type=(get_args(kind) or (kind,))[0],  # the first of `Path | None`
+                choices=spec.metadata["choices"],
+                required=required,
+                default=None if required else spec.default,
+                help=text if required or spec.default is None else f"{text} (default: {spec.default})",
+            )
+
+
+def option(help: str, default: Any = MISSING, choices: Sequence[str] | None = None) -> Any:  # noqa: ANN401
+    """A field of TrainOptions and its flag; required if it has no default. The field's annotation is the type."""
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Options of every training run; each trainer adds its own. Fields are the command's flags."""
+
+    out: Path = option("folder for the checkpoint, the log and the results")
+    seed: int = option("seed of the networks and of the order of examples", 0)
+    minutes: float = option("stop after this time; the same command resumes the run", 600.0)
+
+
+Options = TypeVar("Options", bound=TrainOptions)
+
+
+def parse(command: str, description: str | None, options: type[Options], argv: Sequence[str] | None) -> Options:
+    """The options in a command line. Raises TrainingError."""
+    parser = Parser(command, description)
+    parser.add_options(options)
+    return options(**vars(parser.parse_args(argv)))
+
+
+class Processes:
+    """The processes of a run: the rank of this one, their count, and its device. By default there is only this one."""
+
+    def __init__(self, accelerator: Accelerator | None = None) -> None:
+        self._accelerator = accelerator
+        self.rank: int = 0 if accelerator is None else accelerator.process_index
+        self.count: int = 1 if accelerator is None else accelerator.num_processes
+        self.device: torch.device = torch.device("cpu") if accelerator is None else accelerator.device
+
+    @classmethod
+    def launched(cls) -> Processes:
+        """The processes that ``accelerate launch`` started, or this one, on CUDA if there is a device."""
+        return cls(Accelerator(cpu=not torch.cuda.is_available()))
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process; all processes get the same answer."""
+        return float(self._reduce(torch.tensor(float(flag), device=self.device), "sum")) > 0
+
+    def average_gradients(self, network: nn.Module) -> None:
+        """Average the gradients over the processes; parameters without a gradient stay without one."""
+        if self.count == 1:
+            return
+        grads = [p.grad for p in network.parameters() if p.grad is not None]
+        flat = self._reduce(torch.cat([g.flatten() for g in grads]), "mean")
+        for g, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+            g.copy_(part.view_as(g))
+
+    def muon(self, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], lr: float) -> Muon:
+        """A Muon optimiser whose matrix updates are shared out among the processes."""
+        return Muon(parameters, lr=lr, rank=self.rank, world=self.count, reduce=lambda x: self._reduce(x, "sum"))
+
+    def _reduce(self, x: Tensor, how: str) -> Tensor:
+        return x if self._accelerator is None else self._accelerator.reduce(x, how)
+
+
+class Clock:
+    """Seconds since a run started or resumed, and its time limit in minutes."""
+
+    def __init__(self, minutes: float) -> None:
+        self.minutes = minutes
+        self._started, self._cpu_started = time.monotonic(), time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time in seconds."""
+        return time.monotonic() - self._started
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of this process in seconds."""
+        return time.process_time() - self._cpu_started
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time limit has passed."""
+        return self.seconds > self.minutes * 60
+
+
+def decay_factor(progress: float, decay: float) -> float:
+    """Factor of the learning rate: 1, then linearly to 0 over the last part `decay` of the run; progress in [0, 1]."""
+    return min(1.0, max(0.0, (1 - progress) / decay))
+
+
+def ramp_factor(step: int, length: float) -> float:
+    """Factor of the learning rate that grows linearly to 1 over the first `length` steps."""
+    return min(1.0, (step + 1) / length)
+
+
+class Stateful(Protocol):
+    """A network or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its tensors and numbers by name."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> object:
+        """Take over what `state_dict` returned."""
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint beside the old one, then replace it: a stopped process never leaves half a file."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint to the CPU, without running code from the file."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU in half precision; batch-norm statistics, which would overflow, keep theirs."""
+    kept = ("running_mean", "running_var", "num_batches_tracked")
+    return {k: v.cpu().contiguous() if k.endswith(kept) else v.cpu().half().contiguous() for k, v in tensors.items()}
+
+
+def save_network(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a network as half-precision safetensors."""
+    save_file(halved(tensors), str(path))
+
+
+class Trainer(ABC):
+    """A stage of training: its networks, data and loss. `steps` counts the updates so far."""
+
+    steps: int = 0
+    every: int  # steps between two lines of the log, each with a checkpoint
+    averages: bool = False  # the log holds means since its last line; else the last step's losses
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether the run has reached its length."""
+
+    @abstractmethod
+    def step(self, rng: torch.Generator) -> dict[str, float]:
+        """Draw a batch with rng and make one update. Returns the losses and adds 1 to `steps`."""
+
+    @abstractmethod
+    def progress(self) -> dict[str, float]:
+        """The counters that a line of the log starts with."""
+
+    @abstractmethod
+    def examine(self) -> dict[str, float]:
+        """Figures on held-out examples; called in the main process only."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """The content of the checkpoint."""
+
+    @abstractmethod
+    def load(self, state: dict[str, Any]) -> None:
+        """Resume from a checkpoint of the same settings. Raises KeyError or RuntimeError for another one."""
+
+    def resume(self, folder: Path) -> bool:
+        """Load the checkpoint of a run's folder; False if there is none."""
+        path = folder / CHECKPOINT
+        if path.exists():
+            self.load(load_checkpoint(path))
+        return path.exists()
+
+
+def run(trainer: Trainer, options: TrainOptions, processes: Processes, clock: Clock | None = None) -> bool:
+    """Train until the trainer has finished (True) or the time is over (False); log and save on the way.
+
+    Random draws depend on the seed, the rank of the process and the step at which the run starts or resumes.
+    """
+    clock = clock or Clock(options.minutes)
+    options.out.mkdir(parents=True, exist_ok=True)
+    rng = torch.Generator().manual_seed(options.seed + 1000 * processes.rank + trainer.steps)
+    losses: list[dict[str, float]] = []
+    while not trainer.finished:
+        losses.append(trainer.step(rng))
+        over = processes.any(clock.is_over)
+        if trainer.steps % trainer.every == 0 or over or trainer.finished:
+            if processes.is_main:
+                _record(trainer, options.out, losses, clock)
+            losses = []
+        if over:
+            return False
+    return True
+
+
+def _record(trainer: Trainer, folder: Path, losses: Sequence[dict[str, float]], clock: Clock) -> None:
+    """Append a line to the log and write the checkpoint."""
+    row = trainer.progress() | losses[-1]
+    if trainer.averages:
+        row |= {name: sum(one[name] for one in losses) / len(losses) for name in losses[-1]}
+    row |= {"cpu_s": clock.cpu_seconds, "wall_s": clock.seconds}
+    with (folder / LOG).open("a", encoding="utf-8") as log:
+        log.write(json.dumps(row | trainer.examine()) + "\n")
+    save_checkpoint(folder / CHECKPOINT, trainer.state())

@@ -1,0 +1,111 @@
+"""Recipes of the encoders: which terms count in the loss, one recipe for each paper; and the options of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from inversion.checkpoints import hub
+from inversion.training.examples import TRANSLATED
+from inversion.training.loop import TrainingError, TrainOptions, option
+
+
+@dataclass(frozen=True)
+class EncoderRecipe:
+    """Weights of the loss terms; 0 leaves a term out. The defaults are pSp's for faces (Richardson et al. 2021).
+
+    - pixel, perceptual, identity: distances between the reconstruction and the picture.
+    - norm: distance of the styles from the mean style; 1 for a random code.
+    - codes: squared error of the styles. Without `reads` these are predicted for samples of the generator, with it for
+      renders, whose codes are known.
+    - compared: "entries" compares styles entry by entry in units of their spread. "axes" compares them along the
+      principal axes of W, each in its own unit: what moves a style little (nose, gaze) counts as much as the pose.
+    - adversarial: against a discriminator that keeps learning (In-Domain).
+    - delta, latent: the size of e4e's offsets, and its discriminator of styles.
+    - turns: passes of ReStyle.
+    - rows: "pyramid" (pSp), "last" (naive W+) or "single" (one style).
+    - reads: the encoder's input in place of the picture, a key of DEGRADED or TRANSLATED, or "".
+    - warm: first part of the run, 0 to 1, in which only known codes count: without pictures a step takes a third.
+    """
+
+    pixel: float = 1.0
+    perceptual: float = 0.8
+    identity: float = 0.1
+    norm: float = 0.0
+    codes: float = 0.0
+    compared: str = "entries"
+    adversarial: float = 0.0
+    delta: float = 0.0
+    latent: float = 0.0
+    turns: int = 1
+    rows: str = "pyramid"
+    reads: str = ""
+    warm: float = 0.0
+
+    @property
+    def translates(self) -> bool:
+        """Whether the encoder learns a translation, from rendered pairs."""
+        return self.reads in TRANSLATED
+
+    def inputs(self, classes: int) -> int:
+        """Input channels: those of `reads`, of a picture, or (ReStyle) of a picture and its reconstruction.
+
+        classes: number of classes of a label map.
+        """
+        if self.translates:
+            return TRANSLATED[self.reads](classes)
+        return 3 if self.turns == 1 else 6
+
+
+# pSp's weights for its other tasks: no identity if the input shows no person, and a pull to the mean style. Its 0.005
+# is per unit of FFHQ's styles, where a random code lies about 40 from the mean: 0.2 here. We pull less and teach the
+# codes as well: renders have exact codes, photographs have none.
+_CONDITIONAL = EncoderRecipe(identity=0, norm=0.05, codes=0.3, compared="axes", warm=0.9)
+RECIPES: dict[str, EncoderRecipe] = {
+    "encoder": EncoderRecipe(pixel=0, perceptual=0, identity=0, codes=1),
+    "indomain": EncoderRecipe(identity=0, adversarial=0.08),  # the paper's text has 0.1, its published script 0.08
+    "psp": EncoderRecipe(),
+    "e4e": EncoderRecipe(delta=2e-4, latent=0.1),
+    "restyle": EncoderRecipe(turns=3),  # the paper has 5: a pass costs as much as another batch
+    "sketch": replace(_CONDITIONAL, reads="sketch"),
+    "map": replace(_CONDITIONAL, reads="map"),
+    # The paper has no frontal picture, so it all but drops the pixels (0.001) and trusts identity (1).
+    "frontalize": EncoderRecipe(identity=1, norm=0.05, codes=0.3, compared="axes", reads="turned", warm=0.85),
+    "superres": EncoderRecipe(norm=0.05, codes=0.1, reads="shrunk", warm=0.2),
+    "inpaint": EncoderRecipe(norm=0.05, codes=0.1, reads="holed", warm=0.2),
+    # Our own: the paper has one encoder for each of these tasks, this one reads whole pictures as well.
+    "restore": EncoderRecipe(norm=0.01, codes=0.1, compared="axes", warm=0.65, reads="damaged"),
+}
+
+
+def changed(recipe: EncoderRecipe, changes: Sequence[str]) -> EncoderRecipe:
+    """The recipe with changes, each "TERM=VALUE". Raises TrainingError for an unknown term or a wrong value."""
+    known = asdict(EncoderRecipe())
+    for text in changes:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise TrainingError(f"--set {text}: unknown term {name!r}. Choose from {', '.join(known)}.")
+        kind = type(known[name])
+        try:
+            recipe = replace(recipe, **{name: kind(value)})
+        except ValueError:
+            wanted = "a whole number" if kind is int else "a number"
+            raise TrainingError(f"--set {text}: {name} must be {wanted}.") from None
+    return recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions(TrainOptions):
+    """Data and length of a run; the recipe holds everything about the loss."""
+
+    faces: Path | None = option("folder that `train faces` filled with the model's domain", None)
+    images: Path | None = option("folder of pictures, in place of --faces", None)
+    pairs: Path | None = option("folder that `train pairs` filled; without it, translations draw their pairs", None)
+    model: str = option("model whose generator is inverted", hub.DEFAULT)
+    count: int = option("faces, or pairs, in the file", 64_000)
+    start: Path | None = option("encoder.safetensors of another run to start from", None)
+    steps: int = option("length of the run", 3000)
+    batch: int = option("pictures a step, over all processes", 16)
+    lr: float = option("peak of the learning rate", 1e-2)
+    decay: float = option("last part of the run, over which the rate falls to 0", 0.5)

@@ -1,0 +1,209 @@
+"""Training of the encoders: every recipe learns, stops and resumes, and its examples are those that the app feeds."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from inversion import images
+from inversion.checkpoints import hub
+from inversion.common.errors import UserError
+from inversion.encoders import ENCODERS, Narrow
+from inversion.generators import Discriminator, StyleGAN2
+from inversion.model import Model, prior_of
+from inversion.perception.predictor import Predictor
+from inversion.synthetic import DOMAINS, latents
+from inversion.synthetic.faces import CLASSES, draw_faces
+from inversion.synthetic.faces.factors import factors_of, turned_to_front
+from inversion.tasks import Superres
+from inversion.training import cli, data, encoder, examples, generator, loop, pairs
+from inversion.training.recipes import RECIPES, EncoderOptions
+
+COUNT, SIDE = 32, 16
+
+
+@pytest.fixture
+def prior(monkeypatch: pytest.MonkeyPatch) -> StyleGAN2:
+    """A narrow generator of 16 pixels."""
+    monkeypatch.setitem(generator.CHANNELS, "stylegan2", {4: 8, 8: 8, 16: 8})
+    made = generator.build(SIDE, torch.float32).freeze()
+    assert isinstance(made, StyleGAN2)
+    return made
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_an_encoder_trains_goes_on_and_ships(
+    recipe: str, prior: StyleGAN2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path
+    cli.main(["faces", "--folder", str(folder), "--count", str(COUNT), "--resolution", str(SIDE), "--no-compile"])
+    judge = Discriminator(SIDE, dict.fromkeys((4, 8, 16), 8)).requires_grad_(False)
+    tiny = Model(
+        "tiny",
+        prior,
+        SIDE,
+        discriminator=judge,
+        predictor=Predictor((8,) * 5).eval().requires_grad_(False),
+        domain="synthetic-faces",
+    )
+    cli.main(["pairs", "--folder", str(folder), "--count", str(COUNT), "--resolution", str(SIDE)])
+    monkeypatch.setattr(encoder.hub, "load", lambda *_, **__: tiny)
+    monkeypatch.setattr(data, "HELD_OUT_PICTURES", 4)
+    monkeypatch.setattr(encoder, "WIDTHS", (8,) * 5)
+    before = {k: v.clone() for k, v in [*prior.state_dict().items(), *judge.state_dict().items()]}
+    arguments = ["--recipe", recipe, "--faces", folder, "--count", COUNT, "--out", folder / "net", "--batch", 4]
+    arguments += ["--pairs", folder]
+    encoder.main([str(a) for a in [*arguments, "--steps", 20, "--minutes", 0]])
+    encoder.main([str(a) for a in [*arguments, "--steps", 20]])
+    log = [json.loads(line) for line in (folder / "net" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in log] == [1, 20]
+    assert all(math.isfinite(value) for row in log for value in row.values())
+    if not RECIPES[recipe].reads:  # codes of renders mean nothing to a generator that never saw them
+        learnt = "codes" if RECIPES[recipe].codes else "pixel"
+        assert log[1][learnt] < log[0][learnt]
+    made = ENCODERS["narrow-e4e" if recipe == "e4e" else "narrow"].from_state_dict(
+        load_file(folder / "net" / "encoder.safetensors")
+    )
+    assert made.num_ws == prior.num_ws
+    assert made.inputs == RECIPES[recipe].inputs(len(CLASSES))
+    assert made.reads == {"restyle": "pair", "sketch": "sketch", "map": "labels"}.get(recipe, "picture")
+    after = {**prior.state_dict(), **judge.state_dict()}
+    assert all(torch.equal(before[k], after[k]) for k in before)  # what is shared stays as it was
+
+
+def test_a_folder_of_pictures_is_a_domain_too(tmp_path: Path) -> None:
+    folder = tmp_path
+    rng = torch.Generator().manual_seed(0)
+    (folder / "own").mkdir()
+    for i in range(4):
+        images.write_png(folder / "own" / f"{i}.png", torch.randint(0, 256, (20, 30, 3), generator=rng).byte().numpy())
+    recipe, net = RECIPES["superres"], Narrow(3, 6, 8, (2, 2, 2), (8, 8, 8), 8, 2)
+    tiny = Model("tiny", resolution=SIDE, domain="lions")
+    with pytest.raises(UserError, match="--images"):
+        data.Pictures(EncoderOptions(out=folder, faces=folder), recipe, net, tiny)
+    pictures = data.Pictures(EncoderOptions(out=folder, images=folder / "own"), recipe, net, tiny)
+    assert pictures.count == 3
+    given = pictures.batch(5, rng)
+    assert given.target.shape == (5, 3, SIDE, SIDE)
+    assert given.input.shape == (5, 3, net.size, net.size)
+    assert given.z is None
+    assert pictures.held_out.target.shape == (1, 3, SIDE, SIDE)
+    with pytest.raises(UserError, match="At least two"):
+        data.Pictures(EncoderOptions(out=folder, images=folder / "run"), recipe, net, tiny)
+    with pytest.raises(UserError, match="--faces"):
+        data.Pictures(EncoderOptions(out=folder), recipe, net, tiny)
+
+
+def test_the_pair_file_goes_on_where_it_stopped_and_feeds_the_translations(tmp_path: Path) -> None:
+    net = Narrow(1, 6, 8, (2, 2, 2), (8, 8, 8), 8, 2)
+    options, recipe = EncoderOptions(out=tmp_path, pairs=tmp_path, count=24), RECIPES["sketch"]
+    tiny = Model("tiny", resolution=SIDE, domain="synthetic-faces")
+    with pytest.raises(UserError, match="train pairs"):
+        data.TranslationPairs(options, recipe, net, tiny)
+    cli.main(["pairs", "--folder", str(tmp_path), "--count", "24", "--resolution", str(SIDE)])
+    file = pairs.PairFile(tmp_path, 24, SIDE)
+    before = file.rows.copy()
+    file.rows[16:] = 0
+    file.marker.write_text("16")
+    assert data.TranslationPairs(options, recipe, net, tiny).count == 16
+    file.render()
+    assert (file.rows == before).all()
+    chosen, drawn = file.batch(torch.tensor([0, 23])), draw_faces([0, 23], SIDE)
+    assert torch.equal(chosen.front, images.quantise(drawn.front))
+    assert torch.equal(chosen.classes, drawn.segmentation.argmax(dim=1).byte())
+
+
+def test_the_code_of_a_front_changes_the_pose_alone() -> None:
+    z = latents(range(8))
+    assert torch.allclose(factors_of(examples.frontal_codes(z)), turned_to_front(factors_of(z)), atol=1e-6)
+
+
+@pytest.mark.parametrize("reads", examples.TRANSLATED)
+def test_examples_are_what_the_app_would_feed(reads: str) -> None:
+    drawn, domain = pairs.draw(range(4), 64), DOMAINS["synthetic-faces"]
+    net = Narrow(examples.TRANSLATED[reads](len(domain.classes)), 6, 8, (2, 2, 2), (8,) * 4, 8, 2)
+    plain = examples.translation_example(reads, drawn, domain, net)
+    rng = torch.Generator().manual_seed(0)
+    varied = examples.translation_example(reads, drawn, domain, net, latents(range(4)), rng)
+    for given in (plain, varied):
+        assert given.input.shape == (4, net.inputs, net.size, net.size)
+        assert given.target.min() >= -1
+        assert given.target.max() <= 1
+    if reads == "turned":
+        assert not torch.equal(given.target, drawn.picture / 127.5 - 1)
+    elif reads == "map":
+        assert torch.equal(varied.input.sum(dim=1), torch.ones(4, net.size, net.size))
+        assert 0 < (varied.input.argmax(dim=1) != plain.input.argmax(dim=1)).float().mean() < 0.2
+    else:
+        assert plain.input.min() >= 0
+        assert plain.input.max() <= 1
+        assert not torch.equal(varied.input, plain.input)
+
+
+def test_degraded_pictures_agree_with_the_tasks() -> None:
+    x, rng = torch.rand(8, 3, 32, 32) * 2 - 1, torch.Generator().manual_seed(0)
+    for picture, small in zip(x, examples.shrunk(x, rng), strict=True):
+        fits = [
+            f for f in examples.FACTORS[1:] if torch.allclose(Superres(f).pinv(Superres(f).A(picture[None]))[0], small)
+        ]
+        assert fits or torch.equal(picture, small)
+    with_holes = examples.holed(x, rng)
+    hole = (with_holes == 0).all(dim=1)
+    assert ((with_holes == x) | hole[:, None]).all()
+    share = hole.float().mean(dim=(1, 2))
+    assert share.min() > 0
+    assert share.max() < 0.95
+
+
+def test_an_encoder_starts_from_another_ones_trunk(tmp_path: Path) -> None:
+    one, other = (Narrow(inputs, 6, 8, (2, 2, 2), (8, 8, 8), 8, 2) for inputs in (3, 6))
+    path = tmp_path / "encoder.safetensors"
+    save_file(one.state_dict(), str(path))
+    encoder.adopt(other, path)
+    assert torch.equal(one.blocks[0].conv1.weight, other.blocks[0].conv1.weight)
+    assert one.stem.weight.shape != other.stem.weight.shape
+
+
+def test_a_translation_learns_its_pairs_by_heart(prior: StyleGAN2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "WIDTHS", (8,) * 5)
+    tiny = Model("tiny", prior, SIDE, domain="synthetic-faces")
+    options = EncoderOptions(out=Path(), steps=80)
+    net = encoder.EncoderLearner(options, RECIPES["sketch"], False, tiny, loop.Processes())
+    z, rng = latents(range(4)), torch.Generator().manual_seed(0)
+    read = torch.rand(4, net.encoder.inputs, net.encoder.size, net.encoder.size, generator=rng)
+    with torch.no_grad():
+        given = examples.Example(prior(z), read, z)
+    rows = [net.update(given, rng) for _ in range(80)]
+    assert set(rows[0]) == {"codes"}
+    assert {"codes", "pixel", "norm"} <= set(rows[-1])
+    assert rows[-1]["codes"] < 0.8 * rows[0]["codes"]
+
+
+@pytest.mark.parametrize("compared", ["entries", "axes"])
+def test_codes_are_compared_in_units_of_their_spread(compared: str) -> None:
+    prior = prior_of(hub.load(hub.DEFAULT))
+    with torch.no_grad():
+        w = prior.mapping(torch.randn(4000, prior.z_dim, generator=torch.Generator().manual_seed(5)))[:, 0]
+    away = (w - w.mean(dim=0)) @ encoder.code_units(prior, compared)
+    variance = away.var(dim=0)
+    assert abs(float(variance.mean()) - 1) < 0.05
+    if compared == "axes":
+        assert 10 < away.shape[1] <= prior.w_dim
+        assert (variance - 1).abs().max() < 0.2
+        assert (torch.corrcoef(away.t()) - torch.eye(away.shape[1])).abs().max() < 0.15
+
+
+@pytest.mark.parametrize("harm", examples.DEGRADED.values(), ids=list(examples.DEGRADED))
+def test_damage_is_seeded_and_leaves_pictures(harm: Callable[[torch.Tensor, torch.Generator], torch.Tensor]) -> None:
+    x = torch.rand(24, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    made, again = (harm(x, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(made, again)
+    assert made.shape == x.shape
+    assert made.abs().max() <= 1
+    assert (made != x).any()
+    for size in (1, 2):  # with no picture for some kinds of damage
+        assert harm(x[:size], torch.Generator().manual_seed(2)).shape == x[:size].shape
