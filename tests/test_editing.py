@@ -534,11 +534,11 @@ def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.Monke
     pytest.importorskip("sklearn")
     prior = build_prior() if name == "stylegan2" else build_other(name)
     monkeypatch.setattr(training, "NAMES", ("brightness",))
-    monkeypatch.setattr(training, "LEGIBLE", 0.0)
-    monkeypatch.setattr(training, "MOST", 0.5)  # under an untrained generator fewer codes rise
-    monkeypatch.setattr(training, "MARGIN", -3.0)  # brightness makes the person here: nobody else is too near
+    monkeypatch.setattr(training, "MIN_READABLE", 0.0)
+    monkeypatch.setattr(training, "MIN_RISING_SHARE", 0.5)  # under an untrained generator fewer codes rise
+    monkeypatch.setattr(training, "IDENTITY_MARGIN", -3.0)  # brightness makes the person here: nobody else is too near
     model = Model("tiny", prior, prior.resolution, predictor=_Gauge())
-    (found,) = training.fitted(model, training.sampled(model, 200, seed=0))
+    (found,) = training.fit_directions(model, training.draw_samples(model, 200, seed=0))
     assert found.low < 0 < found.high and found.reach[0] < 0 < found.reach[1]
     assert from_tensors(to_tensors([found]), prior)[0].name == "brightness"
     code = WPlus(prior.mapping(torch.randn(4, prior.z_dim, generator=torch.Generator().manual_seed(9))))
@@ -558,17 +558,17 @@ class _Gauge(torch.nn.Module):
 def test_a_reach_is_where_most_codes_rise() -> None:
     places = torch.linspace(-2, 2, 9)
     ramp = places[:, None].expand(-1, 20)
-    assert training.rising(places, ramp, 1.0) == (-2, 2)
-    assert training.rising(places, ramp.clamp(-1, 1), 1.0) == (-1, 1)
-    assert training.rising(places, -(ramp - 1).abs(), 1.0) == (-2, 1)
-    assert training.rising(places, 0 * ramp, 1.0) is None and training.rising(places, -ramp, 1.0) is None
+    assert training.rising_stretch(places, ramp, 1.0) == (-2, 2)
+    assert training.rising_stretch(places, ramp.clamp(-1, 1), 1.0) == (-1, 1)
+    assert training.rising_stretch(places, -(ramp - 1).abs(), 1.0) == (-2, 1)
+    assert training.rising_stretch(places, 0 * ramp, 1.0) is None and training.rising_stretch(places, -ramp, 1.0) is None
     some = ramp.clone()
     some[6:, :9] = 0.0  # from 0.5 on nearly half of the codes turn back, though the mean goes on
     assert (some.mean(dim=1).diff() > 0).all()
-    low, high = training.rising(places, some, 0.5) or (0.0, 0.0)
+    low, high = training.rising_stretch(places, some, 0.5) or (0.0, 0.0)
     assert low == -2 and 0.4 <= high < 1
     some[6:, 2:] = ramp[6:, 2:]  # a few do not hold the others back
-    assert training.rising(places, some, 0.5) == (-2, 2)
+    assert training.rising_stretch(places, some, 0.5) == (-2, 2)
 
 
 def test_a_slider_moves_most_codes_and_leaves_the_other_attributes() -> None:
@@ -577,7 +577,7 @@ def test_a_slider_moves_most_codes_and_leaves_the_other_attributes() -> None:
 
     def steady(attribute: Tensor, other: Tensor) -> bool:
         swept = training.Sweep(places, ramp, torch.stack([attribute, other], dim=2), torch.ones_like(ramp))
-        return training.steady(swept, (-1.0, 1.5), 0, torch.tensor([1.0, 2.0]))
+        return training.moves_alone(swept, (-1.0, 1.5), 0, torch.tensor([1.0, 2.0]))
 
     assert steady(ramp, 0 * ramp)
     assert steady(ramp, 0.4 * ramp) and not steady(ramp, 0.6 * ramp)  # in deviations 0.2 and 0.3 of the wanted
@@ -611,7 +611,7 @@ def test_a_range_comes_to_the_ends_of_the_reach_and_keeps_the_person(
 
 def test_directions_cannot_be_fitted_without_a_predictor(full_model: Model) -> None:
     with pytest.raises(training.NoPredictor, match="tiny has no predictor"):
-        training.sampled(full_model, 100, 0)
+        training.draw_samples(full_model, 100, 0)
 
 
 # ---- the command
@@ -670,7 +670,7 @@ def test_every_shipped_slider_is_sound(name: str) -> None:
     for d in model.directions.values():
         assert -MAX_STRENGTH <= d.low < 0 < d.high <= MAX_STRENGTH and -4 < d.reach[0] < d.reach[1] < 4
         for end in (d.low, d.high):
-            assert end / training.TICK == pytest.approx(round(end / training.TICK), abs=1e-3)
+            assert end / training.RANGE_STEP == pytest.approx(round(end / training.RANGE_STEP), abs=1e-3)
         assert d.normal is not None and d.deviation > 0
         assert [float(v.norm()) for v in (d.rows, d.normal)] == pytest.approx([1, 1], abs=1e-4)
         assert float((d.rows * d.normal).sum()) > 0  # what writes the attribute and what reads it agree on the sign
