@@ -561,7 +561,9 @@ def test_a_reach_is_where_most_codes_rise() -> None:
     assert training.rising_stretch(places, ramp, 1.0) == (-2, 2)
     assert training.rising_stretch(places, ramp.clamp(-1, 1), 1.0) == (-1, 1)
     assert training.rising_stretch(places, -(ramp - 1).abs(), 1.0) == (-2, 1)
-    assert training.rising_stretch(places, 0 * ramp, 1.0) is None and training.rising_stretch(places, -ramp, 1.0) is None
+    assert (
+        training.rising_stretch(places, 0 * ramp, 1.0) is None and training.rising_stretch(places, -ramp, 1.0) is None
+    )
     some = ramp.clone()
     some[6:, :9] = 0.0  # from 0.5 on nearly half of the codes turn back, though the mean goes on
     assert (some.mean(dim=1).diff() > 0).all()

@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     domain = DOMAINS[args.domain]
     if args.mates and domain.mates is None:
-        raise TrainingError(f"{args.domain} has no second pictures of its objects. Leave out --mates.")
+        raise TrainingError(f"{args.domain} has no mates (other pictures of the same persons). Leave out --mates.")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     file = FaceFile(args.folder, args.count, args.resolution or domain.resolution, args.mates, args.domain)
     file.render(args.part, args.parts, not args.no_compile)
