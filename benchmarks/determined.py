@@ -26,7 +26,7 @@ from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT, latents
 from inversion.synthetic.faces import CLASSES, NAMES
 from inversion.synthetic.faces.factors import factors_of
-from inversion.training.generator import rate
+from inversion.training.loop import decay_factor, ramp_factor
 from inversion.training.muon import Muon
 from inversion.training.pairs import PairFile, Pairs, draw
 
@@ -60,7 +60,7 @@ def taught(kind: str, file: PairFile, steps: int) -> nn.Module:
         loss = F.mse_loss(guess, factors_of(latents(rows.tolist())))
         optimizer.zero_grad()
         loss.backward()
-        optimizer.param_groups[0]["lr"] = LR * min(1.0, (step + 1) / 100) * rate(step / steps, DECAY)
+        optimizer.param_groups[0]["lr"] = LR * ramp_factor(step, 100) * decay_factor(step / steps, DECAY)
         optimizer.step()
     return net.eval()
 
