@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.checkpoints import GOOD, use_entries
 from helpers.networks import build_other, build_prior
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 from inversion import images
 from inversion.__main__ import main
 from inversion.checkpoints import hub
+from inversion.checkpoints.registry import Entry
 from inversion.common.errors import UserError
 from inversion.directions import MAX_STRENGTH, from_array, from_tensors, random_styles, to_tensors
 from inversion.editing import (
@@ -345,14 +347,13 @@ def test_diffusion_measures_the_region_and_starts_from_the_pasted_picture(pictur
 
 
 @pytest.fixture
-def at_hand(full_model: Model, prior: Prior, monkeypatch: pytest.MonkeyPatch) -> Model:
+def at_hand(full_model: Model, prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
     """A tiny model with directions and a predictor, which the hub hands out as `tiny`."""
     with torch.random.fork_rng():
         torch.manual_seed(8)
         judge = Predictor((4, 4, 6, 6, 8)).eval().requires_grad_(False)
     model = replace(full_model, directions={"smile": some_direction(prior)}, predictor=judge)
-    entry = hub.Entry("tiny", "generator", "safetensors", "stylegan2", "test", "MIT", "x", 32, "0" * 64, 1, file="x")
-    monkeypatch.setattr(hub, "registry", lambda: {"tiny": entry})
+    use_entries(monkeypatch, tmp_path, Entry("tiny", **GOOD))  # type: ignore[arg-type]
     monkeypatch.setattr(hub, "load", lambda name, device="auto", dtype="auto": model)
     return model
 

@@ -14,9 +14,11 @@ from typing import TypeVar
 import numpy as np
 import pytest
 import torch
-from stub_lane import StubLane, finish, stub_request, until
+from helpers.checkpoints import GOOD, use_entries
+from helpers.lanes import StubLane, finish, stub_request, until
 
 from inversion.checkpoints import hub
+from inversion.checkpoints.registry import Entry, HubError
 from inversion.common.errors import UserError
 from inversion.common.settings import kind_of
 from inversion.images import to_array
@@ -45,14 +47,13 @@ def opened() -> Iterator[Callable[..., Session]]:
 
 
 @pytest.fixture
-def lane(model: Model, monkeypatch: pytest.MonkeyPatch) -> Lane:
+def lane(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lane:
     """The real lane on the tiny model."""
-    entry = hub.Entry("tiny", "generator", "safetensors", "stylegan2", "test", "MIT", "x", 32, "0" * 64, 1, file="x")
-    monkeypatch.setattr(hub, "registry", lambda: {"tiny": entry})
+    use_entries(monkeypatch, tmp_path, Entry("tiny", **GOOD))  # type: ignore[arg-type]
 
     def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
         if name != "tiny":
-            raise hub.HubError(f"unknown model {name!r}")
+            raise HubError(f"unknown model {name!r}")
         return model
 
     monkeypatch.setattr(hub, "load", load)

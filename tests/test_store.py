@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from stub_lane import PICTURE, stub_request
+from helpers.lanes import PICTURE, stub_request
 
 from inversion.align import Crop
 from inversion.serving.jobs import Job, RunView, UnknownJob

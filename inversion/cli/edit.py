@@ -82,7 +82,7 @@ class _Plan:
             return EditRequest(request.model, result, finished.image, moves, self.layers, self.keep)
 
         edited = lane.answer(ask(1.0))
-        added = {
+        added: dict[str, Any] = {
             "moves": self.moves,
             "layers": self.layers,
             "keep": list(self.keep),

@@ -1,1 +1,39 @@
-"""Runs requests of plain data on a device: the lane, the session in front of it, its jobs and the catalogue."""
+"""Requests of plain data, run on one device: the lane, and the session that shares it among many callers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inversion.common.lazy import attributes
+
+if TYPE_CHECKING:
+    from inversion.serving.jobs import Busy, JobView, Kept, RunView, SessionError, UnknownJob
+    from inversion.serving.lane import Lane, LaneError, Request
+    from inversion.serving.session import Session, Status
+    from inversion.serving.store import Limits
+
+# A script that only runs requests needs no session, and the command line's help needs neither.
+__getattr__ = attributes(
+    __name__,
+    {
+        "jobs": "Busy JobView Kept RunView SessionError UnknownJob",
+        "lane": "Lane LaneError Request",
+        "session": "Session Status",
+        "store": "Limits",
+    },
+)
+
+__all__ = [
+    "Busy",
+    "JobView",
+    "Kept",
+    "Lane",
+    "LaneError",
+    "Limits",
+    "Request",
+    "RunView",
+    "Session",
+    "SessionError",
+    "Status",
+    "UnknownJob",
+]

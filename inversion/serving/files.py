@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from inversion.checkpoints import fetch, hub
+from inversion.checkpoints import fetch
 from inversion.checkpoints.downloads import Downloads
-from inversion.checkpoints.registry import Entry
+from inversion.checkpoints.registry import Entry, registry
 from inversion.serving.lane import LaneError
 
 
@@ -29,11 +29,11 @@ class ModelFiles:
         download. damage: its known defect, or "". download: the fields of its `Download`, or None. mine: whether that
         is running for the visitor.
         """
-        return [self._card(entry, visitor) for entry in hub.registry().values()]
+        return [self._card(entry, visitor) for entry in registry().values()]
 
     def card(self, name: str, visitor: str = "") -> dict[str, Any]:
         """One of `cards`. Raises LaneError if the name is not registered."""
-        entry = hub.registry().get(name)
+        entry = registry().get(name)
         if entry is None:
             raise LaneError(f"There is no model {name!r}.")
         return self._card(entry, visitor)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from inversion.common.settings import checked, kind_of
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.codes import to_plain
 from inversion.methods.run import invert
+from inversion.serving.requests import Quick
 from inversion.tasks import Task, make_task, task_class
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from inversion.model import Model
 
+T = TypeVar("T")
 SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones are refused
 
 
@@ -70,18 +72,6 @@ class Request:
     measured: bool = False
     budget: float = 300.0
     crop: Crop = Crop()
-
-
-class Quick(Protocol):
-    """A request of plain data that is answered at once: an edit of a result, a translation.
-
-    It is called with its model and answers with plain data. What it raises of SettingError, TaskError, BadImage and
-    HubError reaches the user as one line.
-    """
-
-    @property
-    def model(self) -> str: ...
-    def __call__(self, model: Model) -> Any: ...  # noqa: ANN401 - whatever the request is for
 
 
 @dataclass(frozen=True)
@@ -177,7 +167,7 @@ class Lane:
         if failed:
             _out_of_room()
 
-    def answer(self, request: Quick) -> Any:  # noqa: ANN401 - whatever the request is for
+    def answer(self, request: Quick[T]) -> T:
         """The answer of a quick request, plain data. Raises UserError, also if the memory is exhausted."""
         try:
             return request(self.load(request.model))
