@@ -28,6 +28,19 @@ LIGHT = (
     "checkpoints.fetch",
     "checkpoints.downloads",
 )
+PAGE = (  # modules that the page imports before its first run; they may name torch, but not use it
+    "images",
+    "align",
+    "tasks",
+    "losses",
+    "metrics",
+    "methods",
+    "directions",
+    "editing.requests",
+    "translations.requests",
+    "serving.catalogue",
+    "serving.session",
+)
 HEAVY = ("torch", "cv2", "skimage", "sklearn", "lpips", "numpy", "huggingface_hub")
 
 
@@ -42,6 +55,19 @@ def test_light_modules_load_no_heavy_ones() -> None:
     for name in LIGHT:
         loaded = run(BARE + f"import inversion.{name}\nprint(*({set(HEAVY)!r} & sys.modules.keys()))")
         assert loaded == "", f"inversion.{name} loads {loaded}"
+
+
+def test_modules_of_the_page_do_not_use_torch() -> None:
+    program = """
+import importlib, sys
+from inversion.common.lazy import defer
+defer("torch")
+for name in %r:
+    importlib.import_module(f"inversion.{name}")
+    loaded = {"torch._C", "cv2", "skimage", "sklearn", "lpips"} & sys.modules.keys()
+    assert not loaded, f"{name} loads {loaded}"
+"""
+    run(BARE + program % (PAGE,))
 
 
 def test_names_come_before_classes() -> None:
