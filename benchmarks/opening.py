@@ -23,7 +23,7 @@ from unittest.mock import patch
 import torch
 import yaml
 
-from inversion.checkpoints import fetch
+from inversion.checkpoints import store
 from inversion.parity import MANIFESTS
 from inversion.parity.fill import Filler
 
@@ -50,7 +50,7 @@ def place(cache: Path) -> Path:
         "repo_id": f"benchmark/{NAME}",
         "filename": file.name,
         "revision": COMMIT,
-        "sha256": fetch.digest(file),
+        "sha256": store.digests.of(file),
         "bytes": file.stat().st_size,
         "grade": "B",
         "format": "torch",

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from inversion import images, metrics
-from inversion.checkpoints import fetch, hub
+from inversion.checkpoints import hub, store
 from inversion.checkpoints.registry import SERVE_ALL, registry
 from inversion.cli.common import add_task_inputs
 from inversion.common.settings import dealt, kind_of
@@ -105,7 +105,7 @@ def weights_of(model: Model, method: str) -> list[str]:
             or (entry.kind == "predictor" and entry.domain == model.domain)
             or (entry.kind in SERVE_ALL and (own or entry.generator is None))
         ) and entry.name not in model.absent:
-            found.append(fetch.expected(entry)[0] or entry.name)
+            found.append(store.expected(entry)[0] or entry.name)
     return found
 
 

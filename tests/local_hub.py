@@ -17,10 +17,10 @@ import pytest
 import torch
 import yaml
 from foreign import checkpoint, small, write
-from helpers.checkpoints import use_registry
+from helpers.checkpoints import clear_caches, use_registry
 from huggingface_hub import constants
 
-from inversion.checkpoints import fetch, hub
+from inversion.checkpoints import fetch, transfer
 from inversion.checkpoints.layouts import LAYOUTS
 from inversion.checkpoints.registry import SERVE_ALL, Entry, registry
 
@@ -304,9 +304,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workp
     place = Workplace(local, tmp_path / "checkpoints.yaml", tmp_path / "cache")
     place.cache.mkdir()
     use(monkeypatch, place.settings())
-    monkeypatch.setattr(fetch, "PAUSE", 0.01)
-    monkeypatch.setattr(fetch, "_digests", {})
+    monkeypatch.setattr(transfer, "PAUSE", 0.01)
     use_registry(monkeypatch, place.path)
-    monkeypatch.setattr(hub, "_models", {})
+    clear_caches()
     yield place
+    clear_caches()
     running.close()

@@ -503,7 +503,7 @@ def test_a_file_got_by_hand_is_loaded_by_its_entrys_name(
     ):
         assert command.main([str(path), "--as", name]) == 2
         assert says in capsys.readouterr().err
-    with pytest.raises(HubError, match="download by hand"):
+    with pytest.raises(HubError, match="download it by hand"):
         hub.load("pggan-tiny", "cpu")
     assert command.main([str(path), "--as", "pggan-tiny"]) == 0
     model = hub.load("pggan-tiny", "cpu", "float32")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from local_hub import COMMIT, DAMAGE, MODES, REFUSALS, Workplace, use, workplace
 
-from inversion.checkpoints import fetch
+from inversion.checkpoints import fetch, store
 from inversion.checkpoints.registry import ROOT, BadCheckpoint, HubError, registry
 
 __all__ = ["workplace"]  # a fixture
@@ -63,7 +63,7 @@ def test_bad_transfers_leave_nothing(
     start = time.perf_counter()
     with monkeypatch.context() as patch:
         become(workplace, mode, patch)
-        with pytest.raises(HubError, match=r"^tiny: .*weights\.pt|^tiny: what answers is not the Hub") as caught:
+        with pytest.raises(HubError, match=r"^tiny: .*weights\.pt|^tiny: the answer is not from the Hub") as caught:
             fetch.fetch(entry)
     assert time.perf_counter() - start < 10
     assert "\n" not in str(caught.value)
@@ -76,7 +76,7 @@ def test_bad_transfers_leave_nothing(
 @pytest.mark.parametrize(
     ("mode", "says"),
     [
-        ("404", "is missing there at revision c"),
+        ("404", "is missing at revision c"),
         ("gated", "accept its terms at https://huggingface.co/somebody/tiny"),
         ("gated 401", "accept its terms"),
         ("private", "missing or private"),
@@ -85,7 +85,7 @@ def test_bad_transfers_leave_nothing(
         ("page", "web page"),
         ("silent", "does not answer"),
         ("stalled", "does not answer"),
-        ("always cut", "is there a network"),
+        ("always cut", "check the network"),
     ],
 )
 def test_every_failure_says_what_to_do(
@@ -180,7 +180,7 @@ def test_without_a_network(workplace: Workplace, monkeypatch: pytest.MonkeyPatch
                 "HF_HUB_OFFLINE": False,
                 "HUGGINGFACE_CO_URL_TEMPLATE": nowhere + "/{repo_id}/resolve/{revision}/{filename}",
             },
-            "other: weights.pt from somebody/other cannot be had: is there a network",
+            "other: weights.pt from somebody/other cannot be downloaded: check the network",
         ),
     ):
         use(monkeypatch, settings)
@@ -214,7 +214,7 @@ def test_a_file_is_hashed_once_per_process(workplace: Workplace, monkeypatch: py
     monkeypatch.setattr(hashlib, "sha256", lambda: hashed.append(1) or real())
     fetch.fetch(entry)
     assert hashed == []  # known from the download
-    monkeypatch.setattr(fetch, "_digests", {})
+    store.digests.clear()
     fetch.fetch(entry)
     fetch.fetch(entry)
     assert len(hashed) == 1
@@ -225,9 +225,9 @@ def test_a_file_is_hashed_once_per_process(workplace: Workplace, monkeypatch: py
 
 def test_an_unknown_hash_is_learnt_and_a_later_change_is_refused(workplace: Workplace) -> None:
     entry = workplace.add("tiny", DATA, **{**UNKNOWN, "revision": "main", "note": "sha256 and revision unknown"})
-    assert fetch.expected(entry) == (None, None)
+    assert store.expected(entry) == (None, None)
     path = fetch.fetch(entry)
-    assert fetch.expected(entry) == (SHA, len(DATA))
+    assert store.expected(entry) == (SHA, len(DATA))
     learnt = json.loads((workplace.cache / "inversion-hub/learnt.json").read_text())
     assert learnt == {"tiny@main": {"sha256": SHA, "bytes": len(DATA)}}
     other = DAMAGE["flipped"](DATA)
@@ -249,8 +249,8 @@ def test_by_hand_files_say_what_to_do(workplace: Workplace) -> None:
     assert entry.by_hand and fetch.cached(entry) is None and fetch.verify(entry) == "not cached"
     with pytest.raises(HubError) as caught:
         fetch.fetch(entry)
-    assert "download by hand from https://drive.google.com/uc?id=1" in str(caught.value)
-    assert "then `python -m inversion convert weights.pt --as tiny`" in str(caught.value)
+    assert "download it by hand from https://drive.google.com/uc?id=1" in str(caught.value)
+    assert "then run `python -m inversion convert weights.pt --as tiny`" in str(caught.value)
 
 
 def test_spaces_are_repositories_too(workplace: Workplace) -> None:

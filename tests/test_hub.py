@@ -8,7 +8,7 @@ import json
 import struct
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,22 +16,23 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
-from helpers.checkpoints import GOOD, use_registry
+from helpers.checkpoints import GOOD, clear_caches, use_registry
 from torch import Tensor
 
-from inversion.checkpoints import fetch, hub
+from inversion.checkpoints import fetch, hub, weights
 from inversion.checkpoints.registry import BadCheckpoint, Entry, HubError, registry
 from inversion.generators import Discriminator, StyleGAN2
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A repository of its own, with an empty cache of models."""
     (tmp_path / "weights").mkdir()
     monkeypatch.setattr(fetch, "ROOT", tmp_path)
     use_registry(monkeypatch, tmp_path / "checkpoints.yaml")
-    monkeypatch.setattr(hub, "_models", {})
-    return tmp_path
+    clear_caches()
+    yield tmp_path
+    clear_caches()
 
 
 def register(home: Path, data: bytes, name: str = "tiny", **changes: object) -> Entry:
@@ -83,9 +84,9 @@ def test_a_damaged_file_is_refused_before_it_is_parsed(
     def parse(data: bytes) -> dict[str, Tensor]:
         raise AssertionError("parsed")
 
-    monkeypatch.setattr(hub, "parse_safetensors", parse)
+    monkeypatch.setattr(weights, "parse_safetensors", parse)
     with pytest.raises(BadCheckpoint, match="tiny"):
-        hub.tensors_of(entry)
+        weights.tensors_of(entry)
 
 
 def header(text: str | bytes, length: int | None = None, body: bytes = b"\0" * 64) -> bytes:
@@ -119,7 +120,7 @@ def test_hostile_headers_are_refused_even_with_the_right_hash(home: Path, data: 
     entry = register(home, data)
     start = time.perf_counter()
     with pytest.raises(BadCheckpoint, match="tiny"):
-        hub.tensors_of(entry)
+        weights.tensors_of(entry)
     assert time.perf_counter() - start < 0.25
 
 
@@ -140,7 +141,7 @@ def test_right_hash_but_wrong_content_names_the_key(
     register(home, stored(prior, **changes))
     with pytest.raises(BadCheckpoint, match=says):
         hub.load("tiny", "cpu")
-    assert hub._models == {}
+    assert len(hub.models) == 0
 
 
 # --- models ---
@@ -198,7 +199,7 @@ def test_a_failed_load_can_be_tried_again(home: Path, prior: StyleGAN2) -> None:
 def test_models_that_nobody_asks_for_leave_the_memory(
     home: Path, prior: StyleGAN2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "KEPT", 2)
+    monkeypatch.setattr(hub.models, "size", 2)
     for name in ("one", "two", "three"):
         register(home, stored(prior), name)
     one, two = hub.load("one", "cpu"), weakref.ref(hub.load("two", "cpu"))

@@ -19,7 +19,7 @@ from serving import free_port
 from torch import Tensor
 
 from inversion.__main__ import main
-from inversion.checkpoints import convert, fetch, hub, layouts
+from inversion.checkpoints import convert, fetch, hub, layouts, store, weights
 from inversion.checkpoints.registry import BadCheckpoint, HubError, registry
 from inversion.checkpoints.unpickle import Refused
 from inversion.encoders import Encoder
@@ -136,14 +136,14 @@ def check_attached(layout: str, model: Model, row: Mapping[str, Any]) -> None:
         assert model.identity is not None and row["identity"] is not None
         assert model.identity(x).norm(dim=1).item() == pytest.approx(1.0, abs=1e-4)
     elif layout == "idinvert-vgg16":
-        network = hub.networks_of(registry()[layout])["perceptual"]
+        network = weights.networks_of(registry()[layout])["perceptual"]
         assert isinstance(network, KerasVGG16) and network(x).shape[2] == model.resolution // 8
         assert model.perceptual is None and model.features is not None and model.features.name == "keras-vgg16"
         error = (network(x) - network(-x)).square().mean()
         assert 0.1 * model.features(x, -x).item() == pytest.approx(5e-5 * error.item(), rel=1e-4)
     elif kind == "perceptual":
         assert model.perceptual is not None and model.perceptual.name == row["perceptual_loss"] == "lpips"
-        network = hub.networks_of(registry()[layout])["perceptual"]
+        network = weights.networks_of(registry()[layout])["perceptual"]
         if layout == "torchvision":  # with the published heads; those of the small file may be negative
             torch.testing.assert_close(model.perceptual(x, -x), network(x, -x), rtol=1e-4, atol=1e-6)
         assert model.perceptual(x, x).item() == 0 and model.perceptual(x, -x).item() > 0
@@ -211,9 +211,9 @@ def test_what_another_process_brings_counts_at_once(workplace: Workplace, at_onc
     )
     assert hub.load(owner, "cpu").absent == {"by-hand": "not cached"}
     path = foreign.write("rosinality-discriminator", workplace.path.with_name("got.pt"))
-    contents = convert.convert(path, fetch.converted(fetch.digest(path)))
-    fetch.seal(fetch.converted(contents.sha256))
-    fetch.learn(entry, contents.sha256, contents.bytes)
+    contents = convert.convert(path, store.converted(store.digests.of(path)))
+    store.seal(store.converted(contents.sha256))
+    store.learn(entry, contents.sha256, contents.bytes)
     model = hub.load(owner, "cpu")
     assert model.absent == {} and model.discriminator is not None
 
@@ -256,10 +256,10 @@ def test_the_child_converts_once(workplace: Workplace) -> None:
     same(picture(model), expected("nvidia", model))
     assert model.discriminator is not None
     entry = registry()[name]
-    copy = fetch.converted(str(entry.sha256))
-    assert model.sha256 == entry.sha256 and fetch.intact(copy) and fetch.verify(entry) == "ok"
+    copy = store.converted(str(entry.sha256))
+    assert model.sha256 == entry.sha256 and store.intact(copy) and fetch.verify(entry) == "ok"
     before = copy.stat().st_mtime_ns
-    hub._models.clear()
+    hub.models.clear()
     same(picture(hub.load(name, "cpu", "float32")), picture(model))
     assert copy.stat().st_mtime_ns == before
 
@@ -268,12 +268,12 @@ def test_a_damaged_converted_copy_is_found_and_made_again(workplace: Workplace, 
     name = workplace.add_official("rosinality")
     entry = registry()[name]
     good = picture(hub.load(name, "cpu", "float32"))
-    copy = fetch.converted(str(entry.sha256))
+    copy = store.converted(str(entry.sha256))
     data = copy.read_bytes()
     copy.unlink()  # not in place: the first model still reads it
     copy.write_bytes(data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])
     assert "converted copy" in fetch.verify(entry)
-    hub._models.clear()
+    hub.models.clear()
     same(picture(hub.load(name, "cpu", "float32")), good)
     assert at_once == ["weights.pt"] * 2 and fetch.verify(entry) == "ok"
 
@@ -287,11 +287,11 @@ def test_what_is_not_at_hand_is_listed_and_blocks_nothing(workplace: Workplace, 
     fetch.fetch(registry()["stray"])
     model = hub.load(owner, "cpu")
     assert list(model.encoders) == [] and model.absent["psp"] == model.absent["torchvision"] == "not cached"
-    assert "stray" in model.absent and "no plain array" in model.absent["stray"]
+    assert "stray" in model.absent and "not a plain array" in model.absent["stray"]
     assert "rosinality-discriminator" not in model.absent  # it belongs to another generator
     assert len(workplace.local.gets()) == 2
     fetch.fetch(entries["psp"])
-    hub._models.clear()
+    hub.models.clear()
     assert list(hub.load(owner, "cpu").encoders) == ["psp"]
 
 
@@ -301,8 +301,8 @@ def test_encoders_are_opened_when_asked_for(
     owner = workplace.add_official("psp")
     fetch.fetch(registry()["psp"])
     opened: list[str] = []
-    real = hub.networks_of
-    monkeypatch.setattr(hub, "networks_of", lambda entry: opened.append(entry.name) or real(entry))
+    real = weights.networks_of
+    monkeypatch.setattr(weights, "networks_of", lambda entry: opened.append(entry.name) or real(entry))
     model = hub.load(owner, "cpu")
     assert "psp" in model.encoders and "e4e" not in model.encoders and len(model.encoders) == 1
     assert opened == [owner]
@@ -327,7 +327,7 @@ def test_a_bad_file_leaves_nothing_and_the_others_working(workplace: Workplace, 
         with pytest.raises(HubError, match=says) as caught:
             hub.load(name, "cpu")
         assert "\n" not in str(caught.value)
-    assert hub._models == {} and workplace.leftovers() == []
+    assert len(hub.models) == 0 and workplace.leftovers() == []
     picture(hub.load(good, "cpu"))
 
 
@@ -385,15 +385,15 @@ def test_a_file_got_by_hand(workplace: Workplace, at_once: list[str]) -> None:
     entry = workplace.add("tiny", b"", architecture="pggan", **unknown)
     with pytest.raises(HubError, match="convert weights.pt --as tiny"):
         hub.load("tiny", "cpu")
-    contents = convert.convert(path, fetch.converted(fetch.digest(path)))
-    fetch.seal(fetch.converted(contents.sha256))
-    fetch.learn(entry, contents.sha256, contents.bytes)
-    assert fetch.verify(entry) == "ok" and fetch.cached(entry) == fetch.converted(contents.sha256)
+    contents = convert.convert(path, store.converted(store.digests.of(path)))
+    store.seal(store.converted(contents.sha256))
+    store.learn(entry, contents.sha256, contents.bytes)
+    assert fetch.verify(entry) == "ok" and fetch.cached(entry) == store.converted(contents.sha256)
     model = hub.load("tiny", "cpu", "float32")
     same(picture(model), expected("genforce-pggan", model))
     assert model.sha256 == contents.sha256
     path.unlink()
-    hub._models.clear()
+    hub.models.clear()
     picture(hub.load("tiny", "cpu"))  # the file itself is needed no more
 
 
@@ -421,7 +421,7 @@ def test_models_pulls_and_checks(workplace: Workplace, at_once: list[str], capsy
     assert "yes" in run(capsys, "models")[1]
     hub.load(name, "cpu")
     assert run(capsys, "models", "--check")[0] == 0
-    copy = fetch.converted(fetch.digest(path))
+    copy = store.converted(store.digests.of(path))
     shutil.copy(copy, kept := copy.with_suffix(".kept"))
     copy.unlink()
     copy.write_bytes(b"x")

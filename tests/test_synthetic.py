@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.checkpoints import use_entries
+from helpers.checkpoints import clear_caches, use_entries
 
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry
@@ -176,7 +176,7 @@ def test_a_small_generator_learns_houses_and_ships(
     )
     monkeypatch.setattr(fetch, "ROOT", tmp_path)
     use_entries(monkeypatch, tmp_path, entry)
-    monkeypatch.setattr(hub, "_models", {})
+    clear_caches()
     model = hub.load("houses", device="cpu")
     assert isinstance(model.prior, StyleGAN2)
     assert (model.prior.resolution, model.prior.channels(0)) == (16, 8)

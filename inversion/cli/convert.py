@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from inversion.checkpoints import fetch
+from inversion.checkpoints import store
 from inversion.checkpoints.convert import Contents, convert, inspect
 from inversion.checkpoints.registry import BadCheckpoint, Entry, registry
 from inversion.cli.common import Parser, UsageError, guarded, write_table
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
         contents = inspect(args.file, encoder)
         if entry is not None:
             _check(args.file, contents, entry)
-            out = fetch.converted(contents.sha256)
+            out = store.converted(contents.sha256)
         else:
             direction = contents.networks[0].kind == "directions"
             out = args.out or args.file.with_suffix(".npy" if direction else ".safetensors")
@@ -50,8 +50,8 @@ def main(argv: list[str]) -> int:
             out.unlink()
             raise BadCheckpoint(f"{args.file.name} has changed while it was read: try again")
         if entry is not None:
-            fetch.seal(out)
-            fetch.learn(entry, contents.sha256, contents.bytes)
+            store.seal(out)
+            store.learn(entry, contents.sha256, contents.bytes)
         sys.stdout.write(f"written: {out} ({out.stat().st_size:,} bytes)\n")
 
     return guarded(parser.prog, run)
@@ -68,7 +68,7 @@ def _entry(name: str) -> Entry:
 
 def _check(file: Path, contents: Contents, entry: Entry) -> None:
     """Refuse a file that is not what the entry describes."""
-    sha256, _ = fetch.expected(entry)
+    sha256, _ = store.expected(entry)
     if sha256 is not None and sha256 != contents.sha256:
         found = f"its sha256 is {contents.sha256[:12]}..., not {sha256[:12]}..."
         raise BadCheckpoint(f"{file.name} is not the file of {entry.name}: {found}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from inversion.checkpoints import fetch, hub, store
 from inversion.checkpoints import registry as module
 from inversion.checkpoints.registry import Entry
 
@@ -24,6 +25,13 @@ GOOD: dict[str, object] = {  # the fields of an entry that is embedded
     "source": "https://example.org/tiny",
 }
 DEFAULTS = {field.name: field.default for field in fields(Entry)}
+
+
+def clear_caches() -> None:
+    """Forget all models, hashes and checks, as a new process would."""
+    hub.models.clear()
+    store.digests.clear()
+    fetch.checks.clear()
 
 
 def use_registry(patch: pytest.MonkeyPatch, path: Path) -> None:

@@ -1,0 +1,179 @@
+"""A Model from its parts: the generator of an entry, and every other entry that belongs to it and is available."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from inversion.checkpoints import fetch, weights
+from inversion.checkpoints.registry import SERVE_ALL, BadCheckpoint, Entry, HubError, Kind, registry
+from inversion.checkpoints.store import Mark, expected
+from inversion.checkpoints.weights import frozen, open_network
+from inversion.directions import Direction, from_array, from_tensors
+from inversion.encoders import ENCODERS, ArcFace, Encoder
+from inversion.generators import GENERATORS, Discriminator
+from inversion.model import Encoders, Model, prior_of
+from inversion.perception import LPIPS, InDomainFeatures, KerasVGG16, LPIPSNetwork, Predictor, cached_lpips
+
+
+def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
+    """The generator `name` with what needs no other entry: the discriminator in its file, pictures, cached LPIPS.
+
+    `dtype` is that of the generator's convolutions. Raises HubError.
+    """
+    entries = registry()
+    entry = entries.get(name)
+    if entry is None or entry.kind != "generator":
+        known = ", ".join(e.name for e in entries.values() if e.kind == "generator")
+        raise HubError(f"unknown model {name!r}: choose from {known}")
+    architecture = GENERATORS[entry.architecture]
+    discriminator: nn.Module | None = None
+    if entry.file is not None:
+        prior = open_network(entry, architecture)
+    else:
+        parts = weights.networks_of(entry)
+        found, discriminator = parts["generator"], parts.get("discriminator")
+        if not isinstance(found, architecture):
+            raise BadCheckpoint(f"{name}: it is a {type(found).__name__}, the registry says {entry.architecture}")
+        prior = found
+    if prior.resolution != entry.resolution:
+        raise BadCheckpoint(f"{name}: it makes {prior.resolution} pixels, the registry says {entry.resolution}")
+    return Model(
+        name,
+        prior.to(device).freeze(dtype),
+        entry.resolution,
+        device,
+        entry,
+        discriminator=frozen(discriminator, device) if isinstance(discriminator, Discriminator) else None,
+        perceptual=cached_lpips(device),
+        pictures=_pictures(entry, device),
+        domain=entry.domain,
+        licence=entry.licence,
+        sha256=expected(entry)[0] or "",
+    )
+
+
+def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
+    """A copy of the model with every entry that belongs to it and is available, and the marks of the absent files.
+
+    `Model.absent` says why an entry is absent. Of several entries for one purpose the first in the registry counts. A
+    wrong embedded file is an error; a wrong downloaded one is only absent. Raises HubError.
+    """
+    model = replace(bare, directions={}, absent={})
+    encoders: dict[str, Callable[[], Encoder]] = {}
+    filled: set[str] = set()  # kinds of networks and roles of encoders that the model has
+    entries = [entry for entry in registry().values() if belongs(entry, model)]
+    marks = {entry: fetch.mark(entry) for entry in entries}  # before the files are read, so that no change is missed
+    for entry in entries:
+        place = entry.name if entry.kind == "directions" else entry.role or entry.architecture
+        if entry.file is None and marks[entry] is None:
+            model.absent[entry.name] = "not cached"
+        elif place not in filled:
+            try:
+                if entry.kind == "encoder":
+                    encoders[place] = partial(_encoder, model, entry)
+                else:
+                    ATTACH[entry.kind](model, entry)
+                filled.add(place)
+            except HubError as error:
+                if entry.file is not None:
+                    raise
+                model.absent[entry.name] = str(error)
+    model.encoders = Encoders(encoders)
+    return model, {entry: marks[entry] for entry in entries if entry.name in model.absent}
+
+
+def belongs(entry: Entry, model: Model) -> bool:
+    """Whether the model uses an entry besides its generator."""
+    if entry.kind == "detector":
+        return False
+    if entry.kind == "predictor":
+        return entry.domain == model.domain  # it reads pictures of the domain, whichever generator made them
+    if entry.generator is None and entry.kind in SERVE_ALL:
+        crop, features = ("none", "none") if model.entry is None else (model.entry.crop, model.entry.perceptual)
+        # ArcFace reads faces that are aligned as FFHQ's; LPIPS reads any picture.
+        return crop == "ffhq" if entry.kind == "identity" else entry.architecture in ("lpips", features)
+    return entry.generator == model.name
+
+
+# --- what is attached to a model, by kind ---
+
+
+def _discriminator(model: Model, entry: Entry) -> None:
+    if model.discriminator is not None:
+        return
+    discriminator = open_network(entry, Discriminator)
+    if discriminator.resolution != model.resolution:
+        side = discriminator.resolution
+        raise BadCheckpoint(f"{entry.name}: it reads {side} pixels, {model.name} makes {model.resolution}")
+    model.discriminator = frozen(discriminator, model.device)
+
+
+def _predictor(model: Model, entry: Entry) -> None:
+    model.predictor = frozen(open_network(entry, Predictor), model.device)
+
+
+def _identity(model: Model, entry: Entry) -> None:
+    model.identity = frozen(open_network(entry, ArcFace), model.device)
+
+
+def _perceptual(model: Model, entry: Entry) -> None:
+    if entry.architecture == "keras-vgg16":
+        model.features = InDomainFeatures(frozen(open_network(entry, KerasVGG16), model.device))
+    elif model.perceptual is None:
+        model.perceptual = LPIPS(frozen(open_network(entry, LPIPSNetwork), model.device))
+
+
+def _directions(model: Model, entry: Entry) -> None:
+    model.directions |= {direction.name: direction for direction in _read_directions(entry, model)}
+
+
+ATTACH: dict[Kind, Callable[[Model, Entry], None]] = {
+    "discriminator": _discriminator,
+    "predictor": _predictor,
+    "identity": _identity,
+    "perceptual": _perceptual,
+    "directions": _directions,
+}
+
+
+def _encoder(model: Model, entry: Entry) -> Encoder:
+    """The entry's encoder, if it makes styles of the model's generator."""
+    encoder = open_network(entry, ENCODERS[entry.architecture])
+    prior = model.prior
+    if prior is None or (encoder.num_ws, encoder.w_dim) != (prior.num_ws, prior.w_dim):
+        raise BadCheckpoint(f"{entry.name}: its {encoder.num_ws} styles do not fit the generator {model.name}")
+    return frozen(encoder, model.device)
+
+
+def _read_directions(entry: Entry, model: Model) -> list[Direction]:
+    """The directions in a safetensors file of ours, or the one in a plain array; pickled arrays are refused."""
+    prior = prior_of(model)
+    if entry.format == "safetensors":
+        tensors = weights.tensors_of(entry)
+        with weights.naming(entry):
+            return from_tensors(tensors, prior)
+    path = fetch.fetch(entry)
+    try:
+        array = np.load(path, allow_pickle=False)
+        vector = torch.as_tensor(np.asarray(array, dtype=np.float32)).reshape(-1, prior.w_dim)
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise BadCheckpoint(f"{entry.name}: {path.name} is not a plain array ({reason})") from None
+    with weights.naming(entry):
+        return [from_array(entry.name, vector, prior)]
+
+
+def _pictures(entry: Entry, device: torch.device) -> Callable[[int, torch.Generator], Tensor] | None:
+    """What draws pictures of an embedded domain."""
+    from inversion.synthetic import DOMAINS
+
+    domain = DOMAINS.get(entry.domain)
+    if domain is None:
+        return None
+    return lambda n, rng: domain.pictures(n, rng, entry.resolution).to(device)

@@ -1,0 +1,159 @@
+"""Files on disk: their hashes, converted copies, and the hashes of first downloads, all kept beside the Hub's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from inversion.checkpoints.registry import Entry, HubError
+
+CHUNK = 1 << 20  # bytes read at a time
+Mark = tuple[str, int, int]  # a file's path, size in bytes and time of change in ns: equal while it is the same file
+
+
+class Digests:
+    """sha256 of files. Each file is read once per process, as long as it does not change."""
+
+    def __init__(self) -> None:
+        self._known: dict[Mark, str] = {}
+
+    def of(self, path: Path) -> str:
+        """The file's sha256 as 64 hex digits. Raises OSError."""
+        mark = mark_of(path)
+        if mark not in self._known:
+            running = hashlib.sha256()
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    running.update(chunk)
+            self._known[mark] = running.hexdigest()
+        return self._known[mark]
+
+    def note(self, path: Path, sha256: str) -> None:
+        """Keep a hash that was computed while the file was written."""
+        self._known[mark_of(path)] = sha256
+
+    def clear(self) -> None:
+        """Forget all hashes; files are read again."""
+        self._known.clear()
+
+
+digests = Digests()
+
+
+def mark_of(path: Path) -> Mark:
+    """A value that changes when the file is replaced or written. Raises OSError."""
+    path = path.resolve()
+    state = path.stat()
+    return str(path), state.st_size, state.st_mtime_ns
+
+
+# --- converted copies ---
+
+
+def converted(sha256: str) -> Path:
+    """Path of the converted copy of the file with this hash, whether it exists or not."""
+    return folder() / f"{sha256}.safetensors"
+
+
+def seal(path: Path) -> None:
+    """Write the hash of a converted copy beside it. Raises HubError."""
+    write(path.with_suffix(".sha256"), digests.of(path).encode())
+
+
+def intact(path: Path) -> bool:
+    """Whether a converted copy exists and is as it was when it was sealed."""
+    sealed = path.with_suffix(".sha256")
+    if not path.is_file() or not sealed.is_file():
+        return False
+    return sealed.read_text(encoding="ascii", errors="replace") == digests.of(path)
+
+
+# --- hashes of first downloads ---
+
+
+def expected(entry: Entry) -> tuple[str | None, int | None]:
+    """sha256 and bytes that the entry's file must have: registered, else those of the first download, else None."""
+    if entry.sha256 is not None or entry.file is not None:
+        return entry.sha256, entry.bytes
+    known = _learnt().get(key_of(entry), {})
+    return known.get("sha256"), entry.bytes or known.get("bytes")
+
+
+def learn(entry: Entry, sha256: str, size: int) -> None:
+    """Keep hash and size of the first file of an entry without a registered hash. Raises HubError."""
+    with file_lock(learnt_path().with_suffix(".json.lock")):
+        known = {**_learnt(), key_of(entry): {"sha256": sha256, "bytes": size}}
+        write(learnt_path(), json.dumps(known, indent=1, sort_keys=True).encode())
+
+
+def learnt_path() -> Path:
+    """The file of hashes of first downloads: {"name@revision": {"sha256": ..., "bytes": ...}}."""
+    return folder() / "learnt.json"
+
+
+def key_of(entry: Entry) -> str:
+    """The entry's key in that file."""
+    return f"{entry.name}@{entry.revision or 'by hand'}"
+
+
+def _learnt() -> dict[str, dict[str, Any]]:
+    path = learnt_path()
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        raise HubError(f"{path} is damaged: delete it; the next download of each file then counts") from None
+
+
+# --- writing ---
+
+
+def folder() -> Path:
+    """The package's own folder in the Hub's cache."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / "inversion-hub"
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a small file, which is never visible in part. Raises HubError."""
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.incomplete")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold a lock called `name` among all processes that share the cache. Raises HubError."""
+    with file_lock(folder() / f"{name}.lock"):
+        yield
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, made if it is missing, among processes. Raises HubError."""
+    from huggingface_hub.utils import WeakFileLock
+
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(WeakFileLock(path))
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        yield
+
+
+def _unwritable(path: Path, error: OSError) -> HubError:
+    return HubError(f"cannot write to {path.parent} ({error.strerror}): set HF_HUB_CACHE to a folder that you may use")
