@@ -165,12 +165,11 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
 
     def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
         if name not in models:
-            raise hub.HubError(f"{name}: its file cannot be had: is there a network?")
+            raise HubError(f"{name}: its file cannot be had: is there a network?")
         return models[name]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hub, "load", load)
-        patch.setattr(hub, "registry", registered)
         use_entries(patch, folder, *registered().values())
         patch.setattr(fetch, "cached", remote.cached)
         patch.setattr(fetch, "fetch", remote.fetch)

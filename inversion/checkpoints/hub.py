@@ -10,15 +10,13 @@ import torch
 
 from inversion.checkpoints import fetch
 from inversion.checkpoints.assembly import bare_model, complete_model
-from inversion.checkpoints.registry import DEFAULT, Entry, HubError, registry
+from inversion.checkpoints.registry import DEFAULT, Entry, HubError
 from inversion.checkpoints.store import Mark
 from inversion.model import Model
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MAX_MODELS = 4  # in memory
 Key = tuple[str, str, torch.dtype]  # name, device, dtype
-
-__all__ = ["DEFAULT", "DTYPES", "Entry", "HubError", "ModelCache", "load", "models", "registry"]
 
 
 @dataclass(frozen=True)

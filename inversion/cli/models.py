@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from inversion.checkpoints import fetch, hub
-from inversion.checkpoints.registry import Entry
+from inversion.checkpoints import fetch
+from inversion.checkpoints.registry import Entry, registry
 from inversion.cli.common import Parser, UsageError, guarded, write_json, write_table
 
 COLUMNS = ["name", "kind", "resolution", "domain", "size", "cached", "grade", "licence", "from"]
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     wrong: list[str] = []
 
     def run() -> None:
-        entries = hub.registry()
+        entries = registry()
         shown = list(entries.values()) if args.pull is None else [_pull(args.pull, entries)]
         rows = [_row(entry, entries) for entry in shown]
         if args.check:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from inversion.checkpoints.fetch import digest
+from inversion.checkpoints.store import digests
 from inversion.generators.stylegan2 import StyleGAN2
 from inversion.synthetic import DOMAINS
 from inversion.training.faces import FACES
@@ -34,7 +34,7 @@ def discriminator(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def file_line(path: Path) -> str:
     """Name, bytes and sha256 of a file, as checkpoints.yaml wants them."""
-    return f"{path.name} bytes {path.stat().st_size} sha256 {digest(path)}\n"
+    return f"{path.name} bytes {path.stat().st_size} sha256 {digests.of(path)}\n"
 
 
 def main(argv: list[str] | None = None) -> None:
