@@ -19,6 +19,7 @@ from inversion.checkpoints.registry import DEFAULT
 from inversion.common.errors import UserError
 from inversion.common.settings import Kind, dealt, kind_of
 from inversion.methods import parse_method
+from inversion.metrics import METRICS
 from inversion.serving.lane import CroppedPicture, Finished, Lane, LaneError, Progress, Ready, Request, crop
 from inversion.tasks import TASKS, task_class
 
@@ -96,7 +97,7 @@ def add_task_inputs(
             type=type(spec.default) if numeric else Path,
             default=defaults.get(name),
             metavar=None if numeric else "FILE",
-            help=f"for {', '.join(owners[name])}: {spec.metadata['help'].rstrip('.')}"
+            help=f"for {', '.join(owners[name])}: {spec.metadata['help'].rstrip('.')}".replace("%", "%%")
             + (f" (default {spec.default})" if numeric else ""),
         )
 
@@ -109,7 +110,8 @@ def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray) -> dic
         if value is not None and kind_of(spec) == "mask":
             value = images.read_mask(value, picture.shape[:2])
         elif value is not None and kind_of(spec) == "picture":
-            value = CroppedPicture(np.asarray(images.read(value)), crop(picture, args.model, args.align))
+            second = np.asarray(images.read(value))
+            value = CroppedPicture(second, crop(second, args.model, args.align))
         if value is not None:
             inputs[spec.name] = value
     return inputs
@@ -179,8 +181,8 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
 
 def write_rows(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> None:
     """The figures of a run for a person."""
-    lpips = "lpips_vgg" if any(row.get("lpips_vgg") is not None for row in rows) else "lpips"
-    write_table(rows, ["method", "psnr", "ssim", lpips, "synthetic_identity", "seconds", "image"])
+    known = [name for name in METRICS if any(row.get(name) is not None for row in rows)]
+    write_table(rows, ["method", *known, "seconds", "image"])
     for row in rows:
         if row["message"]:
             sys.stdout.write(f"{row['method']}: {row['message']}\n")

@@ -1,0 +1,213 @@
+"""One new thing is one class and one registry line: a toy of each kind, added at run time, is seen everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from helpers.checkpoints import use_entries
+from helpers.networks import TINY, build_encoders, build_prior
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from inversion import images, load
+from inversion.__main__ import main
+from inversion.checkpoints import fetch, layouts
+from inversion.checkpoints.registry import Entry, registry
+from inversion.common.settings import setting
+from inversion.encoders import ENCODERS, PSP, ROLES, Narrow
+from inversion.generators import GENERATORS, StyleGAN2
+from inversion.methods import METHODS, STAGES, Method
+from inversion.methods.encode import EncoderStage
+from inversion.metrics import METRICS, Metric
+from inversion.model import Model
+from inversion.synthetic import DOMAINS
+from inversion.tasks import TASKS, Task
+from inversion.translations import TRANSLATIONS
+from inversion.translations.sketch import Sketch
+
+# ---- the toys
+
+
+@dataclass(frozen=True)
+class Dim(Task):
+    """A(x) = strength * x."""
+
+    name: ClassVar[str] = "dim"
+    label: ClassVar[str] = "Brightening"
+    description: ClassVar[str] = "Find the bright picture behind a dark one."
+
+    strength: float = setting(0.5, "Darkness", "How much light is left.", min=0.1, max=1.0, step=0.1)
+
+    def A(self, x: Tensor) -> Tensor:
+        return self.strength * x
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return y / self.strength
+
+
+@dataclass(frozen=True)
+class Glance(EncoderStage):
+    """One pass of an encoder in a role of its own."""
+
+    key: ClassVar[str] = "glance"
+    name: ClassVar[str] = "glance"
+    label: ClassVar[str] = "Glance"
+    needs: ClassVar[frozenset[str]] = frozenset({"prior", "encoders.glance"})
+
+
+@dataclass(frozen=True)
+class Chalk(Sketch):
+    """A sketch in chalk."""
+
+    name: ClassVar[str] = "chalk"
+    label: ClassVar[str] = "Chalk to face"
+    description: ClassVar[str] = "Draw with chalk."
+
+
+class ToyGenerator(StyleGAN2):
+    """A generator with a name of its own."""
+
+
+class ToyEncoder(PSP):
+    """An encoder with a name of its own."""
+
+
+def lightness(image: Tensor, truth: Tensor, model: Model) -> list[float]:
+    """Difference of the means."""
+    return (image.mean(dim=(1, 2, 3)) - truth.mean(dim=(1, 2, 3))).tolist()
+
+
+def without_prefix(tensors: Mapping[str, Tensor]) -> layouts.Renamed:
+    """The toy layout: every key has the prefix `toy.`."""
+    renamed = layouts.Renamed()
+    renamed.update({key.removeprefix("toy."): value for key, value in tensors.items()})
+    return renamed
+
+
+TOYS: tuple[tuple[Any, str, Any], ...] = (
+    (TASKS, "dim", Dim),
+    (METRICS, "lightness", Metric("Lightness", 3, "lower", "Difference of the means.", lightness)),
+    (STAGES, "glance", Glance),
+    (METHODS, "glance", Method("glance", "Glance", (Glance(),), "Toy 2026", "A glance is enough.")),
+    (ROLES, "glance", "glancing encoder"),
+    (TRANSLATIONS, "chalk", Chalk()),
+    (GENERATORS, "toy", ToyGenerator),
+    (ENCODERS, "toy", ToyEncoder),
+    (DOMAINS, "toy-domain", replace(DOMAINS["synthetic-houses"], resolution=TINY)),
+    (layouts.LAYOUTS, "toy", layouts.Layout("generator", "toy", ("toy.const", "toy.w_avg"), without_prefix)),
+)
+
+# ---- where they have to be seen
+
+
+def entry(folder: Path, name: str, network: nn.Module, **fields: object) -> Entry:
+    """Write a network into the folder and describe it as an embedded file."""
+    path = folder / f"{name}.safetensors"
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+    data = path.read_bytes()
+    common = {"format": "safetensors", "domain": "toy-domain", "licence": "MIT", "source": "toy", "resolution": TINY}
+    own = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return Entry(name, **{**common, **own, **fields})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a picture and the files of a toy model: a generator and two encoders. All toys are registered."""
+    folder = tmp_path_factory.mktemp("home")
+    prior = build_prior()
+    chalk = Narrow(1, prior.num_ws, prior.w_dim, (2, 3, prior.num_ws - 5), (8, 8, 8), 8, 2)
+    images.write_png(folder / "picture.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    with pytest.MonkeyPatch.context() as patch:
+        for kind, key, toy in TOYS:
+            patch.setitem(kind, key, toy)
+        patch.setattr(fetch, "ROOT", folder)
+        encoder: dict[str, object] = {"kind": "encoder", "generator": "toy-model"}
+        use_entries(
+            patch,
+            folder,
+            registry()["synthetic-faces"],
+            entry(folder, "toy-model", prior, kind="generator", architecture="toy"),
+            entry(folder, "toy-glance", build_encoders(prior)["psp"], **encoder, architecture="toy", role="glance"),
+            entry(folder, "toy-chalk", chalk, **encoder, architecture="narrow", role="chalk"),
+        )
+        yield folder
+
+
+@pytest.fixture
+def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401 - a function
+    """Run a command line and return its output."""
+
+    def run(*arguments: str) -> str:
+        try:
+            status = main([argument.replace("HOME", str(home)) for argument in arguments])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        assert status == 0, err
+        return out
+
+    return run
+
+
+INVERT = ("invert", "HOME/picture.png", "--model", "toy-model")
+ONE_STEP = ("--method", "w", "--set", "w.steps=1", "--json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seen"),
+    [
+        (("invert", "--help"), ("dim", "--strength", "How much light is left")),
+        (("translate", "--help"), ("chalk",)),
+        (("train", "faces", "--help"), ("toy-domain",)),
+        (("models",), ("toy-model", "toy-glance")),
+    ],
+)
+def test_the_command_line_offers_the_toys(command: Any, arguments: tuple[str, ...], seen: tuple[str, ...]) -> None:  # noqa: ANN401
+    out = command(*arguments)
+    assert all(word in out for word in seen), out
+
+
+def test_a_task_runs_with_its_own_input(command: Any) -> None:  # noqa: ANN401
+    row = json.loads(command(*INVERT, *ONE_STEP, "--task", "dim", "--strength", "0.3"))
+    assert row["task"] == "dim" and row["parameters"] == {"strength": 0.3}
+
+
+def test_a_metric_stands_in_rows_and_tables(command: Any) -> None:  # noqa: ANN401
+    row = json.loads(command(*INVERT, *ONE_STEP))
+    assert isinstance(row["lightness"], float)
+    assert "lightness" in command(*INVERT, *ONE_STEP[:-1]).splitlines()[0]
+
+
+def test_a_method_with_a_role_of_its_own_runs_on_a_toy_generator(command: Any) -> None:  # noqa: ANN401
+    assert json.loads(command(*INVERT, "--method", "glance", "--json"))["method"] == "glance"
+    model = load("toy-model", "cpu")
+    assert isinstance(model.prior, ToyGenerator) and isinstance(model.encoders["glance"], ToyEncoder)
+    reason = METHODS["glance"].unavailable(replace(model, encoders={}))
+    assert reason is not None and "glancing encoder" in reason
+
+
+def test_a_translation_runs(command: Any, home: Path) -> None:  # noqa: ANN401
+    drawing = np.full((64, 64, 3), 255, np.uint8)
+    drawing[20:44, 30:33] = 0
+    images.write_png(home / "drawing.png", drawing)
+    row = json.loads(command("translate", "HOME/drawing.png", "--to", "chalk", "--model", "toy-model", "--json"))
+    assert row["translation"] == "chalk" and row["model"] == "toy-model"
+
+
+def test_an_embedded_domain_gives_its_pictures(home: Path) -> None:
+    pictures = load("toy-model", "cpu").pictures
+    assert pictures is not None and pictures(2, torch.Generator()).shape == (2, 3, TINY, TINY)
+
+
+def test_a_layout_is_recognised(home: Path) -> None:
+    tensors = {f"toy.{key}": value for key, value in build_prior().state_dict().items()}
+    found = layouts.network(tensors)
+    assert found.layout == "toy" and isinstance(found.build(), ToyGenerator)
