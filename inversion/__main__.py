@@ -1,4 +1,4 @@
-"""`python -m inversion COMMAND ...`: the package without the app."""
+"""`python -m inversion COMMAND ...`: the package on the command line."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 
 from inversion.common.lazy import defer
 
-# Command -> (module with main(argv), what it does). Imported only when called, so that each starts as fast as it can.
+# Command -> (module with main(argv), description). Only the chosen one is imported, so that it starts quickly.
 COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("inversion.cli.models", "list the models that can be loaded"),
     "invert": ("inversion.cli.invert", "run one method on a picture"),
     "compare": ("inversion.cli.compare", "run several methods on a picture"),
     "translate": ("inversion.cli.translate", "turn a sketch, a label map or a turned face into pictures"),
     "edit": ("inversion.cli.edit", "invert a picture and move it along directions"),
-    "convert": ("inversion.cli.convert", "say what a checkpoint holds and write it as safetensors"),
+    "convert": ("inversion.cli.convert", "list the networks in a checkpoint and write them as safetensors"),
     "train": ("inversion.training.cli", "train the embedded networks"),
     "parity": ("inversion.parity", "check the networks against stored outputs of the official ones"),
 }
@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     """Exit status of the command in argv[0]: 0, or 2 with one line on stderr."""
     if argv and argv[0] in ("-h", "--help"):
         lines = [f"  {name:11}{text}\n" for name, (_, text) in COMMANDS.items()]
-        sys.stdout.write("usage: python -m inversion COMMAND ... (COMMAND --help tells more)\n\n" + "".join(lines))
+        sys.stdout.write("usage: python -m inversion COMMAND ... (more: COMMAND --help)\n\n" + "".join(lines))
         return 0
     if not argv or argv[0] not in COMMANDS:
         got = f"unknown command {argv[0]!r}" if argv else "no command"

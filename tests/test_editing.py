@@ -639,10 +639,10 @@ def test_the_command_edits_and_keeps_pictures(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say what to edit"),
+        ([], "add --edit NAME=STRENGTH"),
         (["--edit", "grin=1"], "direction 'grin'"),
         (["--edit", "smile"], "NAME=STRENGTH"),
-        (["--edit", "smile=1", "--layers", "5"], "--layers wants A-B"),
+        (["--edit", "smile=1", "--layers", "5"], "--layers needs A-B"),
         (["--edit", "smile=1", "--layers", "5-90"], "styles are 0-7"),
         (["--edit", "smile=1", "--strip", "4"], "--out"),
         (["--edit", "smile=1", "--method", "dip", "--set", "dip.steps=1"], "no code"),

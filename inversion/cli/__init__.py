@@ -1,1 +1,1 @@
-"""Subcommands of `python -m inversion`, one module each with main(argv) -> exit status."""
+"""The commands of `python -m inversion`: one module each, with main(argv) -> exit status."""

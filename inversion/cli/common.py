@@ -1,4 +1,4 @@
-"""What the commands share: one-line errors, the arguments of a run, progress bars, tables."""
+"""Shared by the commands: errors in one line, the arguments of a run, progress bars, tables."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from inversion.tasks import TASKS, task_class
 
 
 class UsageError(UserError):
-    """A command line that cannot be followed."""
+    """An argument of the command line is wrong or missing."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with one clear line in place of a page of usage."""
+    """A parser that reports an error in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def guarded(command: str, run: Callable[[], None]) -> int:
-    """0, or 2 with the reason as one line on stderr."""
+    """Run a command. Returns its exit status: 0, or 2 after an error, with one line on stderr."""
     try:
         run()
     except UserError as error:
@@ -49,41 +49,41 @@ def guarded(command: str, run: Callable[[], None]) -> int:
 
 
 def run_parser(command: str, description: str) -> Parser:
-    """The arguments of a run, but for the method."""
+    """A parser with the arguments of a run, except the method."""
     parser = Parser(prog=f"python -m inversion {command}", description=description, allow_abbrev=False)
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="the truth; the task measures it")
-    parser.add_argument("--task", default="reconstruct", choices=list(TASKS))
-    parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="see `models`")
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="the original picture, which the task measures")
+    parser.add_argument("--task", default="reconstruct", choices=list(TASKS), help="default: reconstruct")
+    parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="the generator, see `models`")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         dest="settings",
         metavar="stage.field=VALUE",
-        help="a setting of a stage; repeat",
+        help="a setting of a stage; may be repeated",
     )
     add_task_inputs(parser)
     parser.add_argument(
         "--align",
         default="auto",
         choices=["auto", "face", "centre"],
-        help="the part of IMAGE that is used; auto: the face for models of aligned faces, else the central square",
+        help="the part of IMAGE to use; auto: the face for models of aligned faces, otherwise the central square",
     )
-    parser.add_argument("--face", type=int, default=1, metavar="N", help="which face, 1 is the largest")
-    parser.add_argument("--measured", action="store_true", help="IMAGE already is what the task measures")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--face", type=int, default=1, metavar="N", help="which face; 1 is the largest (default)")
+    parser.add_argument("--measured", action="store_true", help="IMAGE is the measurement, not the original")
+    parser.add_argument("--seed", type=int, default=0, help="of all random numbers (default 0)")
     parser.add_argument("--budget", type=float, default=3600.0, metavar="SECONDS", help="time limit of a method")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write pictures and figures here")
-    parser.add_argument("--json", action="store_true", help="print JSON and nothing else on stdout")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="save pictures and figures in this folder")
+    parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
     return parser
 
 
 def add_task_inputs(
     parser: argparse.ArgumentParser, kinds: Collection[Kind] = get_args(Kind), **defaults: object
 ) -> None:
-    """Add a flag for every field of every task, of these kinds. `defaults` replace the tasks' own."""
+    """Add a flag for each field of a task that is of one of these kinds. `defaults` replace those of the tasks."""
     owners: dict[str, list[str]] = {}
     specs: dict[str, Field[Any]] = {}
     for task, kind in TASKS.items():
@@ -103,7 +103,7 @@ def add_task_inputs(
 
 
 def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray) -> dict[str, Any]:
-    """The flags that set fields of the task, files read. picture: uint8 (H, W, 3), which a mask has to fit."""
+    """Values of the task's fields from the flags; files are read. picture: uint8 (H, W, 3), as large as a mask."""
     inputs = {}
     for spec in fields(task_class(task)):
         value = getattr(args, spec.name, None)
@@ -117,16 +117,16 @@ def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray) -> dic
     return inputs
 
 
-# What is done with a result beside keeping it -> what it adds to the row, and pictures for the sheet.
-Then = Callable[[Lane, Request, Finished], tuple[dict[str, Any], list[np.ndarray]]]
+# Called with each result. Returns more fields of its row, and more pictures of the sheet.
+AfterRun = Callable[[Lane, Request, Finished], tuple[dict[str, Any], list[np.ndarray]]]
 
 
 def run_methods(
-    args: argparse.Namespace, methods: Sequence[str], then: Then | None = None, *, optional: bool = False
+    args: argparse.Namespace, methods: Sequence[str], then: AfterRun | None = None, *, optional: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """One row per method, each as soon as it is there; with --out also pictures, a sheet of them, and the rows as JSON.
+    """One row per method, when its run is over. With --out, saves pictures, a sheet of them, and the rows as JSON.
 
-    A method that the model cannot run is refused before the first one runs; `optional` ones are left out instead.
+    Raises LaneError before the first run if the model cannot run a method; `optional` methods are skipped instead.
     """
     picture = np.asarray(images.read(args.image))
     if args.out is not None:
@@ -154,7 +154,7 @@ def run_methods(
                 sheet += more
             rows.append(row)
             yield row
-    finally:  # a method that fails half-way takes nothing from those before it
+    finally:  # if a method fails, the results before it are saved
         if rows and args.out is not None:
             stem = args.out / f"{args.image.stem}_{args.task}"
             images.write_png(f"{stem}_sheet.png", np.concatenate(sheet, axis=1))
@@ -162,17 +162,17 @@ def run_methods(
 
 
 def write_json(value: object) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     sys.stdout.write(dumps(value) + "\n")
 
 
 def dumps(value: object) -> str:
-    """Strict JSON: NaN would not be read by others."""
+    """JSON text. Raises ValueError for NaN, which strict JSON does not have."""
     return json.dumps(value, indent=1, allow_nan=False)
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Rows as aligned text on stdout; what is not known is a dash."""
+    """Print rows as aligned columns on stdout. A missing value is a dash."""
     cells = [list(columns), *([_cell(row.get(c)) for c in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     for line in cells:
@@ -180,14 +180,14 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> None:
-    """The figures of a run for a person."""
+    """Print the figures of runs as a table on stdout."""
     known = [name for name in METRICS if any(row.get(name) is not None for row in rows)]
     write_table(rows, ["method", *known, "seconds", "image"])
     for row in rows:
         if row["message"]:
             sys.stdout.write(f"{row['method']}: {row['message']}\n")
     if args.out is None:
-        sys.stdout.write("No picture was kept: add --out DIR to keep them.\n")
+        sys.stdout.write("No pictures were saved: add --out DIR to save them.\n")
 
 
 def _cell(value: object) -> str:
@@ -197,7 +197,7 @@ def _cell(value: object) -> str:
 
 
 def _run(lane: Lane, request: Request) -> tuple[Ready, Finished]:
-    """Follow one run with a bar per stage on stderr."""
+    """Do one run, with a progress bar for each stage on stderr."""
     bar: tqdm | None = None
     stage = ""
     ready: Ready | None = None
@@ -221,7 +221,7 @@ def _run(lane: Lane, request: Request) -> tuple[Ready, Finished]:
 
 
 def _requests(args: argparse.Namespace, methods: Sequence[str], picture: np.ndarray) -> list[Request]:
-    """What the command line asks of each method. Says on stderr what there is to say about the crop."""
+    """One request per method. Prints the note of the crop, if any, on stderr."""
     chosen = _settings(args.settings, methods)
     inputs = task_inputs(args, args.task, picture)
     part = crop(picture, args.model, args.align, args.face)
@@ -245,7 +245,7 @@ def _requests(args: argparse.Namespace, methods: Sequence[str], picture: np.ndar
 
 
 def _possible(lane: Lane, requests: Sequence[Request], optional: bool) -> list[Request]:
-    """Those that the model can run. LaneError names the others, or stderr if all are `optional` and some are left."""
+    """The requests that the model can run. Raises LaneError for the rest, if not `optional` or if none can run."""
     for request in requests:
         lane.check(request)
     lacking = lane.unavailable(requests[0].model, {r.method: parse_method(r.method) for r in requests})
@@ -259,11 +259,11 @@ def _possible(lane: Lane, requests: Sequence[Request], optional: bool) -> list[R
 
 
 def _settings(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Per method, those --set that name one of its stages. UsageError or SettingError for what nobody can use."""
+    """The --set values for the stages of each method. Raises UsageError, or SettingError if no method has the stage."""
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"--set wants stage.field=VALUE, not {text!r}")
+            raise UsageError(f"--set needs stage.field=VALUE, not {text!r}")
         values[name] = value
     return dealt({method: [stage.key for stage in parse_method(method).stages] for method in methods}, values)

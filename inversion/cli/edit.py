@@ -15,30 +15,40 @@ from inversion.editing.requests import CardsRequest, EditRequest, Inverted, read
 from inversion.methods import SettingError
 from inversion.serving.lane import Finished, Lane, Request
 
-SHOWN = 6  # attributes that are printed: those that changed most
+SHOWN = 6  # number of attributes that are printed: those with the largest changes
 
 
 def main(argv: list[str]) -> int:
-    """Run the method, edit what it found, print the figures, and keep the pictures with --out."""
+    """Run the method, edit its result, print the figures, and save the pictures with --out."""
     parser = run_parser("edit", "Invert a picture and move the result along directions.")
     parser.add_argument("--method", default="wplus", metavar="M", help="a method with a code, or stages joined by +")
     parser.add_argument(
-        "--edit", action="append", default=[], metavar="NAME=STRENGTH", help="in deviations, as in smile=1.5; repeat"
+        "--edit",
+        action="append",
+        default=[],
+        metavar="NAME=STRENGTH",
+        help="in standard deviations, as in smile=1.5; may be repeated",
     )
-    parser.add_argument("--sefa", action="append", default=[], metavar="N=STRENGTH", help="along the Nth of SeFa's")
-    parser.add_argument("--ganspace", action="append", default=[], metavar="N=STRENGTH", help="along GANSpace's Nth")
     parser.add_argument(
-        "--layers", default="", metavar="A-B", help="the styles that are moved, counted from 0; all if not given"
+        "--sefa", action="append", default=[], metavar="N=STRENGTH", help="along the Nth direction of SeFa"
     )
-    parser.add_argument("--keep", default="", metavar="A,B", help="attributes to hold still (conditional manipulation)")
-    parser.add_argument("--strip", type=int, default=0, metavar="N", help="N pictures from no edit to the whole one")
+    parser.add_argument(
+        "--ganspace", action="append", default=[], metavar="N=STRENGTH", help="along the Nth direction of GANSpace"
+    )
+    parser.add_argument(
+        "--layers", default="", metavar="A-B", help="first and last style to move, counted from 0 (default: all)"
+    )
+    parser.add_argument("--keep", default="", metavar="A,B", help="attributes to keep (conditional manipulation)")
+    parser.add_argument(
+        "--strip", type=int, default=0, metavar="N", help="save a strip of N pictures, from no edit to the full edit"
+    )
     args = parser.parse_args(argv)
 
     def run() -> None:
         if args.strip < 0 or args.strip == 1:
-            raise UsageError("--strip wants 2 pictures or more")
+            raise UsageError("--strip needs at least 2 pictures")
         if args.strip and args.out is None:
-            raise UsageError("--strip is kept with --out DIR: say where")
+            raise UsageError("--strip needs a folder: add --out DIR")
         plan = _Plan(args)
         rows = list(run_methods(args, [args.method], plan))
         if args.json:
@@ -51,14 +61,14 @@ def main(argv: list[str]) -> int:
 
 
 class _Plan:
-    """The edit that a command line asks for; looked at before the method runs, which takes longer."""
+    """The edit that the arguments describe. It is checked before the run, which takes longer."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         try:
             self.layers = read_layers(args.layers)
         except SettingError:
-            raise UsageError(f"--layers wants A-B, as in 0-5, not {args.layers!r}") from None
+            raise UsageError(f"--layers needs A-B, as in 0-5, not {args.layers!r}") from None
         self.keep = tuple(name for name in args.keep.split(",") if name)
         self.moves = {
             **_strengths("--edit", args.edit, ""),
@@ -68,13 +78,14 @@ class _Plan:
         cards = Lane(args.device, args.dtype).answer(CardsRequest(args.model, self.layers))
         ranges = {card["name"]: f"{card['name']} ({card['low']:g} to {card['high']:g})" for card in cards}
         if not self.moves:
-            raise UsageError(f"say what to edit with --edit NAME=STRENGTH: {', '.join(ranges.values()) or 'none here'}")
+            choices = ", ".join(ranges.values()) or f"{args.model} has none"
+            raise UsageError(f"no direction is given: add --edit NAME=STRENGTH, one or more of {choices}")
         for name in (*self.moves, *self.keep):
             if name not in ranges:
-                raise UsageError(f"{args.model} has no direction {name!r}: it has {', '.join(ranges) or 'none'}")
+                raise UsageError(f"{args.model} has no direction {name!r}: choose from {', '.join(ranges) or 'none'}")
 
     def __call__(self, lane: Lane, request: Request, finished: Finished) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """What the edit adds to the result's row, and its picture."""
+        """Edit a result. Returns the fields for its row, and the edited picture."""
         result = Inverted(finished.code, finished.weights)
 
         def ask(part: float) -> EditRequest:
@@ -101,19 +112,19 @@ class _Plan:
 
 
 def _strengths(option: str, texts: Sequence[str], prefix: str) -> dict[str, float]:
-    """NAME=STRENGTH texts as a dict. UsageError names the one that is none."""
+    """Texts of the form NAME=STRENGTH as a dict. Raises UsageError for any other."""
     strengths = {}
     for text in texts:
         name, _, value = text.partition("=")
         try:
             strengths[prefix + name] = float(value)
         except ValueError:
-            raise UsageError(f"{option} wants {'N' if prefix else 'NAME'}=STRENGTH, not {text!r}") from None
+            raise UsageError(f"{option} needs {'N' if prefix else 'NAME'}=STRENGTH, not {text!r}") from None
     return strengths
 
 
 def _write_changes(edit: Mapping[str, Any]) -> None:
-    """The attributes that changed most, and the identity, for a person."""
+    """Print the largest changes of attributes, the identity score and the file."""
     changes = {name: after - before for name, (before, after) in edit["attributes"].items()}
     most = sorted(changes, key=lambda name: -abs(changes[name]))[:SHOWN]
     if most:

@@ -6,7 +6,7 @@ from inversion.cli.common import guarded, run_methods, run_parser, write_json, w
 
 
 def main(argv: list[str]) -> int:
-    """Run the method, print its figures, and keep the picture with --out."""
+    """Run the method, print its figures, and save the picture with --out."""
     parser = run_parser("invert", "Run one method on one picture.")
     parser.add_argument(
         "--method", default="wplus", metavar="M", help="a method, or stages joined by +, as in mean+wplus+pti"

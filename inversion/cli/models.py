@@ -1,4 +1,4 @@
-"""`models`: what may be loaded, what of it is at hand; downloads and checks it."""
+"""`models`: list the registered files, check the available ones, or download one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ COLUMNS = ["name", "kind", "resolution", "domain", "size", "cached", "grade", "l
 
 
 def main(argv: list[str]) -> int:
-    """Print the registry, check what is cached (exit status 1 if anything is wrong), or download one entry."""
+    """List the registry, check the available files (exit status 1 if one is wrong), or download one."""
     parser = Parser(
         prog="python -m inversion models", description="List the models that can be loaded.", allow_abbrev=False
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--check", action="store_true", help="hash everything at hand; exit status 1 if anything is wrong"
+        "--check", action="store_true", help="check the hashes of all available files; exit status 1 if one is wrong"
     )
-    what.add_argument("--pull", metavar="NAME", help="download the entry's file, also in place of a damaged one")
-    parser.add_argument("--json", action="store_true", help="print JSON and nothing else on stdout")
+    what.add_argument("--pull", metavar="NAME", help="download a file, or replace a damaged one")
+    parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
     args = parser.parse_args(argv)
     wrong: list[str] = []
 
@@ -58,12 +58,12 @@ def _write(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
 
 
 def _row(entry: Entry, entries: dict[str, Entry]) -> dict[str, Any]:
-    """The entry with where it comes from, where it lies, its size, and which other networks belong to it."""
+    """The entry with its origin, path, size, and the networks that belong to it."""
     path = fetch.cached(entry)
     size = fetch.size_of(entry)
     return {
         **asdict(entry),
-        "from": entry.repo_id or ("embedded" if entry.file is not None else "by hand"),
+        "from": entry.repo_id or ("embedded" if entry.file is not None else "manual download"),
         "with": ", ".join(e.role or e.kind for e in entries.values() if e.generator == entry.name),
         "cached": path is not None,
         "path": None if path is None else str(path),
@@ -73,14 +73,14 @@ def _row(entry: Entry, entries: dict[str, Entry]) -> dict[str, Any]:
 
 
 def _pull(name: str, entries: dict[str, Entry]) -> Entry:
-    """Download an entry's file with a bar on stderr. HubError says why it cannot be had."""
+    """Download the file of an entry, with a progress bar on stderr. Raises HubError if it is not available."""
     if name not in entries:
         raise UsageError(f"--pull: unknown entry {name!r}: see `python -m inversion models`")
     with ExitStack() as stack:
         bars: list[tqdm] = []
 
         def progress(done: int, total: int) -> None:
-            if not bars:  # not before the first byte: a refusal is one line
+            if not bars:  # not before the first byte, so that an error is the only line
                 bars.append(stack.enter_context(tqdm(desc=name, unit="B", unit_scale=True, file=sys.stderr)))
             bars[0].total = total or None
             bars[0].update(done - bars[0].n)

@@ -1,4 +1,4 @@
-"""`translate`: a sketch, a label map or a turned face to pictures."""
+"""`translate`: turn a sketch, a label map or a turned face into pictures."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ ALIASES = {"candidates": "alike"}  # public names of options, where they differ 
 
 
 def main(argv: list[str]) -> int:
-    """Translate IMAGE, say how long it took, and keep the pictures with --out."""
+    """Translate IMAGE, print the time that it took, and save the pictures with --out."""
     parser = Parser(
-        prog="python -m inversion translate", description="One pass from a drawing to pictures.", allow_abbrev=False
+        prog="python -m inversion translate",
+        description="Translate a drawing or a picture, in one pass of an encoder and a generator.",
+        allow_abbrev=False,
     )
     parser.add_argument("image", type=Path, metavar="IMAGE", help="a sketch, a label map, or a picture")
     parser.add_argument("--to", required=True, choices=list(TRANSLATIONS), metavar="|".join(TRANSLATIONS))
-    parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="see `models`")
+    parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="the generator, see `models`")
     for spec in fields(TranslationOptions):
         flag = ALIASES.get(spec.name, spec.name).replace("_", "-")
         text = f"{spec.metadata['label']}: {spec.metadata['help'].rstrip('.')} (default {spec.default})"
@@ -39,13 +41,13 @@ def main(argv: list[str]) -> int:
         "--align",
         default="auto",
         choices=["auto", "face", "centre"],
-        help="the part of a picture that is used, as for `invert`; drawings use the central square",
+        help="the part of a picture to use, as for `invert`; of a drawing, always the central square",
     )
-    parser.add_argument("--face", type=int, default=1, metavar="N", help="which face, 1 is the largest")
+    parser.add_argument("--face", type=int, default=1, metavar="N", help="which face; 1 is the largest (default)")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write pictures and figures here")
-    parser.add_argument("--json", action="store_true", help="print JSON and nothing else on stdout")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="save pictures and figures in this folder")
+    parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
     args = parser.parse_args(argv)
 
     def run() -> None:
@@ -53,14 +55,14 @@ def main(argv: list[str]) -> int:
         if args.json:
             write_json(row)
         else:
-            made = f"{len(row['images'])} pictures in {args.out}" if args.out else "no picture kept: add --out DIR"
+            made = f"{len(row['images'])} pictures in {args.out}" if args.out else "no pictures saved: add --out DIR"
             sys.stdout.write(f"{args.to}: {row['seconds']:.2f} s, {made}\n")
 
     return guarded(parser.prog, run)
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    """The row of a translation; --out also writes the pictures, a sheet of them, and the row as JSON."""
+    """The row of a translation. With --out, saves the pictures, a sheet of them, and the row as JSON."""
     options = TranslationOptions(**{spec.name: getattr(args, spec.name) for spec in fields(TranslationOptions)})
     picture = np.asarray(images.read(args.image))
     drawn = TRANSLATIONS[args.to].takes != "picture"
@@ -90,7 +92,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _keep(args: argparse.Namespace, made: TranslatedPictures, picture: np.ndarray, row: dict[str, Any]) -> None:
-    """Write the pictures and the sheet, and name the files in the row."""
+    """Save the pictures, the sheet and the row, which gets the names of the files."""
     args.out.mkdir(parents=True, exist_ok=True)
     stem = args.out / f"{args.image.stem}_{args.to}"
     for i, image in enumerate(made.pictures):
