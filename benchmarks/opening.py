@@ -74,8 +74,7 @@ def opened(registry: Path, dtype: str, answer: Connection) -> None:
         before, wall, processor = peak_memory(), time.perf_counter(), time.process_time()
         model = hub.load(NAME, "cpu", dtype)
         taken = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - processor}
-    entry = model.entry
-    size = 0 if entry is None else entry.bytes or 0
+    size = read(registry)[model.name].bytes or 0
     peak = peak_memory()
     memory = {"peak_mb": peak / 1e6, "grown_mb": (peak - before) / 1e6, "grown_by_file": (peak - before) / size}
     answer.send({**taken, "file_mb": size / 1e6, **memory})

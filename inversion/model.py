@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from inversion.checkpoints.registry import Entry
     from inversion.directions import Direction
     from inversion.encoders import Encoder
     from inversion.generators import Discriminator, Prior
@@ -32,7 +31,6 @@ class Model:
     prior: Prior | None = None
     resolution: int = 0  # side in pixels
     device: torch.device = field(default_factory=_cpu)
-    entry: Entry | None = None
     discriminator: Discriminator | None = None
     encoders: Mapping[str, Encoder] = field(default_factory=dict)  # by role; `Encoder.reads` is the kind of input
     directions: dict[str, Direction] = field(default_factory=dict)  # for moving its styles, by name

@@ -48,7 +48,6 @@ def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
         prior.to(device).freeze(dtype),
         entry.resolution,
         device,
-        entry,
         discriminator=frozen(discriminator, device) if isinstance(discriminator, Discriminator) else None,
         perceptual=cached_lpips(device),
         pictures=_pictures(entry, device),
@@ -95,7 +94,8 @@ def belongs(entry: Entry, model: Model) -> bool:
     if entry.kind == "predictor":
         return entry.domain == model.domain  # it reads pictures of the domain, whichever generator made them
     if entry.generator is None and entry.kind in SERVE_ALL:
-        crop, features = ("none", "none") if model.entry is None else (model.entry.crop, model.entry.perceptual)
+        owner = registry().get(model.name)
+        crop, features = ("none", "none") if owner is None else (owner.crop, owner.perceptual)
         # ArcFace reads faces that are aligned as FFHQ's; LPIPS reads any picture.
         return crop == "ffhq" if entry.kind == "identity" else entry.architecture in ("lpips", features)
     return entry.generator == model.name
