@@ -488,7 +488,7 @@ def test_a_drawing_on_the_canvas_becomes_pictures(visit: Callable[..., Page]) ->
     open_tab(page, "Sketch to face")
     canvas = page.locator("#sketch-lines canvas").first
     canvas.wait_for()
-    expect(page.locator("#sketch-missing")).to_contain_text("no encoder for toonify")
+    expect(page.locator("#sketch-missing")).to_contain_text("Cartoon needs another model")
     page.click("#sketch-run")
     expect(page.locator("body")).to_contain_text("The canvas is empty")
     page.locator("#sketch-lines").get_by_label("Brush", exact=True).click()
