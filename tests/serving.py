@@ -15,17 +15,16 @@ import pytest
 import torch
 from gradio import networking
 from helpers.checkpoints import use_entries
+from helpers.drawings import reading_encoders
 from helpers.networks import TINY, build_prior
 
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry, HubError
 from inversion.editing import Direction
-from inversion.encoders import Encoder, Narrow
-from inversion.generators import Prior
+from inversion.encoders import Encoder
+from inversion.generators import StyleGAN2
 from inversion.model import Model
 from inversion.serving.session import Request, Session
-from inversion.synthetic.faces import CLASSES
-from inversion.translations import TRANSLATIONS
 from ui import TABS, build, launch_options
 
 MODELS = ("synthetic-faces", "only-z", "absent")
@@ -119,26 +118,15 @@ def registered() -> dict[str, Entry]:
     return entries
 
 
-def translators(prior: Prior) -> dict[str, Encoder]:
-    """A tiny encoder for every translation but the cartoon, around the prior's mean."""
-    channels = {"lines": 1, "map": len(CLASSES), "picture": 3}
-    encoders: dict[str, Encoder] = {}
-    for name, kind in TRANSLATIONS.items():
-        if name == "toonify":
-            continue
-        with torch.random.fork_rng():
-            torch.manual_seed(8)
-            layout = (2, 3, prior.num_ws - 5), (8, 8, 8), 8, 2
-            encoder = Narrow(channels[kind.takes], prior.num_ws, prior.w_dim, *layout)
-        encoder.latent_avg.copy_(prior.w_avg)
-        encoders[name] = encoder.eval().requires_grad_(False)
-    return encoders
+def translators(prior: StyleGAN2) -> dict[str, Encoder]:
+    """A tiny encoder for every translation but the cartoon."""
+    return {name: encoder for name, encoder in reading_encoders(prior).items() if name != "toonify"}
 
 
 def whole(model: Model) -> Model:
     """The tiny model as the page's first: with directions of two attributes and encoders of drawings."""
     prior = model.prior
-    assert prior is not None
+    assert isinstance(prior, StyleGAN2)
     rows = torch.eye(prior.w_dim)
     directions = {
         name: Direction(name, name.capitalize(), "attributes", row, 1.0, normal=row)

@@ -1,0 +1,56 @@
+"""Drawings, label maps and faces to upload, and tiny encoders that read them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from helpers.networks import build_prior
+from inversion import images
+from inversion.encoders import Encoder, Narrow
+from inversion.generators import StyleGAN2
+from inversion.model import Model
+from inversion.synthetic import HELD_OUT
+from inversion.synthetic.faces import CLASSES, draw_faces
+from inversion.translations import TRANSLATIONS
+from inversion.translations.drawings import PALETTE
+
+SIDE = 64  # of the drawings
+CHANNELS = {"lines": 1, "map": len(CLASSES), "picture": 3}
+COLOURS = np.asarray(PALETTE, np.uint8)
+Array = NDArray[np.uint8]
+
+
+def narrow(inputs: int, prior: StyleGAN2) -> Encoder:
+    """A tiny encoder whose random codes lie around the prior's mean."""
+    with torch.random.fork_rng():
+        torch.manual_seed(inputs)
+        encoder = Narrow(inputs, prior.num_ws, prior.w_dim, (2, 3, prior.num_ws - 5), (8, 8, 8), 8, 2)
+    encoder.latent_avg.copy_(prior.w_avg)
+    return encoder.eval().requires_grad_(False)
+
+
+def reading_encoders(prior: StyleGAN2) -> dict[str, Encoder]:
+    """A tiny encoder for every translation, by its name."""
+    return {name: narrow(CHANNELS[kind.takes], prior) for name, kind in TRANSLATIONS.items()}
+
+
+def translating_model() -> Model:
+    """A tiny model with an encoder for every translation."""
+    prior = build_prior()
+    encoders = reading_encoders(prior)
+    return Model("synthetic-faces", prior, prior.resolution, encoders=encoders, domain="synthetic-faces")
+
+
+def some_uploads() -> dict[str, list[Array]]:
+    """Four uploads of each kind of input, uint8 (SIDE, SIDE, 3)."""
+    drawn = draw_faces(range(HELD_OUT, HELD_OUT + 4), SIDE)
+    sketches = images.quantise(drawn.sketch.expand(-1, 3, -1, -1)).permute(0, 2, 3, 1).numpy()
+    maps = COLOURS[drawn.segmentation.argmax(dim=1).numpy()]
+    return {"lines": list(sketches), "map": list(maps), "picture": [images.to_array(x) for x in drawn.picture]}
+
+
+def blank(value: int = 255) -> Array:
+    """An empty canvas, uint8 (SIDE, SIDE, 3)."""
+    return np.full((SIDE, SIDE, 3), value, np.uint8)

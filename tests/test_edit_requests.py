@@ -1,0 +1,243 @@
+"""Edits by the session, the lane and the command line."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.checkpoints import GOOD, use_entries
+from helpers.editing import editable
+from helpers.lanes import WAIT
+from torch import Tensor
+
+from inversion import images
+from inversion.__main__ import main
+from inversion.checkpoints import hub
+from inversion.checkpoints.registry import Entry
+from inversion.common.errors import UserError
+from inversion.editing import (
+    DIFFUSION,
+    edited,
+)
+from inversion.editing.requests import CardsRequest, EditRequest, InterpolateRequest, Inverted, MixRequest
+from inversion.generators import Prior
+from inversion.methods import METHODS, SettingError, tuned
+from inversion.methods.codes import from_plain
+from inversion.model import Model
+from inversion.serving.lane import CroppedPicture, Lane, Request
+from inversion.serving.session import Session, UnknownJob
+from inversion.synthetic.faces import NAMES
+
+
+@pytest.fixture
+def at_hand(full_model: Model, prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A tiny model with directions and a predictor, which the hub hands out as `tiny`."""
+    model = editable(full_model, prior)
+    use_entries(monkeypatch, tmp_path, Entry("tiny", **GOOD))  # type: ignore[arg-type]
+    monkeypatch.setattr(hub, "load", lambda name, device="auto", dtype="auto": model)
+    return model
+
+
+@pytest.fixture
+def session(at_hand: Model) -> Iterator[Session]:
+    session = Session("cpu")
+    yield session
+    session.close()
+
+
+def request_of(picture: Tensor, method: str, **changes: Any) -> Request:  # noqa: ANN401
+    steps = {f"{s.key}.steps": 1 for s in METHODS[method].stages if hasattr(s, "steps")}
+    return Request("reconstruct", method, images.to_array(picture), "tiny", steps, **changes)
+
+
+def finish(session: Session, requests: list[Request]) -> str:
+    key = session.submit(requests)
+    *_, view = session.follow(key, every=0.01)
+    assert [run.state for run in view.runs] == ["done"] * len(requests), [run.message for run in view.runs]
+    return key
+
+
+def test_results_of_every_method_can_be_edited(session: Session, pictures: Tensor, at_hand: Model) -> None:
+    methods = [key for key, method in METHODS.items() if method.unavailable(at_hand) is None]
+    assert {"z", "w", "wplus", "projector", "mganprior", "pti", "clone", "e4e"} <= set(methods)
+    key = finish(session, [request_of(pictures[0], method) for method in methods])
+    for index, method in enumerate(methods):
+        if method == "dip":
+            with pytest.raises(UserError, match="no code"):
+                session.edits.move(key, index, {"smile": 1.0})
+            continue
+        kept = session.kept(key, index)
+        still = session.edits.move(key, index, {})
+        moved = session.edits.move(key, index, {"smile": 1.5}, (0, 6), ("smile",))
+        assert np.array_equal(still.picture, kept.image) and kept.row["method"] == method
+        assert not np.array_equal(moved.picture, kept.image)
+        assert set(moved.attributes) == set(NAMES) and still.synthetic_identity == pytest.approx(1, abs=1e-3)
+        assert still.attributes["smile"][0] == pytest.approx(still.attributes["smile"][1], abs=1e-3)
+
+
+def test_an_edit_of_a_tuned_result_is_rendered_by_the_tuned_generator(
+    session: Session, pictures: Tensor, prior: Prior, at_hand: Model
+) -> None:
+    key = finish(session, [request_of(pictures[0], "pti")])
+    kept = session.kept(key, 0)
+    code = from_plain(kept.code, torch.device("cpu"))
+    with torch.no_grad():
+        moved = edited(code, prior, at_hand.directions, {"smile": 1.0}).render(tuned(prior, kept.weights or {}))
+    assert np.array_equal(session.edits.move(key, 0, {"smile": 1.0}).picture, images.to_array(moved))
+
+
+def test_two_results_are_interpolated_and_mixed(session: Session, pictures: Tensor) -> None:
+    key = finish(session, [request_of(pictures[0], "wplus"), request_of(pictures[1], "pti")])
+    frames = session.edits.interpolate((key, 0), (key, 1), frames=4)
+    assert len(frames) == 4 and np.array_equal(frames[0], session.kept(key, 0).image)
+    assert np.array_equal(frames[-1], session.kept(key, 1).image)
+    mix = session.edits.mix((key, 0), (key, 1), 4)
+    assert mix.shape == (32, 32, 3) and not np.array_equal(mix, frames[0])
+    with pytest.raises(UserError, match="frames"):
+        session.edits.interpolate((key, 0), (key, 1), frames=1)
+    with pytest.raises(UserError, match="between 1 and 7"):
+        session.edits.mix((key, 0), (key, 1), 99)
+
+
+def test_what_is_not_kept_or_not_known_is_said_in_one_line(session: Session, pictures: Tensor) -> None:
+    key = finish(session, [request_of(pictures[0], "w")])
+    with pytest.raises(UnknownJob, match="no longer kept"):
+        session.edits.move(key, 1, {"smile": 1.0})
+    with pytest.raises(UserError, match="direction 'grin'"):
+        session.edits.move(key, 0, {"grin": 1.0})
+    with pytest.raises(UserError, match="styles are 0-7"):
+        session.edits.directions("tiny", (0, 80))
+    assert session.edits.directions("tiny")[0] == {
+        "name": "smile",
+        "label": "smile",
+        "group": "attributes",
+        "low": -1.5,
+        "high": 2.5,
+        "unit": "standard deviations of random codes",
+    }
+
+
+def test_a_region_of_one_picture_is_diffused_into_another(session: Session, pictures: Tensor) -> None:
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 8:24] = 255
+    context = images.to_array(pictures[1])
+    request = Request(
+        "diffuse",
+        DIFFUSION[0],
+        images.to_array(pictures[0]),
+        "tiny",
+        {**DIFFUSION[1], "indomain.steps": 4},
+        inputs={"mask": mask, "context": CroppedPicture(context)},
+    )
+    key = finish(session, [request])
+    view = session.snapshot(key)
+    assert view.truth is None and view.measured is not None
+    assert np.array_equal(view.measured, np.where(mask[..., None] > 0, request.picture, context))
+    assert session.edits.move(key, 0, {"smile": 1.0}).picture.shape == (32, 32, 3)
+    with pytest.raises(UserError, match="needs a context"):
+        list(Lane("cpu")(replace(request, inputs={"mask": mask})))
+
+
+def test_requests_and_answers_are_plain_data(session: Session, pictures: Tensor) -> None:
+    key = finish(session, [request_of(pictures[0], "mganprior"), request_of(pictures[1], "pti")])
+    a, b = (Inverted(k.code, k.weights) for k in (session.kept(key, 0), session.kept(key, 1)))
+    before = session.kept(key, 0).image
+    lane = Lane("cpu")
+    for request in (
+        CardsRequest("tiny"),
+        EditRequest("tiny", a, before, {"smile": 1.0}),
+        InterpolateRequest("tiny", a, b, 2),
+        MixRequest("tiny", b, a, 3),
+    ):
+        answer = lane.answer(pickle.loads(pickle.dumps(request)))  # noqa: S301 - our own bytes
+        assert len(pickle.dumps(answer)) > 0
+
+
+@dataclass(frozen=True)
+class Ping:
+    """A quick request that notes when it is served."""
+
+    model: str = "tiny"
+    error: str = ""
+
+    def __call__(self, model: Model) -> str:
+        if self.error == "unexpected":
+            raise KeyError("oops")
+        if self.error:
+            raise SettingError(self.error)
+        return threading.current_thread().name
+
+
+def test_quick_requests_are_served_between_the_steps_of_a_run(session: Session, pictures: Tensor) -> None:
+    long = replace(request_of(pictures[0], "w"), settings={"w.steps": 10_000})
+    key = session.submit([long])
+    while session.snapshot(key).runs[0].step < 1:
+        time.sleep(0.005)
+    done: list[str] = []
+    users = [threading.Thread(target=lambda: done.append(session.ask(Ping()))) for _ in range(8)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join(WAIT)
+    assert done == ["device-lane"] * 8 and session.snapshot(key).runs[0].state == "running"
+    session.cancel(key)
+    *_, view = session.follow(key, every=0.01)
+    assert view.runs[0].image is not None
+
+
+def test_a_failing_quick_request_is_told_and_harms_nobody(session: Session) -> None:
+    for error, message in (("say it better", "say it better"), ("unexpected", "unexpected KeyError")):
+        with pytest.raises(UserError, match=message):
+            session.ask(Ping(error=error))
+    assert session.ask(Ping()) == "device-lane"
+
+
+def test_the_command_edits_and_keeps_pictures(
+    at_hand: Model, pictures: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images.write_png(tmp_path / "face.png", images.to_array(pictures[0]))
+    base = ["edit", str(tmp_path / "face.png"), "--model", "tiny", "--method", "w", "--set", "w.steps=2"]
+    out = ["--out", str(tmp_path / "out"), "--strip", "3", "--json"]
+    assert main([*base, "--edit", "smile=1.5", "--sefa", "1=-1", "--layers", "0-4", *out]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["method"] == "w" and row["edit"]["moves"] == {"smile": 1.5, "sefa_1": -1.0}
+    assert row["edit"]["layers"] == [0, 4] and len(row["edit"]["attributes"]["smile"]) == 2
+    picture = np.asarray(images.read(row["edit"]["image"]))
+    strip = np.asarray(images.read(Path(row["edit"]["image"]).with_stem("face_reconstruct_w_edited_strip")))
+    assert picture.shape == (32, 32, 3) and strip.shape == (32, 96, 3)
+    assert np.array_equal(strip[:, 64:], picture)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "add --edit NAME=STRENGTH"),
+        (["--edit", "grin=1"], "direction 'grin'"),
+        (["--edit", "smile"], "NAME=STRENGTH"),
+        (["--edit", "smile=1", "--layers", "5"], "--layers needs A-B"),
+        (["--edit", "smile=1", "--layers", "5-90"], "styles are 0-7"),
+        (["--edit", "smile=1", "--strip", "4"], "--out"),
+        (["--edit", "smile=1", "--method", "dip", "--set", "dip.steps=1"], "no code"),
+    ],
+)
+def test_the_command_says_in_one_line_what_is_wrong(
+    at_hand: Model,
+    pictures: Tensor,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    images.write_png(tmp_path / "face.png", images.to_array(pictures[0]))
+    assert main(["edit", str(tmp_path / "face.png"), "--model", "tiny", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and message in captured.err.splitlines()[-1]
