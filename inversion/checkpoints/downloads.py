@@ -1,4 +1,4 @@
-"""Files on their way from the Hub: one thread a file, shared by all who ask for it, beside the device and not on it."""
+"""Downloads from the Hub: one thread per file, shared by all requesters, independent of the device."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from inversion.checkpoints.registry import HubError, registry
 
 log = logging.getLogger(__name__)
 
-EVERY = 0.25  # seconds between two notes of progress
+INTERVAL = 0.25  # seconds between two reports of progress
 
 
 @dataclass(frozen=True)
 class Download:
-    """A download at one moment, in bytes; `total` is 0 while nobody knows it. `message`: what went wrong."""
+    """A download at one moment, in bytes. `total` is 0 if it is unknown. `message`: why it failed."""
 
     name: str
     state: Literal["running", "done", "failed", "cancelled"] = "running"
@@ -30,20 +30,20 @@ class Download:
 
 @dataclass
 class _Work:
-    """A download's state and who wants it; to be touched under the lock only."""
+    """A download's state and its requesters. Access only while holding the lock."""
 
     view: Download
-    askers: set[str] = field(default_factory=set)
+    requesters: set[str] = field(default_factory=set)
 
 
 class _Unwanted(Exception):
-    """Everybody who asked for the file has left."""
+    """All requesters have left."""
 
 
 class Downloads:
-    """The files that are being fetched, and how the last attempt for each ended. Every method is thread-safe.
+    """The running downloads, and the last finished download of each file. Every method is thread-safe.
 
-    changed: called, in the download's thread, with every new state.
+    changed: called with every new state, in the download's thread, without any lock.
     """
 
     def __init__(self, changed: Callable[[Download], None] = lambda _: None) -> None:
@@ -53,53 +53,50 @@ class Downloads:
 
     @staticmethod
     def missing(name: str) -> bool:
-        """Whether the file of the entry has to be downloaded before it can be used. Asks no network."""
+        """Whether the file of the entry has to be downloaded before it can be used. Uses no network."""
         entry = registry().get(name)
         return entry is not None and entry.file is None and fetch.cached(entry) is None
 
-    def start(self, name: str, asker: str) -> None:
-        """Download the entry's file for `asker`, also in place of a damaged one, or join the download that is going on.
-
-        Raises HubError.
-        """
+    def start(self, name: str, requester: str) -> None:
+        """Download the file of an entry, or join its running download. Replaces a damaged file. Raises HubError."""
         if name not in registry():
             raise HubError(f"unknown entry {name!r}: see `python -m inversion models`")
         with self._lock:
             work = self._work.get(name)
-            if work is None or work.view.state != "running" or not work.askers:
+            if work is None or work.view.state != "running" or not work.requesters:
                 work = self._work[name] = _Work(Download(name))
                 threading.Thread(target=self._fetch, args=(work,), name=f"download-{name}", daemon=True).start()
-            work.askers.add(asker)
+            work.requesters.add(requester)
 
-    def leave(self, name: str, asker: str) -> None:
-        """`asker` does not want the file any more; the download ends when nobody does."""
+    def leave(self, name: str, requester: str) -> None:
+        """End the interest of a requester; a download without requesters is cancelled."""
         with self._lock:
             if name in self._work:
-                self._work[name].askers.discard(asker)
+                self._work[name].requesters.discard(requester)
 
     def view(self, name: str) -> Download | None:
-        """The entry's download as it is now or as it ended, None where there was none."""
+        """The running or last finished download of an entry, None if there was none."""
         with self._lock:
             work = self._work.get(name)
             return None if work is None else work.view
 
-    def wanted(self, name: str, asker: str) -> bool:
-        """Whether the file is being downloaded for `asker`."""
+    def wanted(self, name: str, requester: str) -> bool:
+        """Whether the file is being downloaded for this requester."""
         with self._lock:
             work = self._work.get(name)
-            return work is not None and work.view.state == "running" and asker in work.askers
+            return work is not None and work.view.state == "running" and requester in work.requesters
 
     def _fetch(self, work: _Work) -> None:
         """The download's thread."""
         name = work.view.name
-        noted = -EVERY
+        noted = -INTERVAL
 
         def progress(done: int, total: int) -> None:
             nonlocal noted
             with self._lock:
-                if not work.askers:
+                if not work.requesters:
                     raise _Unwanted
-            if time.monotonic() - noted >= EVERY:
+            if time.monotonic() - noted >= INTERVAL:
                 noted = time.monotonic()
                 self._note(work, Download(name, "running", done, total))
 
@@ -111,7 +108,7 @@ class Downloads:
             self._note(work, Download(name, "cancelled", message="Cancelled."))
         except HubError as error:
             self._note(work, Download(name, "failed", message=str(error)))
-        except Exception as error:
+        except BaseException as error:  # whatever it is, the jobs that wait for the file must end
             log.exception("could not download %s", name)
             text = (
                 f"{name}: the download stopped with an unexpected {type(error).__name__}. The server's log says more."
@@ -121,6 +118,6 @@ class Downloads:
     def _note(self, work: _Work, view: Download) -> None:
         with self._lock:
             work.view = view
-            current = self._work[view.name] is work  # not one that was left and started anew
+            current = self._work[view.name] is work  # False if a newer download has replaced it
         if current:
             self._changed(view)

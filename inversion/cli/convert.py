@@ -1,4 +1,4 @@
-"""`convert`: what a foreign checkpoint holds, and one safetensors file of it."""
+"""`convert`: list the networks in a foreign checkpoint, and write them as one safetensors file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from inversion.cli.common import Parser, UsageError, guarded, write_table
 
 
 def main(argv: list[str]) -> int:
-    """Print what a file holds and where it will be written, then write it."""
+    """Print the contents of a file and the output path, then convert it."""
     parser = Parser(
         prog="python -m inversion convert",
-        description="Say what a checkpoint holds, then write its networks as safetensors, its direction as an array. "
-        "Nothing in it is run.",
+        description="List the networks in a checkpoint, then write them as safetensors, or a direction as a NumPy "
+        "array. No code in the file is executed.",
         allow_abbrev=False,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="safetensors, PyTorch or NVIDIA pickle")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--as", dest="name", metavar="NAME", help="an entry to be got by hand (see `models`)")
-    where.add_argument("--out", type=Path, metavar="FILE", help="default: beside the file, as .safetensors or .npy")
+    where.add_argument("--as", dest="name", metavar="NAME", help="registered file with manual download, see `models`")
+    where.add_argument("--out", type=Path, metavar="FILE", help="default: next to FILE, as .safetensors or .npy")
     parser.add_argument(
-        "--encoder", choices=["psp", "e4e"], help="how to read one that both fit, if the file does not say"
+        "--encoder",
+        choices=["psp", "e4e"],
+        help="architecture of an encoder, if the file fits both and does not name it",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what the file holds")
+    parser.add_argument("--dry-run", action="store_true", help="only list the contents")
     args = parser.parse_args(argv)
 
     def run() -> None:
@@ -45,10 +47,10 @@ def main(argv: list[str]) -> int:
         if args.dry_run:
             return
         if entry is None and out.exists():
-            raise UsageError(f"{out} exists already: choose another with --out")
+            raise UsageError(f"{out} exists already: choose another path with --out")
         if convert(args.file, out, encoder) != contents:
             out.unlink()
-            raise BadCheckpoint(f"{args.file.name} has changed while it was read: try again")
+            raise BadCheckpoint(f"{args.file.name} changed while it was read: try again")
         if entry is not None:
             store.seal(out)
             store.learn(entry, contents.sha256, contents.bytes)
@@ -58,27 +60,27 @@ def main(argv: list[str]) -> int:
 
 
 def _entry(name: str) -> Entry:
-    """The entry that a file is to serve; only those that cannot be downloaded are served so."""
+    """The registered entry of the file. Raises UsageError unless the entry has a manual download."""
     entries = registry()
     if name not in entries or not entries[name].by_hand:
-        known = ", ".join(entry.name for entry in entries.values() if entry.by_hand) or "none is registered"
-        raise UsageError(f"--as {name}: no entry to be got by hand: choose from {known}")
+        known = ", ".join(entry.name for entry in entries.values() if entry.by_hand) or "none"
+        raise UsageError(f"--as {name}: not a registered file with manual download: choose from {known}")
     return entries[name]
 
 
 def _check(file: Path, contents: Contents, entry: Entry) -> None:
-    """Refuse a file that is not what the entry describes."""
+    """Raises BadCheckpoint if the file is not the one that the entry describes."""
     sha256, _ = store.expected(entry)
     if sha256 is not None and sha256 != contents.sha256:
         found = f"its sha256 is {contents.sha256[:12]}..., not {sha256[:12]}..."
         raise BadCheckpoint(f"{file.name} is not the file of {entry.name}: {found}")
     part = next((part for part in contents.networks if part.kind == entry.kind), None)
     if part is None:
-        raise BadCheckpoint(f"{file.name} holds no {entry.kind}, which {entry.name} is")
+        raise BadCheckpoint(f"{file.name} holds no {entry.kind}, but {entry.name} is one")
     resolution = entry.resolution if entry.kind == "generator" else part.resolution
     if (part.architecture, part.resolution) != (entry.architecture, resolution):
         wanted, found = f"{entry.architecture} of {resolution}", f"{part.architecture} of {part.resolution} pixels"
-        raise BadCheckpoint(f"{file.name}: {entry.name} is {wanted} pixels, the file holds {found}")
+        raise BadCheckpoint(f"{file.name}: {entry.name} is {wanted} pixels, but the file holds {found}")
 
 
 def _report(file: Path, contents: Contents, out: Path) -> None:
@@ -88,6 +90,6 @@ def _report(file: Path, contents: Contents, out: Path) -> None:
     write_table([{**row, "channels": " ".join(map(str, row["channels"]))} for row in rows], columns)
     for part in contents.networks:
         if part.measured:
-            sys.stdout.write(f"{part.kind}: the file has no mean style; it was measured on mapped codes\n")
-    sys.stdout.write(f"goes to: {out}\n")
+            sys.stdout.write(f"{part.kind}: the file has no mean style, so it was computed from mapped codes\n")
+    sys.stdout.write(f"output: {out}\n")
     sys.stdout.flush()
