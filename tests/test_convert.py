@@ -498,7 +498,7 @@ def test_a_file_got_by_hand_is_loaded_by_its_entrys_name(
     path = write("mganprior-pggan", tmp_path / "g.pth")
     for name, says in (
         ("served", "choose from pggan-tiny, pggan-large, arcface"),
-        ("pggan-large", "g.pth: pggan-large is pggan of 1024 pixels, the file holds pggan of 64"),
+        ("pggan-large", "g.pth: pggan-large is pggan of 1024 pixels, but the file holds pggan of 64"),
         ("arcface", "g.pth holds no identity"),
     ):
         assert command.main([str(path), "--as", name]) == 2
