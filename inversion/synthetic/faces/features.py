@@ -1,4 +1,4 @@
-"""Layers of the face itself: skin, nose, mouth, eyes, brows, beard, glasses; each paints one thing on the canvas."""
+"""Layers of the face itself: each function paints one part on the canvas."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ EYE_Y, MOUTH_Y = -0.035, 0.285  # rows of the eyes and of the closed mouth, in h
 
 
 def skin(face: Face, canvas: Canvas) -> None:
+    """The skin of the face, shaded by cheeks, eye sockets and nose, with blush and gloss."""
     v, head = face.v, face.head
     x, y = head.x, head.y
     bridge = EYE_Y - 0.03
@@ -49,6 +50,7 @@ def skin(face: Face, canvas: Canvas) -> None:
 
 
 def nose(face: Face, canvas: Canvas) -> None:
+    """Nostrils and wings of the nose, and the class of the nose."""
     v, head = face.v, face.head
     x, y = head.x, head.y
     tip = EYE_Y + v["nose_length"]
@@ -58,7 +60,7 @@ def nose(face: Face, canvas: Canvas) -> None:
         canvas.paint(0.75 * cover(nostril, 1.5 * face.pixel), dark)
         wing = ellipse(x - side * 0.98 * v["nose_width"], y - tip + 0.004, 0.012, 0.026)
         canvas.paint(0.32 * cover(wing, 2.5 * face.pixel), dark)
-    if canvas.planes.shape[1]:  # shading alone makes the nose: only its class has an outline
+    if canvas.planes.shape[1]:  # the nose is visible by its shading alone, only its class has an outline
         outline = smooth_min(
             ellipse(x, y - tip, 1.1 * v["nose_width"], 0.036),
             ellipse(x, y - tip + 0.07, 0.6 * v["nose_width"], 0.10),
@@ -68,6 +70,7 @@ def nose(face: Face, canvas: Canvas) -> None:
 
 
 def wrinkles(face: Face, canvas: Canvas) -> None:
+    """Forehead lines, folds beside the mouth and bags under the eyes; they grow with age and smile."""
     v, head = face.v, face.head
     x, y = head.x, head.y
     age = step(0.45, 1.0, v["age"])
@@ -84,6 +87,7 @@ def wrinkles(face: Face, canvas: Canvas) -> None:
 
 
 def beard(face: Face, canvas: Canvas) -> None:
+    """Beard and moustache."""
     v, head = face.v, face.head
     x, y = head.x, head.y
     amount = step(0.25, 0.55, v["beard"])
@@ -97,6 +101,7 @@ def beard(face: Face, canvas: Canvas) -> None:
 
 
 def mouth(face: Face, canvas: Canvas) -> None:
+    """Lips, opening and teeth."""
     v, head = face.v, face.head
     half = v["mouth_width"] * (1 + 0.16 * v["smile"])
     x, t = head.x, (head.x / (v["mouth_width"] * (1 + 0.16 * v["smile"]))).clamp(-1.25, 1.25)
@@ -124,6 +129,7 @@ def mouth(face: Face, canvas: Canvas) -> None:
 
 
 def eyes(face: Face, canvas: Canvas) -> None:
+    """Whites, irises, pupils, lids and creases."""
     v, head = face.v, face.head
     iris = palette(v["iris_colour"][:, 0, 0], IRIS)[:, :, None, None]
     white = torch.tensor([0.97, 0.96, 0.95], device=iris.device)[None, :, None, None]
@@ -156,6 +162,7 @@ def eyes(face: Face, canvas: Canvas) -> None:
 
 
 def brows(face: Face, canvas: Canvas) -> None:
+    """Eyebrows."""
     v, head = face.v, face.head
     colour = torch.lerp(face.hair * 0.72, face.skin * 0.42, 0.35)
     for side in (-1.0, 1.0):
@@ -168,6 +175,7 @@ def brows(face: Face, canvas: Canvas) -> None:
 
 
 def glasses(face: Face, canvas: Canvas) -> None:
+    """Glasses on a plane in front of the head."""
     v, head = face.v, face.head
     shown = step(0.30, 0.42, v["glasses"])
     frame = palette(v["glasses_colour"][:, 0, 0], FRAMES)[:, :, None, None]

@@ -1,7 +1,7 @@
 """The geometry of one batch of faces: pose, the ellipsoids of head and hair, their colours, the light.
 
-An ellipsoid head is turned by yaw and pitch and hit by parallel rays; what a ray hits is read in the head's own frontal
-coordinates, where the features are drawn, so they foreshorten as a real face's would.
+An ellipsoid head is turned by yaw and pitch, and parallel rays intersect it. The features are drawn in the frontal
+coordinates of the hit points, so that they foreshorten as on a real face.
 
 Head units: x to the right, y down, z to the viewer; the head is about 0.85 wide and 1.1 high.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SKIN = ((0.97, 0.85, 0.77), (0.92, 0.74, 0.62), (0.80, 0.59, 0.45), (0.62, 0.42, 0.30), (0.42, 0.27, 0.19))
-CENTRED = 0.7  # how much of the features' shift under yaw and pitch the crop follows
+CENTRED = 0.7  # part of the features' shift under yaw and pitch that the crop follows
 HAIR = (
     (0.10, 0.08, 0.08),
     (0.23, 0.15, 0.11),
@@ -35,7 +35,7 @@ HAIR = (
 
 @dataclass(frozen=True)
 class Surface:
-    """A turned ellipsoid seen along z: where each ray meets it, in head coordinates."""
+    """A turned ellipsoid seen along z: the hit point of each ray in head coordinates."""
 
     x: Tensor  # (B, H, W) frontal coordinates of the hit point
     y: Tensor
@@ -45,7 +45,7 @@ class Surface:
 
 
 class Face:
-    """The pieces of one batch of faces that several layers need: grid, pose, surfaces, colours, light."""
+    """The parts of one batch of faces that several layers use: grid, pose, surfaces, colours, light."""
 
     def __init__(self, u: Tensor, resolution: int, extras: dict[str, Tensor]) -> None:
         self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in values(u, FACTORS).items()}
@@ -58,7 +58,7 @@ class Face:
         # Rows of the rotation from head to camera, yaw after pitch.
         self.rotation = ((cy, sy * sp, sy * cp), (torch.zeros_like(cy), cp, -sp), (-sy, cy * sp, cy * cp))
         self.turn, self.lift = sy, sp
-        # Portraits are cropped around eyes and mouth (FFHQ's rule), so a turning head moves and the features hardly do.
+        # Portraits are cropped around eyes and mouth (as in FFHQ), so a turning head moves more than its features.
         follow_x, follow_y = CENTRED * 0.42 * sy * cp, -CENTRED * 0.42 * sp
         x = (self.px - v["shift_x"]) / v["scale"] + follow_x
         y = (self.py + 0.03 - v["shift_y"]) / v["scale"] + follow_y
@@ -93,7 +93,7 @@ class Face:
         return torch.lerp(colour, grey, (0.92 * step(0.62, 0.95, v["age"]))[:, None])[:, :, None, None]
 
     def _cap(self) -> Surface:
-        """The ellipsoid of the hair. Short hair lies close at the temples: a gap would show as a floating line."""
+        """The ellipsoid of the hair. Short hair is close to the temples: a gap would look like a floating line."""
         v = self.v
         full = torch.maximum(step(0.06, -0.14, self.y), step(0.3, 0.6, v["hair_length"]))
         grown = 1.006 + v["hair_volume"] * full
@@ -102,7 +102,7 @@ class Face:
         )
 
     def surface(self, radii: tuple[Tensor, Tensor, Tensor]) -> Surface:
-        """Meet the ellipsoid with these radii (narrowed to the chin) with the ray of every pixel."""
+        """Intersect the ray of every pixel with the ellipsoid of these radii, which narrows towards the chin."""
         v = self.v
         rx, ry, rz = radii
         taper = step(-0.1, 1.0, self.y / ry)
@@ -123,7 +123,7 @@ class Face:
         return Surface(q[0] * rx, q[1] * ry, q[2] * rz, edge, (n[0] * length, n[1] * length, n[2] * length))
 
     def plane(self, z: float) -> tuple[Tensor, Tensor]:
-        """Head coordinates x, y of the plane at depth z in front of the head's centre (spectacles lie there)."""
+        """Head coordinates x, y (B, H, W) on the plane at depth z in front of the centre of the head, for glasses."""
         r = self.rotation
         depth = (z - r[0][2] * self.x - r[1][2] * self.y) / r[2][2]
         x = r[0][0] * self.x + r[1][0] * self.y + r[2][0] * depth

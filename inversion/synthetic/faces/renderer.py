@@ -1,7 +1,7 @@
 """Draws synthetic faces from factors: picture and segmentation map; vectorised, on any device.
 
-Layers are composited back to front, and label planes accumulate with the same coverages, so a segmentation map is exact
-to a fraction of a pixel.
+Layers are composited from back to front. Label planes accumulate with the same coverages, so a segmentation map is
+exact to a fraction of a pixel.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def render(
 ) -> Rendering:
     """Draw faces from factors u (B, len(FACTORS)) in (-1, 1) at ``resolution`` pixels a side.
 
-    ``labels`` (len(CLASSES), K) gives each class a row of K values that is carried along with its colour;
-    ``torch.eye(len(CLASSES))`` makes a segmentation map. ``extras`` (values (B,)) draws what the domain does not have:
-    ``hat``, ``hat_hue``, ``paint``, ``paint_hue``, ``skin_odd`` and ``skin_hue``. ``chunk`` faces are drawn at a time,
-    so that the planes stay in cache.
+    ``labels`` (len(CLASSES), K) gives each class a row of K values that is blended like its colour;
+    ``torch.eye(len(CLASSES))`` gives a segmentation map. ``extras`` (values (B,)) draws out-of-domain extras: ``hat``,
+    ``hat_hue``, ``paint``, ``paint_hue``, ``skin_odd`` and ``skin_hue``. ``chunk`` faces are drawn at a time, so that
+    the planes stay in the cache.
     """
     rows = u.new_zeros(len(CLASSES), 0) if labels is None else labels.to(u)
     pictures, planes = [], []

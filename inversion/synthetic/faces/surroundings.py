@@ -1,4 +1,4 @@
-"""Layers around the face: background, hair, neck, clothes, ears, and what only out-of-domain faces wear."""
+"""Layers around the face: background, hair, neck, clothes, ears, and the extras of out-of-domain faces."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def background(face: Face) -> Tensor:
+    """A plain background with a soft glow, (B, 3, H, W) in [0, 1]."""
     v = face.v
     base = hsl(v["background_hue"][:, 0, 0], 0.27, v["background_lightness"][:, 0, 0])[:, :, None, None]
     tilt = v["background_tilt"] * 0.8
@@ -24,7 +25,7 @@ def background(face: Face) -> Tensor:
 
 
 def _curtain(face: Face) -> tuple[Tensor, Tensor, Tensor]:
-    """Long hair that falls beside the face: distance to its outer shape, coverage growth and strand coordinate."""
+    """Long hair beside the face: signed distance to its outline, length (0 to 1), and coordinate across the strands."""
     v = face.v
     length = step(0.30, 0.95, v["hair_length"])
     wave = 0.020 * v["hair_wave"] * torch.sin(11 * face.y + 2.0 * v["parting"]) * step(0.0, 0.5, face.y)
@@ -47,6 +48,7 @@ def _strands(face: Face, angle: Tensor) -> Tensor:
 
 
 def back_hair(face: Face, canvas: Canvas) -> None:
+    """The hair behind the head."""
     outline, length, x = _curtain(face)
     alpha = torch.maximum(cover(outline, face.pixel), cover(torch.maximum(face.cap.edge, face.y + 0.02), face.pixel))
     dark = 0.52 + 0.10 * bump(x, 0.5)
@@ -54,6 +56,7 @@ def back_hair(face: Face, canvas: Canvas) -> None:
 
 
 def neck(face: Face, canvas: Canvas) -> None:
+    """The neck with the shadow of the chin."""
     v = face.v
     x = face.x - 0.10 * face.turn * step(0.9, 0.2, face.y)
     half = 0.50 * v["head_width"] + 0.05 + 0.10 * step(0.55, 0.95, face.y)
@@ -66,6 +69,7 @@ def neck(face: Face, canvas: Canvas) -> None:
 
 
 def clothes(face: Face, canvas: Canvas) -> None:
+    """A garment with a collar."""
     v = face.v
     x, y = face.x, face.y
     top = 0.735 + 0.42 * x.abs().pow(2.0) - 0.05 * bump(x, 0.35)
@@ -91,6 +95,7 @@ def side_hair(face: Face, canvas: Canvas) -> None:
 
 
 def ears(face: Face, canvas: Canvas) -> None:
+    """Both ears, turned with the head."""
     v = face.v
     r = face.rotation
     for side in (-1.0, 1.0):
@@ -106,7 +111,7 @@ def ears(face: Face, canvas: Canvas) -> None:
 
 
 def front_hair(face: Face, canvas: Canvas) -> None:
-    """The cap of hair: a larger ellipsoid, cut open over the face along the hairline."""
+    """The cap of hair: an ellipsoid larger than the head, open below the hairline."""
     v = face.v
     cap = face.cap
     x, y = cap.x, cap.y
@@ -115,7 +120,7 @@ def front_hair(face: Face, canvas: Canvas) -> None:
     side = v["head_width"] * 0.93
     lobe = 0.03 + 0.60 * step(0.25, 0.75, v["hair_length"])
     temple = step(side - 0.075, side + 0.03, x.abs())
-    far = step(0.12, 0.32, torch.sign(x) * face.turn)  # seen edge on, the far temple would be a broken line
+    far = step(0.12, 0.32, torch.sign(x) * face.turn)  # the far temple is seen edge on and would become a broken line
     temple = temple * (1 - far)
     front = line + (lobe + 0.28) * temple
     behind = step(0.02, -0.12, cap.z)
@@ -132,7 +137,7 @@ def front_hair(face: Face, canvas: Canvas) -> None:
 
 
 def paint(face: Face, canvas: Canvas) -> None:
-    """Face paint, outside the domain: bold stripes over cheeks and forehead."""
+    """Face paint of out-of-domain faces: bold stripes over cheeks and forehead."""
     if "paint" not in face.extras:
         return
     x, y = face.head.x, face.head.y
@@ -148,7 +153,7 @@ def paint(face: Face, canvas: Canvas) -> None:
 
 
 def hat(face: Face, canvas: Canvas) -> None:
-    """A hat, outside the domain: crown, band and brim above the brows."""
+    """A hat of out-of-domain faces: crown, band and brim above the brows."""
     if "hat" not in face.extras:
         return
     hue = face.extras["hat_hue"][:, 0, 0]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inversion.synthetic.houses.scene import Vector
 
-# Colours in [0, 1]; roofs and walls lie anywhere between two neighbours.
+# Colours in [0, 1]; those of roofs and walls are interpolated between neighbours.
 ROOFS = (
     (0.30, 0.33, 0.40),
     (0.36, 0.44, 0.52),
@@ -42,10 +42,10 @@ BRICK = (0.62, 0.34, 0.28)
 STONE = (0.70, 0.68, 0.66)
 GLASS = (0.36, 0.47, 0.58)
 GLOW = (1.0, 0.84, 0.48)
-EDGE_ON = 0.08  # a slope that the eye is nearer to is seen edge on: nothing of it shows but rounding errors
+EDGE_ON = 0.08  # a slope is hidden if the eye is closer to its plane: it is seen edge on, with rounding errors
 ROWS = 7  # of tiles
 TALL = 9.0  # above every roof
-FRONT, RIGHT = (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)  # the ways that the walls face
+FRONT, RIGHT = (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)  # normals of the walls
 
 
 def wall_colour(scene: Scene) -> Tensor:
@@ -55,12 +55,13 @@ def wall_colour(scene: Scene) -> Tensor:
 
 
 def bright(scene: Scene, name: str, saturation: float, lightness: float) -> Tensor:
-    """A saturated colour (B, 3, 1, 1) of the hue that a factor gives."""
+    """A saturated colour (B, 3, 1, 1) with the hue of a factor."""
     hue = scene.v[name][:, 0, 0]
     return hsl(hue, saturation, torch.full_like(hue, lightness))[:, :, None, None]
 
 
 def roof_colour(scene: Scene) -> Tensor:
+    """Colour (B, 3, 1, 1) of the tiles, under snow in winter."""
     tiles = palette(scene.v["roof_colour"][:, 0, 0], ROOFS)[:, :, None, None]
     return torch.lerp(tiles, scene.solid(SNOW), 0.86 * scene.snow[:, None])
 
@@ -82,7 +83,7 @@ def chimney(scene: Scene, canvas: Canvas) -> None:
 
 
 def _smoke(scene: Scene, canvas: Canvas, source: Vector, shown: Tensor) -> None:
-    """Puffs that the wind takes away as they rise; the sky's class stays."""
+    """Puffs that drift as they rise; the class of the sky is unchanged."""
     x, y, scale = scene.project(*source)
     colour = scene.solid((0.96, 0.96, 0.97)) * scene.ambient
     for i in range(4):
@@ -94,7 +95,7 @@ def _smoke(scene: Scene, canvas: Canvas, source: Vector, shown: Tensor) -> None:
 
 @dataclass(frozen=True)
 class Slope:
-    """One side of the roof: its outward normal, its plane read along the ridge and upwards, sizes (B, 1, 1)."""
+    """One side of the roof: outward normal, plane with coordinates along the ridge and upwards, sizes (B, 1, 1)."""
 
     normal: Vector
     plane: Plane
@@ -124,13 +125,13 @@ def _slant(scene: Scene) -> Tensor:
 
 
 def far_roof(scene: Scene, canvas: Canvas) -> None:
-    """The far half, which turns away: its dark underside shows between the wall and the eaves."""
+    """The far half of the roof: its dark underside is visible between wall and eaves."""
     far = slope(scene, -1.0)
     canvas.paint(far.coverage(far.length), roof_colour(scene) * (0.42 * scene.ambient), "roof")
 
 
 def near_roof(scene: Scene, canvas: Canvas) -> None:
-    """The half that faces the viewer, with rows of tiles, and the boards along the gable."""
+    """The near half of the roof with rows of tiles, and the boards along the gable."""
     v, near = scene.v, slope(scene, 1.0)
     above = dot(near.normal, scene.eye) - near.normal[1] * scene.ridge  # the eye's height over the slope
     visible = step(0.0, EDGE_ON, above)
@@ -149,23 +150,24 @@ def near_roof(scene: Scene, canvas: Canvas) -> None:
 
 @dataclass(frozen=True)
 class Wall:
-    """A wall as it is seen: its plane, and how bright it is, (B, 1, 1)."""
+    """A visible wall: its plane, and its brightness (B, 1, 1)."""
 
     plane: Plane
     light: Tensor
 
 
 def front_wall(scene: Scene) -> Wall:
-    """The wall with the door, read in x and y."""
+    """The wall with the door, with coordinates x and y."""
     return Wall(scene.facade, scene.lit(FRONT))
 
 
 def side_wall(scene: Scene) -> Wall:
-    """The wall at the right, read in z and y."""
+    """The wall at the right, with coordinates z and y."""
     return Wall(scene.flank(scene.half), scene.lit(RIGHT))
 
 
 def walls(scene: Scene, canvas: Canvas) -> None:
+    """The front and the right wall, and the timber frame."""
     v = scene.v
     colour = wall_colour(scene) * scene.ambient
     front, side = front_wall(scene), side_wall(scene)
@@ -180,7 +182,7 @@ def walls(scene: Scene, canvas: Canvas) -> None:
 
 
 def _beams(scene: Scene, canvas: Canvas, wall: Wall, inside: Tensor) -> None:
-    """Half-timbering: a frame on the front, with a post in the gable and struts at its foot."""
+    """The timber frame of the front, with a post in the gable and two struts."""
     v, front = scene.v, wall.plane
     shown = step(0.22, 0.38, v["beams"])
     half, top, thick = scene.half, v["height"], 0.075
@@ -202,7 +204,7 @@ def _beams(scene: Scene, canvas: Canvas, wall: Wall, inside: Tensor) -> None:
 
 
 def windows(scene: Scene, canvas: Canvas) -> None:
-    """Windows on both sides of the door, on the side wall, on the upper floor of tall houses, and in the gable."""
+    """Windows beside the door, on the side wall, on the upper floor of tall houses, and in the gable."""
     v = scene.v
     front, flank, door = front_wall(scene), side_wall(scene), v["door_x"] * scene.half
     low, high, width = torch.full_like(door, 0.44), v["height"] - 0.27, v["window_width"]
@@ -220,7 +222,7 @@ def windows(scene: Scene, canvas: Canvas) -> None:
 
 
 def _glass(scene: Scene, plane: Plane, low: float | Tensor) -> Tensor:
-    """Panes reflect the sky by day, more of it higher up, and glow at night."""
+    """Colour of a pane: it reflects the sky by day, more towards the top, and glows at night."""
     day = scene.solid(GLASS) * scene.ambient * (0.85 + 0.7 * (plane.b - low).clamp(0, 0.4))[:, None]
     return torch.lerp(day, scene.solid(GLOW), (0.95 * step(0.15, 0.6, scene.night))[:, None])
 
@@ -228,7 +230,7 @@ def _glass(scene: Scene, plane: Plane, low: float | Tensor) -> Tensor:
 def _window(
     scene: Scene, canvas: Canvas, wall: Wall, middle: tuple[Tensor, Tensor], width: Tensor, shown: Tensor
 ) -> None:
-    """A window with frame, cross, sill and, where the house has them, shutters."""
+    """A window with frame, cross and sill, and shutters if the house has them."""
     v, plane = scene.v, wall.plane
     x, y = middle
     half, tall = width / 2, v["window_height"] / 2
@@ -259,6 +261,7 @@ def _attic(scene: Scene, canvas: Canvas) -> None:
 
 
 def door(scene: Scene, canvas: Canvas) -> None:
+    """The door with its frame, window, knob and step."""
     v, front = scene.v, scene.facade
     x, light = v["door_x"] * scene.half, scene.lit(FRONT)[:, None]
     trim = scene.solid(TRIM) * scene.ambient * light
@@ -273,7 +276,7 @@ def door(scene: Scene, canvas: Canvas) -> None:
 
 
 def porch(scene: Scene, canvas: Canvas) -> None:
-    """A little roof on two posts before the door."""
+    """A small roof on two posts in front of the door."""
     v = scene.v
     shown = step(0.22, 0.38, v["porch"])
     x, y = v["door_x"] * scene.half, 0.70

@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 HILLS = (0.36, 0.50, 0.44)
 BARK = (0.36, 0.25, 0.18)
 PATH = (0.80, 0.72, 0.58)
-BEND = 0.16  # how far the path turns aside, in house units at one unit from the house
-AHEAD = 1.15  # from the front of the house to the fence
+BEND = 0.16  # sideways shift of the path in house units, at one unit from the house
+AHEAD = 1.15  # distance from the front of the house to the fence
 
 
 def sky(scene: Scene) -> Tensor:
+    """The sky as a gradient, (B, 3, H, W) in [0, 1]."""
     top, low = scene.shade("daytime", SKY_TOP), scene.shade("daytime", SKY_LOW)
     height = ((scene.py + 1) / (scene.horizon + 1)).clamp(0, 1)
     return torch.lerp(top, low, height[:, None].pow(1.3))
 
 
 def sun(scene: Scene, canvas: Canvas) -> None:
-    """The sun with its glow; at night the moon."""
+    """The sun with its glow, or the moon at night."""
     v = scene.v
     x, y = scene.px - v["sun_x"], scene.py - v["sun_y"]
     warm, pale = scene.solid((1.0, 0.93, 0.70)), scene.solid((0.93, 0.94, 0.98))
@@ -38,6 +39,7 @@ def sun(scene: Scene, canvas: Canvas) -> None:
 
 
 def clouds(scene: Scene, canvas: Canvas) -> None:
+    """Two soft clouds."""
     v = scene.v
     shown = step(-0.25, -0.05, v["clouds"])
     colour = torch.lerp(scene.solid((1.0, 1.0, 1.0)), scene.shade("daytime", SKY_LOW), 0.30) * (
@@ -52,7 +54,7 @@ def clouds(scene: Scene, canvas: Canvas) -> None:
 
 
 def hills(scene: Scene, canvas: Canvas) -> None:
-    """Two ranges of hills; the far one is nearly as pale as the sky behind it."""
+    """Two ranges of hills; the far one is almost as pale as the sky."""
     v = scene.v
     haze = scene.shade("daytime", SKY_LOW)
     green = torch.lerp(scene.solid(HILLS), scene.lawn, 0.35)
@@ -63,6 +65,7 @@ def hills(scene: Scene, canvas: Canvas) -> None:
 
 
 def lawn(scene: Scene, canvas: Canvas) -> None:
+    """The ground up to the horizon."""
     near = ((scene.py - scene.horizon) / (1 - scene.horizon)).clamp(0, 1)
     shade = 1.02 - 0.16 * near + 0.06 * scene.v["sun_x"] * scene.px
     canvas.paint(cover(scene.horizon - scene.py, scene.pixel), scene.lawn * scene.ambient * shade[:, None], "lawn")
@@ -115,7 +118,7 @@ def oak(scene: Scene, canvas: Canvas) -> None:
 
 
 def pine(scene: Scene, canvas: Canvas) -> None:
-    """A conifer behind the house: three tiers; green all the year, white in winter."""
+    """A conifer of three tiers behind the house, green, and white in winter."""
     v = scene.v
     shown = step(-0.30, -0.15, v["pine"])
     size = 0.85 + 0.45 * step(-0.3, 0.9, v["pine"])
@@ -134,7 +137,7 @@ def pine(scene: Scene, canvas: Canvas) -> None:
 
 
 def bushes(scene: Scene, canvas: Canvas) -> None:
-    """A round bush at either corner of the front."""
+    """A round bush at each corner of the front."""
     v = scene.v
     shown = step(-0.20, -0.05, v["bushes"])
     radius = 0.14 + 0.13 * step(-0.2, 1.0, v["bushes"])
@@ -148,7 +151,7 @@ def bushes(scene: Scene, canvas: Canvas) -> None:
 
 
 def fence(scene: Scene, canvas: Canvas) -> None:
-    """Posts and two rails along the lower edge of the picture, open where the path goes through."""
+    """Posts and two rails along the lower edge of the picture, with a gap for the path."""
     v = scene.v
     shown = step(0.05, 0.20, v["fence"])
     bend = v["door_x"] * scene.half + BEND * v["path_bend"] * AHEAD**2

@@ -40,8 +40,8 @@ LAYERS: tuple[Callable[[Scene, Canvas], None], ...] = (
 def render(u: Tensor, resolution: int = 64, *, labels: Tensor | None = None, chunk: int = 16) -> Rendering:
     """Draw houses from factors u (B, len(FACTORS)) in (-1, 1) at ``resolution`` pixels a side.
 
-    ``labels`` (len(CLASSES), K) gives each class a row of K values that is carried along with its colour;
-    ``torch.eye(len(CLASSES))`` makes a segmentation map. ``chunk`` houses are drawn at a time.
+    ``labels`` (len(CLASSES), K) gives each class a row of K values that is blended like its colour;
+    ``torch.eye(len(CLASSES))`` gives a segmentation map. ``chunk`` houses are drawn at a time.
     """
     rows = u.new_zeros(len(CLASSES), 0) if labels is None else labels.to(u)
     pictures, planes = [], []

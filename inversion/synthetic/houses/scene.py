@@ -1,9 +1,9 @@
-"""The geometry of one batch of houses: camera, the planes that its rays meet, colours of the hour and of the season.
+"""The geometry of one batch of houses: camera, planes, and the colours of hour and season.
 
-The camera stands to the right of the house's front, so that the front and the right wall are seen in every picture.
+The camera is to the right of the front, so that the front and the right wall are visible in every picture.
 House units: the origin is on the ground below the middle of the house, x along the front, y up, z towards the viewer;
-a house is about 1.7 wide. Every visible plane is read in its own two coordinates, so what is drawn on it foreshortens,
-and the size of a pixel in these coordinates is known in closed form, so edges are smooth at any slant.
+a house is about 1.7 wide. Every visible plane has two coordinates, so drawings on it foreshorten. The size of a pixel in
+these coordinates is known in closed form, so edges are smooth at any slant.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Vector = tuple[Tensor, Tensor, Tensor]  # x, y, z in house coordinates, of shapes that broadcast to (B, H, W)
     Axis = tuple[float, float, float]  # a vector that is the same for all houses and pixels
 
-FOCAL = 2.6  # in half pictures
-TARGET = 0.72  # the height that the camera looks at
+FOCAL = 2.6  # focal length in half pictures
+TARGET = 0.72  # height of the point that the camera looks at
 # Hours: night, dusk, morning, noon, afternoon. Colours in [0, 1].
 SKY_TOP = ((0.06, 0.08, 0.22), (0.33, 0.30, 0.56), (0.42, 0.66, 0.90), (0.27, 0.55, 0.90), (0.36, 0.66, 0.95))
 SKY_LOW = ((0.22, 0.24, 0.44), (0.99, 0.64, 0.44), (0.99, 0.88, 0.74), (0.80, 0.91, 0.98), (0.92, 0.95, 0.95))
@@ -46,14 +46,14 @@ def dot(a: Vector | Axis, b: Vector) -> Tensor:
 
 
 def strip(x: Tensor, low: float | Tensor, high: float | Tensor, foot: float | Tensor) -> Tensor:
-    """Share of a pixel, ``foot`` wide around x, that lies between low and high: exact for lines of any thinness."""
+    """Part of a pixel of width ``foot`` around x that is between low and high; exact for lines of any width."""
     inside = (x + foot / 2).clamp(max=high) - (x - foot / 2).clamp(min=low)
     return (inside / foot).clamp(0, 1)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane seen through every pixel, all (B, H, W): two coordinates on it and how much of each a pixel spans."""
+    """A plane seen through every pixel, all (B, H, W): two coordinates on it, and the extent of a pixel in each."""
 
     a: Tensor
     b: Tensor
@@ -73,13 +73,13 @@ class Plane:
         return self.seen * (0.5 - (distance - radius) / foot.clamp_min(1e-4)).clamp(0, 1)
 
     def under(self, height: Tensor, slope: Tensor) -> Tensor:
-        """Coverage of what lies below a line b = height, whose slope against a is at most ``slope``."""
+        """Coverage of the area below a line b = height, whose slope against a is at most ``slope``."""
         foot = (self.foot_b.square() + (slope * self.foot_a).square()).sqrt()
         return self.seen * (0.5 + (height - self.b) / foot).clamp(0, 1)
 
 
 class Scene:
-    """The pieces of one batch that several layers need: grid, camera, sizes, colours and light."""
+    """The parts of one batch that several layers use: grid, camera, sizes, colours and light."""
 
     def __init__(self, u: Tensor, resolution: int) -> None:
         self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in values(u, FACTORS).items()}
@@ -111,7 +111,7 @@ class Scene:
 
     @property
     def lowered(self) -> Tensor:
-        """Where the middle of the picture shows what the camera looks at: tall houses stand lower in it."""
+        """Row of the camera's target in half pictures below the middle; tall houses are lower in the picture."""
         return 0.16 + 0.10 * (self.v["height"] - 0.72)
 
     def solid(self, colour: tuple[float, float, float]) -> Tensor:
@@ -137,7 +137,7 @@ class Scene:
         return 0.62 + 0.44 * cosine.clamp_min(0)
 
     def plane(self, normal: Vector | Axis, offset: float | Tensor, a: Vector | Axis, b: Vector | Axis) -> Plane:
-        """The plane normal . p = offset, read along the directions a and b."""
+        """The plane normal . p = offset with coordinates along the axes a and b."""
         towards = dot(normal, self.ray)
         towards = torch.where(towards.abs() < 1e-3, torch.full_like(towards, 1e-3), towards)
         t = (offset - dot(normal, self.eye)) / towards
@@ -153,25 +153,25 @@ class Scene:
         return Plane(first, second, foot_a, foot_b, (t > 0).to(first))
 
     def project(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Picture coordinates of a point, and half pictures for a house unit there."""
+        """Picture coordinates x, y of a point, and the number of half pictures of one house unit there."""
         rest: Vector = (x - self.eye[0], y - self.eye[1], z - self.eye[2])
         scale = FOCAL / dot(rest, self.forward)
         return scale * dot(rest, self.right) + self.v["shift_x"], self.lowered - scale * dot(rest, self.up), scale
 
     @cached_property
     def ground(self) -> Plane:
-        """The ground, read in x and z."""
+        """The ground with coordinates x and z."""
         return self.plane(Y_AXIS, 0.0, X_AXIS, Z_AXIS)
 
     @cached_property
     def facade(self) -> Plane:
-        """The front wall, read in x and y."""
+        """The front wall with coordinates x and y."""
         return self.upright(self.front)
 
     def upright(self, z: Tensor) -> Plane:
-        """The plane parallel to the front at depth z, read in x and y."""
+        """The plane parallel to the front at depth z, with coordinates x and y."""
         return self.plane(Z_AXIS, z, X_AXIS, Y_AXIS)
 
     def flank(self, x: Tensor) -> Plane:
-        """The plane parallel to the side wall at x, read in z and y."""
+        """The plane parallel to the side wall at x, with coordinates z and y."""
         return self.plane(X_AXIS, x, Z_AXIS, Y_AXIS)
