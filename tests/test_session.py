@@ -17,7 +17,7 @@ import torch
 from helpers.checkpoints import GOOD, use_entries
 from helpers.lanes import StubLane, finish, stub_request, until
 
-from inversion.checkpoints import hub
+from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry, HubError
 from inversion.common.errors import UserError
 from inversion.common.settings import kind_of
@@ -30,6 +30,10 @@ from inversion.serving.session import Busy, Limits, Session, UnknownJob
 from inversion.tasks import TASKS, task_class
 
 T = TypeVar("T")
+
+
+class Death(BaseException):
+    """As bad as it gets: `except Exception` does not catch it."""
 
 
 @pytest.fixture
@@ -207,6 +211,33 @@ def test_a_model_is_asked_in_the_device_thread_only(opened: Callable[..., Sessio
     assert threads == ["device-lane"]
 
 
+@pytest.mark.parametrize("error", [Death("secret"), HubError("there is no network")])
+def test_a_download_that_stops_ends_the_jobs_that_wait_for_it(
+    error: BaseException, opened: Callable[..., Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    def fail(*_: object, **__: object) -> Path:
+        assert gate.wait(60)
+        raise error
+
+    hosted = {**GOOD, "file": None, "repo_id": "a/b", "filename": "x.safetensors", "revision": "0" * 40, "grade": "A"}
+    use_entries(monkeypatch, tmp_path, Entry("hosted", **hosted))  # type: ignore[arg-type]
+    monkeypatch.setattr(fetch, "fetch", fail)
+    monkeypatch.setattr(fetch, "cached", lambda entry: None)
+    stub = StubLane()
+    session = opened(stub)
+    key = session.submit([replace(stub_request(), model="hosted")] * 2)
+    assert session.status().downloading == (key,) and session.snapshot(key).download is not None
+    with pytest.raises(LaneError, match="not been downloaded"):
+        session.unavailable("hosted")
+    gate.set()
+    view = finish(session, key)
+    assert [run.state for run in view.runs] == ["failed", "failed"] and view.download is None
+    assert "secret" not in view.runs[0].message and view.runs[0].message
+    assert session.status().downloading == () and stub.order == []
+
+
 def test_too_many_quick_requests_are_refused(opened: Callable[..., Session]) -> None:
     gate = threading.Event()
     stub = StubLane(gate=gate)
@@ -289,10 +320,6 @@ class Raises:
 
     def __call__(self, model: Model) -> None:
         raise self.error
-
-
-class Death(BaseException):
-    """As bad as it gets: `except Exception` does not catch it."""
 
 
 @pytest.mark.parametrize(
