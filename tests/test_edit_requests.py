@@ -28,7 +28,7 @@ from inversion.editing import (
     DIFFUSION,
     edited,
 )
-from inversion.editing.requests import CardsRequest, EditRequest, InterpolateRequest, Inverted, MixRequest
+from inversion.editing.requests import DirectionsRequest, EditRequest, InterpolateRequest, Inverted, MixRequest
 from inversion.generators import Prior
 from inversion.methods import METHODS, SettingError, tuned
 from inversion.methods.codes import from_plain
@@ -153,7 +153,7 @@ def test_requests_and_answers_are_plain_data(session: Session, pictures: Tensor)
     before = session.kept(key, 0).image
     lane = Lane("cpu")
     for request in (
-        CardsRequest("tiny"),
+        DirectionsRequest("tiny"),
         EditRequest("tiny", a, before, {"smile": 1.0}),
         InterpolateRequest("tiny", a, b, 2),
         MixRequest("tiny", b, a, 3),

@@ -111,6 +111,10 @@ def test_options_out_of_range_are_refused(wrong: dict[str, float], message: str)
         TranslationOptions(**wrong)  # type: ignore[arg-type]
 
 
+def test_large_seeds_stay_exact() -> None:
+    assert TranslationOptions(seed=2**53 + 1).seed == 2**53 + 1 and TranslationOptions(seed=4.0).seed == 4  # type: ignore[arg-type]
+
+
 def test_an_unknown_translation_is_refused(whole: Model, uploads: dict[str, list[Array]]) -> None:
     with pytest.raises(SettingError, match="Choose one of: sketch, map"):
         translate(whole, "paint", uploads["lines"][0])

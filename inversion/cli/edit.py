@@ -11,7 +11,7 @@ import numpy as np
 
 from inversion import images
 from inversion.cli.common import UsageError, guarded, run_methods, run_parser, write_json, write_rows
-from inversion.editing.requests import CardsRequest, EditRequest, Inverted, read_layers
+from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, read_layers
 from inversion.methods import SettingError
 from inversion.serving.lane import Finished, Lane, Request
 
@@ -75,7 +75,7 @@ class _Plan:
             **_strengths("--sefa", args.sefa, "sefa_"),
             **_strengths("--ganspace", args.ganspace, "ganspace_"),
         }
-        cards = Lane(args.device, args.dtype).answer(CardsRequest(args.model, self.layers))
+        cards = Lane(args.device, args.dtype).answer(DirectionsRequest(args.model, self.layers))
         ranges = {card["name"]: f"{card['name']} ({card['low']:g} to {card['high']:g})" for card in cards}
         if not self.moves:
             choices = ", ".join(ranges.values()) or f"{args.model} has none"

@@ -108,7 +108,9 @@ def _float(value: object) -> float | None:
 
 
 def _int(value: object) -> int | None:
-    number = _float(value)  # sliders hand over 10.0 for 10
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value  # exact, also where a float is not
+    number = _float(value)  # sliders give 10.0 for 10
     return None if number is None or not number.is_integer() else int(number)
 
 

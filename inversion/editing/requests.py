@@ -53,7 +53,7 @@ class Edited:
 
 
 @dataclass(frozen=True, eq=False)
-class CardsRequest:
+class DirectionsRequest:
     """The sliders of a model, see `directions_of`. layers: the range of styles that SeFa analyses."""
 
     model: str

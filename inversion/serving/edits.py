@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from inversion.directions import DirectionCard, Layers
-from inversion.editing.requests import CardsRequest, Edited, EditRequest, InterpolateRequest, Inverted, MixRequest
+from inversion.editing.requests import DirectionsRequest, Edited, EditRequest, InterpolateRequest, Inverted, MixRequest
 from inversion.serving.jobs import Kept
 from inversion.serving.lane import LaneError
 from inversion.serving.requests import Quick
@@ -32,7 +32,7 @@ class Edits:
 
     def directions(self, model: str, layers: Layers | None = None) -> list[DirectionCard]:
         """The directions of a model as plain data. layers: first and last style for SeFa."""
-        return self._results.ask(CardsRequest(model, layers))
+        return self._results.ask(DirectionsRequest(model, layers))
 
     def move(
         self,

@@ -2,8 +2,8 @@
 
 The camera is to the right of the front, so that the front and the right wall are visible in every picture.
 House units: the origin is on the ground below the middle of the house, x along the front, y up, z towards the viewer;
-a house is about 1.7 wide. Every visible plane has two coordinates, so drawings on it foreshorten. The size of a pixel in
-these coordinates is known in closed form, so edges are smooth at any slant.
+a house is about 1.7 wide. Every visible plane has two coordinates, so drawings on it foreshorten. The size of a pixel
+in these coordinates is known in closed form, so edges are smooth at any slant.
 """
 
 from __future__ import annotations
