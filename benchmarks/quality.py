@@ -24,7 +24,7 @@ from inversion import images, metrics
 from inversion.checkpoints import hub, store
 from inversion.checkpoints.registry import SERVE_ALL, registry
 from inversion.cli.common import add_task_inputs
-from inversion.common.settings import dealt, kind_of
+from inversion.common.settings import kind_of, split_settings
 from inversion.methods import BASIC, parse_method
 from inversion.model import Model
 from inversion.serving.lane import Finished, Lane, Request, measurement
@@ -209,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for key, reason in lacking.items():
         sys.stderr.write(f"{key} is left out: {reason}\n")
     stages = {key: [] if key == MEASURED else [stage.key for stage in parse_method(key).stages] for key in methods}
-    chosen = dealt(stages, dict(text.split("=", 1) for text in args.settings))
+    chosen = split_settings(stages, dict(text.split("=", 1) for text in args.settings))
     methods = [key for key in methods if key not in lacking]
     jobs = []
     for task in args.tasks.split(","):

@@ -1,4 +1,4 @@
-"""What a method minimises: a distance between the measurement of a picture and the measurement that was given."""
+"""The objective of methods: a distance between the measurement of a picture and the given measurement."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from inversion.tasks.base import Task
 
 MAX_LEVELS = 6  # as in Clone (Feng et al. 2022); smaller pictures have fewer
-SMALLEST_LEVEL = 8  # pixels: below this a level holds next to nothing
+SMALLEST_LEVEL = 8  # pixels; smaller levels hold almost no information
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts; 0 leaves it out."""
+    """Weights of the terms of the objective; 0 leaves a term out. Raises ValueError if a weight is negative or nan."""
 
     pixel: float = field(default=1.0, metadata={"label": "Pixel", "min": 0.0, "max": 10.0, "step": 0.1})
     pyramid: float = field(default=0.1, metadata={"label": "Laplacian pyramid", "min": 0.0, "max": 10.0, "step": 0.05})
@@ -29,11 +29,14 @@ class LossWeights:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if not 0 <= value < float("inf"):
-                raise ValueError(f"the weight {name} must be a number from 0 up, not {value}")
+                raise ValueError(f"the weight {name} must be a finite number, at least 0, not {value}")
 
 
 class Objective:
-    """Distance between A(x) and y. Perceptual networks judge pinv(A(x)) against pinv(y), whole pictures."""
+    """Distance between A(x) and y. Perceptual networks compare the pictures pinv(A(x)) and pinv(y).
+
+    y (B, ...): the measurement, on the model's device. `perceptual_name`: network of the perceptual term, or "none".
+    """
 
     def __init__(self, task: Task, y: Tensor, model: Model, weights: LossWeights | None = None) -> None:
         self.task, self.y = task, y
@@ -46,7 +49,7 @@ class Objective:
                 self._target = self._perceptual.features(task.pinv(y))
 
     def __call__(self, x: Tensor) -> dict[str, Tensor]:
-        """Terms (B,) of pictures x (B, 3, R, R), unweighted, and their weighted sum "total"; no term mixes pictures."""
+        """Unweighted terms (B,) of pictures x (B, 3, R, R) and their weighted sum "total". No term mixes pictures."""
         measured = self.task.A(x)
         residual = measured - self.y
         terms: dict[str, Tensor] = {}
@@ -64,24 +67,24 @@ class Objective:
 
 
 def pixel(residual: Tensor) -> Tensor:
-    """Mean squared error (B,) of a difference (B, C, H, W) of measurements in [-1, 1]."""
+    """Mean squared error (B,), given the difference (B, C, H, W) of two measurements in [-1, 1]."""
     return residual.square().flatten(1).mean(dim=1)
 
 
-def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """R1 (Mescheder et al. 2018): squared norm (B,) of the logits' gradient at real samples (B, ...)."""
+def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """R1 (Mescheder et al. 2018, eq. 9): squared norm (B,) of the gradient of the logits at real samples (B, ...)."""
     real = real.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(judge(real).sum(), real, create_graph=True)
-    return slope.square().flatten(1).sum(dim=1)
+    (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    return gradient.square().flatten(1).sum(dim=1)
 
 
 def geodesic_cross(rows: Tensor) -> Tensor:
-    """PULSE's GEOCROSS (B,) of styles (B, num_ws, w_dim): how far the rows of a picture lie apart on the sphere.
+    """GEOCROSS (B,) of styles (B, num_ws, w_dim): the distance between the rows of a picture on the sphere (PULSE).
 
-    Angle 2 atan2(|a - b|, |a + b|) between any two, squared, a mean over all pairs, times w_dim / 8.
+    Mean over all pairs of the squared angle 2 atan2(|a - b|, |a + b|), times w_dim / 8 (Menon et al. 2020).
     """
     a, b = rows[:, :, None], rows[:, None]
-    apart = ((a - b).square().sum(dim=3) + 1e-9).sqrt()  # its root keeps the gradient of equal rows finite
+    apart = ((a - b).square().sum(dim=3) + 1e-9).sqrt()  # 1e-9: a finite gradient for equal rows
     together = ((a + b).square().sum(dim=3) + 1e-9).sqrt()
     angle = 2 * torch.atan2(apart, together)
     return angle.square().mean(dim=(1, 2)) * rows.shape[2] / 8
@@ -90,8 +93,8 @@ def geodesic_cross(rows: Tensor) -> Tensor:
 def pyramid(residual: Tensor) -> Tensor:
     """L1 distance (B,) of two Laplacian pyramids, given the difference (B, C, H, W) of the two pictures.
 
-    The pyramid (Burt and Adelson 1983) is linear, so the difference of two pyramids is the pyramid of the difference:
-    half the work. Per level the mean absolute value, summed over levels and the low-pass rest.
+    The pyramid (Burt and Adelson 1983) is linear, so the pyramid of the difference is enough. The distance is the mean
+    absolute value of each level, summed over the levels and the low-pass residual.
     """
     B, C = residual.shape[:2]
     low = residual.reshape(B * C, 1, *residual.shape[2:])  # (B C, 1, H, W)
@@ -99,7 +102,7 @@ def pyramid(residual: Tensor) -> Tensor:
     kernel = torch.outer(taps, taps).view(1, 1, 5, 5)
     total = residual.new_zeros(B)
     for _ in range(_levels(*residual.shape[2:])):
-        # Zero padding is right for a difference: outside the picture the two agree.
+        # Zero padding suits a difference: outside the pictures it is zero.
         smaller = torch.nn.functional.conv2d(low, kernel, stride=2, padding=2)
         odd = [(size + 1) % 2 for size in low.shape[2:]]
         band = low - torch.nn.functional.conv_transpose2d(smaller, 4 * kernel, stride=2, padding=2, output_padding=odd)
@@ -109,5 +112,5 @@ def pyramid(residual: Tensor) -> Tensor:
 
 
 def _levels(height: int, width: int) -> int:
-    """How many times a picture can be halved before its smaller side falls below SMALLEST_LEVEL."""
+    """How many times a picture can be halved until its smaller side falls below SMALLEST_LEVEL."""
     return max(0, min(MAX_LEVELS - 1, (min(height, width) // SMALLEST_LEVEL).bit_length() - 1))

@@ -1,4 +1,4 @@
-"""Figures of finished pictures. All of them per picture; a figure that cannot be computed is None, never a stand-in."""
+"""Metrics of finished pictures, one value per picture. A metric that cannot be computed is None."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ if TYPE_CHECKING:
     from inversion.model import Model
 
 ANY_SIZE = 1 << 30  # pixels
-PSNR_OF_EQUAL = 100.0  # dB for pictures equal in all 8 bits: means stay finite and JSON valid
+MAX_PSNR = 100.0  # dB, for pictures that are equal in 8 bits; keeps means finite and JSON valid
 
 
 def psnr(a: Tensor, b: Tensor, mask: Tensor | None = None) -> list[float]:
-    """Peak signal-to-noise ratio in dB of pictures (B, 3, H, W) in [-1, 1], rounded to 8 bits.
+    """Peak signal-to-noise ratio in dB of pictures (B, 3, H, W) in [-1, 1], after rounding to 8 bits.
 
-    `mask` (1 or B, 1, H, W) weighs the pixels; a picture whose mask is empty scores nan.
+    `mask` (1 or B, 1, H, W): weights of the pixels in [0, 1]. The result is nan for an empty mask.
     """
     error = (quantise(a).double() - quantise(b).double()).square()
     weight = torch.ones_like(error) if mask is None else mask.to(error).expand_as(error)
     values = (error * weight).flatten(1).sum(dim=1) / weight.flatten(1).sum(dim=1)
-    return [PSNR_OF_EQUAL if e == 0 else 10 * math.log10(255**2 / e) for e in values.tolist()]
+    return [MAX_PSNR if e == 0 else 10 * math.log10(255**2 / e) for e in values.tolist()]
 
 
 def ssim(a: Tensor, b: Tensor) -> list[float]:
-    """Structural similarity (Wang et al. 2004; scikit-image, 7x7 window) of pictures (B, 3, H, W) in 8 bits."""
-    from skimage.metrics import structural_similarity  # slow to import, and only finished pictures need it
+    """Structural similarity in [-1, 1] (Wang et al. 2004; scikit-image, 7x7 window) of pictures (B, 3, H, W).
+
+    The pictures are in [-1, 1] and are rounded to 8 bits. Raises ValueError if a side is smaller than 7 pixels.
+    """
+    from skimage.metrics import structural_similarity  # slow to import
 
     pairs = zip(
         quantise(a).permute(0, 2, 3, 1).cpu().numpy(), quantise(b).permute(0, 2, 3, 1).cpu().numpy(), strict=True
@@ -42,9 +45,9 @@ def ssim(a: Tensor, b: Tensor) -> list[float]:
 
 
 def lpips(a: Tensor, b: Tensor, model: Model, name: str = "lpips") -> list[float] | None:
-    """LPIPS of pictures (B, 3, H, W) in [-1, 1], on AlexNet (`lpips`) or VGG16 (`lpips_vgg`): the two do not compare.
+    """LPIPS (Zhang et al. 2018) of pictures (B, 3, H, W) in [-1, 1], on AlexNet ("lpips") or VGG16 ("lpips_vgg").
 
-    None where the model does not have the one that is asked for.
+    Values of the two networks are not comparable. None if the model does not have the network `name`.
     """
     if model.perceptual is None or model.perceptual.name != name:
         return None
@@ -53,7 +56,7 @@ def lpips(a: Tensor, b: Tensor, model: Model, name: str = "lpips") -> list[float
 
 
 def identity(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
-    """Cosine of ArcFace embeddings of two pictures (B, 3, H, W); None where the model has no ArcFace."""
+    """Cosine in [-1, 1] of the ArcFace embeddings of pictures (B, 3, H, W); None if the model has no ArcFace."""
     if model.identity is None:
         return None
     with torch.no_grad():
@@ -61,7 +64,10 @@ def identity(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
 
 
 def synthetic_identity(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
-    """Cosine of the embedded predictor's identity embeddings (unit vectors): 1 for the same synthetic face."""
+    """Cosine in [-1, 1] of the identity embeddings of the built-in predictor; None if the model has no predictor.
+
+    Pictures (B, 3, H, W). 1 means the same synthetic face.
+    """
     if model.predictor is None:
         return None
     with torch.no_grad():
@@ -69,20 +75,20 @@ def synthetic_identity(a: Tensor, b: Tensor, model: Model) -> list[float] | None
 
 
 def synthetic_perceptual(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
-    """Distance of the embedded predictor's features; lower is closer."""
-    judge = model.synthetic_perceptual
-    if judge is None:
+    """Distance of the built-in predictor's features of pictures (B, 3, H, W); None if the model has no predictor."""
+    perceptual = model.synthetic_perceptual
+    if perceptual is None:
         return None
     with torch.no_grad():
-        return judge(a.clamp(-1, 1), b.clamp(-1, 1)).tolist()
+        return perceptual(a.clamp(-1, 1), b.clamp(-1, 1)).tolist()
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure of a result. Tables, cards, captions and rows are derived from these fields.
+    """One metric of a result. Tables, cards, captions and rows are derived from these fields.
 
     fn: (image, truth, model) -> one value per picture, or None if the model lacks the network; pictures (B, 3, H, W)
-    in [-1, 1]. cheap: side in pixels up to which previews have the figure, 0 for never. needs: the attribute of `Model`
+    in [-1, 1]. cheap: side in pixels up to which previews have the metric, 0 for never. needs: the attribute of `Model`
     that holds the network, "" for none.
     """
 
@@ -101,7 +107,7 @@ METRICS: dict[str, Metric] = {
         "PSNR",
         2,
         "higher",
-        "Peak signal-to-noise ratio against your picture, in dB.",
+        "Peak signal-to-noise ratio against your picture, in dB. Higher is closer.",
         lambda image, truth, model: psnr(image, truth),
         cheap=ANY_SIZE,
         unit="dB",
@@ -110,25 +116,39 @@ METRICS: dict[str, Metric] = {
         "SSIM",
         3,
         "higher",
-        "Structural similarity to your picture; 1 means equal.",
+        "Structural similarity to your picture. 1 means equal.",
         lambda image, truth, model: ssim(image, truth),
         cheap=512,
     ),
-    "lpips": Metric("LPIPS", 3, "lower", "Learned perceptual distance (AlexNet).", lpips, needs="perceptual"),
+    "lpips": Metric(
+        "LPIPS",
+        3,
+        "lower",
+        "Learned perceptual distance to your picture (AlexNet). 0 means equal.",
+        lpips,
+        needs="perceptual",
+    ),
     "lpips_vgg": Metric(
         "LPIPS (VGG)",
         3,
         "lower",
-        "Learned perceptual distance (VGG16); not comparable with LPIPS on AlexNet.",
+        "Learned perceptual distance to your picture (VGG16). Not comparable with LPIPS on AlexNet.",
         lambda image, truth, model: lpips(image, truth, model, "lpips_vgg"),
         needs="perceptual",
     ),
-    "identity": Metric("Identity", 3, "higher", "Cosine of ArcFace embeddings.", identity, needs="identity"),
+    "identity": Metric(
+        "Identity",
+        3,
+        "higher",
+        "Similarity of the faces (cosine of ArcFace embeddings). 1 means the same person.",
+        identity,
+        needs="identity",
+    ),
     "synthetic_identity": Metric(
         "Same person?",
         3,
         "higher",
-        "Cosine of the built-in predictor's embeddings, for synthetic faces; 1 means the same person.",
+        "Similarity of synthetic faces (built-in predictor). 1 means the same person.",
         synthetic_identity,
         needs="predictor",
     ),
@@ -136,7 +156,7 @@ METRICS: dict[str, Metric] = {
         "Perceptual",
         3,
         "lower",
-        "Distance of the built-in predictor's features, for synthetic faces.",
+        "Perceptual distance to your picture, for synthetic faces (built-in predictor). 0 means equal.",
         synthetic_perceptual,
         needs="predictor",
     ),
@@ -144,9 +164,9 @@ METRICS: dict[str, Metric] = {
 
 
 def scores(image: Tensor, truth: Tensor | None, model: Model, preview: bool = False) -> dict[str, float | None]:
-    """Every metric of one picture (1, 3, H, W) against the truth, by name, rounded to 4 digits.
+    """Every metric of one picture (1, 3, H, W) in [-1, 1] against the truth, by name, rounded to 4 digits.
 
-    A metric is None if the truth is not known, if the model lacks its network, or if it is too slow for a preview.
+    A metric is None if the truth is unknown, if the model lacks its network, or if it is too slow for a preview.
     """
     row: dict[str, float | None] = dict.fromkeys(METRICS)
     if truth is None:

@@ -17,7 +17,7 @@ from inversion import images
 from inversion.align import paste
 from inversion.checkpoints.registry import DEFAULT
 from inversion.common.errors import UserError
-from inversion.common.settings import Kind, dealt, kind_of
+from inversion.common.settings import Kind, kind_of, split_settings
 from inversion.methods import parse_method
 from inversion.metrics import METRICS
 from inversion.serving.lane import CroppedPicture, Finished, Lane, LaneError, Progress, Ready, Request, crop
@@ -266,4 +266,4 @@ def _settings(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[st
         if not equals:
             raise UsageError(f"--set needs stage.field=VALUE, not {text!r}")
         values[name] = value
-    return dealt({method: [stage.key for stage in parse_method(method).stages] for method in methods}, values)
+    return split_settings({method: [stage.key for stage in parse_method(method).stages] for method in methods}, values)

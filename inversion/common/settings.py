@@ -1,6 +1,6 @@
 """Fields of stages, tasks and translations that a user may set, and the strict check of the user's values.
 
-A field is a dataclass field whose metadata say all that a slider, a menu, a flag or an endpoint needs to offer it.
+A field is a dataclass field. Its metadata hold everything that a slider, a menu, a flag or an endpoint needs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Kind = Literal["number", "mask", "picture"]  # number: a bool, int, float or str
 
 
 class SettingError(UserError):
-    """A setting, stage or method that does not exist or does not fit; the text names it and says what would."""
+    """A setting, stage or method that does not exist or does not fit. The text names it and the alternatives."""
 
 
 def setting(
@@ -30,61 +30,64 @@ def setting(
     choices: Sequence[Any] | None = None,
     menu: Sequence[Any] | None = None,
 ) -> Any:  # noqa: ANN401 - stands for the default in a dataclass body
-    """Declare a field with a default, whose type is the field's type.
+    """Declare a field with a default. The type of the default is the type of the field.
 
-    min, max: inclusive bounds. step: of a slider. choices: the only allowed values. menu: values that a page offers,
-    while others within the bounds are allowed, too.
+    min, max: inclusive bounds. step: of a slider. choices: the only allowed values. menu: values that a page offers;
+    other values within the bounds are allowed too.
     """
     metadata = {"label": label, "help": help, "min": min, "max": max, "step": step, "choices": choices, "menu": menu}
     return field(default=default, metadata={k: v for k, v in metadata.items() if v is not None})
 
 
 def mask(label: str, help: str = "", *, white: Literal[0, 1]) -> Any:  # noqa: ANN401 - as `setting`
-    """Declare a field for a mask that the user paints or uploads; `white` is the tensor's value where it is white."""
+    """Declare a field for a mask that the user paints or uploads. `white`: value of the tensor at white pixels."""
     return field(metadata={"kind": "mask", "label": label, "help": help, "white": white})
 
 
 def picture(label: str, help: str = "") -> Any:  # noqa: ANN401 - as `setting`
-    """Declare a field for one more picture that the user uploads."""
+    """Declare a field for a second picture that the user uploads."""
     return field(metadata={"kind": "picture", "label": label, "help": help})
 
 
 def kind_of(spec: Field[Any]) -> Kind:
-    """How a field is offered."""
+    """The kind of a field; it decides which control a page offers."""
     return spec.metadata.get("kind", "number")
 
 
 def default_of(spec: Field[Any]) -> bool | int | float | str | None:
-    """A field's default; None for a mask or a picture, which has none."""
+    """The default of a field; None for a mask or a picture, which have no default."""
     return None if spec.default is MISSING else spec.default
 
 
 def checked(name: str, spec: Field[Any], value: object) -> bool | int | float | str:
-    """`value` as the field's type, or SettingError naming `name`. Texts (from a command line) are read as numbers."""
+    """`value` converted to the type of the field. Text, as from a command line, is read as a number.
+
+    Raises SettingError, with `name` in the text, if the type is wrong or the value is not allowed.
+    """
     kind = type(spec.default)
     read = {bool: _bool, int: _int, float: _float, str: _text}[kind](value)
     if read is None:
-        wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[kind]
-        raise SettingError(f"{name} must be {wanted}, not {value!r}")
+        expected = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
+        raise SettingError(f"{name} must be {expected}, not {value!r}.")
     choices = spec.metadata.get("choices")
     if choices is not None and read not in choices:
-        raise SettingError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
+        raise SettingError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}.")
     low, high = spec.metadata.get("min", -math.inf), spec.metadata.get("max", math.inf)
     if not isinstance(read, str) and not low <= read <= high:
-        raise SettingError(f"{name} must be between {low} and {high}, not {value!r}")
+        raise SettingError(f"{name} must be between {low} and {high}, not {value!r}.")
     return read
 
 
-def dealt(stages: Mapping[str, Collection[str]], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Per method those of the settings {"stage.field": value} whose stage it has; `stages` holds each method's.
+def split_settings(stages: Mapping[str, Collection[str]], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Distribute the settings {"stage.field": value} over methods: each gets the settings of its own stages.
 
-    SettingError names a setting that no method has.
+    stages: the keys of the stages of each method. Raises SettingError for a setting that fits no method.
     """
     for name in settings if stages else ():
         stage = name.partition(".")[0]
         if not any(stage in known for known in stages.values()):
-            there = ", ".join(sorted(set[str]().union(*stages.values())))
-            raise SettingError(f"{name}: no chosen method has a stage {stage!r}: choose from {there}")
+            available = ", ".join(sorted(set[str]().union(*stages.values())))
+            raise SettingError(f"{name}: no chosen method has a stage {stage!r}. Choose one of: {available}.")
     return {
         key: {name: value for name, value in settings.items() if name.partition(".")[0] in known}
         for key, known in stages.items()

@@ -1,9 +1,9 @@
-"""Stages and the papers' methods made of them. A new stage or method is one file and one line here."""
+"""Stages, and the methods of the papers as pipelines of stages. A new stage is one file and one line here."""
 
 from __future__ import annotations
 
 from inversion.common.settings import SettingError
-from inversion.methods.base import Outcome, Result, Stage, Step, descend
+from inversion.methods.base import Descent, Outcome, Result, Stage, Step, descend
 from inversion.methods.clone import Clone
 from inversion.methods.codes import Code, MultiCode, W, WPlus, Z
 from inversion.methods.dip import DeepImagePrior
@@ -43,118 +43,118 @@ METHODS: dict[str, Method] = {
         "Single Z code",
         (RandomLatent(), OptimiseZ()),
         "Creswell and Bharath 2016, arXiv 1611.05644",
-        "One code in the space the generator was trained on: always a picture of its domain, seldom yours.",
+        "Optimises one random input of the generator. Always a realistic picture, but rarely close to yours.",
     ),
     "w": Method(
         "w",
         "W",
         (MeanLatent(), OptimiseW()),
         "Karras et al. 2020, arXiv 1912.04958",
-        "One style for all layers: still within the domain, a little nearer.",
+        "Optimises one style for all layers. Realistic and easy to edit, but less faithful than W+.",
     ),
     "wplus": Method(
         "wplus",
         "W+",
         (MeanLatent(), OptimiseWPlus()),
         "Abdal et al. 2019, arXiv 1904.03189",
-        "One style per layer: nearer again, and the usual code for editing.",
+        "Optimises one style per layer. Faithful and editable: the usual choice for editing.",
     ),
     "projector": Method(
         "projector",
         "Projector",
         (MeanLatent(), Projector()),
         "Karras et al. 2020, arXiv 1912.04958",
-        "One style for all layers and the noise maps, searched for under noise that fades.",
+        "StyleGAN2's own projector: optimises one style and the noise maps. Realistic and easy to edit.",
     ),
     "encoder": Method(
         "encoder",
         "Encoder",
         (ClassicEncoder(),),
         "Zhu et al. 2016, arXiv 1609.03552",
-        "One pass of a network that learnt the codes of the generator's own pictures: at once, and rough.",
+        "One pass of a network that was trained on generated pictures. Very fast, but only roughly similar.",
     ),
     "hybrid": Method(
         "hybrid",
         "Hybrid",
         (ClassicEncoder(), OptimiseWPlus(steps=50, principal=True)),
         "Bau et al. 2019, arXiv 1910.11626",
-        "The encoder's code, then a short W+ optimisation from there.",
+        "Starts at the encoder's code and optimises W+ for a few steps. Faster than W+ and similarly faithful.",
     ),
     "indomain": Method(
         "indomain",
         "In-Domain",
         (GuidedEncoder(), OptimiseInDomain()),
         "Zhu et al. 2020, arXiv 2004.00049",
-        "A W+ code that its encoder finds again on its own picture: fits a little less, edits better.",
+        "Optimises W+ but stays where the encoder understands the picture. Slightly less faithful, edits better.",
     ),
     "mganprior": Method(
         "mganprior",
         "mGANprior",
         (MeanLatent(), OptimiseMultiCode()),
         "Gu et al. 2020, arXiv 1912.07116",
-        "Several codes mixed channel by channel: reaches pictures that no single code does.",
+        "Mixes the features of many codes. More faithful than a single code, but slow and hard to edit.",
     ),
     "psp": Method(
         "psp",
         "pSp",
         (PSPEncoder(),),
         "Richardson et al. 2021, arXiv 2008.00951",
-        "One pass of an encoder with a network per style, trained to give pictures back.",
+        "One pass of an encoder with one style per layer. Very fast and fairly faithful.",
     ),
     "e4e": Method(
         "e4e",
         "e4e",
         (E4EEncoder(),),
         "Tov et al. 2021, arXiv 2102.02766",
-        "An encoder that stays near W: fits less than pSp, edits better.",
+        "One pass of an encoder that stays close to W. Very fast and easy to edit, but less faithful than pSp.",
     ),
     "restyle": Method(
         "restyle",
         "ReStyle",
         (ReStyle(),),
         "Alaluf et al. 2021, arXiv 2104.02699",
-        "An encoder that sees what it made so far and corrects it, five times.",
+        "An encoder that corrects its own result in five passes. Fast and more faithful than a single pass.",
     ),
     "pulse": Method(
         "pulse",
         "PULSE",
         (OptimiseSphere(),),
         "Menon et al. 2020, arXiv 2003.03808",
-        "Searches only where random codes lie: always a picture of the domain that fits what was measured.",
+        "Searches among typical random codes only. Always a realistic picture that fits the input roughly.",
     ),
     "pti": Method(
         "pti",
         "PTI",
         (MeanLatent(), OptimiseWPlus(), PTI()),
         "Roich et al. 2022, arXiv 2106.05744",
-        "A W+ code, then the generator itself is tuned until it renders your picture.",
+        "Finds a W+ code, then tunes the generator to your picture. Very faithful and editable, but slow.",
     ),
     "clone": Method(
         "clone",
         "Clone",
         (MeanLatent(), OptimiseWPlus(), Clone()),
         "Feng et al. 2022, arXiv 2202.11833",
-        "As PTI, but the GAN's own game goes on meanwhile, so that other pictures hardly move.",
+        "Like PTI, but keeps the other pictures of the generator almost unchanged. Very faithful, but slow.",
     ),
     "dip": Method(
         "dip",
         "Deep Image Prior",
         (DeepImagePrior(),),
         "Ulyanov et al. 2018, arXiv 1711.10925",
-        "No generator: an untrained network, small unless you choose the published one, is fitted to your picture.",
+        "Fits an untrained network to your picture. Needs no generator; slow, and the result has no code to edit.",
     ),
 }
 
 
-# What comparisons take unless they are told: methods that a generator with styles is enough for.
+# Default of comparisons: methods that need a generator with styles and no other network.
 BASIC = ("z", "w", "wplus", "mganprior", "pti")
 
 
 def parse_method(text: str) -> Method:
     """A preset by its key, or a combination of stages such as "mean+wplus+pti". Raises SettingError.
 
-    A preset inside a combination stands for its stages. Without an embed stage a combination starts as the preset of
-    its first stage does, else at the mean.
+    A preset inside a combination stands for its stages. A combination without an embed stage gets that of the preset of
+    its first stage, or the mean if there is no such preset.
     """
     if text in METHODS:
         return METHODS[text]
@@ -165,12 +165,13 @@ def parse_method(text: str) -> Method:
         elif part in METHODS:
             stages += [stage for stage in METHODS[part].stages if stage.kind != "embed" or not stages]
         else:
-            raise SettingError(f"unknown method {part!r}: choose from {', '.join(METHODS)}, or join {'+'.join(STAGES)}")
-    if stages[0].kind != "embed" and not stages[0].alone:
+            presets, parts = ", ".join(METHODS), ", ".join(STAGES)
+            raise SettingError(f"Unknown method {part!r}. Choose one of: {presets}. Or join stages with +: {parts}.")
+    if stages[0].kind != "embed" and not stages[0].standalone:
         preset = METHODS.get(stages[0].key, METHODS["w"]).stages
         stages[:0] = [stage for stage in preset if stage.kind == "embed"]
-    plain = (MeanLatent, RandomLatent)  # every method starts somewhere: not worth a word
-    label = " + ".join(stage.label for stage in stages if not isinstance(stage, plain) or len(stages) == 1)
+    default_starts = (MeanLatent, RandomLatent)  # left out of the label
+    label = " + ".join(stage.label for stage in stages if not isinstance(stage, default_starts) or len(stages) == 1)
     return Method(text, label, tuple(stages))
 
 
@@ -179,6 +180,7 @@ __all__ = [
     "METHODS",
     "STAGES",
     "Code",
+    "Descent",
     "Method",
     "MultiCode",
     "Outcome",

@@ -1,4 +1,4 @@
-"""Records that a run yields, what a stage is, and the one optimisation loop of the package."""
+"""Records that a run yields, the base class of stages, and the optimisation loop that all stages share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A run's problem: find a code of `model` whose picture x brings task.A(x) near to the measurement y."""
+    """The problem of a run: find a code of `model` whose picture x brings task.A(x) close to the measurement y."""
 
     model: Model
     task: Task
@@ -34,13 +34,13 @@ class Problem:
 
     @property
     def prior(self) -> Prior:
-        """The model's generator. ValueError without one: a stage that needs it is not offered then."""
+        """The model's generator. Raises ValueError if the model has none; such a model does not offer the stage."""
         return prior_of(self.model)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a stage: `index` of `total`, its losses (means over the batch) and, now and then, the picture."""
+    """One step of a stage: `index` of `total`, its losses (means over the batch) and, for some steps, the picture."""
 
     stage: str
     index: int
@@ -51,35 +51,35 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The last thing that a stage yields."""
+    """The result of one stage: the last record that it yields."""
 
     code: Code | None
-    image: Tensor  # (B, 3, R, R), what the stage made, nothing merged
-    weights: dict[str, Tensor] | None = None  # what tuning changed, on the CPU
-    message: str = ""  # why the stage stopped early, in the user's words
+    image: Tensor  # (B, 3, R, R), not clamped, not merged
+    weights: dict[str, Tensor] | None = None  # the generator weights that tuning changed, on the CPU
+    message: str = ""  # a note for the user, such as why the stage stopped early
 
 
 @dataclass(frozen=True)
 class Result:
-    """The last thing that a run yields."""
+    """The result of a run: the last record that it yields."""
 
-    image: Tensor  # (B, 3, R, R), the measured part merged where the task merges
+    image: Tensor  # (B, 3, R, R); holds the measured part if the task merges
     code: Code | None
-    weights: dict[str, Tensor] | None  # CPU state dict of what tuning changed; `tuned(prior, weights)` puts it to use
+    weights: dict[str, Tensor] | None  # weights that tuning changed, on the CPU; apply with `tuned(prior, weights)`
     curves: dict[str, list[float]]  # "stage.loss" -> one value per step
-    recipe: dict[str, Any]  # what is needed to make the result again; JSON
-    seconds: float  # of computing; the consumer's pauses do not count
-    steps: int  # updates of all stages
+    recipe: dict[str, Any]  # everything needed to reproduce the result, as JSON values
+    seconds: float  # computing time, without the pauses of the consumer
+    steps: int  # number of updates, summed over the stages
     message: str = ""
 
 
-# Sending True into a stage asks it to end with the best it has: how a run keeps its time budget.
+# Sending True into a stage asks it to end with its best iterate. A run keeps its time budget that way.
 Events = Generator[Step | Outcome, bool | None, None]
 
 
 @dataclass(frozen=True)
 class Stage(ABC):
-    """One step of a method's pipeline. Fields are its settings (see `setting`); subclasses are frozen dataclasses.
+    """One part of a method's pipeline. Its fields are its settings (see `setting`); subclasses are frozen dataclasses.
 
     `needs`: latent spaces of the prior, "prior" itself, attributes of the model ("discriminator", "predictor", ...), or
     one of its encoders ("encoders.psp").
@@ -89,126 +89,144 @@ class Stage(ABC):
     kind: ClassVar[Literal["embed", "optimise", "refine"]]
     label: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset({"prior"})
-    alone: ClassVar[bool] = False  # makes its picture without a code, so that no other stage can go on from it
+    standalone: ClassVar[bool] = False  # True if the stage works without a code and so combines with no other stage
 
     @abstractmethod
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
-        """Yield Steps, then one Outcome. `code` is the result of the stage before; `rng` is on the CPU."""
+        """Yield Steps, then one Outcome. `code` comes from the stage before, None if there is none.
+
+        `rng` is a CPU generator. Raises SettingError if the settings do not fit the problem.
+        """
 
 
-# Returns terms (B,) with "total", and the pictures they belong to. An optional "rank" replaces "total" in the choice of
-# the best iterate; an iterate whose rank is nan cannot be compared and is kept only until a better one is known.
+# Returns terms (B,) with "total", and their pictures (B, 3, R, R). An optional "rank" replaces "total" in the choice of
+# the best iterate. An iterate whose rank is nan is kept only until an iterate with a rank is known.
 Loss = Callable[[], "tuple[dict[str, Tensor], Tensor]"]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Factor on the learning rate: linear ramp at first, cosine decay to 0 at last (Karras et al. 2020)."""
+    """Factor on the learning rate: a linear ramp up, then a cosine decay to 0 (Karras et al. 2020, appendix D).
 
-    ramp: float = 0.0  # part of the steps
+    ramp, decay: fractions of the steps, in [0, 1].
+    """
+
+    ramp: float = 0.0
     decay: float = 0.0
 
     def __call__(self, index: int, steps: int) -> float:
+        """The factor in [0, 1] at step `index` of `steps`."""
         up = min(1.0, (index + 1) / (self.ramp * steps + 1))
         left = (steps - index) / steps
         down = 1.0 if left >= self.decay else 0.5 - 0.5 * math.cos(math.pi * left / self.decay)
         return up * down
 
 
-def descend(
-    stage: str,
-    loss: Loss,
-    groups: Sequence[tuple[Sequence[Tensor], float]],
-    steps: int,
-    *,
-    schedule: Callable[[int, int], float] | None = None,
-    optimiser: Literal["adam", "sgd"] = "adam",
-    shared: bool = False,
-    after: Callable[[], None] | None = None,
-    enough: Callable[[Mapping[str, float]], bool] | None = None,
-) -> Generator[Step, bool | None, str]:
-    """THE optimisation loop. Minimises loss()["total"] over `groups` of (leaf tensors, learning rate), in place.
+# Leaf tensors that are optimised in place, with their learning rate.
+Groups = Sequence["tuple[Sequence[Tensor], float]"]
 
-    The tensors' first dimension is the batch and each picture keeps its own best iterate, unless `shared` says that all
-    pictures depend on all tensors. When the loop ends the tensors hold the best. It ends after `steps` updates, when
-    True is sent, when `enough(losses)`, or when no picture has a finite loss left. Returns why it stopped early, or "".
-    `schedule(step, steps)` is the factor on the rates. `after` runs after each update, without gradients. No torch
+
+@dataclass(frozen=True)
+class Descent:
+    """Options of `descend`.
+
+    schedule: (step, steps) -> factor on the learning rates. shared: every picture depends on all tensors, so that the
+    batch has one best iterate; otherwise the first dimension of the tensors is the batch and each picture has its own.
+    after: called after each update, without gradients. enough: ends the loop when it is True of a step's losses.
+    """
+
+    steps: int
+    schedule: Callable[[int, int], float] = field(default_factory=Schedule)
+    optimiser: Literal["adam", "sgd"] = "adam"
+    shared: bool = False
+    after: Callable[[], None] | None = None
+    enough: Callable[[Mapping[str, float]], bool] | None = None
+
+    def optimiser_of(self, groups: Groups) -> torch.optim.Optimizer:
+        """The optimiser of the tensors in `groups`."""
+        settings = [{"params": list(tensors), "lr": lr} for tensors, lr in groups]
+        return {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[self.optimiser](settings)
+
+
+def descend(stage: str, loss: Loss, groups: Groups, options: Descent) -> Generator[Step, bool | None, str]:
+    """Minimise loss()["total"] over the tensors of `groups`, in place; afterwards the tensors hold the best iterate.
+
+    The only optimisation loop of the package. It ends after `options.steps` updates, when True is sent, when
+    `options.enough(losses)`, or when no picture has a finite loss. Returns why it stopped early, or "". No torch
     context is open while the loop is suspended.
     """
-    schedule = schedule or Schedule()
-    parameters = [tensor for tensors, _ in groups for tensor in tensors]
-    best = _Best(parameters, shared)
-    settings = [{"params": list(tensors), "lr": lr} for tensors, lr in groups]
-    update: torch.optim.Optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimiser](settings)
+    steps = options.steps
+    best = _BestIterates([tensor for tensors, _ in groups for tensor in tensors], options.shared)
+    optimiser = options.optimiser_of(groups)
     message = ""
-    for index in range(steps + 1):  # once more than updates, so that the last iterate is judged too
+    for index in range(steps + 1):  # one pass more than updates, to evaluate the last iterate
         with gradients(index < steps):
             terms, image = loss()
             total = terms["total"].detach()
             with torch.no_grad():
                 best.offer(total, terms.pop("rank", total).detach())
-            if not best.alive:
-                message = f"stopped at step {index}: the loss is not a number any more; the best picture so far is kept"
+            if not best.any_finite:
+                message = f"Stopped at step {index}: the loss is not a number. The best picture so far is kept."
                 break
             if index < steps:
-                update.zero_grad(set_to_none=True)
+                optimiser.zero_grad(set_to_none=True)
                 terms["total"].sum().backward()
-                for group, (_, lr) in zip(update.param_groups, groups, strict=True):
-                    group["lr"] = lr * schedule(index, steps)
-                update.step()
-        if after is not None and index < steps:
+                for group, (_, lr) in zip(optimiser.param_groups, groups, strict=True):
+                    group["lr"] = lr * options.schedule(index, steps)
+                optimiser.step()
+        if options.after is not None and index < steps:
             with gradients(False):
-                after()
+                options.after()
         losses = _means(terms)
         image = image.detach()
-        terms = {}  # nothing of the graph may live on while the consumer looks at the picture
-        asked = yield Step(stage, index, steps, losses, image)
-        if asked or (enough is not None and enough(losses)):
+        terms = {}  # frees the graph while the consumer looks at the picture
+        stop = yield Step(stage, index, steps, losses, image)
+        if stop or (options.enough is not None and options.enough(losses)):
             break
     best.restore()
     return message
 
 
-class _Best:
-    """The parameters at each picture's lowest loss so far (or, shared, at the lowest summed loss)."""
+class _BestIterates:
+    """The tensors at the lowest loss so far of each picture or, if shared, at the lowest summed loss."""
 
-    def __init__(self, parameters: Sequence[Tensor], shared: bool) -> None:
-        self._parameters, self._shared = parameters, shared
+    def __init__(self, tensors: Sequence[Tensor], shared: bool) -> None:
+        self._tensors, self._shared = tensors, shared
         with torch.inference_mode(False):
-            self._kept = [p.detach().clone() for p in parameters]
-        self._loss: Tensor | None = None
-        self.alive = True  # whether any picture's loss is still finite
+            self._saved = [t.detach().clone() for t in tensors]
+        self._lowest: Tensor | None = None
+        self.any_finite = True  # whether the loss of any picture is still finite
 
     def offer(self, total: Tensor, rank: Tensor) -> None:
-        """Keep the parameters of every picture whose rank (B,) is lower than before. Call it without gradients."""
+        """Save the tensors of every picture whose rank (B,) is the lowest so far. Call it without gradients."""
         if self._shared:
             total, rank = total.sum().view(1), rank.sum().view(1)
-        self.alive = bool(total.isfinite().any())
-        if self._loss is None:
-            self._loss = torch.full_like(rank, math.inf)
-        better = rank < self._loss  # never where rank is nan
-        stopgap = rank.isnan() & self._loss.isinf() & total.isfinite()
-        self._loss = torch.where(better, rank, self._loss)
-        better = better | stopgap
-        for kept, p in zip(self._kept, self._parameters, strict=True):
+        self.any_finite = bool(total.isfinite().any())
+        if self._lowest is None:
+            self._lowest = torch.full_like(rank, math.inf)
+        better = rank < self._lowest  # False where rank is nan
+        unranked = rank.isnan() & self._lowest.isinf() & total.isfinite()
+        self._lowest = torch.where(better, rank, self._lowest)
+        better = better | unranked
+        for saved, t in zip(self._saved, self._tensors, strict=True):
             if self._shared:
                 if bool(better):
-                    kept.copy_(p)
+                    saved.copy_(t)
             else:
-                torch.where(better.view(-1, *[1] * (p.ndim - 1)), p, kept, out=kept)
+                torch.where(better.view(-1, *[1] * (t.ndim - 1)), t, saved, out=saved)
 
     def restore(self) -> None:
-        """Write the best parameters back."""
+        """Write the best iterates back into the tensors."""
         with torch.no_grad():
-            for kept, p in zip(self._kept, self._parameters, strict=True):
-                p.copy_(kept)
+            for saved, t in zip(self._saved, self._tensors, strict=True):
+                t.copy_(saved)
 
 
-def gradients(on: bool) -> AbstractContextManager[Any]:
-    """Gradients on or off whatever the mode of the thread that happens to resume the run."""
+def gradients(enabled: bool) -> AbstractContextManager[Any]:
+    """Gradients on or off, whatever the torch mode of the thread that resumes the run."""
     stack = ExitStack()
     stack.enter_context(torch.inference_mode(False))
-    stack.enter_context(torch.set_grad_enabled(on))
+    stack.enter_context(torch.set_grad_enabled(enabled))
     return stack
 
 

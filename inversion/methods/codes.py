@@ -1,4 +1,4 @@
-"""What is optimised: a point of a latent space, or several, and how a prior renders it."""
+"""Latent codes: one or several points of a latent space, and how a prior renders them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from inversion.generators.base import Prior
 
-    # A code as names, numbers and CPU tensors, see `to_plain`.
+    # A code as names, numbers and CPU tensors; see `to_plain`.
     PlainCode = Mapping[str, str | int | Tensor | tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class Code(ABC):
-    """A batch of latent codes. `space` names the latent space that a direction for `moved` lives in."""
+    """A batch of latent codes. `space` is the latent space of the directions that `moved` takes."""
 
     space: ClassVar[str]
 
@@ -30,21 +30,21 @@ class Code(ABC):
 
     @abstractmethod
     def ws(self, prior: Prior) -> Tensor:
-        """The styles (B, num_ws, w_dim) nearest in meaning: where a later stage in W or W+ starts."""
+        """The corresponding styles (B, num_ws, w_dim), from which a later stage in W or W+ starts."""
 
     @abstractmethod
     def moved(self, direction: Tensor, strength: float) -> Code:
-        """This code plus strength * direction, a vector of `space` that broadcasts to the code's tensor."""
+        """This code plus strength * direction; the direction is a vector of `space` that broadcasts to the code."""
 
     def shifted(self, prior: Prior, rows: Tensor) -> Code:
-        """This code with rows ((B,) 1 or num_ws, w_dim) added to its styles: how directions of that space edit it.
+        """This code with rows ((B,) 1 or num_ws, w_dim) added to its styles, as directions in W or W+ edit it.
 
-        Where the prior has no styles its z, at the length of a random one, stands for them.
+        If the prior has no styles, z scaled to the length of a random z takes their place.
         """
-        return WPlus(_of_usual_length(prior, self.ws(prior)) + rows)
+        return WPlus(_scaled_like_random(prior, self.ws(prior)) + rows)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The code's tensors by name."""
+        """The tensors of the code by name."""
         return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), torch.Tensor)}
 
 
@@ -84,11 +84,11 @@ class W(Code):
 
 @dataclass(frozen=True, eq=False)
 class WPlus(Code):
-    """One style vector per layer, and noise maps where they were optimised too."""
+    """One style vector per layer, with noise maps if they were optimised."""
 
     space: ClassVar[str] = "w"
     rows: Tensor  # (B, num_ws, w_dim)
-    noise: tuple[Tensor, ...] = ()  # (B, 1, h, w) each; empty: the prior's own constant maps
+    noise: tuple[Tensor, ...] = ()  # (B, 1, h, w) each; empty: the constant maps of the prior
 
     def render(self, prior: Prior) -> Tensor:
         return prior.synthesis(self.rows, self.noise or None)
@@ -100,7 +100,7 @@ class WPlus(Code):
         return replace(self, rows=self.rows + strength * direction)
 
     def shifted(self, prior: Prior, rows: Tensor) -> WPlus:
-        return replace(self, rows=_of_usual_length(prior, self.rows) + rows)
+        return replace(self, rows=_scaled_like_random(prior, self.rows) + rows)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"rows": self.rows, **{f"noise_{i}": n for i, n in enumerate(self.noise)}}
@@ -110,15 +110,15 @@ class WPlus(Code):
 class MultiCode(Code):
     """Several codes whose features are mixed channel by channel (mGANprior, Gu et al. 2020, eq. 3).
 
-    F = sum_n alpha_n * head(z_n), per channel; the picture is the rest of the network on F. On StyleGAN2 the RGB states
-    of the heads are averaged, and the layers after the split share one more code, `rows`.
+    F = sum_n alpha_n * head(z_n), per channel; the layers after the split turn F into the picture. On StyleGAN2 the RGB
+    states of the heads are averaged, and the layers after the split share one more code, `rows`.
     """
 
     space: ClassVar[str] = "z"
     z: Tensor  # (B, N, z_dim)
     alpha: Tensor  # (B, N, channels(layer)), unconstrained
     rows: Tensor  # (B, num_ws, w_dim), styles of the layers after the split
-    layer: int  # the split: how many convolutions come before it
+    layer: int  # number of convolutions before the split
 
     def render(self, prior: Prior) -> Tensor:
         return self.mixture(prior).render(prior)
@@ -133,27 +133,27 @@ class MultiCode(Code):
         return self.mixture(prior).shifted(prior, rows)
 
     def mixture(self, prior: Prior) -> Mixture:
-        """The same with the styles of every code in place of its z."""
+        """The same code with the styles of every z instead of z."""
         heads = prior.mapping(self.z.flatten(0, 1)).unflatten(0, self.z.shape[:2])
         return Mixture(heads, self.alpha, self.rows, self.layer)
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture(Code):
-    """A `MultiCode` whose codes are given by their styles: what edits make of it."""
+    """A `MultiCode` whose codes are given by their styles; editing a `MultiCode` returns one."""
 
     space: ClassVar[str] = "w"
     heads: Tensor  # (B, N, num_ws, w_dim), styles of the layers before the split
     alpha: Tensor  # (B, N, channels(layer))
     rows: Tensor  # (B, num_ws, w_dim), styles of the layers after the split
-    layer: int
+    layer: int  # number of convolutions before the split
 
     def render(self, prior: Prior) -> Tensor:
         from inversion.generators.base import State
 
         B, N = self.heads.shape[:2]
         state = prior.head(self.heads.flatten(0, 1), self.layer)  # (B N, C, h, h)
-        # As rows of a channels-last map the product and its gradient run over contiguous channels: seven times faster.
+        # Channels last: the product and its gradient run over contiguous channels, which is seven times faster.
         C, h, w = state.features.shape[1:]
         rows = state.features.permute(0, 2, 3, 1).reshape(B, N, h * w, C)
         mixed = (rows * self.alpha.to(rows.dtype)[:, :, None]).sum(dim=1)  # (B, h w, C)
@@ -168,7 +168,7 @@ class Mixture(Code):
         return replace(self, heads=self.heads + strength * direction, rows=self.rows + strength * direction)
 
     def shifted(self, prior: Prior, rows: Tensor) -> Mixture:
-        heads = _of_usual_length(prior, self.heads) + rows.unsqueeze(-3)
+        heads = _scaled_like_random(prior, self.heads) + rows.unsqueeze(-3)
         return replace(self, heads=heads, rows=self.rows + rows)
 
 
@@ -176,19 +176,19 @@ CODES: dict[str, type[Code]] = {"z": Z, "w": W, "wplus": WPlus, "multicode": Mul
 
 
 def to_plain(code: Code) -> PlainCode:
-    """The code as names, numbers and CPU tensors; `from_plain` makes it again."""
+    """The code as names, numbers and CPU tensors; `from_plain` is the inverse."""
     kind = next(name for name, cls in CODES.items() if type(code) is cls)
-    return {"kind": kind, **_each_tensor(vars(code), lambda tensor: tensor.detach().cpu())}
+    return {"kind": kind, **_map_tensors(vars(code), lambda tensor: tensor.detach().cpu())}
 
 
 def from_plain(plain: PlainCode, device: torch.device) -> Code:
-    """The code that `to_plain` took apart, on the device."""
+    """The code that `to_plain` converted, on `device`. Raises KeyError for an unknown kind."""
     parts = {name: value for name, value in plain.items() if name != "kind"}
-    return CODES[str(plain["kind"])](**_each_tensor(parts, lambda tensor: tensor.to(device)))
+    return CODES[str(plain["kind"])](**_map_tensors(parts, lambda tensor: tensor.to(device)))
 
 
-def _each_tensor(parts: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
-    """The fields of a code with its tensors, alone or in a tuple, changed."""
+def _map_tensors(parts: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """The fields of a code with `change` applied to every tensor, also inside tuples."""
     return {
         name: change(value)
         if isinstance(value, torch.Tensor)
@@ -199,8 +199,8 @@ def _each_tensor(parts: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -
     }
 
 
-def _of_usual_length(prior: Prior, styles: Tensor) -> Tensor:
-    """Styles (..., num_ws, w_dim); a z, whose length has no effect, gets the length of a random one."""
+def _scaled_like_random(prior: Prior, styles: Tensor) -> Tensor:
+    """Styles (..., num_ws, w_dim). A z, whose length has no effect, is scaled to the length of a random z."""
     if "w+" in prior.spaces:
         return styles
     from inversion.generators.ops import pixel_norm

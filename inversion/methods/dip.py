@@ -1,4 +1,4 @@
-"""Deep Image Prior (Ulyanov et al., CVPR 2018): an untrained network is fitted to one picture; no model is needed."""
+"""Deep Image Prior (Ulyanov et al., CVPR 2018): fits an untrained network to one picture, without a generator."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.losses import pixel
-from inversion.methods.base import Events, Outcome, Problem, Stage, descend
+from inversion.methods.base import Descent, Events, Outcome, Problem, Stage, descend
 from inversion.methods.codes import Code
-from inversion.methods.embed import draw
+from inversion.methods.embed import draw_normal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,95 +20,106 @@ if TYPE_CHECKING:
     from inversion.methods.skip_network import Skip
     from inversion.tasks.base import Task
 
-REACH = 0.1  # its values are uniform in [0, REACH]
-SCALES = 5  # as published; smaller pictures have fewer, so that the smallest map is 4 pixels wide
-SMALLEST = 4
+INPUT_MAX = 0.1  # the fixed input is uniform in [0, INPUT_MAX]
+SCALES = 5  # as published; smaller pictures have fewer, so that the smallest map is SMALLEST_MAP wide
+SMALLEST_MAP = 4  # pixels
 WIDTHS = {"small": 32, "published": 128}
-SKIPS = 4  # channels of the skip connections; for inpainting as many as the others
-JUMP = 10**0.5  # 5 dB: an output so much worse than the best is one of the jumps that Adam makes now and then
+SKIP_CHANNELS = 4  # in the skip connections; inpainting has as many as in the other layers
+OUTLIER = 10**0.5  # 5 dB: Adam sometimes jumps; an output this much worse than the best is not averaged
 
 
 @dataclass(frozen=True)
 class DeepImagePrior(Stage):
-    """Adam on the weights of a convolutional network whose input is fixed noise: it learns pictures before noise.
+    """Adam on the weights of a convolutional network with fixed noise as input. It learns pictures before noise.
 
-    The result is the running mean of the outputs, as the authors show it, or the best single output.
+    The result is the running mean of the outputs, as in the authors' code, or the best single output.
     """
 
     key: ClassVar[str] = "dip"
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "refine"
     label: ClassVar[str] = "Deep Image Prior"
     needs: ClassVar[frozenset[str]] = frozenset()
-    alone: ClassVar[bool] = True
+    standalone: ClassVar[bool] = True
 
     steps: int = setting(
-        1000, "Steps", "Published: 2000 to 6000. Too many learn the noise too.", min=1, max=20_000, step=10
+        1000, "Steps", "Published: 2000 to 6000. Too many steps also fit the noise.", min=1, max=20_000, step=10
     )
     lr: float = setting(0.01, "Learning rate", min=1e-5, max=1.0, step=0.001)
     network: str = setting(
         "small",
         "Network",
-        "published: 128 channels; small: 32 channels, about a tenth of the work.",
+        "published: 128 channels. small: 32 channels, about ten times faster.",
         choices=tuple(WIDTHS),
     )
     jitter: float = setting(
-        0.03, "Input noise", "Standard deviation of the noise on the input in every step.", min=0.0, max=1.0, step=0.01
+        0.03,
+        "Input noise",
+        "Standard deviation of the noise that is added to the input in every step.",
+        min=0.0,
+        max=1.0,
+        step=0.01,
     )
     average: float = setting(
-        0.99, "Running mean", "What of it stays in every step. 0: show the best output.", min=0.0, max=0.999, step=0.01
+        0.99,
+        "Running mean",
+        "Decay of the mean of all outputs. 0: show the best output.",
+        min=0.0,
+        max=0.999,
+        step=0.01,
     )
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         task, y = problem.task, problem.y
         if len(y) != 1:
-            raise SettingError("dip fits its network to one picture at a time")
+            raise SettingError("Deep Image Prior works on one picture at a time.")
         side = task.pinv(y).shape[-1]
         with torch.inference_mode(False):
             network = self._network(task, side, rng).to(y.device)
-        fixed = REACH * torch.rand(1, network.inputs, side, side, generator=rng).to(y.device)
+        fixed = INPUT_MAX * torch.rand(1, network.inputs, side, side, generator=rng).to(y.device)
         mean = _RunningMean(self.average)
 
         def loss() -> tuple[dict[str, Tensor], Tensor]:
-            image = network(fixed + self.jitter * draw(rng, tuple(fixed.shape), y))
+            image = network(fixed + self.jitter * draw_normal(rng, tuple(fixed.shape), y))
             total = pixel(task.A(image) - y)
             mean.add(image.detach(), total.item())
             return {"total": total, "pixel": total}, mean.value if self.average else image
 
-        message = yield from descend(self.key, loss, [(list(network.parameters()), self.lr)], self.steps, shared=True)
+        options = Descent(self.steps, shared=True)
+        message = yield from descend(self.key, loss, [(list(network.parameters()), self.lr)], options)
         with torch.no_grad():
             image = mean.value if self.average else network(fixed)
         yield Outcome(None, image, message=message)
 
     def _network(self, task: Task, side: int, rng: torch.Generator) -> Skip:
-        """The network for pictures of `side` pixels, with weights drawn from rng."""
+        """The network for pictures of `side` pixels, with random weights from `rng`."""
         from inversion.methods.skip_network import random_network
 
         width = WIDTHS[self.network]
-        scales = min(SCALES, side.bit_length() - SMALLEST.bit_length())
+        scales = min(SCALES, side.bit_length() - SMALLEST_MAP.bit_length())
         if task.leaves_holes:
             return random_network(width, width, scales, "nearest", rng)
-        return random_network(width, SKIPS, scales, "bilinear", rng)
+        return random_network(width, SKIP_CHANNELS, scales, "bilinear", rng)
 
 
 class _RunningMean:
-    """Mean of outputs with weights that fade into the past, right from the first one on."""
+    """Exponential moving average of outputs, unbiased from the first one on."""
 
-    def __init__(self, keep: float) -> None:
-        self._keep, self._weight, self._lowest = keep, 0.0, math.inf
+    def __init__(self, decay: float) -> None:
+        self._decay, self._weight, self._lowest = decay, 0.0, math.inf
         self._sum: Tensor | None = None
 
     @property
     def value(self) -> Tensor:
-        """The mean of what was added."""
+        """The mean (1, 3, R, R). Raises ValueError if nothing was added."""
         if self._sum is None:
-            raise ValueError("nothing was added")
+            raise ValueError("no output was added")
         return self._sum / self._weight
 
     def add(self, image: Tensor, loss: float) -> None:
-        """Add an output, unless its loss jumps up or is not a number."""
+        """Add an output, unless its loss is an outlier or nan."""
         self._lowest = min(self._lowest, loss)
-        if self._sum is not None and not loss <= JUMP * self._lowest:
+        if self._sum is not None and not loss <= OUTLIER * self._lowest:
             return
         before = torch.zeros_like(image) if self._sum is None else self._sum
-        self._sum = self._keep * before + (1 - self._keep) * image
-        self._weight = self._keep * self._weight + 1 - self._keep
+        self._sum = self._decay * before + (1 - self._decay) * image
+        self._weight = self._decay * self._weight + 1 - self._decay

@@ -1,4 +1,4 @@
-"""Where a run starts when no encoder says it: the mean style, or the best of some random codes."""
+"""Starting points that need no encoder: the mean style, or the best of several random codes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from inversion.methods.codes import Code, WPlus, Z
 if TYPE_CHECKING:
     from torch import Tensor
 
-    pass
-
-BATCH = 8  # candidates rendered at once
+BATCH = 8  # candidates that are rendered at once
 
 
 @dataclass(frozen=True)
 class MeanLatent(Stage):
-    """Start at w_avg, the mean of many mapped z: the prior's average picture."""
+    """Start at w_avg, the mean of many mapped z. Its picture is the average picture of the prior."""
 
     key: ClassVar[str] = "mean"
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
@@ -37,18 +35,20 @@ class MeanLatent(Stage):
 
 @dataclass(frozen=True)
 class RandomLatent(Stage):
-    """Draw z from N(0, I) several times and start at the one whose picture is nearest to the measurement."""
+    """Draw several z from N(0, I) and start at the one whose picture is closest to the measurement."""
 
     key: ClassVar[str] = "random"
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
     label: ClassVar[str] = "Random latent"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "z"})
 
-    candidates: int = setting(32, "Candidates", "How many random codes to choose from.", min=1, max=1024, step=1)
+    candidates: int = setting(
+        32, "Candidates", "Number of random codes; the best one is the starting point.", min=1, max=1024, step=1
+    )
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
-        drawn = draw(rng, (self.candidates, prior.z_dim), y)
+        drawn = draw_normal(rng, (self.candidates, prior.z_dim), y)
         losses: list[Tensor] = []  # (B,) per candidate
         for start in range(0, self.candidates, BATCH):
             with torch.no_grad():
@@ -64,9 +64,9 @@ class RandomLatent(Stage):
         yield Outcome(Z(z), image)
 
 
-def draw(rng: torch.Generator, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """N(0, 1) numbers, drawn on the CPU whatever the device.
+def draw_normal(rng: torch.Generator, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Samples of N(0, 1) on the device of `like`; they are drawn on the CPU, so that a seed means the same everywhere.
 
-    Stages draw once and give every picture of a batch the same start: so a result depends on nobody's place in a batch.
+    Stages draw once for the whole batch, so that the result of a picture does not depend on its place in the batch.
     """
     return torch.randn(shape, generator=rng).to(device=like.device)

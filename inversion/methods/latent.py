@@ -1,4 +1,4 @@
-"""Optimisation of one code: in Z, in W, in W+ (Abdal et al. 2019, Karras et al. 2020)."""
+"""Optimisation of one code in Z, W or W+ (Karras et al. 2020; Abdal et al. 2019), and helpers for other stages."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.generators.statistics import principal_axes, spread
-from inversion.methods.base import Events, Loss, Outcome, Problem, Schedule, Stage, descend
+from inversion.methods.base import Descent, Events, Loss, Outcome, Problem, Schedule, Stage, descend
 from inversion.methods.codes import Code, W, WPlus, Z
-from inversion.methods.embed import draw
+from inversion.methods.embed import draw_normal
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from inversion.generators.base import Prior
 
-SCHEDULE = Schedule(ramp=0.05, decay=0.25)  # StyleGAN2's projector
-IN_SPREADS = "In units of the spread of W: the standard deviation of its entries over random codes."
-NOISE_LR = 0.1  # StyleGAN2's projector: maps have unit spread
-NOISE_WEIGHT = 1e5  # of the noise regulariser, as in StyleGAN2's projector
+SCHEDULE = Schedule(ramp=0.05, decay=0.25)  # as in StyleGAN2's projector
+LR_HELP = "In units of the standard deviation of the entries of W over random codes."
+NOISE_LR = 0.1  # as in StyleGAN2's projector; the maps have unit variance
+NOISE_WEIGHT = 1e5  # weight of the noise penalty, as in StyleGAN2's projector
 
 
 @dataclass(frozen=True)
 class OptimiseZ(Stage):
-    """Adam on z: what the generator was trained to make, and no more."""
+    """Adam on z, the input space of the generator (Creswell and Bharath 2016). Pictures stay within the domain."""
 
     key: ClassVar[str] = "z"
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
@@ -39,17 +39,17 @@ class OptimiseZ(Stage):
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
-        start = code.z if isinstance(code, Z) else draw(rng, (1, prior.z_dim), y).expand(len(y), -1)
-        found = Z(leaf(start))
+        start = code.z if isinstance(code, Z) else draw_normal(rng, (1, prior.z_dim), y).expand(len(y), -1)
+        found = Z(trainable_copy(start))
         message = yield from descend(
-            self.key, rendered(lambda: found, problem), [([found.z], self.lr)], self.steps, schedule=SCHEDULE
+            self.key, code_loss(lambda: found, problem), [([found.z], self.lr)], Descent(self.steps, SCHEDULE)
         )
-        yield finished(found, prior, message)
+        yield outcome_of(found, prior, message)
 
 
 @dataclass(frozen=True)
 class OptimiseW(Stage):
-    """Adam on one style vector for all layers."""
+    """Adam on one style vector for all layers (Karras et al. 2020, appendix D, without noise maps)."""
 
     key: ClassVar[str] = "w"
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
@@ -57,27 +57,26 @@ class OptimiseW(Stage):
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "w"})
 
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
-    lr: float = setting(0.2, "Learning rate", IN_SPREADS, min=1e-4, max=2.0, step=0.01)
+    lr: float = setting(0.2, "Learning rate", LR_HELP, min=1e-4, max=2.0, step=0.01)
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
-        found = W(leaf(start_ws(code, prior, y).mean(dim=1)))
+        found = W(trainable_copy(start_ws(code, prior, y).mean(dim=1)))
         message = yield from descend(
             self.key,
-            rendered(lambda: found, problem),
+            code_loss(lambda: found, problem),
             [([found.w], self.lr * spread(prior))],
-            self.steps,
-            schedule=SCHEDULE,
+            Descent(self.steps, SCHEDULE),
         )
-        yield finished(found, prior, message)
+        yield outcome_of(found, prior, message)
 
 
 @dataclass(frozen=True)
 class OptimiseWPlus(Stage):
-    """Adam on one style vector per layer; on request on the noise maps too, where the prior has them.
+    """Adam on one style vector per layer (Abdal et al. 2019) and, with `noise`, on the noise maps of the prior.
 
-    With `principal` Adam's step is the same along every principal axis of W instead of along every entry. The entries
-    of a style depend on each other; along the axes fewer steps do.
+    With `principal`, Adam works in the principal axes of W instead of its entries. The entries of a style are
+    correlated; along the axes fewer steps are enough.
     """
 
     key: ClassVar[str] = "wplus"
@@ -86,52 +85,52 @@ class OptimiseWPlus(Stage):
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "w+"})
 
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
-    lr: float = setting(0.2, "Learning rate", IN_SPREADS, min=1e-4, max=2.0, step=0.01)
-    noise: bool = setting(False, "Noise maps", "Optimise the generator's noise maps too, if it has any.")
-    principal: bool = setting(False, "Principal axes", "Step along the principal axes of W: fewer steps do.")
+    lr: float = setting(0.2, "Learning rate", LR_HELP, min=1e-4, max=2.0, step=0.01)
+    noise: bool = setting(False, "Noise maps", "Also optimise the noise maps. Needs a generator with noise inputs.")
+    principal: bool = setting(
+        False, "Principal axes", "Optimise along the principal axes of W. Fewer steps are enough."
+    )
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
         if self.noise and not prior.noise_shapes:
-            raise SettingError(f"wplus.noise: the generator of {problem.model.name} has no noise inputs, leave it off")
+            raise SettingError(f"wplus.noise: the generator of {problem.model.name} has no noise inputs. Turn it off.")
         maps = code.noise if isinstance(code, WPlus) else ()
         if self.noise and not maps:
-            maps = tuple(draw(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1) for shape in prior.noise_shapes)
-        maps = tuple(leaf(m) if self.noise else m for m in maps)
+            maps = tuple(draw_normal(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1) for shape in prior.noise_shapes)
+        maps = tuple(trainable_copy(m) if self.noise else m for m in maps)
         start, axes = start_ws(code, prior, y), principal_axes(prior)[0] if self.principal else None
-        moved = leaf(start if axes is None else start @ axes)
+        variable = trainable_copy(start if axes is None else start @ axes)
 
         def found() -> WPlus:
-            return WPlus(moved if axes is None else moved @ axes.t(), maps)
+            return WPlus(variable if axes is None else variable @ axes.t(), maps)
 
-        loss = rendered(found, problem)
+        loss = code_loss(found, problem)
         message = yield from descend(
             self.key,
-            with_quiet_noise(loss, maps) if self.noise else loss,
-            [([moved], self.lr * spread(prior)), (maps if self.noise else (), NOISE_LR)],
-            self.steps,
-            schedule=SCHEDULE,
-            after=(lambda: normalise(maps)) if self.noise else None,
+            with_noise_penalty(loss, maps) if self.noise else loss,
+            [([variable], self.lr * spread(prior)), (maps if self.noise else (), NOISE_LR)],
+            Descent(self.steps, SCHEDULE, after=(lambda: normalise_maps(maps)) if self.noise else None),
         )
         with torch.no_grad():
             code = found()
-        yield finished(code, prior, message)
+        yield outcome_of(code, prior, message)
 
 
-def leaf(x: Tensor) -> Tensor:
-    """A copy to optimise, made outside whatever mode the caller's thread is in."""
+def trainable_copy(x: Tensor) -> Tensor:
+    """A contiguous copy of x, without history, that takes gradients in any torch mode of the calling thread."""
     with torch.inference_mode(False):
         return x.detach().clone(memory_format=torch.contiguous_format).requires_grad_(True)
 
 
 def start_ws(code: Code | None, prior: Prior, y: Tensor) -> Tensor:
-    """Styles (B, num_ws, w_dim) of the code that the stage before found, else the mean."""
+    """Styles (B, num_ws, w_dim) to start from: those of the code, or the mean style if `code` is None."""
     with torch.no_grad():
         return prior.w_avg[None].repeat(len(y), 1, 1) if code is None else code.ws(prior)
 
 
-def rendered(code: Callable[[], Code], problem: Problem) -> Loss:
-    """The loss of the picture of whatever the code is by then."""
+def code_loss(code: Callable[[], Code], problem: Problem) -> Loss:
+    """The objective of the picture of `code()`, which is called in every step."""
 
     def loss() -> tuple[dict[str, Tensor], Tensor]:
         image = code().render(problem.prior)
@@ -140,38 +139,38 @@ def rendered(code: Callable[[], Code], problem: Problem) -> Loss:
     return loss
 
 
-def finished(code: Code, prior: Prior, message: str) -> Outcome:
-    """The outcome of a code that was optimised in place: the picture is exactly what the code renders."""
+def outcome_of(code: Code, prior: Prior, message: str) -> Outcome:
+    """The outcome of a code that was optimised in place; its picture is exactly `code.render(prior)`."""
     for tensor in code.tensors().values():
         tensor.requires_grad_(False)
     with torch.no_grad():
         return Outcome(code, code.render(prior), message=message)
 
 
-def with_quiet_noise(loss: Loss, maps: Sequence[Tensor], weight: float = NOISE_WEIGHT) -> Loss:
-    """The loss plus the penalty that keeps structure out of noise maps (Karras et al. 2020, appendix D, eq. 11).
+def with_noise_penalty(loss: Loss, maps: Sequence[Tensor], weight: float = NOISE_WEIGHT) -> Loss:
+    """The loss plus a penalty that keeps structure out of the noise maps (Karras et al. 2020, appendix D, eq. 11).
 
-    The picture alone ranks the iterates: beside the penalty of small maps, which are noise at best, it would not count.
+    Iterates are ranked by the picture alone; the penalty of small maps is mostly chance and would outweigh it.
     """
 
-    def both() -> tuple[dict[str, Tensor], Tensor]:
+    def penalised() -> tuple[dict[str, Tensor], Tensor]:
         terms, image = loss()
         penalty = torch.stack([_correlation(m) for m in maps]).sum(dim=0)
         total = terms["total"]
         return {"rank": total, **terms, "noise": penalty, "total": total + weight * penalty}, image
 
-    return both
+    return penalised
 
 
-def normalise(maps: Sequence[Tensor]) -> None:
-    """Give every map (B, 1, h, w) zero mean and unit power again, in place."""
+def normalise_maps(maps: Sequence[Tensor]) -> None:
+    """Scale every map (B, 1, h, w) to zero mean and unit variance, in place."""
     for m in maps:
         m.sub_(m.mean(dim=(1, 2, 3), keepdim=True))
         m.mul_(m.square().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12).rsqrt())
 
 
 def _correlation(m: Tensor) -> Tensor:
-    """Squared correlation (B,) of a map with itself shifted by one pixel, summed over scales down to 8 pixels."""
+    """Squared correlation (B,) of a map (B, 1, h, w) with itself shifted by one pixel, summed over scales down to 8."""
     total = m.new_zeros(len(m))
     while True:
         for axis in (2, 3):

@@ -18,7 +18,10 @@ SPACES = {"z": "Z codes", "w": "W codes", "w+": "W+ codes", "noise": "noise maps
 
 @dataclass(frozen=True)
 class Method:
-    """Stages in order: embed (first, or none), optimise, one refine or none. `paper` is empty for own combinations."""
+    """Stages in order: at most one embed stage, then optimise stages, then at most one refine stage.
+
+    `paper` and `description` are empty for combinations of the user. Raises SettingError for a wrong order.
+    """
 
     key: str
     label: str
@@ -30,22 +33,24 @@ class Method:
         order = [("embed", "optimise", "refine").index(stage.kind) for stage in self.stages]
         keys = [stage.key for stage in self.stages]
         if not keys:
-            raise SettingError("a method needs at least one stage")
+            raise SettingError("A method needs at least one stage.")
         if len(set(keys)) < len(keys):
-            raise SettingError(f"{self.key}: a stage can stand in a method once")
+            raise SettingError(f"{self.key}: each stage can be used only once.")
         if order != sorted(order) or order.count(0) > 1 or order.count(2) > 1:
-            raise SettingError(f"{self.key}: at most one embed stage, then optimise, then at most one refine stage")
+            raise SettingError(
+                f"{self.key}: use at most one embed stage, then optimise stages, then at most one refine stage."
+            )
         for stage in self.stages:
-            if stage.alone and len(keys) > 1:
-                raise SettingError(f"{self.key}: {stage.key} makes its picture without a code and stands alone")
+            if stage.standalone and len(keys) > 1:
+                raise SettingError(f"{self.key}: {stage.label} stands alone. It cannot be combined with other stages.")
 
     @property
     def needs(self) -> frozenset[str]:
-        """What its stages need of a model, see `Stage`."""
+        """Everything that the stages need from a model; see `Stage`."""
         return frozenset[str]().union(*(stage.needs for stage in self.stages))
 
     def unavailable(self, model: Model) -> str | None:
-        """Why the method cannot run on the model, or None."""
+        """Why the method cannot run on the model, as a clause for a message; None if it can."""
         prior = model.prior
         for need in sorted(self.needs, key=lambda need: (need != "prior", need)):
             kind, _, role = need.partition(".")
@@ -64,18 +69,20 @@ class Method:
         return {name: getattr(stage, spec.name) for name, stage, spec in self.specs()}
 
     def specs(self) -> Iterator[tuple[str, Stage, Field[Any]]]:
-        """("stage.field", its stage, the dataclass field with the metadata for a slider)."""
+        """Every setting: "stage.field", its stage, and the dataclass field with the metadata of `setting`."""
         for stage in self.stages:
             for spec in fields(stage):
                 yield f"{stage.key}.{spec.name}", stage, spec
 
     def configured(self, settings: Mapping[str, object]) -> Method:
-        """This method with settings {"stage.field": value} changed. SettingError names what does not exist or fit."""
+        """This method with the settings {"stage.field": value} changed. Raises SettingError with the setting's name."""
         changes: dict[str, dict[str, object]] = {stage.key: {} for stage in self.stages}
         known = {name: spec for name, _, spec in self.specs()}
         for name, value in settings.items():
             if name not in known:
-                raise SettingError(f"{self.key} has no setting {name!r}: it has {', '.join(known) or 'none'}")
+                raise SettingError(
+                    f"{self.label} has no setting {name!r}. Choose one of: {', '.join(known) or 'none'}."
+                )
             stage, _, field_name = name.partition(".")
             changes[stage][field_name] = checked(name, known[name], value)
         stages = tuple(replace(stage, **changes[stage.key]) for stage in self.stages)

@@ -1,9 +1,9 @@
-"""Pivotal tuning (Roich et al., ACM TOG 2022): keep the code, tune a copy of the generator until it fits."""
+"""Pivotal tuning (Roich et al., ACM TOG 2022): keep the code and tune a copy of the generator."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,9 +11,9 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.losses import Objective
-from inversion.methods.base import Events, Loss, Outcome, Problem, Schedule, Stage, descend
+from inversion.methods.base import Descent, Events, Groups, Loss, Outcome, Problem, Schedule, Stage, descend
 from inversion.methods.codes import Code, WPlus
-from inversion.methods.embed import draw
+from inversion.methods.embed import draw_normal
 from inversion.tasks import Reconstruct
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     from inversion.generators.base import Prior
 
-SMALL = 10_000_000  # weights: the embedded generators have fewer, the official ones from 256 pixels up have more
-LR_SMALL, LR_OFFICIAL = 4e-3, 3e-4  # a small generator has to move further; 3e-4 is the paper's
-# The paper keeps its rate. On held-out faces the decay is worth 0.8 dB, and without the ramp Adam's first steps, as
-# large for weights that hardly matter as for those that do, cost more than the next hundred bring back.
+SMALL_GENERATOR = 10_000_000  # weights; embedded generators have fewer, official ones of 256 pixels or more have more
+LR_SMALL, LR_OFFICIAL = 4e-3, 3e-4  # a small generator needs larger changes; 3e-4 is from the paper
+# The paper has a constant rate. On held-out faces the decay gains 0.8 dB. Without the ramp, Adam's first steps change
+# all weights by the same amount, and the next hundred steps cannot repair that.
 SCHEDULE = Schedule(ramp=0.1, decay=0.25)
 
 
 @dataclass(frozen=True)
 class PTI(Stage):
-    """Adam on the synthesis weights of the prior's copy, with the code (the pivot) fixed.
+    """Adam on the synthesis weights of a copy of the prior, with the code (the pivot) fixed (section 3.2).
 
-    Where the task leaves part of the picture unmeasured, tuning would fill that part with noise: there the locality
-    term of the paper (section 3.3) holds the generator at what it was for codes near the pivot.
+    If the task leaves part of the picture unmeasured, tuning would fill that part with noise. The locality term of the
+    paper (section 3.3) prevents it: the pictures of codes near the pivot must not change.
     """
 
     key: ClassVar[str] = "pti"
@@ -44,7 +44,8 @@ class PTI(Stage):
     lr: float = setting(
         0.0,
         "Learning rate",
-        "In units of each tensor's RMS. 0: 0.004 under 10 million weights, 0.0003 (the paper's) above.",
+        "In units of the RMS of each weight tensor. 0: 0.004 for generators under 10 million weights, else the paper's "
+        "0.0003.",
         min=0.0,
         max=0.1,
         step=0.0001,
@@ -52,74 +53,80 @@ class PTI(Stage):
     locality: str = setting(
         "auto",
         "Locality",
-        "Hold the generator in place around the code. auto: where part of the picture is not measured.",
+        "Keep the pictures of nearby codes unchanged. auto: on if part of the picture is not measured.",
         choices=("auto", "on", "off"),
     )
-    locality_weight: float = setting(0.1, "Locality weight", min=0.0, max=100.0, step=0.1)
+    locality_weight: float = setting(
+        0.1, "Locality weight", "Weight of the locality term.", min=0.0, max=100.0, step=0.1
+    )
     locality_reach: float = setting(
         0.5,
         "Locality reach",
-        "How far from the code the generator is held, as a part of the way to a random code.",
+        "Distance of the nearby codes, as a fraction of the way to a random code.",
         min=0.0,
         max=1.0,
         step=0.05,
     )
-    locality_codes: int = setting(16, "Locality codes", "How many codes take turns.", min=1, max=256, step=1)
+    locality_codes: int = setting(
+        16, "Locality codes", "Number of nearby codes; one is used in each step.", min=1, max=256, step=1
+    )
     stop_psnr: float = setting(
-        0.0, "Stop at", "Stop once the measurement is met with this PSNR in dB. 0: never.", min=0.0, max=100.0
+        0.0, "Stop at", "Stop when the PSNR of the measurement reaches this value in dB. 0: never.", min=0.0, max=100.0
     )
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior = problem.prior
         if len(problem.y) != 1:
-            raise SettingError("pti tunes the generator for one picture at a time")
+            raise SettingError("PTI tunes the generator for one picture at a time.")
         with torch.inference_mode(False):
             trained = prior.clone()
         pivot = WPlus(prior.w_avg[None].clone()) if code is None else code
-        loss = fitted(pivot, trained, problem.objective)
+        loss = tuning_loss(pivot, trained, problem.objective)
         if self.locality == "on" or (self.locality == "auto" and problem.task.merges):
-            loss = self._held(loss, pivot, trained, problem, rng)
+            loss = self._with_locality(loss, pivot, trained, problem, rng)
         message = yield from descend(
             self.key,
             loss,
-            in_proportion(trained, self.lr or default_lr(prior)),
-            self.steps,
-            shared=True,
-            schedule=SCHEDULE,
-            enough=(lambda losses: met(losses, self.stop_psnr)) if self.stop_psnr else None,
+            relative_rates(trained, self.lr or default_lr(prior)),
+            Descent(self.steps, SCHEDULE, shared=True, enough=stop_at(self.stop_psnr)),
         )
         yield tuning_outcome(pivot, prior, trained, message)
 
-    def _held(self, loss: Loss, pivot: Code, trained: Prior, problem: Problem, rng: torch.Generator) -> Loss:
-        """The loss plus the distance between tuned and untouched generator at codes near the pivot, one per step.
+    def _with_locality(self, loss: Loss, pivot: Code, trained: Prior, problem: Problem, rng: torch.Generator) -> Loss:
+        """The loss plus the distance between the tuned and the original generator at codes near the pivot, one a step.
 
-        The paper draws a new code in every step; codes that take turns are rendered by the untouched one only once.
+        The paper draws a new code in every step. Here a fixed set takes turns, so the original renders each only once.
         """
         prior, model = problem.prior, problem.model
         anchors: list[tuple[Tensor, Objective]] = []
         with torch.no_grad():
-            at = pivot.ws(prior)
-            for z in draw(rng, (self.locality_codes, 1, prior.z_dim), at):
-                ws = torch.lerp(at, prior.mapping(z), self.locality_reach)
+            centre = pivot.ws(prior)
+            for z in draw_normal(rng, (self.locality_codes, 1, prior.z_dim), centre):
+                ws = torch.lerp(centre, prior.mapping(z), self.locality_reach)
                 anchors.append((ws, Objective(Reconstruct(), prior.synthesis(ws), model, problem.objective.weights)))
         turns = itertools.cycle(anchors)
 
-        def both() -> tuple[dict[str, Tensor], Tensor]:
+        def penalised() -> tuple[dict[str, Tensor], Tensor]:
             terms, image = loss()
-            ws, same = next(turns)
-            locality = same(trained.synthesis(ws))["total"]
+            ws, distance = next(turns)
+            locality = distance(trained.synthesis(ws))["total"]
             return {**terms, "locality": locality, "total": terms["total"] + self.locality_weight * locality}, image
 
-        return both
+        return penalised
 
 
-def met(losses: Mapping[str, float], psnr: float) -> bool:
-    """Whether the squared error of the measurement, of values that span 2, is at this PSNR in dB or better."""
+def stop_at(psnr: float) -> Callable[[Mapping[str, float]], bool] | None:
+    """The condition `Descent.enough`: the PSNR of the measurement is at least `psnr` dB. None if `psnr` is 0."""
+    return (lambda losses: psnr_reached(losses, psnr)) if psnr else None
+
+
+def psnr_reached(losses: Mapping[str, float], psnr: float) -> bool:
+    """Whether the squared error "pixel" of the measurement, in [-1, 1], means a PSNR of at least `psnr` dB."""
     return "pixel" in losses and losses["pixel"] <= 4 * 10 ** (-psnr / 10)
 
 
 def tuning_outcome(pivot: Code, prior: Prior, trained: Prior, message: str) -> Outcome:
-    """What tuning `trained`, a copy of the prior, came to: its picture of the pivot and the weights that changed."""
+    """The outcome of tuning `trained`, a copy of the prior: its picture of the pivot and the weights that changed."""
     before = dict(prior.tunable())
     changed = {n: w.detach().cpu().clone() for n, w in trained.tunable() if not torch.equal(w, before[n])}
     trained.freeze()
@@ -127,8 +134,8 @@ def tuning_outcome(pivot: Code, prior: Prior, trained: Prior, message: str) -> O
         return Outcome(pivot, pivot.render(trained), weights=changed, message=message)
 
 
-def fitted(pivot: Code, trained: Prior, objective: Objective) -> Loss:
-    """The loss of what the generator under tuning makes of the pivot."""
+def tuning_loss(pivot: Code, trained: Prior, objective: Objective) -> Loss:
+    """The objective of the picture that the tuned generator renders of the pivot."""
 
     def loss() -> tuple[dict[str, Tensor], Tensor]:
         image = pivot.render(trained)
@@ -138,21 +145,21 @@ def fitted(pivot: Code, trained: Prior, objective: Objective) -> Loss:
 
 
 def default_lr(prior: Prior) -> float:
-    """Learning rate for a prior of this many synthesis weights."""
-    return LR_SMALL if sum(w.numel() for _, w in prior.tunable()) < SMALL else LR_OFFICIAL
+    """The default learning rate; it depends on the number of synthesis weights."""
+    return LR_SMALL if sum(w.numel() for _, w in prior.tunable()) < SMALL_GENERATOR else LR_OFFICIAL
 
 
-def in_proportion(trained: Prior, lr: float) -> list[tuple[list[Tensor], float]]:
-    """Groups for `descend`: each tensor with a rate in units of its RMS (1 where it is all zero).
+def relative_rates(trained: Prior, lr: float) -> Groups:
+    """Groups for `descend`: each tensor with a rate in units of its RMS (of 1 if it is all zero).
 
-    One rate for all would fit weights of RMS 1. The embedded generator's have 4 in the convolutions and 0.02 in the
-    first to-RGB layers, which the same step would ruin.
+    A single rate would suit weights of RMS 1 only. In the embedded generator the RMS is 4 in the convolutions and 0.02
+    in the first to-RGB layers, which the same step would destroy.
     """
     return [([w], lr * (w.detach().square().mean().sqrt().item() or 1.0)) for _, w in trained.tunable()]
 
 
 def tuned(prior: Prior, weights: Mapping[str, Tensor]) -> Prior:
-    """A frozen copy of the prior with the weights that tuning returned."""
+    """A frozen copy of the prior with tuned weights (`Result.weights`). Raises KeyError for an unknown tensor name."""
     copied = prior.clone()
     own = dict(copied.tunable())
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Runs a method: stage after stage, within a time budget, with previews, curves and a recipe."""
+"""Runs the stages of a method in order, within a time budget, with previews, curves and a recipe."""
 
 from __future__ import annotations
 
@@ -35,123 +35,133 @@ def invert(
     preview_every: float = 0.5,
     weights: LossWeights | None = None,
 ) -> Generator[Step | Result, bool | None, None]:
-    """Steps, then one Result: what `method` finds for the measurement y (B, ...) of `task`.
+    """Run `method` on the measurement y (B, ...) of `task`: yield Steps, then one Result.
 
-    A batch must fit the method (refine stages take one picture), and every picture's result is what it would be alone.
-    A step carries a picture (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds the
-    stage at work ends with its best and the rest is left out; so it is when True is sent. Closing the generator cancels
-    without a Result. The model is never changed.
-    Raises SettingError (on the first `next`).
+    Refine stages take one picture; otherwise each picture of a batch gets the same result as alone. A step has a picture
+    (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds, or when True is sent, the
+    current stage ends with its best iterate and later stages are skipped. Closing the generator cancels the run without
+    a Result. The model is never changed. `seed` determines all random numbers.
+    Raises SettingError on the first `next` if the method does not fit the model or the measurement.
     """
     reason = method.unavailable(model)
     if reason is not None:
-        raise SettingError(f"{method.label} cannot run: {reason}")
+        raise SettingError(f"{method.label} cannot run: {reason}.")
     y = y.to(model.device)
-    watch = _Watch(budget, preview_every)
+    monitor = _Monitor(budget, preview_every)
     problem = Problem(model, task, y, Objective(task, y, model, weights))
-    rng = torch.Generator().manual_seed(seed)
-    outcome: Outcome | None = None
-    code: Code | None = None
-    notes: list[str] = []
-    tuned: dict[str, Tensor] | None = None
-    for stage in method.stages:
-        if outcome is not None and watch.over:
-            watch.stopped = True
-            notes.append(f"{stage.label} was left out")
-            continue
-        outcome = yield from _run(stage, problem, (code, rng), watch)
-        code = code if outcome.code is None else outcome.code
-        tuned = tuned if outcome.weights is None else outcome.weights
-        notes += [outcome.message] if outcome.message else []
-    if watch.stopped:
-        why = "on request" if watch.asked else f"after the time budget of {budget:g} s"
-        notes.insert(0, f"stopped {why} with the best picture so far")
-    if outcome is None:
-        raise SettingError(f"{method.label} has no stages")
+    outcome = yield from _run_stages(method, problem, torch.Generator().manual_seed(seed), monitor)
     with torch.no_grad():
         image = task.merge(outcome.image, y)
     yield Result(
         image=image,
-        code=code,
-        weights=tuned,
-        curves=watch.curves,
+        code=outcome.code,
+        weights=outcome.weights,
+        curves=monitor.curves,
         recipe=_recipe(problem, method, seed),
-        seconds=watch.seconds,
-        steps=sum(watch.updates.values()),
-        message="; ".join(notes),
+        seconds=monitor.seconds,
+        steps=sum(monitor.updates.values()),
+        message=outcome.message,
     )
 
 
-def _run(
-    stage: Stage, problem: Problem, start: tuple[Code | None, torch.Generator], watch: _Watch
+def _run_stages(
+    method: Method, problem: Problem, rng: torch.Generator, monitor: _Monitor
 ) -> Generator[Step, bool | None, Outcome]:
-    """Forward a stage's steps, record them, and return its outcome. start: the code and the random generator."""
+    """Run the stages in order. Returns the last picture with the code, the weights and the messages of all stages."""
+    outcome: Outcome | None = None
+    code: Code | None = None
+    weights: dict[str, Tensor] | None = None
+    messages: list[str] = []
+    for stage in method.stages:
+        if outcome is not None and monitor.should_stop:
+            monitor.cut_short = True
+            messages.append(f"{stage.label} was skipped.")
+            continue
+        outcome = yield from _run_stage(stage, problem, (code, rng), monitor)
+        code = code if outcome.code is None else outcome.code
+        weights = weights if outcome.weights is None else outcome.weights
+        messages += [outcome.message] if outcome.message else []
+    if outcome is None:
+        raise SettingError(f"{method.label} has no stages.")
+    if monitor.cut_short:
+        why = "on request" if monitor.stop_requested else f"after the time budget of {monitor.budget:g} s"
+        messages.insert(0, f"Stopped {why}. This is the best picture so far.")
+    return Outcome(code, outcome.image, weights, " ".join(messages))
+
+
+def _run_stage(
+    stage: Stage, problem: Problem, start: tuple[Code | None, torch.Generator], monitor: _Monitor
+) -> Generator[Step, bool | None, Outcome]:
+    """Forward the steps of a stage, record them, and return its outcome. start: the code and the random generator."""
     with closing(stage(problem, *start)) as events:
         event = next(events)
         while isinstance(event, Step):
-            watch.record(event, stage)
+            monitor.record(event, stage)
             image = None
-            if event.image is not None and watch.due(event):
+            if event.image is not None and monitor.preview_due(event):
                 with torch.no_grad():
                     image = problem.task.merge(event.image, problem.y)
-            watch.pause()
-            watch.asked = bool((yield Step(event.stage, event.index, event.total, event.losses, image))) or watch.asked
-            watch.resume()
-            stop = watch.over and event.index < event.total
-            watch.stopped = watch.stopped or stop
+            monitor.pause()
+            stop = yield Step(event.stage, event.index, event.total, event.losses, image)
+            monitor.stop_requested = bool(stop) or monitor.stop_requested
+            monitor.resume()
+            stop = monitor.should_stop and event.index < event.total
+            monitor.cut_short = monitor.cut_short or stop
             event = events.send(stop)
     return event
 
 
 @dataclass
-class _Watch:
-    """Time, curves and counts of one run."""
+class _Monitor:
+    """Time, curves and numbers of updates of one run."""
 
-    budget: float | None
-    preview_every: float
+    budget: float | None  # seconds
+    preview_every: float  # seconds
     curves: dict[str, list[float]] = field(default_factory=dict)
     updates: dict[str, int] = field(default_factory=dict)
-    asked: bool = False  # whether whoever reads the steps wants no more
-    stopped: bool = False  # whether that, or the budget, cut anything short
-    _begun: float = field(default_factory=time.perf_counter)
+    stop_requested: bool = False  # whether the consumer sent True
+    cut_short: bool = False  # whether a request or the budget ended a stage early
+    _started: float = field(default_factory=time.perf_counter)
     _resumed: float = field(default_factory=time.perf_counter)
     _computed: float = 0.0
-    _shown: float = -1e9  # so that the first step shows
+    _previewed: float = -1e9  # so that the first step has a picture
 
     @property
-    def over(self) -> bool:
-        """Whether to end: asked to, or out of budget. That counts wall-clock time, the consumer's pauses included."""
-        return self.asked or self.budget is not None and time.perf_counter() - self._begun >= self.budget
+    def should_stop(self) -> bool:
+        """Whether to end the run. The budget counts wall-clock time, with the pauses of the consumer."""
+        return self.stop_requested or self.budget is not None and time.perf_counter() - self._started >= self.budget
 
     @property
     def seconds(self) -> float:
-        """Time spent computing."""
+        """Computing time in seconds."""
         return self._computed + time.perf_counter() - self._resumed
 
     def pause(self) -> None:
+        """Stop the clock of the computing time."""
         self._computed += time.perf_counter() - self._resumed
 
     def resume(self) -> None:
+        """Start the clock of the computing time again."""
         self._resumed = time.perf_counter()
 
     def record(self, step: Step, stage: Stage) -> None:
-        """Keep the step's losses and count its update."""
+        """Store the losses of the step and count its update."""
         for name, value in step.losses.items():
             self.curves.setdefault(f"{step.stage}.{name}", []).append(value)
         if stage.kind != "embed":
             self.updates[step.stage] = step.index
 
-    def due(self, step: Step) -> bool:
-        """Whether it is time to show the step's picture; a stage's last always shows."""
+    def preview_due(self, step: Step) -> bool:
+        """Whether to pass on the picture of the step; the last step of a stage always has one."""
         now = time.perf_counter()
-        if step.index < step.total and now - self._shown < self.preview_every:
+        if step.index < step.total and now - self._previewed < self.preview_every:
             return False
-        self._shown = now
+        self._previewed = now
         return True
 
 
 def _recipe(problem: Problem, method: Method, seed: int) -> dict[str, Any]:
-    """All that is needed to make a result again, as JSON."""
+    """Everything that is needed to reproduce a result, as JSON values."""
     model, task, objective = problem.model, problem.task, problem.objective
     return {
         "task": {"name": task.name, **task.parameters()},
@@ -170,5 +180,5 @@ def _recipe(problem: Problem, method: Method, seed: int) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions that a result may depend on."""
+    """Versions of Python, torch and NumPy, on which the bits of a result may depend."""
     return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}

@@ -1,4 +1,4 @@
-"""The network of Deep Image Prior (Ulyanov et al. 2018): an hourglass with skip connections, random at first."""
+"""The network of Deep Image Prior (Ulyanov et al. 2018): an hourglass with skip connections and random weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SLOPE = 0.2
 
 
 class Skip(nn.Module):
-    """Hourglass with skip connections: noise (1, INPUTS, R, R) to a picture (1, 3, R, R) in (-1, 1)."""
+    """Hourglass with skip connections: noise (1, INPUTS, R, R) -> picture (1, 3, R, R) in (-1, 1)."""
 
     def __init__(self, width: int, skips: int, scales: int, enlarge: Literal["bilinear", "nearest"]) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Skip(nn.Module):
         self.last = nn.Conv2d(width, 3, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run the network; (B, INPUTS, R, R) -> (B, 3, R, R)."""
+        """Run the network, (B, INPUTS, R, R) -> (B, 3, R, R) in (-1, 1)."""
         skips = []
         for down, skip in zip(self.down, self.skip, strict=True):
             skips.append(skip(x))
@@ -47,14 +47,17 @@ class Skip(nn.Module):
 def random_network(
     width: int, skips: int, scales: int, enlarge: Literal["bilinear", "nearest"], rng: torch.Generator
 ) -> Skip:
-    """A network on the CPU whose weights are drawn from `rng`. `skips`: channels of the skip connections."""
+    """A network on the CPU with weights drawn from the CPU generator `rng`.
+
+    width: channels of the layers. skips: channels of the skip connections. scales: number of halvings.
+    """
     network = unfilled(lambda: Skip(width, skips, scales, enlarge)).to_empty(device="cpu")
     draw_weights(network, rng)
     return network
 
 
 def draw_weights(network: nn.Module, rng: torch.Generator) -> None:
-    """Fill a network's weights from a CPU generator, uniform in +-1 / sqrt(inputs) as PyTorch does by itself."""
+    """Draw the weights of a network from a CPU generator, uniform in +-1 / sqrt(inputs), PyTorch's default."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             bound = module.weight[0].numel() ** -0.5
@@ -67,11 +70,11 @@ def draw_weights(network: nn.Module, rng: torch.Generator) -> None:
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm of the one picture at hand, always."""
+    """Batch norm with the statistics of the current picture, also at evaluation."""
     return nn.BatchNorm2d(channels, track_running_stats=False)
 
 
 def _conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Sequential:
-    """Convolution that reflects at the border, batch norm, leaky ReLU."""
+    """Convolution with reflection padding, batch norm, leaky ReLU."""
     conv = nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, padding_mode="reflect")
     return nn.Sequential(conv, _norm(outputs), nn.LeakyReLU(SLOPE))

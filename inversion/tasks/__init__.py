@@ -20,25 +20,26 @@ TASKS: dict[str, type[Task]] = {
     "denoise": Denoise,
 }
 
-# Measurements that need a second picture: not offered where a single one is uploaded.
+# Tasks that need a second picture. They are not offered where only one picture is uploaded.
 APPLICATIONS: dict[str, type[Task]] = {"diffuse": Diffuse}
 
 
 def make_task(name: str, **parameters: object) -> Task:
-    """The task `name`, made from those of `parameters` that are its own (factor, mask, sigma); None is not given.
+    """The task `name` with its own fields taken from `parameters` (factor, mask, sigma, ...).
 
-    So one caller can hold every task's controls and pass them all. TaskError: unknown name, missing parameter.
+    Fields of other tasks and values of None are ignored. Raises TaskError if the name is unknown, if a required field
+    is missing, or if a value does not fit.
     """
     kind = task_class(name)
     own = {f.name: parameters[f.name] for f in fields(kind) if parameters.get(f.name) is not None}
     for f in fields(kind):
         if f.default is MISSING and f.name not in own:
-            raise TaskError(f"the task {name} needs a {f.name}")
+            raise TaskError(f"{kind.label} needs a {f.metadata.get('label', f.name).lower()}.")
     return kind(**own)
 
 
 def task_class(name: str) -> type[Task]:
-    """The class of a task, whose dataclass fields are the task's own inputs. Raises TaskError for an unknown name."""
+    """The class of a task; its dataclass fields are the inputs of the task. Raises TaskError for an unknown name."""
     known = {**TASKS, **APPLICATIONS}
     if name not in known:
         raise TaskError(f"Unknown task {name!r}. Choose one of: {', '.join(known)}.")

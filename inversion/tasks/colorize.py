@@ -10,7 +10,7 @@ from inversion.tasks.base import Task, scale_into_range
 if TYPE_CHECKING:
     from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of JPEG's grey channel and of mGANprior
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in JPEG and mGANprior
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Colorize(Task):
 
     name: ClassVar[str] = "colorize"
     label: ClassVar[str] = "Colourisation"
-    description: ClassVar[str] = "Give a grey picture its colours; its luminance stays as it is."
+    description: ClassVar[str] = "Add colour to a grey picture. The brightness stays the same."
     merges: ClassVar[bool] = True
 
     def A(self, x: Tensor) -> Tensor:
@@ -29,5 +29,5 @@ class Colorize(Task):
         return y.expand(-1, 3, -1, -1)
 
     def merge(self, x: Tensor, y: Tensor) -> Tensor:
-        """The chroma of x on the luminance y; where a bright or dark pixel has no room, it shrinks towards grey."""
+        """The chroma of x with the luminance y. Colours that exceed the range are scaled towards grey."""
         return scale_into_range(self.pinv(y).clamp(-1, 1), x - self.A(x))

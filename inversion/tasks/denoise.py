@@ -1,4 +1,4 @@
-"""Denoising: the picture itself is measured, with Gaussian noise on it."""
+"""Denoising: the measurement is the picture plus Gaussian noise."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Denoise(Task):
-    """A(x) = x, and y = x + sigma * N(0, 1). Not merged: putting y back would put the noise back."""
+    """A(x) = x, and y = x + sigma * N(0, 1). Nothing is merged, because y holds the noise."""
 
     name: ClassVar[str] = "denoise"
     label: ClassVar[str] = "Denoising"
-    description: ClassVar[str] = "Find the clean picture behind a noisy one."
+    description: ClassVar[str] = "Remove noise from a picture."
 
     sigma: float = setting(
-        0.1, "Noise", "Standard deviation of the noise; pictures span 2.", min=0.0, max=1.0, step=0.01
+        0.1, "Noise", "Standard deviation of the noise, for pictures in [-1, 1].", min=0.0, max=1.0, step=0.01
     )
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma <= 1:
-            raise TaskError(f"sigma must be between 0 and 1, not {self.sigma}")
+            raise TaskError(f"sigma must be between 0 and 1, not {self.sigma}.")
 
     def A(self, x: Tensor) -> Tensor:
         return x
@@ -37,5 +37,5 @@ class Denoise(Task):
         return y
 
     def measure(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        # Drawn on the CPU whatever the device, so that one seed means one noise.
+        # Drawn on the CPU, so that a seed gives the same noise on every device.
         return x + self.sigma * torch.randn(x.shape, generator=rng).to(x)

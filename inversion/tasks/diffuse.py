@@ -1,4 +1,4 @@
-"""Semantic diffusion (In-Domain, Zhu et al. 2020, section 4.3): part of one picture grows into another."""
+"""Semantic diffusion (In-Domain, Zhu et al. 2020, section 4.3): blends a part of one picture into another."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Diffuse(Task):
-    """A(x) = x * mask: the marked part of the target is measured, and pinv(y) shows it pasted into the context.
+    """A(x) = x * mask: the marked part of the target is measured. pinv(y) shows it pasted into the context.
 
-    mask (1 or B, 1, R, R) with 1 = target, 0 = context; context (1 or B, 3, R, R) in [-1, 1]. Encoders start from the
-    pasted picture; nothing is merged, because the context is to give way where the target's part asks for it.
+    mask (1 or B, 1, R, R): 1 = target, 0 = context. context (1 or B, 3, R, R) in [-1, 1]. Encoders read the pasted
+    picture. Nothing is merged, because the context may change to fit the part of the target.
     """
 
     name: ClassVar[str] = "diffuse"
     label: ClassVar[str] = "Semantic diffusion"
-    description: ClassVar[str] = "Put part of one picture into another; the generator makes a face of both."
+    description: ClassVar[str] = "Put a part of one picture into another. The generator blends them."
 
     has_truth: ClassVar[bool] = False
 
     mask: Tensor = settings.mask("Region", "White marks the part of the target.", white=1)
-    context: Tensor = settings.picture("Context", "The picture that the part is put into.")
+    context: Tensor = settings.picture("Context", "The picture that receives the part.")
 
     def __post_init__(self) -> None:
         if not bool(((self.mask == 0) | (self.mask == 1)).all()):
-            raise TaskError("a region's mask holds 1 for the target and 0 for the context, nothing between")
+            raise TaskError("The mask of a region must hold only 1 (target) and 0 (context).")
         part = self.mask.flatten(1).mean(dim=1)
         if bool((part == 0).any()):
-            raise TaskError("no region is marked: mark the part of the target that is to go into the context")
+            raise TaskError("There is no region. Mark the part of the target to put into the context.")
         if bool((part == 1).any()):
-            raise TaskError("the region covers the whole picture: leave some of the context")
+            raise TaskError("The region covers the whole picture. Leave some of the context.")
 
     def measured_size(self, resolution: int) -> int:
         if self.mask.shape[-1] != resolution or self.context.shape[-1] != resolution:
-            raise TaskError(f"region and context must be {resolution} pixels wide, as the generator's pictures")
+            raise TaskError(f"Region and context must be {resolution} pixels wide, as the pictures of the generator.")
         return resolution
 
     def A(self, x: Tensor) -> Tensor:

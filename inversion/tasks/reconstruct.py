@@ -1,4 +1,4 @@
-"""Reconstruction: everything is measured."""
+"""Reconstruction: the whole picture is measured."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reconstruct(Task):
-    """A(x) = x. The result is what the method made, untouched."""
+    """A(x) = x. The result is the picture of the method, unchanged."""
 
     name: ClassVar[str] = "reconstruct"
     label: ClassVar[str] = "Reconstruction"
-    description: ClassVar[str] = "Find the code whose picture is yours."
+    description: ClassVar[str] = "Rebuild your picture with a GAN."
 
     exact: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""Super-resolution: the shrunk picture is measured."""
+"""Super-resolution: only a smaller version of the picture is measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inversion.tasks.base import Task, TaskError, range_factor, scale_into_range
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROUNDS = 10  # of back-projection
+ITERATIONS = 10  # of back-projection
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Superres(Task):
 
     name: ClassVar[str] = "superres"
     label: ClassVar[str] = "Super-resolution"
-    description: ClassVar[str] = "Enlarge a small picture; shrunk again, the result is the small one."
+    description: ClassVar[str] = "Enlarge a small picture. Scaled down again, the result equals the input."
     merges: ClassVar[bool] = True
 
     factor: int = setting(
@@ -31,11 +31,11 @@ class Superres(Task):
 
     def __post_init__(self) -> None:
         if isinstance(self.factor, bool) or not isinstance(self.factor, int) or not 2 <= self.factor <= 64:
-            raise TaskError(f"factor must be a whole number between 2 and 64, not {self.factor}")
+            raise TaskError(f"factor must be a whole number between 2 and 64, not {self.factor}.")
 
     def measured_size(self, resolution: int) -> int:
         if resolution % self.factor:
-            raise TaskError(f"factor {self.factor} does not divide the generator's {resolution} pixels")
+            raise TaskError(f"The factor {self.factor} does not divide the {resolution} pixels of the generator.")
         return resolution // self.factor
 
     def A(self, x: Tensor) -> Tensor:
@@ -46,23 +46,23 @@ class Superres(Task):
         return picture
 
     def pinv(self, y: Tensor) -> Tensor:
-        return self._spread(y)
+        return self._repeat(y)
 
     def merge(self, x: Tensor, y: Tensor) -> Tensor:
-        """The detail of x inside each block on its measured mean; one factor per block, which keeps the mean.
+        """The detail of x within each block plus the measured mean of the block, scaled by one factor per block.
 
-        First x moves smoothly towards the measurement (back-projection, Irani and Peleg 1991): blocks would be seen.
+        Before that, back-projection (Irani and Peleg 1991) moves x towards the measurement, so that no blocks show.
         """
-        base = self._spread(y).clamp(-1, 1)
-        inside = x.clamp(-1, 1)  # overshoot of the generator would cost the whole block its contrast
-        for _ in range(ROUNDS):
+        base = self._repeat(y).clamp(-1, 1)
+        inside = x.clamp(-1, 1)  # values out of range would lower the contrast of their whole block
+        for _ in range(ITERATIONS):
             inside = inside + torch.nn.functional.interpolate(
                 y - self.A(inside), scale_factor=self.factor, mode="bicubic"
             )
         inside = inside.clamp(-1, 1)
-        detail = inside - self._spread(self.A(inside))
+        detail = inside - self._repeat(self.A(inside))
         t = -torch.nn.functional.max_pool2d(-range_factor(base, detail), self.factor)  # the smallest t of each block
-        return scale_into_range(base, detail, self._spread(t))
+        return scale_into_range(base, detail, self._repeat(t))
 
-    def _spread(self, y: Tensor) -> Tensor:
+    def _repeat(self, y: Tensor) -> Tensor:
         return y.repeat_interleave(self.factor, dim=-1).repeat_interleave(self.factor, dim=-2)

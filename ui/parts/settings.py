@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from inversion.common.settings import dealt
+from inversion.common.settings import split_settings
 from inversion.serving.catalogue import DEFAULT_MODEL, MethodCard, ModelCard
 from inversion.serving.session import Request, Session
 from ui.parts.fields import Fields
@@ -106,7 +106,7 @@ def shared(
 
     Raises SettingError for a setting that no method has, LaneError for an unknown method.
     """
-    return list(dealt(session.stages(methods), settings).items())
+    return list(split_settings(session.stages(methods), settings).items())
 
 
 def choices(methods: Mapping[str, MethodCard], missing: Mapping[str, str]) -> list[tuple[str, str]]:
