@@ -37,7 +37,7 @@ def invert(
 ) -> Generator[Step | Result, bool | None, None]:
     """Run `method` on the measurement y (B, ...) of `task`: yield Steps, then one Result.
 
-    Refine stages take one picture; otherwise each picture of a batch gets the same result as alone. A step has a picture
+    Refine stages take one picture; else each picture of a batch gets the same result as alone. A step has a picture
     (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds, or when True is sent, the
     current stage ends with its best iterate and later stages are skipped. Closing the generator cancels the run without
     a Result. The model is never changed. `seed` determines all random numbers.
