@@ -12,7 +12,7 @@ from collections.abc import Iterator  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from helpers.networks import CHANNELS, TINY, build_full, build_prior  # noqa: E402
+from helpers.networks import CHANNELS, TINY, build_full, build_other, build_prior  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from inversion.generators import Discriminator, StyleGAN2  # noqa: E402
@@ -58,6 +58,12 @@ def model(prior: StyleGAN2, discriminator: Discriminator) -> Model:
 def full_model(prior: StyleGAN2, discriminator: Discriminator) -> Model:
     """A model with the tiny prior, discriminator, encoders and pictures."""
     return build_full(prior, discriminator)
+
+
+@pytest.fixture(scope="session")
+def other_models(discriminator: Discriminator) -> dict[str, Model]:
+    """Full models whose generators have other architectures."""
+    return {name: build_full(build_other(name), discriminator) for name in ("pggan", "stylegan", "in-domain")}
 
 
 @pytest.fixture(scope="session")

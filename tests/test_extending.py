@@ -58,7 +58,7 @@ class Glance(EncoderStage):
     """One pass of an encoder in a role of its own."""
 
     key: ClassVar[str] = "glance"
-    name: ClassVar[str] = "glance"
+    encoder_role: ClassVar[str] = "glance"
     label: ClassVar[str] = "Glance"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "encoders.glance"})
 

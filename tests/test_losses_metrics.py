@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from math import pi
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from inversion import metrics
 from inversion.generators import Discriminator
 from inversion.images import quantise
-from inversion.losses import LossWeights, Objective, pixel, pyramid
+from inversion.losses import LossWeights, Objective, geodesic_cross, gradient_penalty, pixel, pyramid
 from inversion.model import Model
 from inversion.perception import Perceptual
 from inversion.tasks import TASKS, Reconstruct, make_task
@@ -121,7 +122,26 @@ def test_bad_weights_are_refused(weights: dict[str, float]) -> None:
         LossWeights(**weights)
 
 
-# --- figures ---
+def test_geodesic_cross_measures_angles() -> None:
+    """GEOCROSS of PULSE: mean over all ordered pairs, the row with itself included."""
+    a, b = torch.eye(4)[:1], torch.eye(4)[1:2]
+    rows = torch.stack([torch.cat([a, a]), torch.cat([a, b]), torch.cat([a, -a])])  # (3, 2, 4)
+    expected = torch.tensor([0.0, (pi / 2) ** 2, pi**2]) / 2 * 4 / 8
+    torch.testing.assert_close(geodesic_cross(rows), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(geodesic_cross(3 * rows), expected, rtol=1e-3, atol=1e-3)
+    rows.requires_grad_(True)
+    geodesic_cross(rows).sum().backward()
+    assert rows.grad is not None and rows.grad.isfinite().all()
+
+
+def test_gradient_penalty_of_a_linear_judge() -> None:
+    slope = torch.randn(3, 4, 4)
+    real = torch.randn(2, 3, 4, 4)
+    penalty = gradient_penalty(lambda x: (x * slope).sum(dim=(1, 2, 3)), real)
+    torch.testing.assert_close(penalty, slope.square().sum().expand(2))
+
+
+# --- metrics ---
 
 
 def test_psnr_and_ssim_are_scikit_image_s_on_8_bits() -> None:
@@ -136,9 +156,9 @@ def test_psnr_and_ssim_are_scikit_image_s_on_8_bits() -> None:
 def test_psnr_of_a_known_error() -> None:
     a = torch.zeros(1, 3, 16, 16)
     assert metrics.psnr(a, a + 10 / 127.5)[0] == pytest.approx(28.13, abs=0.01)  # 20 log10(255 / 10)
-    assert metrics.psnr(a, a) == [metrics.PSNR_OF_EQUAL]
-    assert metrics.psnr(a, a + 1e-3) == [metrics.PSNR_OF_EQUAL]  # rounds to the same byte
-    assert metrics.psnr(a + 5, a + 1)[0] == metrics.PSNR_OF_EQUAL  # both clamp to white
+    assert metrics.psnr(a, a) == [metrics.MAX_PSNR]
+    assert metrics.psnr(a, a + 1e-3) == [metrics.MAX_PSNR]  # rounds to the same byte
+    assert metrics.psnr(a + 5, a + 1)[0] == metrics.MAX_PSNR  # both clamp to white
 
 
 def test_psnr_inside_a_mask() -> None:
@@ -146,7 +166,7 @@ def test_psnr_inside_a_mask() -> None:
     mask[..., :8] = 1
     b = a + 20 / 127.5 * mask
     assert metrics.psnr(a, b, mask)[0] == pytest.approx(metrics.psnr(a, b)[0] - 3.01, abs=0.01)
-    assert metrics.psnr(a, b, 1 - mask)[0] == metrics.PSNR_OF_EQUAL
+    assert metrics.psnr(a, b, 1 - mask)[0] == metrics.MAX_PSNR
     assert math.isnan(metrics.psnr(a, b, torch.zeros_like(mask))[0])
 
 

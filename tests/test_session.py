@@ -361,7 +361,7 @@ def test_out_of_memory_becomes_a_plain_message(
     ("changes", "text"),
     [
         ({"task": "fly"}, "Unknown task"),
-        ({"method": "magic"}, "unknown method"),
+        ({"method": "magic"}, "Unknown method"),
         ({"model": "nobody"}, "no model"),
         ({"settings": {"w.steps": 10**6}}, "w.steps"),
         ({"settings": {"w.colour": 1}}, "w.colour"),

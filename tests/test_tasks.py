@@ -121,7 +121,7 @@ def test_noise_is_the_seed_s() -> None:
         (lambda: Denoise(float("nan")), "between 0 and 1"),
         (lambda: Inpaint(torch.ones(1, 1, 8, 8)), "marks no hole"),
         (lambda: Inpaint(torch.zeros(1, 1, 8, 8)), "whole picture"),
-        (lambda: Inpaint(torch.full((1, 1, 8, 8), 0.5)), "nothing between"),
+        (lambda: Inpaint(torch.full((1, 1, 8, 8), 0.5)), "only 1"),
         (lambda: Inpaint(torch.ones(8, 8)), "shape"),
         (lambda: Inpaint(hole(16)).measured_size(32), "16 pixels wide"),
     ],

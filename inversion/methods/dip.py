@@ -74,7 +74,7 @@ class DeepImagePrior(Stage):
             raise SettingError("Deep Image Prior works on one picture at a time.")
         side = task.pinv(y).shape[-1]
         with torch.inference_mode(False):
-            network = self._network(task, side, rng).to(y.device)
+            network = self.build_network(task, side, rng).to(y.device)
         fixed = INPUT_MAX * torch.rand(1, network.inputs, side, side, generator=rng).to(y.device)
         mean = _RunningMean(self.average)
 
@@ -90,7 +90,7 @@ class DeepImagePrior(Stage):
             image = mean.value if self.average else network(fixed)
         yield Outcome(None, image, message=message)
 
-    def _network(self, task: Task, side: int, rng: torch.Generator) -> Skip:
+    def build_network(self, task: Task, side: int, rng: torch.Generator) -> Skip:
         """The network for pictures of `side` pixels, with random weights from `rng`."""
         from inversion.methods.skip_network import random_network
 
