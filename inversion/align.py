@@ -157,7 +157,7 @@ def side_of(quad: Quad) -> float:
     return math.dist(quad[0], quad[3])
 
 
-def around(quad: Quad, picture: np.ndarray, number: int, count: int) -> Crop:
+def crop_around(quad: Quad, picture: np.ndarray, number: int, count: int) -> Crop:
     """The crop of face `number` of `count`, with a note if there are several or if it leaves the picture."""
     height, width = picture.shape[:2]
     whole = np.array([(0, 0), (0, height), (width, height), (width, 0)])

@@ -1,4 +1,4 @@
-"""FFHQ crops: where landmarks land, what turning and scaling may not change, the border, and the way back."""
+"""FFHQ crops: position of landmarks, invariance to turning and scaling, borders, and pasting back."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from inversion.checkpoints.detector import YuNet, choose
 from inversion.checkpoints.registry import HubError
 from inversion.model import Model
 
-# A face as the FFHQ crop shows it, in parts of the crop: the rule must find the crop again from these five points.
-# Distance between the eyes 0.25 makes the half side max(2 * 0.25, 1.8 * 0.27) = 0.5; the centre is a tenth of the way
-# from the eyes to the mouth.
+# Landmarks of a face in an FFHQ crop, as parts of the side: from these five points the rule must find the same crop.
+# A distance of 0.25 between the eyes gives the half side max(2 * 0.25, 1.8 * 0.27) = 0.5; the centre is a tenth of the
+# way from the eyes to the mouth.
 TEMPLATE = np.array([(0.375, 0.473), (0.625, 0.473), (0.5, 0.6), (0.43, 0.743), (0.57, 0.743)])
-ASTRONAUT = Face((204, 101), (247, 103), (226, 124), (205, 141), (242, 142))  # of scikit-image's picture, by eye
+ASTRONAUT = Face(
+    (204, 101), (247, 103), (226, 124), (205, 141), (242, 142)
+)  # in the picture of scikit-image, measured by hand
 
-# An ONNX network with the inputs and outputs of YuNet (2 kB, deflated), made of poolings: it takes white squares for
-# faces: eyes at (0.2, 0.3) and (0.8, 0.3) of the square, nose in its middle, mouth at (0.3, 0.8) and (0.7, 0.8).
+# An ONNX network with the inputs and outputs of YuNet (2 kB, deflated), made of poolings. It detects white squares as
+# faces: eyes at (0.2, 0.3) and (0.8, 0.3) of the square, nose in the middle, mouth at (0.3, 0.8) and (0.7, 0.8).
 TOY = (
     b"c-oCs&2G~`5YF08yi9{|7ZF8JAfy*$Kq7HfMLo1`xJ4WgLL9hMF<7QJ#FiZj+;{}8<;0zr-~r%CcnH|pA3IG<<CQk{>^J*;nfam#"
     b"Z5{l%1|4Xg&eIPIAQ7{oEd1QJo+R@#@Ige(NJssx<FhcEM&Yw0nYlNh9f#RGoSo!vr)lU@pMEE{>wujvveP$Vu1>%OewVdg&+?Pe"
@@ -112,7 +114,7 @@ def test_a_quarter_turn_of_a_real_photo_gives_the_same_crop() -> None:
     assert difference(cut(turned, there.quad, 128), cut(picture, ASTRONAUT.quad, 128)) < 0.1
 
 
-def test_the_astronaut_is_cut_out_upright() -> None:
+def test_the_astronaut_is_cropped_upright() -> None:
     crop = cut(data.astronaut(), ASTRONAUT.quad, 256)
     matrix = align.crop_matrix(np.array(ASTRONAUT.quad), 256)
     left, right = moved(matrix, np.array([ASTRONAUT.left_eye, ASTRONAUT.right_eye])).round().astype(int)
@@ -128,14 +130,14 @@ def test_an_aligned_picture_stays_as_it_is() -> None:
     assert difference(cut(ideal(256), face(whole).quad, 256), ideal(256)) < 1.5
 
 
-def test_a_face_at_the_border_is_padded_and_said_so() -> None:
-    matrix = similarity((40, 60), 160, 10)  # a good part of the square lies outside
+def test_a_face_at_the_border_is_padded_and_gets_a_note() -> None:
+    matrix = similarity((40, 60), 160, 10)  # a large part of the square is outside
     picture = photo(matrix, 300, 300)
     crop = choose(picture, "auto", lambda: lambda _: [face(matrix)])
     assert crop.quad is not None and "border" in crop.note
     padded = cut(picture, crop.quad, 128)
-    assert difference(padded[80:110, 80:110], ideal(128)[80:110, 80:110]) < 1  # the part inside is untouched
-    assert padded[:8, :8].std() < 0.5 * ideal(128)[:8, :8].std() + 12  # far outside little is left but one colour
+    assert difference(padded[80:110, 80:110], ideal(128)[80:110, 80:110]) < 1  # the part inside is unchanged
+    assert padded[:8, :8].std() < 0.5 * ideal(128)[:8, :8].std() + 12  # far outside there is almost one colour
     inside = similarity((150, 150), 100, 10)
     assert choose(picture, "auto", lambda: lambda _: [face(inside)]).note == ""
 
@@ -164,7 +166,7 @@ def test_a_pasted_picture_is_seen_where_its_crop_was() -> None:
     assert difference(again[20:-20, 20:-20], 255 - ideal(128)[20:-20, 20:-20]) < 2
 
 
-def test_what_was_made_up_at_the_border_is_not_pasted() -> None:
+def test_mirrored_parts_are_not_pasted() -> None:
     matrix = similarity((60, 60), 200, 0)
     picture = photo(matrix, 300, 300)
     quad = face(matrix).quad
@@ -183,7 +185,7 @@ def test_a_mask_follows_its_picture() -> None:
     assert (back >= covered).mean() > 0.995 and abs(back.mean() - covered.mean()) < 0.06 * 255
 
 
-def test_a_square_by_hand_is_the_box_it_says() -> None:
+def test_a_square_by_hand_is_the_expected_box() -> None:
     picture = photo(PLACES[0], 400, 300)
     crop = by_hand((400, 300), 0.5, 0.5, 0.64)
     assert crop.how == "hand" and crop.quad is not None
@@ -194,7 +196,7 @@ def test_a_square_by_hand_is_the_box_it_says() -> None:
 
 
 @pytest.mark.parametrize("values", [(-0.1, 0.5, 0.5, 0), (0.5, 0.5, 0, 0), (0.5, 0.5, 9, 0), (0.5, float("nan"), 1, 0)])
-def test_a_square_that_makes_no_sense_is_refused(values: tuple[float, float, float, float]) -> None:
+def test_a_square_out_of_range_is_refused(values: tuple[float, float, float, float]) -> None:
     with pytest.raises(AlignError, match="centre in the picture"):
         by_hand((100, 100), *values)
 
@@ -212,7 +214,7 @@ def test_of_several_faces_the_largest_or_the_chosen_one_is_used() -> None:
         choose(picture, "face", lambda: faces, 3)
 
 
-def test_without_a_face_or_a_detector_the_centre_is_used_and_said_so() -> None:
+def test_without_a_face_or_a_detector_the_centre_is_used_with_a_note() -> None:
     picture = np.zeros((30, 40, 3), np.uint8)
 
     def absent() -> detector.Detector:
@@ -222,7 +224,7 @@ def test_without_a_face_or_a_detector_the_centre_is_used_and_said_so() -> None:
     assert nothing.quad is None and "No face was found" in nothing.note
     unseen = choose(picture, "auto", absent)
     assert unseen.quad is None and "is there a network" in unseen.note
-    assert choose(picture, "centre", absent) == Crop()  # not even looked for
+    assert choose(picture, "centre", absent) == Crop()  # the detector is not called
     with pytest.raises(AlignError, match="No face"):
         choose(picture, "face", lambda: lambda _: [])
     with pytest.raises(HubError, match="network"):
@@ -239,7 +241,7 @@ def test_the_command_line_cuts_and_pastes(
     monkeypatch.setattr(detector, "registered", lambda entries: lambda picture: there)
     command = ["invert", str(tmp_path / "photo.png"), "--method", "w", "--set", "w.steps=2", "--out", str(tmp_path)]
     assert main([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["crop"]["quad"] is None  # the embedded faces were not cut that way
+    assert json.loads(capsys.readouterr().out)["crop"]["quad"] is None  # the embedded faces are not aligned
     assert main([*command, "--json", "--align", "face"]) == 0
     out, err = capsys.readouterr()
     assert "2 faces were found. The largest is used." in err and json.loads(out)["crop"]["how"] == "face"
@@ -250,7 +252,7 @@ def test_the_command_line_cuts_and_pastes(
     assert "no face 3" in capsys.readouterr().err
 
 
-def test_landmarks_in_one_point_are_no_face() -> None:
+def test_coinciding_landmarks_are_refused() -> None:
     with pytest.raises(AlignError, match="coincide"):
         _ = Face(*[(5.0, 5.0)] * 5).quad
 
@@ -258,7 +260,7 @@ def test_landmarks_in_one_point_are_no_face() -> None:
 def test_the_detector_gives_landmarks_where_they_are(tmp_path: Path) -> None:
     path = tmp_path / "detector.onnx"
     path.write_bytes(zlib.decompress(base64.b85decode(TOY)))
-    picture = np.zeros((900, 1280, 3), np.uint8)  # shown at half the size
+    picture = np.zeros((900, 1280, 3), np.uint8)  # the detector sees half the size
     assert YuNet(path)(picture) == []
     picture[128:192, 256:320] = 255
     found = max(YuNet(path)(picture), key=lambda face: face.right_eye[0] - face.left_eye[0])

@@ -1,4 +1,4 @@
-"""Precision, recall and side effects against cases that can be worked out by hand."""
+"""Precision, recall and side effects in cases that can be calculated by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from inversion.editing import Direction
-from inversion.editing.analysis import average_precision, precision_recall, readings, semantic_precision, side_effects
+from inversion.editing.analysis import (
+    average_precision,
+    boundary_distances,
+    precision_recall,
+    semantic_precision,
+    side_effects,
+)
 
 
 def direction(name: str, normal: Tensor | None) -> Direction:
@@ -46,12 +52,12 @@ def test_agrees_with_scikit_learn() -> None:
 def test_codes_are_read_by_the_mean_of_their_styles() -> None:
     ws = torch.arange(24.0).view(2, 3, 4)
     first = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
-    assert readings(ws, direction("a", first)).tolist() == [4, 16]
+    assert boundary_distances(ws, direction("a", first)).tolist() == [4, 16]
     with pytest.raises(ValueError, match="a has no boundary"):
-        readings(ws, direction("a", None))
+        boundary_distances(ws, direction("a", None))
 
 
-def test_semantics_leave_out_what_cannot_be_judged() -> None:
+def test_attributes_without_boundary_or_contrast_are_left_out() -> None:
     ws = torch.tensor([-1.0, 0.0, 2.0]).view(3, 1, 1).expand(3, 2, 4)
     known = {"up": torch.tensor([-1.0, -1, 1]), "one_kind": torch.ones(3), "unknown": torch.tensor([-1.0, 1, 1])}
     normal = torch.full((1, 4), 0.5)

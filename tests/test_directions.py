@@ -110,7 +110,7 @@ def test_files_of_other_generators_are_refused(prior: Prior) -> None:
     assert from_array("direction-old-age", torch.ones(1, 32), prior).label == "Old age"
 
 
-def test_a_model_offers_what_people_look_for_first(model: Model, prior: Prior) -> None:
+def test_a_model_offers_the_most_wanted_sliders_first(model: Model, prior: Prior) -> None:
     own = {name: some_direction(prior, name) for name in ("background_hue", "smile", "yaw")}
     found = directions_of(replace(model, directions=own))
     assert list(found)[:4] == ["yaw", "smile", "background_hue", "sefa_1"] and "ganspace_10" in found

@@ -74,7 +74,7 @@ STYLES = {
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_pens_and_papers_are_read_alike(style: str) -> None:
+def test_pens_and_papers_give_the_same_lines(style: str) -> None:
     drawn = draw_faces(range(HELD_OUT, HELD_OUT + 4), 128).sketch[:, 0]
     plain = [((x + 1) * 127.5).round().byte().numpy() for x in drawn]
     expected = [lines(grey, 64) for grey in plain]
@@ -85,7 +85,7 @@ def test_pens_and_papers_are_read_alike(style: str) -> None:
         assert errors[i] < 0.6 * min(errors[:i] + errors[i + 1 :])
 
 
-def test_an_empty_canvas_is_told_so() -> None:
+def test_an_empty_canvas_is_refused() -> None:
     grain = np.random.default_rng(0).normal(200, 3, (SIDE, SIDE)).clip(0, 255).astype(np.uint8)
     shade = np.linspace(90, 220, SIDE).astype(np.uint8)[None].repeat(SIDE, axis=0)
     for grey in (blank()[..., 0], blank(0)[..., 0], grain, shade):
@@ -95,7 +95,7 @@ def test_an_empty_canvas_is_told_so() -> None:
         TRANSLATIONS["map"].read(blank(), len(CLASSES), 32)
 
 
-def test_a_photo_is_no_label_map(uploads: dict[str, list[Array]]) -> None:
+def test_a_photo_is_not_a_label_map(uploads: dict[str, list[Array]]) -> None:
     with pytest.raises(DrawingError, match="not a label map"):
         TRANSLATIONS["map"].read(uploads["picture"][0], len(CLASSES), 32)
 

@@ -39,7 +39,7 @@ from inversion.synthetic.faces import NAMES
 
 
 @pytest.fixture
-def at_hand(full_model: Model, prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
+def editable_model(full_model: Model, prior: Prior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
     """A tiny model with directions and a predictor, which the hub hands out as `tiny`."""
     model = editable(full_model, prior)
     use_entries(monkeypatch, tmp_path, Entry("tiny", **GOOD))  # type: ignore[arg-type]
@@ -48,7 +48,7 @@ def at_hand(full_model: Model, prior: Prior, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.fixture
-def session(at_hand: Model) -> Iterator[Session]:
+def session(editable_model: Model) -> Iterator[Session]:
     session = Session("cpu")
     yield session
     session.close()
@@ -66,8 +66,8 @@ def finish(session: Session, requests: list[Request]) -> str:
     return key
 
 
-def test_results_of_every_method_can_be_edited(session: Session, pictures: Tensor, at_hand: Model) -> None:
-    methods = [key for key, method in METHODS.items() if method.unavailable(at_hand) is None]
+def test_results_of_every_method_can_be_edited(session: Session, pictures: Tensor, editable_model: Model) -> None:
+    methods = [key for key, method in METHODS.items() if method.unavailable(editable_model) is None]
     assert {"z", "w", "wplus", "projector", "mganprior", "pti", "clone", "e4e"} <= set(methods)
     key = finish(session, [request_of(pictures[0], method) for method in methods])
     for index, method in enumerate(methods):
@@ -85,13 +85,13 @@ def test_results_of_every_method_can_be_edited(session: Session, pictures: Tenso
 
 
 def test_an_edit_of_a_tuned_result_is_rendered_by_the_tuned_generator(
-    session: Session, pictures: Tensor, prior: Prior, at_hand: Model
+    session: Session, pictures: Tensor, prior: Prior, editable_model: Model
 ) -> None:
     key = finish(session, [request_of(pictures[0], "pti")])
     kept = session.kept(key, 0)
     code = from_plain(kept.code, torch.device("cpu"))
     with torch.no_grad():
-        moved = edited(code, prior, at_hand.directions, {"smile": 1.0}).render(tuned(prior, kept.weights or {}))
+        moved = edited(code, prior, editable_model.directions, {"smile": 1.0}).render(tuned(prior, kept.weights or {}))
     assert np.array_equal(session.edits.move(key, 0, {"smile": 1.0}).picture, images.to_array(moved))
 
 
@@ -108,7 +108,7 @@ def test_two_results_are_interpolated_and_mixed(session: Session, pictures: Tens
         session.edits.mix((key, 0), (key, 1), 99)
 
 
-def test_what_is_not_kept_or_not_known_is_said_in_one_line(session: Session, pictures: Tensor) -> None:
+def test_missing_results_and_unknown_directions_are_refused(session: Session, pictures: Tensor) -> None:
     key = finish(session, [request_of(pictures[0], "w")])
     with pytest.raises(UnknownJob, match="no longer kept"):
         session.edits.move(key, 1, {"smile": 1.0})
@@ -194,7 +194,7 @@ def test_quick_requests_are_served_between_the_steps_of_a_run(session: Session, 
     assert view.runs[0].image is not None
 
 
-def test_a_failing_quick_request_is_told_and_harms_nobody(session: Session) -> None:
+def test_a_failing_quick_request_raises_and_the_lane_goes_on(session: Session) -> None:
     for error, message in (("say it better", "say it better"), ("unexpected", "unexpected KeyError")):
         with pytest.raises(UserError, match=message):
             session.ask(Ping(error=error))
@@ -202,7 +202,7 @@ def test_a_failing_quick_request_is_told_and_harms_nobody(session: Session) -> N
 
 
 def test_the_command_edits_and_keeps_pictures(
-    at_hand: Model, pictures: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    editable_model: Model, pictures: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images.write_png(tmp_path / "face.png", images.to_array(pictures[0]))
     base = ["edit", str(tmp_path / "face.png"), "--model", "tiny", "--method", "w", "--set", "w.steps=2"]
@@ -229,8 +229,8 @@ def test_the_command_edits_and_keeps_pictures(
         (["--edit", "smile=1", "--method", "dip", "--set", "dip.steps=1"], "no code"),
     ],
 )
-def test_the_command_says_in_one_line_what_is_wrong(
-    at_hand: Model,
+def test_the_command_refuses_wrong_arguments_in_one_line(
+    editable_model: Model,
     pictures: Tensor,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

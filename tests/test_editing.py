@@ -16,7 +16,7 @@ from inversion.editing import (
     mixed,
     sefa,
 )
-from inversion.editing.blend import between, driving_styles, styled
+from inversion.editing.blend import driving_styles, interpolated_weights, styled
 from inversion.generators import Prior
 from inversion.methods import MultiCode, SettingError
 from inversion.methods.codes import Code, from_plain, to_plain
@@ -108,7 +108,7 @@ def test_kept_attributes_read_the_same_after_an_edit(prior: Prior) -> None:
         ({"smile": 1.0}, None, ("sefa_1",), "sefa_1 cannot be kept"),
     ],
 )
-def test_edits_that_make_no_sense_are_refused(
+def test_impossible_edits_are_refused(
     prior: Prior, moves: dict[str, float], layers: tuple[int, int] | None, keep: tuple[str, ...], message: str
 ) -> None:
     d = {"smile": some_direction(prior), **{s.name: s for s in sefa(prior, 1)}}
@@ -165,11 +165,11 @@ def test_mixing_takes_fine_styles_from_the_second(prior: Prior, kind: str) -> No
 def test_weights_between_two_tuned_generators_begin_and_end_at_theirs(prior: Prior) -> None:
     name, weight = next(iter(prior.tunable()))
     changed = {name: weight.detach() + 1}
-    assert between(None, None, 0.5, prior) is None
-    middle = between(changed, None, 0.25, prior)
+    assert interpolated_weights(None, None, 0.5, prior) is None
+    middle = interpolated_weights(changed, None, 0.25, prior)
     assert middle is not None
     torch.testing.assert_close(middle[name], weight.detach() + 0.75)
-    torch.testing.assert_close(between(None, changed, 1.0, prior), changed)
+    torch.testing.assert_close(interpolated_weights(None, changed, 1.0, prior), changed)
 
 
 def test_diffusion_measures_the_region_and_starts_from_the_pasted_picture(pictures: Tensor) -> None:

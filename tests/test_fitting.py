@@ -16,7 +16,7 @@ from inversion.model import Model
 from inversion.training import directions as training
 
 
-def test_a_regression_finds_what_moves_with_a_score_alone_and_a_boundary_what_tells_it() -> None:
+def test_regression_and_boundary_find_the_cause_of_a_score() -> None:
     pytest.importorskip("sklearn")
     rng = torch.Generator().manual_seed(0)
     causes = torch.randn(2000, 2, generator=rng)
@@ -37,8 +37,10 @@ def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.Monke
     prior = build_prior() if name == "stylegan2" else build_other(name)
     monkeypatch.setattr(training, "NAMES", ("brightness",))
     monkeypatch.setattr(training, "MIN_READABLE", 0.0)
-    monkeypatch.setattr(training, "MIN_RISING_SHARE", 0.5)  # under an untrained generator fewer codes rise
-    monkeypatch.setattr(training, "IDENTITY_MARGIN", -3.0)  # brightness makes the person here: nobody else is too near
+    monkeypatch.setattr(training, "MIN_RISING_SHARE", 0.5)  # fewer codes rise with an untrained generator
+    monkeypatch.setattr(
+        training, "IDENTITY_MARGIN", -3.0
+    )  # identity follows brightness here, so no margin to other persons is needed
     model = Model("tiny", prior, prior.resolution, predictor=_Gauge())
     (found,) = training.fit_directions(model, training.draw_samples(model, 200, seed=0))
     assert found.low < 0 < found.high and found.reach[0] < 0 < found.reach[1]
@@ -67,11 +69,11 @@ def test_a_reach_is_where_most_codes_rise() -> None:
         training.rising_stretch(places, 0 * ramp, 1.0) is None and training.rising_stretch(places, -ramp, 1.0) is None
     )
     some = ramp.clone()
-    some[6:, :9] = 0.0  # from 0.5 on nearly half of the codes turn back, though the mean goes on
+    some[6:, :9] = 0.0  # from 0.5 on almost half of the codes turn back, although the mean still rises
     assert (some.mean(dim=1).diff() > 0).all()
     low, high = training.rising_stretch(places, some, 0.5) or (0.0, 0.0)
     assert low == -2 and 0.4 <= high < 1
-    some[6:, 2:] = ramp[6:, 2:]  # a few do not hold the others back
+    some[6:, 2:] = ramp[6:, 2:]  # a few codes do not stop the others
     assert training.rising_stretch(places, some, 0.5) == (-2, 2)
 
 
@@ -84,8 +86,8 @@ def test_a_slider_moves_most_codes_and_leaves_the_other_attributes() -> None:
         return training.moves_alone(swept, (-1.0, 1.5), 0, torch.tensor([1.0, 2.0]))
 
     assert steady(ramp, 0 * ramp)
-    assert steady(ramp, 0.4 * ramp) and not steady(ramp, 0.6 * ramp)  # in deviations 0.2 and 0.3 of the wanted
-    for turned, kept in ((2, True), (4, False)):  # of 20 codes: those that do not have what is to change
+    assert steady(ramp, 0.4 * ramp) and not steady(ramp, 0.6 * ramp)  # 0.2 and 0.3 of the wanted change, in deviations
+    for turned, kept in ((2, True), (4, False)):  # of 20 codes: those without the attribute
         some = ramp.clone()
         some[:, :turned] *= -0.1
         assert steady(some, 0 * ramp) == kept
@@ -97,7 +99,7 @@ def test_a_slider_moves_most_codes_and_leaves_the_other_attributes() -> None:
 @pytest.mark.parametrize(
     ("reach", "fading", "expected"),
     [
-        ((-1.0, 1.0), 0.0, (-1.9, 1.9)),  # nine of ten codes come to both ends
+        ((-1.0, 1.0), 0.0, (-1.9, 1.9)),  # nine of ten codes reach both ends
         ((-5.0, 1.0), 0.0, (-3.0, 1.9)),
         ((-5.0, 5.0), 0.24, (-2.05, 2.05)),  # 0.5 is reached at 2.08, and ranges end at multiples of 0.05
         ((-1.0, 5.0), 0.8, (-0.6, 0.6)),

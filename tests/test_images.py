@@ -1,4 +1,4 @@
-"""Decoding is guarded, orientation and modes come out right, nothing of an upload's metadata gets out again."""
+"""Decoding refuses hostile files, orientation and modes are right, and no metadata of an upload is written."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_masks() -> None:
     assert np.array_equal(images.read_mask(encoded(Image.fromarray(mask))) > 0, mask > 0)
     known = images.known_pixels(mask, 32)
     assert known.shape == (1, 1, 32, 32) and set(known.unique().tolist()) == {0.0, 1.0}
-    assert torch.equal(known[0, 0] == 0, torch.from_numpy(mask[:, 8:40] > 0))  # cut as its picture is
+    assert torch.equal(known[0, 0] == 0, torch.from_numpy(mask[:, 8:40] > 0))  # cropped like its picture
 
 
 def test_a_pixel_with_any_paint_on_it_is_not_known() -> None:
@@ -216,5 +216,5 @@ def test_a_pixel_with_any_paint_on_it_is_not_known() -> None:
     assert known.sum() == 32 * 32 - 1 and known[0, 0, 8, 16] == 0
 
 
-def test_the_limit_holds_for_everybody_in_the_process() -> None:
+def test_the_limit_holds_in_the_whole_process() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS * 2 <= images.MAX_PIXELS

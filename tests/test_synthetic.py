@@ -1,4 +1,4 @@
-"""The embedded domains: exact repetition, ground truth that agrees with the pictures, factors that act, training."""
+"""The embedded domains: repeatable pictures, consistent ground truth, effective factors, and training."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from inversion.training import export, generator
 from inversion.training import faces as drawing
 
 SEEDS = list(range(HELD_OUT, HELD_OUT + 6))
-# Factors that act only where another one makes their part appear.
+# Factors whose part is visible only if another factor shows it.
 SHOWN = {
     "glasses_shape": "glasses",
     "glasses_colour": "glasses",
@@ -73,7 +73,7 @@ def test_the_segmentation_covers_every_pixel_once(domain: Domain) -> None:
     assert torch.allclose(drawn.segmentation.sum(1), torch.ones(24, 64, 64), atol=1e-5)
     assert drawn.segmentation.min() >= 0
     share = dict(zip(domain.classes, drawn.segmentation.mean((0, 2, 3)).tolist(), strict=True))
-    assert share.pop("extra", 0) == 0  # only out of the domain
+    assert share.pop("extra", 0) == 0  # in out-of-domain faces only
     assert min(share.values()) > 0.0005, share
 
 
@@ -109,7 +109,7 @@ def test_pictures_are_finer_copies_of_the_same_scene_at_other_sizes(domain: Doma
     assert (torch.nn.functional.avg_pool2d(fine, 2) - coarse).abs().mean() < 0.03
 
 
-def test_the_same_face_turned_to_the_front_keeps_all_but_the_pose() -> None:
+def test_a_face_turned_to_the_front_changes_its_pose_only() -> None:
     u = factors_of(latents(SEEDS))
     front = turned_to_front(u)
     pose = [INDEX[name] for name in POSE]
@@ -117,14 +117,14 @@ def test_the_same_face_turned_to_the_front_keeps_all_but_the_pose() -> None:
     assert torch.equal(front[:, rest], u[:, rest])
     assert front[:, pose].abs().max() == 0
     picture = render(turned_to_front(middle()), 64).picture
-    even = (picture - picture.flip(3)).abs().mean()  # hair parts and light fall to a side, the head does not
+    even = (picture - picture.flip(3)).abs().mean()  # hair and light are asymmetric, the head is not
     turned = middle()
     turned[0, INDEX["yaw"]] = 0.9
     odd = render(turned, 64).picture
     assert even < 0.5 * (odd - odd.flip(3)).abs().mean()
 
 
-def test_mates_share_what_makes_the_person() -> None:
+def test_mates_share_the_identity_factors() -> None:
     u = factors_of(latents([3, 4]))
     other = mates(u, [3, 4])
     for name in NAMES:

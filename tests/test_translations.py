@@ -215,7 +215,7 @@ def test_the_command_line_keeps_pictures_and_figures(
     assert "add --out" in capsys.readouterr().out
 
 
-def test_the_command_line_says_what_is_wrong_in_one_line(
+def test_the_command_line_refuses_wrong_inputs_in_one_line(
     whole: Model, sketch_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(hub, "load", lambda *_, **__: whole)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from inversion.align import AlignError, Crop, Face, How, around, side_of
+from inversion.align import AlignError, Crop, Face, How, crop_around, side_of
 from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import Entry, HubError
 
@@ -91,4 +91,4 @@ def choose(picture: np.ndarray, how: How, find: Callable[[], Detector], number: 
         raise AlignError("No face was found: use the centre, or crop by hand.")
     if not 1 <= number <= len(faces):
         raise AlignError(f"There is no face {number}: {len(faces)} found, and 1 is the largest.")
-    return around(faces[number - 1].quad, picture, number, len(faces))
+    return crop_around(faces[number - 1].quad, picture, number, len(faces))

@@ -35,7 +35,7 @@ def average_precision(scores: Tensor, labels: Tensor) -> float:
     return float((precision * recall.diff(prepend=recall.new_zeros(1))).sum())
 
 
-def readings(ws: Tensor, direction: Direction) -> Tensor:
+def boundary_distances(ws: Tensor, direction: Direction) -> Tensor:
     """Signed distance (B,) of styles (B, num_ws, w_dim) to the boundary of a direction, the mean over rows.
 
     Raises ValueError for a direction without a boundary.
@@ -59,7 +59,7 @@ def semantic_precision(
         labels = values.cpu() > 0
         direction = directions.get(name)
         if direction is not None and direction.normal is not None and 0 < int(labels.sum()) < len(labels):
-            figures[name] = average_precision(readings(ws, direction).cpu(), labels)
+            figures[name] = average_precision(boundary_distances(ws, direction).cpu(), labels)
     return figures
 
 

@@ -52,7 +52,7 @@ def mixed(content: Code, style: Code, start: int, prior: Prior) -> Code:
     return replace(kept, rows=_spliced(kept.rows, given, start))
 
 
-def between(
+def interpolated_weights(
     a: Mapping[str, Tensor] | None, b: Mapping[str, Tensor] | None, t: float, prior: Prior
 ) -> dict[str, Tensor] | None:
     """Tuned weights by name at t in [0, 1] between those of two results; None if neither generator was tuned.

@@ -12,7 +12,7 @@ import torch
 from inversion import images
 from inversion.common.settings import SettingError
 from inversion.directions import DirectionCard, Layers
-from inversion.editing.blend import between, interpolated, mixed
+from inversion.editing.blend import interpolated, interpolated_weights, mixed
 from inversion.editing.edit import edited
 from inversion.editing.unsupervised import directions_of
 from inversion.methods.codes import from_plain
@@ -97,7 +97,7 @@ class InterpolateRequest:
         a, b = self.first.on(model), self.second.on(model)
         pictures = []
         for t in np.linspace(0, 1, self.frames).tolist():
-            prior = _prior(model, between(self.first.weights, self.second.weights, t, prior_of(model)))
+            prior = _prior(model, interpolated_weights(self.first.weights, self.second.weights, t, prior_of(model)))
             with torch.no_grad():
                 pictures.append(images.to_array(interpolated(a, b, t, prior).render(prior)))
         return pictures
