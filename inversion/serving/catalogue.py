@@ -1,4 +1,4 @@
-"""What there is to choose from, as plain data: the app draws its menus and sliders from these cards."""
+"""The available models, methods and tasks as plain data. The page builds its menus and sliders from these cards."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DEFAULT_MODEL = DEFAULT
 
 @dataclass(frozen=True)
 class FieldCard:
-    """One field that a user may set: of a stage (`name` is "stage.field") or of a task (`name` is the field's).
+    """One field that a user may set, of a stage (`name` is "stage.field") or of a task (`name` is the field's name).
 
-    `default` is None for a mask or a picture, which the user has to give. `choices` are the only allowed values, `menu`
-    those that a page offers, () for none. Bounds are inclusive, None for none.
+    default: None for a mask or a picture, which the user must provide. choices: the only allowed values, () for any.
+    menu: values that a page offers, () for none. low, high: inclusive bounds, None for none. step: of a slider.
     """
 
     name: str
@@ -48,10 +48,10 @@ class MethodCard:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """One generator that can be chosen, as it was when the cards were made.
+    """One generator, with the state of its file at the time of the call.
 
-    `embedded`: its file comes with the package, nothing is downloaded. `cached`: it can be loaded without a network.
-    `by_hand`: it cannot be downloaded for the user; `note` and `source` say more. `bytes` is None while nobody knows.
+    embedded: the file is part of the package. cached: it can be loaded without a network. by_hand: the user must
+    download the file; `note` and `source` say where. bytes: size of the file, None if unknown. resolution: in pixels.
     """
 
     key: str
@@ -69,7 +69,7 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class TaskCard:
-    """One task. `merges`: the result keeps the measured part. `fields`: the task's own inputs."""
+    """One task. merges: the result keeps the measured part. fields: the inputs of the task."""
 
     key: str
     label: str
@@ -84,14 +84,14 @@ def methods() -> dict[str, MethodCard]:
 
 
 def method(text: str) -> MethodCard:
-    """A registered method, or stages joined by +. Raises SettingError."""
+    """The card of a registered method or of stages joined by +. Raises SettingError."""
     parsed = parse_method(text)
     cards = [_field(name, stage.label, spec, getattr(stage, spec.name)) for name, stage, spec in parsed.specs()]
     return MethodCard(text, parsed.label, parsed.paper, parsed.description, tuple(cards))
 
 
 def models() -> dict[str, ModelCard]:
-    """All registered generators by name. Looks whether files exist, reads none, and asks no network."""
+    """All registered generators by name. Checks which files exist; opens no file and uses no network."""
     return {name: _model(entry) for name, entry in registry().items() if entry.kind == "generator"}
 
 
@@ -101,7 +101,7 @@ def tasks() -> dict[str, TaskCard]:
 
 
 def task(key: str) -> TaskCard:
-    """A task, also one that needs a second picture. Raises TaskError."""
+    """The card of a task, also of one that needs a second picture. Raises TaskError."""
     kind = task_class(key)
     own = tuple(_field(spec.name, kind.label, spec, default_of(spec)) for spec in fields(kind))
     return TaskCard(key, kind.label, kind.description, kind.merges, own)
