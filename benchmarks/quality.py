@@ -1,7 +1,7 @@
 """Quality tables: every method on every task, one row per picture.
 
-``python -m benchmarks.quality --json quality.json`` fills the file and prints the means; rows that the file already
-holds for the same settings, weights and picture are not made again, so a stopped table goes on where it was.
+``python -m benchmarks.quality --json quality.json`` writes the rows to the file and prints their means. Rows that the
+file already has for the same settings, weights and picture are reused, so an interrupted run can be continued.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import hashlib
 import json
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from tqdm import tqdm
 
 from inversion import images, metrics
 from inversion.checkpoints import hub, store
 from inversion.checkpoints.registry import SERVE_ALL, registry
-from inversion.cli.common import add_task_inputs
+from inversion.cli.common import Parser, UsageError, add_task_inputs, guarded
+from inversion.common.errors import UserError
 from inversion.common.settings import kind_of, split_settings
 from inversion.methods import BASIC, parse_method
 from inversion.model import Model
@@ -32,23 +33,45 @@ from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import CLASSES, OUT_OF_DOMAIN, draw_faces
 from inversion.tasks import task_class
 
-DETAILS = ("eyes", "mouth", "glasses")  # the small features that a good PSNR may hide
-COLUMNS = ("psnr", "detail_psnr", "ssim", "lpips", "synthetic_identity", "synthetic_perceptual", "seconds")
-MEASURED = "measured"  # as if it were a method: nothing but what was measured, enlarged bicubically if it is small
-SHARE = 4  # tasks other than reconstruction take a fourth of the pictures
+Row = dict[str, Any]
+PROG = "python -m benchmarks.quality"
+DETAILS = ("eyes", "mouth", "glasses")  # small classes of the segmentation, which the PSNR of the picture hides
+MEASURED = "measured"  # pseudo-method: the measurement itself, enlarged with bicubic interpolation if it is small
+TASK_SHARE = 4  # tasks other than reconstruction use a quarter of the pictures
+
+
+class RowsError(UserError):
+    """A file of rows that cannot be read."""
+
+
+class Column(NamedTuple):
+    """A column of the table."""
+
+    label: str
+    digits: int  # after the decimal point
 
 
 @dataclass(frozen=True)
 class Case:
-    """One picture: its name, uint8 (R, R, 3), and the coverage (1, 1, R, R) of its details where that is known."""
+    """One picture, uint8 (R, R, 3), with a name and the coverage (1, 1, R, R) of its details, None if unknown."""
 
     name: str
     picture: np.ndarray
     details: Any = None
 
 
+@dataclass(frozen=True)
+class Job:
+    """One row to compute. label: the method with the settings that the user changed."""
+
+    label: str
+    request: Request
+    case: Case
+    signature: str
+
+
 def cases(source: str, n: int, resolution: int) -> Iterator[Case]:
-    """Pictures to test on: `held-out` faces, `strange` ones from outside the domain, or the `photo`."""
+    """Test pictures: held-out faces, "strange" faces from outside the domain, or the photo."""
     if source == "photo":
         yield Case("astronaut", photo(resolution))
         return
@@ -60,7 +83,7 @@ def cases(source: str, n: int, resolution: int) -> Iterator[Case]:
 
 
 def photo(resolution: int) -> np.ndarray:
-    """scikit-image's astronaut (NASA, public domain): rows 0-255, columns 96-351, scaled to the resolution."""
+    """scikit-image's astronaut (NASA, public domain), uint8 (R, R, 3): rows 0-255, columns 96-351, rescaled."""
     from PIL import Image
     from skimage.data import astronaut
 
@@ -68,14 +91,14 @@ def photo(resolution: int) -> np.ndarray:
 
 
 def centre_hole(resolution: int) -> np.ndarray:
-    """A mask (R, R) whose white centre is a fourth of the picture's area."""
+    """A mask, uint8 (R, R), whose white centre has a quarter of the area."""
     mask = np.zeros((resolution, resolution), np.uint8)
     mask[resolution // 4 : -resolution // 4, resolution // 4 : -resolution // 4] = 255
     return mask
 
 
-def request(task: str, method: str, case: Case, settings: dict[str, Any], args: argparse.Namespace) -> Request:
-    """What the app would ask of the lane."""
+def request_for(task: str, method: str, case: Case, settings: dict[str, Any], args: argparse.Namespace) -> Request:
+    """The request that the page would send to the lane."""
     specs = fields(task_class(task))
     inputs = {s.name: centre_hole(case.picture.shape[0]) for s in specs if kind_of(s) == "mask"}
     inputs |= {s.name: getattr(args, s.name) for s in specs if getattr(args, s.name, None) is not None}
@@ -92,9 +115,9 @@ def request(task: str, method: str, case: Case, settings: dict[str, Any], args: 
 
 
 def weights_of(model: Model, method: str) -> list[str]:
-    """Hashes of the files that a method's rows depend on: its networks, and those that judge or are behind a loss.
+    """Hashes of the files that the rows of a method depend on: its networks and those of losses and metrics.
 
-    What the model lacks does not count: its rows differ from those that are made when it has come.
+    Missing files do not count. So the rows are computed again when a file becomes available.
     """
     needs = frozenset() if method == MEASURED else parse_method(method).needs
     found = []
@@ -109,16 +132,16 @@ def weights_of(model: Model, method: str) -> list[str]:
     return found
 
 
-def signature(asked: Request, case: Case, weights: Sequence[str]) -> str:
-    """What makes two rows the same: method and all its settings, task, weights, picture, seed."""
-    steps = {} if asked.method == MEASURED else parse_method(asked.method).configured(asked.settings).settings()
+def signature(request: Request, case: Case, weights: Sequence[str]) -> str:
+    """A hash of everything that a row depends on: method and all its settings, task, weights, picture, seed."""
+    steps = {} if request.method == MEASURED else parse_method(request.method).configured(request.settings).settings()
     text = json.dumps(
         [
-            asked.task,
-            asked.method,
+            request.task,
+            request.method,
             steps,
-            {name: value for name, value in asked.inputs.items() if not isinstance(value, np.ndarray)},
-            asked.seed,
+            {name: value for name, value in request.inputs.items() if not isinstance(value, np.ndarray)},
+            request.seed,
             weights,
             hashlib.sha256(case.picture.tobytes()).hexdigest(),
         ]
@@ -126,64 +149,87 @@ def signature(asked: Request, case: Case, weights: Sequence[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def run(lane: Lane, asked: Request, case: Case) -> tuple[dict[str, Any], np.ndarray]:
-    """One row, and the picture it is of."""
-    row, image = as_measured(lane, asked) if asked.method == MEASURED else finished(lane, asked)
-    made, truth = images.to_tensor(image), images.to_tensor(case.picture)
-    detail = None if case.details is None else metrics.psnr(made, truth, case.details)[0]
+def run(lane: Lane, request: Request, case: Case) -> tuple[Row, np.ndarray]:
+    """One row and its picture, uint8 (R, R, 3)."""
+    row, image = measured_row(lane, request) if request.method == MEASURED else method_row(lane, request)
+    result, truth = images.to_tensor(image), images.to_tensor(case.picture)
+    detail = None if case.details is None else metrics.psnr(result, truth, case.details)[0]
     return {**row, "picture": case.name, "detail_psnr": detail}, image
 
 
-def finished(lane: Lane, asked: Request) -> tuple[dict[str, Any], np.ndarray]:
-    """What a method makes."""
-    for event in lane(asked):
+def method_row(lane: Lane, request: Request) -> tuple[Row, np.ndarray]:
+    """Row and picture of a method's result."""
+    for event in lane(request):
         if isinstance(event, Finished):
             return dict(event.row), event.image
-    raise RuntimeError(f"{asked.method} ended without a result")
+    raise RuntimeError(f"{request.method} ended without a result")
 
 
-def as_measured(lane: Lane, asked: Request) -> tuple[dict[str, Any], np.ndarray]:
-    """What there is without a method."""
-    model = lane.load(asked.model)
-    task, truth, y = measurement(asked, model)
+def measured_row(lane: Lane, request: Request) -> tuple[Row, np.ndarray]:
+    """Row and picture of the measurement, without a method."""
+    model = lane.load(request.model)
+    task, truth, y = measurement(request, model)
     small = y.shape[-1] < model.resolution
     size = (model.resolution, model.resolution)
-    picture = F.interpolate(y, size, mode="bicubic").clamp(-1, 1) if small else task.pinv(y)
-    row = {"task": asked.task, "method": asked.method, "seconds": 0.0, **metrics.scores(picture, truth, model)}
-    return row, images.to_array(picture)
+    enlarged = torch.nn.functional.interpolate(y, size, mode="bicubic").clamp(-1, 1) if small else task.pinv(y)
+    row = {"task": request.task, "method": request.method, "seconds": 0.0, **metrics.scores(enlarged, truth, model)}
+    return row, images.to_array(enlarged)
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Means over pictures as a Markdown table, one line per task, method and settings that were asked for."""
-    lines = ["| task | method | n | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 3) + "|"]
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+def columns() -> dict[str, Column]:
+    """The columns of the table by their key in a row: every metric, the PSNR of details, and the time."""
+    return {
+        **{name: Column(metric.label, metric.digits) for name, metric in metrics.METRICS.items()},
+        "detail_psnr": Column("Detail PSNR", metrics.METRICS["psnr"].digits),
+        "seconds": Column("Seconds", 1),
+    }
+
+
+def means_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Means over pictures as a Markdown table, one line per task and label. Columns without a value are left out."""
+    shown = {key: column for key, column in columns().items() if any(row.get(key) is not None for row in rows)}
+    lines = [
+        " | ".join(["| Task", "Method", "n", *(column.label for column in shown.values())]) + " |",
+        "|---" * (len(shown) + 3) + "|",
+    ]
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["task"], row["label"]), []).append(row)
     for (task, label), members in groups.items():
         cells = []
-        for column in COLUMNS:
-            known = [m[column] for m in members if m.get(column) is not None]
-            cells.append(
-                f"{statistics.fmean(known):.{2 if 'psnr' in column else 3 if column != 'seconds' else 1}f}"
-                if known
-                else "-"
-            )
-        lines.append(f"| {task} | {label} | {len(members)} | " + " | ".join(cells) + " |")
+        for key, column in shown.items():
+            values = [member[key] for member in members if member.get(key) is not None]
+            cells.append(f"{statistics.fmean(values):.{column.digits}f}" if values else "-")
+        lines.append(" | ".join([f"| {task}", label, str(len(members)), *cells]) + " |")
     return "\n".join(lines)
 
 
-def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the rows so that the file is whole at any time: whoever stops in the middle keeps those before."""
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, [] if it does not exist. Raises RowsError if it holds no rows."""
+    if not path.exists():
+        return []
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # also a UnicodeDecodeError
+        raise RowsError(f"{path} is not a valid JSON file. Delete it or choose another file.") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "signature" in row for row in rows):
+        raise RowsError(f"{path} was not written by this benchmark. Choose another file.")
+    return rows
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the file by the rows. If writing fails, the old file stays."""
     part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(rows, indent=1) + "\n")
+    part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     part.replace(path)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--n", type=int, default=32, help="pictures for reconstruction; other tasks take a fourth")
+    """The arguments of the command line."""
+    parser = Parser(prog=PROG, description=__doc__)
+    parser.add_argument("--n", type=int, default=32, help="pictures for reconstruction; other tasks use a quarter")
     parser.add_argument("--tasks", default="reconstruct,colorize,superres,inpaint")
-    parser.add_argument("--methods", default=",".join(BASIC))
+    parser.add_argument("--methods", default=",".join(BASIC), help=f"separated by commas; {MEASURED}: the input itself")
     parser.add_argument("--source", default="held-out", choices=("held-out", "strange", "photo"))
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
     parser.add_argument("--model", default=hub.DEFAULT)
@@ -191,51 +237,60 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--json", type=Path, required=True, help="rows are kept and looked up here")
-    parser.add_argument("--pictures", type=Path, help="folder for the pictures made")
+    parser.add_argument("--json", type=Path, required=True, help="file of the rows; existing rows are reused")
+    parser.add_argument("--pictures", type=Path, help="folder for the resulting pictures")
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Fill the table and print its means."""
-    args = parse(argv)
-    rows = json.loads(args.json.read_text()) if args.json.exists() else []
-    known = {row["signature"] for row in rows}
-    lane = Lane(args.device, args.dtype)
+def jobs_of(args: argparse.Namespace, lane: Lane) -> list[Job]:
+    """A job for each task, picture and method. Methods that the model cannot run are reported on stderr."""
     model = lane.load(args.model)
     methods = args.methods.split(",")
-    weights = {key: weights_of(model, key) for key in methods}
-    lacking = lane.unavailable(args.model, {key: parse_method(key) for key in methods if key != MEASURED})
-    for key, reason in lacking.items():
+    missing = lane.unavailable(args.model, {key: parse_method(key) for key in methods if key != MEASURED})
+    for key, reason in missing.items():
         sys.stderr.write(f"{key} is left out: {reason}\n")
+    for text in args.settings:
+        if "=" not in text:
+            raise UsageError(f"--set needs stage.field=VALUE, not {text!r}")
     stages = {key: [] if key == MEASURED else [stage.key for stage in parse_method(key).stages] for key in methods}
-    chosen = split_settings(stages, dict(text.split("=", 1) for text in args.settings))
-    methods = [key for key in methods if key not in lacking]
+    settings = split_settings(stages, dict(text.split("=", 1) for text in args.settings))
+    weights = {key: weights_of(model, key) for key in methods if key not in missing}
     jobs = []
     for task in args.tasks.split(","):
-        n = args.n if task == "reconstruct" else max(1, args.n // SHARE)
+        n = args.n if task == "reconstruct" else max(1, args.n // TASK_SHARE)
         for case in cases(args.source, n, model.resolution):
-            for method in methods:
-                settings = chosen[method]
-                label = " ".join([method, *(f"{name}={value}" for name, value in settings.items())])
-                jobs.append((label, request(task, method, case, settings, args), case))
-    wanted = []
-    for label, asked, case in tqdm(jobs):
-        mark = signature(asked, case, weights[asked.method])
-        wanted.append(mark)
-        if mark in known:
+            for method, files in weights.items():
+                label = " ".join([method, *(f"{name}={value}" for name, value in settings[method].items())])
+                request = request_for(task, method, case, settings[method], args)
+                jobs.append(Job(label, request, case, signature(request, case, files)))
+    return jobs
+
+
+def fill(args: argparse.Namespace) -> None:
+    """Compute the missing rows and print the means of the requested ones."""
+    rows = read_rows(args.json)
+    known = {row["signature"] for row in rows}
+    lane = Lane(args.device, args.dtype)
+    jobs = jobs_of(args, lane)
+    for job in tqdm(jobs):
+        if job.signature in known:
             continue
-        row, image = run(lane, asked, case)
-        rows.append({**row, "signature": mark, "label": label, "source": args.source})
-        known.add(mark)
-        keep(args.json, rows)
+        row, image = run(lane, job.request, job.case)
+        rows.append({**row, "signature": job.signature, "label": job.label, "source": args.source})
+        known.add(job.signature)
+        write_rows(args.json, rows)
         if args.pictures is not None:
             args.pictures.mkdir(parents=True, exist_ok=True)
-            name = "_".join([args.source, asked.task, *label.split(), case.name])
+            name = "_".join([args.source, job.request.task, *job.label.split(), job.case.name])
             images.write_png(args.pictures / f"{name}.png", image)
-    marks = set(wanted)
-    sys.stdout.write(table([row for row in rows if row["signature"] in marks]) + "\n")
-    return 0
+    requested = {job.signature for job in jobs}
+    sys.stdout.write(means_table([row for row in rows if row["signature"] in requested]) + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compute the table. Returns the exit status: 0, or 2 with one line on stderr."""
+    args = parse(argv)
+    return guarded(PROG, lambda: fill(args))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The quality tables: which rows are made again, and a file that is whole at any time."""
+"""The quality tables: which rows are computed again, their columns, and their file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from inversion.checkpoints import hub
 from inversion.checkpoints.registry import Entry, registry
 from inversion.encoders import ROLES
 from inversion.methods import METHODS
+from inversion.metrics import METRICS, Metric
 from inversion.model import Model
 
 FACES = registry()[hub.DEFAULT]
@@ -42,7 +44,7 @@ def faces() -> Model:
 
 
 @pytest.mark.parametrize("which", USED)
-def test_a_file_that_was_trained_anew_makes_other_rows_of_the_methods_that_use_it(
+def test_a_new_file_changes_the_rows_of_the_methods_that_use_it(
     which: str, faces: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_meant, users = USED[which]
@@ -53,22 +55,62 @@ def test_a_file_that_was_trained_anew_makes_other_rows_of_the_methods_that_use_i
     assert [key for key in METHODS if quality.weights_of(faces, key) != before[key]] == users
 
 
-def test_files_that_are_lacking_do_not_count(faces: Model) -> None:
+def test_missing_files_do_not_count(faces: Model) -> None:
     psp = next(entry for entry in registry().values() if entry.generator == hub.DEFAULT and entry.role == "psp")
-    lacking = replace(faces, absent={psp.name: "not cached"})
-    assert quality.weights_of(lacking, "psp") != quality.weights_of(faces, "psp")
+    missing = replace(faces, absent={psp.name: "not cached"})
+    assert quality.weights_of(missing, "psp") != quality.weights_of(faces, "psp")
 
 
-def test_a_write_that_fails_leaves_the_rows_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_columns_are_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "toy", Metric("Toy", 1, "lower", "A toy.", lambda image, truth, model: [0.0]))
+    rows: list[dict[str, Any]] = [
+        {"task": "reconstruct", "label": "w", "psnr": psnr, "toy": toy, "lpips": None, "seconds": 2.0}
+        for psnr, toy in ((20.0, None), (21.0, 3.0))
+    ]
+    head, _, line = quality.means_table(rows).splitlines()
+    assert head == "| Task | Method | n | PSNR | Toy | Seconds |"
+    assert line == "| reconstruct | w | 2 | 20.50 | 3.0 | 2.0 |"
+    assert set(METRICS) < set(quality.columns())
+
+
+@pytest.mark.parametrize("text", ["", "[{", "{}", "[1]", '[{"psnr": 1}]'])
+def test_a_file_without_rows_is_refused_in_one_line(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "quality.json"
-    quality.keep(path, [{"psnr": 1.0}])
+    path.write_text(text)
+    assert quality.main(["--json", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"python -m benchmarks.quality: {path} ") and error.count("\n") == 1
+    assert path.read_text() == text
+
+
+def test_rows_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_model: Model) -> None:
+    """A second run reuses the rows of the first."""
+    monkeypatch.setattr(hub, "load", lambda *args, **options: full_model)
+    path = tmp_path / "quality.json"
+    arguments = ["--json", str(path), "--n", "1", "--tasks", "reconstruct,superres", "--methods", "w,measured"]
+    arguments += ["--set", "w.steps=2", "--pictures", str(tmp_path / "pictures")]
+    assert quality.main(arguments) == 0
+    rows = quality.read_rows(path)
+    assert [(row["task"], row["label"]) for row in rows] == [
+        (task, label) for task in ("reconstruct", "superres") for label in ("w w.steps=2", "measured")
+    ]
+    assert len(list((tmp_path / "pictures").iterdir())) == 4
+    monkeypatch.setattr(quality, "run", None)  # nothing is computed again
+    assert quality.main(arguments) == 0 and quality.read_rows(path) == rows
+
+
+def test_a_failed_write_keeps_the_old_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "quality.json"
+    quality.write_rows(path, [{"psnr": 1.0}])
     real: Callable[..., int] = Path.write_text
 
-    def full(path: Path, text: str) -> int:
+    def full(path: Path, text: str, encoding: str) -> int:
         real(path, text[: len(text) // 2])
         raise OSError("No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space"):
-        quality.keep(path, [{"psnr": 1.0}, {"psnr": 2.0}])
+        quality.write_rows(path, [{"psnr": 1.0}, {"psnr": 2.0}])
     assert json.loads(path.read_text()) == [{"psnr": 1.0}]

@@ -141,7 +141,8 @@ class Lane:
         own = [spec.name for spec in fields(task_class(request.task))]
         for name in request.inputs:
             if name not in own:
-                raise LaneError(f"The task {request.task} has no input {name!r}. Its inputs are: {', '.join(own) or 'none'}.")
+                available = ", ".join(own) or "none"
+                raise LaneError(f"The task {request.task} has no input {name!r}. Choose one of: {available}.")
         if request.model not in registry():
             raise LaneError(f"There is no model {request.model!r}.")
         second = [value.pixels for value in request.inputs.values() if isinstance(value, CroppedPicture)]
