@@ -1,16 +1,14 @@
-"""What a drawing says of a face: how much of every factor is read by a network that was taught on drawings alone.
+"""Measures how much of every factor a drawing determines: a network trained on drawings alone reads the factors.
 
-``python -m benchmarks.determined --pairs FOLDER --json FILE`` teaches one such reader on the line drawings and one on
-the label maps that ``train pairs`` drew. It prints which share of each factor's variance the reader explains on
-held-out faces, and how often it is right about the side of the middle, divided by how often the predictor is on the
-picture itself. What hardly anything can be read of, no translation can be asked to keep. Lines tell of colours and
-light too, since the renderer's are fainter where colours differ less; those of a hand are not, so
-`benchmarks.translations` asks for neither.
+``python -m benchmarks.determined --pairs FOLDER --json FILE`` trains one such reader on the line drawings and one on
+the label maps that ``train pairs`` drew. For each factor it prints the share of the variance that the reader explains
+on held-out faces, and how often the reader gets the sign right, divided by how often the predictor does on the picture
+itself. A translation cannot keep what nothing can be read of. Lines show colours and light too, since the renderer's
+are fainter where colours differ less; hand-drawn lines do not, so `benchmarks.translations` expects neither.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -20,8 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.translations import explained, sided
+from benchmarks.common import benchmark_parser, write_rows
+from benchmarks.translations import explained, sign_accuracy
 from inversion.checkpoints import hub
+from inversion.cli.common import guarded
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT, latents
 from inversion.synthetic.faces import CLASSES, NAMES
@@ -46,8 +46,8 @@ def parts(pairs: Pairs) -> Tensor:
 KINDS: dict[str, tuple[int, Callable[[Pairs], Tensor]]] = {"sketch": (1, lines), "map": (len(CLASSES), parts)}
 
 
-def taught(kind: str, file: PairFile, steps: int) -> nn.Module:
-    """A network like the predictor that reads factors off the drawings of a file."""
+def train_reader(kind: str, file: PairFile, steps: int) -> nn.Module:
+    """Train a network like the predictor to read factors off the drawings of a file."""
     channels, reads = KINDS[kind]
     torch.manual_seed(0)
     net = Predictor().train()
@@ -56,8 +56,8 @@ def taught(kind: str, file: PairFile, steps: int) -> nn.Module:
     for step in range(steps):
         rows = torch.randint(0, file.drawn, (BATCH,), generator=rng)
         with torch.autocast("cpu", torch.bfloat16):
-            guess = net.heads(reads(file.batch(rows)))[0].float()
-        loss = F.mse_loss(guess, factors_of(latents(rows.tolist())))
+            predicted = net.heads(reads(file.batch(rows)))[0].float()
+        loss = F.mse_loss(predicted, factors_of(latents(rows.tolist())))
         optimizer.zero_grad()
         loss.backward()
         optimizer.param_groups[0]["lr"] = LR * ramp_factor(step, 100) * decay_factor(step / steps, DECAY)
@@ -66,43 +66,41 @@ def taught(kind: str, file: PairFile, steps: int) -> nn.Module:
 
 
 @torch.no_grad()
-def figures(kind: str, reader: nn.Module, judge: Predictor, n: int, resolution: int) -> dict[str, object]:
-    """The row of one kind of drawing: (explained, times as often right as the predictor) of every factor."""
+def figures(kind: str, reader: nn.Module, predictor: Predictor, n: int, resolution: int) -> dict[str, object]:
+    """The row of one kind of drawing: for each factor (share explained, ratio of sign accuracies to the predictor)."""
     seeds = range(HELD_OUT, HELD_OUT + n)
     truth = factors_of(latents(seeds))
     read, best = [], []
     for start in range(0, n, BATCH):
         pairs = draw(seeds[start : start + BATCH], resolution)
         read.append(reader.heads(KINDS[kind][1](pairs))[0])
-        best.append(judge.heads(pairs.picture.float() / 127.5 - 1)[0])
+        best.append(predictor.heads(pairs.picture.float() / 127.5 - 1)[0])
     share = explained(torch.cat(read), truth).tolist()
-    ratio = (sided(torch.cat(read), truth) / sided(torch.cat(best), truth)).tolist()
+    ratio = (sign_accuracy(torch.cat(read), truth) / sign_accuracy(torch.cat(best), truth)).tolist()
     rows = {name: (round(share[i], 2), round(ratio[i], 2)) for i, name in enumerate(NAMES)}
     return {"kind": kind, "n": n, "factors": dict(sorted(rows.items(), key=lambda item: -item[1][0]))}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Teach a reader for each kind of drawing and print what it reads; keep it with --json."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.determined", description=main.__doc__)
+    """Train a reader for each kind of drawing and print its figures; --json keeps them."""
+    parser = benchmark_parser("determined", main.__doc__, require_json=False)
     parser.add_argument("--pairs", type=Path, required=True, help="folder that `train pairs` filled")
-    parser.add_argument("--count", type=int, default=12_000, help="of its pairs")
-    parser.add_argument("--kinds", default=",".join(KINDS))
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--count", type=int, default=12_000, help="pairs in the folder's file")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="separated by commas")
+    parser.add_argument("--steps", type=int, default=1600, help="steps of each reader")
     parser.add_argument("--n", type=int, default=256, help="held-out faces")
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
     model = hub.load(hub.DEFAULT)
     file = PairFile(args.pairs, args.count, model.resolution)
     if model.predictor is None or not file.drawn:
-        parser.error(f"{args.pairs} has no pairs: draw them with `python -m inversion train pairs`")
+        parser.error(f"{args.pairs} holds no pairs. Draw them with `python -m inversion train pairs`.")
     rows = []
     for kind in args.kinds.split(","):
-        rows.append(figures(kind, taught(kind, file, args.steps), model.predictor, args.n, model.resolution))
+        rows.append(figures(kind, train_reader(kind, file, args.steps), model.predictor, args.n, model.resolution))
         sys.stdout.write(json.dumps(rows[-1], indent=1) + "\n")
-    if args.json is not None:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    write_rows(args.json, rows)
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded("python -m benchmarks.determined", main))

@@ -1,13 +1,12 @@
-"""What opening a large generator takes: seconds, processor seconds and peak memory, each in a fresh process.
+"""Measures the opening of a large generator: seconds, processor seconds and peak memory, each in a fresh process.
 
-``python -m benchmarks.opening --json opening.json`` writes a StyleGAN2 of 1024 pixels in rosinality's layout, 7/4 as
-wide as the published one and so of about 380 MB, filled by the goldens' rule, into a temporary cache; then `hub.load`
-opens it: "first", when it is converted, and "warm", when the converted copy is there.
+``python -m benchmarks.opening --json opening.json`` writes a StyleGAN2 of 1024 pixels in rosinality's layout into a
+temporary cache: 7/4 as wide as the published one, about 380 MB, filled like the reference outputs' networks. Then
+`hub.load` opens it: "first" converts it, "warm" finds the converted copy.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -23,7 +22,9 @@ from unittest.mock import patch
 import torch
 import yaml
 
+from benchmarks.common import benchmark_parser, write_rows
 from inversion.checkpoints import store
+from inversion.cli.common import guarded
 from inversion.parity import MANIFESTS
 from inversion.parity.fill import Filler
 
@@ -34,12 +35,12 @@ CONTEXT = multiprocessing.get_context("spawn")  # a forked process would count i
 
 
 def widened(key: str, shape: Sequence[int]) -> list[int]:
-    """A tensor's shape with 7/4 of the channels; noise maps have none."""
+    """A tensor's shape with 7/4 of the channels; noise maps stay, they have none."""
     return list(shape) if key.startswith("noises.") else [n * 7 // 4 if n >= 32 else n for n in shape]
 
 
-def place(cache: Path) -> Path:
-    """Write the generator where the Hub's cache would have it, and a registry that names it; returns the registry."""
+def write_generator(cache: Path) -> Path:
+    """Write the generator to its place in the Hub's cache, and a registry with its entry; returns the registry."""
     file = cache / f"models--benchmark--{NAME}" / "snapshots" / COMMIT / "weights.pt"
     file.parent.mkdir(parents=True)
     manifest = json.loads((MANIFESTS / f"{MANIFEST}.json").read_text(encoding="utf-8"))
@@ -65,8 +66,8 @@ def place(cache: Path) -> Path:
     return registry
 
 
-def opened(registry: Path, dtype: str, answer: Connection) -> None:
-    """In a process of its own: load the model and send what it took."""
+def open_generator(registry: Path, dtype: str, answer: Connection) -> None:
+    """In a process of its own: load the model and send time and memory."""
     from inversion.checkpoints import hub
     from inversion.checkpoints.registry import registry as read
 
@@ -81,15 +82,15 @@ def opened(registry: Path, dtype: str, answer: Connection) -> None:
 
 
 def peak_memory() -> int:
-    """The most bytes that this process has held (VmHWM: unlike ru_maxrss it starts anew with the program)."""
+    """Peak memory of this process in bytes (VmHWM: unlike ru_maxrss, each program starts from zero)."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines())
     return int(status["VmHWM"].split()[0]) * 1024
 
 
 def measure(registry: Path, dtype: str) -> Mapping[str, Any]:
-    """What a fresh process takes to open the generator. RuntimeError if it fails."""
+    """Open the generator in a fresh process; returns its time and memory. Raises RuntimeError if it fails."""
     mine, theirs = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=opened, args=(registry, dtype, theirs))
+    process = CONTEXT.Process(target=open_generator, args=(registry, dtype, theirs))
     process.start()
     theirs.close()
     try:
@@ -101,23 +102,21 @@ def measure(registry: Path, dtype: str) -> Mapping[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Open the generator a few times and write one row each."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.opening", description=__doc__)
-    parser.add_argument("--json", type=Path, required=True)
-    args = parser.parse_args(argv)
+    """Open the generator several times and write a row for each."""
+    args = benchmark_parser("opening", __doc__).parse_args(argv)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HF_HUB_CACHE"] = folder  # for the processes to come
-        registry = place(Path(folder))
+        registry = write_generator(Path(folder))
         for name, dtype in (("first", "float32"), ("warm", "float32"), ("warm", "bfloat16")):
             rows.append({"name": name, "dtype": dtype, **measure(registry, dtype)})
             sys.stdout.write(
                 "{name:<6} {dtype:<9} {seconds:6.2f} s  {cpu_seconds:6.2f} s of processor  "
                 "{grown_mb:6.0f} MB, {grown_by_file:.2f} x the file\n".format(**rows[-1])
             )
-    args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    write_rows(args.json, rows)
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded("python -m benchmarks.opening", main))

@@ -1,44 +1,41 @@
-"""What inverted codes stand for: In-Domain's semantic analysis (Zhu et al. 2020, section 4.2) of several methods.
+"""Measures what inverted codes mean: In-Domain's semantic analysis (Zhu et al. 2020, section 4.2) of several methods.
 
 ``python -m benchmarks.semantics --json semantics.json`` inverts held-out faces (or ``--source strange`` ones), reads
-their attributes off the codes by the boundaries of `train directions`, and edits them. It prints, for each method, PSNR
-and 1 - AP (average precision, mean over attributes; the faces' factors are the truth), and how far an edit moves its
-own attribute and the others. "truth" is no method but the codes that the renders were drawn from: what the directions
-themselves cannot hold still.
+their attributes off the codes by the boundaries of `train directions`, and edits them. For each method it prints PSNR,
+1 - AP (average precision, mean over attributes; the faces' factors are the truth), and how far an edit moves its own
+attribute and the others. The method "truth" stands for the codes that the renders were drawn from: the side effects of
+the directions themselves.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.common import EDITS, SOURCES, add_model, benchmark_parser, table, write_rows
 from inversion import metrics
 from inversion.checkpoints import hub
+from inversion.cli.common import guarded
 from inversion.editing.analysis import semantic_precision, side_effects
 from inversion.methods import parse_method
 from inversion.methods.run import invert
 from inversion.model import Model
-from inversion.synthetic import HELD_OUT
-from inversion.synthetic.faces import NAMES, OUT_OF_DOMAIN, Faces, draw_faces
+from inversion.synthetic.faces import NAMES, Faces, draw_faces
 from inversion.tasks import Reconstruct
+from inversion.training.directions import networks_of
 
-EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
-STRENGTHS = (-1.0, 1.0)  # of every edit, in deviations of random codes
+STRENGTHS = (-1.0, 1.0)  # of each edit, in deviations of random codes
 BATCH = 8
-SOURCES = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}  # first seeds
 TRUTH = "truth"
 
 
-def inverted(model: Model, method: str, drawn: Faces, settings: dict[str, str]) -> tuple[Tensor, list[float]]:
+def invert_faces(model: Model, method: str, drawn: Faces, settings: dict[str, str]) -> tuple[Tensor, list[float]]:
     """Styles (B, num_ws, w_dim) of faces, and their PSNR in dB."""
     pictures = drawn.picture.to(model.device)
     if method == TRUTH and model.prior is not None:
@@ -48,7 +45,7 @@ def inverted(model: Model, method: str, drawn: Faces, settings: dict[str, str]) 
     chosen = parse_method(method)
     own = {key: value for key, value in settings.items() if key.partition(".")[0] in {s.key for s in chosen.stages}}
     codes, scores = [], []
-    for part in tqdm(pictures.split(BATCH), desc=method):
+    for part in tqdm(pictures.split(BATCH), desc=method, disable=None):
         *_, result = invert(model, Reconstruct(), part, chosen.configured(own), budget=3600.0)
         codes.append(result.code.ws(model.prior))
         scores += metrics.psnr(result.image, part)
@@ -56,14 +53,13 @@ def inverted(model: Model, method: str, drawn: Faces, settings: dict[str, str]) 
 
 
 @torch.no_grad()
-def edits(model: Model, ws: Tensor) -> dict[str, dict[str, float]]:
-    """For each edit, made in both directions, the mean change of its attribute and of the others.
+def edit_effects(model: Model, ws: Tensor) -> dict[str, dict[str, float]]:
+    """For each edit, made in both directions, the mean change of its attribute ("wanted") and of the others.
 
-    In units of their spread over `ws`; the wanted one's is negative if it goes the wrong way.
+    Changes are in units of the attributes' spread over `ws` (B, num_ws, w_dim); "wanted" is negative if the attribute
+    moves the wrong way. Raises NoPredictor.
     """
-    prior, predictor = model.prior, model.predictor
-    if prior is None or predictor is None:
-        raise SystemExit(f"{model.name} has no generator, or no predictor to judge it with")
+    prior, predictor = networks_of(model)
 
     def read(styles: Tensor) -> Tensor:
         return torch.cat([predictor.heads(prior.synthesis(part).clamp(-1, 1))[0] for part in styles.split(BATCH)])
@@ -85,40 +81,38 @@ def edits(model: Model, ws: Tensor) -> dict[str, dict[str, float]]:
 def analyse(model: Model, method: str, settings: dict[str, str], seeds: range) -> dict[str, Any]:
     """All figures of one method."""
     drawn = draw_faces(seeds, model.resolution)
-    ws, scores = inverted(model, method, drawn, settings)
+    ws, scores = invert_faces(model, method, drawn, settings)
     truth = dict(zip(NAMES, drawn.factors.unbind(dim=1), strict=True))
     return {
         "method": method,
         "n": len(seeds),
         "psnr": statistics.fmean(scores),
         "average_precision": semantic_precision(ws, truth, model.directions),
-        "edits": edits(model, ws),
+        "edits": edit_effects(model, ws),
     }
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
-    """One line a method."""
+    """A table with a line for each method."""
     names = ("method", "n", "PSNR", "1 - AP of the edits' attributes", "of all", "wanted", "others", "others / wanted")
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    body = []
     for row in rows:
         found = row["average_precision"]
         own, every = (1 - statistics.fmean(found[k] for k in keys if k in found) for keys in (EDITS, found))
         wanted, others = (statistics.fmean(e[key] for e in row["edits"].values()) for key in ("wanted", "others"))
         numbers = (own, every, wanted, others, others / wanted)
         figures = (f"{row['psnr']:.2f}", *(f"{number:.3f}" for number in numbers))
-        lines.append(f"| {row['method']} | {row['n']} | {' | '.join(figures)} |")
-    return "\n".join(lines)
+        body.append([row["method"], row["n"], *figures])
+    return table(names, body)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Analyse the methods and print a table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.semantics", description=__doc__)
-    parser.add_argument("--n", type=int, default=64)
-    parser.add_argument("--methods", default="wplus,indomain")
-    parser.add_argument("--model", default=hub.DEFAULT)
-    parser.add_argument("--source", choices=list(SOURCES), default="held-out")
+    parser = benchmark_parser("semantics", __doc__)
+    add_model(parser, n=64)
+    parser.add_argument("--methods", default="wplus,indomain", help=f"separated by commas; {TRUTH}: the true codes")
+    parser.add_argument("--source", choices=list(SOURCES), default="held-out", help="strange: from outside the domain")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
-    parser.add_argument("--json", type=Path, required=True)
     args = parser.parse_args(argv)
     model = hub.load(args.model)
     settings = dict(text.split("=", 1) for text in args.settings)
@@ -126,10 +120,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for method in args.methods.split(","):
         first = SOURCES[args.source]
         rows.append(analyse(model, method, settings, range(first, first + args.n)))
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        write_rows(args.json, rows)
     sys.stdout.write(summary(rows) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded("python -m benchmarks.semantics", main))

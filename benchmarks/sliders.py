@@ -1,38 +1,36 @@
-"""Whether the sliders of attributes hold still: what each moves over its range, and what it leaves alone.
+"""Measures the attribute sliders: what each changes over its range, and what it leaves unchanged.
 
 ``python -m benchmarks.sliders --n 32 --json sliders.json`` edits two codes of every held-out face, pSp's and the style
-of its true z, with every slider at POSITIONS strengths from its low to its high end, and prints for each slider
+of its true z, with every slider at POSITIONS strengths from its low to its high end. For each slider it prints
 
 - `monotone`: the share of codes whose attribute, as the predictor reads it, never falls below an earlier position's by
-  more than SLACK of what the slider changes on average, and ends above where it began. The predictor misses most
-  factors of a true render by more than that, so smaller falls say nothing;
-- `mean`: whether the mean over codes never falls from one position to the next. It stays where all codes have come to
+  more than FALL_TOLERANCE of the slider's mean change, and ends higher than it began. The predictor misses most
+  factors of a true render by more than that, so smaller falls mean nothing;
+- `mean`: whether the mean over codes never falls from one position to the next. It stays once all codes have reached
   the end of their reach. A reading beyond a factor's ends counts as the end;
-- `wanted` and `others`: how far the slider moves its attribute from end to end, in units of the deviation that the
-  predictor's reading of it has over PERSONS held-out faces, and how far it moves the others, the mean over all of them
-  in units of their own;
-- `identity`: the synthetic identity of the picture at the low and at the high end with the unedited one, as mean and
-  worst, and the share of codes that stay nearer to themselves than different persons are at every position. That level
-  is the STRANGER quantile of the identity between different held-out faces;
-- `clipped`: the share of pixel values at both ends that leave [-1, 1] by more than a grey level.
+- `wanted` and `others`: the change of the slider's own attribute from end to end, in units of the deviation of its
+  readings over PERSONS held-out faces, and the mean change of all other attributes in units of their own;
+- `identity`: the synthetic identity between the unedited picture and those at the low and the high end, as mean and
+  worst, and the share of codes that stay closer to themselves than different persons are at every position. That level
+  is the STRANGER_QUANTILE of the identity between different held-out faces;
+- `clipped`: the share of pixel values at both ends that leave [-1, 1] by more than one grey level.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.common import add_model, benchmark_parser, table, write_rows
 from inversion.checkpoints import hub
+from inversion.cli.common import UsageError, guarded
 from inversion.editing.analysis import side_effects
 from inversion.editing.edit import edited
 from inversion.editing.unsupervised import FIRST
@@ -42,19 +40,17 @@ from inversion.model import Model
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import NAMES, draw_faces
+from inversion.training.directions import POSITIONS, STRANGER_QUANTILE, networks_of, rises
 
-POSITIONS = 9
-SLACK = 0.05
-FLAT = 1e-4  # what rounding may take off a mean that stays
-STRANGER = 0.95
-PERSONS = 128  # held-out faces that tell how different persons are
-LEVEL = 2 / 255  # one of 8 bits, of pictures in [-1, 1]
+ROUNDING = 1e-4  # by which a constant mean may fall
+PERSONS = 128  # held-out faces that measure how different persons are
+GREY_LEVEL = 2 / 255  # of 8 bits, in pictures in [-1, 1]
 BATCH = 16
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the predictor says of pictures, and how many of their values a file cannot hold."""
+    """The predictor's readings of pictures, and the share of their values that a file cannot hold."""
 
     attributes: Tensor  # (B, K)
     persons: Tensor  # (B, D), unit length
@@ -63,43 +59,41 @@ class Reading:
 
 @torch.no_grad()
 def read(prior: Prior, predictor: Predictor, ws: Tensor) -> Reading:
-    """The reading of the pictures of styles (B, num_ws, w_dim)."""
+    """Read the pictures of styles (B, num_ws, w_dim)."""
     parts = []
     for part in ws.split(BATCH):
         x = prior.synthesis(part)
         attributes, persons = predictor.heads(x.clamp(-1, 1))
-        parts.append((attributes.clamp(-1, 1), persons, (x.abs() > 1 + LEVEL).float().mean(dim=(1, 2, 3))))
+        parts.append((attributes.clamp(-1, 1), persons, (x.abs() > 1 + GREY_LEVEL).float().mean(dim=(1, 2, 3))))
     return Reading(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
 
 
-def risen(values: Tensor) -> float:
-    """Share of codes whose values (P, B) rise over the positions, but for falls of SLACK of the mean rise."""
-    slack = SLACK * (values[-1] - values[0]).mean()
-    fall = (values.cummax(dim=0).values - values).max(dim=0).values
-    return float(((fall <= slack) & (values[-1] > values[0])).float().mean())
+def rising_share(values: Tensor) -> float:
+    """Share of codes whose values (P, B) rise over the positions, apart from small falls."""
+    return float((rises(values) & (values[-1] > values[0])).float().mean())
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What figures are measured against, of PERSONS held-out faces as they are drawn."""
+    """Units of the figures, from PERSONS held-out renders."""
 
-    spread: Tensor  # (K,) deviations of the attributes that the predictor reads
-    stranger: float  # the STRANGER quantile of the synthetic identity between different faces
+    spread: Tensor  # (K,) deviations of the attributes' readings
+    stranger: float  # STRANGER_QUANTILE of the synthetic identity between different faces
 
 
 @torch.no_grad()
 def scale(model: Model) -> Scale:
-    """The scale of a model's domain."""
-    prior, predictor = _networks(model)
+    """The scale of a model's domain. Raises NoPredictor."""
+    prior, predictor = networks_of(model)
     drawn = draw_faces(range(HELD_OUT, HELD_OUT + PERSONS), model.resolution).picture.to(prior.w_avg)
     parts = zip(*(predictor.heads(part) for part in drawn.split(BATCH)), strict=True)
     attributes, persons = (torch.cat(part).cpu() for part in parts)
     different = torch.ones(PERSONS, PERSONS).triu(1).bool()
-    return Scale(attributes.std(dim=0), float((persons @ persons.t())[different].quantile(STRANGER)))
+    return Scale(attributes.std(dim=0), float((persons @ persons.t())[different].quantile(STRANGER_QUANTILE)))
 
 
 def figures(name: str, sweep: Sequence[Reading], before: Reading, scale: Scale) -> dict[str, Any]:
-    """The row of one slider: readings by position, low end first, and of the unedited codes."""
+    """The row of one slider from the readings at its positions, low end first, and of the unedited codes."""
     column, spread = NAMES.index(name), scale.spread
     values = torch.stack([at.attributes[:, column] for at in sweep])  # (P, B)
     wanted, others = side_effects(sweep[0].attributes / spread, sweep[-1].attributes / spread, column)
@@ -108,8 +102,8 @@ def figures(name: str, sweep: Sequence[Reading], before: Reading, scale: Scale) 
     same = torch.stack([(at.persons * before.persons).sum(dim=1) for at in sweep])  # (P, B)
     return {
         "slider": name,
-        "monotone": risen(values),
-        "mean_monotone": bool((values.mean(dim=1).diff() > -FLAT).all()),
+        "monotone": rising_share(values),
+        "mean_monotone": bool((values.mean(dim=1).diff() > -ROUNDING).all()),
         "mean": [round(value, 4) for value in values.mean(dim=1).tolist()],
         "wanted": wanted.mean().item(),
         "others": others.mean().item(),
@@ -124,10 +118,10 @@ def figures(name: str, sweep: Sequence[Reading], before: Reading, scale: Scale) 
 
 
 def slide(model: Model, kind: str, ws: Tensor, names: Sequence[str], scale: Scale) -> list[dict[str, Any]]:
-    """The rows of all sliders on codes (B, num_ws, w_dim) of one kind."""
-    prior, predictor = _networks(model)
+    """The rows of the named sliders on codes (B, num_ws, w_dim) of one kind."""
+    prior, predictor = networks_of(model)
     before, code, rows = read(prior, predictor, ws), WPlus(ws), []
-    for name in tqdm(names, desc=kind):
+    for name in tqdm(names, desc=kind, disable=None):
         direction, sweep = model.directions[name], []
         for strength in torch.linspace(direction.low, direction.high, POSITIONS).tolist():
             sweep.append(read(prior, predictor, edited(code, prior, model.directions, {name: strength}).ws(prior)))
@@ -137,20 +131,21 @@ def slide(model: Model, kind: str, ws: Tensor, names: Sequence[str], scale: Scal
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
-    """One line a slider and kind of codes, and one with the mean of each kind."""
+    """A line for each slider and kind of codes, then the means of each kind."""
     names = ["slider", "range", "codes", "n", "monotone", "mean", "wanted", "others / wanted", "most dragged along"]
     names += ["identity low, high", "worst", "same person", "clipped"]
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    body = []
     for row in rows:
         (other, change), worst = row["dragged"], row["identity_worst"]
-        cells = (
+        cells = [
             *(row["slider"], f"{row['low']:.2f} to {row['high']:.2f}", row["codes"], row["n"]),
             *(f"{row['monotone']:.0%}", "yes" if row["mean_monotone"] else "no", f"{row['wanted']:.2f}"),
             *(f"{row['others'] / row['wanted']:.3f}", f"{other} {change / row['wanted']:.2f}"),
             *(", ".join(f"{value:.2f}" for value in ends) for ends in (row["identity"], worst)),
             *(f"{row['same_person']:.0%}", f"{row['clipped']:.2%}"),
-        )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        ]
+        body.append(cells)
+    lines = [table(names, body)]
     for kind in dict.fromkeys(row["codes"] for row in rows):
         own = [row for row in rows if row["codes"] == kind]
         monotone, same = (statistics.fmean(row[key] for row in own) for key in ("monotone", "same_person"))
@@ -161,8 +156,8 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
 
 @torch.no_grad()
 def codes(model: Model, n: int) -> dict[str, Tensor]:
-    """Codes (n, num_ws, w_dim) of held-out faces by kind: what pSp makes of their pictures, and their true styles."""
-    prior, _ = _networks(model)
+    """Codes (n, num_ws, w_dim) of held-out faces by kind: pSp's of their pictures, and the styles of their true z."""
+    prior, _ = networks_of(model)
     drawn = draw_faces(range(HELD_OUT, HELD_OUT + n), model.resolution)
     found = {"w": prior.mapping(drawn.z.to(prior.w_avg))}
     if "psp" in model.encoders:
@@ -172,19 +167,11 @@ def codes(model: Model, n: int) -> dict[str, Tensor]:
     return found
 
 
-def _networks(model: Model) -> tuple[Prior, Predictor]:
-    if model.prior is None or model.predictor is None:
-        raise SystemExit(f"{model.name} has no generator, or no predictor to judge it with")
-    return model.prior, model.predictor
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Move every slider and print a table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sliders", description=main.__doc__)
-    parser.add_argument("--n", type=int, default=32, help="held-out faces")
-    parser.add_argument("--names", help="sliders, or all; otherwise those that the page shows first")
-    parser.add_argument("--model", default=hub.DEFAULT)
-    parser.add_argument("--json", type=Path, required=True)
+    parser = benchmark_parser("sliders", main.__doc__)
+    add_model(parser, n=32)
+    parser.add_argument("--names", help="separated by commas, or all (default: those that the page shows first)")
     args = parser.parse_args(argv)
     model = hub.load(args.model)
     if args.names is None:
@@ -193,15 +180,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         names = list(model.directions) if args.names == "all" else args.names.split(",")
     unknown = [name for name in names if name not in model.directions]
     if unknown:
-        parser.error(f"--names: {args.model} has no slider for {', '.join(unknown)}")
+        raise UsageError(f"--names: {args.model} has no slider for {', '.join(unknown)}")
     measure = scale(model)
     rows: list[dict[str, Any]] = []
     for kind, ws in codes(model, args.n).items():
         rows += slide(model, kind, ws, names, measure)
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        write_rows(args.json, rows)
     sys.stdout.write(summary(rows) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded("python -m benchmarks.sliders", main))

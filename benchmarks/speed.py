@@ -1,4 +1,4 @@
-"""Ratios of speed, each pair timed in one run: machines are shared and noisy, so seconds alone mean little.
+"""Measures ratios of speed, timed in one run: seconds alone mean little on shared, noisy machines.
 
 ``python -m benchmarks.speed --json speed.json`` times a W+ step (forward, backward to the latent, Adam) in the usual
 public formulation of StyleGAN2 (weights modulated per picture, one group per picture) and in ours.
@@ -6,13 +6,10 @@ public formulation of StyleGAN2 (weights modulated per picture, one group per pi
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -20,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.common import benchmark_parser, write_rows
+from inversion.cli.common import guarded
 from inversion.generators import StyleGAN2
 from inversion.generators.ops import EPSILON, SLOPE, SQRT2, StyledConv, blur
 
@@ -40,7 +39,7 @@ def grouped(self: StyledConv, x: Tensor, w: Tensor, noise: Tensor | None, dtype:
 
 
 def step(prior: StyleGAN2, batch: int) -> Callable[[], None]:
-    """One W+ step on random targets."""
+    """A function that makes one W+ step towards random targets."""
     rng = torch.Generator().manual_seed(0)
     target = torch.rand(batch, 3, prior.resolution, prior.resolution, generator=rng).to(prior.w_avg)
     ws = torch.randn(batch, prior.num_ws, prior.w_dim, generator=rng).to(prior.w_avg).requires_grad_()
@@ -57,7 +56,7 @@ def step(prior: StyleGAN2, batch: int) -> Callable[[], None]:
 
 
 def seconds(run: Callable[[], None], repeats: int) -> float:
-    """Median seconds of a call after one to warm up."""
+    """Median seconds of a call, after one to warm up."""
     run()
     times = []
     for _ in range(repeats):
@@ -68,12 +67,11 @@ def seconds(run: Callable[[], None], repeats: int) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Time the formulations and write one row each."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--resolution", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
+    """Time the formulations and write a row for each."""
+    parser = benchmark_parser("speed", __doc__)
+    parser.add_argument("--resolution", type=int, default=256, help="side of the pictures in pixels")
+    parser.add_argument("--batch", type=int, default=1, help="pictures a step")
+    parser.add_argument("--repeats", type=int, default=5, help="timed steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(argv)
     prior = StyleGAN2(args.resolution, noise=False).to(args.device)
@@ -89,9 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows.append({"name": name, "resolution": args.resolution, "batch": args.batch, "device": args.device})
         rows[-1] |= {"seconds": taken, "ratio": rows[0].get("seconds", taken) / taken}
         sys.stdout.write(f"{name:<18} {taken:7.3f} s   {rows[-1]['ratio']:.2f} x\n")
-    args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    write_rows(args.json, rows)
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded("python -m benchmarks.speed", main))

@@ -3,23 +3,21 @@
 ``python -m benchmarks.translations --json FILE`` prints, for a sketch, a label map and a turned face:
 
 - `yaw_degrees`: mean error of the yaw that the predictor reads from the result (frontalisation: against the front);
-- `attributes`: per factor that the input shows, how often the predictor says rightly of the result on which side of its
-  middle the factor lies, divided by how often it does of the true render. A hand's drawings show neither colours nor
-  light, and a map has one class for an eye, wherever it looks, and one for lips and what they open (what a network can
-  read off drawings at all, `benchmarks.determined` measures);
+- `attributes`: for each factor that the input shows, how often the predictor reads the right sign from the result,
+  divided by how often it does from the true render. Hand-drawn lines show neither colours nor light; a map has one
+  class for an eye, whatever its gaze, and one for the lips and the open mouth (`benchmarks.determined` measures how
+  much a network can read off drawings at all);
 - `generator`: those of these factors for which that ratio is below LOST for the generator's picture of the true code:
-  what it never learnt to draw, no encoder can make it draw;
-- `iou`: mean over classes of the result's segmentation with the true one, and the same for a reconstruction (pSp's)
-  and for the true render; `iou_ratio` is the first of these to the second. No segmenter is shipped: one is fitted here
-  on training renders, a small network that tells the
-  class of a pixel by the colours around it, its place and the predictor's features;
-- `rank1`: how often the result's identity is nearer to the given face than to any other held-out one;
+  no encoder can make the generator draw what it never learnt;
+- `iou`: mean over classes of the result's segmentation against the true one, and the same for a reconstruction (pSp's)
+  and for the true render; `iou_ratio` is the first divided by the second. No segmenter is shipped: a small one is
+  fitted here on training renders, from the colours around a pixel, its place and the predictor's features;
+- `rank1`: how often the result's identity is closer to the given face than to any other held-out face;
 - `seconds`: of one pass, and of ten variations.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -33,34 +31,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.common import add_model, benchmark_parser, write_rows
 from inversion import images
 from inversion.checkpoints import hub
+from inversion.cli.common import guarded
 from inversion.model import Model, prior_of
 from inversion.perception.predictor import Predictor
-from inversion.synthetic import HELD_OUT, latents
+from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import CLASSES, NAMES, Faces, draw_faces
 from inversion.synthetic.faces.factors import FACTORS, INDEX, turned_to_front
 from inversion.translations import TranslationOptions
 from inversion.translations.drawings import PALETTE
 from inversion.translations.translate import translate, unavailable
 
-FITTED = 96  # training renders that the segmenter is fitted on
-STEPS, SAMPLED = 600, 4096  # updates of the segmenter, and pixels in each
-PATCH = 5  # pixels around one whose colours it sees
-STEP = 2  # every so many pixels in both directions are looked at
+FITTED = 96  # training renders of the segmenter
+STEPS, SAMPLED = 600, 4096  # of the segmenter, and pixels in a step
+PATCH = 5  # side of the neighbourhood that it sees, in pixels
+STRIDE = 2  # between the pixels that are classified, in both directions
 READABLE = 0.5  # a factor counts if the predictor explains more than this of its variance on true renders
-LOST = 0.8
-UNSEEN = {  # groups of factors, and single ones
+LOST = 0.8  # see `generator` above
+UNSEEN = {  # factors, and groups of factors, that the input does not show
     "sketch": ("colour", "scene", "light", "age"),
     "map": ("colour", "scene", "light", "age", "gaze_x", "gaze_y", "lip_fullness"),
     "frontalize": ("pose",),
 }
 BATCH = 16
-SHOWN = 8  # faces on a sheet
+SHEET_FACES = 8
 
 
 class Segmenter:
-    """The class of a pixel by what `_pixels` knows of it; fitted when it is made, on training renders."""
+    """Classifies pixels by their features, see `_pixels`; fitted to training renders when it is made."""
 
     def __init__(self, predictor: Predictor, resolution: int) -> None:
         self.predictor = predictor
@@ -76,7 +76,7 @@ class Segmenter:
             torch.manual_seed(0)
             self.net = nn.Sequential(nn.Linear(known.shape[1], 96), nn.SiLU(), nn.Linear(96, len(CLASSES)))
         optimizer = torch.optim.Adam(self.net.parameters(), lr=3e-3)
-        rare = truth.bincount(minlength=len(CLASSES)).clamp_min(1).float().rsqrt()  # small classes are seen more often
+        rare = truth.bincount(minlength=len(CLASSES)).clamp_min(1).float().rsqrt()  # small classes are drawn more often
         for step in range(STEPS):
             optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / STEPS)
             rows = torch.multinomial(rare[truth], SAMPLED, replacement=True, generator=rng)
@@ -87,7 +87,7 @@ class Segmenter:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """Classes of every STEP-th pixel, a row per picture (B, pixels), of pictures (B, 3, R, R) in [-1, 1]."""
+        """Classes (B, pixels) of every STRIDE-th pixel of pictures (B, 3, R, R) in [-1, 1]."""
         return torch.stack([self._classes(picture[None]) for picture in x])
 
     def _classes(self, x: Tensor) -> Tensor:
@@ -95,23 +95,23 @@ class Segmenter:
 
 
 def labels_of(drawn: Faces) -> Tensor:
-    """True classes (B, pixels) of every STEP-th pixel."""
-    return drawn.segmentation[:, :, ::STEP, ::STEP].argmax(dim=1).flatten(1)
+    """True classes (B, pixels) of every STRIDE-th pixel."""
+    return drawn.segmentation[:, :, ::STRIDE, ::STRIDE].argmax(dim=1).flatten(1)
 
 
 def _pixels(predictor: Predictor, x: Tensor) -> Tensor:
-    """What is known of every STEP-th pixel of pictures (B, 3, R, R): (B * pixels, features)."""
+    """Features (B * pixels, n) of every STRIDE-th pixel of pictures (B, 3, R, R)."""
     line = torch.linspace(-1, 1, x.shape[-1])
     place = torch.stack(torch.meshgrid(line, line, indexing="ij"))  # (2, R, R)
     around = F.unfold(F.pad(x, [PATCH // 2] * 4, mode="replicate"), PATCH).unflatten(2, x.shape[-2:])
     with torch.no_grad():
         maps = [F.interpolate(f.float(), size=x.shape[-2:], mode="bilinear") for f in predictor.features(x)[:4]]
     planes = torch.cat([around, *maps, place.expand(len(x), -1, -1, -1)], dim=1)
-    return planes[:, :, ::STEP, ::STEP].permute(0, 2, 3, 1).flatten(0, 2)
+    return planes[:, :, ::STRIDE, ::STRIDE].permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def iou(found: Tensor, truth: Tensor) -> float:
-    """Mean over the classes that occur of intersection / union of two maps of class indices of the same shape."""
+    """Mean intersection over union of two maps of class indices of equal shape, over the classes that occur."""
     shares = []
     for index in torch.cat([found.flatten(), truth.flatten()]).unique().tolist():
         a, b = found == index, truth == index
@@ -120,7 +120,7 @@ def iou(found: Tensor, truth: Tensor) -> float:
 
 
 def uploads(kind: str, drawn: Faces) -> list[np.ndarray]:
-    """What a user would give for these faces, uint8 (R, R, 3)."""
+    """The pictures that a user would upload for these faces, uint8 (R, R, 3)."""
     if kind == "map":
         return list(np.asarray(PALETTE, np.uint8)[drawn.segmentation.argmax(dim=1).numpy()])
     planes = drawn.sketch.expand(-1, 3, -1, -1) if kind == "sketch" else drawn.picture
@@ -128,18 +128,18 @@ def uploads(kind: str, drawn: Faces) -> list[np.ndarray]:
 
 
 def explained(read: Tensor, truth: Tensor) -> Tensor:
-    """Share (K,) of the variance of factors (B, K) that readings of them explain."""
+    """Share (K,) of the variance of factors (B, K) that their readings (B, K) explain."""
     return 1 - (read - truth).square().sum(dim=0) / (truth - truth.mean(dim=0)).square().sum(dim=0)
 
 
-def sided(read: Tensor, truth: Tensor) -> Tensor:
-    """How often (K,) readings (B, K) of factors lie on the right side of the middle."""
+def sign_accuracy(read: Tensor, truth: Tensor) -> Tensor:
+    """Share (K,) of readings (B, K) that have the sign of the factors (B, K)."""
     return ((read > 0) == (truth > 0)).float().mean(dim=0)
 
 
 @torch.no_grad()
 def reconstructed(model: Model, pictures: Tensor) -> Tensor:
-    """What pSp, shown the pictures (B, 3, R, R) themselves, makes of them."""
+    """pSp's reconstructions of pictures (B, 3, R, R)."""
     encoder, prior = model.encoders["psp"], prior_of(model)
     parts = pictures.to(model.device).split(BATCH)
     return torch.cat([prior.synthesis(encoder(encoder.fit(part))).cpu() for part in parts])
@@ -148,57 +148,66 @@ def reconstructed(model: Model, pictures: Tensor) -> Tensor:
 def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict[str, Any]:
     """The row of one translation."""
     given = uploads(name, drawn)
-    passed: list[float] = []
-    results = torch.cat([_timed(passed, lambda x=x: translate(model, name, x)).pictures.cpu() for x in given])
+    once: list[float] = []
+    results = torch.cat([_timed(once, lambda x=x: translate(model, name, x)).pictures.cpu() for x in given])
     ten: list[float] = []
     for upload in given[:4]:
         _timed(ten, lambda x=upload: translate(model, name, x, TranslationOptions(10)))
     truth = drawn.front if name == "frontalize" else drawn.picture
     factors = turned_to_front(drawn.factors) if name == "frontalize" else drawn.factors
-    judge = segmenter.predictor
+    predictor = segmenter.predictor
     with torch.no_grad():
-        seen, persons = judge.heads(results.clamp(-1, 1))
-        best, own = judge.heads(truth)[0], judge.embed(drawn.picture)
+        read, persons = predictor.heads(results.clamp(-1, 1))
+        best, own = predictor.heads(truth)[0], predictor.embed(drawn.picture)
     yaw = FACTORS[INDEX["yaw"]]
-    error = (seen - factors)[:, INDEX["yaw"]].abs().mean() * (yaw.high - yaw.low) / 2
-    readable, right, most = explained(best, factors), sided(seen, factors), sided(best, factors)
-    unseen = UNSEEN[name]
-    shown = [
-        r > READABLE and f.group not in unseen and f.name not in unseen
-        for f, r in zip(FACTORS, readable.tolist(), strict=True)
-    ]
-    known = {n: round(float(right[i] / most[i]), 3) for i, n in enumerate(NAMES) if shown[i]}
+    error = (read - factors)[:, INDEX["yaw"]].abs().mean() * (yaw.high - yaw.low) / 2
+    shown = _shown(name, explained(best, factors))
+    most = sign_accuracy(best, factors)
+    ratios = (sign_accuracy(read, factors) / most).tolist()
+    known = {n: round(ratios[i], 3) for i, n in enumerate(NAMES) if shown[i]}
     row: dict[str, Any] = {
         "translation": name,
         "n": len(given),
         "yaw_degrees": round(float(error), 2),
         "attributes": dict(sorted(known.items(), key=lambda item: -item[1])),
         "rank1": round(float(((persons @ own.t()).argmax(dim=1) == torch.arange(len(own))).float().mean()), 3),
-        "seconds": round(statistics.median(passed), 3),
+        "seconds": round(statistics.median(once), 3),
         "seconds_10": round(statistics.median(ten), 3),
     }
     if name != "frontalize":
-        labels = labels_of(drawn)
-        found, reached, most = (
-            iou(segmenter(x.clamp(-1, 1)), labels) for x in (results, reconstructed(model, drawn.picture), truth)
-        )
-        row |= {"iou": round(found, 3), "iou_of_reconstruction": round(reached, 3), "iou_of_truth": round(most, 3)}
-        row["iou_ratio"] = round(found / reached, 3)
-        z = latents(range(HELD_OUT, HELD_OUT + len(given)))
-        if z.shape[1] == prior_of(model).z_dim:
-            reach = (sided(_of_codes(model, z, judge), factors) / most).tolist()
+        row |= _iou_figures(model, drawn, results, segmenter)
+        if drawn.z.shape[1] == prior_of(model).z_dim:
+            reach = (sign_accuracy(_read_codes(model, drawn.z, predictor), factors) / most).tolist()
             row["generator"] = {n: round(reach[i], 3) for i, n in enumerate(NAMES) if shown[i] and reach[i] < LOST}
     return row
 
 
+def _shown(name: str, readable: Tensor) -> list[bool]:
+    """Which factors the input of a translation shows and the predictor reads; readable (K,): share it explains."""
+    unseen = UNSEEN[name]
+    return [
+        share > READABLE and factor.group not in unseen and factor.name not in unseen
+        for factor, share in zip(FACTORS, readable.tolist(), strict=True)
+    ]
+
+
+def _iou_figures(model: Model, drawn: Faces, results: Tensor, segmenter: Segmenter) -> dict[str, float]:
+    """IoU with the true segmentation: of the results, of pSp's reconstructions and of the true renders."""
+    labels = labels_of(drawn)
+    pictures = (results, reconstructed(model, drawn.picture), drawn.picture)
+    found, reached, best = (iou(segmenter(x.clamp(-1, 1)), labels) for x in pictures)
+    figures = {"iou": found, "iou_of_reconstruction": reached, "iou_of_truth": best, "iou_ratio": found / reached}
+    return {key: round(value, 3) for key, value in figures.items()}
+
+
 @torch.no_grad()
-def _of_codes(model: Model, z: Tensor, judge: Predictor) -> Tensor:
-    """What the predictor reads (B, K) off the generator's pictures of codes z (B, z_dim)."""
+def _read_codes(model: Model, z: Tensor, predictor: Predictor) -> Tensor:
+    """The predictor's readings (B, K) of the generator's pictures of z (B, z_dim)."""
     prior = prior_of(model)
-    return torch.cat([judge.heads(prior(part).clamp(-1, 1))[0].cpu() for part in z.to(model.device).split(BATCH)])
+    return torch.cat([predictor.heads(prior(part).clamp(-1, 1))[0].cpu() for part in z.to(model.device).split(BATCH)])
 
 
-def _timed(into: list[float], work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever `work` makes
+def _timed(into: list[float], work: Callable[[], Any]) -> Any:  # noqa: ANN401 - the result of `work`
     begun = time.perf_counter()
     made = work()
     into.append(time.perf_counter() - begun)
@@ -206,19 +215,17 @@ def _timed(into: list[float], work: Callable[[], Any]) -> Any:  # noqa: ANN401 -
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure the translations that the model has an encoder for; print the rows and keep them with --json."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.translations", description=main.__doc__)
-    parser.add_argument("--n", type=int, default=64, help="held-out faces")
-    parser.add_argument("--names", default="sketch,map,frontalize")
-    parser.add_argument("--model", default=hub.DEFAULT)
+    """Measure the translations that the model has encoders for; --json keeps the rows."""
+    parser = benchmark_parser("translations", main.__doc__, require_json=False)
+    add_model(parser, n=64)
+    parser.add_argument("--names", default="sketch,map,frontalize", help="translations, separated by commas")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--pictures", type=Path, help="folder for a sheet per translation")
+    parser.add_argument("--pictures", type=Path, help="folder for a sheet of each translation")
     args = parser.parse_args(argv)
     model = hub.load(args.model, device=args.device)
     predictor = model.predictor
     if predictor is None or "psp" not in model.encoders:
-        parser.error(f"{args.model} has no predictor to judge with, or no pSp encoder to compare with")
+        parser.error(f"{args.model} has no predictor, or no pSp encoder to compare with.")
     drawn = draw_faces(range(HELD_OUT, HELD_OUT + args.n), model.resolution)
     segmenter = Segmenter(predictor, model.resolution)
     rows = []
@@ -231,16 +238,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps(rows[-1], indent=1) + "\n")
         if args.pictures is not None:
             sheet(model, name, drawn, args.pictures)
-    if args.json is not None:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    write_rows(args.json, rows)
     return 0
 
 
 def sheet(model: Model, name: str, drawn: Faces, folder: Path) -> None:
-    """A picture: eight faces, what is given, what is made, three variations."""
+    """Write a picture: for each face the truth, the input, the result and three variations, from top to bottom."""
     folder.mkdir(parents=True, exist_ok=True)
     strips = []
-    for i, upload in enumerate(uploads(name, drawn)[:SHOWN]):
+    for i, upload in enumerate(uploads(name, drawn)[:SHEET_FACES]):
         made = translate(model, name, upload, TranslationOptions(4)).pictures
         parts = [images.to_array(drawn.picture[i]), upload, *(images.to_array(one) for one in made)]
         strips.append(np.concatenate(parts, axis=0))
@@ -248,4 +254,4 @@ def sheet(model: Model, name: str, drawn: Faces, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded("python -m benchmarks.translations", main))

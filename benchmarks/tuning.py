@@ -1,46 +1,43 @@
-"""What tuning the generator costs the rest of its domain: Clone against PTI, stopped at the same PSNR.
+"""Measures what tuning the generator costs the rest of its domain: Clone against PTI, stopped at the same PSNR.
 
-``python -m benchmarks.tuning --json tuning.json`` writes a row a picture and method and prints the means. `moved` says
-how far samples of random codes are from those of the untouched generator; `edits` how much of an edit's effect on its
-attribute, as the predictor sees it, is left on the tuned generator (1: all of it).
+``python -m benchmarks.tuning --json tuning.json`` writes a row for each picture and method and prints the means.
+`moved` is the distance of samples of random codes from those of the untouched generator; `edits` is the share of an
+edit's effect on its attribute, as the predictor reads it, that remains on the tuned generator (1: all of it).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.common import EDITS, add_model, benchmark_parser, table, write_rows
 from benchmarks.quality import cases
 from inversion import images, metrics
 from inversion.checkpoints import hub
+from inversion.cli.common import guarded
 from inversion.generators import Prior
 from inversion.losses import Objective
 from inversion.methods import PTI, Clone, Code, Outcome, Stage, parse_method, tuned
 from inversion.methods.run import invert
 from inversion.model import Model
 from inversion.tasks import Reconstruct
+from inversion.training.directions import networks_of
 
 SAMPLES = 32
-EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
-STRENGTH = 1.0  # of every edit
+STRENGTH = 1.0  # of each edit, in deviations of random codes
 
 
-class Judge:
-    """Compares tuned generators with the untouched one."""
+class TuningScore:
+    """Compares tuned generators with the untouched one. Raises NoPredictor."""
 
     def __init__(self, model: Model, seed: int) -> None:
-        if model.prior is None or model.predictor is None:
-            raise SystemExit(f"{model.name} has no generator, or no predictor to judge it with")
-        self.model, self.prior, self.predictor = model, model.prior, model.predictor
+        self.model, (self.prior, self.predictor) = model, networks_of(model)
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             self.ws = self.prior.mapping(torch.randn(SAMPLES, self.prior.z_dim, generator=rng).to(model.device))
@@ -48,7 +45,7 @@ class Judge:
 
     @torch.no_grad()
     def moved(self, generator: Prior) -> dict[str, float | None]:
-        """Means over samples: RMSE in 8-bit units, and the predictor's perceptual distance."""
+        """Means over samples: RMSE in 8-bit units, and the predictor's perceptual distance, None if there is none."""
         now = generator.synthesis(self.ws)
         error = (images.quantise(now).float() - images.quantise(self.samples).float()).square()
         distance = metrics.synthetic_perceptual(now, self.samples, self.model)
@@ -59,7 +56,7 @@ class Judge:
 
     @torch.no_grad()
     def effects(self, generator: Prior, code: Code) -> dict[str, float]:
-        """By how much each edit changes its own attribute."""
+        """The change of each edit's own attribute."""
 
         def read(shown: Code) -> dict[str, Tensor]:
             return self.predictor.attributes(shown.render(generator).clamp(-1, 1))
@@ -73,7 +70,7 @@ class Judge:
 
 
 def refined(stage: Stage, model: Model, x: Tensor, code: Code, seed: int) -> Outcome:
-    """The outcome of a refine stage."""
+    """The outcome of a refine stage that starts from a code."""
     *_, outcome = stage(model, Reconstruct(), x, Objective(Reconstruct(), x, model), code, _rng(seed))
     return cast("Outcome", outcome)
 
@@ -82,19 +79,19 @@ def _rng(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def compare(judge: Judge, picture: Tensor, seed: int) -> list[dict[str, Any]]:
-    """Rows of W+, of Clone from there, and of PTI from there until it is as near as Clone."""
-    model = judge.model
+def compare(score: TuningScore, picture: Tensor, seed: int) -> list[dict[str, Any]]:
+    """Rows of W+, of Clone from its code, and of PTI from its code until it is as close as Clone."""
+    model = score.model
     *_, pivot = invert(model, Reconstruct(), picture, parse_method("wplus"), seed=seed)
     rows = [{"method": "wplus", "psnr": metrics.psnr(pivot.image, picture)[0]}]
-    effects = judge.effects(judge.prior, pivot.code)
+    effects = score.effects(score.prior, pivot.code)
     stages: list[tuple[str, Any]] = [("clone", lambda: Clone())]
     stages.append(("pti", lambda: PTI(locality="off", stop_psnr=rows[1]["psnr"])))
     for name, stage in stages:
         outcome = refined(stage(), model, picture, pivot.code, seed)
-        generator = tuned(judge.prior, outcome.weights or {})
-        after = judge.effects(generator, pivot.code)
-        row = {"method": name, "psnr": metrics.psnr(outcome.image, picture)[0], **judge.moved(generator)}
+        generator = tuned(score.prior, outcome.weights or {})
+        after = score.effects(generator, pivot.code)
+        row = {"method": name, "psnr": metrics.psnr(outcome.image, picture)[0], **score.moved(generator)}
         row["edits"] = {key: after[key] for key in EDITS}
         row["untuned"] = effects
         rows.append(row)
@@ -102,11 +99,8 @@ def compare(judge: Judge, picture: Tensor, seed: int) -> list[dict[str, Any]]:
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
-    """Means over pictures: PSNR, movement, and the ratio of the mean effects of edits."""
-    lines = [
-        f"| method | n | psnr | moved RMSE | moved perceptual | {' | '.join(EDITS)} |",
-        "|---" * (5 + len(EDITS)) + "|",
-    ]
+    """A table of means over pictures: PSNR, movement, and the ratios of the mean effects of edits."""
+    body = []
     for name in ("wplus", "clone", "pti"):
         mine = [row for row in rows if row["method"] == name]
         if not mine:
@@ -120,29 +114,27 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
             for key in EDITS:
                 was = statistics.fmean(row["untuned"][key] for row in mine)
                 cells.append(f"{statistics.fmean(row['edits'][key] for row in mine) / was:.2f}")
-        lines.append(f"| {name} | {len(mine)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        body.append([name, len(mine), *cells])
+    return table(("method", "n", "psnr", "moved RMSE", "moved perceptual", *EDITS), body)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the rows and print the means."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tuning", description=__doc__)
-    parser.add_argument("--n", type=int, default=8)
+    """Compare the tuned generators and print the means."""
+    parser = benchmark_parser("tuning", __doc__)
+    add_model(parser, n=8)
     parser.add_argument("--source", default="held-out", choices=("held-out", "strange", "photo"))
-    parser.add_argument("--model", default=hub.DEFAULT)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the samples and the methods")
     args = parser.parse_args(argv)
     model = hub.load(args.model)
-    judge = Judge(model, args.seed)
+    score = TuningScore(model, args.seed)
     rows: list[dict[str, Any]] = []
-    for case in tqdm(list(cases(args.source, args.n, model.resolution))):
-        found = compare(judge, images.to_tensor(case.picture).to(model.device), args.seed)
+    for case in tqdm(list(cases(args.source, args.n, model.resolution)), disable=None):
+        found = compare(score, images.to_tensor(case.picture).to(model.device), args.seed)
         rows += [{"picture": case.name, "source": args.source, **row} for row in found]
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        write_rows(args.json, rows)
     sys.stdout.write(summary(rows) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded("python -m benchmarks.tuning", main))

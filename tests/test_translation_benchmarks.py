@@ -54,8 +54,8 @@ def test_readings_are_scored_by_what_they_explain_and_on_which_side_they_lie() -
     truth = torch.tensor([[-0.5], [-0.1], [0.2], [0.4]])
     assert benchmark.explained(truth, truth) == 1
     assert benchmark.explained(truth.mean().expand(4, 1), truth) == pytest.approx(0)
-    assert benchmark.sided(2 * truth, truth) == 1
-    assert benchmark.sided(truth.abs(), truth) == 0.5
+    assert benchmark.sign_accuracy(2 * truth, truth) == 1
+    assert benchmark.sign_accuracy(truth.abs(), truth) == 0.5
 
 
 def test_a_reader_learns_what_drawings_show(

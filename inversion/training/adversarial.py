@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from inversion.training.faces import FaceFile
 from inversion.training.generator import GeneratorScore, build, distance, follow
 from inversion.training.loop import (
     Processes,
+    State,
     Stateful,
     Trainer,
     TrainOptions,
@@ -149,12 +149,12 @@ class AdversarialTrainer(Trainer):
             "judge_optimizer": self.discriminator.optimizer,
         }
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Networks, optimisers and counters."""
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts().items()}
+        state: State = {name: part.state_dict() for name, part in self.parts().items()}
         return state | {"shown": self.shown, "step": self.steps}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Resume from a checkpoint of the same settings. Raises KeyError or RuntimeError for another one."""
         for name, part in self.parts().items():
             part.load_state_dict(state[name])

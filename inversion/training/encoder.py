@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -31,6 +30,7 @@ from inversion.training.examples import Example
 from inversion.training.loop import (
     Parser,
     Processes,
+    State,
     Stateful,
     Trainer,
     TrainingError,
@@ -129,7 +129,7 @@ class EncoderLearner:
                 return self.encoder.offsets(x, self.offset_count()).float()
             return self.encoder.offsets(x).float()
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[None]:
         """bfloat16 if the generator computes in it: encoder and discriminators take half of the time."""
         wanted = self.prior.compute_dtype is torch.bfloat16
         return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=wanted)
@@ -278,11 +278,11 @@ class EncoderTrainer(Trainer):
         """Figures on the held-out examples."""
         return held_out_scores(self.learner, self.data.held_out)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Encoder, discriminators and optimisers."""
         return {name: part.state_dict() for name, part in self.learner.parts().items()} | {"done": self.steps}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Resume from a checkpoint of the same recipe. Raises KeyError or RuntimeError for another one."""
         for name, part in self.learner.parts().items():
             part.load_state_dict(state[name])

@@ -20,7 +20,17 @@ from inversion.generators import PGGAN, Prior, StyleGAN2
 from inversion.synthetic import DOMAINS, HELD_OUT, latents
 from inversion.synthetic.base import Z_DIM
 from inversion.training.faces import FACES, FaceFile
-from inversion.training.loop import Processes, Trainer, TrainOptions, decay_factor, option, parse, ramp_factor, run
+from inversion.training.loop import (
+    Processes,
+    State,
+    Trainer,
+    TrainOptions,
+    decay_factor,
+    option,
+    parse,
+    ramp_factor,
+    run,
+)
 from inversion.training.muon import Muon
 
 CHANNELS: dict[str, dict[int, int]] = {
@@ -178,7 +188,7 @@ class DistillationTrainer(Trainer):
         """Held-out figures of the averaged weights."""
         return self.score(self.average, self.side)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Both generators, the optimiser and the counters."""
         return {
             "prior": self.prior.state_dict(),
@@ -188,7 +198,7 @@ class DistillationTrainer(Trainer):
             "optimizer": [self.optimizer.state[p] for g in self.optimizer.param_groups for p in g["params"]],
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Resume from a checkpoint of the same architecture. Raises KeyError or RuntimeError for another one."""
         self.prior.load_state_dict(state["prior"])
         self.average.load_state_dict(state["average"])
@@ -211,7 +221,7 @@ def follow(average: nn.Module, prior: nn.Module, keep: float) -> None:
         a.lerp_(p, 1 - keep)
 
 
-def _load_optimizer(optimizer: Muon, states: list[dict[str, Any]]) -> None:
+def _load_optimizer(optimizer: Muon, states: list[State]) -> None:
     for p, state in zip((p for g in optimizer.param_groups for p in g["params"]), states, strict=True):
         optimizer.state[p].update({k: v.to(p.device) if isinstance(v, Tensor) else v for k, v in state.items()})
 

@@ -26,6 +26,8 @@ from inversion.training.muon import Muon
 
 CHECKPOINT, LOG = "state.pt", "log.jsonl"
 
+State = dict[str, Any]  # what torch saves: tensors and numbers by name, nested
+
 
 class TrainingError(UserError):
     """A training command that cannot be carried out as given."""
@@ -157,21 +159,21 @@ def ramp_factor(step: int, length: float) -> float:
 class Stateful(Protocol):
     """A network or an optimiser."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Its tensors and numbers by name."""
 
-    def load_state_dict(self, state: dict[str, Any], /) -> object:
+    def load_state_dict(self, state: State, /) -> object:
         """Take over what `state_dict` returned."""
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, state: State) -> None:
     """Write a checkpoint beside the old one, then replace it: a stopped process never leaves half a file."""
     part = path.with_suffix(".part")
     torch.save(state, part)
     os.replace(part, path)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> State:
     """Read a checkpoint to the CPU, without running code from the file."""
     return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -212,11 +214,11 @@ class Trainer(ABC):
         """Figures on held-out examples; called in the main process only."""
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """The content of the checkpoint."""
 
     @abstractmethod
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Resume from a checkpoint of the same settings. Raises KeyError or RuntimeError for another one."""
 
     def resume(self, folder: Path) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +25,7 @@ from inversion.training.generator import GeneratorScore, distance
 from inversion.training.loop import (
     Clock,
     Processes,
+    State,
     Trainer,
     TrainingError,
     TrainOptions,
@@ -184,12 +184,12 @@ class OverlookedTraining:
             row[name] = float(torch.cat(shares).mean())
         return row
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """The generator, both optimisers and the steps."""
         optimizers = {name: stage.optimizer.state_dict() for name, stage in self.stages.items()}
         return {"average": self.prior.state_dict(), "done": self.done, **optimizers}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Resume both stages. Raises KeyError or RuntimeError for a checkpoint of another generator."""
         self.prior.load_state_dict(state["average"])
         for name, stage in self.stages.items():
@@ -237,11 +237,11 @@ class Stage(Trainer):
         """Held-out figures."""
         return self.training.examine()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """The state of both stages."""
         return self.training.state()
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Resume both stages."""
         self.training.load(state)
 

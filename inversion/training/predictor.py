@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from inversion.synthetic.faces.renderer import render
 from inversion.training.faces import FaceFile
 from inversion.training.loop import (
     Processes,
+    State,
     Trainer,
     TrainOptions,
     decay_factor,
@@ -134,11 +134,11 @@ class PredictorTrainer(Trainer):
         """Held-out figures."""
         return self.score(self.net)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """The network, its optimiser and the step."""
         return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.steps}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Resume from a checkpoint."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])

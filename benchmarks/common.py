@@ -1,0 +1,44 @@
+"""What the benchmarks share: arguments, held-out faces, edits, tables and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inversion.checkpoints import hub
+from inversion.cli.common import Parser
+from inversion.synthetic import HELD_OUT
+from inversion.synthetic.faces import OUT_OF_DOMAIN
+
+SOURCES: dict[str, int] = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}  # first seed of the faces
+EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
+
+
+def benchmark_parser(name: str, description: str | None, require_json: bool = True) -> Parser:
+    """The command line of a benchmark, with --json."""
+    parser = Parser(prog=f"python -m benchmarks.{name}", description=description)
+    parser.add_argument("--json", type=Path, required=require_json, help="file for the rows")
+    return parser
+
+
+def add_model(parser: Parser, n: int) -> None:
+    """Add --model and --n, the number of held-out faces."""
+    parser.add_argument("--model", default=hub.DEFAULT, help="see `python -m inversion models`")
+    parser.add_argument("--n", type=int, default=n, help="number of faces")
+
+
+def write_rows(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the file by the rows; a stopped run leaves a whole file. Without a path, write nothing."""
+    if path is not None:
+        part = path.with_name(f"{path.name}.part")
+        part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; short rows end early."""
+    lines = [columns, *rows]
+    head, *body = (f"| {' | '.join(map(str, line))} |" for line in lines)
+    return "\n".join([head, "|---" * len(columns) + "|", *body])
