@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
-import struct
 import subprocess
 import sys
 import time
-import zipfile
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from foreign import CONTAINED, checkpoint, small, write, write_nvidia, write_tensorflow, write_tuned
-from local_hub import Workplace, workplace
+from helpers.foreign import CONTAINED, checkpoint, small, write, write_nvidia, write_tuned
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from inversion import parity
 from inversion.checkpoints import convert as converting
-from inversion.checkpoints import hub, layouts
-from inversion.checkpoints.convert import Contents, Limits, convert, inspect, open_converted, transcribe
-from inversion.checkpoints.registry import BadCheckpoint, HubError
+from inversion.checkpoints import layouts
+from inversion.checkpoints.convert import Limits, convert, inspect, open_converted
+from inversion.checkpoints.registry import BadCheckpoint
+from inversion.checkpoints.transcribe import transcribe
 from inversion.checkpoints.unpickle import Refused
-from inversion.cli import convert as command
-from inversion.generators import StateDictError, StyleGAN2
+from inversion.generators import StyleGAN2
 from inversion.generators.base import unfilled
 from inversion.parity.cases import Case
 from inversion.parity.fill import Filler
 
-__all__ = ["workplace"]  # a fixture
 CaptureFixture = pytest.CaptureFixture[str]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,14 +135,14 @@ def test_how_an_encoder_is_meant_can_be_said(tmp_path: Path) -> None:
     assert type(open_converted(tmp_path / "out")["encoder"]).__name__ == "E4E"
 
 
-# --- R9: the goldens, by way of a file ---
+# --- the goldens, converted ---
 
 
 @pytest.mark.parametrize("name", ["nvidia_ada_g64_tiny", "mgan_pggan_64"])
 def test_converted_generators_compute_the_golden_outputs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R9, for the cases that take seconds; for the others test_parity, and equality to the bit above, say the same."""
+    """The quick cases. For the others test_parity and the equality above say the same."""
     assert golden_difference(name, tmp_path, monkeypatch) <= 1e-4
 
 
@@ -204,7 +196,7 @@ def test_a_file_that_wants_more_memory_than_it_may_take_is_refused(tmp_path: Pat
 @pytest.mark.parametrize(
     ("program", "says"),
     [
-        ("import time; time.sleep(60)", "given up after 0.5 s"),
+        ("import time; time.sleep(60)", "longer than 0.5 s"),
         ("import os; os.kill(os.getpid(), 9)", "more than 1024 MB of memory"),
         ("import os; os.kill(os.getpid(), 11)", "SIGSEGV"),
         ("raise SystemExit('no interpreter')", "no interpreter"),
@@ -228,7 +220,7 @@ def test_whatever_becomes_of_the_child_is_one_line(
 def test_a_child_takes_no_longer_than_it_is_given(tmp_path: Path) -> None:
     path = write("mganprior-pggan", tmp_path / "g.pt")
     start = time.perf_counter()
-    with pytest.raises(BadCheckpoint, match="given up"):
+    with pytest.raises(BadCheckpoint, match="takes longer|takes too long"):
         inspect(path, limits=Limits(seconds=0.2))
     assert time.perf_counter() - start < 5
 
@@ -242,146 +234,6 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
         convert(path, tmp_path / "file" / "out")
     with pytest.raises(Refused, match="cannot be written"):
         transcribe(str(path), str(tmp_path / "none" / "out"), None)
-
-
-# --- what is refused ---
-
-
-def archive(path: Path, name: str, data: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
-    """A torch archive of one tensor of 16 bytes, with one more record."""
-    torch.save({"a": torch.zeros(4)}, path)
-    with zipfile.ZipFile(path, "a", compression) as file:
-        file.writestr(name, data)
-    return path
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is Linux's")
-def test_an_archive_that_declares_more_than_it_holds(tmp_path: Path) -> None:
-    """R8."""
-    path = archive(tmp_path / "bomb.pt", "bomb/data/1", bytes(1_000_001), zipfile.ZIP_DEFLATED)
-    path.write_bytes(path.read_bytes().replace(struct.pack("<I", 1_000_001), struct.pack("<I", 1_500_000_000)))
-    assert path.stat().st_size < 1 << 20
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = status("VmRSS")
-    with pytest.raises(Refused, match=r"declares 15\d{8} bytes"):
-        converting.read(path)
-    assert status("VmHWM") - before < 50 << 10
-
-
-def status(field: str) -> int:
-    """A figure of this process's memory, KiB."""
-    found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1])
-
-
-def header(text: str | bytes, length: int | None = None, body: bytes = b"\0" * 64) -> bytes:
-    raw = text.encode() if isinstance(text, str) else text
-    return struct.pack("<Q", len(raw) if length is None else length) + raw + body
-
-
-def entry(**changes: object) -> str:
-    return json.dumps({"a": {"dtype": "F32", "shape": [16], "data_offsets": [0, 64], **changes}})
-
-
-HOSTILE = {
-    "endless": header("{}", length=2**63 - 1),
-    "long": header("{}", length=200 * 2**20),
-    "overlap": header(json.dumps({k: {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]} for k in "ab"})),
-    "hole": header(entry(data_offsets=[8, 72]), body=b"\0" * 72),
-    "negative": header(entry(data_offsets=[-8, 56])),
-    "overflow": header(entry(shape=[2**40, 2**40])),
-    "mismatch": header(entry(shape=[15])),
-    "type": header(entry(dtype="F33")),
-    "cut": header(entry())[:-8],
-    "no json": header("not json"),
-    "pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94",
-    "short": b"\0",
-    "none": b"",
-    "foreign": header(entry()),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_headers_are_refused_at_once(name: str, tmp_path: Path) -> None:
-    """R1."""
-    path = tmp_path / "tiny.safetensors"
-    path.write_bytes(HOSTILE[name])
-    before, best = status("VmRSS") if sys.platform == "linux" else 0, 1.0
-    for _ in range(3):
-        start = time.perf_counter()
-        with pytest.raises(BadCheckpoint, match=r"^tiny\.safetensors"):
-            open_converted(path)
-        best = min(best, time.perf_counter() - start)
-    assert best < 0.05
-    assert sys.platform != "linux" or status("VmRSS") - before < 10 << 10
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda t: t | {"generator.const": t["generator.const"] * float("nan")}, "generator.const holds"),
-        (lambda t: {key: t[key] for key in t if key != "generator.convs.3.bias"}, "convs.3.bias"),
-        (lambda t: t | {"generator.extra.weight": torch.zeros(1)}, "extra.weight"),
-        (lambda t: t | {"other.weight": torch.zeros(1)}, "other.weight"),
-        (lambda t: t | {"generator.rgbs.2.weight": torch.zeros(3, 5, 1, 1)}, "rgbs.2.weight"),
-        (lambda t: t | {"generator.w_avg": torch.zeros(3, 32)}, "w_avg"),
-    ],
-)
-def test_a_converted_file_with_other_tensors_is_refused(
-    change: Callable[[dict[str, Tensor]], dict[str, Tensor]], says: str, tmp_path: Path
-) -> None:
-    """R3."""
-    out = tmp_path / "out"
-    transcribe(str(write("nvidia", tmp_path / "g.pkl")), str(out), None)
-    with safe_open(out, framework="pt") as file:
-        metadata = file.metadata()
-    save_file(change(load_file(out)), tmp_path / "changed", metadata)
-    with pytest.raises(BadCheckpoint, match=rf"^changed: .*{says}"):
-        open_converted(tmp_path / "changed")
-
-
-def test_foreign_files_are_refused_by_their_own_keys(tmp_path: Path) -> None:
-    """R3, before anything is written."""
-    good, path = small("mgan_pggan_64"), tmp_path / "g.pt"
-    for change, says in (
-        ({"layer1.wscale.bias": good["layer1.wscale.bias"] * float("inf")}, "layer1.wscale.bias holds"),
-        ({"extra.thing": torch.zeros(1)}, "extra.thing"),
-        ({"layer1.wscale.bias": torch.zeros(3)}, "layer1.wscale.bias"),
-    ):
-        torch.save(good | change, path)
-        with pytest.raises((Refused, StateDictError), match=says):
-            transcribe(str(path), str(tmp_path / "out"), None)
-    assert not (tmp_path / "out").exists()
-
-
-class Code:
-    """What a checkpoint may not hold."""
-
-
-def test_formats_that_are_not_read(tmp_path: Path) -> None:
-    scripted = archive(tmp_path / "script.pt", "script/constants.pkl", b"x")
-    torch.save({"g_ema": Code()}, tmp_path / "code.pt")
-    torch.save([1, 2], tmp_path / "list.pt")
-    torch.save({"g_ema": Code()}, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
-    with zipfile.ZipFile(tmp_path / "plain.zip", "w") as file:
-        file.writestr("readme", "nothing")
-    (tmp_path / "page.pt").write_bytes(b"\n<!DOCTYPE html><html>Quota exceeded</html>")
-    (tmp_path / "text.pt").write_bytes(b"hello, this is no checkpoint")
-    (tmp_path / "empty.pt").write_bytes(b"")
-    for path, says in (
-        (scripted, "TorchScript"),
-        (tmp_path / "code.pt", "Code, which could run code"),
-        (tmp_path / "legacy.pt", "Code, which could run code"),
-        (tmp_path / "list.pt", "a list, no checkpoint"),
-        (tmp_path / "plain.zip", "none of PyTorch's"),
-        (tmp_path / "page.pt", "web page"),
-        (tmp_path / "text.pt", "no format known"),
-        (tmp_path / "empty.pt", "no format known"),
-        (write_tensorflow(tmp_path / "tf.pkl", "G_paper"), "huggan/pggan-celebahq-1024"),
-    ):
-        with pytest.raises(Refused, match=says):
-            converting.read(path)
 
 
 # --- opening ---
@@ -430,93 +282,3 @@ def test_opening_a_large_generator_is_quick_and_takes_little_memory(tmp_path: Pa
     assert done.returncode == 0, done.stderr[-500:]
     report = json.loads(done.stdout)
     assert report["ratio"] <= 2.2 and report["seconds"] <= 3.0
-
-
-# --- the command ---
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read files in this process: a child takes seconds to start, and is tested above."""
-
-    def work(path: Path, out: Path | None, encoder: str | None, limits: Limits) -> Contents:
-        try:
-            return transcribe(str(path), str(out) if out else None, encoder)
-        except (Refused, StateDictError) as error:
-            raise BadCheckpoint(f"{path.name}: {error}") from None
-
-    monkeypatch.setattr(converting, "_in_child", work)
-
-
-def test_the_command_says_what_a_file_holds_and_writes_it(
-    tmp_path: Path, in_process: None, capsys: CaptureFixture
-) -> None:
-    path = write("psp", tmp_path / "e4e.pt")
-    assert command.main([str(path), "--encoder", "e4e", "--dry-run"]) == 0
-    told = capsys.readouterr().out
-    for word in ("torch", "e4e", "rosinality", "256", "16 32 64 128", "1354147", str(tmp_path / "e4e.safetensors")):
-        assert word in told
-    assert [file.name for file in tmp_path.iterdir()] == ["e4e.pt"]
-    assert command.main([str(path), "--encoder", "e4e"]) == 0
-    written = capsys.readouterr().out
-    assert written.startswith(told) and "written: " in written
-    assert set(open_converted(tmp_path / "e4e.safetensors")) == {"encoder", "generator"}
-    assert command.main([str(path)]) == 2
-    assert "exists already" in capsys.readouterr().err
-    assert command.main([str(path), "--out", str(tmp_path / "other")]) == 0
-
-
-@pytest.mark.parametrize("shape", [(512,), (1, 512), (1, 18, 512)])
-def test_a_direction_becomes_a_plain_array(
-    shape: tuple[int, ...], tmp_path: Path, in_process: None, capsys: CaptureFixture
-) -> None:
-    tensor = torch.linspace(-1, 1, math.prod(shape), dtype=torch.float64).view(shape)
-    torch.save(tensor, tmp_path / "age.pt")
-    assert command.main([str(tmp_path / "age.pt")]) == 0
-    told = capsys.readouterr().out
-    array = np.load(tmp_path / "age.npy", allow_pickle=False)
-    assert "directions" in told and "age.npy" in told and array.dtype == np.float32
-    assert np.array_equal(array, tensor.float().reshape(-1, 512).numpy())
-
-
-def test_other_lone_tensors_are_refused(tmp_path: Path) -> None:
-    nan = torch.full((1, 8), torch.nan)
-    for tensor, says in ((torch.ones(3, 8, 8), "no direction"), (torch.ones(8).int(), "int32"), (nan, "not numbers")):
-        torch.save(tensor, tmp_path / "tensor.pt")
-        with pytest.raises(Refused, match=says):
-            transcribe(str(tmp_path / "tensor.pt"), None, None)
-
-
-def test_a_file_got_by_hand_is_loaded_by_its_entrys_name(
-    workplace: Workplace, tmp_path: Path, in_process: None, capsys: CaptureFixture
-) -> None:
-    unknown = {"repo_id": None, "revision": None, "sha256": None, "bytes": None, "note": "sha256 unknown"}
-    workplace.add("pggan-tiny", b"x", **unknown, architecture="pggan", filename="g.pth")
-    workplace.add("pggan-large", b"x", **unknown, architecture="pggan", filename="g.pth", resolution=1024)
-    workplace.add("arcface", b"x", **unknown, kind="identity", architecture="arcface")
-    workplace.add("served", b"x")
-    path = write("mganprior-pggan", tmp_path / "g.pth")
-    for name, says in (
-        ("served", "choose from pggan-tiny, pggan-large, arcface"),
-        ("pggan-large", "g.pth: pggan-large is pggan of 1024 pixels, but the file holds pggan of 64"),
-        ("arcface", "g.pth holds no identity"),
-    ):
-        assert command.main([str(path), "--as", name]) == 2
-        assert says in capsys.readouterr().err
-    with pytest.raises(HubError, match="download it by hand"):
-        hub.load("pggan-tiny", "cpu")
-    assert command.main([str(path), "--as", "pggan-tiny"]) == 0
-    model = hub.load("pggan-tiny", "cpu", "float32")
-    assert model.prior is not None and same(model.prior, layouts.network(small("mgan_pggan_64")).build())
-    assert command.main([str(path), "--as", "pggan-tiny"]) == 0
-    assert command.main([str(write("genforce-pggan", tmp_path / "g.pth")), "--as", "pggan-tiny"]) == 2
-    assert "not the file of pggan-tiny" in capsys.readouterr().err
-
-
-def test_the_command_refuses_in_one_line(tmp_path: Path, in_process: None, capsys: CaptureFixture) -> None:
-    path = write_tensorflow(tmp_path / "karras.pkl")
-    assert command.main([str(path)]) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "karras.pkl" in err and "ZeqiangLai/StyleGAN2" in err
-    assert command.main([str(path), "--as", "nobody"]) == 2
-    assert "--as nobody" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from foreign import small
+from helpers.foreign import small
 from torch import nn
 
 from inversion.checkpoints.layouts import network

@@ -1,4 +1,4 @@
-"""Files come from a Hub on this machine, whole or not at all: checks R2 and R10 to R15."""
+"""Files come from a Hub on this machine, complete or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from local_hub import COMMIT, DAMAGE, MODES, REFUSALS, Workplace, use, workplace
+from helpers.local_hub import COMMIT, DAMAGE, MODES, REFUSALS, Workplace, use, workplace
 
 from inversion.checkpoints import fetch, store
 from inversion.checkpoints.registry import ROOT, BadCheckpoint, HubError, registry
@@ -37,7 +37,7 @@ def become(place: Workplace, mode: str, patch: pytest.MonkeyPatch) -> None:
         use(patch, IMPATIENT)
 
 
-# --- R10 ---
+# --- transfers ---
 
 
 @pytest.mark.parametrize("mode", GOOD)
@@ -116,7 +116,7 @@ def test_a_cancelled_download_leaves_nothing(workplace: Workplace) -> None:
     assert visible(workplace) == []
 
 
-# --- R11, R12: other processes ---
+# --- other processes ---
 
 
 def test_a_process_killed_in_mid_download_leaves_no_half_file(workplace: Workplace) -> None:
@@ -145,7 +145,7 @@ def test_many_threads_and_processes_fetch_one_file(workplace: Workplace) -> None
     assert workplace.leftovers() == [] and len(workplace.local.gets()) == 1
 
 
-# --- R13, R15 ---
+# --- disk and network ---
 
 
 def test_a_full_disk_is_refused_before_the_first_byte(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,6 @@ def test_without_a_network(workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("mode", list(DAMAGE))
 def test_a_damaged_file_in_the_cache_is_refused_and_can_be_renewed(workplace: Workplace, mode: str) -> None:
-    """R2."""
     entry = workplace.add("tiny", DATA)
     path = fetch.fetch(entry)
     path.resolve().write_bytes(DAMAGE[mode](DATA))

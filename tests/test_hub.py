@@ -76,7 +76,6 @@ def change(data: bytes, at: int) -> bytes:
 def test_a_damaged_file_is_refused_before_it_is_parsed(
     home: Path, prior: StyleGAN2, damage: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R2."""
     data = stored(prior)
     entry = register(home, data)
     (home / "weights/tiny.safetensors").write_bytes(damage(data))
@@ -116,7 +115,6 @@ def tensor(**changes: object) -> str:
     ],
 )
 def test_hostile_headers_are_refused_even_with_the_right_hash(home: Path, data: bytes) -> None:
-    """R1."""
     entry = register(home, data)
     start = time.perf_counter()
     with pytest.raises(BadCheckpoint, match="tiny"):
@@ -137,7 +135,6 @@ def test_hostile_headers_are_refused_even_with_the_right_hash(home: Path, data: 
 def test_right_hash_but_wrong_content_names_the_key(
     home: Path, prior: StyleGAN2, changes: dict[str, Tensor | None], says: str
 ) -> None:
-    """R3."""
     register(home, stored(prior, **changes))
     with pytest.raises(BadCheckpoint, match=says):
         hub.load("tiny", "cpu")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from foreign import GOLDENS, manifest
+from helpers.foreign import GOLDENS, manifest
 
 from inversion.generators.ops import fir
 from inversion.parity import KEPT_WEIGHTS, check, main

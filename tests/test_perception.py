@@ -8,7 +8,7 @@ from pathlib import Path
 import lpips
 import pytest
 import torch
-from foreign import small
+from helpers.foreign import small
 from torch import Tensor, nn
 
 from inversion.checkpoints.layouts import network

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import torch
-from foreign import CONTAINED, persistent, small, vendor, write_nvidia, write_tensorflow, write_tuned
+from helpers.foreign import CONTAINED, persistent, small, vendor, write_nvidia, write_tensorflow, write_tuned
 from torch import Tensor
 
 import inversion
@@ -94,7 +94,6 @@ def hostile(marker: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", hostile(Path()))
 def test_hostile_pickles_are_refused(name: str, tmp_path: Path) -> None:
-    """R4."""
     marker = tmp_path / "marker"
     data = hostile(marker)[name]
     with pytest.raises(Refused) as caught:
@@ -115,7 +114,6 @@ def test_the_markers_would_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_the_embedded_source_is_not_run(protocol: int, tmp_path: Path) -> None:
-    """R5."""
     marker = tmp_path / "marker"
     before = set(sys.modules)
     path = tmp_path / "network.pkl"
@@ -192,10 +190,10 @@ def test_modules_that_are_none() -> None:
     endless.state["_modules"]["a"] = endless
     for bad, says in (
         (endless, "deep"),
-        (network(_parameters={"weight": 3}), "weight is no tensor"),
-        (network(_modules={"b4": torch.zeros(1)}), "b4 is no network"),
+        (network(_parameters={"weight": 3}), "weight is not a tensor"),
+        (network(_modules={"b4": torch.zeros(1)}), "b4 is not a network"),
         (network(_buffers=None), "_buffers"),
-        (network(_parameters={5: torch.zeros(1)}), "5 is no tensor"),
+        (network(_parameters={5: torch.zeros(1)}), "5 is not a tensor"),
     ):
         with pytest.raises(Refused, match=says):
             bad.tensors()
@@ -206,10 +204,10 @@ def test_modules_that_are_none() -> None:
 MUTANTS = """
 import hashlib, io, json, random, re, sys, time
 from pathlib import Path
-from inversion.checkpoints.convert import _limit
+from inversion.checkpoints.transcribe import limit_process
 from inversion.checkpoints.layouts import LAYOUTS
 from inversion.checkpoints.unpickle import Refused, flat_tensors, networks
-_limit(120, 1 << 30)
+limit_process(120, 1 << 30)
 good, rng = Path(sys.argv[1]).read_bytes(), random.Random(0)
 def mutated():
     data = bytearray(good)
@@ -235,7 +233,7 @@ print(json.dumps({"size": len(good), "counts": counts, "worst": worst, "peak": p
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of processes is bounded on Linux only")
 def test_damaged_pickles_do_no_harm(tmp_path: Path) -> None:
-    """R6: every truncation and 2,000 mutations, in one process under the converter's limits."""
+    """Every truncation and 2,000 mutations, in one process under the converter's limits."""
     marker = tmp_path / "marker"
     path = write_nvidia(tmp_path / "network.pkl", {"G_ema": TENSORS}, f"open({str(marker)!r}, 'w')", z_dim=4)
     start = time.perf_counter()
@@ -254,7 +252,6 @@ RUNS |= {"torch.jit.load", "jit.load", "joblib.load", "shelve.open", "yaml.load"
 
 
 def test_nothing_in_the_package_runs_what_it_reads() -> None:
-    """R7."""
     sites = 0
     for path in Path(inversion.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

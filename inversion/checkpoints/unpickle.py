@@ -1,8 +1,8 @@
-"""Reads pickled networks without running anything that they carry.
+"""Reads pickled networks without running any code from the file.
 
-A pickle names the functions that rebuild its objects. Here a name is looked up in a table and nowhere else, and what
-stands in the table makes plain data: tensors, dicts, `Network`. The source text that NVIDIA's files embed is dropped.
-Even so a hostile file may ask for all the memory there is: call this in a process with limits (see `convert`).
+A pickle names the functions that rebuild its objects. Here each name is looked up in one table only, and the functions
+in that table make plain data: tensors, dicts, `Network`. The source text in NVIDIA's files is dropped. A hostile file
+can still ask for all the memory of the machine: call this in a process with limits (see `convert`).
 """
 
 from __future__ import annotations
@@ -24,54 +24,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DEPTH = 100  # of modules within modules; published networks have four
+DEPTH = 100  # of nested modules; published networks have four
 
 
 class Refused(ValueError):
-    """A file that is not read; one line that says why."""
+    """A file that is not read. The message is one line and says why."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """What is left of a persistent module: the name of its class and its attributes."""
+    """A persistent module without its code: the name of its class and its attributes."""
 
     class_name: str
     state: dict[str, Any]
 
     def tensors(self, prefix: str = "", depth: int = 0) -> dict[str, Tensor]:
-        """Its state dict: parameters and buffers of all modules below it, by dotted name. Raises Refused."""
+        """Its state dict: parameters and buffers of all its modules, by dotted name. Raises Refused."""
         if depth > DEPTH:
-            raise Refused(f"modules lie more than {DEPTH} deep in each other at {in_line(prefix)}")
+            raise Refused(f"modules are nested more than {DEPTH} deep at {one_line(prefix)}")
         found: dict[str, Tensor] = {}
         for group, wanted in (("_parameters", Tensor), ("_buffers", Tensor), ("_modules", Network)):
             members = self.state.get(group)
             if not isinstance(members, dict):
-                raise Refused(f"{in_line(prefix) or 'the network'} has no {group}")
+                raise Refused(f"{one_line(prefix) or 'the network'} has no {group}")
             for name, member in members.items():
                 key = f"{prefix}{name}"
                 if member is None:
                     continue
                 if not isinstance(name, str) or not isinstance(member, wanted):
-                    raise Refused(f"{in_line(key)} is no {wanted.__name__.lower()}")
+                    raise Refused(f"{one_line(key)} is not a {wanted.__name__.lower()}")
                 found |= member.tensors(f"{key}.", depth + 1) if isinstance(member, Network) else {key: member}
         return found
 
 
 def networks(source: BinaryIO, storage: Callable[[object], Tensor] | None = None) -> dict[str, Network]:
-    """The networks of a pickle in NVIDIA's form by name (G, D, G_ema); a bare network, as PTI saves it, is G_ema.
+    """The networks of an NVIDIA pickle by name (G, D, G_ema). A single network, as PTI saves it, is G_ema.
 
-    `storage` gives the flat tensor that a persistent id stands for, where the pickle lies in an archive. Refused if
-    the pickle is broken, or asks for anything but tensors and plain data.
+    `storage` returns the flat tensor of a persistent id, for a pickle in an archive. Refused if the pickle is broken,
+    or asks for anything but tensors and plain data.
     """
     try:
         content = _Reader(source, storage).load()
     except Refused:
         raise
-    except Exception as error:  # a broken pickle raises almost anything, MemoryError and SystemError among it
-        raise Refused(f"it is a broken pickle ({said(error)})") from None
+    except Exception as error:  # a broken pickle raises almost anything, even MemoryError and SystemError
+        raise Refused(f"it is a broken pickle ({described(error)})") from None
     content = {"G_ema": content} if isinstance(content, Network) else content
     if not isinstance(content, dict):
-        raise Refused("it is a pickle, but of no networks")
+        raise Refused("it is a pickle, but not of networks")
     found = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Network)}
     if not found:
         raise Refused("it is a pickle without a network")
@@ -79,9 +79,9 @@ def networks(source: BinaryIO, storage: Callable[[object], Tensor] | None = None
 
 
 def load_plain(source: Path | BinaryIO, mmap: bool = False) -> Any:  # noqa: ANN401 - whatever was saved
-    """What `torch.save` wrote, if it is tensors and plain data only; else Refused. The one place that loads such files.
+    """The content of a `torch.save` file of tensors and plain data; else Refused. All such files are loaded here.
 
-    Whatever goes wrong, it is not tried again in a way that runs code: the file's author chooses when this one fails.
+    There is no second attempt in a way that runs code, because the file's author decides whether the first one fails.
     """
     try:
         with torch.serialization.safe_globals([Namespace]):  # a training script's options
@@ -89,44 +89,44 @@ def load_plain(source: Path | BinaryIO, mmap: bool = False) -> Any:  # noqa: ANN
     except Exception as error:  # broken files raise almost anything
         name = re.search(r"GLOBAL (\S+)", str(error))
         if name is not None:
-            raise asks_for(name[1]) from None
-        why = "broken, or not plain tensors" if isinstance(error, pickle.UnpicklingError) else said(error)
+            raise _asks_for(name[1]) from None
+        why = "broken, or not plain tensors" if isinstance(error, pickle.UnpicklingError) else described(error)
         raise Refused(f"PyTorch cannot read it ({why})") from None
 
 
-def asks_for(name: str) -> Refused:
-    """The complaint that a pickle names a function."""
-    return Refused(f"it asks for {in_line(name)}, which could run code: only tensors and plain data are read")
+def _asks_for(name: str) -> Refused:
+    """The error of a pickle that names a function."""
+    return Refused(f"it asks for {one_line(name)}, which could run code: only tensors and plain data are read")
 
 
-def said(error: Exception) -> str:
-    """An exception as part of a line."""
+def described(error: Exception) -> str:
+    """An exception as part of a one-line message."""
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return "it takes more memory than a file of its size should"
-    text = in_line(" ".join(str(error).split()), 120)
+    text = one_line(" ".join(str(error).split()), 120)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def in_line(name: object, length: int = 80) -> str:
-    """Text out of a file, fit for a line."""
+def one_line(name: object, length: int = 80) -> str:
+    """Text from a file, printable and at most `length` characters long."""
     text = str(name)
     text = text if len(text) <= length else f"{text[: length - 3]}..."
     return text if text.isprintable() else repr(text)
 
 
 class _Plain(dict[Any, Any]):
-    """Stands in for the dicts with a name of their own; attributes that a pickle sets are dropped."""
+    """Replaces subclasses of dict. Attributes that a pickle sets are dropped."""
 
     def __setstate__(self, state: object) -> None:
         pass
 
 
 class _DType:
-    """Stands in for numpy.dtype, for numbers only."""
+    """Replaces numpy.dtype, for numbers only."""
 
     def __init__(self, name: object, *_: object) -> None:
         if not isinstance(name, str) or re.fullmatch("[fiub][1248]", name) is None:
-            raise Refused(f"it holds a value of type {in_line(name)}")
+            raise Refused(f"it holds a value of type {one_line(name)}")
         self.name, self.order = name, "<"
 
     def __setstate__(self, state: object) -> None:
@@ -135,7 +135,7 @@ class _DType:
 
 
 class _Function:
-    """Stands in for a function. An instance, not a function, so that a pickle cannot set anything on it."""
+    """Replaces a function. It is an instance, so that a pickle cannot set an attribute of it."""
 
     __slots__ = ("_call",)
     _call: Callable[..., Any]
@@ -154,7 +154,7 @@ class _Function:
 
 
 def _network(meta: object) -> Network:
-    """A persistent module, without its source text."""
+    """A persistent module without its source text."""
     state = meta.get("state") if isinstance(meta, dict) else None
     if not isinstance(meta, dict) or not isinstance(state, dict):
         raise Refused("it holds a module without a state")
@@ -162,21 +162,21 @@ def _network(meta: object) -> Network:
 
 
 def _storage(data: object) -> Tensor:
-    """The flat tensor in a storage's own bytes; torch's function of this name would unpickle whatever they are."""
+    """The flat tensor in a storage's bytes. torch's own function would unpickle any bytes."""
     if not isinstance(data, bytes) or data[:2] == b"PK":
-        raise Refused("a tensor's data is no plain storage")
+        raise Refused("a tensor's data is not a plain storage")
     return flat(load_plain(io.BytesIO(data)))
 
 
 def flat(storage: object) -> Tensor:
-    """The elements of a torch storage as a tensor; Refused if it is none."""
+    """The elements of a torch storage as a 1-D tensor. Refused if it is not a storage."""
     if not isinstance(storage, torch.storage.TypedStorage):
-        raise Refused("a tensor's data is no plain storage")
+        raise Refused("a tensor's data is not a plain storage")
     return torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
 
 
 def _tensor(storage: object, offset: object, size: object, stride: object, *_: object) -> Tensor:
-    """A tensor within a storage; it may not be larger, as one whose strides are 0 would be."""
+    """A tensor within a storage. It may not have more elements, as it could with strides of 0."""
     if not isinstance(storage, Tensor) or not isinstance(offset, int):
         raise Refused("a tensor without a storage")
     if not _counts(size) or not _counts(stride) or math.prod(size) > storage.numel():
@@ -197,15 +197,15 @@ def _parameter(data: object, *_: object) -> Tensor:
 def _scalar(dtype: object, data: object) -> Any:  # noqa: ANN401 - a number
     """A numpy number as Python's."""
     if not isinstance(dtype, _DType) or not isinstance(data, bytes):
-        raise Refused("it holds a value that is no number")
+        raise Refused("it holds a value that is not a number")
     kind = np.dtype(dtype.order + dtype.name)
     if len(data) != kind.itemsize:
-        raise Refused("it holds a value that is no number")
+        raise Refused("it holds a value that is not a number")
     return np.frombuffer(data, kind)[0].item()
 
 
 def _encode(text: object, encoding: object) -> bytes:
-    """How old pickles write bytes."""
+    """Bytes, in the form of old pickles."""
     if not isinstance(text, str) or encoding != "latin1":
         raise Refused("it holds bytes in an unknown form")
     return text.encode("latin1")
@@ -231,16 +231,16 @@ _NAMES: dict[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "scalar"): _Function(_scalar),
     ("numpy", "dtype"): _DType,
     ("builtins", "set"): set,
-    ("__builtin__", "set"): set,  # its name up to protocol 2
+    ("__builtin__", "set"): set,  # up to protocol 2
     ("_codecs", "encode"): _Function(_encode),
-    # Element types of storages in archives: a persistent id names them, and only their names are looked at.
+    # Element types of storages in archives. A persistent id names them, and only their names are used.
     **{("torch", name): name for name in _STORAGES},
 }
 
-# The class whose objects TensorFlow-era files hold: PGGAN's first, then StyleGAN's and StyleGAN2's.
+# The class of the objects in TensorFlow files of PGGAN, StyleGAN and StyleGAN2.
 _TENSORFLOW = {("tfutil", "Network"), ("dnnlib.tflib.network", "Network"), ("dnnlib.tflib", "Network")}
 
-# What such a file's networks are built by -> what it is, and where the same is to be had for PyTorch.
+# Name of the function that builds such a network -> what it is, and where its PyTorch version is.
 _INSTEAD = {
     "G_main": ("StyleGAN2", "ZeqiangLai/StyleGAN2 on the Hub (stylegan2-*-config-f.pt)"),
     "G_style": ("StyleGAN", "genforce/genforce or genforce/idinvert_pytorch on GitHub"),
@@ -249,52 +249,52 @@ _INSTEAD = {
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that knows the names in the table and no other."""
+    """An unpickler that knows the names in the table and no others."""
 
     def __init__(self, source: BinaryIO, storage: Callable[[object], Tensor] | None) -> None:
         super().__init__(source)
         self._source, self._storage = source, storage
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - what the table holds
-        """What stands in the table for a name. No part of the name is ever imported or looked up in a module."""
+        """The table's value for a name. No part of the name is ever imported or looked up in a module."""
         if (module, name) in _TENSORFLOW:
             raise Refused(_tensorflow(self._source))
         if (module, name) not in _NAMES:
-            raise asks_for(f"{module}.{name}")
+            raise _asks_for(f"{module}.{name}")
         return _NAMES[module, name]
 
     def persistent_load(self, pid: object) -> Tensor:
-        """The tensor that an archive keeps beside the pickle; a bare pickle has none."""
+        """The tensor that an archive keeps beside the pickle. Refused for a pickle without an archive."""
         if self._storage is None:
-            raise Refused("it refers to data outside of the pickle")
+            raise Refused("it refers to data outside the pickle")
         return self._storage(pid)
 
 
 def _tensorflow(source: BinaryIO) -> str:
-    """What to get in place of a TensorFlow pickle. Its opcodes are listed, and nothing is built from them."""
+    """What to download instead of a TensorFlow pickle. Its opcodes are listed, and nothing is built from them."""
     source.seek(0)
     builders: set[str] = set()
-    with contextlib.suppress(Exception):  # a pickle that breaks off still is one of TensorFlow's
+    with contextlib.suppress(Exception):  # a truncated pickle of TensorFlow is still one
         builders.update(arg for _, arg, _ in pickletools.genops(source) if isinstance(arg, str) and arg in _INSTEAD)
     known = [_INSTEAD[name] for name in _INSTEAD if name in builders] or list(_INSTEAD.values())
     places = ", or ".join(f"{kind} from {place}" for kind, place in known)
-    return f"it is a TensorFlow pickle, which is code and is not opened: get the PyTorch file of {places}"
+    return f"it is a TensorFlow pickle, which is code and is not opened: download the PyTorch file of {places}"
 
 
 def flat_tensors(found: Mapping[str, Network]) -> dict[str, dict[str, Tensor]]:
-    """State dicts of the generator that inversion uses, and of the discriminator, as `layouts` takes them."""
+    """State dicts of the generator for inversion (G_ema, else G) and of the discriminator, as `layouts` reads them."""
     generator = next((name for name in ("G_ema", "G") if name in found), None)
     if generator is None:
-        raise Refused(f"it holds no generator, only {', '.join(map(in_line, sorted(found)))}")
+        raise Refused(f"it holds no generator, only {', '.join(map(one_line, sorted(found)))}")
     tensors = {"G_ema": found[generator].tensors()}
     return tensors | ({"D": found["D"].tensors()} if "D" in found else {})
 
 
 def archived_networks(archive: zipfile.ZipFile) -> dict[str, Network] | None:
-    """The networks of a torch archive whose pickle holds persistent modules, as PTI saves its generators; else None."""
+    """The networks of a torch archive with persistent modules, as PTI saves its generators. None if it has none."""
     name = next((entry for entry in archive.namelist() if entry.endswith("data.pkl")), None)
     if name is None:
-        raise Refused("it is a zip archive, but none of PyTorch's")
+        raise Refused("it is a zip archive, but not from PyTorch")
     data = archive.read(name)
     if b"_reconstruct_persistent_obj" not in data:
         return None

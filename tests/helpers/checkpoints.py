@@ -1,16 +1,19 @@
-"""Registries of their own for tests."""
+"""Registries for tests, empty caches, and conversion without a child process."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 import yaml
 
-from inversion.checkpoints import fetch, hub, store
+from inversion.checkpoints import convert, fetch, hub, store, transcribe
 from inversion.checkpoints import registry as module
-from inversion.checkpoints.registry import Entry
+from inversion.checkpoints.registry import BadCheckpoint, Entry
+from inversion.checkpoints.unpickle import Refused
+from inversion.generators import StateDictError
 
 GOOD: dict[str, object] = {  # the fields of an entry that is embedded
     "kind": "generator",
@@ -45,3 +48,19 @@ def use_entries(patch: pytest.MonkeyPatch, folder: Path, *entries: Entry) -> Non
     path = folder / "checkpoints.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False))
     use_registry(patch, path)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Read foreign files in this process, because a child takes seconds to start; yields the names of the files."""
+    names: list[str] = []
+
+    def read(path: Path, out: Path | None, encoder: str | None, limits: object) -> convert.Contents:
+        names.append(path.name)
+        try:
+            return transcribe.transcribe(str(path), None if out is None else str(out), encoder)
+        except (Refused, StateDictError) as error:
+            raise BadCheckpoint(f"{path.name}: {error}") from None
+
+    monkeypatch.setattr(convert, "read_in_child", read)
+    yield names

@@ -47,66 +47,127 @@ class Layout:
 
     kind: str  # generator, discriminator, encoder, identity or perceptual
     architecture: str  # see `builder`
-    signature: tuple[str, ...]  # keys that together tell it from the layouts below
+    signature: str  # keys, separated by spaces: a file has the layout of whose keys it has most
     rename: Callable[[Mapping[str, Tensor]], Renamed]
 
 
+# A layout that is a special case of another one, with fewer keys of its own, comes after it.
 LAYOUTS: dict[str, Layout] = {
-    "rosinality": Layout("generator", "stylegan2", ("input.input", "to_rgb1.bias"), stylegan2.rosinality_generator),
+    "rosinality": Layout(
+        "generator",
+        "stylegan2",
+        "input.input to_rgb1.bias",
+        stylegan2.rosinality_generator,
+    ),
     "nvidia": Layout(
-        "generator", "stylegan2", ("synthesis.b4.const", "mapping.fc0.weight"), stylegan2.nvidia_generator
+        "generator",
+        "stylegan2",
+        "synthesis.b4.const mapping.fc0.weight",
+        stylegan2.nvidia_generator,
     ),
     "genforce-stylegan2": Layout(
         "generator",
         "stylegan2",
-        ("synthesis.early_layer.const", "mapping.dense0.weight"),
+        "synthesis.early_layer.const mapping.dense0.weight synthesis.layer0.noise_strength",
         stylegan2.genforce_generator,
     ),
     "mganprior-stylegan2": Layout(
         "generator",
         "stylegan2",
-        ("synthesis.early_layer.const", "mapping.dense0.fc.weight"),
+        "synthesis.early_layer.const mapping.dense0.fc.weight synthesis.layer0.noise_strength "
+        "synthesis.layer0.style.fc.weight",
         stylegan2.mganprior_generator,
     ),
     "genforce-stylegan": Layout(
-        "generator", "stylegan", ("synthesis.layer0.const", "mapping.dense0.weight"), stylegan.genforce_generator
+        "generator",
+        "stylegan",
+        "synthesis.layer0.const mapping.dense0.weight synthesis.layer0.bias",
+        stylegan.genforce_generator,
     ),
     "idinvert": Layout(
-        "generator", "stylegan", ("synthesis.layer0.const", "mapping.dense0.fc.weight"), stylegan.idinvert_generator
+        "generator",
+        "stylegan",
+        "synthesis.layer0.const mapping.dense0.fc.weight synthesis.layer0.epilogue.bias",
+        stylegan.idinvert_generator,
     ),
-    "genforce-pggan": Layout("generator", "pggan", ("layer0.weight", "output0.weight"), stylegan.genforce_pggan),
+    "genforce-pggan": Layout(
+        "generator",
+        "pggan",
+        "layer0.weight output0.weight",
+        stylegan.genforce_pggan,
+    ),
     "mganprior-pggan": Layout(
-        "generator", "pggan", ("layer0.conv.weight", "output0.conv.weight"), stylegan.mganprior_pggan
+        "generator",
+        "pggan",
+        "layer0.conv.weight output0.conv.weight",
+        stylegan.mganprior_pggan,
     ),
     "rosinality-discriminator": Layout(
         "discriminator",
         "stylegan2-discriminator",
-        ("convs.0.0.weight", "final_linear.1.weight"),
+        "convs.0.0.weight final_linear.1.weight",
         stylegan2.rosinality_discriminator,
     ),
     "nvidia-discriminator": Layout(
-        "discriminator", "stylegan2-discriminator", ("b4.conv.weight", "b4.out.weight"), stylegan2.nvidia_discriminator
+        "discriminator",
+        "stylegan2-discriminator",
+        "b4.conv.weight b4.out.weight",
+        stylegan2.nvidia_discriminator,
     ),
     "genforce-discriminator": Layout(
         "discriminator",
         "stylegan2-discriminator",
-        ("input0.weight", "skip_layer0.weight"),
+        "input0.weight input0.bias skip_layer0.weight",
         stylegan2.genforce_discriminator,
     ),
-    "psp": Layout("encoder", "psp", ("styles.0.linear.weight", "styles.0.convs.0.weight"), encoders.psp_encoder),
+    "psp": Layout(
+        "encoder",
+        "psp",
+        "styles.0.linear.weight styles.0.linear.bias styles.0.convs.0.weight styles.0.convs.0.bias",
+        encoders.psp_encoder,
+    ),
     "single-wplus": Layout(
-        "encoder", "single-wplus", ("output_layer_2.3.weight", "linear.weight"), encoders.psp_encoder
+        "encoder",
+        "single-wplus",
+        "output_layer_2.3.weight output_layer_2.3.bias output_layer_2.0.weight linear.weight",
+        encoders.psp_encoder,
     ),
     "idinvert-encoder": Layout(
-        "encoder", "indomain", ("block0.conv.weight", "block1.wscale1.bias"), encoders.idinvert_encoder
+        "encoder",
+        "indomain",
+        "block0.conv.weight block1.wscale1.bias",
+        encoders.idinvert_encoder,
     ),
-    "arcface": Layout("identity", "arcface", ("output_layer.3.weight", "output_layer.4.weight"), encoders.arcface),
-    "single-w": Layout("encoder", "single-w", ("linear.weight", "input_layer.0.weight"), encoders.psp_encoder),
-    "idinvert-vgg16": Layout("perceptual", "keras-vgg16", ("layer0.weight", "layer28.weight"), encoders.idinvert_vgg16),
+    "arcface": Layout(
+        "identity",
+        "arcface",
+        "output_layer.3.weight output_layer.3.bias output_layer.4.weight output_layer.4.bias",
+        encoders.arcface,
+    ),
+    "single-w": Layout(
+        "encoder",
+        "single-w",
+        "linear.weight input_layer.0.weight input_layer.1.weight",
+        encoders.psp_encoder,
+    ),
+    "idinvert-vgg16": Layout(
+        "perceptual",
+        "keras-vgg16",
+        "layer0.weight layer28.weight layer28.bias",
+        encoders.idinvert_vgg16,
+    ),
     "torchvision": Layout(
-        "perceptual", "lpips", ("features.0.weight", "features.10.weight"), encoders.torchvision_trunk
+        "perceptual",
+        "lpips",
+        "features.0.weight features.10.weight",
+        encoders.torchvision_trunk,
     ),
-    "lpips": Layout("perceptual", "lpips", ("net.slice1.0.weight", "lin0.model.1.weight"), encoders.lpips),
+    "lpips": Layout(
+        "perceptual",
+        "lpips",
+        "net.slice1.0.weight lin0.model.1.weight",
+        encoders.lpips,
+    ),
 }
 
 # How the training options of pSp, e4e and ReStyle name what reads the same tensors in different ways.
@@ -146,7 +207,7 @@ class Found:
 
 def identify(tensors: Mapping[str, Tensor]) -> str:
     """Return the key in LAYOUTS of the layout that a flat state dict has. StateDictError if it is none of them."""
-    scores = {name: sum(key in tensors for key in layout.signature) for name, layout in LAYOUTS.items()}
+    scores = {name: sum(key in tensors for key in layout.signature.split()) for name, layout in LAYOUTS.items()}
     best = max(scores, key=lambda name: scores[name])
     if not scores[best]:
         raise StateDictError(f"no layout known here: {', '.join(sorted(map(str, tensors))[:3])}, ...")

@@ -1,4 +1,4 @@
-"""Reads a foreign state dict once, key by key, so that nothing is overlooked and every complaint names a key."""
+"""Reads a foreign state dict once, key by key: no key is overlooked, and every error names one."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,24 +8,24 @@ from torch import Tensor
 
 from inversion.generators.base import StateDictError, count_keys
 
-FILTERS = (".kernel", ".resample_filter")  # constants that this package rebuilds; a file may leave them out
-ROWS = {4: (1.0, 3.0, 3.0, 1.0), 3: (1.0, 2.0, 1.0)}  # the binomial filters that the networks know, by side
+FILTERS = (".kernel", ".resample_filter")  # constants that this package makes itself; a file may lack them
+ROWS = {4: (1.0, 3.0, 3.0, 1.0), 3: (1.0, 2.0, 1.0)}  # the binomial filters that the networks use, by side
 
 
 class Renamed(dict[str, Tensor]):
-    """A state dict under this package's names that remembers which key of the file each tensor came from."""
+    """A state dict under this package's names. `origins` maps each name to the key in the file."""
 
     def __init__(self) -> None:
         super().__init__()
         self.origins: dict[str, str] = {}
 
-    def blame(self, complaint: str) -> str:
-        """Return a complaint about this package's names in the file's own."""
-        return re.sub(r"[\w.]*\w", lambda word: self.origins.get(word[0], word[0]), complaint)
+    def blame(self, message: str) -> str:
+        """A message about this package's names, with the file's own keys instead."""
+        return re.sub(r"[\w.]*\w", lambda word: self.origins.get(word[0], word[0]), message)
 
 
 class Source:
-    """A state dict to be emptied into `out`: `move` takes a key, `finish` complains about what is left."""
+    """A state dict that is emptied into `out`: `move` takes a key, `finish` checks that no key is left."""
 
     def __init__(self, layout: str, tensors: Mapping[str, Tensor]) -> None:
         self.layout = layout
@@ -35,7 +35,7 @@ class Source:
             self._check_filter(key, tensors[key])
 
     def take(self, key: str, shape: tuple[int, ...] | None = None) -> Tensor:
-        """Remove and return a tensor, floating-point ones as float32, reshaped if `shape` says so."""
+        """Remove and return a tensor, as float32 if it is floating-point, reshaped to `shape` if that is given."""
         if key not in self.left:
             raise self.error(f"missing {key}")
         value = self.left.pop(key)
@@ -50,7 +50,7 @@ class Source:
     def move(
         self, key: str, to: str, shape: tuple[int, ...] | None = None, change: Callable[[Tensor], Tensor] | None = None
     ) -> None:
-        """Take a tensor and give it its new name, changed by `change`."""
+        """Take a tensor, apply `change` and store it under its new name."""
         value = self.take(key, shape)
         try:
             self.out[to] = value if change is None else change(value)
@@ -64,7 +64,7 @@ class Source:
         self.move(f"{name}.bias", f"{to}.bias", change=lambda bias: bias + shift if shift else bias)
 
     def average(self, value: Tensor | None, origin: str, num_ws: int, w_dim: int, to: str = "w_avg") -> None:
-        """Put out the mean style (num_ws, w_dim), a single row repeated; nothing if it is not known."""
+        """Store the mean style (num_ws, w_dim), a single row repeated; nothing if `value` is None."""
         if value is None:
             return
         if value.shape not in ((w_dim,), (1, w_dim), (num_ws, w_dim)):
@@ -73,47 +73,59 @@ class Source:
         self.out.origins[to] = origin
 
     def optional(self, key: str) -> Tensor | None:
-        """Remove and return a tensor that a file may leave out."""
+        """Remove and return a tensor that a file may lack."""
         return self.take(key) if key in self.left else None
 
     def drop(self, *keys: str) -> None:
-        """Remove tensors that say nothing this package needs; they must exist."""
+        """Remove tensors that this package does not need. They must exist."""
         for key in keys:
             self.take(key)
 
     def drop_zero(self, key: str) -> None:
-        """Remove a scalar that may be missing but has to be zero."""
+        """Remove a scalar that may be missing and must be zero otherwise."""
         value = self.left.pop(key, None)
         if value is not None and not value.is_meta and bool(value.any()):
-            raise self.error(f"{key} must be 0: the network has not been grown to its last picture")
+            raise self.error(f"{key} must be 0, which means that the network is fully grown")
 
-    def count(self, pattern: str, start: int = 0) -> int:
-        """How many keys pattern.format(start), pattern.format(start + 1), ... follow each other."""
-        return count_keys(self.left, pattern, start)
+    def count(self, pattern: str, start: int = 0, beside: str = "") -> int:
+        """How many of the keys pattern.format(start), pattern.format(start + 1), ... exist without a gap.
+
+        StateDictError names the next one if the file has other keys of that number: those that start with
+        `beside`.format(number), by default the pattern up to the number.
+        """
+        count = count_keys(self.left, pattern, start)
+        prefix = beside or pattern.partition("{}")[0] + "{}."
+        self.require(pattern.format(start + count), prefix.format(start + count))
+        return count
+
+    def require(self, key: str, prefix: str) -> None:
+        """StateDictError if `key` is missing although there are keys that start with `prefix`."""
+        if key not in self.left and any(other.startswith(prefix) for other in self.left):
+            raise self.error(f"missing {key}")
 
     def width(self, key: str, dimension: int = -1) -> int:
-        """Length of a dimension of a tensor that is still to be taken."""
+        """Length of a dimension of a tensor that is not yet taken."""
         if key not in self.left or not self.left[key].ndim:
             raise self.error(f"missing {key}")
         return self.left[key].shape[dimension]
 
     def finish(self) -> Renamed:
-        """Return what was moved. StateDictError names a key that has not been read."""
+        """Return the moved tensors. StateDictError names keys that were not read."""
         if self.left:
             raise self.error(f"unknown {', '.join(sorted(self.left)[:5])}")
         return self.out
 
-    def error(self, what: str) -> StateDictError:
-        """Return the complaint, with the layout's name before it."""
-        return StateDictError(f"{self.layout}: {what}")
+    def error(self, message: str) -> StateDictError:
+        """The error to raise, with the layout's name before the message."""
+        return StateDictError(f"{self.layout}: {message}")
 
     def _check_filter(self, key: str, value: Tensor) -> None:
         row = ROWS.get(value.shape[-1]) if value.ndim >= 2 else None
         if row is None:
-            raise self.error(f"{key} is {tuple(value.shape)}: no filter that this network knows")
+            raise self.error(f"{key} is {tuple(value.shape)}: not a filter of this network")
         if value.is_meta:
             return
         wanted = torch.outer(torch.tensor(row), torch.tensor(row))
         sums = value.float().sum(dim=(-2, -1), keepdim=True)
         if value.shape[-2:] != wanted.shape or not torch.allclose(value.float(), wanted / wanted.sum() * sums):
-            raise self.error(f"{key} holds another filter than the binomial one")
+            raise self.error(f"{key} is not the binomial filter")

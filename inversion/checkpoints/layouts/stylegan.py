@@ -1,7 +1,7 @@
 """Renames the tensors of public StyleGAN and PGGAN checkpoints to this package's names.
 
-What these networks store otherwise than this package does: the mapping's biases are added after its gain of sqrt(2),
-the styles' scales count from 1, and the convolutions that double the side from 128 pixels on are transposed ones.
+Differences to this package: the mapping's biases are added after its gain of sqrt(2), the styles' scales are stored
+minus 1, and convolutions that double the side to 128 pixels or more are transposed.
 """
 
 from collections.abc import Callable, Mapping
@@ -76,6 +76,8 @@ def genforce_pggan(tensors: Mapping[str, Tensor]) -> Renamed:
 
 def _stylegan(source: Source, names: _Names) -> Renamed:
     layers = source.count(names.bias)
+    if layers < 4 or layers % 2:
+        raise source.error(f"missing {names.bias.format(layers)}")
     w_dim = source.width(names.style[0].format(0))
     source.move("synthesis.layer0.const", "const", change=lambda const: const.squeeze(0))
     for i in range(source.count(names.dense[0])):
@@ -95,7 +97,7 @@ def _stylegan(source: Source, names: _Names) -> Renamed:
     last = layers // 2 - 1
     source.move(names.output[0].format(last), "to_rgb.weight")
     source.move(names.output[1].format(last), "bias")
-    for j in range(last):  # pictures that the network showed while it grew
+    for j in range(last):  # picture layers of earlier stages of growing
         source.drop(names.output[0].format(j), names.output[1].format(j))
     source.drop_zero("synthesis.lod")
     source.optional("truncation.truncation")
@@ -105,6 +107,8 @@ def _stylegan(source: Source, names: _Names) -> Renamed:
 
 def _pggan(source: Source, weight: str, bias: str) -> Renamed:
     layers = source.count("layer{}." + weight)
+    if layers < 2 or layers % 2:
+        raise source.error(f"missing layer{layers}.{weight}")
     for k in range(layers):
         source.move(f"layer{k}.{weight}", f"layers.{k}.conv.weight")
         source.move(f"layer{k}.{bias}", f"layers.{k}.bias")

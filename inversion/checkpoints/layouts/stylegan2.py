@@ -1,6 +1,6 @@
 """Renames the tensors of public StyleGAN2 checkpoints to this package's names.
 
-A layout reads a flat state dict {key: tensor} and consumes every key, or raises StateDictError naming the key.
+A layout reads a flat state dict {key: tensor} and takes every key, or raises a StateDictError that names the key.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ from inversion.checkpoints.layouts.source import Renamed, Source
 def rosinality_generator(tensors: Mapping[str, Tensor], latent_avg: Tensor | None = None) -> Renamed:
     """Rename a `g_ema` state dict, which also is the decoder of pSp, e4e and ReStyle.
 
-    `latent_avg` is (w_dim,) or (num_ws, w_dim); without it there is no w_avg, and loading measures it. Stored noise
-    that a file lacks is drawn from a fixed seed.
+    `latent_avg` is (w_dim,) or (num_ws, w_dim); without it there is no w_avg, and loading measures it. Missing noise
+    maps are drawn from a fixed seed.
     """
     source = Source("rosinality generator", tensors)
     layers = 1 + source.count("convs.{}.conv.weight")
@@ -62,6 +62,7 @@ def nvidia_generator(tensors: Mapping[str, Tensor]) -> Renamed:
         source.pair(f"synthesis.b{side}.torgb", f"rgbs.{block}")
         source.pair(f"synthesis.b{side}.torgb.affine", f"rgbs.{block}.affine")
         block += 1
+    source.require(f"synthesis.b{4 << block}.torgb.weight", f"synthesis.b{4 << block}.")
     source.average(source.optional("mapping.w_avg"), "mapping.w_avg", 2 * block, w_dim)
     return source.finish()
 
@@ -72,14 +73,14 @@ def genforce_generator(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def mganprior_generator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename mGANprior's StyleGAN2. Known from its names and shapes alone: there is no golden output of it."""
+    """Rename mGANprior's StyleGAN2. Its names and shapes are known, but there is no golden output."""
     source = Source("mGANprior StyleGAN2 generator", tensors)
     source.optional("truncation.truncation")
     return _genforce(source, ".fc", lambda weight: weight.permute(3, 2, 0, 1))  # from (height, width, in, out)
 
 
 def _genforce(source: Source, fc: str, orient: Callable[[Tensor], Tensor]) -> Renamed:
-    """GenForce's styles add 1 to the stored bias, its up convolutions are flipped."""
+    """GenForce adds 1 to the stored bias of styles and flips its up convolutions."""
     layers = source.count("synthesis.layer{}.weight")
     w_dim = source.width(f"synthesis.layer0.style{fc}.weight")
     source.move("synthesis.early_layer.const", "const", change=lambda const: const.squeeze(0))
@@ -122,7 +123,8 @@ def rosinality_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
 def nvidia_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
     """Rename the `D` of a StyleGAN2-ADA pickle (unconditional)."""
     source = Source("StyleGAN2-ADA discriminator", tensors)
-    side = next((4 << i for i in range(1, 12) if f"b{4 << i}.fromrgb.weight" in source.left), 0)
+    parts = [key.split(".") for key in source.left]
+    side = max((int(part[0][1:]) for part in parts if part[1:2] == ["fromrgb"] and part[0][1:].isdigit()), default=0)
     if not side:
         raise source.error("missing b*.fromrgb.weight")
     source.pair(f"b{side}.fromrgb", "from_rgb")
@@ -138,9 +140,9 @@ def nvidia_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def genforce_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename a GenForce StyleGAN2 `discriminator`. Known from its names and shapes; there is no golden output of it."""
+    """Rename a GenForce StyleGAN2 `discriminator`. Its names and shapes are known, but there is no golden output."""
     source = Source("GenForce StyleGAN2 discriminator", tensors)
-    blocks = source.count("skip_layer{}.weight")
+    blocks = (source.count("layer{}.weight") - 3) // 2
     source.pair("input0", "from_rgb")
     for i in range(blocks):
         source.pair(f"layer{2 * i}", f"blocks.{i}.conv1")

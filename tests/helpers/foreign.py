@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from inversion.parity.fill import Filler
 
-GOLDENS = Path(__file__).parent / "goldens"
+GOLDENS = Path(__file__).parents[1] / "goldens"
 MANIFESTS = {path.stem: path for path in sorted((GOLDENS / "manifests").glob("*.json"))}
 EQUALISED = ("rosinality", "nvidia", "genforce", "mgan", "idinvert_g", "psp_full_32_decoder")
 BINOMIAL = {3: (1.0, 2.0, 1.0), 4: (1.0, 3.0, 3.0, 1.0)}

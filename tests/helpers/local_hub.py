@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from foreign import checkpoint, small, write
-from helpers.checkpoints import clear_caches, use_registry
 from huggingface_hub import constants
 
+from helpers.checkpoints import clear_caches, use_registry
+from helpers.foreign import checkpoint, small, write
 from inversion.checkpoints import fetch, transfer
 from inversion.checkpoints.layouts import LAYOUTS
 from inversion.checkpoints.registry import SERVE_ALL, Entry, registry

@@ -1,0 +1,97 @@
+"""Converted files: one safetensors file of all networks of a foreign file, and how it is opened.
+
+A converted file names its tensors `<kind>.<this package's name>`. Its header maps "inversion-hub" to JSON: version,
+networks {kind: {architecture, layout}}, source_sha256 and format. It keeps no statement of a foreign file about itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from inversion.checkpoints import layouts
+from inversion.checkpoints.registry import BadCheckpoint
+from inversion.checkpoints.unpickle import described
+from inversion.generators import StateDictError
+
+VERSION = 1
+HEADER = "inversion-hub"  # the key of a converted file's metadata
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network of a foreign file, with all sizes taken from its tensors; or its direction."""
+
+    kind: str  # generator, discriminator, encoder, identity, perceptual or directions
+    architecture: str  # see `layouts.builder`; or "directions"
+    layout: str  # a key of layouts.LAYOUTS, or "tensor"
+    resolution: int  # side in pixels of the pictures that it makes or reads; 0 for any
+    num_ws: int  # 0 for networks without styles
+    inputs: int  # channels that it reads; 0 for generators
+    channels: tuple[int, ...]  # of its feature maps, one per side, in the order of computation
+    weights: int  # numbers in its tensors
+    measured: bool  # whether the file lacks the mean style and it was computed
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a foreign file holds."""
+
+    format: str  # safetensors, torch or nvidia-pickle
+    bytes: int
+    sha256: str
+    networks: tuple[Part, ...]
+
+
+def open_converted(path: Path) -> dict[str, nn.Module]:
+    """The networks of a converted file by kind, on the CPU. BadCheckpoint names the key that does not fit.
+
+    Float32 tensors stay in the file, mapped into memory: opening copies nothing, and writing to them does not change
+    the file. So the file may be replaced or removed while they are used, but not written in place.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(HEADER, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except OSError as error:
+        raise BadCheckpoint(f"{path.name}: cannot read it ({error.strerror or error})") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise BadCheckpoint(f"{path.name} is not a safetensors file ({described(error)})") from None
+    builders = _builders(path, header)
+    parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in builders}
+    for name, tensor in tensors.items():
+        kind, _, key = name.partition(".")
+        if kind not in parts:
+            raise BadCheckpoint(f"{path.name}: unknown {name}")
+        if not finite(tensor):
+            raise BadCheckpoint(f"{path.name}: {name} holds values that are not finite numbers")
+        parts[kind][key] = tensor
+    try:
+        return {kind: builders[kind](part) for kind, part in parts.items()}
+    except StateDictError as error:
+        raise BadCheckpoint(f"{path.name}: {error}") from None
+
+
+def finite(tensor: Tensor) -> bool:
+    """Whether no element is NaN or infinite. One pass without extra memory, because networks are large."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return bool(torch.stack(tensor.aminmax()).isfinite().all())
+
+
+def _builders(path: Path, header: object) -> dict[str, layouts.Builder]:
+    """{kind: what builds its network}, from a converted file's header. BadCheckpoint if the header is not ours."""
+    networks = header.get("networks") if isinstance(header, dict) and header.get("version") == VERSION else None
+    builders: dict[str, layouts.Builder] = {}
+    for kind, part in networks.items() if isinstance(networks, dict) else ():
+        build = layouts.builder(str(part.get("architecture"))) if isinstance(part, dict) else None
+        if build is not None:
+            builders[kind] = build
+    if not builders or len(builders) < len(networks or ()):
+        raise BadCheckpoint(f"{path.name} was not written by `convert` of this version: convert the original again")
+    return builders
