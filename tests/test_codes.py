@@ -26,7 +26,7 @@ def codes(prior: StyleGAN2) -> list[Z | W | WPlus | MultiCode]:
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_codes_render_move_and_show_their_tensors(index: int, prior: StyleGAN2) -> None:
+def test_codes_render_and_move(index: int, prior: StyleGAN2) -> None:
     code = codes(prior)[index]
     assert code.render(prior).shape == (2, 3, 32, 32)
     assert code.ws(prior).shape == (2, prior.num_ws, prior.w_dim)

@@ -100,7 +100,7 @@ class TestLoop:
         assert b.item() == pytest.approx(3 * a.item(), rel=1e-3)
 
 
-def test_an_iterate_without_rank_counts_only_until_there_is_one() -> None:
+def test_an_iterate_without_rank_counts_until_one_has_a_rank() -> None:
     x = torch.tensor([[4.0]]).requires_grad_(True)
     ranks: Iterator[float] = iter([torch.nan, torch.nan, 5.0, torch.nan, 7.0])
     seen: list[float] = []
@@ -113,7 +113,7 @@ def test_an_iterate_without_rank_counts_only_until_there_is_one() -> None:
     assert x.item() == seen[2] and all("rank" not in step.losses for step in steps)
 
 
-def test_iterates_without_rank_leave_the_latest() -> None:
+def test_without_ranks_the_last_iterate_is_kept() -> None:
     x = torch.tensor([[4.0]]).requires_grad_(True)
 
     def loss() -> tuple[dict[str, Tensor], Tensor]:

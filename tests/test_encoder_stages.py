@@ -37,13 +37,13 @@ def test_encoders_read_pinv_at_their_own_size(key: str, model: Model, prior: Sty
     torch.testing.assert_close(result.code.rows, expected)
 
 
-def test_an_encoder_s_only_row_is_a_z_of_usual_length(other_models: dict[str, Model], pictures: Tensor) -> None:
+def test_a_single_predicted_row_is_a_z_of_usual_length(other_models: dict[str, Model], pictures: Tensor) -> None:
     result = run(other_models["pggan"], "encoder", pictures)
     assert isinstance(result.code, Z)
     torch.testing.assert_close(result.code.z.square().mean(dim=1), torch.ones(len(pictures)))
 
 
-def test_restyle_shows_every_turn_and_keeps_the_best(model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
+def test_restyle_shows_every_pass_and_keeps_the_best(model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
     method = quick("restyle", restyle__iterations=4)
     steps, result = finish(invert(model, Reconstruct(), pictures, method, preview_every=0))
     assert [step.index for step in steps] == [1, 2, 3, 4] and all(step.image is not None for step in steps)

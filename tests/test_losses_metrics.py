@@ -1,4 +1,4 @@
-"""Losses and figures: exact cases, ranges, invariances, and no stand-ins."""
+"""Losses and metrics: exact cases, ranges, invariances, and None for missing networks."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def test_a_weight_of_zero_leaves_the_term_out(model: Model, pictures: Tensor) ->
     assert list(objective(pictures)) == ["total", "pixel"] and objective.perceptual_name == "none"
 
 
-def test_the_perceptual_loss_is_named_for_what_it_is(
+def test_the_perceptual_loss_says_which_network_it_is(
     model: Model, discriminator: Discriminator, pictures: Tensor
 ) -> None:
     assert Objective(Reconstruct(), pictures, model).perceptual_name == "discriminator"
-    judged = replace(model, predictor=discriminator)  # anything with features(x)
-    assert Objective(Reconstruct(), pictures, judged).perceptual_name == "synthetic_perceptual"
-    official = replace(judged, perceptual=Perceptual("lpips", discriminator.features))
+    extended = replace(model, predictor=discriminator)  # anything with features(x)
+    assert Objective(Reconstruct(), pictures, extended).perceptual_name == "synthetic_perceptual"
+    official = replace(extended, perceptual=Perceptual("lpips", discriminator.features))
     assert Objective(Reconstruct(), pictures, official).perceptual_name == "lpips"
     bare = replace(model, discriminator=None)
     objective = Objective(Reconstruct(), pictures, bare)
@@ -100,19 +100,21 @@ def test_the_perceptual_loss_is_named_for_what_it_is(
 
 
 def test_perceptual_distance_is_a_distance_per_picture(model: Model, pictures: Tensor) -> None:
-    judge = model.perceptual_loss
-    assert judge is not None
+    perceptual = model.perceptual_loss
+    assert perceptual is not None
     other = pictures.flip(0)
-    d = judge(pictures, other)
-    assert torch.allclose(d, judge(other, pictures)) and torch.equal(judge(pictures, pictures), torch.zeros(4))
-    assert torch.allclose(judge(pictures[1:2], other[1:2]), d[1:2], rtol=1e-4)
+    d = perceptual(pictures, other)
+    assert torch.allclose(d, perceptual(other, pictures)) and torch.equal(
+        perceptual(pictures, pictures), torch.zeros(4)
+    )
+    assert torch.allclose(perceptual(pictures[1:2], other[1:2]), d[1:2], rtol=1e-4)
     assert bool((d > 0).all()) and bool((d <= 4).all())  # squared difference of unit vectors
 
 
 def test_perceptual_gradient_is_finite_where_features_are_off() -> None:
-    judge = Perceptual("relu", lambda x: [x.clamp_min(0)])
+    perceptual = Perceptual("relu", lambda x: [x.clamp_min(0)])
     x = (-torch.ones(1, 3, 8, 8)).requires_grad_(True)
-    judge(x, torch.ones(1, 3, 8, 8)).sum().backward()
+    perceptual(x, torch.ones(1, 3, 8, 8)).sum().backward()
     assert x.grad is not None and bool(x.grad.isfinite().all())
 
 
@@ -134,7 +136,7 @@ def test_geodesic_cross_measures_angles() -> None:
     assert rows.grad is not None and rows.grad.isfinite().all()
 
 
-def test_gradient_penalty_of_a_linear_judge() -> None:
+def test_gradient_penalty_of_a_linear_discriminator() -> None:
     slope = torch.randn(3, 4, 4)
     real = torch.randn(2, 3, 4, 4)
     penalty = gradient_penalty(lambda x: (x * slope).sum(dim=(1, 2, 3)), real)
@@ -170,12 +172,48 @@ def test_psnr_inside_a_mask() -> None:
     assert math.isnan(metrics.psnr(a, b, torch.zeros_like(mask))[0])
 
 
-@pytest.mark.parametrize("name", ["lpips", "lpips_vgg"])
-def test_lpips_scores_carry_the_name_of_their_trunk(
+def networks_for(need: str, discriminator: Discriminator) -> list[object]:
+    """Networks for the attribute `need` of a model; every metric that needs it works with one of them."""
+    features = discriminator.features
+
+    class ToyPredictor:
+        """Features, and an embedding of unit length."""
+
+        def features(self, x: Tensor) -> list[Tensor]:
+            return features(x)
+
+        def embed(self, x: Tensor) -> Tensor:
+            return torch.nn.functional.normalize(x.mean(dim=(2, 3)), dim=1)
+
+    networks: dict[str, list[object]] = {
+        "perceptual": [Perceptual(name, features) for name in ("lpips", "lpips_vgg")],
+        "identity": [torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())],
+        "predictor": [ToyPredictor()],
+    }
+    return networks[need]
+
+
+@pytest.mark.parametrize("name", metrics.METRICS)
+def test_a_metric_is_a_number_if_the_model_has_its_network(
     name: str, model: Model, discriminator: Discriminator, pictures: Tensor
 ) -> None:
-    judged = replace(model, perceptual=Perceptual(name, discriminator.features))
-    row = metrics.scores(pictures[:1], pictures[1:2], judged)
+    metric = metrics.METRICS[name]
+    assert metric.label and metric.help.endswith(".") and metric.digits >= 0
+    models = [model]
+    if metric.needs:
+        assert getattr(model, metric.needs) is None and metric.fn(pictures[:1], pictures[1:2], model) is None
+        models = [replace(model, **{metric.needs: n}) for n in networks_for(metric.needs, discriminator)]  # type: ignore[arg-type]
+    found = [value for m in models if (value := metric.fn(pictures[:2], pictures[2:], m)) is not None]
+    assert len(found) == 1 and len(found[0]) == 2 and all(isinstance(v, float) and math.isfinite(v) for v in found[0])
+    assert metrics.scores(pictures[:1], None, models[-1])[name] is None
+
+
+@pytest.mark.parametrize("name", ["lpips", "lpips_vgg"])
+def test_lpips_scores_are_named_after_their_network(
+    name: str, model: Model, discriminator: Discriminator, pictures: Tensor
+) -> None:
+    extended = replace(model, perceptual=Perceptual(name, discriminator.features))
+    row = metrics.scores(pictures[:1], pictures[1:2], extended)
     (other,) = {"lpips", "lpips_vgg"} - {name}
     assert row[name] is not None and row[name] > 0 and row[other] is None
 
@@ -185,7 +223,7 @@ def test_the_authors_features_come_before_lpips(model: Model, discriminator: Dis
     assert replace(model, perceptual=lpips_, features=own).perceptual_loss is own
 
 
-def test_scores_hold_every_name_and_no_stand_ins(model: Model, pictures: Tensor) -> None:
+def test_scores_have_every_name_and_none_for_missing_networks(model: Model, pictures: Tensor) -> None:
     row = metrics.scores(pictures[:1], pictures[1:2], model)
     assert list(row) == list(metrics.METRICS)
     assert row["psnr"] is not None and row["ssim"] is not None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 from helpers.runs import QUICK, finish, quick, same_result, same_tensors, state, task_named
 from torch import Tensor
 
+from inversion import methods
 from inversion.generators import StyleGAN2
 from inversion.losses import Objective, pixel
 from inversion.methods import METHODS, STAGES, Method, Result, SettingError, Step, parse_method, tuned
@@ -20,6 +23,7 @@ from inversion.model import Model
 from inversion.tasks import TASKS, Inpaint, Reconstruct
 
 DRAWS = {"z", "projector", "mganprior", "pulse", "clone", "dip"}  # methods whose result depends on the seed
+SELF_EVIDENT = {"Steps", "Learning rate", "Optimiser"}  # labels that need no help text
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +51,7 @@ class TestEveryMethod:
         assert result.recipe["perceptual_loss"] == "discriminator"
         assert result.seconds > 0 and result.message == ""
 
-    def test_image_is_what_the_code_renders(self, key: str, model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
+    def test_the_code_renders_the_image(self, key: str, model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
         _, result = finish(invert(model, Reconstruct(), pictures[:1], quick(key)))
         if METHODS[key].stages[-1].standalone:
             assert result.code is None and result.weights is None
@@ -57,7 +61,7 @@ class TestEveryMethod:
         of = prior if result.weights is None else tuned(prior, result.weights)
         assert torch.equal(result.code.render(of), result.image)
 
-    def test_same_seed_same_bits_other_seed_other_start(self, key: str, model: Model, pictures: Tensor) -> None:
+    def test_the_seed_determines_the_result(self, key: str, model: Model, pictures: Tensor) -> None:
         runs = [finish(invert(model, Reconstruct(), pictures[:1], quick(key), seed=s))[1] for s in (7, 7, 8)]
         assert same_result(runs[0], runs[1])
         assert torch.equal(runs[0].image, runs[2].image) == (key not in DRAWS)
@@ -75,7 +79,7 @@ class TestEveryMethod:
         assert best > first or key in ("projector", "restyle") or len(ranked) == 1
         assert pixel(result.image - y).item() == pytest.approx(pixels[best], rel=1e-4)
 
-    def test_nothing_shared_is_ever_written(self, key: str, model: Model, pictures: Tensor) -> None:
+    def test_the_model_is_never_changed(self, key: str, model: Model, pictures: Tensor) -> None:
         before = state(model)
         events = invert(model, Reconstruct(), pictures[:1], quick(key))
         next(events)
@@ -102,8 +106,8 @@ class TestEveryMethod:
             assert calls == before
             assert list(events) == []
 
-    def test_two_threads_may_take_turns(self, key: str, model: Model, pictures: Tensor) -> None:
-        """R21: no mode may stay open across a yield, and whatever mode the consumer is in does not matter."""
+    def test_two_threads_can_take_turns(self, key: str, model: Model, pictures: Tensor) -> None:
+        """No torch mode stays open across a yield, and the mode of the consumer does not matter."""
         _, alone = finish(invert(model, Reconstruct(), pictures[:1], quick(key)))
         events = invert(model, Reconstruct(), pictures[:1], quick(key))
         modes: list[tuple[bool, bool]] = []
@@ -122,13 +126,13 @@ class TestEveryMethod:
         assert isinstance(seen[-1], Result) and same_result(seen[-1], alone)
         assert set(modes) == {(True, False)}
 
-    def test_the_consumer_s_mode_does_not_matter(self, key: str, model: Model, pictures: Tensor) -> None:
+    def test_the_torch_mode_of_the_consumer_does_not_matter(self, key: str, model: Model, pictures: Tensor) -> None:
         _, alone = finish(invert(model, Reconstruct(), pictures[:1], quick(key)))
         with torch.no_grad():
             _, inside = finish(invert(model, Reconstruct(), pictures[:1], quick(key)))
         assert same_result(alone, inside)
 
-    def test_budget_ends_it_with_the_best_so_far(self, key: str, model: Model, pictures: Tensor) -> None:
+    def test_the_budget_ends_the_run_with_the_best_picture(self, key: str, model: Model, pictures: Tensor) -> None:
         method = parse_method(key)
         slow = method.configured({name: 10_000 for name, _, spec in method.specs() if spec.name == "steps"})
         if slow == method:
@@ -150,19 +154,51 @@ class TestEveryMethod:
             assert (task.A(shown) - y).abs().max() <= 1e-5
 
 
-def test_refining_takes_one_picture(model: Model, pictures: Tensor) -> None:
+def test_refine_stages_take_one_picture(model: Model, pictures: Tensor) -> None:
     for key in (key for key, method in METHODS.items() if method.stages[-1].kind == "refine"):
         with pytest.raises(SettingError, match="one picture"):
             finish(invert(model, Reconstruct(), pictures[:2], quick(key)))
 
 
 @pytest.mark.parametrize("key", [key for key, m in METHODS.items() if m.stages[-1].kind != "refine"])
-def test_a_picture_s_result_does_not_depend_on_its_neighbours(key: str, model: Model, pictures: Tensor) -> None:
+def test_pictures_of_a_batch_do_not_depend_on_each_other(key: str, model: Model, pictures: Tensor) -> None:
     _, together = finish(invert(model, Reconstruct(), pictures, quick(key)))
     for i in range(len(pictures)):
         _, alone = finish(invert(model, Reconstruct(), pictures[i : i + 1], quick(key)))
         # Not to the bit: a batch may take other convolution kernels.
         assert (together.image[i] - alone.image[0]).abs().max() < 5e-3
+
+
+@pytest.mark.parametrize("key", METHODS)
+def test_every_preset_has_a_paper_and_a_short_description(key: str) -> None:
+    method = METHODS[key]
+    assert method.key == key and method.label and "arXiv" in method.paper
+    assert method.description.endswith(".") and len(method.description) <= 120
+
+
+def lines_that_name_the_task(source: str) -> list[int]:
+    """Lines that read `task.name` or the registry of tasks. The recipe of a result may do so."""
+    tree = ast.parse(source)
+    recipes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_recipe"]
+    allowed = {id(inner) for recipe in recipes for inner in ast.walk(recipe)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name) and id(node) not in allowed:
+            text = ast.unparse(node)
+            if text.endswith("task.name") or text in ("TASKS", "task_class", "make_task"):
+                found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(Path(methods.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_no_stage_looks_at_the_name_of_the_task(path: Path) -> None:
+    """Everything that a stage needs to know about its task is a property of `Task`."""
+    assert lines_that_name_the_task(path.read_text(encoding="utf-8")) == []
+
+
+def test_the_law_finds_a_stage_that_looks_at_the_name_of_the_task() -> None:
+    source = "def split(problem, task):\n    if problem.task.name == 'inpaint':\n        return task.name, TASKS\n"
+    assert sorted(lines_that_name_the_task(source)) == [2, 3, 3]
 
 
 @pytest.mark.parametrize("key", STAGES)
@@ -175,11 +211,13 @@ class TestEveryStage:
         _, result = finish(invert(model, Reconstruct(), pictures[:1], method))
         assert (result.code is None) == stage.standalone and result.image.shape == (1, 3, 32, 32)
 
-    def test_says_what_it_is_and_what_its_fields_take(self, key: str) -> None:
+    def test_describes_itself_and_its_fields(self, key: str) -> None:
         stage = STAGES[key]()
-        assert stage.key == key and stage.label and stage.kind in ("embed", "optimise", "refine") and stage.__doc__
+        assert stage.key == key and stage.label and stage.kind in ("embed", "optimise", "refine")
+        assert not str(vars(STAGES[key])["__doc__"]).startswith(f"{STAGES[key].__name__}(")  # that of a bare dataclass
         for name, _, spec in Method(key, stage.label, (stage,)).specs():
             assert spec.metadata["label"], name
+            assert spec.metadata["help"].endswith(".") or spec.metadata["label"] in SELF_EVIDENT, f"{name} needs a help"
             bounded = "choices" in spec.metadata or {"min", "max"} <= set(spec.metadata)
             assert bounded or isinstance(spec.default, bool), f"{name} needs bounds for its slider"
 
@@ -196,7 +234,6 @@ class TestEveryStage:
 
 
 def test_nan_inside_a_run_keeps_the_best_picture(model: Model, pictures: Tensor) -> None:
-    """R29."""
     calls = 0
     objective = Objective.__call__
 

@@ -57,7 +57,7 @@ def test_multicode_takes_the_paper_s_layers_and_numbers(
 
 
 @pytest.mark.parametrize(("factor", "size"), [(2, 16), (8, 8), (16, 4), (32, 4)])
-def test_multicode_mixes_coarser_features_than_were_measured(factor: int, size: int) -> None:
+def test_the_mixed_features_are_coarser_than_the_measurement(factor: int, size: int) -> None:
     """16 pixels are the paper's (x16 at 1024 pixels); of a small picture they would be as fine as what is known."""
     prior = PGGAN(128, 4, dict.fromkeys((4, 8, 16, 32, 64, 128), 2))
     assert default_size(prior, Superres(factor)) == size

@@ -22,9 +22,7 @@ def model(full_model: Model) -> Model:
     return full_model
 
 
-def test_noise_maps_are_optimised_only_where_there_are_any(
-    model: Model, noisy_prior: StyleGAN2, pictures: Tensor
-) -> None:
+def test_noise_maps_are_optimised_only_if_there_are_any(model: Model, noisy_prior: StyleGAN2, pictures: Tensor) -> None:
     method = quick("wplus", wplus__noise=True)
     with pytest.raises(SettingError, match="noise"):
         finish(invert(model, Reconstruct(), pictures[:1], method))
@@ -34,7 +32,7 @@ def test_noise_maps_are_optimised_only_where_there_are_any(
     assert "wplus.noise" in result.curves
 
 
-def test_projector_searches_one_style_and_the_noise_maps(
+def test_projector_optimises_one_style_and_the_noise_maps(
     model: Model, noisy_prior: StyleGAN2, pictures: Tensor
 ) -> None:
     assert isinstance(plain := run(model, "projector", pictures[:1]).code, WPlus) and plain.noise == ()
@@ -47,7 +45,7 @@ def test_projector_searches_one_style_and_the_noise_maps(
     assert isinstance(off, WPlus) and off.noise == ()
 
 
-def test_projector_shakes_three_quarters_of_the_way(model: Model, pictures: Tensor) -> None:
+def test_projector_adds_noise_in_three_quarters_of_the_steps(model: Model, pictures: Tensor) -> None:
     """The loss of the last quarter is that of the code; before, noise is on it."""
     curves = [
         run(model, "projector", pictures[:1], projector__steps=8, projector__shake=shake, projector__lr=1e-4).curves
@@ -57,7 +55,7 @@ def test_projector_shakes_three_quarters_of_the_way(model: Model, pictures: Tens
     assert ((still - shaken).abs() > 0.02).tolist() == [True] * 6 + [False] * 3
 
 
-def test_in_domain_weight_keeps_the_code_where_its_encoder_finds_it(
+def test_the_domain_weight_keeps_the_code_close_to_the_encoder_s(
     model: Model, prior: StyleGAN2, pictures: Tensor
 ) -> None:
     encoder = model.encoders["indomain"]

@@ -81,7 +81,7 @@ def test_bad_settings_are_refused_by_name(name: str, value: object) -> None:
         parse_method("pti").configured({name: value})
 
 
-def test_a_model_without_encoders_offers_the_rest(model: Model) -> None:
+def test_a_model_without_encoders_offers_the_other_methods(model: Model) -> None:
     bare = replace(model, encoders={})
     offered = {key for key, method in METHODS.items() if method.unavailable(bare) is None}
     assert offered == {*GENERATOR_ONLY, "clone"}

@@ -39,7 +39,7 @@ def test_z_stays_on_the_sphere_if_there_are_no_styles(other_models: dict[str, Mo
     torch.testing.assert_close(result.code.z.square().mean(dim=1), torch.ones(len(pictures)))
 
 
-def test_pulse_searches_some_noise_maps(model: Model, pictures: Tensor) -> None:
+def test_pulse_optimises_the_first_noise_maps(model: Model, pictures: Tensor) -> None:
     prior = build_prior(noise=True)
     for name, strength in prior.named_parameters():
         if name.endswith("noise_strength"):
@@ -53,7 +53,7 @@ def test_pulse_searches_some_noise_maps(model: Model, pictures: Tensor) -> None:
     assert not few.noise[-1].any()
 
 
-def test_pulse_says_when_nothing_fits(model: Model, pictures: Tensor) -> None:
+def test_pulse_reports_an_error_above_the_tolerance(model: Model, pictures: Tensor) -> None:
     assert "tolerance of 0.002" in run(model, "pulse", pictures[:1], pulse__eps=0.002).message
     # Below the tolerance nothing is gained: the pixel error counts as if it were there.
     flat = run(model, "pulse", pictures[:1], pulse__eps=0.1, pulse__cross=0.0)
@@ -62,7 +62,7 @@ def test_pulse_says_when_nothing_fits(model: Model, pictures: Tensor) -> None:
     torch.testing.assert_close(counted, torch.tensor(flat.curves["pulse.pixel"]).clamp_min(0.4))
 
 
-def test_pulse_goes_on_from_a_code(model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
+def test_pulse_starts_from_a_code(model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
     space = StyleGaussian.of(prior)
     ws = space.styles(torch.randn(2, prior.num_ws, prior.w_dim))
     torch.testing.assert_close(space.styles(space.inverse(ws)), ws)
@@ -70,7 +70,7 @@ def test_pulse_goes_on_from_a_code(model: Model, prior: StyleGAN2, pictures: Ten
     assert len(set(starts)) == 3
 
 
-def test_the_gaussian_has_the_mapping_s_moments(prior: StyleGAN2) -> None:
+def test_the_gaussian_has_the_moments_of_the_mapping(prior: StyleGAN2) -> None:
     rng = torch.Generator().manual_seed(5)
     mapped = prior.mapping(torch.randn(4096, prior.z_dim, generator=rng))[:, 0]
     made = StyleGaussian.of(prior).styles(torch.randn(4096, 1, prior.w_dim, generator=rng))[:, 0]

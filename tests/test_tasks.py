@@ -1,12 +1,26 @@
-"""Laws of every measurement operator, over the registry (design, section 2)."""
+"""Laws of every measurement operator, over the registry."""
 
 from __future__ import annotations
+
+from dataclasses import fields
 
 import pytest
 import torch
 from torch import Tensor
 
-from inversion.tasks import TASKS, Colorize, Denoise, Inpaint, Superres, Task, TaskError, make_task
+from inversion.common.settings import kind_of
+from inversion.tasks import (
+    APPLICATIONS,
+    TASKS,
+    Colorize,
+    Denoise,
+    Inpaint,
+    Superres,
+    Task,
+    TaskError,
+    make_task,
+    task_class,
+)
 
 SIZES = [(1, 32), (4, 32), (1, 256), (4, 256)]
 
@@ -77,6 +91,18 @@ class TestLaws:
         assert reached > (0.99 if name != "inpaint" else 0.85)
 
 
+@pytest.mark.parametrize("name", [*TASKS, *APPLICATIONS])
+def test_a_task_describes_itself_and_its_fields(name: str) -> None:
+    kind = task_class(name)
+    assert {"name", "label", "description", "__doc__"} <= set(vars(kind)) and kind.name == name
+    assert not str(kind.__doc__).startswith(f"{kind.__name__}(")  # that of a bare dataclass
+    assert kind.label and kind.description.endswith(".")
+    for spec in fields(kind):
+        assert spec.metadata["label"] and spec.metadata["help"].endswith("."), spec.name
+        if kind_of(spec) == "number":
+            assert "choices" in spec.metadata or {"min", "max"} <= set(spec.metadata), spec.name
+
+
 @pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.merges])
 def test_merged_pictures_keep_the_measured_part_in_8_bits(name: str) -> None:
     task = build(name, 64)
@@ -87,7 +113,7 @@ def test_merged_pictures_keep_the_measured_part_in_8_bits(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.merges])
-def test_merging_leaves_no_seam_where_a_result_is_off_by_one_tint(name: str) -> None:
+def test_merging_leaves_no_seam_if_a_result_has_another_tint(name: str) -> None:
     task, x = build(name, 64), random(1, 64, 7, spread=0.7)
     assert (task.merge(x + 0.2, task.A(x)) - x).abs().max() <= 1e-3
 
@@ -102,7 +128,7 @@ def test_a_measured_picture_is_read_as_the_measurement(name: str) -> None:
     assert (task.read(small) - task.A(x)).abs().max() <= 1e-5
 
 
-def test_noise_is_the_seed_s() -> None:
+def test_the_seed_determines_the_noise() -> None:
     task, x = Denoise(0.2), torch.zeros(1, 3, 64, 64)
     y = task.measure(x, torch.Generator().manual_seed(1))
     assert torch.equal(y, task.measure(x, torch.Generator().manual_seed(1)))

@@ -28,7 +28,7 @@ class TestPTI:
     def run(self, model: Model, task: Task, y: Tensor, **changes: object) -> Result:
         return finish(invert(model, task, y, quick("pti", **changes)))[1]
 
-    def test_returns_the_weights_it_changed_on_the_cpu(self, model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
+    def test_returns_the_changed_weights_on_the_cpu(self, model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
         result = self.run(model, Reconstruct(), pictures[:1])
         assert result.weights is not None
         tunable = dict(prior.tunable())
@@ -36,14 +36,14 @@ class TestPTI:
         assert all(w.device.type == "cpu" and not torch.equal(w, tunable[k]) for k, w in result.weights.items())
         assert not any(name.startswith("dense") for name in result.weights)
 
-    def test_locality_is_on_where_the_task_leaves_something_open(self, model: Model, pictures: Tensor) -> None:
+    def test_locality_is_on_if_part_of_the_picture_is_not_measured(self, model: Model, pictures: Tensor) -> None:
         grey = Colorize()
         assert "pti.locality" in self.run(model, grey, grey.A(pictures[:1])).curves
         assert "pti.locality" not in self.run(model, Reconstruct(), pictures[:1]).curves
         assert "pti.locality" in self.run(model, Reconstruct(), pictures[:1], pti__locality="on").curves
         assert "pti.locality" not in self.run(model, grey, grey.A(pictures[:1]), pti__locality="off").curves
 
-    def test_locality_holds_the_generator(self, model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
+    def test_locality_keeps_other_pictures(self, model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
         moved = []
         z = torch.randn(8, prior.z_dim, generator=torch.Generator().manual_seed(9))
         for weight in (0.0, 2.0):
@@ -54,7 +54,7 @@ class TestPTI:
             moved.append((tuned(prior, result.weights)(z) - prior(z)).square().mean().item())
         assert moved[1] < 0.7 * moved[0]
 
-    def test_stops_early_when_asked(self, model: Model, pictures: Tensor) -> None:
+    def test_stops_at_the_requested_psnr(self, model: Model, pictures: Tensor) -> None:
         result = self.run(model, Reconstruct(), pictures[:1], pti__steps=50, pti__stop_psnr=1.0)
         assert len(result.curves["pti.total"]) == 1
 
@@ -68,7 +68,7 @@ class TestPTI:
             assert result.weights and result.code is not None
             assert torch.equal(result.code.render(tuned(prior, result.weights)), result.image)
 
-    def test_small_generators_move_faster(self, prior: StyleGAN2) -> None:
+    def test_small_generators_have_a_higher_rate(self, prior: StyleGAN2) -> None:
         assert default_lr(prior) > default_lr(StyleGAN2(256)) == 3e-4
 
 
@@ -135,7 +135,7 @@ class TestClone:
         fooled = curve["clone.game"]
         assert fooled[-1] > 1.5 * fooled[0]
 
-    def test_without_pictures_its_own_samples_hold_the_generator(self, model: Model, pictures: Tensor) -> None:
+    def test_without_pictures_the_samples_are_preserved(self, model: Model, pictures: Tensor) -> None:
         bare = replace(model, pictures=None)
         result = clone_run(bare, pictures[:1])
         assert "no pictures" in result.message and result.weights
@@ -145,7 +145,7 @@ class TestClone:
             clone_run(bare, pictures[:1], cohesion="adversarial")
 
     @pytest.mark.parametrize("task", [Reconstruct(), Colorize()])
-    def test_what_is_not_measured_is_not_called_real(self, task: Task, model: Model, pictures: Tensor) -> None:
+    def test_an_incomplete_measurement_is_not_shown_as_real(self, task: Task, model: Model, pictures: Tensor) -> None:
         asked: list[int] = []
 
         def stream(n: int, rng: torch.Generator) -> Tensor:
@@ -155,6 +155,6 @@ class TestClone:
         clone_run(replace(model, pictures=stream), task.A(pictures[:1]), task, steps=8, probability=1.0, batch=3)
         assert asked == [3 if task.merges else 2] * 2  # in steps 0 and 4; the third real picture is y itself
 
-    def test_stops_once_it_is_near_enough(self, model: Model, pictures: Tensor) -> None:
+    def test_stops_at_the_requested_psnr(self, model: Model, pictures: Tensor) -> None:
         result = clone_run(model, pictures[:1], probability=1.0, stop_psnr=1.0)
         assert len(result.curves["clone.total"]) == 1
