@@ -40,7 +40,8 @@ from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import CLASSES, NAMES, Faces, draw_faces
 from inversion.synthetic.faces.factors import FACTORS, INDEX, turned_to_front
-from inversion.translations import TranslationOptions
+from inversion.translations import TRANSLATIONS, TranslationOptions
+from inversion.translations.base import InputKind
 from inversion.translations.drawings import PALETTE
 from inversion.translations.translate import translate, unavailable
 
@@ -50,7 +51,8 @@ PATCH = 5  # side of the neighbourhood that it sees, in pixels
 STRIDE = 2  # between the pixels that are classified, in both directions
 READABLE = 0.5  # a factor counts if the predictor explains more than this of its variance on true renders
 LOST = 0.8  # see `generator` above
-UNSEEN = {  # factors, and groups of factors, that the input does not show
+# Factors, and groups of factors, that the input does not show. Without a pose the result is a frontal view.
+UNSEEN = {
     "sketch": ("colour", "scene", "light", "age"),
     "map": ("colour", "scene", "light", "age", "gaze_x", "gaze_y", "lip_fullness"),
     "frontalize": ("pose",),
@@ -119,11 +121,11 @@ def iou(found: Tensor, truth: Tensor) -> float:
     return statistics.fmean(shares)
 
 
-def uploads(kind: str, drawn: Faces) -> list[np.ndarray]:
+def uploads(kind: InputKind, drawn: Faces) -> list[np.ndarray]:
     """The pictures that a user would upload for these faces, uint8 (R, R, 3)."""
     if kind == "map":
         return list(np.asarray(PALETTE, np.uint8)[drawn.segmentation.argmax(dim=1).numpy()])
-    planes = drawn.sketch.expand(-1, 3, -1, -1) if kind == "sketch" else drawn.picture
+    planes = drawn.sketch.expand(-1, 3, -1, -1) if kind == "lines" else drawn.picture
     return [images.to_array(x) for x in planes]
 
 
@@ -147,21 +149,23 @@ def reconstructed(model: Model, pictures: Tensor) -> Tensor:
 
 def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict[str, Any]:
     """The row of one translation."""
-    given = uploads(name, drawn)
+    given = uploads(TRANSLATIONS[name].takes, drawn)
+    unseen = UNSEEN.get(name, ())
+    frontal = "pose" in unseen
     once: list[float] = []
     results = torch.cat([_timed(once, lambda x=x: translate(model, name, x)).pictures.cpu() for x in given])
     ten: list[float] = []
     for upload in given[:4]:
         _timed(ten, lambda x=upload: translate(model, name, x, TranslationOptions(10)))
-    truth = drawn.front if name == "frontalize" else drawn.picture
-    factors = turned_to_front(drawn.factors) if name == "frontalize" else drawn.factors
+    truth = drawn.front if frontal else drawn.picture
+    factors = turned_to_front(drawn.factors) if frontal else drawn.factors
     predictor = segmenter.predictor
     with torch.no_grad():
         read, persons = predictor.heads(results.clamp(-1, 1))
         best, own = predictor.heads(truth)[0], predictor.embed(drawn.picture)
     yaw = FACTORS[INDEX["yaw"]]
     error = (read - factors)[:, INDEX["yaw"]].abs().mean() * (yaw.high - yaw.low) / 2
-    shown = _shown(name, explained(best, factors))
+    shown = _shown(unseen, explained(best, factors))
     most = sign_accuracy(best, factors)
     ratios = (sign_accuracy(read, factors) / most).tolist()
     known = {n: round(ratios[i], 3) for i, n in enumerate(NAMES) if shown[i]}
@@ -174,7 +178,7 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
         "seconds": round(statistics.median(once), 3),
         "seconds_10": round(statistics.median(ten), 3),
     }
-    if name != "frontalize":
+    if not frontal:
         row |= _iou_figures(model, drawn, results, segmenter)
         if drawn.z.shape[1] == prior_of(model).z_dim:
             reach = (sign_accuracy(_read_codes(model, drawn.z, predictor), factors) / most).tolist()
@@ -182,9 +186,8 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
     return row
 
 
-def _shown(name: str, readable: Tensor) -> list[bool]:
-    """Which factors the input of a translation shows and the predictor reads; readable (K,): share it explains."""
-    unseen = UNSEEN[name]
+def _shown(unseen: Sequence[str], readable: Tensor) -> list[bool]:
+    """Which factors are not among the unseen and read by the predictor; readable (K,): share that it explains."""
     return [
         share > READABLE and factor.group not in unseen and factor.name not in unseen
         for factor, share in zip(FACTORS, readable.tolist(), strict=True)
@@ -218,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure the translations that the model has encoders for; --json keeps the rows."""
     parser = benchmark_parser("translations", main.__doc__, require_json=False)
     add_model(parser, n=64)
-    parser.add_argument("--names", default="sketch,map,frontalize", help="translations, separated by commas")
+    parser.add_argument("--names", default=",".join(UNSEEN), help="translations, separated by commas")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--pictures", type=Path, help="folder for a sheet of each translation")
     args = parser.parse_args(argv)
@@ -246,7 +249,7 @@ def sheet(model: Model, name: str, drawn: Faces, folder: Path) -> None:
     """Write a picture: for each face the truth, the input, the result and three variations, from top to bottom."""
     folder.mkdir(parents=True, exist_ok=True)
     strips = []
-    for i, upload in enumerate(uploads(name, drawn)[:SHEET_FACES]):
+    for i, upload in enumerate(uploads(TRANSLATIONS[name].takes, drawn)[:SHEET_FACES]):
         made = translate(model, name, upload, TranslationOptions(4)).pictures
         parts = [images.to_array(drawn.picture[i]), upload, *(images.to_array(one) for one in made)]
         strips.append(np.concatenate(parts, axis=0))
