@@ -20,17 +20,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.common import SOURCES, add_model, benchmark_parser, table, write_rows
 from inversion import images, metrics
-from inversion.checkpoints import hub, store
+from inversion.checkpoints import store
 from inversion.checkpoints.registry import SERVE_ALL, registry
-from inversion.cli.common import Parser, UsageError, add_task_inputs, guarded
+from inversion.cli.common import UsageError, add_task_inputs, guarded
 from inversion.common.errors import UserError
 from inversion.common.settings import kind_of, split_settings
 from inversion.methods import BASIC, parse_method
 from inversion.model import Model
 from inversion.serving.lane import Finished, Lane, Request, measurement
-from inversion.synthetic import HELD_OUT
-from inversion.synthetic.faces import CLASSES, OUT_OF_DOMAIN, draw_faces
+from inversion.synthetic.faces import CLASSES, draw_faces
 from inversion.tasks import task_class
 
 Row = dict[str, Any]
@@ -75,8 +75,7 @@ def cases(source: str, n: int, resolution: int) -> Iterator[Case]:
     if source == "photo":
         yield Case("astronaut", photo(resolution))
         return
-    first = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}[source]
-    for seed in range(first, first + n):
+    for seed in range(SOURCES[source], SOURCES[source] + n):
         face = draw_faces([seed], resolution)
         rows = [CLASSES.index(name) for name in DETAILS]
         yield Case(str(seed), images.to_array(face.picture), face.segmentation[:, rows].sum(1, keepdim=True))
@@ -188,20 +187,17 @@ def columns() -> dict[str, Column]:
 def means_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Means over pictures as a Markdown table, one line per task and label. Columns without a value are left out."""
     shown = {key: column for key, column in columns().items() if any(row.get(key) is not None for row in rows)}
-    lines = [
-        " | ".join(["| Task", "Method", "n", *(column.label for column in shown.values())]) + " |",
-        "|---" * (len(shown) + 3) + "|",
-    ]
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["task"], row["label"]), []).append(row)
+    lines: list[list[object]] = []
     for (task, label), members in groups.items():
-        cells = []
+        cells: list[object] = [task, label, len(members)]
         for key, column in shown.items():
             values = [member[key] for member in members if member.get(key) is not None]
             cells.append(f"{statistics.fmean(values):.{column.digits}f}" if values else "-")
-        lines.append(" | ".join([f"| {task}", label, str(len(members)), *cells]) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return table(["Task", "Method", "n", *(column.label for column in shown.values())], lines)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -217,27 +213,20 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replace the file by the rows. If writing fails, the old file stays."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments of the command line."""
-    parser = Parser(prog=PROG, description=__doc__)
-    parser.add_argument("--n", type=int, default=32, help="pictures for reconstruction; other tasks use a quarter")
+    parser = benchmark_parser("quality", __doc__)
+    add_model(parser, n=32)
     parser.add_argument("--tasks", default="reconstruct,colorize,superres,inpaint")
     parser.add_argument("--methods", default=",".join(BASIC), help=f"separated by commas; {MEASURED}: the input itself")
-    parser.add_argument("--source", default="held-out", choices=("held-out", "strange", "photo"))
+    parser.add_argument(
+        "--source", default="held-out", choices=(*SOURCES, "photo"), help="strange: from outside the domain"
+    )
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
-    parser.add_argument("--model", default=hub.DEFAULT)
     add_task_inputs(parser, ("number",), factor=8, sigma=0.2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--json", type=Path, required=True, help="file of the rows; existing rows are reused")
     parser.add_argument("--pictures", type=Path, help="folder for the resulting pictures")
     return parser.parse_args(argv)
 

@@ -102,7 +102,7 @@ TOYS: tuple[tuple[Any, str, Any], ...] = (
     (GENERATORS, "toy", ToyGenerator),
     (ENCODERS, "toy", ToyEncoder),
     (DOMAINS, "toy-domain", replace(DOMAINS["synthetic-houses"], resolution=TINY)),
-    (layouts.LAYOUTS, "toy", layouts.Layout("generator", "toy", ("toy.const", "toy.w_avg"), without_prefix)),
+    (layouts.LAYOUTS, "toy", layouts.Layout("generator", "toy", "toy.const toy.w_avg", without_prefix)),
 )
 
 # ---- where they have to be seen
