@@ -24,10 +24,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     defer("torch")
     from inversion.serving.catalogue import DEFAULT_MODEL
     from inversion.serving.session import Session
-    from ui import TABS, build, launch_options
+    from ui import build, launch_options
 
     session = Session(args.device, args.dtype, args.budget)
-    page = build(session, TABS)
+    page = build(session)
     page.launch(share=args.share, server_port=args.port, prevent_thread_lock=True, **launch_options())
     session.warm(DEFAULT_MODEL)
     page.block_thread()

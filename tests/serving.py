@@ -25,7 +25,7 @@ from inversion.encoders import Encoder
 from inversion.generators import StyleGAN2
 from inversion.model import Model
 from inversion.serving.session import Request, Session
-from ui import TABS, build, launch_options
+from ui import build, launch_options
 
 MODELS = ("synthetic-faces", "only-z", "absent")
 SIZE = 40_000_000  # bytes that the file of "remote" is said to have
@@ -166,7 +166,7 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
         patch.setattr(networking, "url_ok", lambda url: True)
         session = RecordingSession("cpu", budget=60.0)
         session.warm("synthetic-faces")
-        page = build(session, TABS)
+        page = build(session)
         _, url, _ = page.launch(
             prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", server_port=free_port(), **launch_options()
         )

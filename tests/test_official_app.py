@@ -27,7 +27,7 @@ from inversion.perception.networks import KerasVGG16
 from inversion.serving.jobs import RunView
 from inversion.serving.lane import Request
 from inversion.serving.session import Session
-from ui import TABS, build, launch_options
+from ui import build, launch_options
 from ui.tabs.models import button, describe
 
 __all__ = ["in_process", "workplace"]  # fixtures
@@ -121,7 +121,7 @@ def test_an_official_file_ends_as_a_picture_on_the_page(
     workplace.add("synthetic-faces", data, format="nvidia-pickle")  # what the page offers first
     Image.fromarray(PHOTO).save(tmp_path / "photo.png")
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    page = build(session, TABS)
+    page = build(session)
     port = free_port()
     _, url, _ = page.launch(
         prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", server_port=port, **launch_options()

@@ -1,4 +1,4 @@
-"""The whole page: masthead, a tab for each task, endpoints; and how it is served."""
+"""The whole page: masthead, tabs, endpoints; and the options to serve it."""
 
 from __future__ import annotations
 
@@ -14,83 +14,72 @@ from inversion.serving.session import Session
 from ui import api
 from ui.examples import examples
 from ui.guard import Guard
-from ui.parts.settings import Settings, model_choices
-from ui.parts.workbench import PRIVATE, Workbench, remembered
-from ui.tab import Desk, Tab
-from ui.tabs.edit import EditBench
-from ui.tabs.models import Models
-from ui.tabs.sketch import SketchBench
+from ui.parts.desk import Desk
+from ui.parts.events import MODELS, PRIVATE, VIEWS
+from ui.parts.settings import model_choices
+from ui.tabs import Tab, all_tabs
 from ui.theme import CSS, theme
 
 TITLE = "Inversion Hub"
 MASTHEAD = """
 <h1>Inversion Hub</h1>
-<p>What do different GAN inversion methods make of the same picture? Give one, choose a task and some methods,
-and watch their reconstructions grow side by side.</p>
+<p>Compare GAN inversion methods on your own picture. Upload one, choose a task and some methods, and watch the results
+grow side by side.</p>
 """
 FOOTNOTE = """
-Pictures stay on the server that runs this page, in memory and in its cache, for little more than an hour. The built-in
+Pictures stay in the memory and cache of the server that runs this page, for little more than an hour. The built-in
 model knows drawn faces only; no photograph of a person was used to train it.
 """
-BENCHES: Mapping[str, type[Workbench]] = {"edit": EditBench}  # tabs that are more than a task's
 UPLOAD = 40 * 2**20  # bytes of one request
 HOUR = 3600
 
 
-def build(session: Session, tabs: Mapping[str, type[Tab]]) -> gr.Blocks:
-    """The page for a session, with these tabs. Not launched yet."""
-    desk = Desk(session, catalogue.methods(), catalogue.models(), catalogue.tasks(), examples())
+def build(session: Session, tabs: Mapping[str, type[Tab]] | None = None) -> gr.Blocks:
+    """The page for a session, not launched yet. tabs: by key; the default is all registered ones."""
+    desk = Desk(session, catalogue.methods(), catalogue.models(), examples())
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
-        kept = {key: remembered(key) for key in tabs}
+        made = [kind(desk) for kind in (all_tabs() if tabs is None else tabs).values()]
         with gr.Tabs():
-            benches = []
-            for key, kind in tabs.items():
-                with gr.Tab(kind.label, id=key, elem_id=f"{key}-tab"):
-                    benches.append(BENCHES.get(key, Workbench)(kind(), desk, kept[key]))
-            with gr.Tab("Sketch to face", id="sketch", elem_id="sketch-tab"):
-                sketch = SketchBench(desk)
-            with gr.Tab("Models", id="models", elem_id="models-tab") as tab:
-                models = Models(session)
+            for tab in made:
+                with gr.Tab(tab.label, id=tab.key, elem_id=f"{tab.key}-tab") as place:
+                    tab.build(place)
         gr.Markdown(FOOTNOTE, elem_classes="note")
-        for bench in benches:
-            bench.on_load(page)
-        sketch.on_load(page)
-        models.wire(tab)
-        _offer(page, desk, [bench.settings for bench in benches], [sketch.models])
-        api.endpoints(desk, tabs)
+        for tab in made:
+            tab.on_load(page)
+        _offer_methods(page, session, made)
+        _refresh_models(page, made)
+        api.add_endpoints(desk, made)
     page.queue(max_size=24, api_open=False)
     return page
 
 
-def _offer(page: gr.Blocks, desk: Desk, settings: Sequence[Settings], models: Sequence[gr.Dropdown]) -> None:
-    """When the page opens, leave out what the first model cannot serve, which waits until it is loaded.
-
-    models: menus of models beside those of the settings.
-    """
-
-    outputs = [component for part in settings for component in part.menus()]
+def _offer_methods(page: gr.Blocks, session: Session, tabs: Sequence[Tab]) -> None:
+    """When the page opens, wait until the first model is loaded, and leave out what it cannot serve."""
+    outputs = [component for tab in tabs for component in tab.method_menus()]
 
     def offer() -> dict[Any, Any] | list[Any]:
         try:
-            missing, without = desk.session.unavailable(catalogue.DEFAULT_MODEL)
-        except UserError:  # whoever runs a method is told
+            missing, lacking = session.unavailable(catalogue.DEFAULT_MODEL)
+        except UserError:  # a run with this model will show it
             return [gr.skip()] * len(outputs)
-        offered = [part.offered(missing, without, part.tab.methods) for part in settings]
-        return {component: update for updates in offered for component, update in updates.items()}
+        return {part: update for tab in tabs for part, update in tab.offered(missing, lacking).items()}
 
-    page.load(offer, None, outputs, concurrency_id="models", **PRIVATE)
-    menus: list[Any] = [*(part.model for part in settings), *models]
+    page.load(offer, None, outputs, **MODELS, **PRIVATE)
 
-    def fresh() -> list[Any]:
-        """What has been downloaded since the page was built is marked so."""
+
+def _refresh_models(page: gr.Blocks, tabs: Sequence[Tab]) -> None:
+    """When the page opens, show which models have been downloaded since the server started."""
+    menus = [menu for tab in tabs for menu in tab.model_menus()]
+
+    def refresh() -> list[Any]:
         return [gr.update(choices=model_choices(catalogue.models()))] * len(menus)
 
-    page.load(fresh, None, menus, concurrency_id="views", **PRIVATE)
+    page.load(refresh, None, menus, **VIEWS, **PRIVATE)
 
 
 def launch_options() -> dict[str, Any]:
-    """Arguments for `launch` that make the page look right and stay private."""
+    """Arguments of `launch` that make the page look right and stay private."""
     return {
         "theme": theme(),
         "css": CSS,

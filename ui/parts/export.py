@@ -1,4 +1,4 @@
-"""What can be downloaded of a job: lossless pictures, a labelled sheet, figures and recipe as JSON."""
+"""Downloads of a job: lossless pictures, a labelled sheet, figures and recipe as JSON."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ import numpy as np
 from PIL import Image
 
 from inversion import images
-from inversion.serving.session import JobView, RunView
+from inversion.serving.session import JobView
+from ui.parts.figures import caption
 from ui.parts.plots import Tile, sheet
 
 
-class Shown:
-    """Files of pictures that a component is to show, in a folder that may go when the component has been updated.
+class PictureFiles:
+    """Files of pictures for components, in a folder that may be deleted as soon as the components are updated.
 
-    Gradio makes a file of an array by writing over the one of an equal array, which a browser may be reading at that
-    moment; a file it copies whole and once.
+    Gradio writes an array over the file of an equal array, which a browser may be reading at that moment. A file is
+    copied whole and once.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self._held: dict[str, np.ndarray] = {}
+        self._written: dict[str, np.ndarray] = {}
 
     def path(self, name: str, picture: np.ndarray | None, largest: int | None = None) -> str | None:
         """The picture's file, at most `largest` pixels a side. The next version of a picture may have the same name."""
         if picture is None:
             return None
         path = self.folder / f"{name}.png"
-        if self._held.get(name) is not picture:
+        if self._written.get(name) is not picture:
             image = Image.fromarray(picture)
             if largest is not None and image.width > largest:
                 image = image.resize((largest, largest), Image.Resampling.BILINEAR)
             image.save(path)
-            self._held[name] = picture
+            self._written[name] = picture
         return str(path)
 
 
@@ -52,8 +53,8 @@ class Files:
 
 
 def export(view: JobView, folder: Path) -> Files | None:
-    """Write what the job has so far, None without a picture. PNGs hold our recipe and nothing of the upload."""
-    names = {i: f"{view.task}-{_slug(run.method)}.png" for i, run in enumerate(view.runs) if run.image is not None}
+    """Write what the job has so far; None if it has no picture. PNGs hold the recipe and nothing of the upload."""
+    names = {i: f"{view.task}-{file_name(run.method)}.png" for i, run in enumerate(view.runs) if run.image is not None}
     if not names:
         return None
     for i, run in enumerate(view.runs):
@@ -71,7 +72,7 @@ def export(view: JobView, folder: Path) -> Files | None:
 
 
 def rows(view: JobView, names: dict[int, str] | None = None) -> list[dict[str, Any]]:
-    """One row a run, plain JSON: its figures and recipe where it has any, and its state always."""
+    """One row per run, plain JSON: figures and recipe if there are any, and the state."""
     return [
         {
             "task": view.task,
@@ -87,21 +88,18 @@ def rows(view: JobView, names: dict[int, str] | None = None) -> list[dict[str, A
 
 
 def tiles(view: JobView) -> list[Tile]:
-    """The sheet's pictures: the truth, what was measured of it, then every run that has one."""
-    first = [] if view.truth is None else [Tile("Picture", "the truth", view.truth)]
-    if view.measured is not None and (view.truth is None or view.task != "reconstruct"):
-        first.append(Tile("Measured", "what the methods saw", view.measured))
+    """The sheet's pictures: the original, the input to the methods, then every result."""
+    first = [] if view.truth is None else [Tile("Picture", "original", view.truth)]
+    if view.measured is not None and has_own_input(view):
+        first.append(Tile("Input", "to the methods", view.measured))
     return first + [Tile(run.label, caption(run), run.image) for run in view.runs if run.image is not None]
 
 
-def caption(run: RunView) -> str:
-    """The run's figures in a line."""
-    row = run.row or {}
-    parts = [f"{row['psnr']:.2f} dB"] if row.get("psnr") is not None else []
-    parts += [f"SSIM {row['ssim']:.3f}"] if row.get("ssim") is not None else []
-    parts += [f"{run.seconds:.1f} s"]
-    return "  ".join(parts + ([run.state] if run.state in ("cancelled", "failed") else []))
+def has_own_input(view: JobView) -> bool:
+    """Whether the input to the methods differs from the original; in a reconstruction they are the same."""
+    return view.truth is None or view.measured is None or not np.array_equal(view.truth, view.measured)
 
 
-def _slug(text: str) -> str:
+def file_name(text: str) -> str:
+    """The text as part of a file's name."""
     return "".join(c if c.isalnum() else "-" for c in text)[:60]

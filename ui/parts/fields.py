@@ -1,7 +1,7 @@
-"""The fields of the chosen methods, and a method of the user's own: two components however many fields there are.
+"""The settings of the chosen methods and of a custom pipeline, in two components however many settings there are.
 
-A page with a Gradio component for every field of every method takes seconds to open: the browser looks through all
-components whenever one changes.
+A page with a Gradio component for every setting of every method takes seconds to open, because the browser looks
+through all components whenever one of them changes.
 """
 
 from __future__ import annotations
@@ -13,99 +13,93 @@ from typing import Any
 
 import gradio as gr
 
-from inversion.methods import STAGES, SettingError
+from inversion.common.settings import SettingError
+from inversion.methods import STAGES
 from inversion.serving import catalogue
 from inversion.serving.catalogue import FieldCard, MethodCard
+from ui.parts.events import QUIET
 from ui.parts.inputs import InputError
-from ui.parts.markup import slot
+from ui.parts.markup import missing_note, note, slot
 from ui.static import script
 
 KINDS = {"embed": "Embed", "optimise": "Optimise", "refine": "Refine"}
-OWN = "+"  # stands for the combination among the methods
-INTRO = "<b>A combination of your own</b>: it runs beside the methods that are ticked."
-# The page's value is {method: {field: value}}. It keeps what is typed for a method that is chosen no more; what nobody
-# has typed has its default.
+CUSTOM = "+"  # stands for the custom pipeline among the methods
+INTRO = "<b>Custom pipeline</b>: runs together with the ticked methods."
+# The component's value is {method: {field: value}}. It keeps the values of methods that are not ticked any more.
 FIELDS_SCRIPT = script("fields")
-# The page's value is {kind: stage}. A stage that is no longer offered is chosen no more.
+# The component's value is {kind: stage}. A stage that is not offered any more is deselected.
 STAGES_SCRIPT = script("stages")
 
 
 class Fields:
-    """Lays the components out when made; `chosen` reads them."""
+    """The components; `chosen` reads them."""
 
     def __init__(self, key: str, methods: Mapping[str, MethodCard], ticked: Sequence[str]) -> None:
         self.methods = methods
         common: dict[str, Any] = {"html_template": slot("rows"), "apply_default_css": False}
-        self.stages = gr.HTML({}, rows=menus({}), js_on_load=STAGES_SCRIPT, elem_id=f"{key}-stages", **common)
+        self.stages = gr.HTML({}, rows=stage_menus({}), js_on_load=STAGES_SCRIPT, elem_id=f"{key}-stages", **common)
         self.typed = gr.HTML(
             {}, rows=sections(methods, ticked), js_on_load=FIELDS_SCRIPT, elem_id=f"{key}-fields", **common
         )
 
     def wire(self, methods: gr.CheckboxGroup) -> None:
-        """The fields of what is chosen show."""
+        """Show the settings of the chosen methods and stages."""
+
+        def show(ticked: Sequence[str], stages: object) -> dict[str, Any]:
+            return gr.update(rows=sections(self.methods, ticked) + custom_section(pipeline(stages)))
+
         for event in (methods.change, self.stages.staged):
-            event(
-                lambda ticked, picked: gr.update(rows=sections(self.methods, ticked) + own_section(joined(picked))),
-                [methods, self.stages],
-                self.typed,
-                preprocess=False,  # the choices may have changed since the page sent what is chosen
-                trigger_mode="always_last",
-                queue=False,
-                show_progress="hidden",
-                api_visibility="private",
-            )
+            # Without preprocessing: the choices may have changed since the page sent its values.
+            event(show, [methods, self.stages], self.typed, preprocess=False, trigger_mode="always_last", **QUIET)
 
     def inputs(self) -> list[Any]:
         """Every component that `chosen` reads."""
         return [self.typed, self.stages]
 
     def offered(self, lacking: Mapping[str, str]) -> dict[Any, Any]:
-        """Updates that leave out the stages that a model lacks something for, and say what."""
-        return {self.stages: gr.update(rows=menus(lacking))}
+        """Updates that leave out the stages in `lacking`, with the reasons."""
+        return {self.stages: gr.update(rows=stage_menus(lacking))}
 
     def chosen(self, ticked: Sequence[str], values: Mapping[Any, Any]) -> list[tuple[str, dict[str, Any]]]:
-        """The ticked methods and the combination, each with its fields that differ from their defaults.
+        """The ticked methods and the custom pipeline, each with its settings that differ from their defaults.
 
-        Raises InputError.
+        Raises InputError or SettingError.
         """
         typed = values[self.typed]
-        chosen = [(key, changed(self.methods[key], typed, key)) for key in ticked]
-        own = joined(values[self.stages])
-        if own:
-            try:
-                chosen.append((own, changed(catalogue.method(own), typed, OWN)))
-            except SettingError as error:
-                raise InputError(str(error)) from None
+        chosen = [(key, changed_settings(self.methods[key], typed, key)) for key in ticked]
+        custom = pipeline(values[self.stages])
+        if custom:
+            chosen.append((custom, changed_settings(catalogue.method(custom), typed, CUSTOM)))
         return chosen
 
 
-def joined(picked: object) -> str:
+def pipeline(stages: object) -> str:
     """The stages of {kind: stage} as `parse_method` reads them, "" for none."""
-    given = picked if isinstance(picked, Mapping) else {}
+    given = stages if isinstance(stages, Mapping) else {}
     return "+".join(str(given[kind]) for kind in KINDS if given.get(kind))
 
 
-def changed(card: MethodCard, typed: object, key: str) -> dict[str, Any]:
-    """Those of a method's fields that {key: {field: value}} changes. Raises InputError for an empty one."""
+def changed_settings(card: MethodCard, typed: object, key: str) -> dict[str, Any]:
+    """The settings of a method that {key: {field: value}} changes. Raises InputError for an empty field."""
     of_method = typed.get(key) if isinstance(typed, Mapping) else None
     given = of_method if isinstance(of_method, Mapping) else {}
     settings = {}
     for spec in card.fields:
         value = given.get(spec.name, spec.default)
         if value is None:
-            raise InputError(f"{card.label}, {spec.label}: give a number.")
+            raise InputError(f"{card.label}, {spec.label}: enter a number.")
         if value != spec.default:
             settings[spec.name] = value
     return settings
 
 
 def sections(methods: Mapping[str, MethodCard], ticked: Sequence[str]) -> str:
-    """The fields of the ticked methods as HTML, in the methods' order."""
+    """The settings of the ticked methods as HTML, in the order of `methods`."""
     return "".join(section(key, card) for key, card in methods.items() if key in (ticked or ()))
 
 
 def section(key: str, card: MethodCard) -> str:
-    """One method's fields as HTML; data-method says `key`."""
+    """One method's settings as HTML; `key` is in data-method."""
     words = f": {escape(card.description)} <i>{escape(card.paper)}</i>" if card.description else ""
     staged = len({spec.owner for spec in card.fields}) > 1
     rows = "".join(_field(key, spec, staged) for spec in card.fields)
@@ -115,34 +109,32 @@ def section(key: str, card: MethodCard) -> str:
     )
 
 
-def menus(lacking: Mapping[str, str]) -> str:
-    """A menu for each kind of stage with those that can be chosen, and why the `lacking` ones cannot."""
+def stage_menus(lacking: Mapping[str, str]) -> str:
+    """A menu per kind of stage as HTML, and the reasons for the `lacking` stages."""
     boxes = "".join(
         f'<label>{label}<select data-kind="{kind}">{_options(menu(kind, lacking))}</select></label>'
         for kind, label in KINDS.items()
     )
-    reasons = "; ".join(f"<b>{escape(STAGES[key].label)}</b>: {escape(reason)}" for key, reason in lacking.items())
-    note = f'<p class="note">Not with this model: {reasons}.</p>' if lacking else ""
-    return (
-        f'<section class="method-fields"><p class="note">{INTRO}</p><div class="stages">{boxes}</div>{note}</section>'
-    )
+    reasons = missing_note({key: stage.label for key, stage in STAGES.items()}, lacking)
+    intro = f'<p class="note">{INTRO}</p>'
+    return f'<section class="method-fields">{intro}<div class="stages">{boxes}</div>{reasons}</section>'
 
 
 def menu(kind: str, lacking: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The stages of a kind that can be chosen."""
+    """The available stages of a kind, as (label, key)."""
     usable = [(stage.label, key) for key, stage in STAGES.items() if stage.kind == kind and key not in lacking]
     return [("none", ""), *usable]
 
 
-def own_section(own: str) -> str:
-    """The stages of the combination in order with their fields, or why they do not fit together; "" for none."""
-    if not own:
+def custom_section(stages: str) -> str:
+    """The settings of the custom pipeline as HTML, or why its stages do not fit together; "" without stages."""
+    if not stages:
         return ""
     try:
-        card = catalogue.method(own)
+        card = catalogue.method(stages)
     except SettingError as error:
-        return f'<p class="note bad">{escape(str(error))}</p>'
-    return section(OWN, card)
+        return note(str(error), bad=True)
+    return section(CUSTOM, card)
 
 
 def _options(choices: Sequence[tuple[str, str]]) -> str:
@@ -150,7 +142,7 @@ def _options(choices: Sequence[tuple[str, str]]) -> str:
 
 
 def _field(method: str, spec: FieldCard, staged: bool) -> str:
-    """A field's name, help and control as HTML."""
+    """A setting's name, help and control as HTML."""
     label = f"{spec.owner}: {spec.label.lower()}" if staged else spec.label
     first = escape(json.dumps(spec.default))
     info = f"<small>{escape(spec.help)}</small>" if spec.help else ""
@@ -161,7 +153,7 @@ def _field(method: str, spec: FieldCard, staged: bool) -> str:
 
 
 def _control(spec: FieldCard, label: str) -> str:
-    """Box, menu, slider with a number, or a number alone where a slider would be too coarse."""
+    """Tick box, menu, text, or number; with a slider unless it would be too coarse."""
     named = f'aria-label="{label}"'
     if spec.choices:
         return f"<select {named}>{_options([(str(one), json.dumps(one)) for one in spec.choices])}</select>"

@@ -1,4 +1,4 @@
-"""The shared result panel: status line, one column a method, table, plot, downloads."""
+"""The result panel of a task's tab: status line, one column per method, table, plot, downloads."""
 
 from __future__ import annotations
 
@@ -15,39 +15,26 @@ from inversion import images
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, Session
 from ui.parts import export
-from ui.parts.export import Shown
-from ui.parts.markup import (
-    FIGURES,
-    HINT,
-    READY,
-    about,
-    figure,
-    fixed,
-    head,
-    job_status,
-    run_figures,
-    run_head,
-    slot,
-    status_line,
-)
+from ui.parts.export import PictureFiles, has_own_input
+from ui.parts.figures import run_figures, table
+from ui.parts.markup import HINT, READY, about, head, job_status, run_head, slot, status_line
 from ui.parts.plots import Line, quality_plot
 from ui.parts.streams import Update
+from ui.parts.views import picture_view
 from ui.static import script
 from ui.theme import COLUMN_COLOURS
 
-COLUMNS = len(COLUMN_COLOURS)  # methods that one job may compare
-PREVIEW = 384  # pixels a side of pictures that are shown while a run goes on
-HEADERS = ["Method", "PSNR (dB)", "SSIM", "LPIPS", "Identity", "Synthetic identity", "Seconds", "Steps", "State"]
-
-
-# The button is shown with the figures, when there is a photo to put the result into.
-PUT = '<button type="button" class="put">Paste into my picture</button>'
+MAX_METHODS = len(COLUMN_COLOURS)  # that one job may compare
+PREVIEW = 384  # pixels a side of pictures that are shown during a run
+GREY = "var(--body-text-color-subdued)"
+# The button stands below the figures if there is a photo to paste the result into.
+PASTE_BUTTON = '<button type="button" class="put">Paste into my picture</button>'
 COLUMN_SCRIPT = script("column")
 
 
 @dataclass(frozen=True)
 class Column:
-    """The components that show one method. `box` holds the others, and words above and below them: see `words`."""
+    """The components that show one method. `box` holds the other two, and text above and below them."""
 
     box: gr.HTML
     slider: gr.ImageSlider
@@ -55,10 +42,10 @@ class Column:
 
 
 class Panel:
-    """Lays the components out when made; `updates` turns views of a job into values for them.
+    """The components of a tab's results; `updates` turns views of a job into values for them.
 
-    What is empty the stylesheet does not show. `visible` of what holds others stays as it is: Gradio 6 would take them
-    out of the page and put them back in, and what is sent to them meanwhile may be lost.
+    The style sheet hides empty components. `visible` of a container never changes: Gradio 6 would take its children out
+    of the page and put them back, and might lose an update that they get in between.
     """
 
     def __init__(self, key: str, models: Mapping[str, ModelCard]) -> None:
@@ -68,28 +55,28 @@ class Panel:
         self.hint = gr.HTML(HINT, elem_classes="hint-box")
         with gr.Row(elem_classes=["cards", "given"]):
             with gr.Column(min_width=230, elem_classes="card"):
-                gr.HTML(head("Measured", "", "var(--body-text-color-subdued)"))
-                self.measured = picture_view("measured", f"{key}-measured")
+                gr.HTML(head("Input to the methods", "", GREY))
+                self.measured = picture_view("input to the methods", f"{key}-measured")
             with gr.Column(min_width=230, elem_classes="card"):
-                gr.HTML(head("Your picture", "", "var(--body-text-color-subdued)"))
-                self.truth = picture_view("truth", f"{key}-truth")
+                gr.HTML(head("Your picture", "", GREY))
+                self.truth = picture_view("your picture", f"{key}-truth")
         self.left = gr.Radio(
-            [("What was measured", "measured"), ("Your picture", "truth")],
+            [("Input", "measured"), ("Original", "truth")],
             value="measured",
-            label="On the left of the sliders",
+            label="Compare with",
             visible=False,
         )
         with gr.Row(elem_classes="cards"):
-            self.columns = [self._column(key, i) for i in range(COLUMNS)]
+            self.columns = [self._column(key, i) for i in range(MAX_METHODS)]
         self.more(key)
         with gr.Column(elem_classes=["card", "pasted"]):
-            gr.HTML(head("Your picture with the result in it", "", "var(--body-text-color-subdued)"))
-            self.pasted = picture_view("pasted", f"{key}-pasted")
-            self.pasted_file = gr.DownloadButton("Download it in full size (png)", size="sm", elem_id=f"{key}-whole")
+            gr.HTML(head("Your picture with the result", "", GREY))
+            self.pasted = picture_view("your picture with the result", f"{key}-pasted")
+            self.pasted_file = gr.DownloadButton("Download in full size (png)", size="sm", elem_id=f"{key}-whole")
         with gr.Column(elem_classes="summary"):
             self.plot = gr.HTML(elem_id=f"{key}-plot")
             self.table = gr.Dataframe(
-                headers=HEADERS,
+                headers=table([])["headers"],
                 interactive=False,
                 label="All methods",
                 wrap=False,
@@ -103,7 +90,7 @@ class Panel:
                 self.json = gr.DownloadButton("Figures and recipe (json)", interactive=False)
 
     def more(self, key: str) -> None:
-        """Lay out what stands between the columns and the table."""
+        """Lay out further components between the columns and the table."""
 
     @staticmethod
     def _column(key: str, index: int) -> Column:
@@ -136,29 +123,28 @@ class Panel:
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
         """Follow a job until it is over. Each update holds only what changed. Raises UnknownJob."""
-        with (
-            tempfile.TemporaryDirectory() as folder
-        ):  # the server has copied the files when it asks for the next update
-            shown = Shown(folder)
+        # Gradio has copied the files of an update when it asks for the next one.
+        with tempfile.TemporaryDirectory() as folder:
+            files = PictureFiles(folder)
             images_seen: dict[int, np.ndarray] = {}
-            seen, given = -1, False
+            seen, input_shown = -1, False
             for view in session.follow(key):
                 update: Update = {self.status: job_status(view)}
                 if seen < 0:
-                    update |= self._opened(view)
-                if view.measured is not None and not given:
-                    given = True
-                    update |= self._given(view, shown)
+                    update |= self._cleared(view)
+                if view.measured is not None and not input_shown:
+                    input_shown = True
+                    update |= self._input(view, files)
                 for i, run in enumerate(view.runs):
                     if run.version > seen or view.over:
-                        update[self.columns[i].box] = gr.update(**words(view, i))
+                        update[self.columns[i].box] = gr.update(**column_text(view, i))
                     if run.image is not None and images_seen.get(i) is not run.image:
                         images_seen[i] = run.image
-                        update[self.columns[i].slider] = compared(view, i, left, shown)
+                        update[self.columns[i].slider] = slider_pictures(view, i, left, files)
                 if any(run.version > seen for run in view.runs):
-                    update |= {self.plot: quality_plot(lines(view)), self.table: table(view)}
+                    update |= {self.plot: quality_plot(lines(view)), self.table: table(view.runs)}
                 if view.over:
-                    update |= self._files(view, Path(folder))
+                    update |= self._downloads(view, Path(folder))
                 seen = view.version
                 yield update
 
@@ -166,10 +152,11 @@ class Panel:
         """The sliders with the other picture on their left."""
         with tempfile.TemporaryDirectory() as folder:
             runs = [i for i, run in enumerate(view.runs) if run.image is not None]
-            yield {self.columns[i].slider: compared(view, i, left, Shown(folder)) for i in runs}
+            files = PictureFiles(folder)
+            yield {self.columns[i].slider: slider_pictures(view, i, left, files) for i in runs}
 
-    def _opened(self, view: JobView) -> Update:
-        """Clear everything of the job before."""
+    def _cleared(self, view: JobView) -> Update:
+        """Clear the results of the previous job."""
         update: Update = dict.fromkeys((self.hint, self.measured, self.truth, self.pasted))
         update[self.left] = gr.update(visible=False)
         update[self.about] = about(view, self.models.get(view.model))
@@ -181,18 +168,18 @@ class Panel:
             update[column.download] = gr.update(interactive=False)
         return update
 
-    def _given(self, view: JobView, shown: Shown) -> Update:
-        """What the methods see. A reconstruction sees the picture itself, so there is nothing more to show."""
-        if view.task == "reconstruct":
+    def _input(self, view: JobView, files: PictureFiles) -> Update:
+        """Show the input to the methods if it differs from the picture."""
+        if not has_own_input(view):
             return {}
         return {
-            self.measured: shown.path("measured", view.measured),
-            self.truth: shown.path("truth", view.truth),
+            self.measured: files.path("measured", view.measured),
+            self.truth: files.path("truth", view.truth),
             self.left: gr.update(visible=view.truth is not None),
         }
 
-    def _files(self, view: JobView, folder: Path) -> Update:
-        """What can be downloaded now that the job is over."""
+    def _downloads(self, view: JobView, folder: Path) -> Update:
+        """The files of a job that is over."""
         files = export.export(view, folder)
         if files is None:
             return {}
@@ -206,45 +193,27 @@ class Panel:
             path = Path(folder) / "my-picture.png"
             images.write_png(path, picture)
             yield {
-                self.pasted: Shown(folder).path("pasted", picture, largest=1024),
+                self.pasted: PictureFiles(folder).path("pasted", picture, largest=1024),
                 self.pasted_file: gr.update(value=str(path)),
             }
 
 
-def words(view: JobView, index: int) -> dict[str, Any]:
-    """What stands above and below a run's picture."""
+def column_text(view: JobView, index: int) -> dict[str, Any]:
+    """The text above and below a run's picture."""
     run = view.runs[index]
-    put = view.over and run.image is not None and view.crop.quad is not None
-    return {"above": run_head(index, run), "below": run_figures(run) + (PUT if put else "")}
+    can_paste = view.over and run.image is not None and view.crop.quad is not None
+    return {"above": run_head(index, run), "below": run_figures(run) + (PASTE_BUTTON if can_paste else "")}
 
 
-def picture_view(name: str, elem_id: str) -> gr.Image:
-    """A picture that is only looked at."""
-    return gr.Image(
-        format="png", show_label=False, container=False, interactive=False, buttons=["download", "fullscreen"],
-        height=230, elem_id=elem_id, alt_text=name,
-    )  # fmt: skip
-
-
-def compared(view: JobView, index: int, left: str, shown: Shown) -> tuple[str | None, str | None]:
-    """Files of the left and the right picture of a slider; smaller while the run goes on, for speed."""
+def slider_pictures(view: JobView, index: int, left: str, files: PictureFiles) -> tuple[str | None, str | None]:
+    """Files of the left and the right picture of a slider; smaller during the run, for speed."""
     run = view.runs[index]
     largest = PREVIEW if run.state == "running" else None
-    name = "truth" if view.truth is not None and (left == "truth" or view.task == "reconstruct") else "measured"
-    before = view.truth if name == "truth" else view.measured
-    return shown.path(f"{name}-{largest}", before, largest), shown.path(f"result-{index}-{largest}", run.image, largest)
+    original = view.truth is not None and (left == "truth" or not has_own_input(view))
+    name, before = ("truth", view.truth) if original else ("measured", view.measured)
+    return files.path(f"{name}-{largest}", before, largest), files.path(f"result-{index}-{largest}", run.image, largest)
 
 
 def lines(view: JobView) -> list[Line]:
     """Every run's PSNR over its seconds."""
     return [Line(run.label, COLUMN_COLOURS[i], run.track) for i, run in enumerate(view.runs)]
-
-
-def table(view: JobView) -> list[list[Any]]:
-    """One line a run under HEADERS."""
-    cells = []
-    for run in view.runs:
-        row = run.row or {}
-        figures = [figure(row, key, digits) for key, _, digits, _ in FIGURES]
-        cells.append([run.label, *figures, fixed(run.seconds, 1), row.get("steps", run.step), run.state])
-    return cells

@@ -1,8 +1,8 @@
-"""Who may write into what a page shows: only the newest of its streams.
+"""Only the newest stream of a page may write into its results.
 
-Gradio streams every event by itself. After a reload the page follows the job of before, and whoever presses Run then
-has two jobs that are shown in the same columns; to stop the older stream when the button is pressed would be too early,
-for what was asked may be refused.
+Gradio streams every event separately. After a reload the page follows its earlier job. If the user then presses Run,
+two jobs write into the same columns. The older stream must end when the newer one starts, and not when the button is
+pressed, because the new request may be refused.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ class Streams:
         self._lock = threading.Lock()
         self._newest: dict[tuple[str, str], object] = {}  # by page and part
 
-    def newest(self, request: gr.Request, updates: Iterator[Update], part: str = "") -> Iterator[Update]:
-        """The updates, until the page of `request` begins a newer stream into the same part of the panel.
+    def __len__(self) -> int:
+        """Number of open streams."""
+        with self._lock:
+            return len(self._newest)
 
-        part: "" for the whole panel, which ends the streams into every part of it.
+    def newest(self, request: gr.Request, updates: Iterator[Update], part: str = "") -> Iterator[Update]:
+        """The updates, until the page of `request` starts a newer stream into the same part of the panel.
+
+        part: "" for the whole panel; such a stream ends the streams into all parts.
         """
         page, mine = request.session_hash or "", object()
         with self._lock:
@@ -36,7 +41,7 @@ class Streams:
         try:
             for update in updates:
                 if self._newest.get((page, part)) is not mine:
-                    # Gradio sends the last update once more when a stream ends: let it be one that changes nothing.
+                    # Gradio sends the last update again when a stream ends, so the last update changes nothing.
                     yield dict.fromkeys(update, gr.skip())
                     return
                 yield update

@@ -1,9 +1,9 @@
-"""Upload fields. What arrives is decoded by `inversion.images` alone: it knows limits, formats and rotation.
+"""Upload fields. Only `inversion.images` decodes uploads: it knows limits, formats and rotation.
 
-Gradio would decode first, where a file that is no picture ends in an error without words, and a rotated photo stays
-rotated. So the fields' own `preprocess` is replaced, on the instance: for a subclass Gradio would write a stub file
-beside our source at every start. It builds a component anew, from its class, when an event returns `gr.update` for it:
-so no event may do that to these fields; values are fine, and a column around a field can be shown and hidden.
+If Gradio decoded them, a file that is no picture would end in an error without a text, and a rotated photo would stay
+rotated. So `preprocess` is replaced on each field. It is replaced on the instance because Gradio writes a stub file
+beside the source of a subclass at every start. Events must not return `gr.update` for these fields, because Gradio then
+makes a new component of the original class. Events may return values, and may show or hide a column around a field.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from PIL import Image
 
 from inversion import images
 from ui.parts import inputs
-from ui.parts.inputs import InputError, explained
+from ui.parts.events import QUIET
+from ui.parts.inputs import InputError, errors_as_messages
 
-LAYERS = 8  # of an editor; more than a person paints, fewer than fill the memory
+MAX_EDITOR_LAYERS = 8  # more than a person paints, fewer than fill the memory
 PAINT = "#24967e"
 CANVAS = 512  # pixels a side
 
@@ -60,11 +61,11 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
     def preprocess(payload: Any) -> tuple[np.ndarray, np.ndarray] | None:  # noqa: ANN401 - Gradio's EditorData
         if payload is None:
             return None
-        # The page sends the pictures ahead, under an id; scripts and untouched examples name files.
+        # The page sends the pictures first, under an id; scripts and untouched examples name files.
         parts = editor.blob_storage.pop(payload.id, None) if payload.id is not None else payload
         if parts is None or parts.background is None:
             return None
-        with explained():
+        with errors_as_messages():
             picture = np.asarray(images.read(_source(parts.background)))
             return picture, _painted([layer for layer in parts.layers if layer is not None], picture.shape)
 
@@ -73,10 +74,10 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
 
 
 def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.ImageEditor:
-    """A white canvas to draw on; its value is what is seen, uint8 (H, W, 3), or None.
+    """A white canvas to draw on; its value is the visible picture, uint8 (H, W, 3), or None.
 
-    size: of the brush at first, in pixels of a canvas with CANVAS a side. Files come by `drawing_upload`, and so by our
-    own decoder.
+    size: diameter of the brush at first, in pixels of a canvas with CANVAS pixels a side. Files come through
+    `drawing_upload`, which decodes them.
     """
     editor = gr.ImageEditor(
         label=label,
@@ -90,7 +91,7 @@ def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.Im
         buttons=["fullscreen"],
         height=560,
         canvas_size=(CANVAS, CANVAS),
-        placeholder="Choose the brush at the left, then draw",
+        placeholder="Choose the brush on the left, then draw",
         elem_id=elem_id,
     )
 
@@ -100,9 +101,9 @@ def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.Im
         parts = editor.blob_storage.pop(payload.id, None) if payload.id is not None else payload
         if parts is None:
             return None
-        with explained():
-            seen = parts.composite if parts.composite is not None else parts.background
-            return None if seen is None else np.asarray(images.read(_source(seen)))
+        with errors_as_messages():
+            visible = parts.composite if parts.composite is not None else parts.background
+            return None if visible is None else np.asarray(images.read(_source(visible)))
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
     return editor
@@ -113,10 +114,28 @@ def drawing_upload(field: gr.ImageEditor, label: str, elem_id: str) -> None:
     button = gr.UploadButton(label, file_types=["image"], size="sm", elem_id=elem_id)
 
     def put(path: str | None) -> np.ndarray:
-        with explained():
+        with errors_as_messages():
             return inputs.picture(path)
 
-    button.upload(put, button, field, queue=False, show_progress="hidden", api_visibility="private")
+    button.upload(put, button, field, **QUIET)
+
+
+class PictureInput:
+    """The upload of a task's tab: a picture, or a picture to paint a mask on."""
+
+    def __init__(self, label: str, elem_id: str, paints: bool) -> None:
+        self.paints = paints
+        self.component: gr.Image | gr.ImageEditor = (mask_editor if paints else picture_field)(label, elem_id)
+
+    def picture(self, value: Any) -> np.ndarray:  # noqa: ANN401 - the component's value
+        """The picture, uint8 (H, W, 3). Raises InputError or BadImage."""
+        if self.paints and value is None:
+            raise InputError(inputs.NO_PICTURE)
+        return value[0] if self.paints else inputs.picture(value)
+
+    def painted(self, value: Any) -> np.ndarray:  # noqa: ANN401 - the component's value
+        """The mask, uint8 (H, W), white where the picture is painted on. Raises InputError or BadImage."""
+        return value[1] if self.paints else np.zeros(self.picture(value).shape[:2], np.uint8)
 
 
 def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem_id: str) -> None:
@@ -128,17 +147,17 @@ def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem
         layout="gallery",
         elem_id=elem_id,
     )
-    # A field takes the thumbnail's own file, and what a field has held is deleted after a while. Gradio's mark that
-    # spares it is on the component inside, which it does not ask.
+    # A field takes the thumbnail's own file, and Gradio deletes files of fields after a while. Its mark that keeps a
+    # file is on the inner component, where it does not look for it.
     strip.keep_in_cache.update(sample["path"] for [sample] in strip.samples)
-    strip.click(lambda sample: sample[0], strip, field, queue=False, show_progress="hidden", api_visibility="private")
+    strip.click(lambda sample: sample[0], strip, field, **QUIET)
 
 
 def _painted(layers: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
     """White where any layer is painted on. Raises InputError or BadImage."""
     mask = np.zeros(shape[:2], np.uint8)
-    if len(layers) > LAYERS:
-        raise InputError(f"The editor has more than {LAYERS} layers: clear it and paint again.")
+    if len(layers) > MAX_EDITOR_LAYERS:
+        raise InputError(f"The editor has more than {MAX_EDITOR_LAYERS} layers. Clear it and paint again.")
     for layer in layers:
         strokes = images.read(_source(layer))  # on white, and the brush is not white
         if strokes.size != (shape[1], shape[0]):
@@ -152,4 +171,4 @@ def _path(payload: Any) -> str | None:  # noqa: ANN401 - Gradio's ImageData
 
 
 def _source(part: Any) -> str | bytes:  # noqa: ANN401 - bytes, or Gradio's FileData
-    return bytes(part) if isinstance(part, bytes | bytearray | memoryview) else inputs.held(str(part.path))
+    return bytes(part) if isinstance(part, bytes | bytearray | memoryview) else inputs.existing(str(part.path))

@@ -1,1 +1,26 @@
-"""One file for each tab."""
+"""The tabs of the page, in their order. A new tab is one file and one line in TABS; a task gets its tab by itself."""
+
+from __future__ import annotations
+
+from inversion.tasks import TASKS
+from ui.tabs.base import Tab
+from ui.tabs.edit import Edit
+from ui.tabs.models import Models
+from ui.tabs.sketch import Sketch
+from ui.tabs.task import TaskTab, task_tab
+
+# Tabs that come after those of the tasks. The key of a task replaces its standard tab.
+TABS: dict[str, type[Tab]] = {
+    "edit": Edit,
+    "sketch": Sketch,
+    "models": Models,
+}
+
+
+def all_tabs() -> dict[str, type[Tab]]:
+    """A tab per registered task, then the other tabs."""
+    tabs = {key: TABS.get(key) or task_tab(key) for key in TASKS}
+    return {**tabs, **TABS}
+
+
+__all__ = ["TABS", "Tab", "TaskTab", "all_tabs", "task_tab"]

@@ -1,4 +1,4 @@
-"""The tab for editing: a picture is inverted by some methods, then all results are moved along the same directions."""
+"""The tab for editing: methods invert a picture, then all results are moved along the same directions."""
 
 from __future__ import annotations
 
@@ -8,125 +8,176 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import gradio as gr
+from gradio.components import Component
 
 from inversion import images
 from inversion.common.errors import UserError
 from inversion.editing.requests import Edited
-from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, Session
-from ui.parts import moves
-from ui.parts.export import Shown
-from ui.parts.inputs import explained
-from ui.parts.markup import edit_figures, edited_head, note
-from ui.parts.moves import Change, Moves
-from ui.parts.pair import Pair
-from ui.parts.results import Panel, compared, words
+from ui.parts import sliders
+from ui.parts.combine import Combine
+from ui.parts.desk import Desk
+from ui.parts.endpoint import Answer, Endpoint, job_answers, script_requests, sheet_file
+from ui.parts.events import EDITS, PRIVATE
+from ui.parts.export import PictureFiles, file_name, rows
+from ui.parts.figures import edit_figures
+from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.markup import head, note
+from ui.parts.plots import Tile
+from ui.parts.results import Panel, column_text, slider_pictures
+from ui.parts.sliders import DirectionSliders, EditOptions, read_edit
 from ui.parts.streams import Update
-from ui.parts.workbench import PRIVATE, Workbench
-from ui.tab import Desk, PictureTab
+from ui.tabs.task import TaskTab
+from ui.tabs.words import Words
+from ui.theme import COLUMN_COLOURS
 
-# Edits are answered between two steps of what runs; so many visitors may wait for one at a time.
-EDITS: dict[str, Any] = {"concurrency_id": "edits", "concurrency_limit": 8}
-
-
-class Edit(PictureTab):
-    key: ClassVar[str] = "edit"
-    task: ClassVar[str] = "reconstruct"
-    label: ClassVar[str] = "Edit"
-    intro: ClassVar[str] = (
-        "Invert your picture by some methods, then move the sliders: every result gets the same edit. How well it "
-        "holds still otherwise shows what its code is worth."
-    )
-    methods: ClassVar[tuple[str, ...]] = ("w", "wplus")
+MOVES_NOTE = """
+    moves: {"yaw": 1.5}, in standard deviations of random codes. layers: first and last layer to change, as "0-5"; ""
+    for all. keep: attributes that must not change.
+"""
 
 
 class EditPanel(Panel):
-    """Result columns that show, once the job is over, inverted and edited pictures."""
+    """Result columns that show pictures before and after an edit, once the job is over."""
 
-    def __init__(self, desk: Desk, models: Mapping[str, ModelCard]) -> None:
+    def __init__(self, key: str, desk: Desk) -> None:
         self.desk = desk
-        super().__init__(Edit.key, models)
+        super().__init__(key, desk.models)
 
     def more(self, key: str) -> None:
         with gr.Column(elem_id=f"{key}-box"):
-            self.moves = Moves(key)
-            self.pair = Pair(self.desk)
+            self.sliders = DirectionSliders(key)
+            self.combine = Combine(self.desk)
 
-    def outputs(self) -> list[gr.components.Component]:
-        return [*super().outputs(), *self.moves.outputs(), *self.pair.outputs()]
+    def outputs(self) -> list[Component]:
+        return [*super().outputs(), *self.sliders.outputs(), *self.combine.outputs()]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
-        """As for every tab; the sliders come with the end of the job. Raises UnknownJob."""
-        closed: Update = {**self.moves.closed(), **self.pair.closed()}
+        """As in every tab; the sliders appear at the end of the job. Raises UnknownJob."""
+        cleared: Update = {**self.sliders.closed(), **self.combine.cleared()}
         for update in super().updates(session, key, left):
-            yield {**closed, **update}
-            closed = {}
+            yield {**cleared, **update}
+            cleared = {}
         view = session.snapshot(key)
         if any(run.image is not None for run in view.runs):
-            with explained():
+            with errors_as_messages():
                 cards = session.edits.directions(view.model)
-            yield self.moves.opened(view.model, cards)
+            yield self.sliders.opened(view.model, cards)
 
-    def edited(self, view: JobView, index: int, change: Change, edited: Edited, folder: Path) -> Update:
-        """A column with the inverted picture at the left, the edited one at the right, and what else changed."""
-        run, column, shown = view.runs[index], self.columns[index], Shown(str(folder))
-        name = "".join(c if c.isalnum() else "-" for c in run.method)
-        path = folder / f"edited-{name}-{index}.png"
-        images.write_png(path, edited.picture, {**(run.row or {}), "edit": moves.recipe(change, edited)})
+    def edited(self, view: JobView, index: int, options: EditOptions, edited: Edited, folder: Path) -> Update:
+        """A column with the picture before the edit on the left and after it on the right."""
+        run, column, files = view.runs[index], self.columns[index], PictureFiles(str(folder))
+        path = folder / f"edited-{file_name(run.method)}-{index}.png"
+        images.write_png(path, edited.picture, {**(run.row or {}), "edit": sliders.recipe(options, edited)})
+        above = head(run.label, "before | after", COLUMN_COLOURS[index])
         return {
-            column.box: gr.update(above=edited_head(index, run), below=edit_figures(change.moves, edited)),
-            column.slider: (shown.path(f"inverted-{index}", run.image), str(path)),
+            column.box: gr.update(above=above, below=edit_figures(options.moves, edited)),
+            column.slider: (files.path(f"inverted-{index}", run.image), str(path)),
             column.download: gr.update(value=str(path), interactive=True),
         }
 
     def unedited(self, view: JobView, index: int, folder: Path) -> Update:
-        """A column as it was when the job was over."""
+        """A column as it was when the job ended."""
         run, column = view.runs[index], self.columns[index]
         assert run.image is not None  # noqa: S101 - only columns with a picture are edited
         path = folder / f"inverted-{index}.png"
         images.write_png(path, run.image, dict(run.row or {}))
         return {
-            column.box: gr.update(**words(view, index)),
-            column.slider: compared(view, index, "truth", Shown(str(folder))),
+            column.box: gr.update(**column_text(view, index)),
+            column.slider: slider_pictures(view, index, "truth", PictureFiles(str(folder))),
             column.download: gr.update(value=str(path), interactive=True),
         }
 
 
-class EditBench(Workbench):
-    """A workbench whose results can be edited, and joined with those of a second picture."""
+class Edit(TaskTab):
+    """A task's tab whose results can be edited, and combined with those of a second picture."""
 
+    key: ClassVar[str] = "edit"
+    task: ClassVar[str] = "reconstruct"
+    label: ClassVar[str] = "Edit"
+    words: ClassVar[Words] = Words(
+        label,
+        "Invert your picture with some methods, then move the sliders: every result gets the same edit. A good method "
+        "changes only what you move.",
+        measured="",
+        methods=("w", "wplus"),
+    )
     panel: EditPanel
 
-    def _panel(self) -> Panel:
-        return EditPanel(self.desk, self.desk.models)
+    def results(self) -> Panel:
+        return EditPanel(self.key, self.desk)
 
-    def _wire(self) -> None:
-        super()._wire()
-        parts, outputs = self.panel.moves, self.panel.outputs()
+    def wire(self) -> None:
+        super().wire()
+        parts, outputs = self.panel.sliders, self.panel.outputs()
         for event in parts.events():
-            event(self._edit, [self.job, *parts.inputs()], outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
-        self.panel.pair.wire(self.controls["picture"], self.settings, self.crop, self.job, self.streams)
+            event(self.edit, [self.job, *parts.inputs()], outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
+        self.panel.combine.wire(self.upload.component, self.settings, self.crop, self.job, self.streams)
 
-    def _edit(
+    def edit(
         self, key: str | None, strengths: object, layers: str, keep: list[str], request: gr.Request
     ) -> Iterator[Update]:
+        """Apply the sliders to every result."""
         yield from self.streams.newest(request, self._edits(key, strengths, layers, keep), "edits")
 
     def _edits(self, key: str | None, strengths: object, layers: str, keep: list[str]) -> Iterator[Update]:
-        """Apply the sliders to every result; a column that cannot be edited says why."""
-        with explained():
-            view = self.desk.session.snapshot(key or "")
-            change = moves.read(self.panel.moves.cards(self.desk.session, view.model), strengths, layers, keep)
+        session = self.desk.session
+        with errors_as_messages():
+            view = session.snapshot(key or "")
+            options = read_edit(self.panel.sliders.cards(session, view.model), strengths, layers, keep)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             for index in [i for i, run in enumerate(view.runs) if run.image is not None]:
-                if not change.moves:
+                if not options.moves:
                     yield self.panel.unedited(view, index, folder)
                     continue
                 try:
-                    edited = self.desk.session.edits.move(view.key, index, change.moves, change.layers, change.keep)
+                    edited = session.edits.move(view.key, index, options.moves, options.layers, options.keep)
                 except UserError as error:
-                    said = {**words(view, index), "below": note(str(error), bad=True)}
-                    yield {self.panel.columns[index].box: gr.update(**said)}
+                    text = {**column_text(view, index), "below": note(str(error), bad=True)}
+                    yield {self.panel.columns[index].box: gr.update(**text)}
                 else:
-                    yield self.panel.edited(view, index, change, edited, folder)
+                    yield self.panel.edited(view, index, options, edited, folder)
+
+    def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
+        runs = super().endpoint(common)
+        parameters: dict[str, Component] = {
+            "moves": gr.JSON({}, label="moves"),
+            "layers": gr.Textbox("", label="layers"),
+            "keep": gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, label="keep"),
+        }
+        description = "Invert the picture, then move every result along directions; the last event has the edited ones."
+        inputs = {name: part for name, part in runs.inputs.items() if name != "align"}
+        return Endpoint(
+            self.key,
+            f"{description}\n{MOVES_NOTE}{runs.description.partition(chr(10))[2]}",
+            {**inputs, **parameters, "align": runs.inputs["align"]},
+            self.answers,
+        )
+
+    def answers(self, values: Mapping[str, Any]) -> Iterator[Answer]:
+        session = self.desk.session
+        with errors_as_messages():
+            cards = session.edits.directions(values["model"])
+            options = read_edit(cards, values["moves"], values["layers"], values["keep"])
+            if not options.moves:
+                raise InputError('Say what to edit: moves such as {"yaw": 1.5}.')
+            key = session.submit(script_requests(self.desk, self.task, self.fields, values))
+        yield from job_answers(session, key, lambda view, files: edited_answer(session, view, options, files))
+
+
+def edited_answer(session: Session, view: JobView, options: EditOptions, files: PictureFiles) -> Answer:
+    """Rows with the edit's figures, edited pictures, and a sheet of them beside the unedited ones."""
+    table, pictures, tiles = rows(view), [], []
+    for i, run in enumerate(view.runs):
+        if run.image is None:
+            continue
+        try:
+            edited = session.edits.move(view.key, i, options.moves, options.layers, options.keep)
+        except UserError as error:
+            table[i] |= {"state": "failed", "message": str(error)}
+            continue
+        table[i]["edit"] = sliders.recipe(options, edited)
+        pictures.append((files.path(f"edited-{i}", edited.picture), run.label))
+        tiles += [Tile(run.label, "before", run.image), Tile(run.label, "after", edited.picture)]
+    return table, pictures, sheet_file(tiles, files)

@@ -1,83 +1,77 @@
-"""The tab that lists the models: what they are, whether they are here, and a button that gets them."""
+"""The tab that lists all model files: what they are, whether they are available, and buttons that download them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import gradio as gr
 
-from inversion.serving.session import Session
-from ui.parts.inputs import explained
-from ui.parts.markup import megabytes, slot
+from ui.parts.events import DOWNLOADS, PRIVATE
+from ui.parts.inputs import errors_as_messages
+from ui.parts.markup import DOT, megabytes, slot
 from ui.static import script
+from ui.tabs.base import Tab
 
 INTRO = """
-Every file that this hub knows. Those marked *here* work with no network. Others come from the Hugging Face Hub:
-generators when a run asks for one or ahead of it, what belongs to them with the button alone. A file is opened only if
-its size and sha256 are right.
+All files that this hub knows. Files that are *available* work without a network. Generators download on first use,
+encoders by their button. The hub opens a file only if its size and sha256 are correct.
 """
 GRADES = """
-Grade A: the network's own authors point at the file. Grade B: somebody else's copy of it. A licence covers what is made
-with a model as well: look it up before you publish results.
+Official file: the authors of the network link to it. Copy: somebody else offers it. A licence also covers the pictures
+that are made with a model: read it before you publish them.
 """
-SECTIONS = {"Generators": ("generator",), "Encoders": ("encoder",), "Other networks": ()}  # (): all kinds left
-EVENTS: dict[str, Any] = {
-    "concurrency_id": "downloads",
-    "concurrency_limit": 24,  # watching a download costs nothing
-    "api_visibility": "private",
-    "show_progress": "hidden",
-}
-# The page's value is {model: its row as HTML}, of those rows that have changed: notes that are open stay open.
+GRADE_LABELS = {"A": "official file", "B": "copy"}
+SECTIONS = {"Generators": ("generator",), "Encoders": ("encoder",), "Other networks": ()}  # (): all other kinds
+# The component's value is {model: its row as HTML}, of the rows that have changed. Open notes stay open.
 SCRIPT = script("models")
 Card = Mapping[str, Any]  # a row of `ModelFiles.cards`
 
 
-class Models:
-    """Lays the list out when made, in one component however long it is; to be wired with `wire`."""
+class Models(Tab):
+    """The list, in one component however long it is."""
 
-    def __init__(self, session: Session) -> None:
-        self.files = session.files
+    key: ClassVar[str] = "models"
+    label: ClassVar[str] = "Models"
+
+    def build(self, tab: gr.Tab) -> None:
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Row(elem_classes="model-tools"):
             self.refresh = gr.Button("Refresh", size="sm", min_width=110, scale=0, elem_id="models-refresh")
-        self.list = gr.HTML(
-            {}, rows=listing(self.files.cards()), html_template=slot("rows"), js_on_load=SCRIPT, apply_default_css=False
-        )
+        rows = listing(self.desk.session.files.cards())
+        self.list = gr.HTML({}, rows=rows, html_template=slot("rows"), js_on_load=SCRIPT, apply_default_css=False)
         gr.Markdown(GRADES, elem_classes="note")
-
-    def wire(self, tab: gr.Tab) -> None:
-        """Buttons, and a fresh list whenever somebody looks."""
-        # "multiple": the button that started a download is the one that cancels it.
-        self.list.press(self._pressed, None, self.list, trigger_mode="multiple", **EVENTS)
+        # "multiple": the button that started a download also cancels it.
+        self.list.press(self.pressed, None, self.list, trigger_mode="multiple", **DOWNLOADS, **PRIVATE)
         for event in (self.refresh.click, tab.select):
-            event(self._list, None, self.list, **EVENTS)
+            event(self.rows, None, self.list, **DOWNLOADS, **PRIVATE)
 
-    def _list(self, request: gr.Request) -> dict[str, str]:
-        return {card["name"]: row(card) for card in self.files.cards(request.session_hash or "")}
+    def rows(self, request: gr.Request) -> dict[str, str]:
+        """All rows as they are now."""
+        return {card["name"]: row(card) for card in self.desk.session.files.cards(request.session_hash or "")}
 
-    def _pressed(self, request: gr.Request, event: gr.EventData) -> Iterator[dict[str, str]]:
+    def pressed(self, request: gr.Request, event: gr.EventData) -> Iterator[dict[str, str]]:
         """Start or leave the download of the model whose button was pressed."""
-        visitor = request.session_hash or ""
-        with explained():
-            card = self.files.card(str(event._data.get("name")), visitor)
+        files, visitor = self.desk.session.files, request.session_hash or ""
+        with errors_as_messages():
+            card = files.card(str(getattr(event, "name", None)), visitor)
             name = card["name"]
             if not card["mine"]:
-                self.files.download(name, visitor)
+                files.download(name, visitor)
         if card["mine"]:
-            self.files.cancel(name, visitor)
+            files.cancel(name, visitor)
         else:
-            card = self.files.card(name, visitor)
+            card = files.card(name, visitor)
             yield {name: row(card)}
-            for download in self.files.follow(name, visitor):
+            for download in files.follow(name, visitor):
                 # With the button: a list that was asked for before the click may arrive after it.
                 yield {name: row({**card, "download": download, "mine": True})}
-        yield {name: row(self.files.card(name, visitor))}
+        yield {name: row(files.card(name, visitor))}
 
 
 def listing(cards: Sequence[Card]) -> str:
-    """Every model under its section, as HTML."""
+    """All models in their sections, as HTML."""
     parts, left = [], list(cards)
     for title, kinds in SECTIONS.items():
         members = [card for card in left if not kinds or card["kind"] in kinds]
@@ -90,13 +84,13 @@ def listing(cards: Sequence[Card]) -> str:
 
 
 def row(card: Card) -> str:
-    """One model as HTML: what it is, and a button where there is something to do."""
+    """One model as HTML, with a button if there is something to do."""
     label = button(card)
     return describe(card) + (f'<button type="button" class="sm">{label}</button>' if label else "")
 
 
 def state(card: Card) -> str:
-    """Where the model's file is, as HTML."""
+    """Whether the model's file is available, as HTML."""
     download = card["download"]
     if card["mine"]:
         total = download["total"] or card["bytes"]
@@ -109,12 +103,12 @@ def state(card: Card) -> str:
     if card["damage"]:
         return f'<div class="state bad">damaged: it {escape(card["damage"])}</div>'
     if card["embedded"]:
-        return '<div class="state here">here, built in</div>'
+        return '<div class="state here">built in</div>'
     if card["cached"]:
-        return '<div class="state here">here</div>'
+        return '<div class="state here">available</div>'
     if card["by_hand"]:
-        return '<div class="state">by hand</div>'
-    return '<div class="state">not here</div>'
+        return '<div class="state">manual download</div>'
+    return '<div class="state">not downloaded</div>'
 
 
 def describe(card: Card) -> str:
@@ -122,18 +116,18 @@ def describe(card: Card) -> str:
     facts = [escape(card["domain"]), *([f"{card['resolution']} px"] if card["resolution"] else [])]
     facts += [escape(card["licence"]), megabytes(card["bytes"])]
     if card["grade"]:
-        facts.append(f"grade {escape(card['grade'])}")
+        facts.append(GRADE_LABELS.get(card["grade"], f"grade {escape(card['grade'])}"))
     source = escape(card["source"])
     link = f'<a href="{source}" target="_blank" rel="noopener noreferrer">{source}</a>'
     more = [f"<p>From {link if card['source'].startswith('https://') else source}</p>"]
     if card["by_hand"] and (card["damage"] or not card["cached"]):
         command = f"python -m inversion convert FILE --as {escape(card['name'])}"
-        more.insert(0, f"<p>Download it by hand from the address below, then <code>{command}</code></p>")
+        more.insert(0, f"<p>Download the file from the address below, then run <code>{command}</code></p>")
     if card["generator"]:
         more.append(f"<p>Belongs to {escape(card['generator'])}.</p>")
     if card["note"]:
         more.append(f"<p>{escape(card['note'])}</p>")
-    line = " \N{MIDDLE DOT} ".join(facts)
+    line = DOT.join(facts)
     return (
         f'<div class="what"><b>{escape(card["name"])}</b><span>{line}</span>'
         f"{state(card)}<details><summary>Source and notes</summary>{''.join(more)}</details></div>"
@@ -141,7 +135,7 @@ def describe(card: Card) -> str:
 
 
 def button(card: Card) -> str:
-    """What the model's button says, "" for none."""
+    """The label of the model's button, "" for no button."""
     lacking = card["damage"] or not card["cached"]
     if not lacking or card["embedded"] or card["by_hand"]:
         return ""

@@ -1,311 +1,255 @@
-"""The tab for translations: a drawing, a label map or a face that looks aside becomes pictures in one pass."""
+"""The tab for translations: one pass of an encoder makes pictures of a drawing, a label map or a turned face."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gradio as gr
 import numpy as np
 from gradio.blocks import Block
+from gradio.components import Component
 
 from inversion import images
-from inversion.align import Crop, How
 from inversion.common.errors import UserError
 from inversion.serving.catalogue import DEFAULT_MODEL
-from inversion.serving.session import Session
 from inversion.synthetic.faces import CLASSES
 from inversion.translations import TRANSLATIONS, TranslationOptions
-from inversion.translations.drawings import PALETTE
-from inversion.translations.requests import TranslatedPictures, TranslateRequest, TranslationsRequest
+from inversion.translations.requests import TranslationCard
 from ui.examples import drawings
 from ui.parts import inputs
-from ui.parts.inputs import MOST_LAYERS, InputError, explained, whole
-from ui.parts.markup import READY, listed, status_line
+from ui.parts.drawing import (
+    MAX_VARIATIONS,
+    captioned,
+    common_legend,
+    legend_html,
+    read_options,
+    run_translation,
+    swatches,
+    translation_cards,
+)
+from ui.parts.endpoint import Answer, Endpoint, sheet_file
+from ui.parts.events import DEVICE, MODELS, PRIVATE, QUIET
+from ui.parts.export import PictureFiles
+from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
+from ui.parts.markup import DOT, READY, missing_note, problem_list, status_line
+from ui.parts.plots import Tile
 from ui.parts.settings import model_choices
 from ui.parts.streams import Update
 from ui.parts.uploads import canvas, drawing_upload, examples_strip, picture_field
-from ui.parts.workbench import LANE, PRIVATE, SHOW_RESULTS
-from ui.tab import Desk
+from ui.parts.views import pictures_view
+from ui.tabs.base import Tab
+from ui.tabs.task import SHOW_RESULTS
 
 INTRO = (
-    "Draw a face, paint a map of its parts, or give a face that looks aside: an encoder makes a picture of it in one "
-    "pass, and other pictures that keep its shapes."
+    "Draw a face, paint a map of its parts, or upload a turned face. An encoder makes a picture of it in one pass, and "
+    "variations that keep its shapes."
 )
 EMPTY = {
-    "lines": "The canvas is empty: draw the outlines of a face first, upload a drawing, or take an example.",
-    "map": "The canvas is empty: paint the parts of a face first, upload a map, or take an example.",
+    "lines": "The canvas is empty. Draw the outlines of a face, upload a drawing, or choose an example.",
+    "map": "The canvas is empty. Paint the parts of a face, upload a map, or choose an example.",
     "picture": inputs.NO_PICTURE,
 }
 INK, PEN, BRUSH = ("#000000", "#ffffff"), 5, 24  # colours of the pen, and sizes in pixels of the canvas
-MAX_PICTURES = 10  # of one run
-Card = Mapping[str, Any]  # of a translation, see `TranslationsRequest`
-Legend = Sequence[tuple[str, tuple[int, int, int]]]  # names and colours of a map's classes
+ENDPOINT_NOTE = """Make pictures of a drawing, of a label map, or of a turned face, in one pass of an encoder.
+
+    picture: a PNG, JPEG or WebP file. kind: sketch, map, frontalize or toonify. model: name of the generator.
+    variations: 1 to 10 pictures, the main result and variations with random fine styles. alpha: 0 to 1, how different
+    the variations are. mix_layers: the first layer that varies. align: of a face, as for inversion.
+
+The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them.
+"""
+Result = tuple[str, np.ndarray, dict[str, Any]]  # caption, picture, recipe
 
 
-class SketchBench:
-    """Lays the tab out and wires it."""
+class Sketch(Tab):
+    """Drawings, maps and turned faces become pictures."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    key: ClassVar[str] = "sketch"
+    label: ClassVar[str] = "Sketch to face"
+
+    def build(self, tab: gr.Tab) -> None:
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
-                self.kind = gr.Radio(
-                    kind_choices({}), value=next(iter(TRANSLATIONS)), label="What to do", elem_id="sketch-kind"
-                )
-                self.missing = gr.HTML(visible=False, elem_classes="note", elem_id="sketch-missing")
-                self.boxes, self.fields = self._fields()
-                self.models = gr.Dropdown(
-                    model_choices(desk.models), value=[DEFAULT_MODEL], multiselect=True, label="Models to compare",
-                    elem_id="sketch-models",
-                )  # fmt: skip
-                with gr.Row():
-                    self.variations = gr.Slider(1, MAX_PICTURES, 4, step=1, label="Pictures", min_width=190)
-                    self.blend = gr.Slider(0, 1, 1, step=0.05, label="Blend with random styles", min_width=190)
-                self.run = gr.Button("Make pictures", variant="primary", elem_id="sketch-run")
-                with gr.Accordion("Advanced", open=False):
-                    self.styles = gr.Number(
-                        None, label="Layer from which pictures differ", precision=0, minimum=0, maximum=MOST_LAYERS,
-                        info=f"Empty: {TranslationOptions.mix_layers}, fine structure and colours.",
-                    )  # fmt: skip
-                    self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
+                self._build_controls()
             with gr.Column(scale=7, min_width=320):
                 self.status = gr.HTML(status_line(READY), elem_id="sketch-status")
-                self.gallery = gr.Gallery(
-                    label="Pictures", show_label=False, format="png", columns=4, object_fit="contain", height="auto",
-                    interactive=False, elem_id="sketch-gallery",
-                )  # fmt: skip
+                self.gallery = pictures_view("Pictures", "sketch-gallery", columns=4)
         self._wire()
 
-    def _fields(self) -> tuple[dict[str, gr.Column], dict[str, gr.components.Component]]:
-        """A field for each kind of input, with examples; only the one that is asked for shows."""
-        given = drawings()
+    def _build_controls(self) -> None:
+        self.kind = gr.Radio(
+            kind_choices({}), value=next(iter(TRANSLATIONS)), label="What to do", elem_id="sketch-kind"
+        )
+        self.missing = gr.HTML(visible=False, elem_classes="note", elem_id="sketch-missing")
+        self._build_fields()
+        self.models = gr.Dropdown(
+            model_choices(self.desk.models), value=[DEFAULT_MODEL], multiselect=True, label="Models to compare",
+            elem_id="sketch-models",
+        )  # fmt: skip
+        with gr.Row():
+            self.variations = gr.Slider(1, MAX_VARIATIONS, 4, step=1, label="Pictures", min_width=190)
+            self.blend = gr.Slider(0, 1, 1, step=0.05, label="How different the variations are", min_width=190)
+        self.run = gr.Button("Make pictures", variant="primary", elem_id="sketch-run")
+        with gr.Accordion("Advanced", open=False):
+            self.first_layer = gr.Number(
+                None, label="First layer that varies", precision=0, minimum=0, maximum=MAX_LAYERS,
+                info=f"Empty: {TranslationOptions.mix_layers}, details and colours.",
+            )  # fmt: skip
+            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED)
+
+    def _build_fields(self) -> None:
+        """An upload or canvas for each kind of input, with examples; one kind is visible."""
         first = TRANSLATIONS[next(iter(TRANSLATIONS))].takes
-        boxes, fields = {}, {}
+        self.boxes: dict[str, gr.Column] = {}
         self.strips: dict[str, gr.Column] = {}
-        for kind, paths in given.items():
-            with gr.Column(visible=kind == first) as boxes[kind]:
+        self.fields: dict[str, Any] = {}
+        for kind, paths in drawings().items():
+            with gr.Column(visible=kind == first) as self.boxes[kind]:
                 if kind == "picture":
-                    field: Any = picture_field("Picture", "sketch-picture")
+                    self.fields[kind] = picture_field("Picture", "sketch-picture")
                 elif kind == "map":
-                    field = canvas("Map: a colour for each part", "sketch-map", swatches(), BRUSH)
-                    drawing_upload(field, "Upload a map", "sketch-map-upload")
+                    self.fields[kind] = canvas("Paint each part in its colour", "sketch-map", swatches(), BRUSH)
+                    drawing_upload(self.fields[kind], "Upload a map", "sketch-map-upload")
                     self.legend = gr.HTML(elem_id="sketch-legend")
                 else:
-                    field = canvas("Drawing: black draws, white corrects", "sketch-lines", INK, PEN)
-                    drawing_upload(field, "Upload a drawing", "sketch-lines-upload")
+                    self.fields[kind] = canvas("Draw in black, correct in white", "sketch-lines", INK, PEN)
+                    drawing_upload(self.fields[kind], "Upload a drawing", "sketch-lines-upload")
                 with gr.Column() as self.strips[kind]:
-                    examples_strip(paths, field, f"sketch-{kind}-examples")
-                fields[kind] = field
-        return boxes, fields
+                    examples_strip(paths, self.fields[kind], f"sketch-{kind}-examples")
 
     def _wire(self) -> None:
         self.kind.change(
             lambda name: [gr.update(visible=bool(name) and kind == TRANSLATIONS[name].takes) for kind in self.boxes],
             self.kind,
             list(self.boxes.values()),
-            queue=False,
             preprocess=False,
-            **PRIVATE,
+            **QUIET,
         )
-        own = {self.kind, self.models, self.variations, self.blend, self.styles, self.seed}
-        given: set[Block] = {*own, *self.fields.values()}
-        self.run.click(
-            self._run, given, [self.status, self.gallery], show_progress_on=self.status, **LANE, **PRIVATE
-        )  # fmt: skip
-        self.run.click(None, js=SHOW_RESULTS.replace("KEY", "sketch"), queue=False, **PRIVATE)
-        self.models.input(
-            self._switch, [self.models, self.kind], self._offers(), concurrency_id="models", preprocess=False, **PRIVATE
-        )
+        given: set[Block] = {self.kind, self.models, self.variations, self.blend, self.first_layer, self.seed}
+        given |= set(self.fields.values())
+        outputs = [self.status, self.gallery]
+        self.run.click(self.make, given, outputs, show_progress_on=self.status, **DEVICE, **PRIVATE)
+        self.run.click(None, js=SHOW_RESULTS.replace("KEY", self.key), **QUIET)
+        chosen = [self.models, self.kind]
+        self.models.input(self.switch_models, chosen, self.offers(), preprocess=False, **MODELS, **PRIVATE)
 
-    def _offers(self) -> list[Any]:
-        return [self.kind, self.missing, self.legend, self.strips["map"], self.run]
+    def model_menus(self) -> list[Any]:
+        return [self.models]
 
     def on_load(self, page: gr.Blocks) -> None:
-        """When the page opens, leave out what the first model has no encoder for."""
-        page.load(
-            lambda: self._switch([DEFAULT_MODEL], None), None, self._offers(), concurrency_id="models", **PRIVATE
-        )  # fmt: skip
+        page.load(lambda: self.switch_models([DEFAULT_MODEL], None), None, self.offers(), **MODELS, **PRIVATE)
 
-    def _switch(self, models: list[str], chosen: str | None) -> list[Any]:
-        """Offer the translations that at least one of the models has an encoder for, and say what the others lack."""
+    def offers(self) -> list[Any]:
+        """Components that `switch_models` updates, in its order."""
+        return [self.kind, self.missing, self.legend, self.strips["map"], self.run]
+
+    def switch_models(self, models: list[str], chosen: str | None) -> list[Any]:
+        """Offer the translations that at least one of the models has an encoder for."""
         session = self.desk.session
-        cards = {model: cards_of(session, model) for model in models or [] if not session.files.missing(model)}
-        lacking = {
-            name: "; ".join(reasons)
-            for name in TRANSLATIONS
-            if (reasons := [by_name[name]["unavailable"] for by_name in cards.values()]) and all(reasons)
-        }
-        usable = kind_choices(lacking)
-        value = chosen if chosen in [name for _, name in usable] else next((name for _, name in usable), None)
-        classes, others = painted(cards)
+        cards = {model: translation_cards(session, model) for model in models or [] if not session.files.missing(model)}
+        lacking = {name: reason for name in TRANSLATIONS if (reason := _unavailable(name, cards))}
+        available = [name for name in TRANSLATIONS if name not in lacking]
+        value = chosen if chosen in available else next(iter(available), None)
+        classes, problems = common_legend(cards)
+        labels = {name: kind.label for name, kind in TRANSLATIONS.items()}
         return [
-            gr.update(choices=usable, value=value),
-            gr.update(value=missing_note(lacking), visible=bool(lacking)),
-            legend(classes) + (f'<div class="note bad">{listed(others)}</div>' if others else ""),
-            gr.update(visible=[name for name, _ in classes] == list(CLASSES)),  # which the examples are painted in
+            gr.update(choices=kind_choices(lacking), value=value),
+            gr.update(value=missing_note(labels, lacking), visible=bool(lacking)),
+            legend_html(classes) + (f'<div class="note bad">{problem_list(problems)}</div>' if problems else ""),
+            gr.update(visible=[name for name, _ in classes] == list(CLASSES)),  # the examples have these classes
             gr.update(interactive=value is not None),
         ]
 
-    def _run(self, values: dict[Any, Any]) -> Iterator[Update]:
-        with explained():
-            if not values[self.kind]:
-                raise InputError("The chosen models have no encoder for any of these.")
-            name = values[self.kind]
-            options = options_of(
-                variations=whole(values[self.variations], "The number of pictures", 1, MAX_PICTURES),
-                alpha=values[self.blend],
-                mix_layers=values[self.styles],
-                seed=values[self.seed],
-            )
-            takes = TRANSLATIONS[name].takes
-            drawing = values[self.fields[takes]]
-            if drawing is None:
-                raise InputError(EMPTY[takes])
-            picture = inputs.picture(drawing) if takes == "picture" else drawing
-            if not values[self.models]:
-                raise InputError("Choose at least one model.")
+    def make(self, values: dict[Any, Any]) -> Iterator[Update]:
+        """Make pictures with every chosen model, and show them."""
+        with errors_as_messages():
+            name, picture, options = self._read(values)
         yield {self.status: status_line("<b>Working</b>", 0.0)}
-        parts: list[tuple[str, np.ndarray, dict[str, Any]]] = []
-        models = values[self.models]
-        cards = {model: cards_of(self.desk.session, model) for model in models} if takes == "map" else {}
-        _, problems = painted(cards)
+        session, models = self.desk.session, values[self.models]
+        reads_maps = TRANSLATIONS[name].takes == "map"
+        _, problems = common_legend({model: translation_cards(session, model) for model in models if reads_maps})
+        results: list[Result] = []
         began = time.perf_counter()
         for model in [model for model in models if model not in problems]:
             try:
-                drawn, recipe = translated(self.desk.session, model, name, picture, options)
+                made, recipe = run_translation(session, model, name, picture, options)
             except UserError as error:
                 problems[model] = str(error)
                 continue
-            parts += captioned(model if len(models) > 1 else "", drawn, recipe)
-        seconds = time.perf_counter() - began
-        yield from self._show(parts, problems, seconds)
+            results += captioned(model if len(models) > 1 else "", made, recipe)
+        yield from self._show(results, problems, time.perf_counter() - began)
 
-    def _show(
-        self, parts: Sequence[tuple[str, np.ndarray, dict[str, Any]]], problems: Mapping[str, str], seconds: float
-    ) -> Iterator[Update]:
-        """Every picture as a file with its recipe, and what went wrong."""
-        if not parts:
-            yield {self.status: status_line(listed(problems), bad=True)}
+    def _read(self, values: Mapping[Any, Any]) -> tuple[str, np.ndarray, TranslationOptions]:
+        """Name of the translation, picture uint8 (H, W, 3), options. Raises UserError."""
+        name = values[self.kind]
+        if not name:
+            raise InputError("The chosen models have no encoder for any of these.")
+        options = read_options(
+            variations=whole(values[self.variations], "The number of pictures", 1, MAX_VARIATIONS),
+            alpha=values[self.blend],
+            mix_layers=values[self.first_layer],
+            seed=values[self.seed],
+        )
+        takes = TRANSLATIONS[name].takes
+        drawing = values[self.fields[takes]]
+        if drawing is None:
+            raise InputError(EMPTY[takes])
+        if not values[self.models]:
+            raise InputError("Choose at least one model.")
+        return name, inputs.picture(drawing) if takes == "picture" else drawing, options
+
+    def _show(self, results: Sequence[Result], problems: Mapping[str, str], seconds: float) -> Iterator[Update]:
+        """Every picture as a file with its recipe, and the problems by model."""
+        if not results:
+            yield {self.status: status_line(problem_list(problems), bad=True)}
             return
         with tempfile.TemporaryDirectory() as folder:
             items = []
-            for i, (caption, picture, recipe) in enumerate(parts):
+            for i, (caption, picture, recipe) in enumerate(results):
                 path = Path(folder) / f"{recipe['translation']}-{i}.png"
                 images.write_png(path, picture, recipe)
                 items.append((str(path), caption))
-            text = f"<b>Done</b> \N{MIDDLE DOT} {seconds:.1f} s"
-            if problems:
-                text += f" \N{MIDDLE DOT} {listed(problems)}"
+            text = f"<b>Done</b>{DOT}{seconds:.1f} s" + (f"{DOT}{problem_list(problems)}" if problems else "")
             yield {self.gallery: items, self.status: status_line(text, bad=bool(problems))}
 
+    def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
+        parameters: dict[str, Component] = {
+            "picture": common["picture"],
+            "kind": gr.Dropdown(list(TRANSLATIONS), value=next(iter(TRANSLATIONS)), label="kind"),
+            "model": common["model"],
+            "seed": common["seed"],
+            "variations": gr.Number(1, label="variations"),
+            "alpha": gr.Number(1, label="alpha"),
+            "mix_layers": gr.Number(None, label="mix_layers"),
+            "align": common["align"],
+        }
+        return Endpoint(self.key, ENDPOINT_NOTE, parameters, self.answers)
 
-def cards_of(session: Session, model: str) -> dict[str, Card]:
-    """The model's translations by name; without the model, that it cannot be had."""
-    try:
-        cards = session.ask(TranslationsRequest(model))
-    except UserError as error:
-        return {name: {"unavailable": str(error), "legend": []} for name in TRANSLATIONS}
-    return {card["name"]: card for card in cards}
-
-
-def painted(cards: Mapping[str, Mapping[str, Card]]) -> tuple[Legend, dict[str, str]]:
-    """The classes that a map is painted in, those of the first model that has any, and why other models cannot read it.
-
-    cards: of every model, by the translation's name.
-    """
-    legends = {model: by_name["map"]["legend"] for model, by_name in cards.items() if by_name["map"]["legend"]}
-    if not legends:
-        return [], {}
-    first, classes = next(iter(legends.items()))
-    problem = f"its maps have other classes than those of {first}, so no drawing suits both: choose one of them"
-    return classes, {model: problem for model, own in legends.items() if own != classes}
-
-
-def options_of(**given: object) -> TranslationOptions:
-    """The options of a translation; None stands for a default. Raises SettingError."""
-    return TranslationOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-
-def translated(
-    session: Session,
-    model: str,
-    name: str,
-    picture: np.ndarray,
-    options: TranslationOptions,
-    align: How = "auto",
-) -> tuple[TranslatedPictures, dict[str, Any]]:
-    """What the model makes of uint8 (H, W, 3), and what is needed to make it again. Raises LaneError, SessionError."""
-    crop = session.crop(picture, model, align) if TRANSLATIONS[name].takes == "picture" else Crop()
-    began = time.perf_counter()
-    drawn: TranslatedPictures = session.ask(TranslateRequest(model, name, picture, options, crop))
-    recipe = {
-        "translation": name,
-        "model": model,
-        "seed": options.seed,
-        "variations": options.variations,
-        "alpha": options.alpha,
-        "mix_layers": options.mix_layers,
-        "seconds": round(time.perf_counter() - began, 3),
-        "crop": {"how": crop.how, "quad": crop.quad, "note": crop.note},
-    }
-    return drawn, recipe
+    def answers(self, values: Mapping[str, Any]) -> Iterator[Answer]:
+        """Make pictures for a script."""
+        with errors_as_messages():
+            whole(values["variations"], "variations", 1, MAX_VARIATIONS)
+            options = read_options(**{key: values[key] for key in ("variations", "alpha", "mix_layers", "seed")})
+            name, picture = values["kind"], inputs.picture(values["picture"])
+            made, row = run_translation(self.desk.session, values["model"], name, picture, options, values["align"])
+        with tempfile.TemporaryDirectory() as folder:
+            files, results = PictureFiles(folder), captioned("", made, row)
+            pictures = [(files.path(f"{name}-{i}", one), text) for i, (text, one, _) in enumerate(results)]
+            tiles = [Tile(text, name if i else "", one) for i, (text, one, _) in enumerate(results)]
+            yield [row], pictures, sheet_file(tiles, files)
 
 
-def captioned(
-    model: str, drawn: TranslatedPictures, recipe: dict[str, Any]
-) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
-    """(caption, picture, recipe) of what the encoder read and of every picture; captions begin with `model`."""
-    names = ["What it reads", "The encoder's own"]
-    names += [f"Variation {i}" for i in range(1, len(drawn.pictures))]
-    pictures = [drawn.read, *drawn.pictures]
-    return [
-        (f"{model}: {name.lower()}" if model else name, picture, {**recipe, "image": i})
-        for i, (name, picture) in enumerate(zip(names, pictures, strict=True))
-    ]
+def _unavailable(name: str, cards: Mapping[str, Mapping[str, TranslationCard]]) -> str:
+    """Why none of the models offers the translation, "" if one does or if there are no models."""
+    reasons = [by_name[name]["unavailable"] for by_name in cards.values()]
+    return "; ".join(filter(None, reasons)) if all(reasons) else ""
 
 
 def kind_choices(lacking: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The translations that can be chosen."""
+    """The translations that are not `lacking`, as (label, name)."""
     return [(kind.label, name) for name, kind in TRANSLATIONS.items() if name not in lacking]
-
-
-def missing_note(lacking: Mapping[str, str]) -> str:
-    """Why the other translations cannot be chosen."""
-    reasons = "".join(f"<p>{escape(reason)}</p>" for reason in lacking.values())
-    return f'<div class="note">Not with this model:{reasons}</div>' if lacking else ""
-
-
-def swatches() -> list[str]:
-    """The palette as the brush takes it; the first class to paint with comes first, white last."""
-    return [colour(one) for one in (*PALETTE[1:], PALETTE[0])]
-
-
-def legend(classes: Legend) -> str:
-    """The classes with their colours, and names beside the brush's colours, of which only these show."""
-    if not classes:
-        return ""
-    named = [*classes[1:], classes[0]]
-    places = [*range(1, len(classes)), len(PALETTE)]  # in `swatches`, from 1
-    menu = "#sketch-map menu.swatch button"
-    rules = [f"{menu} {{ display: none; }}"]
-    for place, (name, _) in zip(places, named, strict=True):
-        rules.append(f"{menu}:nth-child({place}) {{ display: block; }}")
-        rules.append(f'{menu}:nth-child({place})::after {{ content: "{_css(name)}"; }}')
-    chips = "".join(f'<span><i style="background:{colour(one)}"></i>{escape(name)}</span>' for name, one in named)
-    return f'<style>{"".join(rules)}</style><div class="legend">{chips}</div>'
-
-
-def colour(rgb: tuple[int, int, int]) -> str:
-    """As CSS writes it."""
-    return "#{:02x}{:02x}{:02x}".format(*rgb)
-
-
-def _css(text: str) -> str:
-    """Text between the quotes of a style sheet: letters, digits and blanks of it."""
-    return "".join(c for c in text if c.isalnum() or c in " -_")

@@ -1,4 +1,4 @@
-"""The sliders of the Edit tab, in one component however many a model has, and what they say."""
+"""The sliders of the Edit tab, in one component however many a model has, and the edit that they ask for."""
 
 from __future__ import annotations
 
@@ -9,41 +9,40 @@ from typing import Any
 
 import gradio as gr
 
-from inversion.directions import Layers
+from inversion.directions import DirectionCard, Layers
 from inversion.editing.requests import Edited, read_layers
 from inversion.serving.session import Session
 from ui.parts.inputs import InputError
 from ui.parts.markup import slot
 from ui.static import script
 
-Card = Mapping[str, Any]  # of a slider, see `Edits.directions`
-OPEN = 12  # attributes that are not folded away
+UNFOLDED = 12  # attributes that are shown at once; the others are folded
 STEP = 0.05
 GROUPS = {
     "attributes": "Attributes",
-    "sefa": "SeFa: what the generator's weights change most",
-    "ganspace": "GANSpace: how random codes differ most",
+    "sefa": "Unnamed directions (SeFa)",
+    "ganspace": "Unnamed directions (GANSpace)",
 }
-INTRO = """**Edit.** Strengths count standard deviations of random codes; ranges stay in the domain. The columns show
-the inverted picture at the left and the edited one at the right."""
-# The page's value is {name: strength}, without zeros. It changes when a slider is let go, not while it is dragged.
-SCRIPT = script("moves")
+INTRO = """**Edit.** 0 leaves the face unchanged. The limits keep it realistic. Each column shows the face before the
+edit on the left and after it on the right."""
+# The component's value is {name: strength}, without zeros. It changes when a slider is released, not during a drag.
+SCRIPT = script("sliders")
 
 
 @dataclass(frozen=True)
-class Change:
-    """One edit: strengths by direction, the styles that it moves (None: all), attributes to hold."""
+class EditOptions:
+    """One edit: strengths by direction, first and last moved layer (None: all), attributes to keep."""
 
     moves: Mapping[str, float]
     layers: Layers | None
     keep: tuple[str, ...]
 
 
-class Moves:
-    """Lays the sliders out when made; they are filled in with a model's directions when a job is over."""
+class DirectionSliders:
+    """The sliders, which get a model's directions when a job is over, and what else an edit depends on."""
 
     def __init__(self, key: str) -> None:
-        self._cards: dict[str, Sequence[Card]] = {}
+        self._cards: dict[str, Sequence[DirectionCard]] = {}
         gr.Markdown(INTRO, elem_classes="note")
         self.sliders = gr.HTML(
             {},
@@ -59,13 +58,13 @@ class Moves:
                 value=[],
                 multiselect=True,
                 label="Keep",
-                info="Attributes that the edit is to leave alone.",
+                info="Attributes that must not change.",
                 min_width=180,
                 elem_id=f"{key}-keep",
             )
             self.layers = gr.Textbox(
                 label="Layers",
-                info="First and last style that is moved; empty: all.",
+                info="First and last layer to change. Empty: all.",
                 placeholder="0-5",
                 max_lines=1,
                 max_length=20,
@@ -74,19 +73,19 @@ class Moves:
             )
 
     def inputs(self) -> list[Any]:
-        """What `read` reads, in its order."""
+        """Components that `read_edit` reads, in its order."""
         return [self.sliders, self.layers, self.keep]
 
     def outputs(self) -> list[Any]:
-        """What `closed` and `opened` name."""
+        """Components that `closed` and `opened` update."""
         return [self.sliders, self.keep]
 
     def events(self) -> list[Callable[..., Any]]:
-        """Those of a change that is to be looked at."""
+        """Events after which the results are edited again."""
         return [self.sliders.move, self.keep.input, self.layers.submit, self.layers.blur]
 
-    def cards(self, session: Session, model: str) -> Sequence[Card]:
-        """The model's directions. Raises LaneError."""
+    def cards(self, session: Session, model: str) -> Sequence[DirectionCard]:
+        """The model's directions. Raises UserError."""
         if model not in self._cards:
             self._cards[model] = session.edits.directions(model)
         return self._cards[model]
@@ -95,20 +94,23 @@ class Moves:
         """No sliders."""
         return {self.sliders: gr.update(value={}, rows=""), self.keep: gr.update(choices=[], value=[])}
 
-    def opened(self, model: str, cards: Sequence[Card]) -> dict[Any, Any]:
+    def opened(self, model: str, cards: Sequence[DirectionCard]) -> dict[Any, Any]:
         """A slider for each of the model's directions, at 0."""
         self._cards[model] = cards
-        held = [(card["label"], card["name"]) for card in cards if card["group"] == "attributes"]
-        return {self.sliders: gr.update(value={}, rows=sliders(cards)), self.keep: gr.update(choices=held, value=[])}
+        attributes = [(card["label"], card["name"]) for card in cards if card["group"] == "attributes"]
+        return {
+            self.sliders: gr.update(value={}, rows=sliders(cards)),
+            self.keep: gr.update(choices=attributes, value=[]),
+        }
 
 
-def sliders(cards: Sequence[Card]) -> str:
-    """The sliders as HTML: the first attributes, the rest of them and other directions folded."""
+def sliders(cards: Sequence[DirectionCard]) -> str:
+    """The sliders as HTML: the first attributes; more attributes and other directions are folded."""
     groups = {group: [card for card in cards if card["group"] == group] for group in GROUPS}
     attributes = groups.pop("attributes")
-    first = attributes[:OPEN]
-    parts = [_grid(first)] if first else ['<p class="note">This model has no directions of attributes.</p>']
-    folded = {f"More attributes ({len(attributes) - OPEN})": attributes[OPEN:]}
+    first = attributes[:UNFOLDED]
+    parts = [_grid(first)] if first else ['<p class="note">This model has no directions for attributes.</p>']
+    folded = {f"More attributes ({len(attributes) - UNFOLDED})": attributes[UNFOLDED:]}
     folded |= {GROUPS[group]: members for group, members in groups.items()}
     parts += [
         f"<details><summary>{escape(title)}</summary>{_grid(members)}</details>"
@@ -118,11 +120,11 @@ def sliders(cards: Sequence[Card]) -> str:
     return "".join(parts) + '<button type="button" class="zero">Reset all</button>'
 
 
-def _grid(cards: Sequence[Card]) -> str:
+def _grid(cards: Sequence[DirectionCard]) -> str:
     return f'<div class="moves">{"".join(_slider(card) for card in cards)}</div>'
 
 
-def _slider(card: Card) -> str:
+def _slider(card: DirectionCard) -> str:
     name, label = escape(card["name"]), escape(card["label"])
     bounds = f'min="{card["low"]:g}" max="{card["high"]:g}" step="{STEP}" value="0"'
     return (
@@ -134,8 +136,10 @@ def _slider(card: Card) -> str:
     )
 
 
-def read(cards: Sequence[Card], strengths: object, layers: str | None, keep: Sequence[str] | None) -> Change:
-    """The edit that was asked for; strengths {name: number}, zeros dropped, layers "first-last".
+def read_edit(
+    cards: Sequence[DirectionCard], strengths: object, layers: str | None, keep: Sequence[str] | None
+) -> EditOptions:
+    """The edit that was asked for; strengths {name: number}, layers "first-last". Zeros are dropped.
 
     Raises InputError or SettingError.
     """
@@ -145,16 +149,16 @@ def read(cards: Sequence[Card], strengths: object, layers: str | None, keep: Seq
     moves = {}
     for name, strength in strengths.items():
         if name not in ranges:
-            raise InputError(f"There is no direction {name!r}: choose from {', '.join(ranges) or 'none'}.")
+            raise InputError(f"Unknown direction {name!r}. Choose one of: {', '.join(ranges) or 'none'}.")
         low, high = ranges[name]
         if isinstance(strength, bool) or not isinstance(strength, int | float) or not low <= strength <= high:
             raise InputError(f"{name} must be a number between {low:g} and {high:g}.")
         if strength:
             moves[name] = float(strength)
-    return Change(moves, read_layers(layers or ""), tuple(keep or ()))
+    return EditOptions(moves, read_layers(layers or ""), tuple(keep or ()))
 
 
-def recipe(change: Change, edited: Edited) -> dict[str, Any]:
+def recipe(change: EditOptions, edited: Edited) -> dict[str, Any]:
     """The edit and its figures as plain JSON."""
     return {
         "moves": dict(change.moves),

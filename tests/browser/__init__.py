@@ -1,0 +1,1 @@
+"""The page in Chromium, as a person uses it, on one server for all files of this folder."""

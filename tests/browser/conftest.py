@@ -1,0 +1,88 @@
+"""One running page and one browser. A test fails on console errors and on requests that leave this machine.
+
+Screenshots go to the folder that SCREENSHOTS names, if it is set.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers.browser import RELOADING
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from serving import Served, served
+from torch import Tensor
+
+from inversion import images
+from inversion.model import Model
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+WAIT = 40_000  # milliseconds; tests wait for conditions, so only a failure takes that long
+
+# Errors of Chromium when a page is left while results stream in.
+LEAVING = ("AbortError", "Connection errored out", "Failed to fetch", "network error")
+
+expect.set_options(timeout=WAIT)
+
+
+@pytest.fixture(scope="package")
+def site(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page on tiny networks."""
+    with served(model, tmp_path_factory.mktemp("gradio")) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(site: Served, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens the page at a size; afterwards fails the test for console errors and foreign requests."""
+    wrong: list[str] = []
+    contexts = []
+
+    def note(text: str) -> None:
+        if not RELOADING and not any(known in text for known in LEAVING):
+            wrong.append(text)
+
+    def open_page(width: int = 1440, height: int = 1000, **options: object) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(WAIT)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: note(str(error)))
+        page.on("request", lambda request: wrong.append(request.url) if foreign(request.url) else None)
+        page.goto(site.url)
+        page.wait_for_selector("#reconstruct-run")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+@pytest.fixture(scope="package")
+def picture(pictures: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An upload."""
+    path = tmp_path_factory.mktemp("uploads") / "upload.png"
+    Image.fromarray(images.to_array(pictures[0])).resize((96, 96)).save(path)
+    return path
+
+
+def foreign(url: str) -> bool:
+    """Whether a request leaves this machine."""
+    return not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", url)

@@ -1,0 +1,121 @@
+"""Masks, settings, models and crops."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.browser import (
+    choose,
+    choose_model,
+    column,
+    crop_by_hand,
+    open_tab,
+    set_steps,
+    shoot,
+    status,
+    take_example,
+    upload,
+)
+from PIL import Image
+from playwright.sync_api import Page, expect
+from serving import Served
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Served) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Inpaint").click()
+    canvas = page.locator("#inpaint-picture canvas").first
+    canvas.wait_for()
+    expect(page.locator("#inpaint-picture")).to_contain_text("Upload an image")  # Gradio's editor is ready now
+    take_example(page, "inpaint")
+    expect(page.locator("#inpaint-picture")).not_to_contain_text("Upload an image")
+    choose(page, "inpaint", {"W"})
+    set_steps(page, "inpaint", 3)
+    page.click("#inpaint-run")
+    expect(page.locator("body")).to_contain_text("The mask is empty")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 30, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y, steps=6)
+    page.mouse.up()
+    page.click("#inpaint-run")
+    expect(status(page, "inpaint")).to_contain_text("Done")
+    page.locator("#inpaint-measured img").wait_for(state="attached")
+    shoot(page, "4-inpaint")
+    key = site.session.submitted[-1]
+    measured = site.session.snapshot(key).measured
+    assert measured is not None and 0.005 < (measured == 128).all(axis=2).mean() < 0.5  # the hole shows as grey
+
+
+def test_typed_fields_stay_with_their_method(visit: Callable[..., Page], site: Served, picture: Path) -> None:
+    page = visit()
+    upload(page, "reconstruct", picture)
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W"})
+    set_steps(page, "reconstruct", 3)
+    fields = page.locator("#reconstruct-fields section")
+    expect(fields).to_have_count(1)
+    choose(page, "reconstruct", {"W+"})
+    expect(fields).to_contain_text("W+")
+    expect(fields.get_by_label("Steps", exact=True)).not_to_have_value("3")
+    stages = page.locator("#reconstruct-stages")
+    stages.get_by_label("Optimise").select_option("wplus")
+    stages.get_by_label("Refine").select_option("pti")
+    expect(fields.last).to_contain_text("PTI")
+    fields.last.get_by_label(re.compile("PTI: steps")).fill("2")
+    open_tab(page, "Colourise")
+    open_tab(page, "Reconstruct")
+    choose_model(page, "only-z")  # it has no W: neither the method nor the stage is offered
+    expect(stages.get_by_label("Optimise")).to_have_value("")
+    expect(fields).to_have_count(1)
+    choose_model(page, "synthetic-faces")
+    choose(page, "reconstruct", {"W"})
+    expect(fields.first.get_by_label("Steps", exact=True)).to_have_value("3")
+    expect(fields.last.get_by_label(re.compile("PTI: steps"))).to_have_value("2")
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    rows = [run.row or {} for run in site.session.snapshot(site.session.submitted[-1]).runs]
+    assert [row["settings"][name] for row, name in zip(rows, ("w.steps", "pti.steps"), strict=True)] == [3, 2]
+
+
+def test_a_model_offers_what_it_can_serve(visit: Callable[..., Page]) -> None:
+    page = visit()
+    choose_model(page, "only-z")
+    expect(page.locator("body")).to_contain_text("offers no W codes")
+    expect(page.locator("#reconstruct-methods label")).to_have_text(
+        [re.compile("Z"), re.compile("mGAN"), re.compile("PULSE"), re.compile("Deep Image Prior")]
+    )
+
+
+def test_a_part_of_the_picture_is_pasted_back(
+    visit: Callable[..., Page], site: Served, picture: Path, tmp_path: Path
+) -> None:
+    page = visit()
+    upload(page, "reconstruct", picture)
+    page.wait_for_selector("#reconstruct-picture img")
+    crop_by_hand(page, "reconstruct")
+    choose(page, "reconstruct", {"W"})
+    set_steps(page, "reconstruct", 3)
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    expect(page.locator("#reconstruct-about")).to_contain_text("licence: MIT")
+    column(page, 0).get_by_role("button", name="Paste into my picture").click()
+    page.locator("#reconstruct-pasted img").wait_for()
+    shoot(page, "6-pasted")
+    with page.expect_download() as whole:
+        page.locator("#reconstruct-whole").click()
+    whole.value.save_as(tmp_path / "whole.png")
+    with Image.open(tmp_path / "whole.png") as image:
+        assert image.size == (96, 96)
+    page.reload()  # the photo is kept with the job
+    expect(status(page)).to_contain_text("Done")
+    column(page, 0).get_by_role("button", name="Paste into my picture").click()
+    page.locator("#reconstruct-pasted img").wait_for()

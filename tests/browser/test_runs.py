@@ -1,0 +1,107 @@
+"""Runs of methods, their results, and what a reload finds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.browser import choose, column, reconstruct, reload, set_steps, shoot, status, take_example, upload
+from PIL import Image
+from playwright.sync_api import Page, expect
+from serving import Served
+
+pytestmark = pytest.mark.browser
+
+
+def test_two_methods_grow_side_by_side(visit: Callable[..., Page], picture: Path, tmp_path: Path) -> None:
+    page = visit()
+    shoot(page, "1-open")
+    reconstruct(page, picture, {"W", "W+"}, 60)
+    for index, label in enumerate(("W", "W+")):
+        expect(column(page, index).locator(".head b")).to_have_text(label)
+        column(page, index).locator("img").nth(1).wait_for(state="attached")
+    expect(status(page)).to_contain_text("Done")
+    for index in (0, 1):
+        expect(column(page, index).locator("dd").first).to_have_text(re.compile(r"^\d+\.\d\d$"))
+    expect(column(page, 2)).to_be_hidden()
+    expect(page.locator("#reconstruct-table")).to_contain_text("done")
+    assert page.locator("#reconstruct-plot polyline").count() == 2
+    shoot(page, "2-done")
+    with page.expect_download() as sheet:
+        page.locator("#reconstruct-sheet").click()
+    sheet.value.save_as(tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.format == "PNG" and image.width > 500
+
+
+def test_cancel_keeps_what_was_reached_and_a_reload_finds_it(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(color_scheme="dark")
+    reconstruct(page, picture, {"W", "PTI"}, 9000)
+    column(page, 0).locator("img").nth(1).wait_for(state="attached")
+    expect(status(page)).to_contain_text("of 9000")
+    shoot(page, "3-running-dark")
+    reload(page)  # the run goes on meanwhile
+    expect(status(page)).to_contain_text("of 9000")
+    page.click("#reconstruct-cancel")
+    expect(status(page)).to_contain_text("Cancelled")
+    assert column(page, 0).locator("img").count() == 2
+    expect(column(page, 0)).to_contain_text("best picture so far")
+    expect(column(page, 1)).to_contain_text("before it began")
+    reload(page)
+    expect(status(page)).to_contain_text("Cancelled")
+    column(page, 0).locator("img").nth(1).wait_for(state="attached")
+
+
+def test_a_run_after_a_reload_shows_nothing_of_the_one_before(
+    visit: Callable[..., Page], site: Served, picture: Path
+) -> None:
+    page = visit()
+    reconstruct(page, picture, {"W", "PTI"}, 9000)
+    expect(status(page)).to_contain_text("of 9000")
+    before = site.session.submitted[-1]
+    reload(page)  # the page follows that job again
+    expect(status(page)).to_contain_text("of 9000")
+    reconstruct(page, picture, {"W+"}, 3)
+    expect(status(page)).not_to_contain_text("of 9000")
+    expect(column(page, 1)).to_be_hidden()
+    site.session.cancel(before)  # which ends with pictures and words for two columns
+    expect(status(page)).to_contain_text("Done")
+    page.wait_for_timeout(1500)  # for what the older stream might still send
+    expect(column(page, 0).locator(".head b")).to_have_text("W+")
+    expect(column(page, 1)).to_be_hidden()
+    expect(status(page)).to_contain_text("Done")
+
+
+def test_bad_input_is_explained_and_costs_nothing(visit: Callable[..., Page], tmp_path: Path) -> None:
+    page = visit()
+    toast = page.locator(".toast-body, .toast-wrap").first
+    page.click("#reconstruct-run")
+    expect(toast).to_contain_text("Upload a picture first")
+    take_example(page, "reconstruct")
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W"})
+    set_steps(page, "reconstruct", 3)
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    choose(page, "reconstruct", set())
+    page.click("#reconstruct-run")
+    expect(page.locator("body")).to_contain_text("Choose at least one method")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"this is no picture")
+    choose(page, "reconstruct", {"W"})
+    page.locator("#reconstruct-picture").get_by_label("Remove Image").click()
+    upload(page, "reconstruct", bad)
+    page.wait_for_selector("#reconstruct-picture img", state="attached")
+    page.click("#reconstruct-run")
+    expect(page.locator("body")).to_contain_text("not a PNG, JPEG or WebP")
+    assert column(page, 0).locator("img").count() == 2, "the result before is still there"
+
+
+def test_every_tab_fits_a_phone(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(390, 844, color_scheme="dark", device_scale_factor=2)
+    reconstruct(page, picture, {"W", "W+"}, 3)
+    expect(status(page)).to_contain_text("Done")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shoot(page, "5-phone-dark")

@@ -1,0 +1,41 @@
+"""Drawing on the canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from helpers.browser import open_tab, shoot, status, stroke
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_drawing_on_the_canvas_becomes_pictures(visit: Callable[..., Page]) -> None:
+    page = visit(1280)
+    open_tab(page, "Sketch to face")
+    canvas = page.locator("#sketch-lines canvas").first
+    canvas.wait_for()
+    expect(page.locator("#sketch-missing")).to_contain_text("Cartoon needs another model")
+    page.click("#sketch-run")
+    expect(page.locator("body")).to_contain_text("The canvas is empty")
+    page.locator("#sketch-lines").get_by_label("Brush", exact=True).click()
+    stroke(page, canvas, 160)
+    page.click("#sketch-run")
+    expect(status(page, "sketch")).to_contain_text("Done")
+    pictures = page.locator("#sketch-gallery .grid-container img, #sketch-gallery .thumbnail-item img")
+    expect(pictures).to_have_count(5)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function(
+        """() => [...document.querySelectorAll('#sketch-gallery img')].every(
+        image => image.getBoundingClientRect().width && image.getBoundingClientRect().right <= window.innerWidth)"""
+    )
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    drawn = pictures.first.get_attribute("src")
+    shoot(page, "11-sketch")
+    page.get_by_label("Map to face").check()
+    expect(page.locator("#sketch-legend")).to_contain_text("brows")
+    page.locator("#sketch-map-examples button").first.click()
+    page.click("#sketch-run")
+    expect(pictures.first).not_to_have_attribute("src", drawn or "")
+    shoot(page, "12-map")

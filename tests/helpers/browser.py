@@ -1,0 +1,128 @@
+"""What a person does on the page, and where things are on it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+RELOADING: list[Page] = []  # pages whose errors do not count
+
+
+def shoot(page: Page, name: str) -> None:
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def choose(page: Page, key: str, methods: set[str]) -> None:
+    """Tick these methods and no others."""
+    # Until then the list may still lose those that the model cannot serve, or lack those that it can.
+    page.get_by_text("Not available with this model").filter(visible=True).first.wait_for()
+    for name in methods:
+        page.locator(f"#{key}-methods").get_by_label(name, exact=True).wait_for()
+    for box in page.locator(f"#{key}-methods label").all():
+        box.locator("input").set_checked(box.inner_text().strip() in methods)
+
+
+def set_steps(page: Page, key: str, steps: int) -> None:
+    """Fill every visible field for a number of steps in the advanced fold."""
+    fold = page.locator(f"#{key}-advanced")
+    if not fold.get_by_label(re.compile("steps", re.I)).first.is_visible():
+        fold.get_by_role("button", name="Advanced").click()
+    fold.get_by_label(re.compile("steps", re.I)).first.wait_for()
+    for field in fold.get_by_label(re.compile("steps", re.I)).all():
+        field.fill(str(steps))
+        field.blur()
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab, on a narrow page by the menu of those that do not fit."""
+    more = page.locator(".overflow-menu > button").first
+    expect(page.get_by_role("tab", name=name).or_(more).filter(visible=True).first).to_be_visible()
+    if page.get_by_role("tab", name=name).filter(visible=True).count() == 0:
+        more.click()
+        page.locator(".overflow-dropdown button").get_by_text(name).click()
+    else:
+        page.get_by_role("tab", name=name).click()
+
+
+def upload(page: Page, key: str, path: Path) -> None:
+    page.locator(f"#{key}-picture input[type=file]").first.set_input_files(path)
+
+
+def reconstruct(page: Page, path: Path, methods: set[str], steps: int) -> None:
+    """Upload a picture and let these methods, and no others, take so many steps each."""
+    upload(page, "reconstruct", path)
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", methods)
+    set_steps(page, "reconstruct", steps)
+    page.click("#reconstruct-run")
+
+
+def take_example(page: Page, key: str) -> None:
+    page.locator(f"#{key}-examples button").last.click()
+
+
+def status(page: Page, key: str = "reconstruct") -> Locator:
+    return page.locator(f"#{key}-status")
+
+
+def column(page: Page, index: int, key: str = "reconstruct") -> Locator:
+    return page.locator(f"#{key}-column-{index}")
+
+
+def reload(page: Page) -> None:
+    """Reload. The page that is left complains about its broken streams, which counts for nothing."""
+    RELOADING.append(page)
+    page.reload()
+    RELOADING.remove(page)
+
+
+def choose_model(page: Page, name: str) -> None:
+    """By keyboard: a list that has opened stays where it was when a picture above it comes late and moves the page."""
+    menu = page.get_by_label("Model").first
+    menu.fill(name)
+    expect(page.get_by_role("option", name=re.compile(name)).first).to_be_attached()
+    menu.press("Enter")
+    expect(menu).to_have_value(re.compile(name))
+
+
+def crop_by_hand(page: Page, key: str) -> None:
+    """Choose a part of the picture with the sliders, and look at it."""
+    page.locator(f"#{key}-crop").get_by_role("button", name="Crop").click()
+    page.locator(f"#{key}-crop").get_by_label("By hand").check()
+    turn = page.locator(f"#{key}-crop").get_by_label(re.compile("number input for Turn clockwise"))
+    turn.fill("20")
+    turn.blur()
+    page.click(f"#{key}-look")
+    page.locator(f"#{key}-crop-preview img").wait_for()
+
+
+def shown(page: Page, index: int, key: str) -> str:
+    """Address of the picture at the right of a column's slider."""
+    return column(page, index, key).locator("img").nth(1).get_attribute("src") or ""
+
+
+def invert_to_edit(page: Page, picture: Path) -> None:
+    """Invert by two methods in the Edit tab, in three steps each."""
+    open_tab(page, "Edit")
+    upload(page, "edit", picture)
+    page.wait_for_selector("#edit-picture img")
+    set_steps(page, "edit", 3)
+    page.click("#edit-run")
+    expect(status(page, "edit")).to_contain_text("Done")
+
+
+def stroke(page: Page, canvas: Locator, across: float = 60) -> None:
+    """Draw a line through the middle of a canvas."""
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - across / 2, y - across / 2)
+    page.mouse.down()
+    page.mouse.move(x + across / 2, y + across / 2, steps=8)
+    page.mouse.up()

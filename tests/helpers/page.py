@@ -1,0 +1,76 @@
+"""The page's endpoints as a script calls them, and tabs that are laid out outside the page."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+from gradio_client import Client, handle_file
+from PIL import Image
+from serving import Served
+
+from inversion.serving import catalogue
+from ui.parts.desk import Desk
+from ui.tabs import Tab
+
+FEW = {"w.steps": 3, "wplus.steps": 3}
+W = {"methods": ["w"], "settings": {"w.steps": 3}}
+# What an endpoint needs besides a picture.
+REQUIRED: dict[str, dict[str, Any]] = {"inpaint": {"hole": "centre"}, "edit": {"moves": {"yaw": 1}}}
+PARAMETERS = ["picture", "methods", "model", "seed", "settings", "budget"]
+ENDPOINTS = {
+    "/reconstruct": [*PARAMETERS, "align"],
+    "/colorize": [*PARAMETERS, "measured", "align"],
+    "/superres": [*PARAMETERS, "measured", "factor", "align"],
+    "/inpaint": [*PARAMETERS, "measured", "mask", "hole", "align"],
+    "/denoise": [*PARAMETERS, "measured", "sigma", "align"],
+    "/edit": [*PARAMETERS, "moves", "layers", "keep", "align"],
+    "/sketch": ["picture", "kind", "model", "seed", "variations", "alpha", "mix_layers", "align"],
+    "/compare": ["picture", "task", *PARAMETERS[1:], "measured", "factor", "mask", "hole", "sigma", "align"],
+}
+T = TypeVar("T", bound=Tab)
+
+
+def call(client: Client, name: str, picture: Path | None, **parameters: Any) -> tuple[list[Any], list[Any], str | None]:  # noqa: ANN401
+    """The endpoint's last event."""
+    given = {"methods": ["w", "wplus"], "settings": FEW, **parameters}
+    return client.predict(picture=handle_file(picture) if picture else None, api_name=name, **given)
+
+
+def opened(path: str) -> Image.Image:
+    """The picture in a file."""
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def until(ready: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+def answer(url: str, data: bytes | None = None, **headers: str) -> int:
+    """HTTP status of a request."""
+    request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310 - our own server
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def laid_out(kind: type[T], site: Served) -> T:
+    """A tab of the page, laid out again outside the page."""
+    with gr.Blocks():
+        tab = kind(Desk(site.session, catalogue.methods(), catalogue.models(), ()))
+        with gr.Tabs(), gr.Tab(tab.label) as place:
+            tab.build(place)
+    return tab

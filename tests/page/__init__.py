@@ -1,0 +1,1 @@
+"""The page through its endpoints, on one server for all files of this folder."""

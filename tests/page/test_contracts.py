@@ -1,0 +1,115 @@
+"""What every event and component of the page must obey, and how the page is served."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gradio as gr
+import torch
+from helpers.page import ENDPOINTS, answer
+from serving import Served, free_port
+
+from inversion import images
+from inversion.serving.session import RunView
+from inversion.tasks import TASKS
+from ui.parts.figures import run_figures, table
+
+ROOT = Path(images.__file__).resolve().parent.parent
+
+
+def test_lpips_on_another_trunk_says_so_on_the_page() -> None:
+    usual = run_figures(RunView("w", "W", row={"lpips": 0.12345, "lpips_vgg": None}))
+    other = run_figures(RunView("w", "W", row={"lpips": None, "lpips_vgg": 0.12345}))
+    assert "LPIPS</dt><dd>0.123" in usual and "VGG" not in usual and "LPIPS (VGG)</dt><dd>0.123" in other
+
+
+def test_a_figure_that_cannot_be_computed_is_left_out() -> None:
+    runs = [RunView("w", "W", row={"psnr": 20.0, "identity": None}), RunView("z", "Z", row={"psnr": None})]
+    shown = table(runs)
+    assert shown["headers"] == ["Method", "PSNR (dB)", "Seconds", "Steps", "State"]
+    assert [line[1] for line in shown["data"]] == ["20.00", "\N{EM DASH}"]
+    assert "Identity" not in run_figures(runs[0]) and "PSNR" not in run_figures(runs[1])
+
+
+def test_the_page_is_built_without_torch() -> None:
+    program = """
+import sys
+from inversion.common.lazy import defer
+defer("torch")
+from inversion.serving.session import Session
+from ui import build
+session = Session("cpu")
+build(session)
+session.close()
+print({"torch._C", "cv2", "skimage", "sklearn", "lpips"} & sys.modules.keys())
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr[-2000:]
+
+
+def test_computing_events_are_generators_on_one_lane(site: Served) -> None:
+    computing = [fn for fn in site.page.fns.values() if fn.concurrency_id == "device"]
+    assert len(computing) == 2 * (len(TASKS) + 1) + 2 + len(ENDPOINTS)  # two pictures combined, and a drawing
+    downloading = [fn for fn in site.page.fns.values() if fn.concurrency_id == "downloads"]
+    assert len(downloading) == 3 and all(fn.api_visibility == "private" for fn in downloading)
+    assert all(inspect.isgeneratorfunction(fn.fn) for fn in computing)
+    assert len({fn.concurrency_limit for fn in computing}) == 1
+    assert {f"/{fn.api_name}" for fn in site.page.fns.values() if fn.api_visibility != "private"} == set(ENDPOINTS)
+
+
+def test_pictures_are_lossless_and_uploads_undecoded(site: Served) -> None:
+    for block in site.page.blocks.values():
+        if isinstance(block, gr.Image | gr.ImageSlider | gr.ImageEditor | gr.Gallery):
+            assert block.format == "png", block
+        if isinstance(block, gr.Image) and block.interactive is not False and block.type == "filepath":
+            assert block.image_mode is None or block.label == "sheet"
+        if isinstance(block, gr.State):
+            assert block.value is None  # keys only
+
+
+def test_foreign_large_and_direct_requests_are_refused(site: Served) -> None:
+    upload = f"{site.url}gradio_api/upload"
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
+        assert answer(upload, b"x", Origin=origin) == 403
+    assert answer(upload, b"x", Origin=site.url.rstrip("/")) != 403
+    assert answer(upload, b"x", **{"Content-Length": str(10**9)}) == 413
+    for name in ENDPOINTS:
+        assert answer(f"{site.url}gradio_api/run{name}", b'{"data": []}', **{"Content-Type": "application/json"}) == 404
+    for path in ("monitoring", "monitoring/summary", "gradio_api/file=/etc/passwd"):
+        assert answer(site.url + path) in (403, 404)
+
+
+def test_the_entry_point_serves_on_this_machine_only(tmp_path: Path) -> None:
+    """`python app.py` answers; with nothing else running that takes 5 s (the bound here is for a busy machine)."""
+    port = free_port()
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--port", str(port), "--device", "cpu"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                assert answer(f"http://127.0.0.1:{port}/") == 200
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+    assert "http://127.0.0.1" in output and "gradio.live" not in output
+
+
+def test_nothing_is_left_of_a_run_in_torch(site: Served) -> None:
+    assert torch.is_grad_enabled() and site.session.status().running is None

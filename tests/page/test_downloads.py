@@ -1,0 +1,96 @@
+"""Downloads of models, and jobs that wait for them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from helpers.page import W, call, until
+from serving import MODELS, SIZE, Remote, Served
+
+from inversion.tasks import TASKS
+from ui.tabs.models import describe
+
+
+def test_a_run_waits_for_its_model_beside_the_device(
+    site: Served, client: Client, picture: Path, remote: Remote
+) -> None:
+    given = {**W, "api_name": "/reconstruct"}
+    waiting = client.submit(picture=handle_file(picture), model="remote", **given)
+    until(lambda: [site.session.snapshot(k).download for k in site.session.status().downloading] == [(SIZE // 2, SIZE)])
+    rows, _, _ = call(client, "/reconstruct", picture, **W)  # others go on computing
+    assert rows[0]["state"] == "done" and remote.fetched >= 1 and not waiting.done()
+    remote.gate.set()
+    rows, _, _ = waiting.result(timeout=60)
+    assert rows[0]["state"] == "done" and rows[0]["model"] == "remote"
+    assert site.session.files.card("remote")["cached"]
+
+
+def test_a_download_that_fails_is_explained_and_can_be_tried_again(
+    client: Client, picture: Path, remote: Remote
+) -> None:
+    remote.problem = "its server does not answer"
+    rows, _, _ = call(client, "/reconstruct", picture, model="remote")
+    assert all(row["state"] == "failed" and "does not answer" in row["message"] for row in rows)
+    remote.problem = None
+    remote.gate.set()
+    rows, _, _ = call(client, "/reconstruct", picture, model="remote")
+    assert all(row["state"] == "done" for row in rows)
+
+
+def test_a_download_is_shared_and_ends_when_nobody_wants_it(site: Served, remote: Remote) -> None:
+    before = remote.fetched
+    for visitor in ("ann", "bob"):
+        site.session.files.download("remote", visitor)
+    until(lambda: (site.session.files.card("remote")["download"] or {}).get("done") == SIZE // 2)
+    assert remote.fetched == before + 1
+    site.session.files.cancel("remote", "ann")
+    assert not site.session.files.card("remote", "ann")["mine"] and site.session.files.card("remote", "bob")["mine"]
+    assert site.session.files.card("remote")["download"]["state"] == "running"
+    site.session.files.cancel("remote", "bob")
+    until(lambda: site.session.files.card("remote")["download"]["state"] == "cancelled")
+    assert not site.session.files.card("remote")["cached"]
+
+
+def test_the_list_of_models_says_where_each_one_is(site: Served, remote: Remote) -> None:
+    listed = {card["name"]: card for card in site.session.files.cards()}
+    assert [name for name, card in listed.items() if card["embedded"]] == [*MODELS, "aligned"]
+    assert listed["by-hand"]["by_hand"] and not listed["by-hand"]["cached"] and not listed["remote"]["by_hand"]
+    assert "python -m inversion convert FILE --as by-hand" in describe(listed["by-hand"])
+    assert "not downloaded" in describe(listed["remote"]) and "40 MB" in describe(listed["remote"])
+    hostile = {**listed["remote"], "note": "<script>", "licence": "<b>", "source": 'https://x"><script>'}
+    assert "<script>" not in describe(hostile) and "<b>" not in describe({**hostile, "name": ""}).replace("<b></b>", "")
+    menus = [block for block in site.page.blocks.values() if isinstance(block, gr.Dropdown) and block.label == "Model"]
+    assert len(menus) == len(TASKS) + 1 and all("by-hand" not in [value for _, value in menu.choices] for menu in menus)
+
+
+def test_a_full_queue_refuses_the_rest_at_once(
+    site: Served, picture: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R23. The jobs wait for a download, so none of them costs anything."""
+    monkeypatch.setattr(site.session.limits, "waiting", 100)
+    event = next(fn for fn in site.page.fns.values() if fn.api_name == "reconstruct")
+    with httpx.Client(base_url=f"{site.url}gradio_api", timeout=30) as http:
+        stored = http.post("/upload", files={"files": picture.read_bytes()}).json()[0]
+        given = [{"path": stored, "meta": {"_type": "gradio.FileData"}}, ["w"], "remote", 0, W["settings"], 60, "auto"]
+
+        def join(user: int) -> httpx.Response:
+            return http.post("/queue/join", json={"data": given, "fn_index": event._id, "session_hash": f"r23-{user}"})
+
+        running = int(event.concurrency_limit or 0)
+        assert all(join(user).status_code == 200 for user in range(running))
+        until(lambda: len(site.session.status().downloading) == running)
+        most = site.page.max_size if hasattr(site.page, "max_size") else 24
+        began = time.monotonic()
+        answers = [join(user) for user in range(running, running + most + 4)]
+        assert time.monotonic() - began < len(answers)  # each within a second
+        assert [answer.status_code for answer in answers] == [200] * most + [503] * 4
+        assert "full" in answers[-1].text
+        remote.problem = "gone"  # the rest ends as it begins
+        for key in site.session.status().downloading:
+            site.session.cancel(key)
+        until(lambda: http.get("/queue/status").json()["queue_size"] == 0 and not site.session.status().downloading)

@@ -1,0 +1,253 @@
+"""Combinations of two pictures: a path from one to the other, a mixture by layers, a region of one in the other."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.blocks import Block
+
+from inversion.common.errors import UserError
+from inversion.editing import DIFFUSION
+from inversion.serving.lane import CroppedPicture
+from inversion.serving.session import JobView, Request, Session, UnknownJob
+from ui.parts import inputs
+from ui.parts.crop import CropBox
+from ui.parts.desk import Desk
+from ui.parts.events import DEVICE, PRIVATE, QUIET
+from ui.parts.export import PictureFiles
+from ui.parts.inputs import MAX_LAYERS, InputError, errors_as_messages, whole
+from ui.parts.markup import READY, job_status, problem_list, status_line
+from ui.parts.settings import Settings
+from ui.parts.streams import Streams, Update
+from ui.parts.uploads import examples_strip, mask_editor, picture_field
+from ui.parts.views import pictures_view
+
+KINDS = [("Interpolate", "interpolate"), ("Mix styles", "mix"), ("Transplant a region", "diffuse")]
+NOTES = {
+    "interpolate": "The same methods invert the second picture. The strip goes from your picture to the second one.",
+    "mix": "The mixture takes the coarse layers of your picture and the fine layers of the second one.",
+    "diffuse": "Paint a region of your picture. The methods blend it into the second picture.",
+}
+FIRST = "interpolate"
+FRAMES = (3, 15)
+
+
+class Combine:
+    """The fold of the Edit tab; `wire` connects it with the tab."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        # The last combination: key of the tab's job, digest of the second picture, key of the job that inverts it.
+        self.last = gr.State(None)
+        with gr.Accordion("Combine two pictures", open=False, elem_id="edit-pair"):
+            with gr.Row(equal_height=False):
+                with gr.Column(min_width=240):
+                    self.second = picture_field("Second picture", "edit-second-picture", height=240)
+                    examples_strip(desk.examples, self.second, "edit-second-examples")
+                with gr.Column(min_width=240):
+                    self.kind = gr.Radio(KINDS, value=FIRST, label="How to combine them", elem_id="edit-pair-kind")
+                    self.note = gr.HTML(NOTES[FIRST], elem_classes="note")
+                    self.boxes = self._options()
+                    with gr.Row():
+                        self.go = gr.Button("Combine", variant="primary", elem_id="edit-pair-run", min_width=90)
+                        self.stop = gr.Button("Cancel", elem_id="edit-pair-cancel", min_width=90)
+            self.status = gr.HTML(status_line(READY), elem_id="edit-pair-status")
+            self.gallery = pictures_view("Combinations", "edit-pair-gallery", columns=1)
+
+    def _options(self) -> dict[str, gr.Column]:
+        """The controls of each kind, of which one kind is visible."""
+        with gr.Column() as of_strip:
+            self.frames = gr.Slider(*FRAMES, 7, step=1, label="Pictures in the strip")
+        with gr.Column(visible=False) as of_mix:
+            self.start = gr.Number(
+                7, label="First layer of the second picture", precision=0, minimum=1, maximum=MAX_LAYERS
+            )
+        with gr.Column(visible=False) as of_region:
+            self.take = gr.Button("Paint on my picture", size="sm", elem_id="edit-take")
+            self.region = mask_editor("Paint the region to transplant", "edit-region")
+        return {"interpolate": of_strip, "mix": of_mix, "diffuse": of_region}
+
+    def wire(
+        self,
+        picture: Block,
+        settings: Settings,
+        crop: CropBox,
+        job: gr.State,
+        streams: Streams,
+    ) -> None:
+        """Connect the events.
+
+        picture: the tab's upload. job: the state with the key of the job whose results are shown.
+        """
+        self.settings, self.crop, self.job, self.streams = settings, crop, job, streams
+        self.kind.change(
+            lambda kind: [NOTES[kind], *(gr.update(visible=key == kind) for key in self.boxes)],
+            self.kind,
+            [self.note, *self.boxes.values()],
+            **QUIET,
+        )
+        self.take.click(_uploaded, picture, self.region, **QUIET)
+        given: set[Block] = {job, self.last, self.second, self.kind, self.frames, self.start, self.region}
+        given |= settings.inputs() | crop.inputs()
+        outputs: list[Any] = [self.status, self.gallery, self.last]
+        self.go.click(self.run, given, outputs, show_progress_on=self.status, **DEVICE, **PRIVATE)
+        self.stop.click(self.cancel, self.last, None, **QUIET)
+
+    def outputs(self) -> list[gr.components.Component]:
+        """Components that `cleared` updates."""
+        return [self.status, self.gallery]
+
+    def cleared(self) -> dict[Any, Any]:
+        """Updates that remove all combinations."""
+        return {self.status: status_line(READY), self.gallery: None}
+
+    def cancel(self, last: list[str] | None) -> None:
+        """Cancel the job of the last combination."""
+        if last is None:
+            gr.Info("Nothing is running here.")
+            return
+        with errors_as_messages():
+            self.desk.session.cancel(last[-1])
+
+    def run(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Update]:
+        """Combine the pictures, and show the progress and the results."""
+        with errors_as_messages():
+            if not values[self.second]:
+                raise InputError("Upload a second picture first, paste one, or choose an example.")
+            second = inputs.picture(values[self.second])
+        combine = self._transplant if values[self.kind] == "diffuse" else self._join
+        yield from self.streams.newest(request, combine(values, second), "pair")
+
+    def _transplant(self, values: Mapping[Any, Any], second: np.ndarray) -> Iterator[Update]:
+        """Put the painted region into the second picture."""
+        session, model = self.desk.session, values[self.settings.model]
+        with errors_as_messages():
+            picture, mask = painted_region(values[self.region])
+            context = CroppedPicture(second, session.crop(second, model))
+            fields: dict[str, Any] = {"picture": picture, "crop": self.crop.crop(picture, model, values)}
+            fields["inputs"] = {"mask": mask, "context": context}
+            requests = self.settings.requests(values, fields, "diffuse")
+            key = session.submit([with_published_settings(request) for request in requests])
+        yield {self.last: ["", "", key]}
+        yield from self._follow(key)
+        view = session.snapshot(key)
+        results = [
+            (run.label, np.concatenate([view.measured, run.image], axis=1))
+            for run in view.runs
+            if run.image is not None and view.measured is not None
+        ]
+        yield from self._show(results, {})
+
+    def _join(self, values: Mapping[Any, Any], second: np.ndarray) -> Iterator[Update]:
+        """Interpolate or mix every method's results for the two pictures."""
+        session = self.desk.session
+        with errors_as_messages():
+            first = session.snapshot(values[self.job] or "")
+            frames = whole(values[self.frames], "The number of pictures", *FRAMES)
+            start = whole(values[self.start], "The layer", 1, MAX_LAYERS)
+            key = self.inverted(first, second, values[self.last])
+        yield {self.last: [first.key, digest(second), key]}
+        yield from self._follow(key)
+        view, strips, problems = session.snapshot(key), [], {}
+        for j, i in enumerate(finished(first)):
+            if view.runs[j].image is None:
+                continue
+            label, ends = view.runs[j].label, ((first.key, i), (key, j))
+            try:
+                mixes = values[self.kind] == "mix"
+                joined = mixture(session, *ends, start) if mixes else strip(session, *ends, frames)
+            except UserError as error:
+                problems[label] = str(error)
+            else:
+                strips.append((label, joined))
+        yield from self._show(strips, problems)
+
+    def inverted(self, first: JobView, second: np.ndarray, last: list[str] | None) -> str:
+        """Key of a job that inverts the second picture by the methods of the first job.
+
+        The job of the last combination is used again if its results are still stored. Raises UserError.
+        """
+        session = self.desk.session
+        if last is not None and last[:2] == [first.key, digest(second)]:
+            with suppress(UnknownJob):  # expired
+                states = [run.state for run in session.snapshot(last[2]).runs]
+                for j in range(len(states)):
+                    session.kept(last[2], j)
+                if set(states) == {"done"}:
+                    return last[2]
+        runs = [first.runs[i] for i in finished(first)]
+        if not runs:
+            raise InputError("Run the methods on your picture first.")
+        for i in finished(first):  # marks them as used, so that the new job's results do not replace them
+            with suppress(UnknownJob):
+                session.kept(first.key, i)
+        crop = session.crop(second, first.model)
+        requests = []
+        for run in runs:
+            row = run.row or {}
+            common: dict[str, Any] = {"settings": row["settings"], "seed": row["seed"], "budget": run.budget}
+            requests.append(Request("reconstruct", run.method, second, first.model, crop=crop, **common))
+        return session.submit(requests)
+
+    def _follow(self, key: str) -> Iterator[Update]:
+        for view in self.desk.session.follow(key, every=0.5):
+            yield {self.status: job_status(view)}
+
+    def _show(self, results: list[tuple[str, np.ndarray]], problems: Mapping[str, str]) -> Iterator[Update]:
+        """Show (caption, picture) and the problems by method."""
+        with tempfile.TemporaryDirectory() as folder:
+            files = PictureFiles(folder)
+            items = [(files.path(f"pair-{i}", picture), caption) for i, (caption, picture) in enumerate(results)]
+            update: Update = {self.gallery: items}
+            if problems:
+                update[self.status] = status_line(problem_list(problems), bad=True)
+            yield update
+
+
+def _uploaded(path: str | None) -> np.ndarray:
+    with errors_as_messages():
+        return inputs.picture(path)
+
+
+def finished(view: JobView) -> list[int]:
+    """Indices of the runs with a result."""
+    return [i for i, run in enumerate(view.runs) if run.state in ("done", "cancelled") and run.row is not None]
+
+
+def strip(session: Session, first: tuple[str, int], second: tuple[str, int], frames: int) -> np.ndarray:
+    """Pictures side by side, from one result to another; uint8 (R, frames R, 3). Raises UserError."""
+    return np.concatenate(session.edits.interpolate(first, second, frames), axis=1)
+
+
+def mixture(session: Session, first: tuple[str, int], second: tuple[str, int], start: int) -> np.ndarray:
+    """Both results and their mixture side by side; uint8 (R, 3 R, 3). Raises UserError."""
+    pictures = [session.kept(*first).image, session.kept(*second).image, session.edits.mix(first, second, start)]
+    return np.concatenate(pictures, axis=1)
+
+
+def painted_region(painted: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+    """The picture and the mask of an editor. Raises InputError without a picture or a mask."""
+    if painted is None:
+        raise InputError("Press Paint on my picture first, then paint the region to transplant.")
+    picture, mask = painted
+    if not mask.any():
+        raise InputError("No region is painted. Paint over a part of your picture.")
+    return picture, mask
+
+
+def with_published_settings(request: Request) -> Request:
+    """In-Domain's requests get the settings that its authors use for diffusion, unless the user has set others."""
+    method, settings = DIFFUSION
+    return replace(request, settings={**settings, **request.settings}) if request.method == method else request
+
+
+def digest(picture: np.ndarray) -> str:
+    """Tells pictures apart."""
+    return hashlib.sha256(picture.tobytes()).hexdigest()[:16]

@@ -1,0 +1,119 @@
+"""Translations for the page: what a model offers, what it makes of a drawing, and the colours of a map's classes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from inversion.align import Crop, How
+from inversion.common.errors import UserError
+from inversion.serving.session import Session
+from inversion.translations import TRANSLATIONS, TranslationOptions
+from inversion.translations.drawings import PALETTE
+from inversion.translations.requests import TranslatedPictures, TranslateRequest, TranslationCard, TranslationsRequest
+
+MAX_VARIATIONS = 10
+Legend = Sequence[tuple[str, tuple[int, int, int]]]  # names and colours of a map's classes
+
+
+def read_options(**values: object) -> TranslationOptions:
+    """The options of a translation; None stands for a default. Raises SettingError."""
+    return TranslationOptions(**{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
+
+
+def translation_cards(session: Session, model: str) -> dict[str, TranslationCard]:
+    """The model's translations by name; if the model cannot be loaded, all are unavailable for that reason."""
+    try:
+        return {card["name"]: card for card in session.ask(TranslationsRequest(model))}
+    except UserError as error:
+        problem = str(error)
+    return {
+        name: TranslationCard(
+            name=name,
+            label=kind.label,
+            description=kind.description,
+            takes=kind.takes,
+            unavailable=problem,
+            legend=[],
+        )
+        for name, kind in TRANSLATIONS.items()
+    }
+
+
+def common_legend(cards: Mapping[str, Mapping[str, TranslationCard]]) -> tuple[Legend, dict[str, str]]:
+    """The classes of the first model that reads maps, and a problem for each model that has other classes.
+
+    cards: of every model, by the translation's name.
+    """
+    legends = {model: by_name["map"]["legend"] for model, by_name in cards.items() if by_name["map"]["legend"]}
+    if not legends:
+        return [], {}
+    first, classes = next(iter(legends.items()))
+    problem = f"its maps have other classes than those of {first}. Choose one of the two models."
+    return classes, {model: problem for model, own in legends.items() if own != classes}
+
+
+def run_translation(
+    session: Session, model: str, name: str, picture: np.ndarray, options: TranslationOptions, align: How = "auto"
+) -> tuple[TranslatedPictures, dict[str, Any]]:
+    """The pictures that a model makes of uint8 (H, W, 3), and the recipe to make them again. Raises UserError."""
+    crop = session.crop(picture, model, align) if TRANSLATIONS[name].takes == "picture" else Crop()
+    began = time.perf_counter()
+    made = session.ask(TranslateRequest(model, name, picture, options, crop))
+    recipe = {
+        "translation": name,
+        "model": model,
+        "seed": options.seed,
+        "variations": options.variations,
+        "alpha": options.alpha,
+        "mix_layers": options.mix_layers,
+        "seconds": round(time.perf_counter() - began, 3),
+        "crop": {"how": crop.how, "quad": crop.quad, "note": crop.note},
+    }
+    return made, recipe
+
+
+def captioned(
+    model: str, made: TranslatedPictures, recipe: dict[str, Any]
+) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
+    """(caption, picture, recipe) of the encoder's input and of every picture; captions begin with `model`."""
+    names = ["Your input", "Main result", *(f"Variation {i}" for i in range(1, len(made.pictures)))]
+    pictures = [made.read, *made.pictures]
+    return [
+        (f"{model}: {name.lower()}" if model else name, picture, {**recipe, "image": i})
+        for i, (name, picture) in enumerate(zip(names, pictures, strict=True))
+    ]
+
+
+def swatches() -> list[str]:
+    """The palette as the brush takes it; the first class to paint comes first, white last."""
+    return [css_colour(one) for one in (*PALETTE[1:], PALETTE[0])]
+
+
+def legend_html(classes: Legend) -> str:
+    """The classes with their colours, and rules that show only these colours in the brush's menu, with their names."""
+    if not classes:
+        return ""
+    named = [*classes[1:], classes[0]]
+    places = [*range(1, len(classes)), len(PALETTE)]  # in `swatches`, from 1
+    menu = "#sketch-map menu.swatch button"
+    rules = [f"{menu} {{ display: none; }}"]
+    for place, (name, _) in zip(places, named, strict=True):
+        rules.append(f"{menu}:nth-child({place}) {{ display: block; }}")
+        rules.append(f'{menu}:nth-child({place})::after {{ content: "{_css_text(name)}"; }}')
+    chips = "".join(f'<span><i style="background:{css_colour(one)}"></i>{escape(name)}</span>' for name, one in named)
+    return f'<style>{"".join(rules)}</style><div class="legend">{chips}</div>'
+
+
+def css_colour(rgb: tuple[int, int, int]) -> str:
+    """The colour as "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*rgb)
+
+
+def _css_text(text: str) -> str:
+    """The text without characters that could end a string of a style sheet."""
+    return "".join(c for c in text if c.isalnum() or c in " -_")

@@ -1,0 +1,120 @@
+"""Endpoints for scripts: what a tab offers, and the parameters and answers that runs of methods share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.components import Component
+
+from inversion.common.settings import split_settings
+from inversion.serving.catalogue import DEFAULT_MODEL
+from inversion.serving.session import JobView, Request, Session
+from ui.parts import inputs
+from ui.parts.desk import Desk
+from ui.parts.export import PictureFiles, export, rows
+from ui.parts.inputs import InputError
+from ui.parts.plots import Tile, sheet
+from ui.parts.settings import requests
+from ui.parts.task_fields import TaskField, Upload
+from ui.parts.uploads import picture_field
+
+# Rows as plain JSON, pictures with captions, the file of a comparison sheet.
+Answer = tuple[list[dict[str, Any]], list[tuple[str | None, str]], str | None]
+Finish = Callable[[JobView, PictureFiles], Answer]  # the last answer of a job that is over
+
+ALIGN = ("auto", "face", "centre")
+RUN_NOTE = """
+    picture: a PNG, JPEG or WebP file.
+    methods: keys such as "w", "wplus", "mganprior", "pti", or stages joined by +.
+    model: name of the generator. seed: a whole number. budget: seconds for each method.
+    settings: {"stage.field": value} for the methods that have the stage.
+    measured: true if the picture already is the input to the methods (grey, small, with a hole); it has no scores then.
+    align: auto (the face for models of aligned faces, else the centre), face or centre.
+
+Every event has rows (one object per method, with its figures, settings and state) and pictures (with captions, in the
+order of the methods that have one). The last event also has a comparison sheet.
+"""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A named function for scripts. Its name and the names of its parameters are public: do not change them.
+
+    inputs: components by the name of the parameter, for types and defaults; the first one has to be given. run: values
+    by the name of the parameter -> answers. task: of the runs if the endpoint serves exactly one task, else "".
+    """
+
+    name: str
+    description: str
+    inputs: Mapping[str, Component]
+    run: Callable[[Mapping[str, Any]], Iterator[Answer]]
+    task: str = ""
+
+
+def common_inputs(desk: Desk) -> dict[str, Component]:
+    """The parameters that several endpoints share. `align` comes last in every endpoint."""
+    longest = desk.session.budget
+    return {
+        "picture": picture_field("picture", "api-picture"),
+        "methods": gr.Dropdown(
+            list(desk.methods), value=["w", "wplus"], multiselect=True, allow_custom_value=True, label="methods"
+        ),
+        "model": gr.Dropdown(list(desk.models), value=DEFAULT_MODEL, label="model"),
+        "seed": gr.Number(0, label="seed"),
+        "settings": gr.JSON({}, label="settings"),
+        "budget": gr.Number(min(120, longest), label="budget"),
+        "measured": gr.Checkbox(False, label="measured"),
+        "align": gr.Dropdown(list(ALIGN), value="auto", label="align"),
+    }
+
+
+def script_requests(desk: Desk, task: str, fields: Sequence[TaskField], values: Mapping[str, Any]) -> list[Request]:
+    """One request per method from the values of an endpoint's parameters. Raises UserError."""
+    session, model = desk.session, values["model"]
+    picture, seed = inputs.picture(values["picture"]), inputs.whole(values["seed"], "seed")
+    crop = session.crop(picture, model, values["align"])
+    upload = Upload(picture, np.zeros(picture.shape[:2], np.uint8), crop, seed, partial(session.crop, model=model))
+    common = {
+        "picture": picture,
+        "model": model,
+        "inputs": {field.card.name: field.read(values, upload) for field in fields},
+        "seed": seed,
+        "measured": values.get("measured", False),
+        "budget": inputs.number(values["budget"], "budget", 1, session.budget),
+        "crop": crop,
+    }
+    settings = values["settings"] or {}
+    if not isinstance(settings, Mapping):
+        raise InputError('settings must be an object such as {"wplus.steps": 100}.')
+    methods = list(dict.fromkeys(values["methods"] or []))
+    return requests(task, list(split_settings(session.stages(methods), settings).items()), common)
+
+
+def job_answers(session: Session, key: str, finish: Finish | None = None) -> Iterator[Answer]:
+    """Answers while a job goes on; the last one has a comparison sheet, or is made by `finish`."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = PictureFiles(folder)
+        try:
+            for view in session.follow(key, every=0.5):
+                yield finish(view, files) if view.over and finish else _answer(view, files)
+        except GeneratorExit:  # a page can come back to its job, a script cannot
+            session.cancel(key)
+            raise
+
+
+def _answer(view: JobView, files: PictureFiles) -> Answer:
+    pictures = [(files.path(str(i), run.image), run.label) for i, run in enumerate(view.runs) if run.image is not None]
+    exported = export(view, Path(files.folder)) if view.over else None
+    return rows(view), pictures, None if exported is None else str(exported.sheet)
+
+
+def sheet_file(tiles: Sequence[Tile], files: PictureFiles) -> str | None:
+    """The file of a comparison sheet, None without pictures."""
+    return files.path("sheet", np.asarray(sheet(tiles))) if tiles else None

@@ -1,0 +1,90 @@
+"""Figures of results, derived from METRICS: for cards, captions, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from inversion.editing.requests import Edited
+from inversion.metrics import METRICS, Metric
+from inversion.serving.session import RunView
+from ui.parts.markup import fixed
+
+MOST_CHANGED = 3  # attributes that are shown, of those that an edit was not to change
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as text; `help` is shown when the pointer rests on it."""
+
+    label: str
+    text: str
+    help: str
+
+
+def metric_figures(row: Mapping[str, Any]) -> list[Figure]:
+    """The metrics of a row that could be computed."""
+    return [
+        Figure(metric.label, fixed(row[name], metric.digits), f"{metric.help} {metric.better.capitalize()} is better.")
+        for name, metric in METRICS.items()
+        if row.get(name) is not None
+    ]
+
+
+def run_figures(run: RunView) -> str:
+    """A run's figures and message as HTML."""
+    figures = [*metric_figures(run.row or {}), Figure("Seconds", fixed(run.seconds, 1), "Computing time")]
+    return figure_list(figures, run.message)
+
+
+def edit_figures(moves: Mapping[str, float], edited: Edited) -> str:
+    """What an edit changed according to the predictor, as HTML: moved attributes, then those that changed most."""
+    changes = {name: after - before for name, (before, after) in edited.attributes.items()}
+    moved = [name for name in changes if name in moves]
+    unmoved = sorted((name for name in changes if name not in moves), key=lambda name: -abs(changes[name]))
+    figures = [
+        Figure(name.replace("_", " ").capitalize(), f"{changes[name]:+.2f}", "moved" if name in moves else "not moved")
+        for name in moved + unmoved[:MOST_CHANGED]
+    ]
+    figures += metric_figures({"synthetic_identity": edited.synthetic_identity})
+    return figure_list(figures)
+
+
+def figure_list(figures: Sequence[Figure], message: str = "") -> str:
+    """Figures, and a message below them, as HTML."""
+    cells = "".join(
+        f'<div title="{escape(one.help)}"><dt>{escape(one.label)}</dt><dd>{escape(one.text)}</dd></div>'
+        for one in figures
+    )
+    below = f"<p>{escape(message[:1].upper() + message[1:])}</p>" if message else ""
+    return f'<dl class="figures">{cells}{below}</dl>'
+
+
+def caption(run: RunView) -> str:
+    """The figures that every preview has, the seconds and an unusual state in one line."""
+    row = run.row or {}
+    cheap = {name: metric for name, metric in METRICS.items() if metric.cheap and row.get(name) is not None}
+    parts = [with_unit(metric, fixed(row[name], metric.digits)) for name, metric in cheap.items()]
+    parts.append(f"{run.seconds:.1f} s")
+    return "  ".join(parts + ([run.state] if run.state in ("cancelled", "failed") else []))
+
+
+def with_unit(metric: Metric, text: str) -> str:
+    """A figure with its unit, or with its label if it has no unit."""
+    return f"{text} {metric.unit}" if metric.unit else f"{metric.label} {text}"
+
+
+def table(runs: Sequence[RunView]) -> dict[str, Any]:
+    """A line per run, a column per metric that any run has; as `gr.Dataframe` takes it."""
+    shown = {
+        name: metric for name, metric in METRICS.items() if any((run.row or {}).get(name) is not None for run in runs)
+    }
+    labels = [f"{metric.label} ({metric.unit})" if metric.unit else metric.label for metric in shown.values()]
+    cells = []
+    for run in runs:
+        row = run.row or {}
+        figures = [fixed(row.get(name), metric.digits) for name, metric in shown.items()]
+        cells.append([run.label, *figures, fixed(run.seconds, 1), row.get("steps", run.step), run.state])
+    return {"headers": ["Method", *labels, "Seconds", "Steps", "State"], "data": cells}

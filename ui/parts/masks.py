@@ -1,0 +1,64 @@
+"""Masks of a task: painted, uploaded, or drawn by the page."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from inversion import align, images
+from ui.parts.inputs import InputError, existing
+
+# Source of a mask -> its label. A script cannot paint, so its choices are the others.
+SOURCES = {"painted": "Painted", "mask": "Uploaded mask", "centre": "Centre", "random": "Random strokes"}
+SIDE = 512  # pixels of a mask that is drawn for a crop of the picture
+
+
+def chosen_mask(
+    source: str, painted: np.ndarray, path: str | None, seed: int, quad: align.Quad | None = None
+) -> np.ndarray:
+    """The mask from this source, uint8 like `painted`, white = marked. Raises InputError if it is empty or full.
+
+    path: of an uploaded mask. quad: the part of the picture that is used, None for its central square.
+    """
+    shape = (painted.shape[0], painted.shape[1])
+    if source == "mask":
+        mask = uploaded_mask(path, shape)
+    elif source in ("centre", "random"):
+        drawn = drawn_mask(source, shape if quad is None else (SIDE, SIDE), seed)
+        mask = drawn if quad is None else align.spread_mask(drawn, quad, shape)
+    else:
+        mask = painted
+    if quad is None:
+        side = min(shape)
+        top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+        used = mask[top : top + side, left : left + side]
+    else:
+        used = align.cut_mask(mask, quad, SIDE)
+    if not used.any():
+        raise InputError("The mask is empty. Paint over a part of the picture, or choose another kind of mask.")
+    if used.all():
+        raise InputError("The mask covers the whole picture. Leave a part of it free.")
+    return mask
+
+
+def uploaded_mask(path: str | None, shape: tuple[int, int]) -> np.ndarray:
+    """A mask file at the size (H, W) of its picture, uint8, white = marked. Raises InputError or BadImage."""
+    if not path:
+        raise InputError("Upload a mask, a picture with white where it applies, or choose another kind of mask.")
+    return images.read_mask(existing(path), shape)
+
+
+def drawn_mask(source: str, shape: tuple[int, int], seed: int) -> np.ndarray:
+    """A square in the middle ("centre") or brush strokes inside the central square; uint8 (H, W), white = marked."""
+    page = Image.new("L", (shape[1], shape[0]))
+    draw = ImageDraw.Draw(page)
+    side = min(shape)
+    left, top = (shape[1] - side) / 2, (shape[0] - side) / 2
+    if source == "centre":
+        draw.rectangle((left + side * 0.3, top + side * 0.3, left + side * 0.7, top + side * 0.7), fill=255)
+        return np.asarray(page)
+    rng = np.random.default_rng(seed)
+    for _ in range(4):
+        points = [(left + side * x, top + side * y) for x, y in rng.uniform(0.1, 0.9, (4, 2))]
+        draw.line(points, fill=255, width=max(2, round(side * 0.09)), joint="curve")
+    return np.asarray(page)

@@ -1,0 +1,155 @@
+"""A task's own fields: controls of its tab and parameters of its endpoint, by the kind of the field."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.components import Component
+
+from inversion.align import Crop
+from inversion.common.settings import Kind
+from inversion.serving.catalogue import FieldCard
+from inversion.serving.lane import CroppedPicture
+from ui.parts import inputs
+from ui.parts.events import QUIET
+from ui.parts.inputs import InputError
+from ui.parts.masks import SOURCES, chosen_mask
+from ui.parts.uploads import picture_field
+
+Cropper = Callable[[np.ndarray], Crop]  # uint8 (H, W, 3) -> the part of it that is used
+SLIDER_STEPS = 100  # a range with more steps gets a number box: a slider would be too coarse
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The picture that a run is about, with all that a field may need of it."""
+
+    picture: np.ndarray  # uint8 (H, W, 3)
+    painted: np.ndarray  # uint8 (H, W), white where the user has painted
+    crop: Crop
+    seed: int
+    cropper: Cropper  # of further pictures
+
+
+class TaskField(ABC):
+    """One field. Controls and parameters have names, by which `read` finds their values."""
+
+    paints = False  # True if the picture is painted on
+
+    def __init__(self, card: FieldCard) -> None:
+        self.card = card
+
+    @abstractmethod
+    def controls(self, key: str) -> dict[str, Component]:
+        """Lay out the controls in the tab `key`."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Component]:
+        """Components that give the parameters of an endpoint their types and defaults."""
+
+    @abstractmethod
+    def read(self, values: Mapping[str, Any], upload: Upload) -> Any:  # noqa: ANN401 - by the kind of the field
+        """The value as `Request.inputs` takes it, from values of controls or parameters. Raises UserError."""
+
+    def note(self) -> str:
+        """The parameters in words."""
+        return f"{self.card.name}: {lower_first(self.card.help or self.card.label)}"
+
+
+class NumberField(TaskField):
+    """A number, a word or a yes or no: radio buttons, a slider, a box or a tick."""
+
+    def controls(self, key: str) -> dict[str, Component]:
+        card = self.card
+        common: dict[str, Any] = {"label": card.label, "info": card.help or None, "elem_id": f"{key}-{card.name}"}
+        options = card.choices or card.menu
+        if options:
+            return {card.name: gr.Radio([(f"{one}", one) for one in options], value=card.default, **common)}
+        if isinstance(card.default, bool):
+            return {card.name: gr.Checkbox(card.default, **common)}
+        if isinstance(card.default, str):
+            return {card.name: gr.Textbox(card.default, **common)}
+        low, high, step = card.low, card.high, card.step
+        if low is not None and high is not None and step and (high - low) / step <= SLIDER_STEPS:
+            return {card.name: gr.Slider(low, high, card.default, step=step, **common)}
+        return {card.name: gr.Number(card.default, minimum=low, maximum=high, **common)}
+
+    def parameters(self) -> dict[str, Component]:
+        card = self.card
+        if card.choices:
+            return {card.name: gr.Dropdown(list(card.choices), value=card.default, label=card.name)}
+        kinds = {bool: gr.Checkbox, str: gr.Textbox}
+        return {card.name: kinds.get(type(card.default), gr.Number)(card.default, label=card.name)}
+
+    def read(self, values: Mapping[str, Any], upload: Upload) -> bool | int | float | str:
+        card, value = self.card, values[self.card.name]
+        if isinstance(card.default, bool | str):
+            return value
+        bounds = {name: one for name, one in (("low", card.low), ("high", card.high)) if one is not None}
+        kind = inputs.whole if isinstance(card.default, int) else inputs.number
+        return kind(value, card.label, **bounds)
+
+
+class MaskField(TaskField):
+    """A mask that the user paints on the picture or uploads, or that the page draws."""
+
+    paints = True
+
+    @property
+    def source(self) -> str:
+        """Name of the control that says where the mask comes from."""
+        return "hole" if self.card.name == "mask" else f"{self.card.name}_source"
+
+    def controls(self, key: str) -> dict[str, Component]:
+        card = self.card
+        options = [(label, source) for source, label in SOURCES.items()]
+        source = gr.Radio(options, value="painted", label=card.label, elem_id=f"{key}-{self.source}")
+        with gr.Column(visible=False) as box:
+            label = f"{card.label}: {lower_first(card.help).rstrip('.')}" if card.help else card.label
+            file = picture_field(label, f"{key}-{card.name}", height=180)
+        source.change(lambda chosen: gr.update(visible=chosen == "mask"), source, box, **QUIET)
+        return {self.source: source, card.name: file}
+
+    def parameters(self) -> dict[str, Component]:
+        options = [source for source in SOURCES if source != "painted"]
+        file = picture_field(self.card.name, f"api-{self.card.name}")
+        return {self.card.name: file, self.source: gr.Dropdown(options, value="mask", label=self.source)}
+
+    def read(self, values: Mapping[str, Any], upload: Upload) -> np.ndarray:
+        path = values[self.card.name]
+        return chosen_mask(values[self.source], upload.painted, path, upload.seed, upload.crop.quad)
+
+    def note(self) -> str:
+        return (
+            f"{self.source}: mask (a file in `{self.card.name}`, {lower_first(self.card.help).rstrip('.')}), "
+            "centre or random."
+        )
+
+
+class PictureField(TaskField):
+    """One more picture."""
+
+    def controls(self, key: str) -> dict[str, Component]:
+        return {self.card.name: picture_field(self.card.label, f"{key}-{self.card.name}", height=240)}
+
+    def parameters(self) -> dict[str, Component]:
+        return {self.card.name: picture_field(self.card.name, f"api-{self.card.name}")}
+
+    def read(self, values: Mapping[str, Any], upload: Upload) -> CroppedPicture:
+        if not values[self.card.name]:
+            raise InputError(f"{self.card.label}: upload a picture.")
+        picture = inputs.picture(values[self.card.name])
+        return CroppedPicture(picture, upload.cropper(picture))
+
+
+FIELDS: dict[Kind, type[TaskField]] = {"number": NumberField, "mask": MaskField, "picture": PictureField}
+
+
+def lower_first(text: str) -> str:
+    """The text with a small first letter, to follow a colon."""
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,51 @@
+"""The interface of a tab."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import gradio as gr
+from gradio.components import Component
+
+from ui.parts.desk import Desk
+from ui.parts.endpoint import Endpoint
+from ui.parts.streams import Update
+
+
+class Tab(ABC):
+    """One tab of the page. A new tab is a subclass in a file of its own and a line in `TABS`.
+
+    The page makes the tab outside the tabs, so that `__init__` can make components that must exist before the tab is
+    opened (browser state). Then it calls `build` inside the tab, and `on_load` at the end.
+    """
+
+    key: ClassVar[str]  # part of the ids of the tab's elements
+    label: ClassVar[str]
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    @abstractmethod
+    def build(self, tab: gr.Tab) -> None:
+        """Lay out the tab and wire its events."""
+
+    def on_load(self, page: gr.Blocks) -> None:  # noqa: B027 - most tabs need not do anything
+        """Wire events that happen when the page opens."""
+
+    def endpoint(self, common: Mapping[str, Component]) -> Endpoint | None:
+        """The tab's function for scripts, None if it has none. `common`: parameters that endpoints share."""
+        return None
+
+    def model_menus(self) -> list[Any]:
+        """Menus of models, which get the newest choices when the page opens."""
+        return []
+
+    def method_menus(self) -> list[Any]:
+        """Components that `offered` updates."""
+        return []
+
+    def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str]) -> Update:
+        """Updates when the first model is loaded: `missing` methods and `lacking` stages with the reasons."""
+        return {}

@@ -1,0 +1,211 @@
+"""The tab of a task: upload and settings on the left, results on the right, and the events between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from html import escape
+from itertools import chain
+from typing import Any, ClassVar
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+
+from inversion.serving import catalogue
+from inversion.serving.session import UnknownJob
+from ui.parts.crop import CropBox
+from ui.parts.desk import Desk
+from ui.parts.endpoint import RUN_NOTE, Answer, Endpoint, job_answers, script_requests
+from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET, VIEWS
+from ui.parts.inputs import errors_as_messages
+from ui.parts.markup import READY, status_line
+from ui.parts.results import Panel
+from ui.parts.settings import Settings
+from ui.parts.streams import Streams, Update
+from ui.parts.task_fields import FIELDS, Upload
+from ui.parts.uploads import PictureInput, examples_strip
+from ui.static import script
+from ui.tabs.base import Tab
+from ui.tabs.words import WORDS, Words
+
+SHOW_RESULTS = script("show_results")  # on a phone the results are below the fold
+
+
+class TaskTab(Tab):
+    """The tab of a task, made by `task_tab`; or of a subclass whose results can do more."""
+
+    task: ClassVar[str]
+    words: ClassVar[Words]
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.card = catalogue.task(self.task)
+        self.fields = [FIELDS[card.kind](card) for card in self.card.fields]
+        # The key of the last job survives a reload of the page. The "secret" is none: it is the same after a restart,
+        # so that the stored key can be read and found expired.
+        name = f"inversion-hub-{self.key}"
+        self.stored = gr.BrowserState(None, storage_key=name, secret="job-key-of-a-tab")  # noqa: S106
+        self.streams = Streams()
+
+    def build(self, tab: gr.Tab) -> None:
+        self.job = gr.State(None)  # the key of the job that is shown; the only state per visitor
+        gr.Markdown(self.words.intro, elem_classes="intro")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=320):
+                self._build_controls()
+            with gr.Column(scale=9, min_width=320, elem_classes="results"):
+                self.panel = self.results()
+        self.wire()
+
+    def _build_controls(self) -> None:
+        paints = any(field.paints for field in self.fields)
+        self.upload = PictureInput(self.words.picture, f"{self.key}-picture", paints)
+        self.controls: dict[str, Component] = {}
+        for field in self.fields:
+            self.controls |= field.controls(self.key)
+        examples_strip(self.desk.examples, self.upload.component, f"{self.key}-examples")
+        self.crop = CropBox(self.key, self.desk.session)
+        self.settings = Settings(self.key, self.desk, self.words.methods, self.words.measured)
+        with gr.Row():
+            self.run = gr.Button("Run", variant="primary", elem_id=f"{self.key}-run", scale=3, min_width=90)
+            self.stop = gr.Button("Cancel", elem_id=f"{self.key}-cancel", scale=1, min_width=90)
+        self.settings.advanced()
+
+    def results(self) -> Panel:
+        """Lay out the results."""
+        return Panel(self.key, self.desk.models)
+
+    def wire(self) -> None:
+        """Connect the events."""
+        panel, settings = self.panel, self.settings
+        given: set[Block] = {self.upload.component, *self.controls.values(), panel.left}
+        given |= self.crop.inputs() | settings.inputs()
+        outputs = [*panel.outputs(), self.job, self.stored]
+        self.run.click(self.start, given, outputs, show_progress_on=panel.status, **DEVICE, **PRIVATE)
+        self.run.click(None, js=SHOW_RESULTS.replace("KEY", self.key), **QUIET)
+        self.stop.click(self.cancel, self.job, None, **QUIET)
+        panel.left.input(self.compare, [self.job, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
+        self.crop.wire(self.upload.component, settings.model, self.upload.picture)
+        for i, column in enumerate(panel.columns):
+            column.box.put(
+                partial(self.paste, i), self.job, [panel.pasted, panel.pasted_file], **CROPS, **PRIVATE
+            )  # fmt: skip
+        # Without preprocessing: the choices may have changed since the page sent the ticked methods.
+        chosen = [settings.model, settings.methods]
+        settings.model.input(
+            self.switch_model, chosen, [*settings.menus(), panel.status], preprocess=False, **MODELS, **PRIVATE
+        )
+
+    def on_load(self, page: gr.Blocks) -> None:
+        outputs = [*self.panel.outputs(), self.job, self.stored]
+        status = self.panel.status
+        page.load(self.resume, [self.stored, self.panel.left], outputs, show_progress_on=status, **DEVICE, **PRIVATE)
+
+    def model_menus(self) -> list[Any]:
+        return [self.settings.model]
+
+    def method_menus(self) -> list[Any]:
+        return self.settings.menus()
+
+    def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str]) -> Update:
+        return self.settings.offered(missing, lacking, self.words.methods)
+
+    def start(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Update]:
+        """Run the chosen methods, and show their progress and results."""
+        with errors_as_messages():
+            key = self.desk.session.submit(self.settings.requests(values, self._request_fields(values), self.task))
+        first: Update = {self.job: key, self.stored: key, self.panel.status: status_line("<b>Starting</b>", 0.0)}
+        updates = self.panel.updates(self.desk.session, key, values[self.panel.left])
+        yield from self.streams.newest(request, chain([first], updates))
+
+    def _request_fields(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        """Picture, crop and the task's own inputs. Raises UserError."""
+        uploaded, model = values[self.upload.component], values[self.settings.model]
+        picture, painted = self.upload.picture(uploaded), self.upload.painted(uploaded)
+        crop = self.crop.crop(picture, model, values)
+        cropper = partial(self.desk.session.crop, model=model)
+        upload = Upload(picture, painted, crop, self.settings.seed_of(values), cropper)
+        own = {name: values[control] for name, control in self.controls.items()}
+        inputs = {field.card.name: field.read(own, upload) for field in self.fields}
+        return {"picture": picture, "crop": crop, "inputs": inputs}
+
+    def resume(self, key: str | None, left: str, request: gr.Request) -> Iterator[Update]:
+        """After a reload, follow the job that this browser was watching."""
+        if not isinstance(key, str):
+            yield {self.job: None}
+            return
+        try:
+            self.desk.session.snapshot(key)
+        except UnknownJob:  # expired, or the server has restarted
+            yield {self.job: None, self.stored: None}
+            return
+        updates = self.panel.updates(self.desk.session, key, left)
+        yield from self.streams.newest(request, chain([{self.job: key}], updates))
+
+    def cancel(self, key: str | None) -> None:
+        """End the job that is shown."""
+        if key is None:
+            gr.Info("Nothing is running in this tab.")
+            return
+        with errors_as_messages():
+            self.desk.session.cancel(key)
+
+    def compare(self, key: str | None, left: str) -> Iterator[Update]:
+        """Show another picture on the left of the sliders."""
+        if key is None:
+            yield {self.panel.left: gr.skip()}
+            return
+        with errors_as_messages():
+            view = self.desk.session.snapshot(key)
+        yield from self.panel.compare(view, left)
+
+    def paste(self, index: int, key: str | None) -> Iterator[Update]:
+        """Show a result inside the uploaded photo."""
+        with errors_as_messages():
+            picture = self.desk.session.pasted(key or "", index)
+        yield from self.panel.paste(picture)
+
+    def switch_model(self, model: str, ticked: list[str]) -> Iterator[Update]:
+        """Offer the methods that the model can serve, which is known once its file is downloaded."""
+        session, status = self.desk.session, self.panel.status
+        if session.files.missing(model):
+            text = f"<b>{escape(model)}</b> is not downloaded yet. Run downloads it, or use the Models tab."
+            yield {**self.settings.offered({}, {}, ticked), status: status_line(text)}
+            return
+        yield {status: status_line("<b>Loading the model</b>", 0.0)}
+        try:
+            with errors_as_messages():
+                missing, lacking = session.unavailable(model)
+        except gr.Error:
+            yield {status: status_line("This model could not be loaded.", bad=True)}
+            raise
+        yield {**self.settings.offered(missing, lacking, ticked), status: status_line(READY)}
+
+    def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
+        names = [name for name in common if name not in ("measured", "align")]
+        parameters = {name: common[name] for name in [*names, *(["measured"] if self.words.measured else [])]}
+        for field in self.fields:
+            parameters |= field.parameters()
+        notes = "".join(f"\n    {field.note()}" for field in self.fields)
+        return Endpoint(
+            self.key,
+            f"{self.card.description}\n{notes}{RUN_NOTE}",
+            {**parameters, "align": common["align"]},
+            self.answers,
+            self.task,
+        )
+
+    def answers(self, values: Mapping[str, Any]) -> Iterator[Answer]:
+        """Run the methods for a script."""
+        with errors_as_messages():
+            key = self.desk.session.submit(script_requests(self.desk, self.task, self.fields, values))
+        yield from job_answers(self.desk.session, key)
+
+
+def task_tab(task: str) -> type[TaskTab]:
+    """The tab of a registered task, with its own words if there are any."""
+    card = catalogue.task(task)
+    words = WORDS.get(task) or Words(card.label, card.description)
+    names = {"key": task, "task": task, "label": words.label, "words": words}
+    return type(f"{task.title()}Tab", (TaskTab,), names)

@@ -1,0 +1,49 @@
+"""What the tabs of the tasks say. A task without an entry here uses its own label and description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts of a task's tab.
+
+    measured: label of the tick box for pictures that already are the input to the methods; "" for no such box.
+    methods: those that are ticked when the page opens.
+    """
+
+    label: str
+    intro: str
+    measured: str = "My picture already is the input"
+    picture: str = "Picture"
+    methods: tuple[str, ...] = ("w", "mganprior")
+
+
+WORDS: dict[str, Words] = {
+    "reconstruct": Words(
+        "Reconstruct", "Rebuild your picture with a GAN. The closer the result, the better the inversion.", measured=""
+    ),
+    "colorize": Words(
+        "Colourise",
+        "The methods get a grey picture, and the generator suggests the colours. The luminance stays exactly yours.",
+        "My picture is already grey",
+    ),
+    "superres": Words(
+        "Super-resolve",
+        "The methods get a shrunk picture, and the generator adds the detail. Shrunk again, every result is equal to "
+        "the small picture.",
+        "My picture is already small",
+    ),
+    "inpaint": Words(
+        "Inpaint",
+        "Paint over a part, and the generator fills it. Everything outside the hole stays exactly yours.",
+        "My picture already has the hole",
+        "Picture: paint over the part to fill",
+    ),
+    "denoise": Words(
+        "Denoise",
+        "The methods get a noisy picture, and the generator shows a clean one.",
+        "My picture is already noisy",
+    ),
+}
