@@ -16,7 +16,7 @@ from PIL import Image
 
 from inversion.common.errors import UserError
 
-How = Literal["auto", "face", "centre", "hand"]
+CropMode = Literal["auto", "face", "centre", "hand"]
 Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]  # upper left, lower left, lower right, upper right, as seen in the crop
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from inversion.align import AlignError, Crop, Face, How, crop_around, side_of
+from inversion.align import AlignError, Crop, CropMode, Face, crop_around, side_of
 from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import Entry, HubError
 
@@ -72,7 +72,7 @@ def registered(entries: Mapping[str, Entry]) -> YuNet:
     return YuNet(fetch.fetch(entry))
 
 
-def choose(picture: np.ndarray, how: How, find: Callable[[], Detector], number: int = 1) -> Crop:
+def choose(picture: np.ndarray, how: CropMode, find: Callable[[], Detector], number: int = 1) -> Crop:
     """The crop of uint8 (H, W, 3). `number` counts the faces from the largest, 1; `find` gets the detector.
 
     auto: a face if there is one, else the central square and a note. face: a face, or AlignError or HubError.

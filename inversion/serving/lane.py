@@ -267,7 +267,7 @@ def _parameter(spec: Field[Any], value: Any, request: Request, model: Model) -> 
     return checked(spec.name, spec, value)
 
 
-def crop(picture: np.ndarray, model: str, how: align.How = "auto", face: int = 1) -> Crop:
+def crop(picture: np.ndarray, model: str, how: align.CropMode = "auto", face: int = 1) -> Crop:
     """The part of a picture, uint8 (H, W, 3), for the model. auto: the face, if the model needs aligned faces.
 
     `face`: which face, 1 for the largest. Raises AlignError or HubError.

@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 
 from inversion import align
-from inversion.align import Crop, How
+from inversion.align import Crop, CropMode
 from inversion.checkpoints.downloads import Download, Downloads
 from inversion.methods import parse_method
 from inversion.serving.edits import Edits
@@ -180,7 +180,7 @@ class Session:
         self._worker.close()
 
     @staticmethod
-    def crop(picture: np.ndarray, model: str, how: How = "auto", face: int = 1) -> Crop:
+    def crop(picture: np.ndarray, model: str, how: CropMode = "auto", face: int = 1) -> Crop:
         """The part of uint8 (H, W, 3) that a model should see, see `inversion.serving.lane.crop`. Raises UserError."""
         return choose_crop(picture, model, how, face)
 

@@ -67,7 +67,7 @@ class TranslationOptions:
     alpha: float = setting(
         1.0, "Strength of variations", "0 repeats the main result, 1 takes random styles.", min=0, max=1, step=0.05
     )
-    seed: int = setting(0, "Seed", "Of the random styles.", min=0, max=2**63 - 1, step=1)
+    seed: int = setting(0, "Seed", "Selects the random styles.", min=0, max=2**63 - 1, step=1)
     candidates: int = setting(
         64,
         "Candidates",

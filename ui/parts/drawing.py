@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from inversion.align import Crop, How
+from inversion.align import Crop, CropMode
 from inversion.common.errors import UserError
 from inversion.serving.session import Session
 from inversion.translations import TRANSLATIONS, TranslationOptions
@@ -49,7 +49,7 @@ def common_legend(cards: Mapping[str, Mapping[str, TranslationCard]]) -> tuple[L
 
     cards: of every model, by the translation's name.
     """
-    legends = {model: by_name["map"]["legend"] for model, by_name in cards.items() if by_name["map"]["legend"]}
+    legends = {model: card["legend"] for model, by_name in cards.items() for card in by_name.values() if card["legend"]}
     if not legends:
         return [], {}
     first, classes = next(iter(legends.items()))
@@ -58,7 +58,7 @@ def common_legend(cards: Mapping[str, Mapping[str, TranslationCard]]) -> tuple[L
 
 
 def run_translation(
-    session: Session, model: str, name: str, picture: np.ndarray, options: TranslationOptions, align: How = "auto"
+    session: Session, model: str, name: str, picture: np.ndarray, options: TranslationOptions, align: CropMode = "auto"
 ) -> tuple[TranslatedPictures, dict[str, Any]]:
     """The pictures that a model makes of uint8 (H, W, 3), and the recipe to make them again. Raises UserError."""
     crop = session.crop(picture, model, align) if TRANSLATIONS[name].takes == "picture" else Crop()
