@@ -42,7 +42,7 @@ OPTIONAL = (".kernel", ".resample_filter", "lod", "truncation", "w_avg", "num_ba
 
 
 def known(name: str, width: int = 512) -> dict[str, Tensor]:
-    """What a layout has to be told besides the tensors."""
+    """What a layout needs besides the tensors."""
     return {"latent_avg": torch.zeros(width)} if name in ENCODERS or name.startswith("rosinality_g") else {}
 
 
@@ -123,9 +123,9 @@ class TestSmall:
 
 
 def test_unknown_layout() -> None:
-    with pytest.raises(StateDictError, match=r"no layout.*some\.thing"):
+    with pytest.raises(StateDictError, match=r"layout is unknown.*some\.thing"):
         identify({"some.thing": torch.zeros(1)})
-    with pytest.raises(StateDictError, match="no checkpoint.*epoch"):
+    with pytest.raises(StateDictError, match="checkpoint is unknown.*epoch"):
         networks({"epoch": 3})
 
 

@@ -124,7 +124,7 @@ class TestCommand:
             ({"out_other": np.zeros(3, np.float32)}, "out_other"),
             ({"out_logits4": np.zeros((4, 2), np.float32)}, "out_logits4"),
             ({"in_image_check": np.zeros((8, 3, 8, 8), np.float32)}, "in_image_check"),
-            ({"meta": None}, "no golden case"),
+            ({"meta": None}, "not a golden case"),
             ({"meta": np.array('{"network": "nobody\'s"}')}, "nobody's"),
             (
                 {"meta": np.array('{"network": "StyleGAN2 discriminator", "manifest": "x", "family": "plain"}')},

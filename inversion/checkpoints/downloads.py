@@ -110,9 +110,7 @@ class Downloads:
             self._note(work, Download(name, "failed", message=str(error)))
         except BaseException as error:  # whatever it is, the jobs that wait for the file must end
             log.exception("could not download %s", name)
-            text = (
-                f"{name}: the download stopped with an unexpected {type(error).__name__}. The server's log says more."
-            )
+            text = f"{name}: the download stopped with an unexpected {type(error).__name__}. See the server's log."
             self._note(work, Download(name, "failed", message=text))
 
     def _note(self, work: _Work, view: Download) -> None:

@@ -1,4 +1,4 @@
-"""What may be loaded: the strict reader of checkpoints.yaml, and the errors that a model may end in."""
+"""The registry of files that may be loaded: the strict reader of checkpoints.yaml, and the errors of loading."""
 
 from __future__ import annotations
 
@@ -27,50 +27,50 @@ REPO_TYPES = ("model", "space", "dataset")
 GRADES = ("A", "A-", "B")
 CROPS = ("none", "ffhq")
 PERCEPTUALS = ("none", "lpips", "keras-vgg16")
-SERVE_ALL = ("identity", "perceptual", "detector")  # may belong to no generator in particular
+SERVE_ALL = ("identity", "perceptual", "detector")  # these kinds need not belong to one generator
 COMMIT = "[0-9a-f]{40}"
-Rule = tuple[object, str, str]  # whether it holds, the field, what the field must be
+Rule = tuple[object, str, str]  # true if it holds, the field, what the field must be
 
 
 class HubError(UserError):
-    """A model that cannot be had; one line that names the entry and says what to do."""
+    """A model is not available. One line that names the entry and says what to do."""
 
 
 class RegistryError(HubError):
-    """checkpoints.yaml is not what it must be; names entry and field."""
+    """checkpoints.yaml is wrong. The message names entry and field."""
 
 
 class BadCheckpoint(HubError):
-    """A file is not the one that was registered, or does not hold what its entry says."""
+    """A file is not the registered one, or does not hold what its entry says."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of the registry: embedded (`file`), on the Hub (`repo_id`), or with neither to be got by hand.
+    """One file of the registry: embedded (`file`), on the Hub (`repo_id`), or, with neither, a manual download.
 
-    Without `sha256` the hash of the first download is kept beside the cache, and another one is refused from then on.
+    Without `sha256` the hash of the first download is kept beside the cache, and a different file is refused later.
     """
 
     name: str
     kind: Kind
     format: Format
-    architecture: str  # of the network that is used, where a file holds several
+    architecture: str  # of the network that is used, if the file holds several
     domain: str
     licence: str  # shown beside the picture
-    source: str  # a page or a command that says where the file comes from
+    source: str  # where the file comes from: a page or a command
     resolution: int = 0  # a side in pixels
-    sha256: str | None = None  # of the file as served; without it `note` says so
+    sha256: str | None = None  # of the file as downloaded; if unknown, `note` says so
     bytes: int | None = None
     file: str | None = None  # a path in the repository
     repo_id: str | None = None
     filename: str | None = None
     repo_type: str = "model"
-    revision: str | None = None  # a commit, so that the file cannot change under us; or "main", and `note` says so
-    grade: str | None = None  # how sure we are of a file that is not embedded; see the head of checkpoints.yaml
-    role: str | None = None  # of an encoder: where methods find it in `Model.encoders`
-    generator: str | None = None  # the generator that anything else belongs to
-    crop: str = "none"  # how pictures of this domain are cut
-    perceptual: str = "none"  # the perceptual network that fits the domain
+    revision: str | None = None  # a commit, so that the file cannot change; or "main", and `note` says so
+    grade: str | None = None  # how well the origin is known; see the head of checkpoints.yaml
+    role: str | None = None  # of an encoder: its key in `Model.encoders`
+    generator: str | None = None  # the entry of the generator that this one belongs to
+    crop: str = "none"  # how pictures of this domain are cropped
+    perceptual: str = "none"  # the perceptual network for this domain
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -81,12 +81,12 @@ class Entry:
 
     @property
     def by_hand(self) -> bool:
-        """Nobody can download it for the user."""
+        """Whether the user has to download the file manually."""
         return self.file is None and self.repo_id is None
 
     def _plain_rules(self) -> Iterator[Rule]:
-        """What a field may say by itself."""
-        yield re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name), "name", "letters, digits, dots and dashes"
+        """Rules for single fields."""
+        yield re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name), "name", "letters, digits, dots, dashes and underscores"
         yield _one_of("kind", self.kind, KINDS)
         yield _one_of("format", self.format, FORMATS)
         yield _one_of("architecture", self.architecture, architectures(self.kind))
@@ -102,17 +102,17 @@ class Entry:
         yield self.sha256 is None or re.fullmatch("[0-9a-f]{64}", self.sha256), "sha256", "64 hex digits"
         if self.kind not in SERVE_ALL:
             belongs = (self.kind == "generator") == (self.generator is None)
-            yield belongs, "generator", "given exactly where the kind is another"
+            yield belongs, "generator", "given, unless the kind is generator, where it must be left out"
 
     def _origin_rules(self) -> Iterator[Rule]:
-        """Where the file comes from, and that nothing else is said about it."""
-        yield self.file is None or self.repo_id is None, "file", "given, or else repo_id, and not both"
+        """Rules for the origin: embedded, Hub or manual, and no field of another origin."""
+        yield self.file is None or self.repo_id is None, "file", "given, or repo_id, but not both"
         yield self.file is None or _inside(self.file), "file", "a path inside the repository"
         yield self.repo_id is None or self.filename, "filename", "given with repo_id"
-        yield self.file is None or self.filename is None, "filename", "left out of what is embedded"
+        yield self.file is None or self.filename is None, "filename", "left out if the file is embedded"
         yield self.filename is None or _inside(self.filename), "filename", "a path inside the repository"
         yield self.repo_id is None or re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo_id), "repo_id", "owner/name"
-        yield (self.repo_id is None) == (self.revision is None), "revision", "given exactly where repo_id is"
+        yield (self.repo_id is None) == (self.revision is None), "revision", "given if and only if repo_id is given"
         pinned = self.revision is None or re.fullmatch(COMMIT, self.revision)
         floating = self.revision == "main" and "revision" in self.note
         yield pinned or floating, "revision", "a commit, 40 hex digits, or main with a note on the revision"
@@ -120,15 +120,15 @@ class Entry:
             yield _one_of("grade", self.grade, GRADES)
             yield self.source.startswith("https://"), "source", "an https address"
         else:
-            yield self.grade is None, "grade", "left out of what is embedded"
+            yield self.grade is None, "grade", "left out if the file is embedded"
             yield not self.source.startswith("http:"), "source", "an https address"
 
     def _hash_rules(self) -> Iterator[Rule]:
-        """Embedded files are known to the byte; of others a note says what is not."""
+        """Rules for hash and size: embedded files have both; for other files a note says what is unknown."""
         if self.file is not None:
             yield self.sha256 is not None, "sha256", "64 hex digits"
             yield self.bytes is not None, "bytes", "the size of the file"
-        yield self.sha256 is not None or "sha256" in self.note, "sha256", "given, or else note must say why not"
+        yield self.sha256 is not None or "sha256" in self.note, "sha256", "given, or note must say why it is unknown"
 
 
 def architectures(kind: Kind) -> tuple[str, ...]:
@@ -159,15 +159,15 @@ def registry(path: Path | None = None) -> dict[str, Entry]:
 
 @lru_cache(maxsize=4)
 def _parsed(name: str, text: str) -> dict[str, Entry]:
-    """The entries of a registry file's text; kept, because reading them takes a tenth of a second."""
+    """The entries in a registry file's text. Cached, because parsing takes a tenth of a second."""
     content = _StrictLoader(text).get_single_data()
     if not isinstance(content, dict):
-        raise RegistryError(f"{name}: it must map names to entries")
+        raise RegistryError(f"{name}: the file must map names to entries")
     entries = {str(key): _entry(str(key), values) for key, values in content.items()}
     for entry in entries.values():
         owner = entries.get(entry.generator or "")
         if entry.generator is not None and (owner is None or owner.kind != "generator"):
-            raise RegistryError(f"{entry.name}: generator {entry.generator!r} is not registered as one")
+            raise RegistryError(f"{entry.name}: generator {entry.generator!r} is not a registered generator")
     return entries
 
 
@@ -180,9 +180,9 @@ def _inside(file: str) -> bool:
 
 
 def _entry(name: str, values: object) -> Entry:
-    """One parsed entry; RegistryError names the field."""
+    """One parsed entry. RegistryError names the wrong field."""
     if not isinstance(values, dict):
-        raise RegistryError(f"{name}: an entry maps fields to values")
+        raise RegistryError(f"{name}: an entry must map fields to values")
     specs = {f.name: f for f in fields(Entry) if f.name != "name"}
     for key in values:
         if key not in specs:
@@ -199,13 +199,13 @@ def _entry(name: str, values: object) -> Entry:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader keeps the last of two equal keys in silence; this one refuses."""
+    """SafeLoader without duplicate keys, of which it silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands here twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)

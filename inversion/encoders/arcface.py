@@ -1,4 +1,4 @@
-"""ArcFace (Deng et al. 2019) on IR-SE-50: who is on a picture, as a unit vector. Judges identity; initialises pSp."""
+"""ArcFace (Deng et al. 2019) on IR-SE-50: the identity of a face as a unit vector."""
 
 from collections.abc import Mapping
 
@@ -10,25 +10,25 @@ from inversion.encoders.backbones import Backbone, backbone_of
 from inversion.encoders.base import load_frozen
 from inversion.generators.base import StateDictError, shapes_of, unfilled
 
-FACE = 256  # side of an FFHQ-aligned picture whose crop the network reads
+FACE = 256  # side of an FFHQ-aligned picture, of which the network reads a crop
 ROWS, COLUMNS = slice(35, 223), slice(32, 220)
 SIDE = 112  # of the crop after pooling
 
 
 class ArcFace(nn.Module):
-    """Pictures of one aligned face each, (B, 3, R, R) in [-1, 1], to unit embeddings (B, 512)."""
+    """Pictures (B, 3, R, R) in [-1, 1] of one aligned face each, to unit embeddings (B, 512)."""
 
     def __init__(self, backbone: Backbone, features: int = 512) -> None:
         super().__init__()
         self.backbone = backbone
         width = backbone.widths[-1]
         dense = nn.Linear(width * (SIDE // backbone.reduction) ** 2, features)
-        dropout = nn.Dropout(0.6)  # holds a place in the published numbering of the layers
+        dropout = nn.Dropout(0.6)  # keeps the published numbering of the layers
         self.output_layer = nn.Sequential(nn.BatchNorm2d(width), dropout, nn.Flatten(), dense, nn.BatchNorm1d(features))
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build from a state dict; every size is read from the tensors' shapes. Raises StateDictError."""
+        """Build from a state dict. All sizes come from the tensors' shapes. Raises StateDictError."""
         ((features, _),) = shapes_of(cls.__name__, tensors, ["output_layer.3.weight"], 2)
         backbone = backbone_of(cls.__name__, tensors)
         if SIDE % backbone.reduction:
@@ -38,7 +38,7 @@ class ArcFace(nn.Module):
         return network
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed aligned faces (B, 3, R, R): the crop that pSp's identity loss takes, then the network."""
+        """Unit embeddings (B, 512) of aligned faces (B, 3, R, R), cropped as in pSp's identity loss."""
         x = x if x.shape[-1] == FACE else F.adaptive_avg_pool2d(x, FACE)
         return self.embed(F.adaptive_avg_pool2d(x[:, :, ROWS, COLUMNS], SIDE))
 

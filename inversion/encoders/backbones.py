@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from inversion.generators.base import StateDictError, count_keys, shapes_of, unfilled
 
-REDUCTION = 16  # of the channels inside squeeze and excitation
+REDUCTION = 16  # factor of the channels inside squeeze and excitation
 Table = Sequence[tuple[int, int]]  # input and output channels of every unit
 
 
 def stages(*lengths: tuple[int, int]) -> Table:
-    """Table of stages given as (channels, number of units)."""
+    """The table of units, for stages given as (channels, number of units)."""
     widths = [width for width, length in lengths for _ in range(length)]
     return list(zip([widths[0], *widths[:-1]], widths, strict=True))
 
@@ -22,7 +22,7 @@ IR_SE_50 = stages((64, 3), (128, 4), (256, 14), (512, 3))
 
 
 class _Excite(nn.Module):
-    """Squeeze and excitation: scales channels by what the mean over the map says."""
+    """Squeeze and excitation: scales channels by a function of their means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class _Basic(nn.Module):
 
 
 class Backbone(nn.Module):
-    """A stem and units in stages; a stage starts where the channels change, and halves the side there."""
+    """A stem and units in stages. A stage starts where the number of channels changes, and halves the side there."""
 
     body: nn.Sequential
     inputs: int  # channels
@@ -97,7 +97,7 @@ class Backbone(nn.Module):
         self.reduction = 2 ** len(ends)
 
     def stem(self, x: Tensor) -> Tensor:
-        """Run what comes before the units."""
+        """Run the layers before the units on (B, inputs, H, H)."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -128,7 +128,7 @@ class IRSE(Backbone):
 
 
 class ResNet(Backbone):
-    """ResNet with a 7x7 stem of stride 2 and no pooling: the first stage keeps the side, the others halve it."""
+    """ResNet with a 7x7 stem of stride 2 and no pooling. The first stage keeps the side, the others halve it."""
 
     def __init__(self, inputs: int, units: Table) -> None:
         super().__init__(inputs, units)
@@ -162,7 +162,7 @@ class Halving(nn.Module):
 
 
 def backbone_of(owner: str, tensors: Mapping[str, Tensor], prefix: str = "backbone.") -> Backbone:
-    """Build the backbone that the tensors under `prefix` describe, for `load_strictly` to fill."""
+    """Build, without weights, the backbone that the tensors under `prefix` describe. StateDictError if they do not."""
     for kind, stem, conv in (
         (IRSE, "input_layer.0.weight", "body.{}.res_layer.1.weight"),
         (ResNet, "conv1.weight", "body.{}.conv1.weight"),

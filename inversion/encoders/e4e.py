@@ -7,14 +7,14 @@ from inversion.encoders.psp import PSP
 
 
 class E4E(PSP):
-    """The tensors of pSp, read otherwise: row 0 is the style, row i the offset that layer i adds to it."""
+    """The tensors of pSp with another meaning: row 0 is the style, row i the offset that layer i adds to it."""
 
     def offsets(self, x: Tensor, stage: int | None = None) -> Tensor:
-        """Predict (B, num_ws, w_dim); `stage` s adds only the offsets of layers 1..s, as early training does."""
+        """Predict (B, num_ws, w_dim); `stage` s adds the offsets of layers 1..s only, as in early training."""
         return from_one_style(self.rows(x), stage)
 
 
 def from_one_style(rows: Tensor, stage: int | None) -> Tensor:
-    """Styles (B, n, w_dim) of e4e's rows (B, n, w_dim): row 0, and row 0 plus row i for 1 <= i <= stage."""
+    """Styles (B, n, w_dim) from e4e's rows (B, n, w_dim): row 0, plus row i in layers 1 <= i <= stage (None: all)."""
     style, last = rows[:, :1], rows.shape[1] - 1 if stage is None else stage
     return torch.cat([style, style + rows[:, 1 : last + 1], style.expand(-1, rows.shape[1] - 1 - last, -1)], dim=1)

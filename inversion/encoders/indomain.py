@@ -1,4 +1,4 @@
-"""The domain-guided encoder of IDInvert (Zhu et al. 2020) as its published weights have it."""
+"""The domain-guided encoder of IDInvert (Zhu et al. 2020), with the architecture of its published weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class _Normed(nn.Module):
 
 
 class _Block(nn.Module):
-    """Residual pair of convolutions; the shortcut is a 1x1 convolution where the channels change."""
+    """Residual pair of convolutions. The shortcut is a 1x1 convolution if the number of channels changes."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class _Block(nn.Module):
 
 
 class InDomain(Encoder):
-    """Residual blocks, each after halving the side, and a linear layer to all styles; there is no mean to add.
+    """Residual blocks, each after halving the side, and a linear layer to all styles. It adds no mean.
 
-    `widths` are the channels of the first map and of every block's.
+    `widths` are the channels of the first map and of every block's map.
     """
 
     def __init__(self, widths: Sequence[int], num_ws: int, w_dim: int = 512, inputs: int = 3) -> None:
@@ -59,7 +59,10 @@ class InDomain(Encoder):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build an encoder; its side is 4 pixels doubled by every block, and W+ has two rows for every doubling."""
+        """Build from a state dict: the side is 4 pixels, doubled by every block, and W+ has two rows per doubling.
+
+        Raises StateDictError.
+        """
         count = count_keys(tensors, "blocks.{}.second.bn.weight")
         names = ["stem.conv.weight", *(f"blocks.{i}.second.conv.weight" for i in range(count))]
         stem, *blocks = shapes_of(cls.__name__, tensors, names, 4)

@@ -1,4 +1,4 @@
-"""Encoders of the embedded domain: pSp's idea (a pyramid, a head for every style) in a million weights."""
+"""Encoders of the embedded domains: as pSp, a pyramid with a head for every style, in a million weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ from inversion.generators.base import count_keys, shapes_of, unfilled
 
 LAST = 4  # side of the trunk's last map
 WIDTHS = (24, 40, 64, 96, 128)
-PYRAMID, HEAD = 64, 8  # channels of the pyramid, and of the part of it that one style reads
+PYRAMID, HEAD = 64, 8  # channels of the pyramid, and of its part for one style
 
 
 class _Heads(nn.Module):
-    """The styles that one map of the pyramid decides: convolutions that they share, then a linear layer for each."""
+    """The styles that read one map of the pyramid: shared convolutions, then a linear layer for each style."""
 
     def __init__(self, inputs: int, rows: int, w_dim: int, halvings: int, head: int) -> None:
         super().__init__()
@@ -39,10 +39,10 @@ class _Heads(nn.Module):
 
 
 class Narrow(Encoder):
-    """Residual trunk from 2^(n+2) pixels to 4, n = len(widths); a pyramid of its last three maps; heads on each.
+    """Residual trunk from 2^(n+2) pixels to 4, n = len(widths); a pyramid of its last maps; heads on each map.
 
-    `rows` says how many styles read the smallest, the middle and the large map: (3, 4, 5) as in pSp; (n,) is pSp's
-    baseline without a pyramid ("naive W+"); (1,) gives one style for all `num_ws` rows.
+    `rows` are the numbers of styles that read the smallest, the middle and the large map: (3, 4, 5) as in pSp; (n,) is
+    pSp's baseline without a pyramid ("naive W+"); (1,) is one style for all `num_ws` rows.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Narrow(Encoder):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build an encoder from its state dict; every size is read from the tensors' shapes."""
+        """Build from a state dict. All sizes come from the tensors' shapes. Raises StateDictError."""
         blocks, levels = count_keys(tensors, "blocks.{}.skip.weight"), count_keys(tensors, "heads.{}.weight")
         names = ["stem.weight", *(f"blocks.{i}.skip.weight" for i in range(blocks)), "lateral.0.weight"]
         stem, *rest, lateral = shapes_of(cls.__name__, tensors, names, 4)
@@ -96,15 +96,15 @@ class Narrow(Encoder):
 
 
 class NarrowE4E(Narrow):
-    """Read as e4e's (Tov et al. 2021): row 0 is the style of all layers, row i the offset that layer i adds to it."""
+    """`Narrow` as in e4e (Tov et al. 2021): row 0 is the style of all layers, row i the offset that layer i adds."""
 
     @torch.no_grad()
     def forget_offsets(self) -> None:
-        """Go back to one style for all layers, where training starts."""
+        """Set all offsets to 0, as at the start of training."""
         for level, heads in enumerate(self.heads):
             for values in heads.parameters(recurse=False):
                 values[0 if level else 1 :] = 0
 
     def offsets(self, x: Tensor, stage: int | None = None) -> Tensor:
-        """Predict (B, num_ws, w_dim); `stage` s adds only the offsets of layers 1..s, as early training does."""
+        """Predict (B, num_ws, w_dim); `stage` s adds the offsets of layers 1..s only, as in early training."""
         return from_one_style(self.rows(x), stage)

@@ -1,7 +1,7 @@
 """The encoder of pSp (Richardson et al. 2021): a feature pyramid and one small network per style.
 
-The same class with six input channels is the encoder of ReStyle (Alaluf et al. 2021), which has no pyramid, and on a
-ResNet body the one that ReStyle uses for other domains than faces.
+With six input channels and no pyramid it is the encoder of ReStyle (Alaluf et al. 2021), which has a ResNet body for
+domains other than faces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from inversion.generators.base import StateDictError, count_keys, shapes_of, unf
 from inversion.generators.ops import EqualLinear
 
 SLOPE = 0.01  # of the leaky ReLU
-MOST_HALVINGS = 10  # of a map: more than any picture has
+MAX_HALVINGS = 10  # of a map; no network has more
 
 
 class MapToStyle(nn.Module):
-    """Strided convolutions that take a map down to one pixel, then a linear layer: the "map2style" of the paper."""
+    """Strided convolutions that reduce a map to one pixel, then a linear layer: the paper's "map2style"."""
 
     def __init__(self, inputs: int, outputs: int, halvings: int) -> None:
         super().__init__()
@@ -40,8 +40,8 @@ class MapToStyle(nn.Module):
 class PSP(Encoder):
     """Encoder with one network per style.
 
-    `halvings[i]` says how many convolutions style i has, and with it whether it reads the last map or the middle or the
-    large one of the pyramid. Where all read the last one, there is no pyramid.
+    `halvings[i]` is the number of convolutions of style i, and thereby selects its map: the last one, or the middle or
+    the large one of the pyramid. If all styles read the last map, there is no pyramid.
     """
 
     def __init__(self, backbone: Backbone, halvings: Sequence[int], w_dim: int = 512) -> None:
@@ -62,10 +62,10 @@ class PSP(Encoder):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build an encoder from its state dict; every size is read from the tensors' shapes."""
+        """Build from a state dict. All sizes come from the tensors' shapes. Raises StateDictError."""
         count = count_keys(tensors, "styles.{}.convs.0.weight")
         halvings = [
-            sum(f"styles.{i}.convs.{2 * j}.weight" in tensors for j in range(MOST_HALVINGS)) for i in range(count)
+            sum(f"styles.{i}.convs.{2 * j}.weight" in tensors for j in range(MAX_HALVINGS)) for i in range(count)
         ]
         names = [f"styles.{i}.convs.0.weight" for i in range(max(count, 1))]
         w_dim = shapes_of(cls.__name__, tensors, names, 4)[0][0]

@@ -1,4 +1,4 @@
-"""pSp's baselines: encoders that read the last map only, into one style or into all of them."""
+"""pSp's baselines: encoders that read the last map only and predict one style or all styles."""
 
 from collections.abc import Mapping
 
@@ -28,7 +28,7 @@ class SingleW(Encoder):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build an encoder; the number of styles is that of `latent_avg`, since no weight tells it."""
+        """Build from a state dict. The number of styles is that of `latent_avg`. Raises StateDictError."""
         (num_ws, _), (w_dim, _) = shapes_of(cls.__name__, tensors, ["latent_avg", "linear.weight"], 2)
         backbone = backbone_of(cls.__name__, tensors)
         encoder = unfilled(lambda: cls(backbone, num_ws, w_dim))
@@ -57,7 +57,7 @@ class SingleWPlus(Encoder):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build an encoder from its state dict; every size is read from the tensors' shapes."""
+        """Build from a state dict. All sizes come from the tensors' shapes. Raises StateDictError."""
         (rows, _), (w_dim, _) = shapes_of(cls.__name__, tensors, ["linear.weight", "output_layer_2.3.weight"], 2)
         if rows % w_dim:
             raise StateDictError(f"{cls.__name__}: linear.weight has {rows} rows, no multiple of {w_dim}")

@@ -1,4 +1,4 @@
-"""What every generator offers: a mapping, a synthesis that can be split, and frozen or trainable weights."""
+"""The interface of every generator: a mapping, a synthesis that can be split, and frozen or trainable weights."""
 
 import copy
 import itertools
@@ -14,24 +14,24 @@ from typing_extensions import Self
 
 from inversion.generators.errors import StateDictError
 
-AVERAGE_SAMPLES = 10_000  # mapped z behind a w_avg that a file lacks
+AVERAGE_SAMPLES = 10_000  # mapped z, averaged if a file lacks w_avg
 
 
 @dataclass(frozen=True)
 class State:
-    """What `Prior.head` hands to `Prior.tail`."""
+    """What `Prior.head` returns for `Prior.tail`."""
 
     features: Tensor
     """(B, channels(k), size(k), size(k)), in the prior's compute dtype."""
     rgb: Tensor | None
-    """(B, 3, r, r) float32: the picture accumulated by the blocks that the head has left; None before the first."""
+    """(B, 3, r, r) float32: the picture accumulated by the finished blocks of the head; None before the first."""
 
 
 class Prior(nn.Module, ABC):
-    """A generator. Shared ones are frozen (`freeze`) and never written again; tuning works on a `clone`.
+    """A generator. Shared ones are frozen (`freeze`) and never written; tuning works on a `clone`.
 
     `compute_dtype` is the precision of the convolutions (float32, bfloat16 or float16). Weights, styles, demodulation,
-    accumulated pictures and outputs are float32 whatever it is. Pictures are NCHW in about [-1, 1], not clamped.
+    accumulated pictures and outputs are always float32. Pictures are (B, 3, R, R) in about [-1, 1], not clamped.
     """
 
     spaces: frozenset[str]  # subset of {"z", "w", "w+", "noise"}
@@ -40,7 +40,7 @@ class Prior(nn.Module, ABC):
     w_dim: int
     num_ws: int
     num_layers: int  # convolutions; a split k lies in 0..num_layers
-    noise_shapes: tuple[tuple[int, int], ...]  # one per noise input, () without
+    noise_shapes: tuple[tuple[int, int], ...]  # (height, width) of each noise input
     w_avg: Tensor  # (num_ws, w_dim)
     compute_dtype: torch.dtype
 
@@ -50,11 +50,11 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
-        """Run the first k convolutions, 0 <= k <= num_layers. The picture of the block that ends at k is the tail's."""
+        """Run the first k convolutions, 0 <= k <= num_layers. If a block ends at k, the tail adds its picture."""
 
     @abstractmethod
     def tail(self, state: State, k: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """Run what `head(ws, k)` left: a picture (B, 3, R, R). `noise` is the whole list, not only the tail's part."""
+        """Run the rest after `head(ws, k)`: a picture (B, 3, R, R). `noise` is the complete list."""
 
     @abstractmethod
     def channels(self, k: int) -> int:
@@ -66,24 +66,24 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def modulations(self) -> Iterator[tuple[int, Tensor]]:
-        """Every layer that reads a style: the style's row and the layer's linear weights (outputs, w_dim)."""
+        """For every layer that reads a style: the style's row in ws, and the linear weights (outputs, w_dim)."""
 
     @abstractmethod
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and weights that tuning may change: the synthesis, without mapping and noise."""
+        """Names and weights that tuning may change: the synthesis without the strengths of noise."""
 
     @classmethod
     @abstractmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build from tensors under this package's names, all sizes inferred; a missing w_avg is measured.
+        """Build from tensors under this package's names. Sizes come from their shapes; a missing w_avg is measured.
 
-        The tensors become the network's own, without a copy. Raises StateDictError.
+        The network takes the tensors over without a copy. Raises StateDictError.
         """
 
     def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Render ws (B, num_ws, w_dim) as (B, 3, R, R) float32.
 
-        `noise` is one (1 or B, 1, r, r) map per entry of `noise_shapes`; None takes the stored constant maps.
+        `noise` is one map (1 or B, 1, r, r) per entry of `noise_shapes`; None uses the stored constant maps.
         """
         return self.tail(self.head(ws, 0, noise), 0, ws, noise)
 
@@ -114,10 +114,10 @@ class Prior(nn.Module, ABC):
         return self
 
     def prepare(self) -> None:
-        """Compute what depends on frozen weights alone. Called by `freeze`; call again after moving to a device."""
+        """Precompute from the frozen weights. `freeze` calls it; call it again after moving to another device."""
 
     def clone(self) -> Self:
-        """Return a deep copy with trainable synthesis weights; it shares nothing with this prior."""
+        """A deep copy with trainable synthesis weights. It shares nothing with this prior."""
         copied = copy.deepcopy(self)
         for _, weight in copied.tunable():
             weight.requires_grad_(True)
@@ -128,9 +128,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class _Unfilled(TorchFunctionMode):
-    """Within it, new tensors have a shape and no values, and filling them does nothing.
+    """A context in which new tensors have a shape but no values, and filling them does nothing.
 
-    Entering the meta device would do the same, but drawing and dividing there import torch's compiler: 120 MB, 1.5 s.
+    torch's meta device would do the same, but drawing and dividing on it imports torch's compiler: 120 MB, 1.5 s.
     """
 
     MAKERS = ("randn", "zeros", "ones", "empty", "full")
@@ -151,20 +151,20 @@ class _Unfilled(TorchFunctionMode):
 
 
 def _shape(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """The shape that torch.randn(2, 3), torch.randn((2, 3)) or torch.full((2, 3), 1.0) ask for."""
+    """The shape in the arguments of torch.randn(2, 3), torch.randn((2, 3)) or torch.full((2, 3), 1.0)."""
     return tuple(args) if isinstance(args[0], int) else tuple(args[0])
 
 
 def unfilled(build: Callable[[], Module]) -> Module:
-    """Build a network whose weights are still to be loaded: nothing is drawn, nothing takes memory."""
+    """Build a network whose weights will be loaded later: it draws no numbers and takes no memory."""
     with _Unfilled():
         return build()
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a module its tensors; every key and shape has to match, or StateDictError names the first that do not.
+    """Load a module's tensors. StateDictError names the first keys that are missing, unknown or of the wrong shape.
 
-    An `unfilled` module takes the tensors over, any other copies them.
+    An `unfilled` module takes the tensors over; another module copies them.
     """
     expected = module.state_dict()
     problems = [f"missing {key}" for key in expected if key not in tensors]
@@ -182,7 +182,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def load_prior(prior: Prior, tensors: Mapping[str, Tensor]) -> None:
-    """`load_strictly`, and a w_avg that is missing is the mean of mapped z."""
+    """`load_strictly`; a missing w_avg becomes the mean of mapped z."""
     average = tensors.get("w_avg", torch.zeros(prior.num_ws, prior.w_dim))
     load_strictly(prior, {**tensors, "w_avg": average})
     if "w_avg" not in tensors:
@@ -190,7 +190,7 @@ def load_prior(prior: Prior, tensors: Mapping[str, Tensor]) -> None:
 
 
 def shapes_of(owner: str, tensors: Mapping[str, Tensor], names: Sequence[str], ndim: int) -> list[tuple[int, ...]]:
-    """Shapes of the named tensors; StateDictError names those that are missing, empty or not of `ndim` dimensions."""
+    """Shapes of the named tensors. StateDictError names those that are missing, empty or not of `ndim` dimensions."""
     absent = [name for name in names if name not in tensors]
     if absent:
         raise StateDictError(f"{owner}: missing {', '.join(absent[:5])}")
@@ -202,12 +202,12 @@ def shapes_of(owner: str, tensors: Mapping[str, Tensor], names: Sequence[str], n
 
 
 def count_keys(tensors: Mapping[str, Tensor], pattern: str, start: int = 0) -> int:
-    """How many of the keys pattern.format(start), pattern.format(start + 1), ... follow each other."""
+    """How many of the keys pattern.format(start), pattern.format(start + 1), ... exist without a gap."""
     return next(i for i in itertools.count() if pattern.format(start + i) not in tensors)
 
 
 def sides_to(resolution: int) -> list[int]:
-    """List 4, 8, ... resolution."""
+    """The sides 4, 8, ..., resolution. ValueError unless it is a power of two from 8 on."""
     if resolution < 8 or resolution & (resolution - 1):
         raise ValueError(f"resolution must be a power of two from 8 on, got {resolution}")
     return [4 << i for i in range(resolution.bit_length() - 2)]

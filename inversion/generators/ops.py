@@ -1,9 +1,9 @@
 """Building blocks of the StyleGAN family: equalised layers, FIR resampling, modulated convolution.
 
-Modulated convolution (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 2.2) is
-computed with one convolution for the whole batch: input channels are scaled by the style, output channels are divided
-by the norm that the modulated weights would have. Gains are folded into small tensors, since on a CPU the elementwise
-passes over feature maps cost more than the convolutions.
+Modulated convolution (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 2.2) is one
+convolution for the whole batch: input channels are scaled by the style, output channels are divided by the norm of the
+modulated weights. Gains are folded into small tensors, because on a CPU elementwise passes over feature maps cost more
+than the convolutions.
 """
 
 import math
@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SQRT2 = math.sqrt(2.0)  # gain that follows every leaky ReLU
+SQRT2 = math.sqrt(2.0)  # gain after every leaky ReLU
 SLOPE = 0.2
 EPSILON = 1e-8  # of demodulation, pixel norm and minibatch deviation
-FOLD_FROM = 64  # output side from which folding the blur into the up convolution pays, measured on AMX
+FOLD_FROM = 64  # output side from which folding the blur into the up convolution is faster, measured on AMX
 
 
 def fir(gain: float = 1.0) -> Tensor:
     """Return the (4, 4) binomial filter [1, 3, 3, 1] x [1, 3, 3, 1], which sums to `gain`."""
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu")  # a constant even in a network that is still unfilled
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu")  # a constant also within `unfilled`
     return torch.outer(row, row) * (gain / 64.0)
 
 
@@ -113,7 +113,7 @@ class EqualConv(nn.Module):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a convolution derives from its weight, valid for exactly that tensor, unchanged."""
+    """What a convolution precomputes from its weight, valid while that tensor is not changed or replaced."""
 
     source: Tensor
     version: int
@@ -121,10 +121,10 @@ class Prepared:
     weight: Tensor
     """In `dtype` and oriented for the convolution that runs: (O, I, k, k), or (I, O, k, k) for an up convolution."""
     square: Tensor
-    """(O, I) float32: sum of the squared weights over the kernel; empty where nothing is demodulated."""
+    """(O, I) float32: sum of the squared weights over the kernel; empty without demodulation."""
 
     def serves(self, weight: Tensor, dtype: torch.dtype) -> bool:
-        """Whether this still belongs to a weight: the same frozen tensor, not written since, on the same device."""
+        """Whether it is valid for a weight: the same frozen tensor on the same device, not written since."""
         return (
             self.source is weight
             and self.version == weight._version
@@ -152,12 +152,12 @@ class StyledConv(nn.Module):
         self.prepared: Prepared | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave prepared weights out of copies and pickles: a copy exists to be tuned, or prepares its own."""
+        """Copies and pickles lack the prepared weights: a copy is tuned, or prepares its own."""
         return {**self.__dict__, "prepared": None}
 
     @torch.no_grad()
     def prepare(self, dtype: torch.dtype) -> None:
-        """Derive from the frozen weight what every call in `dtype` needs."""
+        """Precompute from the frozen weight for calls in `dtype`."""
         weight = self.weight
         square = weight.square().sum(dim=(2, 3))
         fold = self.up and dtype.itemsize == 2 and self.size >= FOLD_FROM
@@ -176,7 +176,7 @@ class StyledConv(nn.Module):
             weight = self._oriented(self.weight.to(dtype))
         style = self.affine(w) * self.scale
         gain = SQRT2 * torch.rsqrt(F.linear(style.square(), square) + EPSILON)
-        if dtype == torch.float16:  # bound the features by moving the style's magnitude behind the convolution
+        if dtype == torch.float16:  # bounds the features: the style's magnitude is applied after the convolution
             peak = style.abs().amax(dim=1, keepdim=True).clamp_min(EPSILON)
             style, gain = style / peak, gain * peak
         x = self._convolve(x.to(dtype) * _map(style, dtype), weight)
@@ -214,7 +214,7 @@ class ToRGB(nn.Module):
         batch, channels, height, width = x.shape
         style = self.affine(w) * self.scale
         mix = (style[:, :, None] * self.weight.view(3, channels).t()).to(x.dtype)  # (B, C, 3)
-        # Rows of a channels-last map are a matrix already, so the style costs no pass over it.
+        # A channels-last map is already a matrix of rows, so the style needs no pass over it.
         y = torch.bmm(x.permute(0, 2, 3, 1).reshape(batch, height * width, channels), mix).to(self.bias.dtype)
         y = y.view(batch, height, width, 3).permute(0, 3, 1, 2)
         if rgb is None:

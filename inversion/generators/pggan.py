@@ -1,7 +1,7 @@
-"""PGGAN (Karras et al. 2018, "Progressive growing of GANs"), fully grown: the intermediate picture layers are gone.
+"""PGGAN (Karras et al. 2018, "Progressive growing of GANs"), fully grown, without intermediate picture layers.
 
 Every layer is pixel norm, (doubling,) convolution, bias, leaky ReLU; the first one turns z into 4x4 pixels. mGANprior
-counts these layers as its composing index.
+counts these layers in its composing index.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +62,7 @@ class PGGAN(Prior):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build a generator from its state dict; every size is read from the tensors' shapes."""
+        """Build from a state dict. All sizes come from the tensors' shapes. Raises StateDictError."""
         layers = count_keys(tensors, "layers.{}.conv.weight")
         if layers < 2 or layers % 2:
             raise StateDictError(f"{cls.__name__}: missing layers.{layers}.conv.weight")
@@ -73,7 +73,7 @@ class PGGAN(Prior):
         return prior
 
     def mapping(self, z: Tensor) -> Tensor:
-        """Return z (B, z_dim) as its only row (B, 1, z_dim); the first layer normalises it, so its length is free."""
+        """z (B, z_dim) as the only row (B, 1, z_dim). The first layer normalises it, so its length does not matter."""
         return z[:, None]
 
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
@@ -83,7 +83,7 @@ class PGGAN(Prior):
         return State(self._run(x, 0, k), None)
 
     def tail(self, state: State, k: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """Run the convolutions from k on and the picture layer: (B, 3, R, R) float32. `ws` plays no part in it."""
+        """Run the convolutions from k on and the picture layer: (B, 3, R, R) float32. `ws` is not used."""
         self._check(ws, k)
         x = pixel_norm(self._run(state.features, k, self.num_layers))
         return self.to_rgb(x, x.dtype).to(self.bias) + self.bias[:, None, None]
@@ -97,7 +97,7 @@ class PGGAN(Prior):
         return self._sizes[k]
 
     def modulations(self) -> Iterator[tuple[int, Tensor]]:
-        """The first layer, which makes 4x4 pixels of z (SeFa, Shen and Zhou 2021)."""
+        """The first layer, which turns z into 4x4 pixels (SeFa, Shen and Zhou 2021)."""
         weight = dict(self.named_parameters())["layers.0.conv.weight"]  # (O, z_dim, 4, 4)
         yield 0, weight.permute(0, 2, 3, 1).flatten(0, 2)
 

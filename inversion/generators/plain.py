@@ -1,4 +1,4 @@
-"""The convolution of the PGGAN and the first StyleGAN: equalised, not modulated, enlarging by nearest neighbours."""
+"""The convolution of PGGAN and the first StyleGAN: equalised, not modulated, doubling by nearest neighbours."""
 
 import math
 from typing import Any
@@ -13,8 +13,8 @@ from inversion.generators.ops import SQRT2, Prepared
 class PlainConv(nn.Module):
     """Convolution whose stored weights have unit variance; `up` doubles the side by nearest neighbours first.
 
-    Doubling and convolving are one transposed convolution with the four shifts of the kernel summed: the same numbers
-    from 4 multiplications where the two steps need 9.
+    Doubling and convolution are one transposed convolution with the sum of four shifted kernels: the same numbers with
+    4 multiplications instead of 9.
     """
 
     def __init__(
@@ -34,12 +34,12 @@ class PlainConv(nn.Module):
         self.prepared: Prepared | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave prepared weights out of copies and pickles, as `StyledConv` does."""
+        """Copies and pickles lack the prepared weights, as in `StyledConv`."""
         return {**self.__dict__, "prepared": None}
 
     @torch.no_grad()
     def prepare(self, dtype: torch.dtype) -> None:
-        """Derive from the frozen weight what every call in `dtype` needs."""
+        """Precompute from the frozen weight for calls in `dtype`."""
         run = self._run(self.weight).to(dtype, memory_format=torch.channels_last, copy=True)
         self.prepared = Prepared(self.weight, self.weight._version, dtype, run, self.weight.new_empty(0))
 

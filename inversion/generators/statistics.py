@@ -1,4 +1,4 @@
-"""How the styles of random codes lie in W: their spread and their principal axes."""
+"""Statistics of the styles of random codes in W: their spread and their principal axes."""
 
 from __future__ import annotations
 

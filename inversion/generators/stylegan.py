@@ -1,4 +1,4 @@
-"""StyleGAN (Karras et al. 2019) and the In-Domain variant of it (Zhu et al. 2020), whose mapping gives one w per layer.
+"""StyleGAN (Karras et al. 2019) and its In-Domain variant (Zhu et al. 2020), whose mapping gives one w per layer.
 
 Layer 0 styles the constant; layers 1, 2, ... convolve first, every other one after doubling the side. A layer adds
 noise and bias, applies a leaky ReLU, normalises every map over its pixels and scales and shifts it by the style.
@@ -40,7 +40,7 @@ class _Layer(nn.Module):
         self.affine = EqualLinear(w_dim, 2 * outputs)  # scales, then shifts
         with torch.no_grad():
             self.affine.bias[:outputs] = 1.0
-        row = torch.tensor([0.25, 0.5, 0.25], device="cpu")  # a constant even in a network that is still unfilled
+        row = torch.tensor([0.25, 0.5, 0.25], device="cpu")  # a constant also within `unfilled`
         self.register_buffer("kernel", torch.outer(row, row), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -58,7 +58,7 @@ class _Layer(nn.Module):
         variance, mean = torch.var_mean(x.to(wide), dim=(2, 3), correction=0, keepdim=True)
         scale, move = self.affine(w)[:, :, None, None].chunk(2, dim=1)
         scale = scale * torch.rsqrt(variance + EPSILON)
-        # The mean goes first: where it is far above the deviation, it would cancel badly in `move`.
+        # The mean is subtracted first: if it is far above the deviation, rounding in `move` would lose digits.
         return torch.addcmul(move.to(dtype), x - mean.to(dtype), scale.to(dtype))
 
 
@@ -107,7 +107,7 @@ class StyleGAN(Prior):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build a generator from its state dict; every size is read from the tensors' shapes."""
+        """Build from a state dict. All sizes come from the tensors' shapes. Raises StateDictError."""
         depth, layers = count_keys(tensors, "dense.{}.weight"), count_keys(tensors, "layers.{}.bias")
         if not depth or layers < 4 or layers % 2:
             raise StateDictError(f"{cls.__name__}: missing dense.0.weight or layers.{max(layers, 3)}.bias")
@@ -128,7 +128,7 @@ class StyleGAN(Prior):
         return w.unflatten(1, (-1, self.w_dim)).expand(-1, self.num_ws, -1)
 
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
-        """Run the first k convolutions with all that follows them; at k = 0 the features are the bare constant."""
+        """Run the first k convolutions and the operations after each; at k = 0 the features are the constant."""
         self._check(ws, k, noise)
         x = self.const.to(self.compute_dtype)[None].expand(len(ws), -1, -1, -1)
         return State(self._run(x.contiguous(memory_format=torch.channels_last), 0, k, ws, noise), None)
@@ -155,7 +155,7 @@ class StyleGAN(Prior):
             yield k, weights[f"layers.{k}.affine.weight"]
 
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and weights of the synthesis, without the noise's weights."""
+        """Names and weights of the synthesis without the weights of noise."""
         for name, parameter in self.named_parameters():
             if not name.startswith("dense.") and not name.endswith(".noise_weight"):
                 yield name, parameter
@@ -167,7 +167,7 @@ class StyleGAN(Prior):
                 module.prepare(self.compute_dtype)
 
     def _run(self, x: Tensor, start: int, stop: int, ws: Tensor, noise: Sequence[Tensor] | None) -> Tensor:
-        """Run convolutions start .. stop - 1; layer 0, which has none, goes before the first."""
+        """Run convolutions start .. stop - 1; layer 0, which has none, runs before the first."""
         for k in range(start + 1 if start else 0, stop + 1 if stop else 0):
             stored = getattr(self, f"noise_{k}", None)
             x = self.layers[k](x, ws[:, k].to(self.w_avg), stored if noise is None else noise[k], self.compute_dtype)

@@ -1,7 +1,7 @@
 """StyleGAN2 (Karras et al. 2020) with skip generator and residual discriminator, for any channel table.
 
-One class serves the official configurations and small ones. Weights are stored unscaled, as official checkpoints do
-(mapping weights over their learning-rate multiplier of 0.01), so `inversion.checkpoints.layouts` only has to rename.
+Weights are stored unscaled, as in official checkpoints (mapping weights divided by their learning-rate multiplier of
+0.01), so `inversion.checkpoints.layouts` only has to rename them.
 """
 
 import math
@@ -73,7 +73,7 @@ class StyleGAN2(Prior):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build a generator from its state dict; every size is read from the tensors' shapes."""
+        """Build from a state dict. All sizes come from the tensors' shapes. Raises StateDictError."""
         depth, blocks = count_keys(tensors, "dense.{}.weight"), count_keys(tensors, "rgbs.{}.weight")
         if not depth or blocks < 2:
             raise StateDictError(f"{cls.__name__}: missing dense.0.weight, or rgbs.0.weight and rgbs.1.weight")
@@ -94,14 +94,14 @@ class StyleGAN2(Prior):
         return w[:, None].expand(-1, self.num_ws, -1)
 
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
-        """Run the first k convolutions; the picture layer at an odd k is the tail's, so it sees composed features."""
+        """Run the first k convolutions. At odd k the tail runs the picture layer, which reads composed features."""
         self._check(ws, k, noise)
         features = self.const.to(self.compute_dtype)[None].expand(len(ws), -1, -1, -1)
         state = State(features.contiguous(memory_format=torch.channels_last), None)
         return self._run(state, 0, k, ws, noise)
 
     def tail(self, state: State, k: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """Run the convolutions from k on and the picture layers that `head(ws, k)` left: (B, 3, R, R) float32."""
+        """Run the convolutions from k on and the remaining picture layers: (B, 3, R, R) float32."""
         self._check(ws, k, noise)
         state = self._run(state, k, self.num_layers, ws, noise)
         return self._picture(state, self.num_layers, ws)
@@ -123,7 +123,7 @@ class StyleGAN2(Prior):
             yield 2 * j + 1, weights[f"rgbs.{j}.affine.weight"]
 
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and weights of the synthesis, without the noise strengths."""
+        """Names and weights of the synthesis without the strengths of noise."""
         for name, parameter in self.named_parameters():
             if not name.startswith("dense.") and not name.endswith(".noise_strength"):
                 yield name, parameter
@@ -196,7 +196,7 @@ class Discriminator(nn.Module):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor], group: int = 4) -> Self:
-        """Build a discriminator from its state dict; `group` of the minibatch deviation leaves no trace in shapes."""
+        """Build a discriminator from its state dict. `group` of the minibatch deviation cannot be read from shapes."""
         blocks = count_keys(tensors, "blocks.{}.skip.weight")
         if not blocks:
             raise StateDictError(f"{cls.__name__}: missing blocks.0.skip.weight")
@@ -209,7 +209,7 @@ class Discriminator(nn.Module):
         return discriminator
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B,) float32, large for real. The last 4x4 stage runs in float32 whatever the compute dtype."""
+        """Logits (B,) float32, large for real pictures. The 4x4 stage always runs in float32."""
         features = self.features(x)[-1].to(self.out.weight.dtype)
         features = self.conv(minibatch_deviation(features, self.group))
         return self.out(self.fc(features.flatten(1)))[:, 0]

@@ -1,7 +1,7 @@
-"""`python -m inversion parity DIR`: do our networks compute what the published ones do?
+"""`python -m inversion parity DIR`: whether our networks compute the outputs of the published ones.
 
-DIR holds golden cases: inputs and outputs of the original code on pseudo-weights that anybody can make again. One line
-per case; exit status 1 if any fails, 2 if there is nothing to run.
+DIR holds golden cases: inputs and outputs of the original code on reproducible pseudo-weights. The command prints one
+line per case; its exit status is 1 if any case fails, 2 if there is none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from inversion.parity.generators import Computed
 KEPT_WEIGHTS = 1 << 27  # numbers kept from case to case: half a gigabyte
 MANIFESTS = Path(__file__).resolve().parents[2] / "tests" / "goldens" / "manifests"
 
-# What `meta["network"]` says -> (how to run it, the limit of its scaled differences)
+# `meta["network"]` -> (function that runs it, limit of its scaled differences)
 RUNNERS: dict[str, tuple[Callable[[Case], Computed], float]] = {
     "StyleGAN2 generator": (generators.stylegan2, LIMIT),
     "StyleGAN2-ADA generator (Generator class)": (generators.stylegan2, LIMIT),
@@ -60,7 +60,7 @@ RUNNERS: dict[str, tuple[Callable[[Case], Computed], float]] = {
 
 @torch.no_grad()
 def check(path: Path, manifests: Path = MANIFESTS, device: str = "cpu", fill: Filler | None = None) -> Difference:
-    """Run one case file; a `fill` that several share saves drawing. CaseError or StateDictError if it cannot be run."""
+    """Run one case file. A shared `fill` saves drawing weights again. Raises CaseError or StateDictError."""
     case = Case(path, manifests, torch.device(device), fill or Filler())
     name = str(case.meta.get("network"))
     if name not in RUNNERS:
@@ -71,7 +71,7 @@ def check(path: Path, manifests: Path = MANIFESTS, device: str = "cpu", fill: Fi
 
 
 def main(argv: list[str]) -> int:
-    """Check every `.npz` file in a folder: a line each on stdout, why one could not be run on stderr."""
+    """Check every `.npz` file in a folder: one line each on stdout, reasons for cases that cannot run on stderr."""
     parser = argparse.ArgumentParser(prog="python -m inversion parity", description=main.__doc__)
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of golden cases")
     parser.add_argument("--manifests", metavar="DIR2", type=Path, default=MANIFESTS, help="names and shapes of weights")
@@ -97,7 +97,7 @@ def main(argv: list[str]) -> int:
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """Full float32 on a GPU, whose default rounds the factors of convolutions to ten bits."""
+    """Full float32 on a GPU, which rounds factors of convolutions to ten bits by default."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:

@@ -1,4 +1,4 @@
-"""One golden case: its file, its inputs, and how a stored output is compared with a computed one."""
+"""One golden case: its file, its inputs, and the comparison of stored and computed outputs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ TIGHT = 5e-6  # for logits and unit embeddings
 
 
 class CaseError(ValueError):
-    """A case that cannot be run; one line."""
+    """A case cannot be run. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a case is off: the largest differences over all of its outputs."""
+    """The largest differences over all outputs of a case."""
 
     max_abs: float
     scaled: float  # difference / max(1, largest stored value of the output)
@@ -46,7 +46,7 @@ class Case:
                 self.arrays = {key: stored[key] for key in stored.files}
             self.meta: dict[str, Any] = json.loads(str(self.arrays.pop("meta")))
         except (OSError, ValueError, KeyError) as error:
-            raise CaseError(f"{path.name} is no golden case: {' '.join(str(error).split())}") from None
+            raise CaseError(f"{path.name} is not a golden case: {' '.join(str(error).split())}") from None
         self.outputs = [key.removeprefix("out_") for key in self.arrays if key.startswith("out_")]
         if not self.outputs:
             raise CaseError(f"{path.name} stores no outputs")
@@ -70,12 +70,12 @@ class Case:
         return self.meta.get("config", {}).get(name, default)
 
     def bases(self, pattern: str) -> list[str]:
-        """Names of outputs that match, once each, without the suffixes that say what was stored of them."""
+        """Names of matching outputs, once each, without the suffixes for the stored part."""
         names = dict.fromkeys(re.sub(r"_(mean|std|corner|crop|sub\d+)$", "", name) for name in self.outputs)
         return [name for name in names if re.fullmatch(pattern, name)]
 
     def picture(self, name: str = "image") -> Tensor:
-        """The picture-like input that `meta` describes, or the stored one; checked against its hash and its sample."""
+        """The stored input, or the one that `meta` describes, checked against its hash and its sample."""
         if self.has(name):
             return self.input(name)
         recipe = self.meta[name]
@@ -92,8 +92,8 @@ class Case:
                 raise CaseError(f"{name} made from tag {recipe['tag']!r} differs from in_{name}_check")
         return x.to(self.device)
 
-    def found(self, part: str = "", **known: Any) -> Found:  # noqa: ANN401 - passed on to the layout's function
-        """The network under this package's names; `part` is "encoder" or "decoder" where the case has both."""
+    def found(self, part: str = "", **known: Any) -> Found:  # noqa: ANN401 - passed to the layout's function
+        """The network under this package's names; `part` is "encoder" or "decoder" if the case has both."""
         manifest, family = str(self.meta["manifest"]), str(self.meta["family"])
         if part:
             pairs = {name: file for file, name in re.findall(r"(\S+) \((encoder|decoder)\)", manifest)}
@@ -113,7 +113,7 @@ class Case:
         return self.fill(manifest_of, family)
 
     def compare(self, computed: Mapping[str, Tensor | Callable[[], Tensor]], limit: float) -> Difference:
-        """The largest differences between the stored outputs and what is cut from the computed tensors."""
+        """The largest differences between the stored outputs and the same parts of the computed tensors."""
         gaps, ratios, ok = [0.0], [0.0], True
         for name in self.outputs:
             value, expected = self._cut(name, computed), self.arrays[f"out_{name}"].astype(np.float64)
@@ -124,10 +124,10 @@ class Case:
             ok = ok and scaled <= (min(limit, TIGHT) if re.match("logits|embedding", name) else limit)
             gaps.append(gap)
             ratios.append(scaled)
-        return Difference(float(np.max(gaps)), float(np.max(ratios)), ok)  # not max(): a NaN has to show
+        return Difference(float(np.max(gaps)), float(np.max(ratios)), ok)  # not max(), which can hide a NaN
 
     def _cut(self, name: str, computed: Mapping[str, Tensor | Callable[[], Tensor]]) -> np.ndarray:
-        """What is stored of an output: all, a summary, every K-th pixel or a window."""
+        """The part of an output that is stored: all, a summary, every K-th pixel or a window."""
         base, kind, step = name, "", 1
         if name not in computed:
             match = re.fullmatch(r"(.+)_(mean|std|corner|crop|sub(\d+))", name)
@@ -147,7 +147,7 @@ class Case:
         return x[..., ::step, ::step].numpy() if step > 1 else x.numpy()
 
     def _window(self, name: str, side: int) -> tuple[slice, slice]:
-        """The window that `meta` states for a crop; else the one that the published cases have."""
+        """The window that `meta` states for a crop, else the default one."""
         stated = re.search(r"(\d+):(\d+), ?(\d+):(\d+)\]", str(self.meta.get("outputs", {}).get(name, "")))
         if stated is not None:
             top, bottom, left, right = map(int, stated.groups())
@@ -157,13 +157,13 @@ class Case:
 
 
 def mismatch(network: nn.Module, wanted: str) -> CaseError:
-    """The complaint that a case's manifest describes another network than its description says."""
-    return CaseError(f"the manifest describes a {type(network).__name__}, no {wanted}")
+    """The error of a case whose manifest describes another network than its description."""
+    return CaseError(f"the manifest describes a {type(network).__name__}, not a {wanted}")
 
 
 @contextmanager
 def tapped(module: nn.Module, names: Mapping[str, str], into: dict[str, Any]) -> Iterator[None]:
-    """Within the context, the first output of every submodule named in `names` {output: submodule} lands in `into`."""
+    """While it is open, store the first output of every submodule in `names` {output: submodule} in `into`."""
     handles = []
     for output, path in names.items():
         try:

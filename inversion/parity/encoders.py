@@ -1,4 +1,4 @@
-"""How the goldens' encoders and perceptual networks are run: from a case to every output that such a case may store."""
+"""Runs the encoders and perceptual networks of golden cases: from a case to every output that it may store."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from inversion.perception.networks import KerasVGG16, LPIPSNetwork
 
 
 def encoder(kind: str | None = None) -> Callable[[Case], Computed]:
-    """An encoder alone; `kind` settles the architecture where two share their tensors."""
+    """Runs an encoder alone; `kind` is the architecture if two share their tensors."""
 
     def run(case: Case) -> Computed:
-        zero = torch.zeros(case.shape("codes")[-1:])  # alone, an encoder has no mean style
+        zero = torch.zeros(case.shape("codes")[-1:])  # without a decoder there is no mean style
         net = _network(case, case.found(latent_avg=zero), kind)
         if not isinstance(net, PSP | SingleW | SingleWPlus):
             raise mismatch(net, "encoder of pSp's kind")
@@ -52,7 +52,7 @@ def in_domain_encoder(case: Case) -> Computed:
 
 
 def inversion(kind: str) -> Callable[[Case], Computed]:
-    """An encoder with its decoder."""
+    """Runs an encoder with its decoder."""
 
     def run(case: Case) -> Computed:
         average = case.input("latent_avg")
@@ -100,7 +100,7 @@ def lpips(case: Case) -> Computed:
         raise mismatch(net, "trunk of LPIPS")
     a, b = case.input("a"), case.input("b")
     maps = list(net.trunk((a - net.shift) / net.scale))
-    as_01 = [((x + 1.0) / 2.0) * 2.0 - 1.0 for x in (a, b)]  # there and back, as normalize=True does
+    as_01 = [((x + 1.0) / 2.0) * 2.0 - 1.0 for x in (a, b)]  # to [0, 1] and back, as normalize=True does
     per_layer = net.layers(a, b)
     relus = {f"relu{i + 1}": f for i, f in enumerate(maps)}
     return {"distance": net(a, b), "per_layer": per_layer, "distance_01": net(*as_01), **relus}
@@ -117,5 +117,5 @@ def keras_vgg16(case: Case) -> Computed:
 
 
 def _network(case: Case, found: Found, architecture: str | None = None) -> nn.Module:
-    """The network that was found, read as `architecture`."""
+    """The network that was found, built as `architecture`."""
     return replace(found, architecture=architecture or found.architecture).build().to(case.device)

@@ -1,7 +1,7 @@
-"""Pseudo-weights and inputs of the golden cases: numbers that anybody can make again from a text tag and a shape.
+"""Pseudo-weights and inputs of the golden cases: numbers that are reproducible from a text tag and a shape.
 
-Every number is drawn from PCG64 seeded with the CRC-32 of a tag. Which of the rules below makes a tensor is told by its
-key alone (the goldens' README, "Fill rules").
+Every number is drawn from PCG64 seeded with the CRC-32 of a tag. The key of a tensor alone selects the rule that makes
+it, see `affine_of`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 Family = Literal["equalised", "plain"]
-KEPT = {"kernel", "resample_filter", "truncation", "lod", "shift", "scale"}  # constants: the constructed value stays
-CHUNK = 1 << 20  # drawn at a time, so that float64 never holds a whole network
+KEPT = {"kernel", "resample_filter", "truncation", "lod", "shift", "scale"}  # constants: they keep their value
+CHUNK = 1 << 20  # numbers drawn at a time, so that no whole network is held in float64
 BLOCK = 16  # side of a pseudo-picture's patches
 
 
 def draw(tag: str, shape: Sequence[int]) -> Tensor:
-    """N(0, 1) numbers, float32, drawn as float64; they depend on the tag and the number of elements only."""
+    """N(0, 1) numbers, drawn in float64 and stored in float32. They depend on tag and number of elements only."""
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(tag.encode("utf-8"))))
     flat = np.empty(math.prod(shape), dtype=np.float32)
     for start in range(0, flat.size, CHUNK):
@@ -32,7 +32,7 @@ def draw(tag: str, shape: Sequence[int]) -> Tensor:
 
 
 def affine_of(key: str, shape: Sequence[int], keys: Iterable[str], family: Family) -> tuple[float, float] | None:
-    """(offset, scale) of the value offset + scale * draw for a floating-point tensor; None keeps what is built."""
+    """(offset, scale) of the value offset + scale * draw for a floating-point tensor. None: no change."""
     parent, _, leaf = key.rpartition(".")
     owner = parent.rpartition(".")[2]
     lifted = 100.0 if key.startswith(("style.", "mapping.")) else 1.0  # undoes a run-time multiplier of 0.01
@@ -56,9 +56,9 @@ def affine_of(key: str, shape: Sequence[int], keys: Iterable[str], family: Famil
 
 
 class Filler:
-    """Fills networks, and keeps up to `keep` of the numbers last drawn: many networks share tensors by name.
+    """Fills networks. It keeps up to `keep` recently drawn numbers, because many networks share tensors by name.
 
-    The tensors belong to whoever else asks for them: read them only.
+    Several callers may get the same tensor, so do not write to it.
     """
 
     def __init__(self, keep: int = 0) -> None:
@@ -67,7 +67,7 @@ class Filler:
         self._count = 0
 
     def __call__(self, manifest: Mapping[str, tuple[Sequence[int], str]], family: Family) -> dict[str, Tensor]:
-        """Tensors (float32) for a manifest {key: [shape, dtype]}; constants and counters are left out."""
+        """Float32 tensors for a manifest {key: [shape, dtype]}, without constants and counters."""
         tensors = {}
         for key, (shape, dtype) in manifest.items():
             affine = affine_of(key, shape, manifest.keys(), family) if dtype.startswith("float") else None
@@ -104,7 +104,7 @@ def image_input(tag: str, n: int, c: int, h: int) -> Tensor:
 
 
 def label_input(tag: str, n: int, c: int, h: int) -> Tensor:
-    """A one-hot label map (n, c, h, h): every patch belongs to the class with the largest draw."""
+    """A one-hot label map (n, c, h, h): the class of a patch is the one with the largest draw."""
     low = draw(f"input:{tag}/label", (n, c, h // BLOCK, h // BLOCK))
     return _patches((low == low.amax(dim=1, keepdim=True)).float())
 
@@ -114,5 +114,5 @@ def _patches(low: Tensor) -> Tensor:
 
 
 def _single(value: float) -> float:
-    """The value as float32 has it."""
+    """The value rounded to float32."""
     return float(np.float32(value))

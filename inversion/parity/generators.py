@@ -1,4 +1,4 @@
-"""How the goldens' generators and discriminators are run: from a case to every output that such a case may store."""
+"""Runs the generators and discriminators of golden cases: from a case to every output that it may store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inversion.parity.fill import vector_input
 
 Computed = dict[str, Any]  # output -> Tensor, or a function that computes it
 PSI, PSI_LAYERS = 0.7, 8  # truncation of the published samplers
-TINY = 1e-4  # factor of a z that shows the epsilon of its normalisation
+TINY = 1e-4  # factor of a z, for the epsilon of its normalisation
 
 
 def stylegan2(case: Case) -> Computed:
@@ -108,7 +108,7 @@ def pggan(case: Case) -> Computed:
     for name in case.bases(r"image_L\d+"):
         k = int(name.removeprefix("image_L"))
         maps = prior.head(prior.mapping(z.flatten(0, 1)), k).features.unflatten(0, z.shape[:2])  # (B, N, C, h, h)
-        mixed = (maps * case.input(f"alpha{k}")[..., None, None]).mean(dim=1)  # the sum over codes, over their number
+        mixed = (maps * case.input(f"alpha{k}")[..., None, None]).mean(dim=1)
         out[name] = prior.tail(State(mixed, None), k, prior.mapping(z[:, 0]))
     if z.ndim == 2:
         taps = {name: f"layers.{int(name.removeprefix('layer'))}" for name in case.bases(r"layer\d+")}
@@ -119,8 +119,8 @@ def pggan(case: Case) -> Computed:
     return out
 
 
-def any_prior(case: Case, part: str = "", **known: Any) -> Prior:  # noqa: ANN401 - passed on to the layout's function
-    """The case's generator, frozen."""
+def any_prior(case: Case, part: str = "", **known: Any) -> Prior:  # noqa: ANN401 - passed to the layout's function
+    """The case's generator, frozen. CaseError if it is another network."""
     prior = case.found(part, **known).build().to(case.device)
     if not isinstance(prior, Prior):
         raise mismatch(prior, "generator")
@@ -133,11 +133,11 @@ def _level(name: str) -> int:
 
 
 def _block(index: int) -> str:
-    """Where rosinality's convs.N of a discriminator is here."""
+    """This package's name of rosinality's convs.N in a discriminator."""
     return f"blocks.{index - 1}" if index else "from_rgb"
 
 
 def _rows(case: Case, name: str, ws: Tensor, published: list[int]) -> Tensor:
-    """All rows of ws, or the published choice where the case stores that many."""
+    """All rows of ws, or the published rows if the case stores that many."""
     shape = case.shape(name)
     return ws[:, published] if len(shape) == 3 and shape[1] == len(published) != ws.shape[1] else ws

@@ -1,9 +1,9 @@
-"""Public checkpoints and how their tensors map to this package's networks: recognised by their keys, checked strictly.
+"""How the tensors of public checkpoints map to this package's networks: recognised by key and checked strictly.
 
     for found in networks(torch.load(path, weights_only=True)):
         network = found.build()
 
-Nothing here runs code from a file, downloads, or trusts a size that a file states: sizes come from tensors' shapes.
+Nothing here runs code from a file, downloads, or trusts a stated size: sizes come from the shapes of tensors.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
 }
 
-# How the training options of pSp, e4e and ReStyle name what reads the same tensors in different ways.
+# Class names in the training options of pSp, e4e and ReStyle -> architecture, for encoders with the same tensors.
 ENCODER_TYPES = {
     "GradualStyleEncoder": "psp",
     "BackboneEncoder": "psp",
@@ -206,26 +206,26 @@ class Found:
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str:
-    """Return the key in LAYOUTS of the layout that a flat state dict has. StateDictError if it is none of them."""
+    """The key in LAYOUTS of a flat state dict's layout. StateDictError if it has none of their keys."""
     scores = {name: sum(key in tensors for key in layout.signature.split()) for name, layout in LAYOUTS.items()}
     best = max(scores, key=lambda name: scores[name])
     if not scores[best]:
-        raise StateDictError(f"no layout known here: {', '.join(sorted(map(str, tensors))[:3])}, ...")
+        raise StateDictError(f"its layout is unknown: {', '.join(sorted(map(str, tensors))[:3])}, ...")
     return best
 
 
-def network(tensors: Mapping[str, Tensor], **known: Any) -> Found:  # noqa: ANN401 - what a layout's function takes besides
-    """Recognise and rename one flat state dict; `known` is passed on to the layout's function."""
+def network(tensors: Mapping[str, Tensor], **known: Any) -> Found:  # noqa: ANN401 - more arguments of a layout's function
+    """Recognise and rename one flat state dict; `known` is passed to the layout's function. Raises StateDictError."""
     name = identify(tensors)
     layout = LAYOUTS[name]
     return Found(name, layout.kind, layout.architecture, layout.rename(tensors, **known))
 
 
 def networks(checkpoint: Mapping[str, Any], encoder: str | None = None) -> list[Found]:
-    """Recognise what a checkpoint holds: nested as its authors save it, or a flat state dict.
+    """Recognise the networks of a checkpoint: nested as its authors save it, or a flat state dict.
 
-    `encoder` ("psp", "e4e", ...) settles how an encoder is meant, which its tensors do not tell; without it the file's
-    own `opts` do. A pickle of NVIDIA's arrives here as {"G_ema": {key: tensor}, "D": ...}.
+    `encoder` ("psp", "e4e", ...) is the architecture of an encoder, which its tensors do not tell; without it the
+    file's own `opts` decide. An NVIDIA pickle is given as {"G_ema": {key: tensor}, "D": ...}. Raises StateDictError.
     """
     checkpoint = checkpoint.get("models", checkpoint)  # GenForce's training files
     if "state_dict" in checkpoint:
@@ -241,7 +241,7 @@ def networks(checkpoint: Mapping[str, Any], encoder: str | None = None) -> list[
             return found + [network(_stripped(judge)) for judge in judges[:1]]
     tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
     if len(tensors) < len(checkpoint) or not tensors:
-        raise StateDictError(f"no checkpoint known here: {', '.join(sorted(map(str, checkpoint))[:5])}, ...")
+        raise StateDictError(f"this kind of checkpoint is unknown: {', '.join(sorted(map(str, checkpoint))[:5])}, ...")
     return [network(tensors)]
 
 
@@ -254,15 +254,15 @@ def _inversion(tensors: Mapping[str, Tensor], around: Mapping[str, Any], encoder
     options = around.get("opts") or {}
     average = around.get("latent_avg")
     if average is not None and average.ndim == 2 and not average.is_meta and bool((average == average[:1]).all()):
-        average = average[0]  # one row, repeated: as good for a generator of another size
+        average = average[0]  # equal rows, so one row also serves a generator of another size
     decoder = network(parts["decoder"], latent_avg=average)
     prior = decoder.build()
     if not isinstance(prior, Prior):
-        raise StateDictError("pSp checkpoint: decoder.* is no generator")
-    decoder.tensors["w_avg"] = start = prior.w_avg  # measured if the file has none
+        raise StateDictError("pSp checkpoint: decoder.* is not a generator")
+    decoder.tensors["w_avg"] = start = prior.w_avg  # measured if the file lacks it
     kind = encoder or ENCODER_TYPES.get(str(options.get("encoder_type")))
     if average is None and options.get("start_from_latent_avg") is False:
-        start = torch.zeros_like(start)  # trained to predict styles as they are
+        start = torch.zeros_like(start)  # trained to predict styles, not offsets
     found = network(parts["encoder"], latent_avg=start, num_ws=prior.num_ws)
     architecture = kind if kind and found.architecture == "psp" else found.architecture
     return [Found(found.layout, "encoder", architecture, found.tensors), decoder]
@@ -273,5 +273,5 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off the prefix that training on several devices leaves."""
+    """Remove the prefix that training on several devices adds."""
     return {key.removeprefix("module."): value for key, value in tensors.items()}
