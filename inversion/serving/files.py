@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
 
 from inversion.checkpoints import fetch
-from inversion.checkpoints.downloads import Downloads
+from inversion.checkpoints.downloads import Download, Downloads
 from inversion.checkpoints.registry import Entry, registry
 from inversion.serving.lane import LaneError
 
 
+@dataclass(frozen=True)
+class FileCard:
+    """A registered file as a visitor sees it.
+
+    bytes: its size, None if it is unknown. cached: it can be loaded without a network. damage: its known defect, or "".
+    download: its running or last download. mine: whether that is running for the visitor.
+    """
+
+    entry: Entry
+    bytes: int | None
+    cached: bool
+    damage: str
+    download: Download | None
+    mine: bool
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the file comes with the package."""
+        return self.entry.file is not None
+
+
 class ModelFiles:
-    """Every registered file: whether it is available, and its download. Methods are thread-safe and use no device.
+    """Every registered file and its download. Methods are thread-safe and use no device.
 
     A download is shared by all visitors who want the file, and ends when none of them does.
     """
@@ -22,17 +42,12 @@ class ModelFiles:
     def __init__(self, downloads: Downloads) -> None:
         self._downloads = downloads
 
-    def cards(self, visitor: str = "") -> list[dict[str, Any]]:
-        """All files as plain data: the fields of `Entry`, and
-
-        embedded: it comes with the package. cached: it can be loaded without a network. by_hand: it needs a manual
-        download. damage: its known defect, or "". download: the fields of its `Download`, or None. mine: whether that
-        is running for the visitor.
-        """
+    def cards(self, visitor: str = "") -> list[FileCard]:
+        """All files, in the order of the registry."""
         return [self._card(entry, visitor) for entry in registry().values()]
 
-    def card(self, name: str, visitor: str = "") -> dict[str, Any]:
-        """One of `cards`. Raises LaneError if the name is not registered."""
+    def card(self, name: str, visitor: str = "") -> FileCard:
+        """One file. Raises LaneError if the name is not registered."""
         entry = registry().get(name)
         if entry is None:
             raise LaneError(f"There is no model {name!r}.")
@@ -50,23 +65,20 @@ class ModelFiles:
         """The visitor does not want the file any more."""
         self._downloads.leave(name, visitor)
 
-    def follow(self, name: str, visitor: str, every: float = 0.5) -> Iterator[dict[str, Any]]:
-        """The fields of the `Download` every so many seconds, until it is over or the visitor has cancelled it."""
+    def follow(self, name: str, visitor: str, every: float = 0.5) -> Iterator[Download]:
+        """The download every so many seconds, until it is over or the visitor has cancelled it."""
         while self._downloads.wanted(name, visitor):
             view = self._downloads.view(name)
             if view is not None:
-                yield asdict(view)
+                yield view
             time.sleep(every)
 
-    def _card(self, entry: Entry, visitor: str) -> dict[str, Any]:
-        download = self._downloads.view(entry.name)
-        return {
-            **asdict(entry),
-            "bytes": fetch.size_of(entry),
-            "embedded": entry.file is not None,
-            "cached": fetch.cached(entry) is not None,
-            "damage": fetch.damage(entry),
-            "by_hand": entry.by_hand,
-            "download": None if download is None else asdict(download),
-            "mine": self._downloads.wanted(entry.name, visitor),
-        }
+    def _card(self, entry: Entry, visitor: str) -> FileCard:
+        return FileCard(
+            entry=entry,
+            bytes=fetch.size_of(entry),
+            cached=fetch.cached(entry) is not None,
+            damage=fetch.damage(entry),
+            download=self._downloads.view(entry.name),
+            mine=self._downloads.wanted(entry.name, visitor),
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -27,7 +28,7 @@ def test_a_run_waits_for_its_model_beside_the_device(
     remote.gate.set()
     rows, _, _ = waiting.result(timeout=60)
     assert rows[0]["state"] == "done" and rows[0]["model"] == "remote"
-    assert site.session.files.card("remote")["cached"]
+    assert site.session.files.card("remote").cached
 
 
 def test_a_download_that_fails_is_explained_and_can_be_tried_again(
@@ -46,24 +47,25 @@ def test_a_download_is_shared_and_ends_when_nobody_wants_it(site: Served, remote
     before = remote.fetched
     for visitor in ("ann", "bob"):
         site.session.files.download("remote", visitor)
-    until(lambda: (site.session.files.card("remote")["download"] or {}).get("done") == SIZE // 2)
+    until(lambda: getattr(site.session.files.card("remote").download, "done", 0) == SIZE // 2)
     assert remote.fetched == before + 1
     site.session.files.cancel("remote", "ann")
-    assert not site.session.files.card("remote", "ann")["mine"] and site.session.files.card("remote", "bob")["mine"]
-    assert site.session.files.card("remote")["download"]["state"] == "running"
+    assert not site.session.files.card("remote", "ann").mine and site.session.files.card("remote", "bob").mine
+    assert getattr(site.session.files.card("remote").download, "state", "") == "running"
     site.session.files.cancel("remote", "bob")
-    until(lambda: site.session.files.card("remote")["download"]["state"] == "cancelled")
-    assert not site.session.files.card("remote")["cached"]
+    until(lambda: getattr(site.session.files.card("remote").download, "state", "") == "cancelled")
+    assert not site.session.files.card("remote").cached
 
 
 def test_the_list_of_models_says_where_each_one_is(site: Served, remote: Remote) -> None:
-    listed = {card["name"]: card for card in site.session.files.cards()}
-    assert [name for name, card in listed.items() if card["embedded"]] == [*MODELS, "aligned"]
-    assert listed["by-hand"]["by_hand"] and not listed["by-hand"]["cached"] and not listed["remote"]["by_hand"]
+    listed = {card.entry.name: card for card in site.session.files.cards()}
+    assert [name for name, card in listed.items() if card.embedded] == [*MODELS, "aligned"]
+    assert listed["by-hand"].entry.by_hand and not listed["by-hand"].cached and not listed["remote"].entry.by_hand
     assert "python -m inversion convert FILE --as by-hand" in describe(listed["by-hand"])
     assert "not downloaded" in describe(listed["remote"]) and "40 MB" in describe(listed["remote"])
-    hostile = {**listed["remote"], "note": "<script>", "licence": "<b>", "source": 'https://x"><script>'}
-    assert "<script>" not in describe(hostile) and "<b>" not in describe({**hostile, "name": ""}).replace("<b></b>", "")
+    entry = replace(listed["remote"].entry, note="<script>", licence="<b>", source='https://x"><script>')
+    hostile = replace(listed["remote"], entry=entry)
+    assert "<script>" not in describe(hostile) and "<b>" not in describe(hostile).replace("<b>remote</b>", "")
     menus = [block for block in site.page.blocks.values() if isinstance(block, gr.Dropdown) and block.label == "Model"]
     assert len(menus) == len(TASKS) + 1 and all("by-hand" not in [value for _, value in menu.choices] for menu in menus)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gradio as gr
 
+from inversion.serving.files import FileCard
 from ui.parts.events import DOWNLOADS, PRIVATE
 from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import DOT, megabytes, slot
@@ -26,7 +28,6 @@ GRADE_LABELS = {"A": "official file", "B": "copy"}
 SECTIONS = {"Generators": ("generator",), "Encoders": ("encoder",), "Other networks": ()}  # (): all other kinds
 # The component's value is {model: its row as HTML}, of the rows that have changed. Open notes stay open.
 SCRIPT = script("models")
-Card = Mapping[str, Any]  # a row of `ModelFiles.cards`
 
 
 class Models(Tab):
@@ -49,94 +50,95 @@ class Models(Tab):
 
     def rows(self, request: gr.Request) -> dict[str, str]:
         """All rows as they are now."""
-        return {card["name"]: row(card) for card in self.desk.session.files.cards(request.session_hash or "")}
+        return {card.entry.name: row(card) for card in self.desk.session.files.cards(request.session_hash or "")}
 
     def pressed(self, request: gr.Request, event: gr.EventData) -> Iterator[dict[str, str]]:
         """Start or leave the download of the model whose button was pressed."""
         files, visitor = self.desk.session.files, request.session_hash or ""
         with errors_as_messages():
             card = files.card(str(getattr(event, "name", None)), visitor)
-            name = card["name"]
-            if not card["mine"]:
+            name = card.entry.name
+            if not card.mine:
                 files.download(name, visitor)
-        if card["mine"]:
+        if card.mine:
             files.cancel(name, visitor)
         else:
             card = files.card(name, visitor)
             yield {name: row(card)}
             for download in files.follow(name, visitor):
                 # With the button: a list that was asked for before the click may arrive after it.
-                yield {name: row({**card, "download": download, "mine": True})}
+                yield {name: row(replace(card, download=download, mine=True))}
         yield {name: row(files.card(name, visitor))}
 
 
-def listing(cards: Sequence[Card]) -> str:
+def listing(cards: Sequence[FileCard]) -> str:
     """All models in their sections, as HTML."""
     parts, left = [], list(cards)
     for title, kinds in SECTIONS.items():
-        members = [card for card in left if not kinds or card["kind"] in kinds]
+        members = [card for card in left if not kinds or card.entry.kind in kinds]
         left = [card for card in left if card not in members]
-        rows = "".join(f'<div class="model" id="model-{escape(card["name"])}">{row(card)}</div>' for card in members)
+        rows = "".join(f'<div class="model" id="model-{escape(card.entry.name)}">{row(card)}</div>' for card in members)
         if members:
             fold = "details open" if title == "Generators" else "details"
             parts.append(f'<{fold} class="models"><summary>{title} ({len(members)})</summary>{rows}</details>')
     return "".join(parts)
 
 
-def row(card: Card) -> str:
+def row(card: FileCard) -> str:
     """One model as HTML, with a button if there is something to do."""
     label = button(card)
     return describe(card) + (f'<button type="button" class="sm">{label}</button>' if label else "")
 
 
-def state(card: Card) -> str:
+def state(card: FileCard) -> str:
     """Whether the model's file is available, as HTML."""
-    download = card["download"]
-    if card["mine"]:
-        total = download["total"] or card["bytes"]
-        part = min(1.0, download["done"] / total) if total else 0.0
+    download = card.download
+    if card.mine and download is not None:
+        total = download.total or card.bytes
+        part = min(1.0, download.done / total) if total else 0.0
         of = f" of {megabytes(total)}" if total else ""
         bar = f'<div class="bar"><i style="width:{100 * part:.0f}%"></i></div>'
-        return f'<div class="state">downloading, {megabytes(download["done"] or 1)}{of}{bar}</div>'
-    if download is not None and download["state"] == "failed" and not card["cached"]:
-        return f'<div class="state bad">{escape(download["message"])}</div>'
-    if card["damage"]:
-        return f'<div class="state bad">damaged: it {escape(card["damage"])}</div>'
-    if card["embedded"]:
+        return f'<div class="state">downloading, {megabytes(download.done or 1)}{of}{bar}</div>'
+    if download is not None and download.state == "failed" and not card.cached:
+        return f'<div class="state bad">{escape(download.message)}</div>'
+    if card.damage:
+        return f'<div class="state bad">damaged: it {escape(card.damage)}</div>'
+    if card.embedded:
         return '<div class="state here">built in</div>'
-    if card["cached"]:
+    if card.cached:
         return '<div class="state here">available</div>'
-    if card["by_hand"]:
+    if card.entry.by_hand:
         return '<div class="state">manual download</div>'
     return '<div class="state">not downloaded</div>'
 
 
-def describe(card: Card) -> str:
+def describe(card: FileCard) -> str:
     """A model in a few lines of HTML."""
-    facts = [escape(card["domain"]), *([f"{card['resolution']} px"] if card["resolution"] else [])]
-    facts += [escape(card["licence"]), megabytes(card["bytes"])]
-    if card["grade"]:
-        facts.append(GRADE_LABELS.get(card["grade"], f"grade {escape(card['grade'])}"))
-    source = escape(card["source"])
+    entry = card.entry
+    facts = [escape(entry.domain), *([f"{entry.resolution} px"] if entry.resolution else [])]
+    facts += [escape(entry.licence), megabytes(card.bytes)]
+    if entry.grade:
+        facts.append(GRADE_LABELS.get(entry.grade, f"grade {escape(entry.grade)}"))
+    source = escape(entry.source)
     link = f'<a href="{source}" target="_blank" rel="noopener noreferrer">{source}</a>'
-    more = [f"<p>From {link if card['source'].startswith('https://') else source}</p>"]
-    if card["by_hand"] and (card["damage"] or not card["cached"]):
-        command = f"python -m inversion convert FILE --as {escape(card['name'])}"
+    more = [f"<p>From {link if entry.source.startswith('https://') else source}</p>"]
+    if entry.by_hand and (card.damage or not card.cached):
+        command = f"python -m inversion convert FILE --as {escape(entry.name)}"
         more.insert(0, f"<p>Download the file from the address below, then run <code>{command}</code></p>")
-    if card["generator"]:
-        more.append(f"<p>Belongs to {escape(card['generator'])}.</p>")
-    if card["note"]:
-        more.append(f"<p>{escape(card['note'])}</p>")
+    if entry.generator:
+        more.append(f"<p>Belongs to {escape(entry.generator)}.</p>")
+    if entry.note:
+        more.append(f"<p>{escape(entry.note)}</p>")
     line = DOT.join(facts)
     return (
-        f'<div class="what"><b>{escape(card["name"])}</b><span>{line}</span>'
+        f'<div class="what"><b>{escape(entry.name)}</b><span>{line}</span>'
         f"{state(card)}<details><summary>Source and notes</summary>{''.join(more)}</details></div>"
     )
 
 
-def button(card: Card) -> str:
+def button(card: FileCard) -> str:
     """The label of the model's button, "" for no button."""
-    lacking = card["damage"] or not card["cached"]
-    if not lacking or card["embedded"] or card["by_hand"]:
+    lacking = card.damage or not card.cached
+    if not lacking or card.embedded or card.entry.by_hand:
         return ""
-    return "Cancel" if card["mine"] else "Download again" if card["damage"] else "Download"
+    return "Cancel" if card.mine else "Download again" if card.damage else "Download"
