@@ -12,12 +12,6 @@ from inversion.model import Model
 GENERATOR_ONLY = ["z", "w", "wplus", "projector", "mganprior", "pulse", "pti", "dip"]
 
 
-@pytest.fixture(scope="session")
-def model(full_model: Model) -> Model:
-    """Every method can run on it."""
-    return full_model
-
-
 @pytest.mark.parametrize(
     ("text", "stages"),
     [

@@ -18,12 +18,6 @@ from inversion.model import Model
 from inversion.tasks import Colorize, Reconstruct, Task
 
 
-@pytest.fixture(scope="session")
-def model(full_model: Model) -> Model:
-    """Every method can run on it."""
-    return full_model
-
-
 class TestPTI:
     def run(self, model: Model, task: Task, y: Tensor, **changes: object) -> Result:
         return finish(invert(model, task, y, quick("pti", **changes)))[1]

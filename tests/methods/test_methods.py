@@ -26,12 +26,6 @@ DRAWS = {"z", "projector", "mganprior", "pulse", "clone", "dip"}  # methods whos
 SELF_EVIDENT = {"Steps", "Learning rate", "Optimiser"}  # labels that need no help text
 
 
-@pytest.fixture(scope="session")
-def model(full_model: Model) -> Model:
-    """Every method can run on it."""
-    return full_model
-
-
 @pytest.mark.parametrize("key", METHODS)
 class TestEveryMethod:
     def test_yields_steps_then_one_result(self, key: str, model: Model, pictures: Tensor) -> None:

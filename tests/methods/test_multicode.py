@@ -16,12 +16,6 @@ from inversion.model import Model
 from inversion.tasks import Colorize, Reconstruct, Superres
 
 
-@pytest.fixture(scope="session")
-def model(full_model: Model) -> Model:
-    """Every method can run on it."""
-    return full_model
-
-
 def test_multicode_split_by_task_size_or_layer(prior: StyleGAN2) -> None:
     stage = OptimiseMultiCode()
     assert prior.size(stage.split(prior, Reconstruct())) == 32

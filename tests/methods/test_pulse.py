@@ -16,12 +16,6 @@ from inversion.methods.sphere import StyleGaussian, one_cycle_drop
 from inversion.model import Model
 
 
-@pytest.fixture(scope="session")
-def model(full_model: Model) -> Model:
-    """Every method can run on it."""
-    return full_model
-
-
 def test_pulse_never_leaves_the_sphere(model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
     result = run(model, "pulse", pictures)
     assert isinstance(result.code, WPlus)

@@ -16,12 +16,6 @@ from inversion.model import Model
 from inversion.tasks import Reconstruct
 
 
-@pytest.fixture(scope="session")
-def model(full_model: Model) -> Model:
-    """Every method can run on it."""
-    return full_model
-
-
 def test_noise_maps_are_optimised_only_if_there_are_any(model: Model, noisy_prior: StyleGAN2, pictures: Tensor) -> None:
     method = quick("wplus", wplus__noise=True)
     with pytest.raises(SettingError, match="noise"):

@@ -19,12 +19,6 @@ from inversion.model import Model
 from inversion.tasks import Reconstruct, Superres
 
 
-@pytest.fixture(scope="session")
-def model(full_model: Model) -> Model:
-    """Every method can run on it."""
-    return full_model
-
-
 @pytest.mark.parametrize("key", ["encoder", "guided", "psp", "e4e"])
 def test_encoders_read_pinv_at_their_own_size(key: str, model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
     small = InDomain((6, 8, 8), prior.num_ws, prior.w_dim).eval().requires_grad_(False)
