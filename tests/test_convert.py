@@ -51,19 +51,19 @@ def test_every_layout_comes_back_as_it_was(layout: str, tmp_path: Path) -> None:
     found = layouts.networks(checkpoint(layout))
     opened = open_converted(out)
     assert opened.keys() == {part.kind for part in found} == {part.kind for part in contents.networks}
-    for part, told in zip(found, contents.networks, strict=True):
+    for part, described in zip(found, contents.networks, strict=True):
         network = part.build()
         assert same(opened[part.kind], network)
-        assert (told.architecture, told.layout) == (part.architecture, part.layout)
-        assert told.channels and told.weights == sum(value.numel() for value in part.tensors.values())
+        assert (described.architecture, described.layout) == (part.architecture, part.layout)
+        assert described.channels and described.weights == sum(value.numel() for value in part.tensors.values())
         if part.kind != "perceptual":
-            assert told.resolution == getattr(network, "resolution", getattr(network, "size", 0))
+            assert described.resolution == getattr(network, "resolution", getattr(network, "size", 0))
     data = path.read_bytes()
     assert (contents.sha256, contents.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
     assert contents.format == ("nvidia-pickle" if CONTAINED[layout][1] == "pickle" else "torch")
 
 
-def test_the_header_says_what_the_file_came_from(tmp_path: Path) -> None:
+def test_the_header_records_the_source(tmp_path: Path) -> None:
     path = write("nvidia", tmp_path / "network.pkl")
     contents = transcribe(str(path), str(tmp_path / "out"), None)
     with safe_open(tmp_path / "out", framework="pt") as file:
@@ -89,7 +89,7 @@ def test_a_safetensors_file_of_a_public_layout(tmp_path: Path) -> None:
     assert same(open_converted(tmp_path / "out")["perceptual"], layouts.network(tensors).build())
 
 
-def test_a_generator_that_pti_has_tuned(tmp_path: Path) -> None:
+def test_a_generator_tuned_by_pti(tmp_path: Path) -> None:
     tensors = small("nvidia_ada_g64_tiny")
     contents = transcribe(str(write_tuned(tmp_path / "model.pt", tensors)), str(tmp_path / "out"), None)
     assert [part.layout for part in contents.networks] == ["nvidia"]
@@ -128,7 +128,7 @@ def test_files_of_old_pytorch_and_of_training_scripts(tmp_path: Path) -> None:
         assert all(same(opened[part.kind], part.build()) for part in layouts.networks(content))
 
 
-def test_how_an_encoder_is_meant_can_be_said(tmp_path: Path) -> None:
+def test_the_architecture_of_an_encoder_can_be_given(tmp_path: Path) -> None:
     path = write("psp", tmp_path / "e.pt")
     contents = transcribe(str(path), str(tmp_path / "out"), "e4e")
     assert [part.architecture for part in contents.networks] == ["e4e", "stylegan2"]
@@ -142,7 +142,7 @@ def test_how_an_encoder_is_meant_can_be_said(tmp_path: Path) -> None:
 def test_converted_generators_compute_the_golden_outputs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The quick cases. For the others test_parity and the equality above say the same."""
+    """The quick cases. The other cases follow from test_parity and the exact equality above."""
     assert golden_difference(name, tmp_path, monkeypatch) <= 1e-4
 
 
@@ -187,7 +187,7 @@ def test_a_file_is_converted_in_a_child_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of processes is bounded on Linux only")
-def test_a_file_that_wants_more_memory_than_it_may_take_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
     small_file = write("mganprior-pggan", tmp_path / "g.pt")
     with pytest.raises(BadCheckpoint, match=r"^g\.pt: .*memory"):
         inspect(small_file, limits=Limits(memory=1 << 20))
@@ -204,7 +204,7 @@ def test_a_file_that_wants_more_memory_than_it_may_take_is_refused(tmp_path: Pat
         ("", "failed"),
     ],
 )
-def test_whatever_becomes_of_the_child_is_one_line(
+def test_every_failure_of_the_child_is_one_line(
     program: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(converting, "CHILD", program)
@@ -217,7 +217,7 @@ def test_whatever_becomes_of_the_child_is_one_line(
     assert out.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_child_takes_no_longer_than_it_is_given(tmp_path: Path) -> None:
+def test_a_child_ends_within_its_time_limit(tmp_path: Path) -> None:
     path = write("mganprior-pggan", tmp_path / "g.pt")
     start = time.perf_counter()
     with pytest.raises(BadCheckpoint, match="takes longer|takes too long"):

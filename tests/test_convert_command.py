@@ -1,4 +1,4 @@
-"""The command `convert`: what it says of a file, and what it writes."""
+"""The command `convert`: its description of a file, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 # --- the command ---
 
 
-def test_the_command_says_what_a_file_holds_and_writes_it(
+def test_the_command_describes_a_file_and_writes_it(
     tmp_path: Path, in_process: list[str], capsys: CaptureFixture
 ) -> None:
     path = write("psp", tmp_path / "e4e.pt")
     assert command.main([str(path), "--encoder", "e4e", "--dry-run"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for word in ("torch", "e4e", "rosinality", "256", "16 32 64 128", "1354147", str(tmp_path / "e4e.safetensors")):
-        assert word in told
+        assert word in printed
     assert [file.name for file in tmp_path.iterdir()] == ["e4e.pt"]
     assert command.main([str(path), "--encoder", "e4e"]) == 0
     written = capsys.readouterr().out
-    assert written.startswith(told) and "written: " in written
+    assert written.startswith(printed) and "written: " in written
     assert set(open_converted(tmp_path / "e4e.safetensors")) == {"encoder", "generator"}
     assert command.main([str(path)]) == 2
     assert "exists already" in capsys.readouterr().err
@@ -61,13 +61,13 @@ def test_a_direction_becomes_a_plain_array(
     tensor = torch.linspace(-1, 1, math.prod(shape), dtype=torch.float64).view(shape)
     torch.save(tensor, tmp_path / "age.pt")
     assert command.main([str(tmp_path / "age.pt")]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     array = np.load(tmp_path / "age.npy", allow_pickle=False)
-    assert "directions" in told and "age.npy" in told and array.dtype == np.float32
+    assert "directions" in printed and "age.npy" in printed and array.dtype == np.float32
     assert np.array_equal(array, tensor.float().reshape(-1, 512).numpy())
 
 
-def test_other_lone_tensors_are_refused(tmp_path: Path) -> None:
+def test_other_single_tensors_are_refused(tmp_path: Path) -> None:
     nan = torch.full((1, 8), torch.nan)
     cases = ((torch.ones(3, 8, 8), "nor a direction"), (torch.ones(8).int(), "int32"), (nan, "not finite numbers"))
     for tensor, says in cases:
@@ -76,7 +76,7 @@ def test_other_lone_tensors_are_refused(tmp_path: Path) -> None:
             transcribe(str(tmp_path / "tensor.pt"), None, None)
 
 
-def test_a_file_got_by_hand_is_loaded_by_its_entrys_name(
+def test_a_manual_download_is_loaded_by_its_entrys_name(
     workplace: Workplace, tmp_path: Path, in_process: list[str], capsys: CaptureFixture
 ) -> None:
     unknown = {"repo_id": None, "revision": None, "sha256": None, "bytes": None, "note": "sha256 unknown"}
@@ -92,7 +92,7 @@ def test_a_file_got_by_hand_is_loaded_by_its_entrys_name(
     ):
         assert command.main([str(path), "--as", name]) == 2
         assert says in capsys.readouterr().err
-    with pytest.raises(HubError, match="download it by hand"):
+    with pytest.raises(HubError, match="download it manually"):
         hub.load("pggan-tiny", "cpu")
     assert command.main([str(path), "--as", "pggan-tiny"]) == 0
     model = hub.load("pggan-tiny", "cpu", "float32")

@@ -49,11 +49,11 @@ def archive(path: Path, name: str, data: bytes, compression: int = zipfile.ZIP_S
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is Linux's")
-def test_an_archive_that_declares_more_than_it_holds(tmp_path: Path) -> None:
+def test_an_archive_that_declares_too_much_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "bomb.pt", "bomb/data/1", bytes(1_000_001), zipfile.ZIP_DEFLATED)
     path.write_bytes(path.read_bytes().replace(struct.pack("<I", 1_000_001), struct.pack("<I", 1_500_000_000)))
     assert path.stat().st_size < 1 << 20
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before = status("VmRSS")
     with pytest.raises(Refused, match=r"declares 15\d{8} bytes"):
         read(path)
@@ -146,7 +146,7 @@ def test_foreign_files_are_refused_by_their_own_keys(tmp_path: Path) -> None:
 
 
 class Code:
-    """What a checkpoint may not hold."""
+    """An object with code, which a checkpoint may not hold."""
 
 
 def test_formats_that_are_not_read(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def visible(place: Workplace) -> list[Path]:
 
 
 def become(place: Workplace, mode: str, patch: pytest.MonkeyPatch) -> None:
-    """Have the Hub behave badly, and wait for it no longer than it takes to see that."""
+    """Switch the Hub to a mode, with short timeouts if it will be silent."""
     place.local.mode = mode
     if mode in ("stalled", "silent"):
         use(patch, IMPATIENT)
@@ -88,7 +88,7 @@ def test_bad_transfers_leave_nothing(
         ("always cut", "check the network"),
     ],
 )
-def test_every_failure_says_what_to_do(
+def test_every_failure_says_how_to_continue(
     workplace: Workplace, mode: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = workplace.add("tiny", DATA)
@@ -137,11 +137,11 @@ def test_a_process_killed_in_mid_download_leaves_no_half_file(workplace: Workpla
 
 def test_many_threads_and_processes_fetch_one_file(workplace: Workplace) -> None:
     entry = workplace.add("tiny", DATA, **UNKNOWN)
-    others = [workplace.process("tiny") for _ in range(4)]
+    processes = [workplace.process("tiny") for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda _: fetch.fetch(entry), range(8)))
     assert {hashlib.sha256(path.read_bytes()).hexdigest() for path in found} == {SHA}
-    assert [answer.recv() for _, answer in others] == [SHA] * 4
+    assert [answer.recv() for _, answer in processes] == [SHA] * 4
     assert workplace.leftovers() == [] and len(workplace.local.gets()) == 1
 
 
@@ -191,7 +191,7 @@ def test_without_a_network(workplace: Workplace, monkeypatch: pytest.MonkeyPatch
         assert time.perf_counter() - start < 2
 
 
-# --- files at hand ---
+# --- cached files ---
 
 
 @pytest.mark.parametrize("mode", list(DAMAGE))
@@ -222,7 +222,7 @@ def test_a_file_is_hashed_once_per_process(workplace: Workplace, monkeypatch: py
     assert len(hashed) == 2
 
 
-def test_an_unknown_hash_is_learnt_and_a_later_change_is_refused(workplace: Workplace) -> None:
+def test_an_unknown_hash_is_kept_and_a_later_change_is_refused(workplace: Workplace) -> None:
     entry = workplace.add("tiny", DATA, **{**UNKNOWN, "revision": "main", "note": "sha256 and revision unknown"})
     assert store.expected(entry) == (None, None)
     path = fetch.fetch(entry)
@@ -241,14 +241,14 @@ def test_an_unknown_hash_is_learnt_and_a_later_change_is_refused(workplace: Work
         fetch.fetch(entry)
 
 
-def test_by_hand_files_say_what_to_do(workplace: Workplace) -> None:
+def test_a_manual_download_is_explained(workplace: Workplace) -> None:
     entry = workplace.add(
         "tiny", DATA, repo_id=None, revision=None, **{**UNKNOWN, "source": "https://drive.google.com/uc?id=1"}
     )
     assert entry.by_hand and fetch.cached(entry) is None and fetch.verify(entry) == "not cached"
     with pytest.raises(HubError) as caught:
         fetch.fetch(entry)
-    assert "download it by hand from https://drive.google.com/uc?id=1" in str(caught.value)
+    assert "download it manually from https://drive.google.com/uc?id=1" in str(caught.value)
     assert "then run `python -m inversion convert weights.pt --as tiny`" in str(caught.value)
 
 
@@ -271,11 +271,11 @@ def test_a_cache_that_cannot_be_written(workplace: Workplace) -> None:
         fetch.fetch(entry)
 
 
-def test_the_registry_of_the_package_is_looked_through_without_a_file(workplace: Workplace) -> None:
+def test_every_registered_file_can_be_verified(workplace: Workplace) -> None:
     for entry in registry(ROOT / "checkpoints.yaml").values():
         state = fetch.verify(entry)
         assert state == ("ok" if entry.file is not None else "not cached"), entry.name
 
 
-def test_modes_are_all_there() -> None:
+def test_every_mode_is_known() -> None:
     assert set(GOOD) | set(DAMAGE) | set(REFUSALS) < set(MODES)

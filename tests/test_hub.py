@@ -1,4 +1,4 @@
-"""The registry is read strictly, files are hashed before they are parsed, and a failed load leaves nothing behind."""
+"""Files are hashed before they are parsed, models stay in memory, and a failed load leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from inversion.generators import Discriminator, StyleGAN2
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A repository of its own, with an empty cache of models."""
+    """An empty repository and empty caches."""
     (tmp_path / "weights").mkdir()
     monkeypatch.setattr(fetch, "ROOT", tmp_path)
     use_registry(monkeypatch, tmp_path / "checkpoints.yaml")
@@ -144,10 +144,10 @@ def test_right_hash_but_wrong_content_names_the_key(
 # --- models ---
 
 
-def test_load_puts_the_model_together_and_keeps_it(home: Path, prior: StyleGAN2, discriminator: Discriminator) -> None:
+def test_load_assembles_the_model_and_keeps_it(home: Path, prior: StyleGAN2, discriminator: Discriminator) -> None:
     entry = register(home, stored(prior))
-    judge = {"kind": "discriminator", "architecture": "stylegan2-discriminator", "generator": "tiny"}
-    register(home, stored(discriminator), "tiny-d", **judge)
+    discriminator_entry = {"kind": "discriminator", "architecture": "stylegan2-discriminator", "generator": "tiny"}
+    register(home, stored(discriminator), "tiny-d", **discriminator_entry)
     model = hub.load("tiny", "cpu", "float32")
     assert model.prior is not None and model.sha256 == entry.sha256 and model.resolution == 32
     assert model.discriminator is not None and model.predictor is None and model.identity is None
@@ -166,7 +166,7 @@ def test_many_threads_load_one_model(home: Path, prior: StyleGAN2) -> None:
     assert all(model is models[0] for model in models)
 
 
-def test_what_cannot_be_loaded_is_said_in_one_line(home: Path, prior: StyleGAN2) -> None:
+def test_a_failed_load_is_one_line(home: Path, prior: StyleGAN2) -> None:
     register(home, stored(prior))
     for arguments, says in (
         (("huge", "cpu"), "choose from tiny"),
@@ -193,7 +193,7 @@ def test_a_failed_load_can_be_tried_again(home: Path, prior: StyleGAN2) -> None:
     assert hub.load("tiny", "cpu").prior is not None
 
 
-def test_models_that_nobody_asks_for_leave_the_memory(
+def test_the_least_recently_used_model_is_dropped(
     home: Path, prior: StyleGAN2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub.models, "size", 2)

@@ -144,12 +144,12 @@ def test_a_growing_network_is_refused() -> None:
 
 def test_rosinality_file() -> None:
     checkpoint = {"g_ema": small("rosinality_g64"), "latent_avg": torch.randn(128), "d": small("rosinality_d64")}
-    generator, judge = networks(checkpoint)
+    generator, discriminator = networks(checkpoint)
     prior = generator.build()
     assert isinstance(prior, Prior)
-    assert (generator.kind, judge.kind) == ("generator", "discriminator")
+    assert (generator.kind, discriminator.kind) == ("generator", "discriminator")
     torch.testing.assert_close(prior.w_avg, checkpoint["latent_avg"].expand(10, -1))
-    judge.build()
+    discriminator.build()
 
 
 def test_genforce_file() -> None:

@@ -1,4 +1,4 @@
-"""Official files, from a Hub on this machine to a picture: fetched, converted once, opened, put together."""
+"""Official files from a local Hub: fetched, converted once, opened and assembled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from inversion.checkpoints.registry import BadCheckpoint, HubError, registry
 __all__ = ["in_process", "workplace"]  # fixtures
 
 
-def test_what_another_process_brings_counts_at_once(workplace: Workplace, in_process: list[str]) -> None:
+def test_a_file_from_another_process_is_used_at_once(workplace: Workplace, in_process: list[str]) -> None:
     owner = workplace.add_official("rosinality")
     unknown = {"repo_id": None, "revision": None, "sha256": None, "bytes": None, "note": "sha256 is unknown"}
     entry = workplace.add(
@@ -46,13 +46,13 @@ def test_the_child_converts_once(workplace: Workplace) -> None:
     assert copy.stat().st_mtime_ns == before
 
 
-def test_a_damaged_converted_copy_is_found_and_made_again(workplace: Workplace, in_process: list[str]) -> None:
+def test_a_damaged_converted_copy_is_replaced(workplace: Workplace, in_process: list[str]) -> None:
     name = workplace.add_official("rosinality")
     entry = registry()[name]
     good = picture(hub.load(name, "cpu", "float32"))
     copy = store.converted(str(entry.sha256))
     data = copy.read_bytes()
-    copy.unlink()  # not in place: the first model still reads it
+    copy.unlink()  # not in place, because the first model still reads it
     copy.write_bytes(data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])
     assert "converted copy" in fetch.verify(entry)
     hub.models.clear()
@@ -60,7 +60,7 @@ def test_a_damaged_converted_copy_is_found_and_made_again(workplace: Workplace, 
     assert in_process == ["weights.pt"] * 2 and fetch.verify(entry) == "ok"
 
 
-def test_what_is_not_at_hand_is_listed_and_blocks_nothing(workplace: Workplace, in_process: list[str]) -> None:
+def test_missing_files_are_listed_and_block_nothing(workplace: Workplace, in_process: list[str]) -> None:
     owner = workplace.add_official("psp")
     workplace.add_official("rosinality-discriminator")
     workplace.add_official("torchvision")
@@ -77,7 +77,7 @@ def test_what_is_not_at_hand_is_listed_and_blocks_nothing(workplace: Workplace, 
     assert list(hub.load(owner, "cpu").encoders) == ["psp"]
 
 
-def test_encoders_are_opened_when_asked_for(
+def test_encoders_are_opened_at_first_use(
     workplace: Workplace, in_process: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = workplace.add_official("psp")
@@ -94,7 +94,7 @@ def test_encoders_are_opened_when_asked_for(
         model.encoders["e4e"]
 
 
-def test_a_bad_file_leaves_nothing_and_the_others_working(workplace: Workplace, in_process: list[str]) -> None:
+def test_a_bad_file_leaves_nothing_and_other_models_work(workplace: Workplace, in_process: list[str]) -> None:
     good = workplace.add_official("rosinality")
     workplace.add("broken", b"<html>quota</html>" * 100)
     workplace.add("alien", foreign.write("arcface", workplace.path.with_name("a")).read_bytes())
@@ -140,7 +140,7 @@ def test_directions_come_as_plain_arrays(workplace: Workplace, in_process: list[
     assert set(model.absent) == {"wide", "objects"}
 
 
-def test_a_direction_got_by_hand_counts_once_it_is_converted(workplace: Workplace, in_process: list[str]) -> None:
+def test_a_manually_downloaded_direction_is_used_once_converted(workplace: Workplace, in_process: list[str]) -> None:
     owner = workplace.add_official("rosinality")
     what = {"kind": "directions", "architecture": "directions", "generator": owner, "note": "sha256 is unknown"}
     workplace.add("age", b"", **what, **dict.fromkeys(("repo_id", "revision", "sha256", "bytes")))
@@ -152,7 +152,7 @@ def test_a_direction_got_by_hand_counts_once_it_is_converted(workplace: Workplac
     torch.testing.assert_close(model.directions["age"].rows, torch.full((1, 128), 128**-0.5))
 
 
-def test_the_first_of_several_that_is_at_hand_counts(workplace: Workplace, in_process: list[str]) -> None:
+def test_the_first_available_of_several_is_used(workplace: Workplace, in_process: list[str]) -> None:
     owner = workplace.add_official("arcface")
     data = workplace.local.files["somebody/arcface", "weights.pt"]
     second = workplace.add("arcface-2", data, kind="identity", architecture="arcface")
@@ -161,7 +161,7 @@ def test_the_first_of_several_that_is_at_hand_counts(workplace: Workplace, in_pr
     assert model.identity is not None and model.absent == {"arcface": "not cached"}
 
 
-def test_a_file_got_by_hand(workplace: Workplace, in_process: list[str]) -> None:
+def test_a_manual_download(workplace: Workplace, in_process: list[str]) -> None:
     path = foreign.write("genforce-pggan", workplace.path.with_name("got.pth"))
     unknown = {"repo_id": None, "revision": None, "sha256": None, "bytes": None, "note": "sha256 is unknown"}
     entry = workplace.add("tiny", b"", architecture="pggan", **unknown)
@@ -176,4 +176,4 @@ def test_a_file_got_by_hand(workplace: Workplace, in_process: list[str]) -> None
     assert model.sha256 == contents.sha256
     path.unlink()
     hub.models.clear()
-    picture(hub.load("tiny", "cpu"))  # the file itself is needed no more
+    picture(hub.load("tiny", "cpu"))  # without the original file

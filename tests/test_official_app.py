@@ -62,7 +62,7 @@ def run_one(session: Session, model: str, method: str, **settings: float) -> Run
 
 
 @pytest.mark.parametrize("layout", OFFICIAL)
-def test_every_official_layout_ends_as_a_picture_in_the_app(
+def test_every_official_layout_makes_a_picture_in_the_app(
     workplace: Workplace, layout: str, in_process: list[str], session: Session
 ) -> None:
     owner = workplace.add_official(layout)
@@ -86,7 +86,7 @@ def test_every_official_layout_ends_as_a_picture_in_the_app(
 
 
 def check_attached(layout: str, model: Model, row: Mapping[str, Any]) -> None:
-    """What the layout's file holds works, and the run's row tells of it."""
+    """The network in the layout's file works, and the run's row shows it."""
     x, kind = picture(model), registry()[layout].kind
     if kind == "generator":
         same(x, expected(layout, model))
@@ -113,7 +113,7 @@ def check_attached(layout: str, model: Model, row: Mapping[str, Any]) -> None:
         assert isinstance(encoder, Encoder) and encoder.num_ws == model.prior.num_ws  # type: ignore[union-attr]
 
 
-def test_an_official_file_ends_as_a_picture_on_the_page(
+def test_an_official_file_makes_a_picture_on_the_page(
     workplace: Workplace, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workplace.add_official("nvidia")
@@ -142,7 +142,7 @@ def test_an_official_file_ends_as_a_picture_on_the_page(
         assert picture_.size == (64, 64) and np.asarray(picture_).std() > 0
 
 
-def test_what_is_downloaded_for_an_open_model_counts_at_once(
+def test_a_download_for_an_open_model_is_used_at_once(
     workplace: Workplace, in_process: list[str], session: Session
 ) -> None:
     owner = workplace.add_official("psp")
@@ -181,7 +181,7 @@ def test_a_damaged_file_is_named_and_can_be_renewed(
     for each in (owner, "psp"):
         get(session, each)
     whole = damage(workplace, name)
-    assert session.files.card(name)["damage"] == ""  # nobody has read it yet
+    assert session.files.card(name)["damage"] == ""  # not read yet
     run = run_one(session, owner, "psp")
     assert run.state == "failed" and name in run.message and "Models tab" in run.message
     assert "is not the registered file" in session.files.card(name)["damage"]
@@ -236,7 +236,7 @@ def test_models_pulls_and_checks(
     assert run(capsys, "models", "--check")[0] == 0
 
 
-def test_models_says_in_one_line_what_it_cannot_pull(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_pull_is_one_line(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     name = workplace.add_official("rosinality")
     workplace.local.mode = "gated"
     for argv, says in ((("--pull", "huge"), "unknown entry 'huge'"), (("--pull", name), "is gated")):

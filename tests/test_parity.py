@@ -1,4 +1,4 @@
-"""Our networks compute what the published ones compute: the goldens, the command that runs them, and its own rules."""
+"""Our networks compute the outputs of the published ones: the golden cases, the command, and the fill rules."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class TestCommand:
             ),
         ],
     )
-    def test_what_cannot_be_run_fails_with_a_reason(
+    def test_a_case_that_cannot_run_fails_with_a_reason(
         self, tmp_path: Path, changes: dict[str, object], why: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.copy(tmp_path, **changes)

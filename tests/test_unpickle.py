@@ -131,7 +131,7 @@ def test_the_embedded_source_is_not_run(protocol: int, tmp_path: Path) -> None:
         load_plain(path)
 
 
-def test_a_network_that_pti_has_tuned(tmp_path: Path) -> None:
+def test_a_network_tuned_by_pti(tmp_path: Path) -> None:
     tensors = small("nvidia_ada_g64_tiny")
     with zipfile.ZipFile(write_tuned(tmp_path / "model.pt", tensors, "raise")) as archive:
         found = archived_networks(archive)
@@ -144,7 +144,7 @@ def test_a_network_that_pti_has_tuned(tmp_path: Path) -> None:
     ("builder", "source"),
     [("G_main", "ZeqiangLai/StyleGAN2"), ("G_style", "genforce"), ("G_paper", "huggan/pggan"), ("other", "PGGAN from")],
 )
-def test_tensorflow_pickles_are_named_with_what_to_get_instead(builder: str, source: str, tmp_path: Path) -> None:
+def test_tensorflow_pickles_are_refused_with_an_alternative(builder: str, source: str, tmp_path: Path) -> None:
     path = write_tensorflow(tmp_path / "karras.pkl", builder)
     with path.open("rb") as file, pytest.raises(Refused, match=f"TensorFlow pickle.*{source}"):
         networks(file)
@@ -185,7 +185,7 @@ def network(**state: object) -> Network:
     return Network("Generator", {"_parameters": {}, "_buffers": {}, "_modules": {}, **state})
 
 
-def test_modules_that_are_none() -> None:
+def test_objects_that_are_not_modules() -> None:
     endless = network()
     endless.state["_modules"]["a"] = endless
     for bad, says in (
@@ -251,7 +251,7 @@ RUNS = {"eval", "exec", "__import__", "pickle.load", "pickle.loads", "pickle.Unp
 RUNS |= {"torch.jit.load", "jit.load", "joblib.load", "shelve.open", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
 
 
-def test_nothing_in_the_package_runs_what_it_reads() -> None:
+def test_no_call_in_the_package_runs_code_from_files() -> None:
     sites = 0
     for path in Path(inversion.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -271,8 +271,8 @@ def test_every_layout_has_a_file() -> None:
     assert set(CONTAINED) == set(LAYOUTS)
 
 
-def test_what_is_written_is_as_the_vendor_writes_it() -> None:
-    """The helper's files ask for the names that are known from the vendor's, and for no others."""
+def test_our_pickles_are_like_nvidias() -> None:
+    """The files of the helper ask for the names in NVIDIA's files."""
     with vendor():
         data = pickle.dumps(persistent(TENSORS, "text"), 2)
     asked = {arg for opcode, arg, _ in pickletools.genops(data) if opcode.name == "GLOBAL"}

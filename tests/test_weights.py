@@ -1,4 +1,4 @@
-"""The shipped weights: sharp faces, true codes that give their faces back, methods in the papers' order.
+"""The shipped weights: sharp faces, true codes that reproduce their faces, methods in the papers' order.
 
 Bounds lie a little below what was measured (README), so that they catch a wrong file or a broken path, not noise.
 """
@@ -49,7 +49,7 @@ def test_the_files_are_small_enough_for_the_repository() -> None:
     assert sum(sizes) < 40_000_000
 
 
-def test_true_codes_give_held_out_faces_back(model: Model, held_out: Faces) -> None:
+def test_true_codes_reproduce_held_out_faces(model: Model, held_out: Faces) -> None:
     assert model.prior is not None
     with torch.no_grad():
         x = model.prior(held_out.z)
@@ -97,7 +97,7 @@ def test_the_predictor_reads_attributes_and_knows_people(model: Model, held_out:
     assert (same > other).float().mean() > 0.9
 
 
-def test_the_discriminator_tells_renders_from_samples_and_from_what_is_no_face(model: Model, held_out: Faces) -> None:
+def test_the_discriminator_tells_renders_from_samples_blur_and_noise(model: Model, held_out: Faces) -> None:
     assert model.prior is not None
     assert model.discriminator is not None
     rng = torch.Generator().manual_seed(2)
@@ -115,7 +115,7 @@ def test_the_discriminator_tells_renders_from_samples_and_from_what_is_no_face(m
 @pytest.mark.parametrize(
     ("role", "bound"), [("encoder", 24.5), ("indomain", 25.5), ("psp", 27.0), ("e4e", 25.5), ("restyle", 27.0)]
 )
-def test_encoders_give_held_out_faces_back(role: str, bound: float, model: Model, held_out: Faces) -> None:
+def test_encoders_reproduce_held_out_faces(role: str, bound: float, model: Model, held_out: Faces) -> None:
     method = {"indomain": "guided"}.get(role, role)
     *_, result = invert(model, Reconstruct(), held_out.picture, parse_method(method))
     assert mean(metrics.psnr(result.image, held_out.picture)) > bound
@@ -127,14 +127,14 @@ def test_restyle_s_steps_improve_on_the_first(model: Model, held_out: Faces) -> 
     assert min(scores[1:]) < scores[0]
 
 
-def test_the_encoder_saves_w_plus_most_of_its_steps(model: Model, held_out: Faces) -> None:
+def test_starting_from_the_encoder_saves_most_steps_of_w_plus(model: Model, held_out: Faces) -> None:
     y = held_out.picture[:4]
     short = reconstruct(model, "hybrid", {"wplus.steps": 20}, y)
     long = reconstruct(model, "wplus", {"wplus.steps": 60}, y)
     assert mean(metrics.psnr(short.image, y)) > mean(metrics.psnr(long.image, y))
 
 
-def test_the_domain_term_holds_codes_where_the_encoder_finds_them(model: Model, held_out: Faces) -> None:
+def test_the_domain_term_keeps_codes_near_the_encoders(model: Model, held_out: Faces) -> None:
     """In-Domain's lambda: a smaller distance to what the encoder reads, for a little less PSNR."""
     y, scores, domains = held_out.picture[:2], [], []
     for weight in (0.0, 2.0):

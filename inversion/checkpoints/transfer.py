@@ -59,7 +59,7 @@ def remedy(entry: Entry) -> str:
         return "get the repository again with all its files"
     if entry.repo_id is None:
         command = f"python -m inversion convert {entry.filename or 'FILE'} --as {entry.name}"
-        return f"download it by hand from {entry.source}, then run `{command}`"
+        return f"download it manually from {entry.source}, then run `{command}`"
     return f"download it again in the Models tab, or with `python -m inversion models --pull {entry.name}`"
 
 

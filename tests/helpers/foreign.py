@@ -1,4 +1,4 @@
-"""Public checkpoints in small: every layout's keys from its manifest, with a quarter of the channels."""
+"""Small public checkpoints: every layout's keys from its manifest, with a quarter of the channels."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _small(name: str, channels: bool) -> dict[str, Tensor]:
 
 
 def small(name: str, prefix: str = "", channels: bool = True) -> dict[str, Tensor]:
-    """A published network's tensors, filled as the goldens are; a quarter of the channels unless told otherwise."""
+    """A published network's tensors, filled as in the goldens; `channels`: with a quarter of the channels."""
     return {prefix + key: value.clone() for key, value in _small(name, channels).items()}
 
 

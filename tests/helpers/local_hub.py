@@ -1,4 +1,4 @@
-"""A Hub on this machine: serves files as huggingface.co does, well or badly, and registries that point to it."""
+"""A local Hub that serves files as huggingface.co does, with many kinds of failure, and registries that use it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ RESOLUTIONS = {  # of the generators that foreign.write makes
     "genforce-pggan": 64,
     "mganprior-pggan": 64,
 }
-ROLES = {"idinvert-encoder": "indomain", "e4e": "e4e", "restyle": "restyle"}  # of encoders; the others are pSp's
+ROLES = {"idinvert-encoder": "indomain", "e4e": "e4e", "restyle": "restyle"}  # of encoders; psp otherwise
 IN_PSP_S_CONTAINER = {"e4e": "e4e_encoder_n8", "restyle": "restyle_psp_backbone_n8"}  # name: manifest of the encoder
 OWNERS = {  # generators of other layouts than rosinality's, or in other files than the encoder's
     "genforce-discriminator": "mganprior-stylegan2",
@@ -231,8 +231,12 @@ class Workplace:
         data = official(layout, self.path.with_name(f"{layout}.bin")).read_bytes()
         format = "nvidia-pickle" if layout == "nvidia" else "torch"
         if published.kind == "generator":
-            judge = "keras-vgg16" if layout == "idinvert" else "lpips"
-            fields = {"architecture": published.architecture, "resolution": RESOLUTIONS[layout], "perceptual": judge}
+            features = "keras-vgg16" if layout == "idinvert" else "lpips"
+            fields = {
+                "architecture": published.architecture,
+                "resolution": RESOLUTIONS[layout],
+                "perceptual": features,
+            }
             return self.add(layout, data, format=format, crop="ffhq", **fields).name
         if layout in OWNERS:
             owner = self.add_official(OWNERS[layout])
@@ -298,7 +302,7 @@ def use(monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, object]) -> None
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
-    """Point the registry, the Hub and its cache to this machine."""
+    """Use a registry, a Hub and a cache on this machine."""
     running = serve()
     local = next(running)
     place = Workplace(local, tmp_path / "checkpoints.yaml", tmp_path / "cache")
