@@ -15,8 +15,8 @@ from gradio_client import Client, handle_file
 from helpers.checkpoints import in_process
 from helpers.local_hub import OFFICIAL, Workplace, workplace
 from helpers.official import expected, picture, same
+from helpers.serving import free_port
 from PIL import Image
-from serving import free_port
 
 from inversion.__main__ import main
 from inversion.checkpoints import fetch, hub, store, weights

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from helpers.browser import RELOADING
+from helpers.serving import Served, served
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from serving import Served, served
 from torch import Tensor
 
 from inversion import images

@@ -19,9 +19,9 @@ from helpers.browser import (
     take_example,
     upload,
 )
+from helpers.serving import Served
 from PIL import Image
 from playwright.sync_api import Page, expect
-from serving import Served
 
 pytestmark = pytest.mark.browser
 

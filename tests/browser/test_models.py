@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 from helpers.browser import choose_model, open_tab, shoot, status
+from helpers.serving import Served
 from playwright.sync_api import Page, expect
-from serving import Served
 
 pytestmark = pytest.mark.browser
 

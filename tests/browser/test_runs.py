@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from helpers.browser import choose, column, reconstruct, reload, set_steps, shoot, status, take_example, upload
+from helpers.serving import Served
 from PIL import Image
 from playwright.sync_api import Page, expect
-from serving import Served
 
 pytestmark = pytest.mark.browser
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio_client import Client, handle_file
 from PIL import Image
-from serving import Served
 
+from helpers.serving import Served
 from inversion.serving import catalogue
 from ui.parts.desk import Desk
 from ui.tabs import Tab

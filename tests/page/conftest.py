@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from gradio_client import Client
 from helpers.page import until
+from helpers.serving import Remote, Served, served
 from PIL import Image, PngImagePlugin
-from serving import Remote, Served, served
 from torch import Tensor
 
 from inversion import images

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from helpers.page import laid_out, until
-from serving import Served
+from helpers.serving import Served
 
 from inversion import images
 from inversion.serving.session import Request

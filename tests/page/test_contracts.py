@@ -12,7 +12,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 from helpers.page import ENDPOINTS, answer
-from serving import Served, free_port
+from helpers.serving import Served, free_port
 
 from inversion import images
 from inversion.serving.session import RunView

@@ -11,7 +11,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from helpers.page import W, call, laid_out
-from serving import Served
+from helpers.serving import Served
 
 from inversion import align, images
 from inversion.align import Face

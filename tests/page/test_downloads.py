@@ -11,7 +11,7 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 from helpers.page import W, call, until
-from serving import MODELS, SIZE, Remote, Served
+from helpers.serving import MODELS, SIZE, Remote, Served
 
 from inversion.tasks import TASKS
 from ui.tabs.models import describe

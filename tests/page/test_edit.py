@@ -10,7 +10,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from helpers.page import call, opened
-from serving import Served
+from helpers.serving import Served
 
 from inversion.editing.requests import read_layers
 from ui.parts.inputs import InputError

@@ -13,8 +13,8 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from helpers.page import ENDPOINTS, REQUIRED, W, call, opened
+from helpers.serving import Served
 from PIL import Image
-from serving import Served
 
 from inversion import images
 from inversion.tasks import TASKS, make_task

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.page import laid_out
-from serving import Served
+from helpers.serving import Served
 
 from inversion.common.settings import SettingError
 from inversion.methods import METHODS, STAGES

@@ -10,8 +10,8 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from helpers.page import laid_out, opened
+from helpers.serving import Served
 from PIL import Image
-from serving import Served
 
 from inversion import images
 from inversion.synthetic.faces import CLASSES

@@ -14,10 +14,10 @@ import gradio as gr
 import pytest
 import torch
 from gradio import networking
+
 from helpers.checkpoints import use_entries
 from helpers.drawings import reading_encoders
 from helpers.networks import TINY, build_prior
-
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry, HubError
 from inversion.editing import Direction
@@ -28,21 +28,21 @@ from inversion.serving.session import Request, Session
 from ui import build, launch_options
 
 MODELS = ("synthetic-faces", "only-z", "absent")
-SIZE = 40_000_000  # bytes that the file of "remote" is said to have
+SIZE = 40_000_000  # bytes of the file of "remote", as its server states them
 
 
 class Remote:
-    """Stands in for the Hub: has one file, half of which comes at once and the rest when `gate` is set."""
+    """A Hub with one file. A download gets half of it at once, and the rest when `gate` is set."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "remote.safetensors"
         self.gate = threading.Event()
-        self.problem: str | None = None  # what goes wrong with the next download
+        self.problem: str | None = None  # why the next download fails
         self.fetched = 0
         self.resets = 0
 
     def reset(self) -> None:
-        """Nothing is or has been downloaded, and the next download will be whole."""
+        """Forget all downloads; the next one succeeds."""
         self.resets += 1
         self.gate.clear()
         self.problem = None
@@ -58,7 +58,7 @@ class Remote:
         resets = self.resets
         while not self.gate.wait(0.02):
             if self.resets != resets:
-                raise HubError(f"{entry.name}: it was stopped")
+                raise HubError(f"{entry.name}: the download was stopped")
             if progress is not None:
                 progress(SIZE // 2, SIZE)
         self.file.write_bytes(b"x")
@@ -89,7 +89,7 @@ class Served:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -103,7 +103,7 @@ def entry(name: str) -> Entry:
 
 
 def registered() -> dict[str, Entry]:
-    """MODELS, one of aligned faces, one on the Hub, and one to be got by hand."""
+    """MODELS, one of aligned faces, one on the Hub, and one with a manual download."""
     entries = {name: entry(name) for name in MODELS}
     elsewhere: dict[str, Any] = {
         "file": None,
@@ -124,7 +124,7 @@ def translators(prior: StyleGAN2) -> dict[str, Encoder]:
 
 
 def whole(model: Model) -> Model:
-    """The tiny model as the page's first: with directions of two attributes and encoders of drawings."""
+    """The tiny model as the default model: with directions of two attributes, and encoders of drawings."""
     prior = model.prior
     assert isinstance(prior, StyleGAN2)
     rows = torch.eye(prior.w_dim)
@@ -153,7 +153,7 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
 
     def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
         if name not in models:
-            raise HubError(f"{name}: its file cannot be had: is there a network?")
+            raise HubError(f"{name}: its file is not available: is there a network?")
         return models[name]
 
     with pytest.MonkeyPatch.context() as patch:
