@@ -222,11 +222,15 @@ class Trainer(ABC):
         """Resume from a checkpoint of the same settings. Raises KeyError or RuntimeError for another one."""
 
     def resume(self, folder: Path) -> bool:
-        """Load the checkpoint of a run's folder; False if there is none."""
+        """Load the checkpoint of a run's folder; False if there is none. Raises TrainingError if it does not fit."""
         path = folder / CHECKPOINT
-        if path.exists():
+        if not path.exists():
+            return False
+        try:
             self.load(load_checkpoint(path))
-        return path.exists()
+        except (KeyError, RuntimeError, ValueError):
+            raise TrainingError(f"{path} belongs to a run with other settings. Choose another --out.") from None
+        return True
 
 
 def run(trainer: Trainer, options: TrainOptions, processes: Processes, clock: Clock | None = None) -> bool:
