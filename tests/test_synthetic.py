@@ -1,11 +1,11 @@
 """The embedded domains: repeatable pictures, consistent ground truth, effective factors, and training."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.checkpoints import clear_caches, use_entries
+from helpers.training import read_log
 
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry
@@ -157,7 +157,7 @@ def test_a_small_generator_learns_houses_and_ships(
         arguments = ["--faces", tmp_path, "--out", tmp_path / "run", "--count", 32, "--resolution", 16, "--width", 0.5]
         arguments += ["--batch", 8, "--kimg", kimg]
         generator.main([*chosen, *(str(a) for a in arguments)])
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = read_log(tmp_path / "run")
     assert log[-1]["loss"] < 0.8 * log[0]["loss"]
     export.main([*chosen, "--state", str(tmp_path / "run" / "state.pt"), "--out", str(tmp_path)])
     name, _, size, _, sha256 = capsys.readouterr().out.split()

@@ -1,11 +1,11 @@
-"""Training on a handful of tiny faces: it learns, stops and goes on, and what it writes can be loaded."""
+"""Training on a few tiny faces: it learns, stops and resumes, and its files can be loaded."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.training import read_log
 from safetensors.torch import load_file
 
 from inversion.common.errors import UserError
@@ -22,7 +22,7 @@ COUNT, SIDE = 32, 16
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a few rendered faces; networks are narrow."""
+    """A folder with rendered faces; the networks are narrow."""
     monkeypatch.setattr(generator, "CHANNELS", dict.fromkeys(("stylegan2", "pggan"), {4: 8, 8: 8, 16: 8}))
     monkeypatch.setattr(adversarial, "CHANNELS", {4: 8, 8: 8, 16: 8})
     faces.main(["--folder", str(tmp_path), "--count", str(COUNT), "--resolution", str(SIDE), "--no-compile"])
@@ -39,7 +39,7 @@ def distil(folder: Path) -> Callable[..., None]:
     return run
 
 
-def test_orthogonalised_matrices_keep_their_directions_and_lose_their_stretch() -> None:
+def test_orthogonalised_matrices_keep_their_direction_and_have_singular_values_near_one() -> None:
     matrix = torch.randn(6, 20, generator=torch.Generator().manual_seed(0))
     q = orthogonalise(matrix)
     values = torch.linalg.svdvals(q)
@@ -48,7 +48,7 @@ def test_orthogonalised_matrices_keep_their_directions_and_lose_their_stretch() 
     assert torch.nn.functional.cosine_similarity(q.flatten(), matrix.flatten(), dim=0) > 0.8
 
 
-def test_muon_fits_a_linear_map_whatever_the_scale_of_its_storage() -> None:
+def test_muon_fits_a_linear_map_at_any_scale_of_its_weights() -> None:
     rng = torch.Generator().manual_seed(0)
     x, target = torch.randn(64, 8, generator=rng), torch.randn(64, 8, generator=rng)
     errors = []
@@ -66,7 +66,7 @@ def test_muon_fits_a_linear_map_whatever_the_scale_of_its_storage() -> None:
     assert abs(errors[0] - errors[1]) < 0.05 * errors[0]
 
 
-def test_the_face_file_goes_on_where_it_stopped(folder: Path) -> None:
+def test_a_stopped_face_file_resumes(folder: Path) -> None:
     file = faces.FaceFile(folder, COUNT, SIDE)
     assert file.ready()
     pictures, detail = file.batch(torch.tensor([0, 31]))
@@ -80,33 +80,25 @@ def test_the_face_file_goes_on_where_it_stopped(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", generator.CHANNELS)
-def test_distillation_learns_stops_and_goes_on(distil: Callable[..., None], folder: Path, architecture: str) -> None:
+def test_distillation_learns_and_resumes(distil: Callable[..., None], folder: Path, architecture: str) -> None:
     distil(0.2, architecture)
     distil(1.2, architecture)
-    log = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+    log = read_log(folder / "run")
     assert log[0]["kimg"] == pytest.approx(0.2)
     assert log[-1]["kimg"] == pytest.approx(1.2)
     assert log[-1]["loss"] < 0.8 * log[0]["loss"]
 
 
-def test_the_adversarial_stage_starts_from_it_and_both_networks_ship(
+def test_the_adversarial_stage_starts_from_a_distilled_generator_and_exports_both_networks(
     distil: Callable[..., None], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     distil(0.08)
-    arguments = [
-        "--faces",
-        folder,
-        "--out",
-        folder / "game",
-        "--distilled",
-        folder / "run" / "state.pt",
-        "--count",
-        COUNT,
-    ]
+    arguments = ["--faces", folder, "--out", folder / "game", "--distilled", folder / "run" / "state.pt"]
+    arguments += ["--count", COUNT]
     arguments += ["--resolution", SIDE, "--batch", 8, "--alone-kimg", 0.016, "--r1-every", 2]
     adversarial.main([str(a) for a in [*arguments, "--kimg", 0.032]])
-    adversarial.main([str(a) for a in [*arguments, "--kimg", 0.048]])  # goes on
-    log = [json.loads(line) for line in (folder / "game" / "log.jsonl").read_text().splitlines()]
+    adversarial.main([str(a) for a in [*arguments, "--kimg", 0.048]])  # resumes
+    log = read_log(folder / "game")
     assert [row["step"] for row in log] == [4, 6]
     export.main(["--state", str(folder / "game" / "state.pt"), "--out", str(folder)])
     prior = StyleGAN2.from_state_dict(load_file(folder / "synthetic_faces_generator.safetensors"))
@@ -117,7 +109,7 @@ def test_the_adversarial_stage_starts_from_it_and_both_networks_ship(
     assert "sha256" in capsys.readouterr().out
 
 
-def test_pairs_differ_in_one_factor_alone() -> None:
+def test_pairs_differ_in_one_factor_only() -> None:
     z, columns = latents(range(6)), torch.tensor([0, 3, 7, 7, 20, 52])
     one, other = factors_of(overlooked.opposites(z, columns)).chunk(2)
     rows = torch.arange(6)
@@ -127,7 +119,7 @@ def test_pairs_differ_in_one_factor_alone() -> None:
     assert torch.allclose(one, other, atol=1e-6)
 
 
-def test_what_is_unexplained_of_a_pair_counts_where_the_true_pictures_differ() -> None:
+def test_the_unexplained_share_counts_only_where_the_true_pictures_differ() -> None:
     rng = torch.Generator().manual_seed(0)
     truth = torch.rand(6, 3, SIDE, SIDE, generator=rng)
     truth[3:, :, : SIDE // 2] = truth[:3, :, : SIDE // 2]  # the upper halves are alike
@@ -149,11 +141,11 @@ def test_an_overlooked_factor_gets_an_axis_and_the_other_codes_stay(
     arguments += ["--steps", 4, "--lr", 3e-3]
     overlooked.main([str(a) for a in [*arguments, "--minutes", 0]])
     overlooked.main([str(a) for a in arguments])
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = read_log(tmp_path / "run")
     assert [(row["mapping"], row["synthesis"]) for row in log] == [(1, 0), (120, 0), (120, 4)]
     assert log[1]["added_axes"] < 0.9 * log[0]["added_axes"]
     assert log[1]["other_axes"] < 0.2
-    assert all(torch.equal(before[k], v) for k, v in prior.state_dict().items())  # what is shared stays as it was
+    assert all(torch.equal(before[k], v) for k, v in prior.state_dict().items())  # the shared generator is unchanged
     export.main(["--state", str(tmp_path / "run" / "state.pt"), "--out", str(tmp_path)])
     after = StyleGAN2.from_state_dict(load_file(tmp_path / "synthetic_faces_generator.safetensors"))
     assert any(not torch.equal(before[k].half(), v.half()) for k, v in after.state_dict().items() if "convs" in k)
@@ -161,7 +153,7 @@ def test_an_overlooked_factor_gets_an_axis_and_the_other_codes_stay(
         overlooked.main(["--out", str(tmp_path), "--factors", "moustache"])
 
 
-def test_the_predictor_trains_and_ships(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_predictor_trains_and_is_exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = ["--folder", str(folder), "--count", "16", "--no-compile"]
     faces.main(drawn)
     faces.main([*drawn, "--mates"])
@@ -174,7 +166,7 @@ def test_the_predictor_trains_and_ships(folder: Path, monkeypatch: pytest.Monkey
     assert torch.allclose(net.embed(x).norm(dim=1), torch.ones(2), atol=1e-4)
 
 
-def test_an_unknown_stage_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["everything"]) == 2
     assert "predictor" in capsys.readouterr().err
 
@@ -195,7 +187,7 @@ def test_an_unknown_stage_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         (["export", "--state", "OUT/state.pt", "--out", "OUT"], "No such file"),
     ],
 )
-def test_a_command_that_cannot_run_says_why_in_one_line(
+def test_a_command_that_cannot_run_gives_the_reason_in_one_line(
     arguments: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([text.replace("OUT", str(tmp_path)) for text in arguments]) == 2
@@ -218,6 +210,12 @@ def test_a_checkpoint_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest
     assert loop.load_checkpoint(path) == {"step": 1}
 
 
-def test_a_learning_rate_grows_stays_and_falls() -> None:
+def test_the_learning_rate_grows_stays_constant_and_falls() -> None:
     assert [loop.ramp_factor(step, 4) for step in (0, 1, 3, 9)] == [0.25, 0.5, 1, 1]
     assert [loop.decay_factor(progress, 0.5) for progress in (0, 0.5, 0.75, 1)] == [1, 1, 0.5, 0]
+
+
+def test_a_checkpoint_of_other_settings_is_refused(distil: Callable[..., None]) -> None:
+    distil(0.08)
+    with pytest.raises(UserError, match="other settings"):
+        distil(0.16, "pggan")

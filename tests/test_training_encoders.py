@@ -1,12 +1,12 @@
-"""Training of the encoders: every recipe learns, stops and resumes, and its examples are those that the app feeds."""
+"""Training of the encoders: every recipe learns and resumes, and its examples are the inputs of the app."""
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.training import read_log
 from safetensors.torch import load_file, save_file
 
 from inversion import images
@@ -36,7 +36,7 @@ def prior(monkeypatch: pytest.MonkeyPatch) -> StyleGAN2:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_an_encoder_trains_goes_on_and_ships(
+def test_an_encoder_trains_resumes_and_is_exported(
     recipe: str, prior: StyleGAN2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path
@@ -59,10 +59,10 @@ def test_an_encoder_trains_goes_on_and_ships(
     arguments += ["--pairs", folder]
     encoder.main([str(a) for a in [*arguments, "--steps", 20, "--minutes", 0]])
     encoder.main([str(a) for a in [*arguments, "--steps", 20]])
-    log = [json.loads(line) for line in (folder / "net" / "log.jsonl").read_text().splitlines()]
+    log = read_log(folder / "net")
     assert [row["step"] for row in log] == [1, 20]
     assert all(math.isfinite(value) for row in log for value in row.values())
-    if not RECIPES[recipe].reads:  # codes of renders mean nothing to a generator that never saw them
+    if not RECIPES[recipe].reads:  # this untrained generator does not know the codes of the renders
         learnt = "codes" if RECIPES[recipe].codes else "pixel"
         assert log[1][learnt] < log[0][learnt]
     made = ENCODERS["narrow-e4e" if recipe == "e4e" else "narrow"].from_state_dict(
@@ -72,10 +72,10 @@ def test_an_encoder_trains_goes_on_and_ships(
     assert made.inputs == RECIPES[recipe].inputs(len(CLASSES))
     assert made.reads == {"restyle": "pair", "sketch": "sketch", "map": "labels"}.get(recipe, "picture")
     after = {**prior.state_dict(), **judge.state_dict()}
-    assert all(torch.equal(before[k], after[k]) for k in before)  # what is shared stays as it was
+    assert all(torch.equal(before[k], after[k]) for k in before)  # the shared networks are unchanged
 
 
-def test_a_folder_of_pictures_is_a_domain_too(tmp_path: Path) -> None:
+def test_a_folder_of_pictures_serves_as_a_domain(tmp_path: Path) -> None:
     folder = tmp_path
     rng = torch.Generator().manual_seed(0)
     (folder / "own").mkdir()
@@ -98,7 +98,7 @@ def test_a_folder_of_pictures_is_a_domain_too(tmp_path: Path) -> None:
         data.Pictures(EncoderOptions(out=folder), recipe, net, tiny)
 
 
-def test_the_pair_file_goes_on_where_it_stopped_and_feeds_the_translations(tmp_path: Path) -> None:
+def test_a_stopped_pair_file_resumes_and_feeds_the_translations(tmp_path: Path) -> None:
     net = Narrow(1, 6, 8, (2, 2, 2), (8, 8, 8), 8, 2)
     options, recipe = EncoderOptions(out=tmp_path, pairs=tmp_path, count=24), RECIPES["sketch"]
     tiny = Model("tiny", resolution=SIDE, domain="synthetic-faces")
@@ -117,13 +117,13 @@ def test_the_pair_file_goes_on_where_it_stopped_and_feeds_the_translations(tmp_p
     assert torch.equal(chosen.classes, drawn.segmentation.argmax(dim=1).byte())
 
 
-def test_the_code_of_a_front_changes_the_pose_alone() -> None:
+def test_a_frontal_code_changes_the_pose_only() -> None:
     z = latents(range(8))
     assert torch.allclose(factors_of(examples.frontal_codes(z)), turned_to_front(factors_of(z)), atol=1e-6)
 
 
 @pytest.mark.parametrize("reads", examples.TRANSLATED)
-def test_examples_are_what_the_app_would_feed(reads: str) -> None:
+def test_examples_have_the_shape_and_range_of_the_apps_inputs(reads: str) -> None:
     drawn, domain = pairs.draw(range(4), 64), DOMAINS["synthetic-faces"]
     net = Narrow(examples.TRANSLATED[reads](len(domain.classes)), 6, 8, (2, 2, 2), (8,) * 4, 8, 2)
     plain = examples.translation_example(reads, drawn, domain, net)
@@ -159,7 +159,7 @@ def test_degraded_pictures_agree_with_the_tasks() -> None:
     assert share.max() < 0.95
 
 
-def test_an_encoder_starts_from_another_ones_trunk(tmp_path: Path) -> None:
+def test_an_encoder_starts_from_the_trunk_of_another(tmp_path: Path) -> None:
     one, other = (Narrow(inputs, 6, 8, (2, 2, 2), (8, 8, 8), 8, 2) for inputs in (3, 6))
     path = tmp_path / "encoder.safetensors"
     save_file(one.state_dict(), str(path))
@@ -168,7 +168,7 @@ def test_an_encoder_starts_from_another_ones_trunk(tmp_path: Path) -> None:
     assert one.stem.weight.shape != other.stem.weight.shape
 
 
-def test_a_translation_learns_its_pairs_by_heart(prior: StyleGAN2, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_translation_memorises_its_pairs(prior: StyleGAN2, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "WIDTHS", (8,) * 5)
     tiny = Model("tiny", prior, SIDE, domain="synthetic-faces")
     options = EncoderOptions(out=Path(), steps=80)
@@ -197,13 +197,15 @@ def test_codes_are_compared_in_units_of_their_spread(compared: str) -> None:
         assert (torch.corrcoef(away.t()) - torch.eye(away.shape[1])).abs().max() < 0.15
 
 
-@pytest.mark.parametrize("harm", examples.DEGRADED.values(), ids=list(examples.DEGRADED))
-def test_damage_is_seeded_and_leaves_pictures(harm: Callable[[torch.Tensor, torch.Generator], torch.Tensor]) -> None:
+@pytest.mark.parametrize("degrade", examples.DEGRADED.values(), ids=list(examples.DEGRADED))
+def test_degradations_are_seeded_and_return_pictures(
+    degrade: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+) -> None:
     x = torch.rand(24, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    made, again = (harm(x, torch.Generator().manual_seed(1)) for _ in range(2))
+    made, again = (degrade(x, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(made, again)
     assert made.shape == x.shape
     assert made.abs().max() <= 1
     assert (made != x).any()
     for size in (1, 2):  # with no picture for some kinds of damage
-        assert harm(x[:size], torch.Generator().manual_seed(2)).shape == x[:size].shape
+        assert degrade(x[:size], torch.Generator().manual_seed(2)).shape == x[:size].shape
