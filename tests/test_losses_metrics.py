@@ -125,7 +125,7 @@ def test_bad_weights_are_refused(weights: dict[str, float]) -> None:
 
 
 def test_geodesic_cross_measures_angles() -> None:
-    """GEOCROSS of PULSE: mean over all ordered pairs, the row with itself included."""
+    """GEOCROSS of PULSE: the mean over all ordered pairs of rows, including a row with itself."""
     a, b = torch.eye(4)[:1], torch.eye(4)[1:2]
     rows = torch.stack([torch.cat([a, a]), torch.cat([a, b]), torch.cat([a, -a])])  # (3, 2, 4)
     expected = torch.tensor([0.0, (pi / 2) ** 2, pi**2]) / 2 * 4 / 8

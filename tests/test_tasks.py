@@ -42,7 +42,7 @@ def random(batch: int, resolution: int, seed: int, spread: float = 1.0) -> Tenso
 
 
 def photo_like(batch: int, resolution: int) -> Tensor:
-    """Extremes included: black and white areas leave no room for detail."""
+    """Random pictures with black and white areas, which leave no room for detail."""
     x = random(batch, resolution, 0)
     x[..., : resolution // 4, :] = 1
     x[..., -resolution // 4 :, :] = -1
@@ -95,7 +95,7 @@ class TestLaws:
 def test_a_task_describes_itself_and_its_fields(name: str) -> None:
     kind = task_class(name)
     assert {"name", "label", "description", "__doc__"} <= set(vars(kind)) and kind.name == name
-    assert not str(kind.__doc__).startswith(f"{kind.__name__}(")  # that of a bare dataclass
+    assert not str(kind.__doc__).startswith(f"{kind.__name__}(")  # the docstring that dataclass generates
     assert kind.label and kind.description.endswith(".")
     for spec in fields(kind):
         assert spec.metadata["label"] and spec.metadata["help"].endswith("."), spec.name

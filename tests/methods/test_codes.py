@@ -38,7 +38,7 @@ def test_codes_render_and_move(index: int, prior: StyleGAN2) -> None:
 
 @pytest.mark.parametrize("layer", [1, 2, 3, 5, 7])
 def test_one_code_of_weight_one_is_the_plain_generator(layer: int, prior: StyleGAN2) -> None:
-    """Eq. 3 of the paper with N = 1, alpha = 1, and the code's own styles behind the split."""
+    """Eq. 3 of the paper with N = 1, alpha = 1, and the code's own styles after the split."""
     z = torch.randn(2, prior.z_dim, generator=torch.Generator().manual_seed(1))
     multi = MultiCode(z[:, None], torch.ones(2, 1, prior.channels(layer)), prior.mapping(z), layer)
     assert (multi.render(prior) - Z(z).render(prior)).abs().max() < 1e-5

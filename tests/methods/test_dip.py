@@ -26,7 +26,7 @@ class TestDeepImagePrior:
         result = self.run(task.A(pictures[:1]), task, steps=40)
         curve = result.curves["dip.total"]
         assert min(curve) < 0.5 * curve[0] and result.image.isfinite().all()
-        assert torch.equal(torch.get_rng_state(), state)  # all its numbers come from the run's seed
+        assert torch.equal(torch.get_rng_state(), state)  # all random numbers come from the seed of the run
 
     @pytest.mark.parametrize("network", ["small", "published"])
     def test_networks(self, network: str) -> None:

@@ -42,8 +42,8 @@ def test_restyle_shows_every_pass_and_keeps_the_best(model: Model, prior: StyleG
     steps, result = finish(invert(model, Reconstruct(), pictures, method, preview_every=0))
     assert [step.index for step in steps] == [1, 2, 3, 4] and all(step.image is not None for step in steps)
     objective = Objective(Reconstruct(), pictures, model)
-    turns = list(corrections(model.encoders["restyle"], prior, pictures, 4))  # type: ignore[arg-type]
-    losses = torch.stack([objective(image)["total"] for _, image in turns])
+    passes = list(corrections(model.encoders["restyle"], prior, pictures, 4))  # type: ignore[arg-type]
+    losses = torch.stack([objective(image)["total"] for _, image in passes])
     assert isinstance(result.code, WPlus)
     for i, best in enumerate(losses.argmin(dim=0).tolist()):
-        torch.testing.assert_close(result.code.rows[i], turns[best][0][i])
+        torch.testing.assert_close(result.code.rows[i], passes[best][0][i])

@@ -1,4 +1,4 @@
-"""Contracts of every method and stage, over the registries, on a tiny model that lacks nothing."""
+"""Contracts of every method and stage, over the registries, on a tiny model with all networks."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class TestEveryMethod:
 
     def test_lowers_the_loss_and_keeps_the_best(self, key: str, model: Model, pictures: Tensor) -> None:
         method, y = quick(key), pictures[:1]
-        if key == "dip":  # else it shows a mean of what it made
+        if key == "dip":  # show the best output instead of the mean
             method = method.configured({"dip.average": 0, "dip.jitter": 0})
         _, result = finish(invert(model, Reconstruct(), y, method))
         last = method.stages[-1].key
         ranked = result.curves[f"{last}.{'pyramid' if key == 'clone' else 'total'}"]
         pixels = result.curves[f"{last}.pixel"]
-        first = 3 if key == "projector" else 0  # it shakes the code until then
+        first = 3 if key == "projector" else 0  # before, noise is added to the style
         best = min(range(first, len(ranked)), key=ranked.__getitem__)
         assert best > first or key in ("projector", "restyle") or len(ranked) == 1
         assert pixel(result.image - y).item() == pytest.approx(pixels[best], rel=1e-4)
@@ -159,7 +159,7 @@ def test_pictures_of_a_batch_do_not_depend_on_each_other(key: str, model: Model,
     _, together = finish(invert(model, Reconstruct(), pictures, quick(key)))
     for i in range(len(pictures)):
         _, alone = finish(invert(model, Reconstruct(), pictures[i : i + 1], quick(key)))
-        # Not to the bit: a batch may take other convolution kernels.
+        # Not equal to the bit: a batch may use other convolution kernels.
         assert (together.image[i] - alone.image[0]).abs().max() < 5e-3
 
 
@@ -208,7 +208,9 @@ class TestEveryStage:
     def test_describes_itself_and_its_fields(self, key: str) -> None:
         stage = STAGES[key]()
         assert stage.key == key and stage.label and stage.kind in ("embed", "optimise", "refine")
-        assert not str(vars(STAGES[key])["__doc__"]).startswith(f"{STAGES[key].__name__}(")  # that of a bare dataclass
+        assert not str(vars(STAGES[key])["__doc__"]).startswith(
+            f"{STAGES[key].__name__}("
+        )  # the docstring that dataclass generates
         for name, _, spec in Method(key, stage.label, (stage,)).specs():
             assert spec.metadata["label"], name
             assert spec.metadata["help"].endswith(".") or spec.metadata["label"] in SELF_EVIDENT, f"{name} needs a help"

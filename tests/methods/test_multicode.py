@@ -1,4 +1,4 @@
-"""mGANprior: where the generator is split, how many codes are mixed, and how."""
+"""mGANprior: the split of the generator, the number of codes, and their mixture."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_multicode_sgd_is_an_option(model: Model, pictures: Tensor) -> None:
 def test_multicode_takes_the_paper_s_layers_and_numbers(
     name: str, layer: int, codes: int, other_models: dict[str, Model], pictures: Tensor
 ) -> None:
-    """Gu et al. 2020: convolutions of a PGGAN of 1024 pixels before the split, and codes, by task."""
+    """Gu et al. 2020: number of convolutions before the split of a PGGAN of 1024 pixels and of codes, by task."""
     task, stage = task_named(name), OptimiseMultiCode(steps=1)
     published = PGGAN(1024, 4, {4 << i: 1 for i in range(9)})
     assert stage.split(published, hole(1024) if name == "inpaint" else task) == layer
@@ -52,7 +52,7 @@ def test_multicode_takes_the_paper_s_layers_and_numbers(
 
 @pytest.mark.parametrize(("factor", "size"), [(2, 16), (8, 8), (16, 4), (32, 4)])
 def test_the_mixed_features_are_coarser_than_the_measurement(factor: int, size: int) -> None:
-    """16 pixels are the paper's (x16 at 1024 pixels); of a small picture they would be as fine as what is known."""
+    """The paper uses 16 pixels (x16 at 1024 pixels). For a small picture that would be as fine as the measurement."""
     prior = PGGAN(128, 4, dict.fromkeys((4, 8, 16, 32, 64, 128), 2))
     assert default_size(prior, Superres(factor)) == size
     assert prior.size(OptimiseMultiCode().split(prior, Superres(factor))) == size

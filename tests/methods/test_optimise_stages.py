@@ -40,13 +40,13 @@ def test_projector_optimises_one_style_and_the_noise_maps(
 
 
 def test_projector_adds_noise_in_three_quarters_of_the_steps(model: Model, pictures: Tensor) -> None:
-    """The loss of the last quarter is that of the code; before, noise is on it."""
+    """In the last quarter the loss is that of the code; before, noise is added to the code."""
     curves = [
         run(model, "projector", pictures[:1], projector__steps=8, projector__shake=shake, projector__lr=1e-4).curves
         for shake in (0.0, 1.0)
     ]
-    still, shaken = (torch.tensor(c["projector.total"]) for c in curves)
-    assert ((still - shaken).abs() > 0.02).tolist() == [True] * 6 + [False] * 3
+    plain, noisy = (torch.tensor(c["projector.total"]) for c in curves)
+    assert ((plain - noisy).abs() > 0.02).tolist() == [True] * 6 + [False] * 3
 
 
 def test_the_domain_weight_keeps_the_code_close_to_the_encoder_s(

@@ -41,7 +41,7 @@ def test_pulse_optimises_the_first_noise_maps(model: Model, pictures: Tensor) ->
     noisy = replace(model, prior=prior)
     few, none = (run(noisy, "pulse", pictures[:1], pulse__noise_maps=n).code for n in (2, 0))
     assert isinstance(few, WPlus) and isinstance(none, WPlus)
-    # The start is the same: what differs was searched for.
+    # The starts are equal, so maps that differ were optimised.
     moved = [not torch.equal(a, b) for a, b in zip(few.noise, none.noise, strict=True)]
     assert moved == [True, True] + [False] * (len(moved) - 2)
     assert not few.noise[-1].any()
@@ -49,7 +49,7 @@ def test_pulse_optimises_the_first_noise_maps(model: Model, pictures: Tensor) ->
 
 def test_pulse_reports_an_error_above_the_tolerance(model: Model, pictures: Tensor) -> None:
     assert "tolerance of 0.002" in run(model, "pulse", pictures[:1], pulse__eps=0.002).message
-    # Below the tolerance nothing is gained: the pixel error counts as if it were there.
+    # A pixel error below the tolerance counts as the tolerance.
     flat = run(model, "pulse", pictures[:1], pulse__eps=0.1, pulse__cross=0.0)
     counted = torch.tensor(flat.curves["pulse.total"]) - 0.1 * torch.tensor(flat.curves["pulse.perceptual"])
     counted -= 0.1 * torch.tensor(flat.curves["pulse.pyramid"])

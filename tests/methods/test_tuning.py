@@ -79,28 +79,29 @@ def clone_run(model: Model, y: Tensor, task: Task | None = None, seed: int = 0, 
 
 class TestClone:
     def test_the_local_term_counts_with_its_probability(self, model: Model, pictures: Tensor) -> None:
-        """The indicator 1_p: the picture is looked at in the steps that it picks and, to judge, after the last."""
+        """The indicator 1_p: the picture counts in random steps with probability p, and is evaluated after the last."""
         curves = {p: clone_run(model, pictures[:1], steps=12, probability=p).curves for p in (0.0, 0.5, 1.0)}
         local = {p: len(found["clone.pyramid"]) for p, found in curves.items()}
         assert local[0.0] == 1 and local[1.0] == 13 and 3 <= local[0.5] <= 11
         assert [len(found["clone.game"]) for found in curves.values()] == [4] * 3  # steps 0, 4, 8 and 12
         paper = clone_run(model, pictures[:1], steps=12, cohesion="adversarial").curves
-        assert len(paper["clone.game"]) == 13  # what holds the domain has to count in every step
+        assert len(paper["clone.game"]) == 13  # without the samples term it counts in every step
 
     def test_total_is_the_paper_s_sum(self, model: Model, pictures: Tensor) -> None:
         weights = {"probability": 1.0, "local_weight": 0.3, "game_weight": 0.5, "held_weight": 2}
         curves = clone_run(model, pictures[:1], **weights).curves
-        total, fit, judged, game, moved = (
+        total, fit, score, game, moved = (
             torch.tensor(curves[f"clone.{name}"]) for name in ("total", "pyramid", "adversarial", "game", "moved")
         )
         alone = fit + 2.0 * moved
         torch.testing.assert_close(total[1:4], alone[1:4])
-        torch.testing.assert_close(total[::4], alone[::4] + 4 * (0.3 * judged + 0.5 * game))  # lazily, but as much
+        # The adversarial terms count in every fourth step, four times as much.
+        torch.testing.assert_close(total[::4], alone[::4] + 4 * (0.3 * score + 0.5 * game))
         paper = clone_run(model, pictures[:1], cohesion="adversarial", **weights).curves
-        total, fit, judged, game = (
+        total, fit, score, game = (
             torch.tensor(paper[f"clone.{name}"]) for name in ("total", "pyramid", "adversarial", "game")
         )
-        torch.testing.assert_close(total, fit + 0.3 * judged + 0.5 * game)
+        torch.testing.assert_close(total, fit + 0.3 * score + 0.5 * game)
         assert "clone.moved" not in paper
 
     @pytest.mark.parametrize("cohesion", ["samples", "auto"])
@@ -114,17 +115,17 @@ class TestClone:
             assert weights
             return (tuned(prior, weights)(z) - prior(z)).square().mean().item()
 
-        # Not with the adversarial term alone: this discriminator has learnt nothing, and pulls the samples anywhere.
+        # Not with the adversarial term alone: this discriminator is untrained and moves the samples at random.
         clone = {"clone__cohesion": cohesion, "clone__lr": 3e-3}
         assert moved("w+clone", clone__steps=12, **clone) < 0.7 * moved("w+pti", pti__steps=12, pti__lr=3e-3)
 
     def test_the_discriminator_learns_against_the_generator(self, model: Model, pictures: Tensor) -> None:
-        """With a generator that stands still its copy gets to know random samples from the domain's pictures."""
+        """With a fixed generator, the copy of the discriminator learns to tell its samples from real pictures."""
 
-        def apart(n: int, rng: torch.Generator) -> Tensor:
-            return torch.rand(n, 3, 32, 32, generator=rng)  # nothing the prior makes
+        def unlike(n: int, rng: torch.Generator) -> Tensor:
+            return torch.rand(n, 3, 32, 32, generator=rng)  # unlike the pictures of the prior
 
-        other = replace(model, pictures=apart)
+        other = replace(model, pictures=unlike)
         curve = clone_run(other, pictures[:1], steps=20, lr=0.02, game_weight=0, held_weight=0, probability=0).curves
         fooled = curve["clone.game"]
         assert fooled[-1] > 1.5 * fooled[0]
