@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from helpers.networks import TINY, build_encoders, build_prior
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from benchmarks import quality
 from inversion import images, load
 from inversion.__main__ import main
 from inversion.checkpoints import fetch, layouts
@@ -28,10 +30,14 @@ from inversion.methods import METHODS, STAGES, Method
 from inversion.methods.encode import EncoderStage
 from inversion.metrics import METRICS, Metric
 from inversion.model import Model
+from inversion.serving.session import RunView, Session
 from inversion.synthetic import DOMAINS
 from inversion.tasks import TASKS, Task
 from inversion.translations import TRANSLATIONS
 from inversion.translations.sketch import Sketch
+from ui import build
+from ui.parts.figures import run_figures, table
+from ui.tabs import TABS, Tab
 
 # ---- the toys
 
@@ -80,6 +86,16 @@ class ToyEncoder(PSP):
     """An encoder with a name of its own."""
 
 
+class ToyTab(Tab):
+    """A tab with one sentence."""
+
+    key: ClassVar[str] = "toy"
+    label: ClassVar[str] = "Toys"
+
+    def build(self, tab: gr.Tab) -> None:
+        gr.Markdown("A tab for toys.")
+
+
 def lightness(image: Tensor, truth: Tensor, model: Model) -> list[float]:
     """Difference of the means."""
     return (image.mean(dim=(1, 2, 3)) - truth.mean(dim=(1, 2, 3))).tolist()
@@ -102,6 +118,7 @@ TOYS: tuple[tuple[Any, str, Any], ...] = (
     (GENERATORS, "toy", ToyGenerator),
     (ENCODERS, "toy", ToyEncoder),
     (DOMAINS, "toy-domain", replace(DOMAINS["synthetic-houses"], resolution=TINY)),
+    (TABS, "toy", ToyTab),
     (layouts.LAYOUTS, "toy", layouts.Layout("generator", "toy", "toy.const toy.w_avg", without_prefix)),
 )
 
@@ -184,6 +201,9 @@ def test_a_metric_stands_in_rows_and_tables(command: Any) -> None:  # noqa: ANN4
     row = json.loads(command(*INVERT, *ONE_STEP))
     assert isinstance(row["lightness"], float)
     assert "lightness" in command(*INVERT, *ONE_STEP[:-1]).splitlines()[0]
+    run = RunView("w", "W", row=row)
+    assert "Lightness" in table([run])["headers"] and "Lightness" in run_figures(run)
+    assert "Lightness" in quality.means_table([{**row, "label": "w"}]).splitlines()[0]
 
 
 def test_a_method_with_a_role_of_its_own_runs_on_a_toy_generator(command: Any) -> None:  # noqa: ANN401
@@ -211,3 +231,31 @@ def test_a_layout_is_recognised(home: Path) -> None:
     tensors = {f"toy.{key}": value for key, value in build_prior().state_dict().items()}
     found = layouts.network(tensors)
     assert found.layout == "toy" and isinstance(found.build(), ToyGenerator)
+
+
+@pytest.fixture(scope="module")
+def page(home: Path) -> Iterator[gr.Blocks]:
+    """The page with all toys."""
+    session = Session("cpu")
+    yield build(session)
+    session.close()
+
+
+def test_the_page_shows_the_toys(page: gr.Blocks) -> None:
+    config = json.dumps(page.config["components"], default=str)
+    seen = {
+        "task": ("Brightening", "How much light is left"),
+        "method": ("Glance",),
+        "translation": ("Chalk to face",),
+        "generator": ("toy-model",),
+        "tab": ("Toys", "A tab for toys"),
+    }
+    missing = {kind: word for kind, words in seen.items() for word in words if word not in config}
+    assert not missing
+
+
+def test_scripts_can_call_the_toys(page: gr.Blocks) -> None:
+    endpoints = page.get_api_info()["named_endpoints"]
+    assert "strength" in {one["parameter_name"] for one in endpoints["/dim"]["parameters"]}
+    kinds = [one for one in endpoints["/sketch"]["parameters"] if one["parameter_name"] == "kind"]
+    assert "chalk" in json.dumps(kinds)

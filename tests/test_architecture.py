@@ -1,0 +1,159 @@
+"""The house rules: which room may import which, how large rooms are, and which modules are light to import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# From the ground up: a room imports only rooms that stand before it. Imports for type checking count, too.
+FLOORS = (
+    *("common", "images", "align", "generators", "synthetic", "tasks", "encoders", "directions", "perception", "model"),
+    *("losses", "metrics", "checkpoints", "methods", "editing", "translations", "serving"),
+    *("training", "parity", "cli"),
+)
+LOOSE = 7  # modules that lie in no folder of inversion/
+FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 50, 6
+HEAVY = ("torch", "cv2", "skimage", "sklearn", "lpips", "gradio")
+
+
+def sources(*folders: str) -> list[Path]:
+    """Every Python file below the folders."""
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def room(module: str) -> str:
+    """The room of a module of inversion: `inversion.methods.run` lies in methods."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Modules, or names within them, that a file imports anywhere."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_arrows_between_rooms_go_down() -> None:
+    upward = []
+    for path in sources("inversion"):
+        here = room(module_of(path))
+        if here in ("", "__main__"):
+            continue  # the public face and the command line's entry
+        for name in imported(path):
+            there = room(name) if name.startswith("inversion.") else ""
+            if there in FLOORS and FLOORS.index(there) > FLOORS.index(here):
+                upward.append(f"{module_of(path)} -> {name}")
+    assert not upward, "\n".join(upward)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = {module_of(path): path for path in sources("inversion", "ui")}
+    arrows = {module: {name for name in imported(path) if name in known} for module, path in known.items()}
+    for package in [name for name, path in known.items() if path.name == "__init__.py"]:
+        arrows[package] = set()  # a package's face hands on what its modules define
+    circles = []
+    for module in known:
+        reached: set[str] = set()
+        ahead = [*arrows[module]]
+        while ahead:
+            one = ahead.pop()
+            if one not in reached:
+                reached.add(one)
+                ahead += arrows[one]
+        if module in reached:
+            circles.append(module)
+    assert not circles, circles
+
+
+@pytest.mark.parametrize(("folder", "foreign"), [("inversion", "gradio"), ("inversion", "ui"), ("ui", "torch")])
+def test_a_room_never_imports(folder: str, foreign: str) -> None:
+    found = [path for path in sources(folder) if any(name.split(".")[0] == foreign for name in imported(path))]
+    assert not found
+
+
+def test_every_room_has_its_floor() -> None:
+    there = {
+        path.stem for path in (ROOT / "inversion").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert there - {"__init__", "__main__"} == set(FLOORS)
+    assert sum((ROOT / "inversion" / f"{name}.py").exists() for name in FLOORS) <= LOOSE
+
+
+def test_files_are_short() -> None:
+    lengths = {
+        path: len(path.read_text(encoding="utf-8").splitlines())
+        for path in sources("inversion", "ui", "benchmarks", "tests")
+    }
+    assert not {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > FILE_LINES}
+
+
+def test_functions_are_short_and_take_few_parameters() -> None:
+    long, wide = [], []
+    for path in [*sources("inversion", "ui", "benchmarks"), ROOT / "app.py"]:
+        for function in functions(path):
+            where = f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
+            lines = (function.end_lineno or 0) - function.lineno + 1
+            if lines > FUNCTION_LINES:
+                long.append(f"{where}: {lines} lines")
+            names = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
+            names = [name for name in names if name not in ("self", "cls")]
+            if len(names) > PARAMETERS and function.name not in ("__init__", *PUBLIC_OPTIONS):
+                wide.append(f"{where}: {len(names)} parameters")
+    assert not long and not wide, "\n".join(long + wide)
+
+
+PUBLIC_OPTIONS = ("invert", "setting")  # entry points whose options are keywords with defaults
+
+
+def undocumented(path: Path) -> Iterator[str]:
+    """What a file leaves unsaid: docstrings of the module and of its public names, return types of all functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    where = path.relative_to(ROOT)
+    if ast.get_docstring(tree) is None:
+        yield f"{where}: no docstring"
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield from [] if ast.get_docstring(node) else [f"{where}:{node.lineno} {node.name}: no docstring"]
+    for function in functions(path):
+        yield from [] if function.returns else [f"{where}:{function.lineno} {function.name}: no return type"]
+
+
+def test_public_names_have_docstrings_and_functions_return_types() -> None:
+    paths = [*sources("inversion", "ui", "benchmarks"), ROOT / "app.py"]
+    bare = [line for path in paths for line in undocumented(path)]
+    assert not bare, "\n".join(bare)
+
+
+def loaded_after(code: str) -> set[str]:
+    """Heavy modules that have been executed in a new process after the code."""
+    report = f"\nimport sys, types\nprint(*[n for n in {HEAVY!r} if type(sys.modules.get(n)) is types.ModuleType])"
+    done = subprocess.run([sys.executable, "-c", code + report], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("code", ["import inversion", "from inversion.__main__ import main; main(['--help'])"])
+def test_the_package_is_light_to_import(code: str) -> None:
+    assert loaded_after(code) == set()
