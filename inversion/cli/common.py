@@ -32,6 +32,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that reports an error in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
+        """Print the message on stderr and exit with status 2."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 

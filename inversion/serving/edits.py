@@ -20,8 +20,11 @@ Place = tuple[str, int]  # a result: its job's key and the index of its run
 class Results(Protocol):
     """Kept results, and answers of quick requests about them: the part of a `Session` that edits use."""
 
-    def kept(self, key: str, index: int) -> Kept: ...
-    def ask(self, request: Quick[T]) -> T: ...
+    def kept(self, key: str, index: int) -> Kept:
+        """The result of a finished run. Raises UnknownJob."""
+
+    def ask(self, request: Quick[T]) -> T:
+        """The answer of a quick request. Raises Busy and UserError."""
 
 
 class Edits:

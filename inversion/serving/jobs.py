@@ -55,6 +55,7 @@ class RunView:
 
     @property
     def over(self) -> bool:
+        """Whether the run has ended, with or without a result."""
         return self.state in FINAL
 
 
@@ -75,6 +76,7 @@ class JobView:
 
     @property
     def over(self) -> bool:
+        """Whether all runs have ended."""
         return all(run.over for run in self.runs)
 
 

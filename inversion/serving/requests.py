@@ -21,8 +21,11 @@ class Quick(Protocol[T_co]):
     """
 
     @property
-    def model(self) -> str: ...
-    def __call__(self, model: Model) -> T_co: ...
+    def model(self) -> str:
+        """The name of the model."""
+
+    def __call__(self, model: Model) -> T_co:
+        """The answer."""
 
 
 class Unavailable(NamedTuple):

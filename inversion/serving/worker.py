@@ -26,10 +26,17 @@ log = logging.getLogger(__name__)
 class DeviceLane(Protocol):
     """The part of `inversion.serving.lane.Lane` that a session uses. All but `check` run in the worker's thread."""
 
-    def check(self, request: Request) -> str: ...
-    def warm(self, model: str) -> None: ...
-    def answer(self, request: Quick[T]) -> T: ...
-    def __call__(self, request: Request) -> Generator[Event, bool | None, None]: ...
+    def check(self, request: Request) -> str:
+        """The label of the request's method. Raises UserError if the request is wrong. Any thread."""
+
+    def warm(self, model: str) -> None:
+        """Load a model. Raises UserError."""
+
+    def answer(self, request: Quick[T]) -> T:
+        """The answer of a quick request. Raises UserError."""
+
+    def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
+        """Events of a run, `Finished` last; True sent to it ends the run early. Raises UserError."""
 
 
 class Question(Generic[T]):
