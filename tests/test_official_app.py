@@ -51,7 +51,7 @@ def get(session: Session, name: str) -> None:
     session.files.download(name, "visitor")
     for _ in session.files.follow(name, "visitor", every=0.01):
         pass
-    assert session.files.card(name)["cached"], session.files.card(name)["download"]
+    assert session.files.card(name).cached, session.files.card(name).download
 
 
 def run_one(session: Session, model: str, method: str, **settings: float) -> RunView:
@@ -181,17 +181,17 @@ def test_a_damaged_file_is_named_and_can_be_renewed(
     for each in (owner, "psp"):
         get(session, each)
     whole = damage(workplace, name)
-    assert session.files.card(name)["damage"] == ""  # not read yet
+    assert session.files.card(name).damage == ""  # not read yet
     run = run_one(session, owner, "psp")
     assert run.state == "failed" and name in run.message and "Models tab" in run.message
-    assert "is not the registered file" in session.files.card(name)["damage"]
-    assert {card["name"] for card in session.files.cards() if card["damage"]} == {name}
+    assert "is not the registered file" in session.files.card(name).damage
+    assert {card.entry.name for card in session.files.cards() if card.damage} == {name}
     card = session.files.card(name)
     assert "damaged: it is not the registered file" in describe(card)
     assert button(card) == "Download again"
     get(session, name)
     assert "damaged" not in describe(session.files.card(name)) and not button(session.files.card(name))
-    assert whole() and session.files.card(name)["damage"] == "" and fetch.verify(registry()[name]) == "ok"
+    assert whole() and session.files.card(name).damage == "" and fetch.verify(registry()[name]) == "ok"
     run = run_one(session, owner, "psp")
     assert run.state == "done", run.message
 
