@@ -3,7 +3,7 @@
 ``python -m benchmarks.determined --pairs FOLDER --json FILE`` trains one such reader on the line drawings and one on
 the label maps that ``train pairs`` drew. For each factor it prints the share of the variance that the reader explains
 on held-out faces, and how often the reader gets the sign right, divided by how often the predictor does on the picture
-itself. A translation cannot keep what nothing can be read of. Lines show colours and light too, since the renderer's
+itself. A translation can only keep factors that can be read. Lines show colours and light too, since the renderer's
 are fainter where colours differ less; hand-drawn lines do not, so `benchmarks.translations` expects neither.
 """
 

@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = benchmark_parser("opening", __doc__).parse_args(argv)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["HF_HUB_CACHE"] = folder  # for the processes to come
+        os.environ["HF_HUB_CACHE"] = folder  # inherited by the new processes
         registry = write_generator(Path(folder))
         for name, dtype in (("first", "float32"), ("warm", "float32"), ("warm", "bfloat16")):
             rows.append({"name": name, "dtype": dtype, **measure(registry, dtype)})

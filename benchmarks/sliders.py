@@ -1,4 +1,4 @@
-"""Measures the attribute sliders: what each changes over its range, and what it leaves unchanged.
+"""Measures the attribute sliders: the effect of each over its range, and its side effects.
 
 ``python -m benchmarks.sliders --n 32 --json sliders.json`` edits two codes of every held-out face, pSp's and the style
 of its true z, with every slider at POSITIONS strengths from its low to its high end. For each slider it prints

@@ -8,7 +8,7 @@
   class for an eye, whatever its gaze, and one for the lips and the open mouth (`benchmarks.determined` measures how
   much a network can read off drawings at all);
 - `generator`: those of these factors for which that ratio is below LOST for the generator's picture of the true code:
-  no encoder can make the generator draw what it never learnt;
+  the generator never learnt them, and no encoder can make up for that;
 - `iou`: mean over classes of the result's segmentation against the true one, and the same for a reconstruction (pSp's)
   and for the true render; `iou_ratio` is the first divided by the second. No segmenter is shipped: a small one is
   fitted here on training renders, from the colours around a pixel, its place and the predictor's features;

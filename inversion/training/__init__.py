@@ -1,1 +1,1 @@
-"""Trains what the repository ships: generator, discriminator and predictor of the embedded face domain."""
+"""Training of the networks and directions that the repository ships."""

@@ -140,7 +140,7 @@ class AdversarialTrainer(Trainer):
         return self.score(self.average, self.options.resolution)
 
     def parts(self) -> dict[str, Stateful]:
-        """Everything with a state of its own, by its name in the checkpoint."""
+        """All networks and optimisers, by their names in the checkpoint."""
         return {
             "prior": self.prior,
             "average": self.average,

@@ -1,4 +1,4 @@
-"""``python -m inversion train COMMAND``: draws the training data and trains what the repository ships."""
+"""``python -m inversion train COMMAND``: draws training data and trains the networks that the repository ships."""
 
 from __future__ import annotations
 

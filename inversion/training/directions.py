@@ -53,7 +53,7 @@ MAX_SIDE_EFFECT = 0.25  # mean change of the other attributes, relative to the s
 MIN_READABLE = 0.36  # share of a factor's variance (1/3: uniform on (-1, 1)) that pictures must show for a slider
 SERVED_SHARE = 0.9  # of random codes must reach both ends of the reach
 STRANGER_QUANTILE = 0.95  # of the identity scores of two different persons: an edit must stay above it
-IDENTITY_MARGIN = 0.2  # added to that score, for the codes outside the sweep
+IDENTITY_MARGIN = 0.2  # added to that score, for codes outside the sweep
 RANGE_STEP = 0.05  # ranges end at multiples of it
 
 

@@ -29,7 +29,7 @@ class StyleDiscriminator(nn.Module):
 
 
 class DiscriminatorUpdate(NamedTuple):
-    """Result of an update: the non-saturating loss without R1, and the share of samples told rightly, 0 to 1."""
+    """Result of an update: the non-saturating loss without R1, and the share of correct decisions, 0 to 1."""
 
     loss: Tensor
     accuracy: Tensor

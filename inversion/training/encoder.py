@@ -109,7 +109,7 @@ class EncoderLearner:
         return DiscriminatorTrainer(network, adam, gamma=10.0)
 
     def parts(self) -> dict[str, Stateful]:
-        """Everything with a state of its own, by its name in the checkpoint."""
+        """All networks and optimisers, by their names in the checkpoint."""
         found: dict[str, Stateful] = {"encoder": self.encoder, "optimizer": self.optimizer}
         for name, one in self.discriminators.items():
             found |= {f"{name}.judge": one.network, f"{name}.optimizer": one.optimizer}

@@ -134,7 +134,7 @@ def sharpness(x: Tensor) -> float:
 
 
 class DistillationTrainer(Trainer):
-    """The generator that learns, its averaged weights, and the pictures it learns from."""
+    """The generator in training, its averaged weights, and the training pictures."""
 
     every, averages = 250, True
 

@@ -51,7 +51,7 @@ BATCH = 16  # held-out pairs at once
 class OverlookedOptions(TrainOptions):
     """Generator, factors and length of both stages."""
 
-    model: str = option("model whose generator learns on", hub.DEFAULT)
+    model: str = option("model whose generator is trained further", hub.DEFAULT)
     factors: str = option("overlooked factors, separated by commas", "nose_width,blush")
     mapping_steps: int = option("steps of the mapping", 16_000)
     steps: int = option("steps of the synthesis", 3000)
@@ -91,8 +91,8 @@ class FactorTargets:
     def columns(self, n: int, rng: torch.Generator) -> Tensor:
         """Coordinates (n,) in which pairs differ: on average half of them overlooked factors, half of them any."""
         overlooked = torch.tensor(self.overlooked)[torch.randint(0, len(self.overlooked), (n,), generator=rng)]
-        anyone = torch.randint(0, len(self.domain.names), (n,), generator=rng)
-        return torch.where(torch.rand(n, generator=rng) < 0.5, overlooked, anyone)
+        any_factor = torch.randint(0, len(self.domain.names), (n,), generator=rng)
+        return torch.where(torch.rand(n, generator=rng) < 0.5, overlooked, any_factor)
 
 
 def opposites(z: Tensor, columns: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ def unexplained(made: Tensor, truth: Tensor) -> Tensor:
 
 
 class OverlookedTraining:
-    """The generator that learns, and its two stages. The checkpoint has the weights where `train export` reads them.
+    """The generator in training and its two stages. `train export` reads the checkpoint.
 
     Raises TrainingError if the model has no StyleGAN2 of an embedded domain, or the domain lacks a factor.
     """

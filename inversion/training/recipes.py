@@ -20,7 +20,7 @@ class EncoderRecipe:
     - codes: squared error of the styles. Without `reads` these are predicted for samples of the generator, with it for
       renders, whose codes are known.
     - compared: "entries" compares styles entry by entry in units of their spread. "axes" compares them along the
-      principal axes of W, each in its own unit: what moves a style little (nose, gaze) counts as much as the pose.
+      principal axes of W, each in its own unit: small changes of a style (nose, gaze) count as much as the pose.
     - adversarial: against a discriminator that keeps learning (In-Domain).
     - delta, latent: the size of e4e's offsets, and its discriminator of styles.
     - turns: passes of ReStyle.
