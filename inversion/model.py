@@ -1,4 +1,4 @@
-"""A model: a generator with all that belongs to it, as a run works with it."""
+"""A model: a generator and the networks that belong to it."""
 
 from __future__ import annotations
 
