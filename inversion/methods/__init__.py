@@ -85,14 +85,14 @@ METHODS: dict[str, Method] = {
         "In-Domain",
         (GuidedEncoder(), OptimiseInDomain()),
         "Zhu et al. 2020, arXiv 2004.00049",
-        "Optimises W+ but stays where the encoder understands the picture. Slightly less faithful, edits better.",
+        "Optimises W+ but stays close to the codes of an encoder. Less faithful than W+, but edits better.",
     ),
     "mganprior": Method(
         "mganprior",
         "mGANprior",
         (MeanLatent(), OptimiseMultiCode()),
         "Gu et al. 2020, arXiv 1912.07116",
-        "Mixes the features of many codes. More faithful than a single code, but slow and hard to edit.",
+        "Mixes the features of many codes. More faithful than W+, but slower and less editable.",
     ),
     "psp": Method(
         "psp",
@@ -113,7 +113,7 @@ METHODS: dict[str, Method] = {
         "ReStyle",
         (ReStyle(),),
         "Alaluf et al. 2021, arXiv 2104.02699",
-        "An encoder that corrects its own result in five passes. Fast and more faithful than a single pass.",
+        "An encoder that corrects its own result in five passes. Fast and slightly more faithful than one pass.",
     ),
     "pulse": Method(
         "pulse",
