@@ -28,7 +28,8 @@ def add_endpoints(desk: Desk, tabs: Sequence[Tab]) -> None:
             gr.Image(format="png", type="filepath", label="sheet"),
         ]
         button = gr.Button()
-        for one in [*endpoints, compare({one.task: one for one in endpoints if one.task}, common)]:
+        tasks = {one.task: one for one in endpoints if one.task}
+        for one in [*endpoints, *([compare(tasks, common)] if tasks else [])]:
             button.click(
                 function(one),
                 list(one.inputs.values()),
@@ -41,7 +42,7 @@ def add_endpoints(desk: Desk, tabs: Sequence[Tab]) -> None:
 
 def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> Endpoint:
     """Runs any task; its parameters are those of all the tasks' endpoints."""
-    inputs = {"picture": common["picture"], "task": gr.Dropdown(list(tasks), value="reconstruct", label="task")}
+    inputs = {"picture": common["picture"], "task": gr.Dropdown(list(tasks), value=next(iter(tasks)), label="task")}
     for endpoint in tasks.values():
         inputs |= {name: part for name, part in endpoint.inputs.items() if name not in (*inputs, "align")}
 

@@ -75,13 +75,13 @@ def test_a_full_queue_refuses_the_rest_at_once(
 ) -> None:
     """R23. The jobs wait for a download, so none of them costs anything."""
     monkeypatch.setattr(site.session.limits, "waiting", 100)
-    event = next(fn for fn in site.page.fns.values() if fn.api_name == "reconstruct")
+    index, event = next((index, fn) for index, fn in site.page.fns.items() if fn.api_name == "reconstruct")
     with httpx.Client(base_url=f"{site.url}gradio_api", timeout=30) as http:
         stored = http.post("/upload", files={"files": picture.read_bytes()}).json()[0]
         given = [{"path": stored, "meta": {"_type": "gradio.FileData"}}, ["w"], "remote", 0, W["settings"], 60, "auto"]
 
         def join(user: int) -> httpx.Response:
-            return http.post("/queue/join", json={"data": given, "fn_index": event._id, "session_hash": f"r23-{user}"})
+            return http.post("/queue/join", json={"data": given, "fn_index": index, "session_hash": f"r23-{user}"})
 
         running = int(event.concurrency_limit or 0)
         assert all(join(user).status_code == 200 for user in range(running))

@@ -1,4 +1,4 @@
-"""Renders the example pictures anew: `python -m ui.examples`."""
+"""Renders the example pictures again: `python -m ui.examples`."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def stage_menus(lacking: Mapping[str, str]) -> str:
         f'<label>{label}<select data-kind="{kind}">{_options(menu(kind, lacking))}</select></label>'
         for kind, label in KINDS.items()
     )
-    reasons = missing_note({key: stage.label for key, stage in STAGES.items()}, lacking)
+    reasons = missing_note(lacking, {key: stage.label for key, stage in STAGES.items()})
     intro = f'<p class="note">{INTRO}</p>'
     return f'<section class="method-fields">{intro}<div class="stages">{boxes}</div>{reasons}</section>'
 

@@ -38,9 +38,10 @@ def note(text: str, bad: bool = False) -> str:
     return f'<div class="note{" bad" if bad else ""}">{escape(text[:1].upper() + text[1:])}</div>'
 
 
-def missing_note(labels: Mapping[str, str], reasons: Mapping[str, str]) -> str:
-    """Why some choices are not offered, "" if all are. labels and reasons by key."""
-    lines = "".join(f"<p><b>{escape(labels[key])}</b>: {escape(reason)}</p>" for key, reason in reasons.items())
+def missing_note(reasons: Mapping[str, str], labels: Mapping[str, str] | None = None) -> str:
+    """Why some choices are not offered, "" if all are. reasons by key; labels, if there are any, stand before them."""
+    names = {key: f"<b>{escape(label)}</b>: " for key, label in (labels or {}).items()}
+    lines = "".join(f"<p>{names.get(key, '')}{escape(reason)}</p>" for key, reason in reasons.items())
     return f'<div class="note">Not available with this model:{lines}</div>' if reasons else ""
 
 

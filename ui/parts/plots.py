@@ -29,7 +29,7 @@ def quality_plot(lines: Sequence[Line]) -> str:
     lines = [line for line in lines if line.points]
     if not lines:
         return ""
-    floor = min(line.points[-1][1] for line in lines) - HEADROOM  # first steps lie far below what is worth comparing
+    floor = min(line.points[-1][1] for line in lines) - HEADROOM  # the first steps are too low to be compared
     lines = [Line(line.name, line.colour, [p for p in line.points if p[1] >= floor]) for line in lines]
     xs, ys = [[point[axis] for line in lines for point in line.points] for axis in (0, 1)]
     x_ticks, y_ticks = ticks(0.0, max(xs)), ticks(min(ys), max(ys))

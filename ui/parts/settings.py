@@ -65,7 +65,7 @@ class Settings:
         labels = {key: card.label for key, card in self.desk.methods.items()}
         return {
             self.methods: gr.update(choices=method_choices(self.desk.methods, missing), **value),
-            self.missing: gr.update(value=missing_note(labels, missing), visible=bool(missing)),
+            self.missing: gr.update(value=missing_note(missing, labels), visible=bool(missing)),
             **self.fields.offered(lacking),
         }
 
@@ -103,7 +103,7 @@ def method_choices(methods: Mapping[str, MethodCard], missing: Mapping[str, str]
 
 
 def model_choices(models: Mapping[str, ModelCard]) -> list[tuple[str, str]]:
-    """The available models as (label, key): all but those that need a manual download which is not done."""
+    """The available models as (label, key): all but those whose manual download is missing."""
     usable = [card for card in models.values() if card.cached or card.embedded or not card.by_hand]
     return [(_model_label(card), card.key) for card in usable]
 

@@ -45,8 +45,8 @@ class TaskField(ABC):
         self.card = card
 
     @abstractmethod
-    def controls(self, key: str) -> dict[str, Component]:
-        """Lay out the controls in the tab `key`."""
+    def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
+        """Lay out the controls in the tab `key`; choices are shown with the prefix."""
 
     @abstractmethod
     def parameters(self) -> dict[str, Component]:
@@ -64,12 +64,12 @@ class TaskField(ABC):
 class NumberField(TaskField):
     """A number, a word or a yes or no: radio buttons, a slider, a box or a tick."""
 
-    def controls(self, key: str) -> dict[str, Component]:
+    def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         card = self.card
         common: dict[str, Any] = {"label": card.label, "info": card.help or None, "elem_id": f"{key}-{card.name}"}
         options = card.choices or card.menu
         if options:
-            return {card.name: gr.Radio([(f"{one}", one) for one in options], value=card.default, **common)}
+            return {card.name: gr.Radio([(f"{prefix}{one}", one) for one in options], value=card.default, **common)}
         if isinstance(card.default, bool):
             return {card.name: gr.Checkbox(card.default, **common)}
         if isinstance(card.default, str):
@@ -105,7 +105,7 @@ class MaskField(TaskField):
         """Name of the control that says where the mask comes from."""
         return "hole" if self.card.name == "mask" else f"{self.card.name}_source"
 
-    def controls(self, key: str) -> dict[str, Component]:
+    def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         card = self.card
         options = [(label, source) for source, label in SOURCES.items()]
         source = gr.Radio(options, value="painted", label=card.label, elem_id=f"{key}-{self.source}")
@@ -134,7 +134,7 @@ class MaskField(TaskField):
 class PictureField(TaskField):
     """One more picture."""
 
-    def controls(self, key: str) -> dict[str, Component]:
+    def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         return {self.card.name: picture_field(self.card.label, f"{key}-{self.card.name}", height=240)}
 
     def parameters(self) -> dict[str, Component]:

@@ -1,4 +1,4 @@
-const held = () => JSON.parse(JSON.stringify(props.value || {}));
+const current = () => JSON.parse(JSON.stringify(props.value || {}));
 const write = (input, value) => {
   if (input.type === 'checkbox') input.checked = value;
   else if (input.tagName === 'SELECT') input.value = JSON.stringify(value);
@@ -11,7 +11,7 @@ const read = input => {
   return input.value === '' ? null : Number(input.value);
 };
 const show = () => {
-  const value = held();
+  const value = current();
   element.querySelectorAll('.field').forEach(row => {
     const {method, field, first} = row.dataset;
     const typed = (value[method] || {})[field];
@@ -22,7 +22,7 @@ element.addEventListener('input', event => {
   const row = event.target.closest('.field');
   if (!row) return;
   const {method, field} = row.dataset;
-  const value = held(), typed = read(event.target);
+  const value = current(), typed = read(event.target);
   row.querySelectorAll('input, select').forEach(i => { if (i !== event.target) write(i, typed); });
   value[method] = {...value[method], [field]: typed};
   props.value = value;

@@ -131,7 +131,7 @@ def describe(card: FileCard) -> str:
         more.append(f"<p>{escape(entry.note)}</p>")
     line = DOT.join(facts)
     return (
-        f'<div class="what"><b>{escape(entry.name)}</b><span>{line}</span>'
+        f'<div class="facts"><b>{escape(entry.name)}</b><span>{line}</span>'
         f"{state(card)}<details><summary>Source and notes</summary>{''.join(more)}</details></div>"
     )
 

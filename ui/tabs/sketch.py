@@ -83,7 +83,7 @@ class Sketch(Tab):
 
     def _build_controls(self) -> None:
         self.kind = gr.Radio(
-            kind_choices({}), value=next(iter(TRANSLATIONS)), label="What to do", elem_id="sketch-kind"
+            kind_choices({}), value=next(iter(TRANSLATIONS)), label="What to make", elem_id="sketch-kind"
         )
         self.missing = gr.HTML(visible=False, elem_classes="note", elem_id="sketch-missing")
         self._build_fields()
@@ -156,10 +156,9 @@ class Sketch(Tab):
         available = [name for name in TRANSLATIONS if name not in lacking]
         value = chosen if chosen in available else next(iter(available), None)
         classes, problems = common_legend(cards)
-        labels = {name: kind.label for name, kind in TRANSLATIONS.items()}
         return [
             gr.update(choices=kind_choices(lacking), value=value),
-            gr.update(value=missing_note(labels, lacking), visible=bool(lacking)),
+            gr.update(value=missing_note(lacking), visible=bool(lacking)),
             legend_html(classes) + (f'<div class="note bad">{problem_list(problems)}</div>' if problems else ""),
             gr.update(visible=[name for name, _ in classes] == list(CLASSES)),  # the examples have these classes
             gr.update(interactive=value is not None),

@@ -63,7 +63,7 @@ class TaskTab(Tab):
         self.upload = PictureInput(self.words.picture, f"{self.key}-picture", paints)
         self.controls: dict[str, Component] = {}
         for field in self.fields:
-            self.controls |= field.controls(self.key)
+            self.controls |= field.controls(self.key, self.words.prefixes.get(field.card.name, ""))
         examples_strip(self.desk.examples, self.upload.component, f"{self.key}-examples")
         self.crop = CropBox(self.key, self.desk.session)
         self.settings = Settings(self.key, self.desk, self.words.methods, self.words.measured)

@@ -1,8 +1,9 @@
-"""What the tabs of the tasks say. A task without an entry here uses its own label and description."""
+"""Texts of the tasks' tabs. A task without an entry here uses its own label and description."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -10,7 +11,7 @@ class Words:
     """Texts of a task's tab.
 
     measured: label of the tick box for pictures that already are the input to the methods; "" for no such box.
-    methods: those that are ticked when the page opens.
+    methods: keys of the methods that are ticked at first. prefixes: of the choices of a field, by the field's name.
     """
 
     label: str
@@ -18,6 +19,7 @@ class Words:
     measured: str = "My picture already is the input"
     picture: str = "Picture"
     methods: tuple[str, ...] = ("w", "mganprior")
+    prefixes: Mapping[str, str] = field(default_factory=dict)
 
 
 WORDS: dict[str, Words] = {
@@ -34,6 +36,7 @@ WORDS: dict[str, Words] = {
         "The methods get a shrunk picture, and the generator adds the detail. Shrunk again, every result is equal to "
         "the small picture.",
         "My picture is already small",
+        prefixes={"factor": "\N{MULTIPLICATION SIGN}"},
     ),
     "inpaint": Words(
         "Inpaint",
