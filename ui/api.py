@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ui.parts.desk import Desk
-from ui.parts.endpoint import RUN_NOTE, Answer, Endpoint, common_inputs
+from ui.parts.endpoint import Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.tabs.base import Tab
@@ -52,9 +52,11 @@ def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> E
                 raise InputError(f"Unknown task {values['task']!r}. Choose one of: {', '.join(tasks)}.")
         yield from tasks[values["task"]].run(values)
 
-    notes = "    Parameters of a single task: see its own endpoint.\n"
-    description = f"Run several methods on any of the tasks.\n\n{notes}{RUN_NOTE.lstrip(chr(10))}"
-    return Endpoint("compare", description, {**inputs, "align": common["align"]}, run)
+    inputs["align"] = common["align"]
+    notes = {"task": f"one of {', '.join(tasks)}; parameters of other tasks are ignored."}
+    for endpoint in tasks.values():
+        notes |= endpoint.notes
+    return Endpoint("compare", "Run several methods on any of the tasks.", inputs, run, notes)
 
 
 def function(endpoint: Endpoint) -> Callable[..., Iterator[Answer]]:

@@ -30,17 +30,19 @@ Answer = tuple[list[dict[str, Any]], list[tuple[str | None, str]], str | None]
 Finish = Callable[[JobView, PictureFiles], Answer]  # the last answer of a job that is over
 
 ALIGN = ("auto", "face", "centre")
-RUN_NOTE = """
-    picture: a PNG, JPEG or WebP file.
-    methods: keys such as "w", "wplus", "mganprior", "pti", or stages joined by +.
-    model: name of the generator. seed: a whole number. budget: seconds for each method.
-    settings: {"stage.field": value} for the methods that have the stage.
-    measured: true if the picture already is the input to the methods (grey, small, with a hole); it has no scores then.
-    align: auto (the face for models of aligned faces, else the centre), face or centre.
-
-Every event has rows (one object per method, with its figures, settings and state) and pictures (with captions, in the
-order of the methods that have one). The last event also has a comparison sheet.
-"""
+# Parameters that several endpoints share.
+NOTES = {
+    "picture": "a PNG, JPEG or WebP file.",
+    "methods": 'keys such as "w", "wplus", "mganprior", "pti", or stages joined by +.',
+    "model": "name of the generator.",
+    "seed": "a whole number.",
+    "settings": '{"stage.field": value} for the methods that have the stage.',
+    "budget": "seconds for each method.",
+    "measured": "true if the picture already is the input to the methods (grey, small, ...). It has no scores then.",
+    "align": "auto (the face for models of aligned faces, else the centre), face or centre.",
+}
+RUN_EVENTS = """Every event has rows (one object per method, with its figures, settings and state) and pictures (with
+captions, in the order of the methods that have one). The last event also has a comparison sheet."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,24 @@ class Endpoint:
     """A named function for scripts. Its name and the names of its parameters are public: do not change them.
 
     inputs: components by the name of the parameter, for types and defaults; the first one has to be given. run: values
-    by the name of the parameter -> answers. task: of the runs if the endpoint serves exactly one task, else "".
+    by the name of the parameter -> answers. notes: on parameters that are not in NOTES. task: of the runs if the
+    endpoint serves exactly one task, else "".
     """
 
     name: str
-    description: str
+    summary: str
     inputs: Mapping[str, Component]
     run: Callable[[Mapping[str, Any]], Iterator[Answer]]
+    notes: Mapping[str, str]
+    events: str = RUN_EVENTS
     task: str = ""
+
+    @property
+    def description(self) -> str:
+        """Summary, a line per parameter, and the events."""
+        notes = {**NOTES, **self.notes}
+        lines = "".join(f"    {name}: {notes[name]}\n" for name in self.inputs)
+        return f"{self.summary}\n\n{lines}\n{self.events}\n"
 
 
 def common_inputs(desk: Desk) -> dict[str, Component]:

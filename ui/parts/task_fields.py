@@ -56,9 +56,11 @@ class TaskField(ABC):
     def read(self, values: Mapping[str, Any], upload: Upload) -> Any:  # noqa: ANN401 - by the kind of the field
         """The value as `Request.inputs` takes it, from values of controls or parameters. Raises UserError."""
 
-    def note(self) -> str:
-        """The parameters in words."""
-        return f"{self.card.name}: {lower_first(self.card.help or self.card.label)}"
+    def notes(self) -> dict[str, str]:
+        """The parameters in words, by name."""
+        card = self.card
+        bounds = "" if card.low is None or card.high is None else f"{card.low:g} to {card.high:g}, "
+        return {card.name: bounds + lower_first(card.help or card.label)}
 
 
 class NumberField(TaskField):
@@ -124,11 +126,9 @@ class MaskField(TaskField):
         path = values[self.card.name]
         return chosen_mask(values[self.source], upload.painted, path, upload.seed, upload.crop.quad)
 
-    def note(self) -> str:
-        return (
-            f"{self.source}: mask (a file in `{self.card.name}`, {lower_first(self.card.help).rstrip('.')}), "
-            "centre or random."
-        )
+    def notes(self) -> dict[str, str]:
+        name = self.card.name
+        return {name: f"a file; {lower_first(self.card.help)}", self.source: f"mask (see `{name}`), centre or random."}
 
 
 class PictureField(TaskField):

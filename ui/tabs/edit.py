@@ -31,10 +31,11 @@ from ui.tabs.task import TaskTab
 from ui.tabs.words import Words
 from ui.theme import COLUMN_COLOURS
 
-MOVES_NOTE = """
-    moves: {"yaw": 1.5}, in standard deviations of random codes. layers: first and last layer to change, as "0-5"; ""
-    for all. keep: attributes that must not change.
-"""
+NOTES = {
+    "moves": '{"yaw": 1.5}, in standard deviations of random codes.',
+    "layers": 'first and last layer to change, as "0-5"; "" for all.',
+    "keep": "attributes that must not change.",
+}
 
 
 class EditPanel(Panel):
@@ -146,14 +147,10 @@ class Edit(TaskTab):
             "layers": gr.Textbox("", label="layers"),
             "keep": gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, label="keep"),
         }
-        description = "Invert the picture, then move every result along directions; the last event has the edited ones."
+        summary = "Invert the picture, then move every result along directions. The last event has the edited results."
         inputs = {name: part for name, part in runs.inputs.items() if name != "align"}
-        return Endpoint(
-            self.key,
-            f"{description}\n{MOVES_NOTE}{runs.description.partition(chr(10))[2]}",
-            {**inputs, **parameters, "align": runs.inputs["align"]},
-            self.answers,
-        )
+        inputs |= {**parameters, "align": runs.inputs["align"]}
+        return Endpoint(self.key, summary, inputs, self.answers, NOTES)
 
     def answers(self, values: Mapping[str, Any]) -> Iterator[Answer]:
         session = self.desk.session

@@ -54,14 +54,13 @@ EMPTY = {
     "picture": inputs.NO_PICTURE,
 }
 INK, PEN, BRUSH = ("#000000", "#ffffff"), 5, 24  # colours of the pen, and sizes in pixels of the canvas
-ENDPOINT_NOTE = """Make pictures of a drawing, of a label map, or of a turned face, in one pass of an encoder.
-
-    picture: a PNG, JPEG or WebP file. kind: sketch, map, frontalize or toonify. model: name of the generator.
-    variations: 1 to 10 pictures, the main result and variations with random fine styles. alpha: 0 to 1, how different
-    the variations are. mix_layers: the first layer that varies. align: of a face, as for inversion.
-
-The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them.
-"""
+SUMMARY = "Make pictures of a drawing, of a label map, or of a turned face, in one pass of an encoder."
+NOTES = {
+    "variations": f"1 to {MAX_VARIATIONS} pictures: the main result, and variations with random fine styles.",
+    "alpha": "0 to 1, how different the variations are.",
+    "mix_layers": "the first layer that varies.",
+}
+EVENTS = "The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them."
 Result = tuple[str, np.ndarray, dict[str, Any]]  # caption, picture, recipe
 
 
@@ -227,7 +226,8 @@ class Sketch(Tab):
             "mix_layers": gr.Number(None, label="mix_layers"),
             "align": common["align"],
         }
-        return Endpoint(self.key, ENDPOINT_NOTE, parameters, self.answers)
+        notes = {**NOTES, "kind": f"one of {', '.join(TRANSLATIONS)}."}
+        return Endpoint(self.key, SUMMARY, parameters, self.answers, notes, EVENTS)
 
     def answers(self, values: Mapping[str, Any]) -> Iterator[Answer]:
         """Make pictures for a script."""

@@ -16,7 +16,7 @@ from inversion.serving import catalogue
 from inversion.serving.session import UnknownJob
 from ui.parts.crop import CropBox
 from ui.parts.desk import Desk
-from ui.parts.endpoint import RUN_NOTE, Answer, Endpoint, job_answers, script_requests
+from ui.parts.endpoint import Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import READY, status_line
@@ -187,14 +187,9 @@ class TaskTab(Tab):
         parameters = {name: common[name] for name in [*names, *(["measured"] if self.words.measured else [])]}
         for field in self.fields:
             parameters |= field.parameters()
-        notes = "".join(f"\n    {field.note()}" for field in self.fields)
-        return Endpoint(
-            self.key,
-            f"{self.card.description}\n{notes}{RUN_NOTE}",
-            {**parameters, "align": common["align"]},
-            self.answers,
-            self.task,
-        )
+        notes = {name: note for field in self.fields for name, note in field.notes().items()}
+        parameters["align"] = common["align"]
+        return Endpoint(self.key, self.card.description, parameters, self.answers, notes, task=self.task)
 
     def answers(self, values: Mapping[str, Any]) -> Iterator[Answer]:
         """Run the methods for a script."""
