@@ -107,7 +107,7 @@ METRICS: dict[str, Metric] = {
         "PSNR",
         2,
         "higher",
-        "Peak signal-to-noise ratio against your picture, in dB. Higher is closer.",
+        "Peak signal-to-noise ratio against your picture, in dB.",
         lambda image, truth, model: psnr(image, truth),
         cheap=ANY_SIZE,
         unit="dB",

@@ -12,7 +12,7 @@ from inversion.metrics import METRICS, Metric
 from inversion.serving.session import RunView
 from ui.parts.markup import fixed
 
-MOST_CHANGED = 3  # attributes that are shown, of those that an edit was not to change
+MOST_CHANGED = 3  # attributes that are shown, of those that the edit did not move
 
 
 @dataclass(frozen=True)

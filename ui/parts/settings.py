@@ -36,7 +36,8 @@ class Settings:
                 model_choices(desk.models), value=DEFAULT_MODEL, label="Model", min_width=150, scale=3
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
-        self.measured = gr.Checkbox(False, label=measured or "Measured", visible=bool(measured))
+        self.can_be_measured = bool(measured)
+        self.measured = gr.Checkbox(False, label=measured or "Measured", visible=self.can_be_measured)
 
     def advanced(self) -> None:
         """Lay out the time budget and the settings of the chosen methods and of a custom pipeline."""
@@ -82,7 +83,7 @@ class Settings:
         common = {
             "model": values[self.model],
             "seed": self.seed_of(values),
-            "measured": self.measured.visible and bool(values[self.measured]),
+            "measured": self.can_be_measured and bool(values[self.measured]),
             "budget": number(values[self.budget], "The time budget", 1, self.desk.session.budget),
         }
         return requests(task, self.fields.chosen(ticked, values), {**fields, **common})

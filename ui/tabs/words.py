@@ -46,7 +46,7 @@ WORDS: dict[str, Words] = {
     ),
     "denoise": Words(
         "Denoise",
-        "The methods get a noisy picture, and the generator shows a clean one.",
+        "The methods get a noisy picture, and the generator makes a clean one.",
         "My picture is already noisy",
     ),
 }
