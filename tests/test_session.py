@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import pickle
 import threading
 import time
@@ -385,13 +384,3 @@ def test_bad_requests_are_refused_before_they_queue(
 def test_no_method_is_refused(opened: Callable[..., Session]) -> None:
     with pytest.raises(UserError, match="at least one method"):
         opened(StubLane()).submit([])
-
-
-def test_the_package_does_not_import_gradio_and_the_page_no_torch() -> None:
-    root = Path(hub.__file__).resolve().parent.parent
-    for folder, foreign in (("inversion", "gradio"), ("ui", "torch")):
-        for path in (root / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                assert not any(name.split(".")[0] == foreign for name in names), f"{path} imports {foreign}"
