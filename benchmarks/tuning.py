@@ -23,7 +23,10 @@ from inversion.checkpoints import hub
 from inversion.cli.common import guarded
 from inversion.generators import Prior
 from inversion.losses import Objective
-from inversion.methods import PTI, Clone, Code, Outcome, Stage, parse_method, tuned
+from inversion.methods import Code, Outcome, Stage, parse_method, tuned
+from inversion.methods.base import Problem
+from inversion.methods.clone import Clone
+from inversion.methods.pti import PTI
 from inversion.methods.run import invert
 from inversion.model import Model
 from inversion.tasks import Reconstruct
@@ -70,25 +73,21 @@ class TuningScore:
 
 
 def refined(stage: Stage, model: Model, x: Tensor, code: Code, seed: int) -> Outcome:
-    """The outcome of a refine stage that starts from a code."""
-    *_, outcome = stage(model, Reconstruct(), x, Objective(Reconstruct(), x, model), code, _rng(seed))
+    """The outcome of a refine stage that starts from a code of the picture x (1, 3, R, R)."""
+    problem = Problem(model, Reconstruct(), x, Objective(Reconstruct(), x, model))
+    *_, outcome = stage(problem, code, torch.Generator().manual_seed(seed))
     return cast("Outcome", outcome)
-
-
-def _rng(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def compare(score: TuningScore, picture: Tensor, seed: int) -> list[dict[str, Any]]:
     """Rows of W+, of Clone from its code, and of PTI from its code until it is as close as Clone."""
     model = score.model
     *_, pivot = invert(model, Reconstruct(), picture, parse_method("wplus"), seed=seed)
-    rows = [{"method": "wplus", "psnr": metrics.psnr(pivot.image, picture)[0]}]
+    rows: list[dict[str, Any]] = [{"method": "wplus", "psnr": metrics.psnr(pivot.image, picture)[0]}]
     effects = score.effects(score.prior, pivot.code)
-    stages: list[tuple[str, Any]] = [("clone", lambda: Clone())]
-    stages.append(("pti", lambda: PTI(locality="off", stop_psnr=rows[1]["psnr"])))
-    for name, stage in stages:
-        outcome = refined(stage(), model, picture, pivot.code, seed)
+    for name in ("clone", "pti"):
+        stage = Clone() if name == "clone" else PTI(locality="off", stop_psnr=rows[1]["psnr"])
+        outcome = refined(stage, model, picture, pivot.code, seed)
         generator = tuned(score.prior, outcome.weights or {})
         after = score.effects(generator, pivot.code)
         row = {"method": name, "psnr": metrics.psnr(outcome.image, picture)[0], **score.moved(generator)}

@@ -1,0 +1,85 @@
+"""The benchmarks of sliders, codes, tuning and speed run on tiny networks and write their rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import semantics, sliders, speed, tuning
+from benchmarks.common import EDITS, table, write_rows
+from inversion.checkpoints import hub
+from inversion.directions import Direction
+from inversion.generators import Discriminator, StyleGAN2
+from inversion.methods import parse_method
+from inversion.methods.clone import Clone
+from inversion.methods.pti import PTI
+from inversion.model import Model
+from inversion.perception.predictor import Predictor
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A tiny model with a predictor and random directions, which `hub.load` returns."""
+    prior = StyleGAN2(16, 64, 32, {4: 8, 8: 8, 16: 8}, mapping_layers=2, noise=False).freeze()  # z as long as a face's
+    rng = torch.Generator().manual_seed(0)
+    directions = {}
+    for name in EDITS:
+        rows = torch.nn.functional.normalize(torch.randn(1, prior.w_dim, generator=rng))
+        directions[name] = Direction(name, name, "attributes", rows, 1.0, -1.0, 1.0, normal=rows)
+    predictor = Predictor((8,) * 5).eval().requires_grad_(False)
+    made = Model("tiny", prior, 16, predictor=predictor, directions=directions)
+    made.discriminator = Discriminator(16, {4: 8, 8: 8, 16: 8}).requires_grad_(False)
+    monkeypatch.setattr(hub, "load", lambda *_, **__: made)
+    return made
+
+
+def rows_of(main: Callable[[Sequence[str]], int], path: Path, *arguments: str) -> list[dict[str, object]]:
+    """The rows that a benchmark writes."""
+    assert main([*arguments, "--json", str(path)]) == 0
+    return json.loads(path.read_text())
+
+
+def test_every_slider_gets_a_row(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = rows_of(sliders.main, tmp_path / "rows.json", "--n", "2", "--names", "yaw,smile")
+    assert [row["slider"] for row in rows] == ["yaw", "smile"]
+    assert all(len(row["mean"]) == sliders.POSITIONS for row in rows)  # type: ignore[arg-type]
+    assert "| yaw | -1.00 to 1.00 | w | 2 |" in capsys.readouterr().out
+
+
+def test_codes_of_every_method_are_analysed(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--n", "4", "--methods", "truth,w", "--set", "w.steps=2"]
+    rows = rows_of(semantics.main, tmp_path / "rows.json", *arguments)
+    assert [row["method"] for row in rows] == ["truth", "w"]
+    assert all(set(row["edits"]) == set(EDITS) for row in rows)  # type: ignore[call-overload]
+    assert "| truth | 4 |" in capsys.readouterr().out
+
+
+def test_tuned_generators_are_compared(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tuning, "Clone", lambda: Clone(steps=2))
+    monkeypatch.setattr(tuning, "PTI", lambda **settings: PTI(steps=2, **settings))
+    monkeypatch.setattr(tuning, "parse_method", lambda text: parse_method(text).configured({"wplus.steps": 2}))
+    rows = rows_of(tuning.main, tmp_path / "rows.json", "--n", "1")
+    assert [row["method"] for row in rows] == ["wplus", "clone", "pti"]
+    assert "| clone | 1 |" in capsys.readouterr().out
+
+
+def test_formulations_are_timed(tmp_path: Path) -> None:
+    rows = rows_of(speed.main, tmp_path / "rows.json", "--resolution", "8", "--repeats", "1", "--device", "cpu")
+    assert rows[0]["ratio"] == 1
+    assert len(rows) == 3
+
+
+def test_a_table_has_a_line_for_each_row() -> None:
+    assert table(("a", "b"), [(1, 2), ("x",)]) == "| a | b |\n|---|---|\n| 1 | 2 |\n| x |"
+
+
+def test_rows_are_written_only_to_a_path(tmp_path: Path) -> None:
+    write_rows(None, [{"a": 1}])
+    write_rows(tmp_path / "rows.json", [{"a": 1}])
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.json"]
