@@ -69,13 +69,13 @@ def write_generator(cache: Path) -> Path:
 def open_generator(registry: Path, dtype: str, answer: Connection) -> None:
     """In a process of its own: load the model and send time and memory."""
     from inversion.checkpoints import hub
-    from inversion.checkpoints.registry import registry as read
+    from inversion.checkpoints import registry as module
 
-    with patch.object(hub, "registry", lambda: read(registry)):
+    with patch.object(module, "REGISTRY", registry):
         before, wall, processor = peak_memory(), time.perf_counter(), time.process_time()
         model = hub.load(NAME, "cpu", dtype)
         taken = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - processor}
-    size = read(registry)[model.name].bytes or 0
+    size = module.registry(registry)[model.name].bytes or 0
     peak = peak_memory()
     memory = {"peak_mb": peak / 1e6, "grown_mb": (peak - before) / 1e6, "grown_by_file": (peak - before) / size}
     answer.send({**taken, "file_mb": size / 1e6, **memory})
