@@ -1,4 +1,4 @@
-"""Refuses requests that no page of ours sends: from foreign origins, without a length, or too large."""
+"""Refuses requests that the page never sends: from foreign origins, without a length, or too large."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Guard:
     """ASGI middleware. Gradio's CORS layer only withholds a response header; this one stops the request itself.
 
-    limit: bytes that one request may carry, all its files together.
+    limit: bytes of one request, with all its files.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -33,7 +33,7 @@ class Guard:
     def refusal(self, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and reason, or None for a request that may pass."""
         origin = headers.get("origin")
-        # A browser lets no foreign page set these two without asking us first: they name the host that it meant.
+        # They name the host that the browser meant. A foreign page cannot set them without our consent (a CORS preflight).
         own = {headers.get("host", ""), headers.get("x-forwarded-host", "")} - {""}
         if origin is not None and urlsplit(origin).netloc not in own:
             return 403, "This request comes from another site."
@@ -46,7 +46,7 @@ class Guard:
 
 
 def _counted(receive: Receive, length: int) -> Receive:
-    """The receiving end, cut off after `length` bytes, so that a wrong length does not get around the limit."""
+    """The body of the request, cut off after `length` bytes, so that a false length cannot exceed the limit."""
     left = length
 
     async def counted() -> Message:

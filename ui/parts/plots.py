@@ -17,7 +17,7 @@ HEADROOM = 8.0  # dB shown below the lowest result
 
 @dataclass(frozen=True)
 class Line:
-    """One method's way through the plot: (seconds, dB) points in the order of time."""
+    """One method's line: (seconds, dB) points in the order of time."""
 
     name: str
     colour: str
@@ -25,7 +25,7 @@ class Line:
 
 
 def quality_plot(lines: Sequence[Line]) -> str:
-    """PSNR against seconds, one line a method, its end marked and named. Empty when there is nothing to draw."""
+    """PSNR against seconds, one line per method with its name at its end. "" if there are no points."""
     lines = [line for line in lines if line.points]
     if not lines:
         return ""
@@ -88,7 +88,7 @@ def _line(line: Line, points: Sequence[tuple[float, float]], name_y: float) -> s
 
 
 def _apart(heights: Sequence[float], gap: float = 15.0) -> list[float]:
-    """The heights, pushed down where needed so that names do not lie on each other."""
+    """The heights, pushed down where needed so that names do not overlap."""
     placed = list(heights)
     last = -math.inf
     for i in sorted(range(len(placed)), key=placed.__getitem__):
@@ -106,7 +106,7 @@ class Tile:
 
 
 def sheet(tiles: Sequence[Tile], across: int = 4, side: int = 256) -> Image.Image:
-    """The tiles in rows under their titles. Pictures smaller than `side` grow by whole numbers and are not blurred."""
+    """The tiles in rows under their titles. Pictures smaller than `side` are enlarged by whole numbers, without blur."""
     side = max(side, *(tile.picture.shape[0] for tile in tiles))
     margin, text = side // 16, side // 6
     columns = min(across, len(tiles))
