@@ -33,7 +33,7 @@ class Guard:
     def refusal(self, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and reason, or None for a request that may pass."""
         origin = headers.get("origin")
-        # They name the host that the browser meant. A foreign page cannot set them without our consent (a CORS preflight).
+        # Names of the host that the browser meant. A foreign page cannot set them without our consent (CORS preflight).
         own = {headers.get("host", ""), headers.get("x-forwarded-host", "")} - {""}
         if origin is not None and urlsplit(origin).netloc not in own:
             return 403, "This request comes from another site."

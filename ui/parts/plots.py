@@ -106,7 +106,7 @@ class Tile:
 
 
 def sheet(tiles: Sequence[Tile], across: int = 4, side: int = 256) -> Image.Image:
-    """The tiles in rows under their titles. Pictures smaller than `side` are enlarged by whole numbers, without blur."""
+    """The tiles in rows under their titles. Small pictures are enlarged by whole numbers, without blur."""
     side = max(side, *(tile.picture.shape[0] for tile in tiles))
     margin, text = side // 16, side // 6
     columns = min(across, len(tiles))
