@@ -7,10 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from inversion.checkpoints import hub
 from inversion.cli.common import Parser
+from inversion.methods import Code, Method, Result
+from inversion.methods.run import invert
+from inversion.model import Model
 from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import OUT_OF_DOMAIN
+from inversion.tasks import Reconstruct
 
 SOURCES: dict[str, int] = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}  # first seed of the faces
 EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
@@ -27,6 +33,14 @@ def add_model(parser: Parser, n: int) -> None:
     """Add --model and --n, the number of held-out faces."""
     parser.add_argument("--model", default=hub.DEFAULT, help="see `python -m inversion models`")
     parser.add_argument("--n", type=int, default=n, help="number of faces")
+
+
+def reconstructed(model: Model, x: Tensor, method: Method, seed: int = 0) -> tuple[Result, Code]:
+    """The result of a method on pictures x (B, 3, R, R), and its code. ValueError for a method without a code."""
+    *_, result = invert(model, Reconstruct(), x, method, seed=seed, budget=3600.0)
+    if not isinstance(result, Result) or result.code is None:
+        raise ValueError(f"{method.key} makes no code")
+    return result, result.code
 
 
 def write_rows(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -46,7 +46,7 @@ def parts(pairs: Pairs) -> Tensor:
 KINDS: dict[str, tuple[int, Callable[[Pairs], Tensor]]] = {"sketch": (1, lines), "map": (len(CLASSES), parts)}
 
 
-def train_reader(kind: str, file: PairFile, steps: int) -> nn.Module:
+def train_reader(kind: str, file: PairFile, steps: int) -> Predictor:
     """Train a network like the predictor to read factors off the drawings of a file."""
     channels, reads = KINDS[kind]
     torch.manual_seed(0)
@@ -66,7 +66,7 @@ def train_reader(kind: str, file: PairFile, steps: int) -> nn.Module:
 
 
 @torch.no_grad()
-def figures(kind: str, reader: nn.Module, predictor: Predictor, n: int, resolution: int) -> dict[str, object]:
+def figures(kind: str, reader: Predictor, predictor: Predictor, n: int, resolution: int) -> dict[str, object]:
     """The row of one kind of drawing: for each factor (share explained, ratio of sign accuracies to the predictor)."""
     seeds = range(HELD_OUT, HELD_OUT + n)
     truth = factors_of(latents(seeds))

@@ -223,7 +223,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--source", default="held-out", choices=(*SOURCES, "photo"), help="strange: from outside the domain"
     )
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
-    add_task_inputs(parser, ("number",), factor=8, sigma=0.2)
+    add_task_inputs(parser, kinds=["number"], factor=8, sigma=0.2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")

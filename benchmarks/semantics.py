@@ -18,16 +18,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.common import EDITS, SOURCES, add_model, benchmark_parser, table, write_rows
+from benchmarks.common import EDITS, SOURCES, add_model, benchmark_parser, reconstructed, table, write_rows
 from inversion import metrics
 from inversion.checkpoints import hub
 from inversion.cli.common import guarded
 from inversion.editing.analysis import semantic_precision, side_effects
 from inversion.methods import parse_method
-from inversion.methods.run import invert
-from inversion.model import Model
+from inversion.model import Model, prior_of
 from inversion.synthetic.faces import NAMES, Faces, draw_faces
-from inversion.tasks import Reconstruct
 from inversion.training.directions import networks_of
 
 STRENGTHS = (-1.0, 1.0)  # of each edit, in deviations of random codes
@@ -46,8 +44,8 @@ def invert_faces(model: Model, method: str, drawn: Faces, settings: dict[str, st
     own = {key: value for key, value in settings.items() if key.partition(".")[0] in {s.key for s in chosen.stages}}
     codes, scores = [], []
     for part in tqdm(pictures.split(BATCH), desc=method, disable=None):
-        *_, result = invert(model, Reconstruct(), part, chosen.configured(own), budget=3600.0)
-        codes.append(result.code.ws(model.prior))
+        result, code = reconstructed(model, part, chosen.configured(own))
+        codes.append(code.ws(prior_of(model)))
         scores += metrics.psnr(result.image, part)
     return torch.cat(codes), scores
 

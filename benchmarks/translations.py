@@ -23,6 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +154,10 @@ def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict
     unseen = UNSEEN.get(name, ())
     frontal = "pose" in unseen
     once: list[float] = []
-    results = torch.cat([_timed(once, lambda x=x: translate(model, name, x)).pictures.cpu() for x in given])
+    results = torch.cat([_timed(once, partial(translate, model, name, x)).pictures.cpu() for x in given])
     ten: list[float] = []
     for upload in given[:4]:
-        _timed(ten, lambda x=upload: translate(model, name, x, TranslationOptions(10)))
+        _timed(ten, partial(translate, model, name, upload, TranslationOptions(10)))
     truth = drawn.front if frontal else drawn.picture
     factors = turned_to_front(drawn.factors) if frontal else drawn.factors
     predictor = segmenter.predictor

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.common import EDITS, add_model, benchmark_parser, table, write_rows
+from benchmarks.common import EDITS, add_model, benchmark_parser, reconstructed, table, write_rows
 from benchmarks.quality import cases
 from inversion import images, metrics
 from inversion.checkpoints import hub
@@ -27,7 +27,6 @@ from inversion.methods import Code, Outcome, Stage, parse_method, tuned
 from inversion.methods.base import Problem
 from inversion.methods.clone import Clone
 from inversion.methods.pti import PTI
-from inversion.methods.run import invert
 from inversion.model import Model
 from inversion.tasks import Reconstruct
 from inversion.training.directions import networks_of
@@ -82,15 +81,19 @@ def refined(stage: Stage, model: Model, x: Tensor, code: Code, seed: int) -> Out
 def compare(score: TuningScore, picture: Tensor, seed: int) -> list[dict[str, Any]]:
     """Rows of W+, of Clone from its code, and of PTI from its code until it is as close as Clone."""
     model = score.model
-    *_, pivot = invert(model, Reconstruct(), picture, parse_method("wplus"), seed=seed)
+    pivot, code = reconstructed(model, picture, parse_method("wplus"), seed)
     rows: list[dict[str, Any]] = [{"method": "wplus", "psnr": metrics.psnr(pivot.image, picture)[0]}]
-    effects = score.effects(score.prior, pivot.code)
+    effects = score.effects(score.prior, code)
     for name in ("clone", "pti"):
         stage = Clone() if name == "clone" else PTI(locality="off", stop_psnr=rows[1]["psnr"])
-        outcome = refined(stage, model, picture, pivot.code, seed)
+        outcome = refined(stage, model, picture, code, seed)
         generator = tuned(score.prior, outcome.weights or {})
-        after = score.effects(generator, pivot.code)
-        row = {"method": name, "psnr": metrics.psnr(outcome.image, picture)[0], **score.moved(generator)}
+        after = score.effects(generator, code)
+        row: dict[str, Any] = {
+            "method": name,
+            "psnr": metrics.psnr(outcome.image, picture)[0],
+            **score.moved(generator),
+        }
         row["edits"] = {key: after[key] for key in EDITS}
         row["untuned"] = effects
         rows.append(row)

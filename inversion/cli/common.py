@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def guarded(command: str, run: Callable[[], None]) -> int:
+def guarded(command: str, run: Callable[[], object]) -> int:
     """Run a command. Returns its exit status: 0, or 2 after an error, with one line on stderr."""
     try:
         run()
