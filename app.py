@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import sys
 from collections.abc import Sequence
 
+from inversion.common.commands import Parser, UsageError, add_device, guarded
 from inversion.common.lazy import defer
 
+MAX_PORT = 65535
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Serve the page until interrupted."""
-    parser = argparse.ArgumentParser(description="Compare GAN inversion methods in the browser.")
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the page until interrupted. Returns the exit status: 2 after an error, with one line on stderr."""
+    parser = Parser(prog="python app.py", description="Compare GAN inversion methods in the browser.")
     parser.add_argument("--share", action="store_true", help="open a public address through Gradio's tunnel")
     parser.add_argument("--port", type=int, default=None, help="default: 7860, or the next free port")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    add_device(parser)
     parser.add_argument("--budget", type=float, default=300.0, help="time limit of one method in seconds")
     args = parser.parse_args(argv)
+
+    def run() -> None:
+        check(args)
+        serve(args)
+
+    return guarded(parser.prog, run)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raises UserError for arguments with which the page could not run. Imports torch for --device cuda only."""
+    if args.port is not None and not 1 <= args.port <= MAX_PORT:
+        raise UsageError(f"--port must be a number from 1 to {MAX_PORT}, not {args.port}")
+    if not (math.isfinite(args.budget) and args.budget > 0):
+        raise UsageError(f"--budget must be a positive number of seconds, not {args.budget}")
+    if args.device == "cuda":
+        from inversion.checkpoints.hub import find_device
+
+        find_device(args.device)
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Build the page and serve it until interrupted."""
     # Gradio calls its own address when it starts, and would send even that through a proxy.
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]))
     # The page opens without torch. The thread of the device lane loads it afterwards, by warming the default model.
@@ -34,4 +60,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from inversion.checkpoints import hub
-from inversion.cli.common import Parser
+from inversion.common.commands import Parser
 from inversion.methods import Code, Method, Result
 from inversion.methods.run import invert
 from inversion.model import Model

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from benchmarks.common import benchmark_parser, write_rows
 from benchmarks.translations import explained, sign_accuracy
 from inversion.checkpoints import hub
-from inversion.cli.common import guarded
+from inversion.common.commands import guarded
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT, latents
 from inversion.synthetic.faces import CLASSES, NAMES

@@ -24,9 +24,9 @@ import yaml
 
 from benchmarks.common import benchmark_parser, write_rows
 from inversion.checkpoints import store
-from inversion.cli.common import guarded
-from inversion.parity import MANIFESTS
+from inversion.common.commands import guarded
 from inversion.parity.fill import Filler
+from inversion.parity.runners import MANIFESTS
 
 NAME = "wide"
 MANIFEST = "rosinality_g1024"

@@ -24,7 +24,8 @@ from benchmarks.common import SOURCES, add_model, benchmark_parser, table, write
 from inversion import images, metrics
 from inversion.checkpoints import store
 from inversion.checkpoints.registry import SERVE_ALL, registry
-from inversion.cli.common import UsageError, add_task_inputs, guarded
+from inversion.cli.common import add_task_inputs
+from inversion.common.commands import UsageError, guarded
 from inversion.common.errors import UserError
 from inversion.common.settings import kind_of, split_settings
 from inversion.methods import BASIC, parse_method

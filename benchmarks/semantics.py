@@ -21,7 +21,7 @@ from tqdm import tqdm
 from benchmarks.common import EDITS, SOURCES, add_model, benchmark_parser, reconstructed, table, write_rows
 from inversion import metrics
 from inversion.checkpoints import hub
-from inversion.cli.common import guarded
+from inversion.common.commands import guarded
 from inversion.editing.analysis import semantic_precision, side_effects
 from inversion.methods import parse_method
 from inversion.model import Model, prior_of

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from benchmarks.common import add_model, benchmark_parser, table, write_rows
 from inversion.checkpoints import hub
-from inversion.cli.common import UsageError, guarded
+from inversion.common.commands import UsageError, guarded
 from inversion.editing.analysis import side_effects
 from inversion.editing.edit import edited
 from inversion.editing.unsupervised import FIRST

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.common import benchmark_parser, write_rows
-from inversion.cli.common import guarded
+from inversion.common.commands import guarded
 from inversion.generators import StyleGAN2
 from inversion.generators.ops import EPSILON, SLOPE, SQRT2, StyledConv, blur
 

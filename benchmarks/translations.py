@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from benchmarks.common import add_model, benchmark_parser, write_rows
 from inversion import images
 from inversion.checkpoints import hub
-from inversion.cli.common import guarded
+from inversion.common.commands import guarded
 from inversion.model import Model, prior_of
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT

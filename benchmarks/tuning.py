@@ -20,7 +20,7 @@ from benchmarks.common import EDITS, add_model, benchmark_parser, reconstructed,
 from benchmarks.quality import cases
 from inversion import images, metrics
 from inversion.checkpoints import hub
-from inversion.cli.common import guarded
+from inversion.common.commands import guarded
 from inversion.generators import Prior
 from inversion.losses import Objective
 from inversion.methods import Code, Outcome, Stage, parse_method, tuned

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
         return 0
     if not argv or argv[0] not in COMMANDS:
         got = f"unknown command {argv[0]!r}" if argv else "no command"
-        sys.stderr.write(f"inversion: {got}: choose from {', '.join(COMMANDS)}\n")
+        sys.stderr.write(f"python -m inversion: {got}: choose from {', '.join(COMMANDS)}\n")
         return 2
     defer("torch")  # so that a wrong argument is refused before torch is loaded
     module = importlib.import_module(COMMANDS[argv[0]][0])

@@ -12,8 +12,9 @@ import torch
 from helpers.foreign import GOLDENS, manifest
 
 from inversion.generators.ops import fir
-from inversion.parity import KEPT_WEIGHTS, check, main
+from inversion.parity import main
 from inversion.parity.fill import Filler, affine_of, draw, image_input, label_input
+from inversion.parity.runners import KEPT_WEIGHTS, check
 
 CASES = sorted((GOLDENS / "cases").glob("*.npz"))
 # A gigabyte of weights each: `python -m inversion parity tests/goldens/cases` runs them, and here this variable does.
@@ -87,6 +88,9 @@ def test_constants() -> None:
     torch.testing.assert_close(fir(gain=4.0), torch.tensor(kernel["value"]), rtol=0, atol=0)
 
 
+NO_CUDA = [] if torch.cuda.is_available() else [("--device", "cuda", "no CUDA")]
+
+
 class TestCommand:
     """`python -m inversion parity`."""
 
@@ -142,12 +146,27 @@ class TestCommand:
         assert why in err
 
     def test_other_files_do_not_stop_it(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.copy(tmp_path)
+        whole = self.copy(tmp_path).read_bytes()
         (tmp_path / "broken.npz").write_bytes(b"PK")
+        (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
         (tmp_path / "notes.txt").write_text("no case", encoding="utf-8")
         assert main([str(tmp_path)]) == 1
-        assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["FAIL", "ok"]
+        assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["FAIL", "ok", "FAIL"]
 
     def test_nothing_to_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main([str(tmp_path)]) == 2
         assert "no .npz file" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("option", "value", "says"), [("--device", "tpu", "tpu"), ("--speed", "9", "--speed"), *NO_CUDA]
+    )
+    def test_wrong_arguments_are_one_line(
+        self, tmp_path: Path, option: str, value: str, says: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.copy(tmp_path)
+        try:
+            status: object = main([str(tmp_path), option, value])
+        except SystemExit as stop:
+            status = stop.code
+        out, err = capsys.readouterr()
+        assert (status, out, err.count("\n")) == (2, "", 1) and says in err

@@ -12,9 +12,10 @@ from inversion.checkpoints import fetch
 from inversion.checkpoints.assembly import bare_model, complete_model
 from inversion.checkpoints.registry import DEFAULT, Entry, HubError
 from inversion.checkpoints.store import Mark
+from inversion.common.commands import DEVICES, DTYPES
 from inversion.model import Model
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TORCH_DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in DTYPES}
 MAX_MODELS = 4  # in memory
 Key = tuple[str, str, torch.dtype]  # name, device, dtype
 
@@ -77,7 +78,7 @@ def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Mode
     generator is downloaded, nothing else is; see `Model.absent`. Once an absent file has been added or replaced, `load`
     returns another `Model` around the same generator, and earlier ones stay valid. Raises HubError.
     """
-    where = _device(device)
+    where = find_device(device)
     precision = _dtype(dtype, where)
     key = (name, str(where), precision)
     with models.loading(key):
@@ -89,9 +90,10 @@ def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Mode
         return opened.complete
 
 
-def _device(name: str) -> torch.device:
-    if name not in ("auto", "cpu", "cuda"):
-        raise HubError(f"unknown device {name!r}: choose from auto, cpu, cuda")
+def find_device(name: str) -> torch.device:
+    """The device of a name in `DEVICES`; auto: CUDA if it is available. Raises HubError."""
+    if name not in DEVICES:
+        raise HubError(f"unknown device {name!r}: choose from {', '.join(DEVICES)}")
     if name == "cuda" and not torch.cuda.is_available():
         raise HubError("no CUDA device is available: choose cpu or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
@@ -99,8 +101,8 @@ def _device(name: str) -> torch.device:
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:
     """auto: bfloat16 if the device multiplies it natively (half the time, the same figures), else float32."""
-    if name in DTYPES:
-        return DTYPES[name]
+    if name in TORCH_DTYPES:
+        return TORCH_DTYPES[name]
     if name != "auto":
         raise HubError(f"unknown dtype {name!r}: choose from auto, {', '.join(DTYPES)}")
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Shared by the commands: errors in one line, the arguments of a run, progress bars, tables."""
+"""Shared by the commands: the arguments of a run, progress bars, tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -16,43 +16,28 @@ from tqdm import tqdm
 from inversion import images
 from inversion.align import paste
 from inversion.checkpoints.registry import DEFAULT
-from inversion.common.errors import UserError
+from inversion.common.commands import Parser, UsageError, add_device, make_folder
 from inversion.common.settings import Kind, kind_of, split_settings
 from inversion.methods import parse_method
 from inversion.metrics import METRICS
-from inversion.serving.lane import CroppedPicture, Finished, Lane, LaneError, Progress, Ready, Request, crop
+from inversion.serving.lane import (
+    AUTOMATIC_CROPS,
+    CroppedPicture,
+    Finished,
+    Lane,
+    LaneError,
+    Progress,
+    Ready,
+    Request,
+    crop,
+)
 from inversion.tasks import TASKS, task_class
-
-
-class UsageError(UserError):
-    """An argument of the command line is wrong or missing."""
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one line, without the usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the message on stderr and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def guarded(command: str, run: Callable[[], object]) -> int:
-    """Run a command. Returns its exit status: 0, or 2 after an error, with one line on stderr."""
-    try:
-        run()
-    except UserError as error:
-        sys.stderr.write(f"{command}: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"{command}: {error.strerror or error}: {error.filename}\n")
-        return 2
-    return 0
 
 
 def run_parser(command: str, description: str) -> Parser:
     """A parser with the arguments of a run, except the method."""
     parser = Parser(prog=f"python -m inversion {command}", description=description, allow_abbrev=False)
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="the original picture, which the task measures")
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="the input picture")
     parser.add_argument("--task", default="reconstruct", choices=list(TASKS), help="default: reconstruct")
     parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="the generator, see `models`")
     parser.add_argument(
@@ -67,15 +52,14 @@ def run_parser(command: str, description: str) -> Parser:
     parser.add_argument(
         "--align",
         default="auto",
-        choices=["auto", "face", "centre"],
+        choices=AUTOMATIC_CROPS,
         help="the part of IMAGE to use; auto: the face for models of aligned faces, otherwise the central square",
     )
     parser.add_argument("--face", type=int, default=1, metavar="N", help="which face; 1 is the largest (default)")
     parser.add_argument("--measured", action="store_true", help="IMAGE is the measurement, not the original")
-    parser.add_argument("--seed", type=int, default=0, help="of all random numbers (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     parser.add_argument("--budget", type=float, default=3600.0, metavar="SECONDS", help="time limit of a method")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    add_device(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="save pictures and figures in this folder")
     parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
     return parser
@@ -131,7 +115,7 @@ def run_methods(
     """
     picture = np.asarray(images.read(args.image))
     if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
+        make_folder(args.out)
     lane = Lane(args.device, args.dtype)
     requests = _possible(lane, _requests(args, methods, picture), optional)
     rows: list[dict[str, Any]] = []

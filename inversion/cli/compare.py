@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from inversion.cli.common import guarded, run_methods, run_parser, write_json, write_rows
+from inversion.cli.common import run_methods, run_parser, write_json, write_rows
+from inversion.common.commands import guarded
 from inversion.methods import BASIC
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inversion.checkpoints import store
-from inversion.checkpoints.convert import Contents, convert, inspect
 from inversion.checkpoints.registry import BadCheckpoint, Entry, registry
-from inversion.cli.common import Parser, UsageError, guarded, write_table
+from inversion.cli.common import write_table
+from inversion.common.commands import Parser, UsageError, guarded
+from inversion.encoders import SAME_TENSORS
+
+if TYPE_CHECKING:
+    from inversion.checkpoints.convert import Contents
 
 
 def main(argv: list[str]) -> int:
@@ -26,13 +31,15 @@ def main(argv: list[str]) -> int:
     where.add_argument("--out", type=Path, metavar="FILE", help="default: next to FILE, as .safetensors or .npy")
     parser.add_argument(
         "--encoder",
-        choices=["psp", "e4e"],
+        choices=SAME_TENSORS,
         help="architecture of an encoder, if the file fits both and does not name it",
     )
     parser.add_argument("--dry-run", action="store_true", help="only list the contents")
     args = parser.parse_args(argv)
 
     def run() -> None:
+        from inversion.checkpoints.convert import convert, inspect  # imports all networks
+
         entry = None if args.name is None else _entry(args.name)
         meant = entry.architecture if entry is not None and entry.kind == "encoder" else None
         encoder = args.encoder or meant

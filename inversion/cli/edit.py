@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from inversion import images
-from inversion.cli.common import UsageError, guarded, run_methods, run_parser, write_json, write_rows
+from inversion.cli.common import run_methods, run_parser, write_json, write_rows
+from inversion.common.commands import UsageError, guarded
 from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, read_layers
 from inversion.methods import SettingError
 from inversion.serving.lane import Finished, Lane, Request

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from inversion.cli.common import guarded, run_methods, run_parser, write_json, write_rows
+from inversion.cli.common import run_methods, run_parser, write_json, write_rows
+from inversion.common.commands import guarded
 
 
 def main(argv: list[str]) -> int:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import Entry, registry
-from inversion.cli.common import Parser, UsageError, guarded, write_json, write_table
+from inversion.cli.common import write_json, write_table
+from inversion.common.commands import Parser, UsageError, guarded
 
 COLUMNS = ["name", "kind", "resolution", "domain", "size", "cached", "grade", "licence", "from"]
 

@@ -15,8 +15,9 @@ from PIL import Image
 from inversion import images
 from inversion.align import paste
 from inversion.checkpoints.registry import DEFAULT
-from inversion.cli.common import Parser, dumps, guarded, write_json
-from inversion.serving.lane import Lane, crop
+from inversion.cli.common import dumps, write_json
+from inversion.common.commands import Parser, add_device, guarded, make_folder
+from inversion.serving.lane import AUTOMATIC_CROPS, Lane, crop
 from inversion.translations import TRANSLATIONS, TranslationOptions
 from inversion.translations.requests import TranslatedPictures, TranslateRequest
 
@@ -40,12 +41,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--align",
         default="auto",
-        choices=["auto", "face", "centre"],
+        choices=AUTOMATIC_CROPS,
         help="the part of a picture to use, as for `invert`; of a drawing, always the central square",
     )
     parser.add_argument("--face", type=int, default=1, metavar="N", help="which face; 1 is the largest (default)")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    add_device(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="save pictures and figures in this folder")
     parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
     args = parser.parse_args(argv)
@@ -93,7 +93,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _keep(args: argparse.Namespace, made: TranslatedPictures, picture: np.ndarray, row: dict[str, Any]) -> None:
     """Save the pictures, the sheet and the row, which gets the names of the files."""
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     stem = args.out / f"{args.image.stem}_{args.to}"
     for i, image in enumerate(made.pictures):
         path = Path(f"{stem}_{i + 1}.png")

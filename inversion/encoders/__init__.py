@@ -32,6 +32,9 @@ ENCODERS: LazyClasses[Encoder] = LazyClasses(
     }
 )
 
+# Architectures whose published files hold tensors of the same names and shapes.
+SAME_TENSORS = ("psp", "e4e")
+
 # Roles that stages of methods read in `Model.encoders`, and their labels. A stage needs "encoders.ROLE".
 ROLES: dict[str, str] = {
     "encoder": "classic encoder",

@@ -8,99 +8,44 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
-from inversion.generators import StateDictError
-from inversion.parity import encoders, generators
-from inversion.parity.cases import LIMIT, LOOSE, Case, CaseError, Difference
-from inversion.parity.fill import Filler
-from inversion.parity.generators import Computed
-
-KEPT_WEIGHTS = 1 << 27  # numbers kept from case to case: half a gigabyte
-MANIFESTS = Path(__file__).resolve().parents[2] / "tests" / "goldens" / "manifests"
-
-# `meta["network"]` -> (function that runs it, limit of its scaled differences)
-RUNNERS: dict[str, tuple[Callable[[Case], Computed], float]] = {
-    "StyleGAN2 generator": (generators.stylegan2, LIMIT),
-    "StyleGAN2-ADA generator (Generator class)": (generators.stylegan2, LIMIT),
-    "StyleGAN2 discriminator": (generators.discriminator, LIMIT),
-    "StyleGAN2-ADA discriminator": (generators.discriminator, LIMIT),
-    "StyleGAN2Generator": (generators.genforce, LIMIT),
-    "StyleGANGenerator": (generators.genforce, LOOSE),
-    "PGGANGenerator": (generators.genforce, LIMIT),
-    "StyleGAN generator": (generators.stylegan, LOOSE),
-    "in-domain StyleGAN generator": (generators.stylegan, LOOSE),
-    "PGGAN generator": (generators.pggan, LIMIT),
-    "multi-code composition over the PGGAN generator": (generators.pggan, LIMIT),
-    "GradualStyleEncoder": (encoders.encoder("psp"), LIMIT),
-    "BackboneEncoder": (encoders.encoder("psp"), LIMIT),
-    "ResNetBackboneEncoder": (encoders.encoder("psp"), LIMIT),
-    "ResNetGradualStyleEncoder": (encoders.encoder("psp"), LIMIT),
-    "Encoder4Editing": (encoders.encoder("e4e"), LIMIT),
-    "ProgressiveBackboneEncoder": (encoders.encoder("e4e"), LIMIT),
-    "ResNetProgressiveBackboneEncoder": (encoders.encoder("e4e"), LIMIT),
-    "BackboneEncoderUsingLastLayerIntoW": (encoders.encoder(), LIMIT),
-    "SingleStyleCodeEncoder": (encoders.encoder(), LIMIT),
-    "BackboneEncoderUsingLastLayerIntoWPlus": (encoders.encoder(), LIMIT),
-    "in-domain encoder": (encoders.in_domain_encoder, LIMIT),
-    "pSp (encoder + decoder)": (encoders.inversion("psp"), LIMIT),
-    "e4e (encoder + decoder)": (encoders.inversion("e4e"), LIMIT),
-    "ReStyle-pSp loop": (encoders.inversion("psp"), LIMIT),
-    "ReStyle-e4e loop": (encoders.inversion("e4e"), LIMIT),
-    "ArcFace Backbone": (encoders.arcface, LIMIT),
-    "LPIPS alex": (encoders.lpips, LIMIT),
-    "LPIPS vgg": (encoders.lpips, LIMIT),
-    "VGG16 perceptual features (Keras-style preprocessing)": (encoders.keras_vgg16, LIMIT),
-}
-
-
-@torch.no_grad()
-def check(path: Path, manifests: Path = MANIFESTS, device: str = "cpu", fill: Filler | None = None) -> Difference:
-    """Run one case file. A shared `fill` saves drawing weights again. Raises CaseError or StateDictError."""
-    case = Case(path, manifests, torch.device(device), fill or Filler())
-    name = str(case.meta.get("network"))
-    if name not in RUNNERS:
-        raise CaseError(f"unknown network {name!r}: there are {', '.join(RUNNERS)}")
-    run, limit = RUNNERS[name]
-    with _exact():
-        return case.compare(run(case), limit)
+from inversion.common.commands import Parser, UsageError, add_device, guarded
 
 
 def main(argv: list[str]) -> int:
     """Check every `.npz` file in a folder: one line each on stdout, reasons for cases that cannot run on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m inversion parity", description=main.__doc__)
+    parser = Parser(prog="python -m inversion parity", description=main.__doc__, allow_abbrev=False)
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of golden cases")
-    parser.add_argument("--manifests", metavar="DIR2", type=Path, default=MANIFESTS, help="names and shapes of weights")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where the networks run")
+    parser.add_argument("--manifests", metavar="DIR2", type=Path, help="names and shapes of weights")
+    add_device(parser, default="cpu", dtype=False)
     args = parser.parse_args(argv)
+    failed: list[str] = []
+    return guarded(parser.prog, lambda: failed.extend(_failures(args))) or int(bool(failed))
+
+
+def _failures(args: argparse.Namespace) -> list[str]:
+    """Run the cases. Returns the names of those that fail. Raises UsageError if there is nothing to run."""
     paths = sorted(args.folder.glob("*.npz"))
     if not paths:
-        sys.stderr.write(f"parity: there is no .npz file in {args.folder}\n")
-        return 2
-    failed, fill = False, Filler(KEPT_WEIGHTS)
+        raise UsageError(f"there is no .npz file in {args.folder}")
+    from inversion.checkpoints.hub import find_device
+    from inversion.generators import StateDictError
+    from inversion.parity.cases import CaseError, Difference
+    from inversion.parity.fill import Filler
+    from inversion.parity.runners import KEPT_WEIGHTS, MANIFESTS, check
+
+    device = str(find_device(args.device))
+    failed, fill = [], Filler(KEPT_WEIGHTS)
     for path in paths:
         try:
-            worst = check(path, args.manifests, args.device, fill)
+            worst = check(path, args.manifests or MANIFESTS, device, fill)
         except (CaseError, StateDictError) as error:
-            sys.stderr.write(f"parity: {path.stem}: {error}\n")
+            sys.stderr.write(f"{path.stem}: {error}\n")
             worst = Difference(float("nan"), float("nan"), ok=False)
-        failed = failed or not worst.ok
+        if not worst.ok:
+            failed.append(path.stem)
         verdict = "ok" if worst.ok else "FAIL"
         sys.stdout.write(f"{path.stem} max_abs={worst.max_abs:.2e} scaled={worst.scaled:.2e} {verdict}\n")
         sys.stdout.flush()
-    return 1 if failed else 0
-
-
-@contextmanager
-def _exact() -> Iterator[None]:
-    """Full float32 on a GPU, which rounds factors of convolutions to ten bits by default."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+    return failed

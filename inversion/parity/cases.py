@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from inversion.checkpoints.layouts import Found, network
+from inversion.common.errors import UserError
 from inversion.parity.fill import Family, Filler, image_input, label_input
 
 LIMIT = 2e-5  # of a scaled difference
@@ -23,7 +26,7 @@ LOOSE = 2e-4  # for StyleGAN: instance norm at 128 pixels and more amplifies rou
 TIGHT = 5e-6  # for logits and unit embeddings
 
 
-class CaseError(ValueError):
+class CaseError(UserError):
     """A case cannot be run. The message is one line."""
 
 
@@ -45,7 +48,7 @@ class Case:
             with np.load(path, allow_pickle=False) as stored:
                 self.arrays = {key: stored[key] for key in stored.files}
             self.meta: dict[str, Any] = json.loads(str(self.arrays.pop("meta")))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
             raise CaseError(f"{path.name} is not a golden case: {' '.join(str(error).split())}") from None
         self.outputs = [key.removeprefix("out_") for key in self.arrays if key.startswith("out_")]
         if not self.outputs:

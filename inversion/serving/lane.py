@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -265,6 +265,9 @@ def _parameter(spec: Field[Any], value: Any, request: Request, model: Model) -> 
     if kind_of(spec) == "picture":
         return images.to_tensor(_cropped(value.pixels, value.crop, model.resolution)).to(model.device)
     return checked(spec.name, spec, value)
+
+
+AUTOMATIC_CROPS = tuple(mode for mode in get_args(align.CropMode) if mode != "hand")  # those that `crop` can compute
 
 
 def crop(picture: np.ndarray, model: str, how: align.CropMode = "auto", face: int = 1) -> Crop:

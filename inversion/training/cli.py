@@ -6,15 +6,15 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from inversion.common.errors import UserError
+from inversion.common.commands import guarded
 
 # Command -> (module with main(argv), help). Modules are imported when called.
 COMMANDS: dict[str, tuple[str, str]] = {
     "faces": ("inversion.training.faces", "draw training pictures into a file"),
     "pairs": ("inversion.training.pairs", "draw training pairs for the translations into a file"),
-    "generator": ("inversion.training.generator", "teach a generator the renderer's pictures"),
+    "generator": ("inversion.training.generator", "train a generator on rendered pictures"),
     "overlooked": ("inversion.training.overlooked", "teach a generator the factors that it overlooked"),
-    "adversarial": ("inversion.training.adversarial", "sharpen a generator against a discriminator"),
+    "adversarial": ("inversion.training.adversarial", "adversarial training of a generator"),
     "predictor": ("inversion.training.predictor", "teach the predictor attributes and identity"),
     "encoder": ("inversion.training.encoder", "teach an encoder to invert a generator"),
     "directions": ("inversion.training.directions", "fit editing directions to the predictor's attributes"),
@@ -31,15 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         out = sys.stdout if asked_for_help else sys.stderr
         out.write("usage: python -m inversion train COMMAND ...\n" + "\n".join(lines) + "\n")
         return 0 if asked_for_help else 2
-    try:
+
+    def run() -> None:
         importlib.import_module(COMMANDS[args[0]][0]).main(args[1:])
-    except UserError as error:
-        reason = str(error)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        reason = f"{error.strerror or error}: {error.filename}"
-    else:
-        return 0
-    sys.stderr.write(f"python -m inversion train {args[0]}: {reason}\n")
-    return 2
+
+    return guarded(f"python -m inversion train {args[0]}", run)

@@ -32,7 +32,7 @@ from inversion.editing.analysis import side_effects
 from inversion.methods.codes import WPlus
 from inversion.synthetic.faces import NAMES
 from inversion.training.export import file_line
-from inversion.training.loop import Parser, TrainingError
+from inversion.training.loop import TrainingError, TrainParser
 
 if TYPE_CHECKING:
     from inversion.generators.base import Prior
@@ -251,7 +251,7 @@ def networks_of(model: Model) -> tuple[Prior, Predictor]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Fit editing directions to the predictor's readings of a generator's own pictures."""
-    parser = Parser("directions", main.__doc__)
+    parser = TrainParser("directions", main.__doc__)
     parser.add_argument("--model", default=hub.DEFAULT, help="a generator whose domain has a predictor")
     parser.add_argument("--count", type=int, default=8000, help="number of random codes")
     parser.add_argument("--seed", type=int, default=0, help="seed of the codes")

@@ -28,12 +28,12 @@ from inversion.training.data import ExampleSource, domain_of, example_source
 from inversion.training.discriminators import DiscriminatorTrainer, StyleDiscriminator
 from inversion.training.examples import Example
 from inversion.training.loop import (
-    Parser,
     Processes,
     State,
     Stateful,
     Trainer,
     TrainingError,
+    TrainParser,
     decay_factor,
     ramp_factor,
     run,
@@ -320,7 +320,7 @@ def train(recipe: EncoderRecipe, offsets: bool, options: EncoderOptions) -> None
 
 def main(argv: list[str] | None = None) -> None:
     """Train an encoder to invert a generator; several processes by ``accelerate launch -m inversion train encoder``."""
-    parser = Parser("encoder", main.__doc__)
+    parser = TrainParser("encoder", main.__doc__)
     parser.add_argument("--recipe", required=True, choices=list(RECIPES), help="the paper or task")
     parser.add_argument("--set", action="append", default=[], metavar="TERM=VALUE", help="change the recipe; repeat")
     parser.add_options(EncoderOptions)

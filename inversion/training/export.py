@@ -12,7 +12,7 @@ from inversion.checkpoints.store import digests
 from inversion.generators.stylegan2 import StyleGAN2
 from inversion.synthetic import DOMAINS
 from inversion.training.faces import FACES
-from inversion.training.loop import Parser, load_checkpoint, save_network
+from inversion.training.loop import TrainParser, load_checkpoint, save_network
 
 SAMPLES = 100_000  # mapped z whose mean is w_avg
 
@@ -39,7 +39,7 @@ def file_line(path: Path) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Write generator (and discriminator) of a run's ``state.pt``; prints bytes and sha256 for checkpoints.yaml."""
-    parser = Parser("export", main.__doc__)
+    parser = TrainParser("export", main.__doc__)
     parser.add_argument("--state", type=Path, required=True, help="state.pt of a generator or adversarial run")
     parser.add_argument("--out", type=Path, required=True, help="folder for the safetensors files")
     parser.add_argument("--domain", choices=list(DOMAINS), default=FACES, help="first part of the files' names")

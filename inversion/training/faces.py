@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from inversion.synthetic import DOMAINS, latents
-from inversion.training.loop import Parser, TrainingError
+from inversion.training.loop import TrainingError, TrainParser
 
 BATCH = 16
 FACES = "synthetic-faces"
@@ -71,7 +71,7 @@ class FaceFile:
 
 def main(argv: list[str] | None = None) -> None:
     """Draw a file of faces or of another domain; several processes share the work with --part and --parts."""
-    parser = Parser("faces", main.__doc__)
+    parser = TrainParser("faces", main.__doc__)
     parser.add_argument("--domain", choices=list(DOMAINS), default=FACES)
     parser.add_argument("--folder", type=Path, required=True, help="folder for the file")
     parser.add_argument("--count", type=int, default=100_000, help="number of pictures")

@@ -6,7 +6,6 @@ checkpoint), ``log.jsonl`` (one JSON object a line) and the networks that the tr
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
@@ -14,13 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar, get_args, get_type_hints
+from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
 import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from inversion.common.commands import Parser, make_folder
 from inversion.common.errors import UserError
 from inversion.training.muon import Muon
 
@@ -33,15 +33,11 @@ class TrainingError(UserError):
     """A training command that cannot be carried out as given."""
 
 
-class Parser(argparse.ArgumentParser):
-    """The arguments of ``python -m inversion train COMMAND``. Raises TrainingError for arguments that do not fit."""
+class TrainParser(Parser):
+    """The arguments of ``python -m inversion train COMMAND``."""
 
     def __init__(self, command: str, description: str | None) -> None:
         super().__init__(prog=f"python -m inversion train {command}", description=description)
-
-    def error(self, message: str) -> NoReturn:
-        """Leave the report to the command line, which prints one line."""
-        raise TrainingError(message)
 
     def add_options(self, options: type[TrainOptions]) -> None:
         """Add a flag for every field; a field without a default is required."""
@@ -70,15 +66,15 @@ class TrainOptions:
 
     out: Path = option("folder for the checkpoint, the log and the results")
     seed: int = option("seed of the networks and of the order of examples", 0)
-    minutes: float = option("stop after this time; the same command resumes the run", 600.0)
+    minutes: float = option("stop after this many minutes; the same command resumes the run", 600.0)
 
 
 Options = TypeVar("Options", bound=TrainOptions)
 
 
 def parse(command: str, description: str | None, options: type[Options], argv: Sequence[str] | None) -> Options:
-    """The options in a command line. Raises TrainingError."""
-    parser = Parser(command, description)
+    """The options in a command line. Exits with status 2 if they do not fit."""
+    parser = TrainParser(command, description)
     parser.add_options(options)
     return options(**vars(parser.parse_args(argv)))
 
@@ -239,7 +235,7 @@ def run(trainer: Trainer, options: TrainOptions, processes: Processes, clock: Cl
     Random draws depend on the seed, the rank of the process and the step at which the run starts or resumes.
     """
     clock = clock or Clock(options.minutes)
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     rng = torch.Generator().manual_seed(options.seed + 1000 * processes.rank + trainer.steps)
     losses: list[dict[str, float]] = []
     while not trainer.finished:

@@ -57,7 +57,7 @@ class OverlookedOptions(TrainOptions):
     steps: int = option("steps of the synthesis", 3000)
     pairs: int = option("pairs in a step of the synthesis", 8)
     lr: float = option("peak of the learning rate", 1e-3)
-    decay: float = option("last part of both stages, over which the rate falls to 0", 0.8)
+    decay: float = option("fraction of both stages in which the learning rate decays", 0.8)
     difference: float = option("weight of the unexplained share of a pair's difference", 0.02)
     detail: float = option("extra weight of eyes, brows, nose, mouth and glasses", 4.0)
 

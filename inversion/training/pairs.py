@@ -20,7 +20,7 @@ from inversion.images import quantise
 from inversion.synthetic import DOMAINS
 from inversion.synthetic.faces.factors import turned_to_front
 from inversion.training.faces import FACES
-from inversion.training.loop import Parser
+from inversion.training.loop import TrainParser
 
 BATCH = 16
 
@@ -85,7 +85,7 @@ class PairFile:
 
 def main(argv: list[str] | None = None) -> None:
     """Draw a file of pairs for the translations."""
-    parser = Parser("pairs", main.__doc__)
+    parser = TrainParser("pairs", main.__doc__)
     parser.add_argument("--domain", choices=list(DOMAINS), default=FACES)
     parser.add_argument("--folder", type=Path, required=True, help="folder for the file")
     parser.add_argument("--count", type=int, default=12_000, help="number of pairs")

@@ -108,4 +108,4 @@ class EncoderOptions(TrainOptions):
     steps: int = option("length of the run", 3000)
     batch: int = option("pictures a step, over all processes", 16)
     lr: float = option("peak of the learning rate", 1e-2)
-    decay: float = option("last part of the run, over which the rate falls to 0", 0.5)
+    decay: float = option("fraction of the run in which the learning rate decays", 0.5)

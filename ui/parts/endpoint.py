@@ -15,6 +15,7 @@ from gradio.components import Component
 
 from inversion.common.settings import split_settings
 from inversion.serving.catalogue import DEFAULT_MODEL
+from inversion.serving.lane import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session
 from ui.parts import inputs
 from ui.parts.desk import Desk
@@ -29,7 +30,6 @@ from ui.parts.uploads import picture_field
 Answer = tuple[list[dict[str, Any]], list[tuple[str | None, str]], str | None]
 Finish = Callable[[JobView, PictureFiles], Answer]  # the last answer of a job that is over
 
-ALIGN = ("auto", "face", "centre")
 # Parameters that several endpoints share.
 NOTES = {
     "picture": "a PNG, JPEG or WebP file.",
@@ -83,7 +83,7 @@ def common_inputs(desk: Desk) -> dict[str, Component]:
         "settings": gr.JSON({}, label="settings"),
         "budget": gr.Number(min(120, longest), label="budget"),
         "measured": gr.Checkbox(False, label="measured"),
-        "align": gr.Dropdown(list(ALIGN), value="auto", label="align"),
+        "align": gr.Dropdown(list(AUTOMATIC_CROPS), value="auto", label="align"),
     }
 
 

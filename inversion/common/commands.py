@@ -1,0 +1,57 @@
+"""The frame of every command line: errors in one line, exit statuses, and the arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from inversion.common.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("float32", "bfloat16", "float16")  # of the generator's computation; "auto" chooses one for the device
+
+
+class UsageError(UserError):
+    """An argument of the command line is wrong or missing."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that reports an error in one line, without the usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message on stderr and exit with status 2."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def guarded(command: str, run: Callable[[], object]) -> int:
+    """Run a command. Returns its exit status: 0, or 2 after an error, with one line on stderr."""
+    try:
+        run()
+    except UserError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = " ".join(str(error.strerror or error).split())
+        if error.filename is not None:
+            reason += f": {error.filename}"
+    else:
+        return 0
+    sys.stderr.write(f"{command}: {reason}\n")
+    return 2
+
+
+def add_device(parser: argparse.ArgumentParser, default: str = "auto", *, dtype: bool = True) -> None:
+    """Add --device and, unless `dtype` is False, --dtype."""
+    parser.add_argument("--device", default=default, choices=DEVICES, help=f"default: {default}")
+    if dtype:
+        parser.add_argument("--dtype", default="auto", choices=("auto", *DTYPES), help="default: auto")
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder for results, with its parents. Raises UsageError if that is impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot create the folder {path} ({error.strerror}): choose another one") from None
