@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from benchmarks.common import benchmark_parser, write_rows
 from benchmarks.translations import explained, sign_accuracy
 from inversion.checkpoints import hub
-from inversion.common.commands import guarded
+from inversion.common.commands import UsageError, guarded
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT, latents
 from inversion.synthetic.faces import CLASSES, NAMES
@@ -92,8 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     model = hub.load(hub.DEFAULT)
     file = PairFile(args.pairs, args.count, model.resolution)
-    if model.predictor is None or not file.drawn:
-        parser.error(f"{args.pairs} holds no pairs. Draw them with `python -m inversion train pairs`.")
+    if model.predictor is None:
+        raise UsageError(f"{model.name} has no predictor")
     rows = []
     for kind in args.kinds.split(","):
         rows.append(figures(kind, train_reader(kind, file, args.steps), model.predictor, args.n, model.resolution))

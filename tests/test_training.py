@@ -67,7 +67,7 @@ def test_muon_fits_a_linear_map_at_any_scale_of_its_weights() -> None:
 
 
 def test_a_stopped_face_file_resumes(folder: Path) -> None:
-    file = faces.FaceFile(folder, COUNT, SIDE)
+    file = faces.FaceFile(folder, COUNT, SIDE, create=True)
     assert file.ready()
     pictures, detail = file.batch(torch.tensor([0, 31]))
     assert pictures.shape == (2, 3, SIDE, SIDE)
@@ -77,6 +77,22 @@ def test_a_stopped_face_file_resumes(folder: Path) -> None:
     file.path.with_suffix(".0of1").write_text("16")
     file.render(compiled=False)
     assert (file.rows == before).all()
+
+
+@pytest.mark.parametrize("drawn", [[], ["0of2"], ["0of2", "1of2"], ["0of1"]])
+def test_only_a_complete_face_file_is_read(tmp_path: Path, drawn: list[str]) -> None:
+    with pytest.raises(UserError, match="is missing. Draw it with `train faces`"):
+        faces.FaceFile(tmp_path / "no", COUNT, SIDE)
+    assert not (tmp_path / "no").exists()
+    path = faces.FaceFile(tmp_path, COUNT, SIDE, create=True).path
+    path.with_suffix(".0of3").write_text("16")  # a stopped call
+    for part in drawn:
+        path.with_suffix(f".{part}").write_text(str(COUNT))
+    if drawn in (["0of2", "1of2"], ["0of1"]):
+        assert faces.FaceFile(tmp_path, COUNT, SIDE).ready()
+    else:
+        with pytest.raises(UserError, match="not completely drawn"):
+            faces.FaceFile(tmp_path, COUNT, SIDE)
 
 
 @pytest.mark.parametrize("architecture", generator.CHANNELS)
@@ -183,6 +199,10 @@ def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[s
         (["encoder", "--recipe", "psp", "--out", "OUT", "--set", "sugar=1"], "unknown term 'sugar'"),
         (["predictor", "--out", "OUT"], "--faces"),
         (["faces", "--folder", "OUT", "--domain", "synthetic-houses", "--mates"], "Leave out --mates"),
+        (["faces", "--folder", "OUT", "--count", "0"], "at least 1"),
+        (["faces", "--folder", "OUT", "--parts", "2", "--part", "2"], "--part"),
+        (["pairs", "--folder", "OUT", "--count", "-1"], "at least 1"),
+        (["generator", "--faces", "OUT/no", "--out", "OUT"], "train faces"),
         (["directions", "--out", "OUT/d.safetensors", "--count", "5"], "--count"),
         (["export", "--state", "OUT/state.pt", "--out", "OUT"], "No such file"),
     ],

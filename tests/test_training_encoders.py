@@ -105,7 +105,7 @@ def test_a_stopped_pair_file_resumes_and_feeds_the_translations(tmp_path: Path) 
     with pytest.raises(UserError, match="train pairs"):
         data.TranslationPairs(options, recipe, net, tiny)
     cli.main(["pairs", "--folder", str(tmp_path), "--count", "24", "--resolution", str(SIDE)])
-    file = pairs.PairFile(tmp_path, 24, SIDE)
+    file = pairs.PairFile(tmp_path, 24, SIDE, create=True)
     before = file.rows.copy()
     file.rows[16:] = 0
     file.marker.write_text("16")

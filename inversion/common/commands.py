@@ -49,6 +49,14 @@ def add_device(parser: argparse.ArgumentParser, default: str = "auto", *, dtype:
         parser.add_argument("--dtype", default="auto", choices=("auto", *DTYPES), help="default: auto")
 
 
+def positive(text: str) -> int:
+    """The type of an argument that counts something: a whole number of at least 1."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return number
+
+
 def make_folder(path: Path) -> None:
     """Create a folder for results, with its parents. Raises UsageError if that is impossible."""
     try:

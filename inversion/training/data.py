@@ -86,7 +86,7 @@ def _folder(folder: Path, resolution: int) -> tuple[int, Callable[[Tensor], Tens
 class TranslationPairs(ExampleSource):
     """Rendered pairs for a translation, from a file or drawn on the fly.
 
-    Raises TrainingError if the file is empty, the domain has no renderer, or (for "turned") it has no frontal view.
+    Raises TrainingError if the file holds no pairs, or the domain has no renderer or (for "turned") no frontal view.
     """
 
     def __init__(self, options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> None:
@@ -95,8 +95,6 @@ class TranslationPairs(ExampleSource):
         self.count = HELD_OUT
         if options.pairs is not None:
             file = PairFile(options.pairs, options.count, model.resolution, model.domain)
-            if not file.drawn:
-                raise TrainingError(f"{file.path} holds no pairs. Draw them with `train pairs`, or leave out --pairs.")
             self.count, self._read = file.drawn, file.batch
         held_out = draw(range(HELD_OUT, HELD_OUT + HELD_OUT_PICTURES), model.resolution, model.domain)
         if self.reads == "turned" and not held_out.front.shape[1]:

@@ -5,6 +5,7 @@ One row per seed, 8 bit: RGB and one plane of detail (coverage of small things: 
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from inversion.common.commands import make_folder, positive
 from inversion.synthetic import DOMAINS, latents
 from inversion.training.loop import TrainingError, TrainParser
 
@@ -22,19 +24,29 @@ FACES = "synthetic-faces"
 
 
 class FaceFile:
-    """A memory-mapped file of the pictures of seeds 0 .. count - 1, or of their mates: (count, 4, R, R) uint8."""
+    """A memory-mapped file of the pictures of seeds 0 .. count - 1, or of their mates: (count, 4, R, R) uint8.
 
-    def __init__(self, folder: Path, count: int, resolution: int, mate: bool = False, domain: str = FACES) -> None:
+    create: open it for drawing, and create it if it is missing. Otherwise raises TrainingError if it is not complete.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        count: int,
+        resolution: int,
+        mate: bool = False,
+        domain: str = FACES,
+        *,
+        create: bool = False,
+    ) -> None:
         self.folder, self.count, self.resolution, self.mate = folder, count, resolution, mate
         self.domain = DOMAINS[domain]
         name = "mates" if mate else domain.removeprefix("synthetic-")
         self.path = folder / f"{name}_{resolution}_{count}.u8"
-        folder.mkdir(parents=True, exist_ok=True)
-        shape = (count, 4, resolution, resolution)
-        if not self.path.exists():
-            with self.path.open("wb") as file:
-                file.truncate(int(np.prod(shape)))
-        self.rows: NDArray[np.uint8] = np.memmap(self.path, dtype=np.uint8, mode="r+", shape=shape)
+        if not create and not self.ready():
+            state = "not completely drawn" if self.path.exists() else "missing"
+            raise TrainingError(f"{self.path} is {state}. Draw it with `train faces{' --mates' if mate else ''}`.")
+        self.rows = mapped(self.path, (count, 4, resolution, resolution), create)
 
     def render(self, part: int = 0, parts: int = 1, compiled: bool = True) -> None:
         """Draw the rows of every parts-th batch from ``part`` on; resumes after the batches already drawn."""
@@ -60,8 +72,11 @@ class FaceFile:
 
     def ready(self) -> bool:
         """Whether every part has been drawn."""
-        markers = list(self.folder.glob(self.path.stem + ".*of*"))
-        return bool(markers) and all(int(m.read_text()) >= self.count for m in markers)
+        done: dict[str, int] = {}  # number of parts -> how many of them are drawn
+        for marker in self.folder.glob(self.path.stem + ".*of*"):
+            parts = marker.suffix.partition("of")[2]
+            done[parts] = done.get(parts, 0) + (int(marker.read_text()) >= self.count)
+        return self.path.exists() and any(drawn == int(parts) for parts, drawn in done.items())
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, R, R) in [-1, 1] and detail (B, 1, R, R) in [0, 1] of these row numbers (B,)."""
@@ -69,21 +84,33 @@ class FaceFile:
         return planes[:, :3] / 127.5 - 1, planes[:, 3:] / 255
 
 
+def mapped(path: Path, shape: tuple[int, ...], create: bool) -> NDArray[np.uint8]:
+    """A memory-mapped file: to read, or to write and created if it is missing."""
+    if create and not path.exists():
+        make_folder(path.parent)
+        with path.open("wb") as file:
+            file.truncate(math.prod(shape))
+    return np.memmap(path, dtype=np.uint8, mode="r+" if create else "r", shape=shape)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Draw a file of faces or of another domain; several processes share the work with --part and --parts."""
     parser = TrainParser("faces", main.__doc__)
     parser.add_argument("--domain", choices=list(DOMAINS), default=FACES)
     parser.add_argument("--folder", type=Path, required=True, help="folder for the file")
-    parser.add_argument("--count", type=int, default=100_000, help="number of pictures")
+    parser.add_argument("--count", type=positive, default=100_000, help="number of pictures")
     parser.add_argument("--mates", action="store_true", help="second pictures of the same persons")
-    parser.add_argument("--resolution", type=int, help="side in pixels (default: the domain's)")
+    parser.add_argument("--resolution", type=positive, help="side in pixels (default: the domain's)")
     parser.add_argument("--part", type=int, default=0, help="number of this process, from 0")
-    parser.add_argument("--parts", type=int, default=1, help="number of processes")
+    parser.add_argument("--parts", type=positive, default=1, help="number of processes")
     parser.add_argument("--no-compile", action="store_true", help="do not compile the renderer")
     args = parser.parse_args(argv)
     domain = DOMAINS[args.domain]
     if args.mates and domain.mates is None:
         raise TrainingError(f"{args.domain} has no mates (other pictures of the same persons). Leave out --mates.")
+    if not 0 <= args.part < args.parts:
+        raise TrainingError(f"--part must be from 0 to {args.parts - 1}, not {args.part}.")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    file = FaceFile(args.folder, args.count, args.resolution or domain.resolution, args.mates, args.domain)
+    side = args.resolution or domain.resolution
+    file = FaceFile(args.folder, args.count, side, args.mates, args.domain, create=True)
     file.render(args.part, args.parts, not args.no_compile)

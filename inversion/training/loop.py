@@ -13,14 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_args, get_type_hints
+from typing import Any, NoReturn, Protocol, TypeVar, get_args, get_type_hints
 
 import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from inversion.common.commands import Parser, make_folder
+from inversion.common.commands import Parser, UsageError, make_folder
 from inversion.common.errors import UserError
 from inversion.training.muon import Muon
 
@@ -34,10 +34,14 @@ class TrainingError(UserError):
 
 
 class TrainParser(Parser):
-    """The arguments of ``python -m inversion train COMMAND``."""
+    """The arguments of ``python -m inversion train COMMAND``. Raises UsageError for arguments that do not fit."""
 
     def __init__(self, command: str, description: str | None) -> None:
         super().__init__(prog=f"python -m inversion train {command}", description=description)
+
+    def error(self, message: str) -> NoReturn:
+        """Leave the report to `guarded`."""
+        raise UsageError(message)
 
     def add_options(self, options: type[TrainOptions]) -> None:
         """Add a flag for every field; a field without a default is required."""
@@ -73,7 +77,7 @@ Options = TypeVar("Options", bound=TrainOptions)
 
 
 def parse(command: str, description: str | None, options: type[Options], argv: Sequence[str] | None) -> Options:
-    """The options in a command line. Exits with status 2 if they do not fit."""
+    """The options in a command line. Raises UsageError if they do not fit."""
     parser = TrainParser(command, description)
     parser.add_options(options)
     return options(**vars(parser.parse_args(argv)))

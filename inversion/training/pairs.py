@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from inversion.common.commands import positive
 from inversion.images import quantise
 from inversion.synthetic import DOMAINS
 from inversion.synthetic.faces.factors import turned_to_front
-from inversion.training.faces import FACES
-from inversion.training.loop import TrainParser
+from inversion.training.faces import FACES, mapped
+from inversion.training.loop import TrainingError, TrainParser
 
 BATCH = 16
 
@@ -48,20 +47,18 @@ def draw(seeds: Sequence[int], resolution: int, domain: str = FACES) -> Pairs:
 class PairFile:
     """A memory-mapped file of the pairs of seeds 0 .. count - 1: (count, planes, R, R) uint8.
 
-    Planes: RGB, RGB of the frontal view (faces only), class, sketch.
+    Planes: RGB, RGB of the frontal view (faces only), class, sketch. create: open it for drawing, and create it if it
+    is missing. Otherwise raises TrainingError if it holds no pairs.
     """
 
-    def __init__(self, folder: Path, count: int, resolution: int, domain: str = FACES) -> None:
+    def __init__(self, folder: Path, count: int, resolution: int, domain: str = FACES, *, create: bool = False) -> None:
         self.count, self.resolution, self.domain = count, resolution, domain
         name = "pairs" if domain == FACES else f"pairs_{domain.removeprefix('synthetic-')}"
         self.path = folder / f"{name}_{resolution}_{count}.u8"
-        folder.mkdir(parents=True, exist_ok=True)
-        shape = (count, 8 if domain == FACES else 5, resolution, resolution)
-        if not self.path.exists():
-            with self.path.open("wb") as file:
-                file.truncate(int(np.prod(shape)))
-        self.rows: NDArray[np.uint8] = np.memmap(self.path, dtype=np.uint8, mode="r+", shape=shape)
         self.marker = self.path.with_suffix(".done")  # holds the number of rows drawn
+        if not create and not (self.path.exists() and self.drawn):
+            raise TrainingError(f"{self.path} holds no pairs. Draw them with `train pairs`.")
+        self.rows = mapped(self.path, (count, 8 if domain == FACES else 5, resolution, resolution), create)
 
     @property
     def drawn(self) -> int:
@@ -88,9 +85,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = TrainParser("pairs", main.__doc__)
     parser.add_argument("--domain", choices=list(DOMAINS), default=FACES)
     parser.add_argument("--folder", type=Path, required=True, help="folder for the file")
-    parser.add_argument("--count", type=int, default=12_000, help="number of pairs")
-    parser.add_argument("--resolution", type=int, help="side in pixels (default: the domain's)")
+    parser.add_argument("--count", type=positive, default=12_000, help="number of pairs")
+    parser.add_argument("--resolution", type=positive, help="side in pixels (default: the domain's)")
     args = parser.parse_args(argv)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     resolution = args.resolution or DOMAINS[args.domain].resolution
-    PairFile(args.folder, args.count, resolution, args.domain).render()
+    PairFile(args.folder, args.count, resolution, args.domain, create=True).render()
