@@ -32,7 +32,14 @@ def benchmark_parser(name: str, description: str | None, require_json: bool = Tr
 def add_model(parser: Parser, n: int) -> None:
     """Add --model and --n, the number of held-out faces."""
     parser.add_argument("--model", default=hub.DEFAULT, help="see `python -m inversion models`")
-    parser.add_argument("--n", type=int, default=n, help="number of faces")
+    parser.add_argument("--n", type=positive, default=n, help="number of faces")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1. Raises ValueError, which the command line reports."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def reconstructed(model: Model, x: Tensor, method: Method, seed: int = 0) -> tuple[Result, Code]:

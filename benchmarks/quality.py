@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.common import SOURCES, add_model, benchmark_parser, table, write_rows
@@ -32,7 +33,7 @@ from inversion.methods import BASIC, parse_method
 from inversion.model import Model
 from inversion.serving.lane import Finished, Lane, Request, measurement
 from inversion.synthetic.faces import CLASSES, draw_faces
-from inversion.tasks import task_class
+from inversion.tasks import TASKS, task_class
 
 Row = dict[str, Any]
 PROG = "python -m benchmarks.quality"
@@ -58,7 +59,7 @@ class Case:
 
     name: str
     picture: np.ndarray
-    details: Any = None
+    details: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments of the command line."""
     parser = benchmark_parser("quality", __doc__)
     add_model(parser, n=32)
-    parser.add_argument("--tasks", default="reconstruct,colorize,superres,inpaint")
+    parser.add_argument("--tasks", default=",".join(TASKS), help="separated by commas")
     parser.add_argument("--methods", default=",".join(BASIC), help=f"separated by commas; {MEASURED}: the input itself")
     parser.add_argument(
         "--source", default="held-out", choices=(*SOURCES, "photo"), help="strange: from outside the domain"
@@ -247,7 +248,7 @@ def jobs_of(args: argparse.Namespace, lane: Lane) -> list[Job]:
     weights = {key: weights_of(model, key) for key in methods if key not in missing}
     jobs = []
     for task in args.tasks.split(","):
-        n = args.n if task == "reconstruct" else max(1, args.n // TASK_SHARE)
+        n = args.n if task_class(task).exact else max(1, args.n // TASK_SHARE)
         for case in cases(args.source, n, model.resolution):
             for method, files in weights.items():
                 label = " ".join([method, *(f"{name}={value}" for name, value in settings[method].items())])

@@ -153,7 +153,7 @@ METRICS: dict[str, Metric] = {
         needs="predictor",
     ),
     "synthetic_perceptual": Metric(
-        "Perceptual",
+        "Perceptual (built-in)",
         3,
         "lower",
         "Perceptual distance to your picture, for synthetic faces (built-in predictor). 0 means equal.",
@@ -172,6 +172,8 @@ def scores(image: Tensor, truth: Tensor | None, model: Model, preview: bool = Fa
     if truth is None:
         return row
     for name, metric in METRICS.items():
-        values = metric.fn(image, truth, model) if not preview or image.shape[-1] <= metric.cheap else None
-        row[name] = None if values is None else round(values[0], 4)
+        lacking = metric.needs and getattr(model, metric.needs) is None
+        if not lacking and (not preview or image.shape[-1] <= metric.cheap):
+            values = metric.fn(image, truth, model)
+            row[name] = None if values is None else round(values[0], 4)
     return row

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 class EncoderStage(Stage):
     """One pass of an encoder of the model over pinv(y), resized to the encoder's input size."""
 
-    encoder_role: ClassVar[str]  # key in `Model.encoders`
+    encoder_role: ClassVar[str]  # key in `Model.encoders`; the stage needs this encoder
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
+
+    def __init_subclass__(cls) -> None:
+        cls.needs = frozenset({"prior", f"encoders.{cls.encoder_role}"})
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, encoder = problem.prior, encoder_of(problem.model, self.role(problem))
@@ -47,7 +50,6 @@ class ClassicEncoder(EncoderStage):
     key: ClassVar[str] = "encoder"
     encoder_role: ClassVar[str] = "encoder"
     label: ClassVar[str] = "Encoder"
-    needs: ClassVar[frozenset[str]] = frozenset({"prior", "encoders.encoder"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,6 @@ class GuidedEncoder(EncoderStage):
     key: ClassVar[str] = "guided"
     encoder_role: ClassVar[str] = "indomain"
     label: ClassVar[str] = "In-Domain encoder"
-    needs: ClassVar[frozenset[str]] = frozenset({"prior", "encoders.indomain"})
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,6 @@ class PSPEncoder(EncoderStage):
     key: ClassVar[str] = "psp"
     encoder_role: ClassVar[str] = "psp"
     label: ClassVar[str] = "pSp"
-    needs: ClassVar[frozenset[str]] = frozenset({"prior", "encoders.psp"})
 
     def role(self, problem: Problem) -> str:
         own = problem.task.encoder_role
@@ -84,7 +84,6 @@ class E4EEncoder(EncoderStage):
     key: ClassVar[str] = "e4e"
     encoder_role: ClassVar[str] = "e4e"
     label: ClassVar[str] = "e4e"
-    needs: ClassVar[frozenset[str]] = frozenset({"prior", "encoders.e4e"})
 
 
 @dataclass(frozen=True)
@@ -97,14 +96,15 @@ class ReStyle(Stage):
     key: ClassVar[str] = "restyle"
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
     label: ClassVar[str] = "ReStyle"
-    needs: ClassVar[frozenset[str]] = frozenset({"prior", "encoders.restyle"})
+    encoder_role: ClassVar[str] = "restyle"
+    needs: ClassVar[frozenset[str]] = frozenset({"prior", f"encoders.{encoder_role}"})
 
     iterations: int = setting(
         STEPS, "Iterations", "How many times the encoder corrects the code.", min=1, max=20, step=1
     )
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
-        prior, y, encoder = problem.prior, problem.y, encoder_of(problem.model, "restyle")
+        prior, y, encoder = problem.prior, problem.y, encoder_of(problem.model, self.encoder_role)
         with torch.no_grad():
             x, start = problem.task.pinv(y), average_image(encoder, prior)
         passes = corrections(encoder, prior, x, self.iterations, start)

@@ -25,7 +25,8 @@ class OptimiseInDomain(Stage):
     key: ClassVar[str] = "indomain"
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
     label: ClassVar[str] = "In-Domain"
-    needs: ClassVar[frozenset[str]] = frozenset({"prior", "w+", "encoders.indomain"})
+    encoder_role: ClassVar[str] = "indomain"
+    needs: ClassVar[frozenset[str]] = frozenset({"prior", "w+", f"encoders.{encoder_role}"})
 
     steps: int = setting(100, "Steps", "The paper uses up to 1000.", min=1, max=10_000, step=10)
     lr: float = setting(0.01, "Learning rate", f"{LR_HELP} The rate is constant.", min=1e-4, max=2.0, step=0.01)
@@ -52,7 +53,7 @@ class OptimiseInDomain(Stage):
 
     def _regularised(self, loss: Loss, found: WPlus, problem: Problem) -> Loss:
         """The loss plus lambda_dom |w - E(G(w))|^2, a mean over entries in units of their standard deviation."""
-        encoder, unit = encoder_of(problem.model, "indomain"), spread(problem.prior)
+        encoder, unit = encoder_of(problem.model, self.encoder_role), spread(problem.prior)
 
         def regularised() -> tuple[dict[str, Tensor], Tensor]:
             terms, image = loss()

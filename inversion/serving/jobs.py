@@ -15,6 +15,8 @@ from inversion.serving.lane import Event, Finished, Progress, Ready, Request
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from inversion.methods.codes import PlainCode
+
 State = Literal["queued", "running", "done", "cancelled", "failed"]
 FINAL: frozenset[State] = frozenset({"done", "cancelled", "failed"})
 STOPPED = "Cancelled: this is the best picture so far."
@@ -84,7 +86,7 @@ class JobView:
 class Kept:
     """The result of a run, as plain data, for later requests."""
 
-    code: Mapping[str, Any] | None  # see `inversion.methods.codes.to_plain`; None if the method has no code
+    code: PlainCode | None  # see `inversion.methods.codes.to_plain`; None if the method has no code
     weights: Mapping[str, Tensor] | None  # of a tuned generator, on the CPU
     model: str
     image: np.ndarray  # uint8 (R, R, 3)

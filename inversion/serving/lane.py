@@ -34,6 +34,7 @@ from inversion.tasks import Task, make_task, task_class
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from inversion.methods.codes import PlainCode
     from inversion.model import Model
 
 T = TypeVar("T")
@@ -52,6 +53,9 @@ class CroppedPicture:
     crop: Crop = Crop()
 
 
+TaskInput = bool | int | float | str | np.ndarray | CroppedPicture  # value of a task's own field
+
+
 @dataclass(frozen=True)
 class Request:
     """One method on one picture.
@@ -67,7 +71,7 @@ class Request:
     picture: np.ndarray
     model: str = DEFAULT
     settings: Mapping[str, float] = field(default_factory=dict)
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, TaskInput] = field(default_factory=dict)
     seed: int = 0
     measured: bool = False
     budget: float = 300.0
@@ -101,7 +105,7 @@ class Finished:
     image: np.ndarray
     row: Mapping[str, Any]
     curves: Mapping[str, list[float]]
-    code: Any
+    code: PlainCode | None
     weights: Mapping[str, Tensor] | None
     message: str = ""
 
