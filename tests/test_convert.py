@@ -25,7 +25,7 @@ from inversion.checkpoints.registry import BadCheckpoint
 from inversion.checkpoints.transcribe import transcribe
 from inversion.checkpoints.unpickle import Refused
 from inversion.generators import StyleGAN2
-from inversion.generators.base import unfilled
+from inversion.generators.base import build_without_weights
 from inversion.parity.cases import Case
 from inversion.parity.fill import Filler
 
@@ -273,7 +273,7 @@ print(json.dumps({"seconds": min(seconds), "ratio": growth / path.stat().st_size
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is Linux's")
 def test_opening_a_large_generator_is_quick_and_takes_little_memory(tmp_path: Path) -> None:
     """StyleGAN2 of 1024 pixels, config F, 133 MB; frozen, ready to run."""
-    shapes = unfilled(lambda: StyleGAN2(1024)).state_dict()
+    shapes = build_without_weights(lambda: StyleGAN2(1024)).state_dict()
     tensors = {f"generator.{key}": torch.zeros(value.shape) for key, value in shapes.items()}
     named = {"generator": {"architecture": "stylegan2", "layout": "nvidia"}}
     path = tmp_path / "large.safetensors"

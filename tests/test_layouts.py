@@ -59,7 +59,7 @@ def test_full_size_networks_are_recognised_and_fit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_full_size_checkpoints(name: str) -> None:
+def test_full_size_checkpoints_give_networks_of_the_published_sizes(name: str) -> None:
     checkpoint = {"state_dict": meta(name), "latent_avg": torch.zeros(18, 512, device="meta"), "opts": {}}
     encoder, decoder = networks(checkpoint)
     built, prior = encoder.build(), decoder.build()
@@ -122,7 +122,7 @@ class TestSmall:
                     network({**tensors, key: wrong}, **known(SMALL[layout], 128)).build()
 
 
-def test_unknown_layout() -> None:
+def test_an_unknown_layout_is_refused_and_a_key_named() -> None:
     with pytest.raises(StateDictError, match=r"layout is unknown.*some\.thing"):
         identify({"some.thing": torch.zeros(1)})
     with pytest.raises(StateDictError, match="checkpoint is unknown.*epoch"):
@@ -142,7 +142,7 @@ def test_a_growing_network_is_refused() -> None:
             network({**small(name), key: torch.tensor(1.5)})
 
 
-def test_rosinality_file() -> None:
+def test_a_rosinality_file_holds_generator_mean_style_and_discriminator() -> None:
     checkpoint = {"g_ema": small("rosinality_g64"), "latent_avg": torch.randn(128), "d": small("rosinality_d64")}
     generator, discriminator = networks(checkpoint)
     prior = generator.build()
@@ -152,14 +152,14 @@ def test_rosinality_file() -> None:
     discriminator.build()
 
 
-def test_genforce_file() -> None:
+def test_a_genforce_file_gives_its_averaged_generator() -> None:
     weights = {f"module.{key}": value for key, value in small("genforce_stylegan2_g64").items()}
     (found,) = networks({"models": {"generator": weights, "generator_smooth": weights}})
     assert found.layout == "genforce-stylegan2"
     found.build()
 
 
-def test_nvidia_file() -> None:
+def test_an_nvidia_file_holds_generator_and_discriminator() -> None:
     found = networks({"G_ema": small("nvidia_ada_g64_tiny"), "D": small("nvidia_ada_d64_tiny"), "augment_pipe": None})
     assert [part.kind for part in found] == ["generator", "discriminator"]
 
@@ -194,7 +194,7 @@ def test_encoder_trained_without_a_mean_gets_none() -> None:
     assert not encoder.tensors["latent_avg"].any()
 
 
-def test_type_of_encoder() -> None:
+def test_the_file_or_the_caller_decides_the_type_of_encoder() -> None:
     options = {"encoder_type": "Encoder4Editing", "stylegan_size": 32}
     assert isinstance(networks(inversion_file("e4e_encoder_n8", opts=options))[0].build(), E4E)
     assert isinstance(networks(inversion_file("e4e_encoder_n8"), encoder="e4e")[0].build(), E4E)

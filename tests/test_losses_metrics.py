@@ -34,7 +34,7 @@ def smooth(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("loss", [pixel, pyramid])
 @pytest.mark.parametrize("size", [(8, 8), (32, 32), (33, 47), (128, 128)])
-def test_residual_losses(loss: object, size: tuple[int, int]) -> None:
+def test_residual_losses_are_even_grow_and_vanish_at_zero(loss: object, size: tuple[int, int]) -> None:
     assert callable(loss)
     r = random(3, 2, *size)
     value = loss(r)

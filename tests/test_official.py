@@ -32,7 +32,7 @@ def test_a_file_from_another_process_is_used_at_once(workplace: Workplace, in_pr
     assert model.absent == {} and model.discriminator is not None
 
 
-def test_the_child_converts_once(workplace: Workplace) -> None:
+def test_a_downloaded_file_is_converted_only_once(workplace: Workplace) -> None:
     name = workplace.add_official("nvidia")
     model = hub.load(name, "cpu", "float32")
     same(picture(model), expected("nvidia", model))
@@ -161,7 +161,7 @@ def test_the_first_available_of_several_is_used(workplace: Workplace, in_process
     assert model.identity is not None and model.absent == {"arcface": "not cached"}
 
 
-def test_a_manual_download(workplace: Workplace, in_process: list[str]) -> None:
+def test_a_manual_download_works_after_its_conversion(workplace: Workplace, in_process: list[str]) -> None:
     path = foreign.write("genforce-pggan", workplace.path.with_name("got.pth"))
     unknown = {"repo_id": None, "revision": None, "sha256": None, "bytes": None, "note": "sha256 is unknown"}
     entry = workplace.add("tiny", b"", architecture="pggan", **unknown)

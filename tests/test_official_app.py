@@ -187,7 +187,7 @@ def test_a_damaged_file_is_named_and_can_be_renewed(
     assert "is not the registered file" in session.files.card(name).damage
     assert {card.entry.name for card in session.files.cards() if card.damage} == {name}
     card = session.files.card(name)
-    assert "damaged: it is not the registered file" in describe(card)
+    assert "damaged: the file is not the registered file" in describe(card)
     assert button(card) == "Download again"
     get(session, name)
     assert "damaged" not in describe(session.files.card(name)) and not button(session.files.card(name))

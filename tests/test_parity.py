@@ -30,7 +30,7 @@ def shared() -> Filler:
 
 
 @pytest.mark.parametrize("path", [p for p in CASES if not (LARGE and p.stem.endswith(LARGE))], ids=lambda p: p.stem)
-def test_golden(path: Path, shared: Filler) -> None:
+def test_outputs_equal_those_of_the_original_code(path: Path, shared: Filler) -> None:
     found = check(path, fill=shared)
     assert found.ok, found
 
@@ -39,7 +39,7 @@ def test_all_goldens_are_here() -> None:
     assert len(CASES) == 33
 
 
-def test_fill_rules() -> None:
+def test_filled_weights_equal_the_recorded_ones() -> None:
     recorded = json.loads((GOLDENS / "fill_check.json").read_text(encoding="utf-8"))
     tried = 0
     for network, tensors in recorded.items():
@@ -75,14 +75,14 @@ def test_draw_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.equal(draw("tag", (3, 5, 7)), whole)
 
 
-def test_inputs() -> None:
+def test_pictures_lie_in_the_range_and_label_maps_are_one_hot() -> None:
     x = image_input("tag", 1, 3, 32)
     assert x.shape == (1, 3, 32, 32) and x.abs().max() <= 1.0
     labels = label_input("tag", 2, 5, 32)
     assert torch.equal(labels.sum(dim=1), torch.ones(2, 32, 32))
 
 
-def test_constants() -> None:
+def test_the_filter_equals_the_recorded_constant() -> None:
     recorded = json.loads((GOLDENS / "constants.json").read_text(encoding="utf-8"))
     (kernel, *_) = recorded["rosinality generator (size 64)"]
     torch.testing.assert_close(fir(gain=4.0), torch.tensor(kernel["value"]), rtol=0, atol=0)

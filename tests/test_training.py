@@ -127,7 +127,7 @@ def test_the_adversarial_stage_starts_from_a_distilled_generator_and_exports_bot
 
 def test_pairs_differ_in_one_factor_only() -> None:
     z, columns = latents(range(6)), torch.tensor([0, 3, 7, 7, 20, 52])
-    one, other = factors_of(overlooked.opposites(z, columns)).chunk(2)
+    one, other = factors_of(overlooked.opposite_pairs(z, columns)).chunk(2)
     rows = torch.arange(6)
     assert torch.allclose(one[rows, columns], -other[rows, columns], atol=1e-6)
     assert (one[rows, columns] > 0.2).all()
@@ -139,11 +139,11 @@ def test_the_unexplained_share_counts_only_where_the_true_pictures_differ() -> N
     rng = torch.Generator().manual_seed(0)
     truth = torch.rand(6, 3, SIDE, SIDE, generator=rng)
     truth[3:, :, : SIDE // 2] = truth[:3, :, : SIDE // 2]  # the upper halves are alike
-    assert (overlooked.unexplained(truth, truth) == 0).all()
-    assert torch.allclose(overlooked.unexplained(torch.zeros_like(truth), truth), torch.ones(3), atol=1e-2)
+    assert (overlooked.missing_share(truth, truth) == 0).all()
+    assert torch.allclose(overlooked.missing_share(torch.zeros_like(truth), truth), torch.ones(3), atol=1e-2)
     elsewhere = truth.clone()
     elsewhere[3:, :, 0] += 5
-    assert (overlooked.unexplained(elsewhere, truth) == 0).all()
+    assert (overlooked.missing_share(elsewhere, truth) == 0).all()
 
 
 def test_an_overlooked_factor_gets_an_axis_and_the_other_codes_stay(

@@ -146,14 +146,14 @@ def test_examples_have_the_shape_and_range_of_the_apps_inputs(reads: str) -> Non
 
 def test_degraded_pictures_agree_with_the_tasks() -> None:
     x, rng = torch.rand(8, 3, 32, 32) * 2 - 1, torch.Generator().manual_seed(0)
-    for picture, small in zip(x, examples.shrunk(x, rng), strict=True):
+    for picture, small in zip(x, examples.with_low_resolution(x, rng), strict=True):
         fits = [
             f for f in examples.FACTORS[1:] if torch.allclose(Superres(f).pinv(Superres(f).A(picture[None]))[0], small)
         ]
         assert fits or torch.equal(picture, small)
-    with_holes = examples.holed(x, rng)
-    hole = (with_holes == 0).all(dim=1)
-    assert ((with_holes == x) | hole[:, None]).all()
+    degraded = examples.with_holes(x, rng)
+    hole = (degraded == 0).all(dim=1)
+    assert ((degraded == x) | hole[:, None]).all()
     share = hole.float().mean(dim=(1, 2))
     assert share.min() > 0
     assert share.max() < 0.95
@@ -163,7 +163,7 @@ def test_an_encoder_starts_from_the_trunk_of_another(tmp_path: Path) -> None:
     one, other = (Narrow(inputs, 6, 8, (2, 2, 2), (8, 8, 8), 8, 2) for inputs in (3, 6))
     path = tmp_path / "encoder.safetensors"
     save_file(one.state_dict(), str(path))
-    encoder.adopt(other, path)
+    encoder.copy_matching_weights(other, path)
     assert torch.equal(one.blocks[0].conv1.weight, other.blocks[0].conv1.weight)
     assert one.stem.weight.shape != other.stem.weight.shape
 

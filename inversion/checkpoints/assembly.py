@@ -156,7 +156,7 @@ def _read_directions(entry: Entry, model: Model) -> list[Direction]:
     prior = prior_of(model)
     if entry.format == "safetensors":
         tensors = weights.tensors_of(entry)
-        with weights.naming(entry):
+        with weights.errors_naming(entry):
             return from_tensors(tensors, prior)
     path = fetch.fetch(entry)
     try:
@@ -165,7 +165,7 @@ def _read_directions(entry: Entry, model: Model) -> list[Direction]:
     except (OSError, ValueError, TypeError, EOFError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise BadCheckpoint(f"{entry.name}: {path.name} is not a plain array ({reason})") from None
-    with weights.naming(entry):
+    with weights.errors_naming(entry):
         return [from_array(entry.name, vector, prior)]
 
 

@@ -21,7 +21,10 @@ from pathlib import Path
 from inversion.checkpoints.converted import Contents, Part, open_converted
 from inversion.checkpoints.registry import ROOT, BadCheckpoint
 
-CHILD = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from inversion.checkpoints.transcribe import child; child()"
+CHILD = (
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+    "from inversion.checkpoints.transcribe import answer_request; answer_request()"
+)
 
 __all__ = ["Contents", "Limits", "Part", "convert", "inspect", "open_converted", "read_in_child"]
 
@@ -63,7 +66,7 @@ def convert(path: Path, out: Path, encoder: str | None = None, limits: Limits = 
 
 
 def read_in_child(path: Path, out: Path | None, encoder: str | None, limits: Limits) -> Contents:
-    """Run `transcribe.child` in a fresh interpreter. Every failure of it becomes a BadCheckpoint of one line."""
+    """Run `transcribe.answer_request` in a fresh interpreter. Its failures raise a BadCheckpoint of one line."""
     try:
         size = path.stat().st_size
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inversion.checkpoints.registry import ROOT, BadCheckpoint, Entry, HubError
 from inversion.checkpoints.store import Mark, converted, digests, expected, intact, learn, mark_of
-from inversion.checkpoints.transfer import Progress, download, remedy
+from inversion.checkpoints.transfer import Progress, download, how_to_get
 
 
 class Checks:
@@ -90,7 +90,7 @@ def fetch(entry: Entry, progress: Progress | None = None, renew: bool = False) -
             path = download(entry, progress)
         fault = _check(entry, path)
         if fault:
-            raise BadCheckpoint(f"{entry.name}: {path.name} {fault}: {remedy(entry)}")
+            raise BadCheckpoint(f"{entry.name}: {path.name} {fault}: {how_to_get(entry)}")
         if entry.repo_id is not None and expected(entry)[0] is None:
             learn(entry, digests.of(path), path.stat().st_size)
         return path
@@ -103,7 +103,7 @@ def verify(entry: Entry) -> str:
         return "not cached" if entry.file is None else f"{entry.file} is missing"
     fault = _check(entry, path)
     if fault:
-        return f"{path.name} {fault}: {remedy(entry)}"
+        return f"{path.name} {fault}: {how_to_get(entry)}"
     copy = path if entry.by_hand else converted(digests.of(path))
     if copy.is_file() and not intact(copy):
         return f"its converted copy {copy.name} is damaged: {'convert it again' if entry.by_hand else 'delete it'}"

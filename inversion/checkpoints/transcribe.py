@@ -37,7 +37,7 @@ LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number at the start of
 HALVES = (torch.float16, torch.bfloat16)
 
 
-def child() -> None:
+def answer_request() -> None:
     """The child process: read a request from argv, apply its limits, and answer with one line of JSON on stdout."""
     request = json.loads(sys.argv[1])
     limit_process(request["seconds"], request["memory"])

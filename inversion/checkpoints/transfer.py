@@ -34,9 +34,9 @@ PAUSE = 1.0  # seconds between attempts
 def download(entry: Entry, progress: Progress | None) -> Path:
     """Download the entry's file into the Hub's cache. Raises HubError, and whatever `progress` raises."""
     if entry.file is not None:
-        raise BadCheckpoint(f"{entry.name}: {entry.file} is missing: {remedy(entry)}")
+        raise BadCheckpoint(f"{entry.name}: {entry.file} is missing: {how_to_get(entry)}")
     if entry.repo_id is None:
-        raise HubError(f"{entry.name}: it is not on the Hub: {remedy(entry)}")
+        raise HubError(f"{entry.name}: it is not on the Hub: {how_to_get(entry)}")
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     if constants.is_offline_mode():
@@ -53,7 +53,7 @@ def download(entry: Entry, progress: Progress | None) -> Path:
         return Path(hf_hub_download(repo_id, filename, repo_type=kind, revision=entry.revision))
 
 
-def remedy(entry: Entry) -> str:
+def how_to_get(entry: Entry) -> str:
     """How the user gets the entry's file, or gets it again."""
     if entry.file is not None:
         return "get the repository again with all its files"

@@ -34,7 +34,7 @@ def open_network(entry: Entry, cls: type[Network]) -> Network:
     """The entry's network, on the CPU. Raises HubError; BadCheckpoint if the file holds another class of network."""
     if entry.file is not None:
         tensors = tensors_of(entry)
-        with naming(entry):
+        with errors_naming(entry):
             return cls.from_state_dict(tensors)
     found = networks_of(entry).get(entry.kind)
     if not isinstance(found, cls):
@@ -66,7 +66,7 @@ def networks_of(entry: Entry) -> dict[str, nn.Module]:
     """
     source = fetch.fetch(entry)
     if entry.by_hand:
-        with naming(entry):
+        with errors_naming(entry):
             return convert.open_converted(source)
     copy = store.converted(store.digests.of(source))
     if not store.intact(copy):
@@ -75,7 +75,7 @@ def networks_of(entry: Entry) -> dict[str, nn.Module]:
         return convert.open_converted(copy)
     except BadCheckpoint:
         _convert(entry, source, copy, again=True)
-    with naming(entry):
+    with errors_naming(entry):
         return convert.open_converted(copy)
 
 
@@ -85,7 +85,7 @@ def frozen(module: Module, device: torch.device) -> Module:
 
 
 @contextmanager
-def naming(entry: Entry) -> Iterator[None]:
+def errors_naming(entry: Entry) -> Iterator[None]:
     """Put the entry's name before the text of BadCheckpoint and StateDictError; both become BadCheckpoint."""
     try:
         yield
@@ -99,7 +99,7 @@ def _convert(entry: Entry, source: Path, copy: Path, again: bool = False) -> Non
     with store.locked(copy.stem):
         if store.intact(copy) and not again:
             return  # another process has made it meanwhile
-        with naming(entry):
+        with errors_naming(entry):
             contents = convert.convert(source, copy, encoder)
         if not any(part.kind == entry.kind for part in contents.networks):
             copy.unlink()

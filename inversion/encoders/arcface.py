@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from inversion.encoders.backbones import Backbone, backbone_of
 from inversion.encoders.base import load_frozen
-from inversion.generators.base import StateDictError, shapes_of, unfilled
+from inversion.generators.base import StateDictError, build_without_weights, shapes_of
 
 FACE = 256  # side of an FFHQ-aligned picture, of which the network reads a crop
 ROWS, COLUMNS = slice(35, 223), slice(32, 220)
@@ -33,7 +33,7 @@ class ArcFace(nn.Module):
         backbone = backbone_of(cls.__name__, tensors)
         if SIDE % backbone.reduction:
             raise StateDictError(f"{cls.__name__}: {len(backbone.taps)} stages do not divide {SIDE} pixels")
-        network = unfilled(lambda: cls(backbone, features))
+        network = build_without_weights(lambda: cls(backbone, features))
         load_frozen(network, tensors)
         return network
 

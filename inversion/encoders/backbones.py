@@ -6,7 +6,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.generators.base import StateDictError, count_keys, shapes_of, unfilled
+from inversion.generators.base import StateDictError, build_without_weights, count_keys, shapes_of
 
 REDUCTION = 16  # factor of the channels inside squeeze and excitation
 Table = Sequence[tuple[int, int]]  # input and output channels of every unit
@@ -174,5 +174,5 @@ def backbone_of(owner: str, tensors: Mapping[str, Tensor], prefix: str = "backbo
             if not shapes:
                 raise StateDictError(f"{owner}: missing {pattern.format(0)}")
             units = [(shape[1], shape[0]) for shape in shapes]
-            return unfilled(partial(kind, stem_shape[1], units))
+            return build_without_weights(partial(kind, stem_shape[1], units))
     raise StateDictError(f"{owner}: missing {prefix}input_layer.0.weight")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from inversion.encoders.base import Encoder, load_frozen
-from inversion.generators.base import StateDictError, count_keys, shapes_of, unfilled
+from inversion.generators.base import StateDictError, build_without_weights, count_keys, shapes_of
 from inversion.generators.ops import SLOPE
 
 
@@ -73,7 +73,7 @@ class InDomain(Encoder):
                 f"{cls.__name__}: weight {dense} is not for the {num_ws} styles of {4 << count} pixels"
             )
         widths = [stem[0], *(shape[0] for shape in blocks)]
-        encoder = unfilled(lambda: cls(widths, num_ws, dense[0] // num_ws, stem[1]))
+        encoder = build_without_weights(lambda: cls(widths, num_ws, dense[0] // num_ws, stem[1]))
         load_frozen(encoder, tensors)
         return encoder
 

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from inversion.encoders.backbones import Halving
 from inversion.encoders.base import Encoder, load_frozen
 from inversion.encoders.e4e import from_one_style
-from inversion.generators.base import count_keys, shapes_of, unfilled
+from inversion.generators.base import build_without_weights, count_keys, shapes_of
 
 LAST = 4  # side of the trunk's last map
 WIDTHS = (24, 40, 64, 96, 128)
@@ -73,7 +73,7 @@ class Narrow(Encoder):
         ((num_ws, w_dim),) = shapes_of(cls.__name__, tensors, ["latent_avg"], 2)
         rows, widths = [shape[0] for shape in heads], [stem[0], *(shape[0] for shape in rest)]
         head = heads[0][2] // LAST**2
-        encoder = unfilled(lambda: cls(stem[1], num_ws, w_dim, rows, widths, lateral[0], head))
+        encoder = build_without_weights(lambda: cls(stem[1], num_ws, w_dim, rows, widths, lateral[0], head))
         load_frozen(encoder, tensors)
         return encoder
 

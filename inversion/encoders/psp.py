@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from inversion.encoders.backbones import Backbone, backbone_of
 from inversion.encoders.base import Encoder, load_frozen
-from inversion.generators.base import StateDictError, count_keys, shapes_of, unfilled
+from inversion.generators.base import StateDictError, build_without_weights, count_keys, shapes_of
 from inversion.generators.ops import EqualLinear
 
 SLOPE = 0.01  # of the leaky ReLU
@@ -70,7 +70,7 @@ class PSP(Encoder):
         names = [f"styles.{i}.convs.0.weight" for i in range(max(count, 1))]
         w_dim = shapes_of(cls.__name__, tensors, names, 4)[0][0]
         backbone = backbone_of(cls.__name__, tensors)
-        encoder = unfilled(lambda: cls(backbone, halvings, w_dim))
+        encoder = build_without_weights(lambda: cls(backbone, halvings, w_dim))
         load_frozen(encoder, tensors)
         return encoder
 

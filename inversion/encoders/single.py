@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from inversion.encoders.backbones import Backbone, backbone_of
 from inversion.encoders.base import Encoder, load_frozen
-from inversion.generators.base import StateDictError, shapes_of, unfilled
+from inversion.generators.base import StateDictError, build_without_weights, shapes_of
 from inversion.generators.ops import EqualLinear
 
 LAST = 16  # side of the last map: the published encoders read 256 pixels and halve four times
@@ -31,7 +31,7 @@ class SingleW(Encoder):
         """Build from a state dict. The number of styles is that of `latent_avg`. Raises StateDictError."""
         (num_ws, _), (w_dim, _) = shapes_of(cls.__name__, tensors, ["latent_avg", "linear.weight"], 2)
         backbone = backbone_of(cls.__name__, tensors)
-        encoder = unfilled(lambda: cls(backbone, num_ws, w_dim))
+        encoder = build_without_weights(lambda: cls(backbone, num_ws, w_dim))
         load_frozen(encoder, tensors)
         return encoder
 
@@ -62,7 +62,7 @@ class SingleWPlus(Encoder):
         if rows % w_dim:
             raise StateDictError(f"{cls.__name__}: linear.weight has {rows} rows, no multiple of {w_dim}")
         backbone = backbone_of(cls.__name__, tensors)
-        encoder = unfilled(lambda: cls(backbone, rows // w_dim, w_dim))
+        encoder = build_without_weights(lambda: cls(backbone, rows // w_dim, w_dim))
         load_frozen(encoder, tensors)
         return encoder
 

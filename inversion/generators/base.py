@@ -127,7 +127,7 @@ class Prior(nn.Module, ABC):
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class _Unfilled(TorchFunctionMode):
+class _WithoutWeights(TorchFunctionMode):
     """A context in which new tensors have a shape but no values, and filling them does nothing.
 
     torch's meta device would do the same, but drawing and dividing on it imports torch's compiler: 120 MB, 1.5 s.
@@ -155,16 +155,16 @@ def _shape(args: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(args) if isinstance(args[0], int) else tuple(args[0])
 
 
-def unfilled(build: Callable[[], Module]) -> Module:
+def build_without_weights(build: Callable[[], Module]) -> Module:
     """Build a network whose weights will be loaded later: it draws no numbers and takes no memory."""
-    with _Unfilled():
+    with _WithoutWeights():
         return build()
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Load a module's tensors. StateDictError names the first keys that are missing, unknown or of the wrong shape.
 
-    An `unfilled` module takes the tensors over; another module copies them.
+    A module from `build_without_weights` takes the tensors over; any other module copies them.
     """
     expected = module.state_dict()
     problems = [f"missing {key}" for key in expected if key not in tensors]

@@ -22,7 +22,7 @@ FOLD_FROM = 64  # output side from which folding the blur into the up convolutio
 
 def fir(gain: float = 1.0) -> Tensor:
     """Return the (4, 4) binomial filter [1, 3, 3, 1] x [1, 3, 3, 1], which sums to `gain`."""
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu")  # a constant also within `unfilled`
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu")  # a constant also within `build_without_weights`
     return torch.outer(row, row) * (gain / 64.0)
 
 

@@ -11,7 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from inversion.generators.base import Prior, State, StateDictError, count_keys, load_strictly, shapes_of, unfilled
+from inversion.generators.base import (
+    Prior,
+    State,
+    StateDictError,
+    build_without_weights,
+    count_keys,
+    load_strictly,
+    shapes_of,
+)
 from inversion.generators.ops import SLOPE, pixel_norm
 from inversion.generators.plain import PlainConv
 
@@ -68,7 +76,7 @@ class PGGAN(Prior):
             raise StateDictError(f"{cls.__name__}: missing layers.{layers}.conv.weight")
         shapes = shapes_of(cls.__name__, tensors, [f"layers.{k}.conv.weight" for k in range(layers)], 4)
         channels = {4 << (k // 2): shape[0] for k, shape in enumerate(shapes)}
-        prior = unfilled(lambda: cls(2 << (layers // 2), shapes[0][1], channels))
+        prior = build_without_weights(lambda: cls(2 << (layers // 2), shapes[0][1], channels))
         load_strictly(prior, tensors)
         return prior
 

@@ -15,11 +15,11 @@ from inversion.generators.base import (
     Prior,
     State,
     StateDictError,
+    build_without_weights,
     count_keys,
     load_prior,
     shapes_of,
     sides_to,
-    unfilled,
 )
 from inversion.generators.ops import EPSILON, SLOPE, EqualLinear, pixel_norm
 from inversion.generators.plain import PlainConv
@@ -40,7 +40,7 @@ class _Layer(nn.Module):
         self.affine = EqualLinear(w_dim, 2 * outputs)  # scales, then shifts
         with torch.no_grad():
             self.affine.bias[:outputs] = 1.0
-        row = torch.tensor([0.25, 0.5, 0.25], device="cpu")  # a constant also within `unfilled`
+        row = torch.tensor([0.25, 0.5, 0.25], device="cpu")  # a constant also within `build_without_weights`
         self.register_buffer("kernel", torch.outer(row, row), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -116,7 +116,7 @@ class StyleGAN(Prior):
         (mapped,), *widths = shapes_of(name, tensors, [f"dense.{depth - 1}.bias", *biases], 1)
         channels = {4 << j: width for j, (width,) in enumerate(widths)}
         noise, in_domain = "layers.0.noise_weight" in tensors, mapped != w_dim
-        prior = unfilled(lambda: cls(2 << (layers // 2), z_dim, w_dim, channels, depth, noise, in_domain))
+        prior = build_without_weights(lambda: cls(2 << (layers // 2), z_dim, w_dim, channels, depth, noise, in_domain))
         load_prior(prior, tensors)
         return prior
 

@@ -15,12 +15,12 @@ from inversion.generators.base import (
     Prior,
     State,
     StateDictError,
+    build_without_weights,
     count_keys,
     load_prior,
     load_strictly,
     shapes_of,
     sides_to,
-    unfilled,
 )
 from inversion.generators.ops import EqualConv, EqualLinear, StyledConv, ToRGB, minibatch_deviation, pixel_norm
 
@@ -82,7 +82,7 @@ class StyleGAN2(Prior):
         ((constant, *_),) = shapes_of(name, tensors, ["const"], 3)
         channels = {4 << j: width for j, (width,) in enumerate(shapes_of(name, tensors, biases, 1))} | {4: constant}
         noise = "convs.0.noise_strength" in tensors
-        prior = unfilled(lambda: cls(4 << (blocks - 1), z_dim, w_dim, channels, depth, noise))
+        prior = build_without_weights(lambda: cls(4 << (blocks - 1), z_dim, w_dim, channels, depth, noise))
         load_prior(prior, tensors)
         return prior
 
@@ -204,7 +204,7 @@ class Discriminator(nn.Module):
         sides = sides_to(4 << blocks)[::-1]
         shapes = shapes_of(cls.__name__, tensors, names, 1)
         channels = {side: width for side, (width,) in zip(sides, shapes, strict=True)}
-        discriminator = unfilled(lambda: cls(sides[0], channels, group))
+        discriminator = build_without_weights(lambda: cls(sides[0], channels, group))
         load_strictly(discriminator, tensors)
         return discriminator
 

@@ -71,7 +71,7 @@ METHODS: dict[str, Method] = {
         "Encoder",
         (ClassicEncoder(),),
         "Zhu et al. 2016, arXiv 1609.03552",
-        "One pass of a network that was trained on generated pictures. Very fast, but only roughly similar.",
+        "One pass of a network that was trained on generated pictures. Very fast, but only roughly matches the input.",
     ),
     "hybrid": Method(
         "hybrid",
@@ -120,7 +120,7 @@ METHODS: dict[str, Method] = {
         "PULSE",
         (OptimiseSphere(),),
         "Menon et al. 2020, arXiv 2003.03808",
-        "Searches among typical random codes only. Always a realistic picture that fits the input roughly.",
+        "Searches among typical random codes only. The result is always realistic but rarely close to your picture.",
     ),
     "pti": Method(
         "pti",

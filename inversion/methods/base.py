@@ -51,7 +51,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one stage: the last record that it yields."""
+    """The last record of a stage: its result."""
 
     code: Code | None
     image: Tensor  # (B, 3, R, R), not clamped, not merged
@@ -61,7 +61,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a run: the last record that it yields."""
+    """The last record of a run: its result."""
 
     image: Tensor  # (B, 3, R, R); holds the measured part if the task merges
     code: Code | None

@@ -74,7 +74,7 @@ class Clone(Stage):
     cohesion: str = setting(
         "auto",
         "Cohesion",
-        "What preserves the other pictures of the generator. adversarial: continued GAN training with pictures of the "
+        "How the generator's other pictures are preserved. adversarial: continued GAN training with pictures of the "
         "domain, as in the paper. samples: random samples must not change. auto: both, or only samples if the model "
         "has no pictures.",
         choices=("auto", "adversarial", "samples"),
@@ -88,7 +88,7 @@ class Clone(Stage):
         step=0.0001,
     )
     held_weight: float = setting(
-        1.0, "Samples weight", "Weight of the change of random samples.", min=0.0, max=100.0, step=0.1
+        1.0, "Samples weight", "Penalty on changes of random samples.", min=0.0, max=100.0, step=0.1
     )
     batch: int = setting(
         4, "Pictures per step", "Number of random samples per step, your picture included.", min=2, max=64, step=1

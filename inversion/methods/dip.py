@@ -42,7 +42,12 @@ class DeepImagePrior(Stage):
     standalone: ClassVar[bool] = True
 
     steps: int = setting(
-        1000, "Steps", "Published: 2000 to 6000. Too many steps also fit the noise.", min=1, max=20_000, step=10
+        1000,
+        "Steps",
+        "Published: 2000 to 6000. With too many steps, the result also contains the noise.",
+        min=1,
+        max=20_000,
+        step=10,
     )
     lr: float = setting(0.01, "Learning rate", min=1e-5, max=1.0, step=0.001)
     network: str = setting(

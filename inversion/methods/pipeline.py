@@ -42,7 +42,7 @@ class Method:
             )
         for stage in self.stages:
             if stage.standalone and len(keys) > 1:
-                raise SettingError(f"{self.key}: {stage.label} stands alone. It cannot be combined with other stages.")
+                raise SettingError(f"{self.key}: {stage.label} cannot be combined with other stages.")
 
     @property
     def needs(self) -> frozenset[str]:

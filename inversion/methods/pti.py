@@ -62,7 +62,7 @@ class PTI(Stage):
     locality_reach: float = setting(
         0.5,
         "Locality reach",
-        "Distance of the nearby codes, as a fraction of the way to a random code.",
+        "How far the nearby codes are from yours; 1 is a random code.",
         min=0.0,
         max=1.0,
         step=0.05,

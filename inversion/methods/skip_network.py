@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.generators.base import unfilled
+from inversion.generators.base import build_without_weights
 
 INPUTS = 32  # channels of the fixed input
 SLOPE = 0.2
@@ -51,7 +51,7 @@ def random_network(
 
     width: channels of the layers. skips: channels of the skip connections. scales: number of halvings.
     """
-    network = unfilled(lambda: Skip(width, skips, scales, enlarge)).to_empty(device="cpu")
+    network = build_without_weights(lambda: Skip(width, skips, scales, enlarge)).to_empty(device="cpu")
     draw_weights(network, rng)
     return network
 

@@ -159,13 +159,13 @@ class Case:
         return slice(start, start + length), slice(start, start + length)
 
 
-def mismatch(network: nn.Module, wanted: str) -> CaseError:
+def wrong_network(network: nn.Module, wanted: str) -> CaseError:
     """The error of a case whose manifest describes another network than its description."""
     return CaseError(f"the manifest describes a {type(network).__name__}, not a {wanted}")
 
 
 @contextmanager
-def tapped(module: nn.Module, names: Mapping[str, str], into: dict[str, Any]) -> Iterator[None]:
+def outputs_stored(module: nn.Module, names: Mapping[str, str], into: dict[str, Any]) -> Iterator[None]:
     """While it is open, store the first output of every submodule in `names` {output: submodule} in `into`."""
     handles = []
     for output, path in names.items():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from inversion.checkpoints.layouts import Found
 from inversion.encoders import E4E, PSP, ArcFace, Encoder, InDomain, SingleW, SingleWPlus
 from inversion.encoders.restyle import average_image, corrections
-from inversion.parity.cases import Case, mismatch, tapped
+from inversion.parity.cases import Case, outputs_stored, wrong_network
 from inversion.parity.generators import Computed, any_prior
 from inversion.perception.networks import KerasVGG16, LPIPSNetwork
 
@@ -23,13 +23,13 @@ def encoder(kind: str | None = None) -> Callable[[Case], Computed]:
         zero = torch.zeros(case.shape("codes")[-1:])  # without a decoder there is no mean style
         net = _network(case, case.found(latent_avg=zero), kind)
         if not isinstance(net, PSP | SingleW | SingleWPlus):
-            raise mismatch(net, "encoder of pSp's kind")
+            raise wrong_network(net, "encoder of pSp's kind")
         taps = {name: f"backbone.body.{name.removeprefix('body')}" for name in case.bases(r"body\d+")}
         taps |= {name: f"backbone.body.{net.backbone.taps[int(name[1:]) - 4]}" for name in case.bases(r"c[123]")}
         taps |= {name: name for name in case.bases(r"latlayer\d")}
         taps |= {name: f"backbone.{name}" for name in case.bases("input_layer")}
         x, out = case.picture(), Computed()
-        with tapped(net, taps, out):
+        with outputs_stored(net, taps, out):
             codes = net.offsets(x)
         out["codes"] = codes[:, 0] if isinstance(net, SingleW) else codes
         for name in case.bases(r"codes_stage\d+"):
@@ -44,14 +44,14 @@ def in_domain_encoder(case: Case) -> Computed:
     """IDInvert's encoder."""
     net, out = _network(case, case.found()), Computed()
     if not isinstance(net, InDomain):
-        raise mismatch(net, "encoder of IDInvert")
+        raise wrong_network(net, "encoder of IDInvert")
     numbers = {name: int(name.removeprefix("block")) for name in case.bases(r"block\d+")}
-    with tapped(net, {name: f"blocks.{n - 1}" if n else "stem" for name, n in numbers.items()}, out):
+    with outputs_stored(net, {name: f"blocks.{n - 1}" if n else "stem" for name, n in numbers.items()}, out):
         out["codes"] = net(case.picture())
     return out
 
 
-def inversion(kind: str) -> Callable[[Case], Computed]:
+def encoder_and_decoder(kind: str) -> Callable[[Case], Computed]:
     """Runs an encoder with its decoder."""
 
     def run(case: Case) -> Computed:
@@ -59,7 +59,7 @@ def inversion(kind: str) -> Callable[[Case], Computed]:
         prior = any_prior(case, "decoder", latent_avg=average)
         net = _network(case, case.found("encoder", latent_avg=average, num_ws=prior.num_ws), kind)
         if not isinstance(net, Encoder):
-            raise mismatch(net, "encoder")
+            raise wrong_network(net, "encoder")
         x = case.picture()
         if net.reads == "pair":
             steps = list(corrections(net, prior, x, case.shape("images")[0]))
@@ -81,10 +81,10 @@ def arcface(case: Case) -> Computed:
     """ArcFace on crops and on whole faces."""
     net = _network(case, case.found())
     if not isinstance(net, ArcFace):
-        raise mismatch(net, "ArcFace")
+        raise wrong_network(net, "ArcFace")
     out: Computed = {}
     taps = {name: f"backbone.body.{name.removeprefix('body')}" for name in case.bases(r"body\d+")}
-    with tapped(net, {**taps, "prenorm": "output_layer"}, out):
+    with outputs_stored(net, {**taps, "prenorm": "output_layer"}, out):
         out["embedding"] = net.embed(case.picture())
     whole = net(case.picture("image256"))
     out["embedding_from256"] = whole
@@ -97,7 +97,7 @@ def lpips(case: Case) -> Computed:
     """LPIPS with the package's own linear weights."""
     net = _network(case, case.found())
     if not isinstance(net, LPIPSNetwork):
-        raise mismatch(net, "trunk of LPIPS")
+        raise wrong_network(net, "trunk of LPIPS")
     a, b = case.input("a"), case.input("b")
     maps = list(net.trunk((a - net.shift) / net.scale))
     as_01 = [((x + 1.0) / 2.0) * 2.0 - 1.0 for x in (a, b)]  # to [0, 1] and back, as normalize=True does
@@ -110,7 +110,7 @@ def keras_vgg16(case: Case) -> Computed:
     """IDInvert's perceptual features."""
     net = _network(case, case.found())
     if not isinstance(net, KerasVGG16):
-        raise mismatch(net, "VGG16 of Keras")
+        raise wrong_network(net, "VGG16 of Keras")
     features = net(case.picture())
     kept = case.shape("features")
     return {"features": features[:, : kept[1]] if len(kept) > 1 else features, "features_all": features}

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from inversion.generators import PGGAN, Discriminator, Prior, State, StyleGAN, StyleGAN2
-from inversion.parity.cases import Case, mismatch, tapped
+from inversion.parity.cases import Case, outputs_stored, wrong_network
 from inversion.parity.fill import vector_input
 
 Computed = dict[str, Any]  # output -> Tensor, or a function that computes it
@@ -21,13 +21,13 @@ def stylegan2(case: Case) -> Computed:
     known: dict[str, Any] = {"latent_avg": case.input("latent_avg")} if case.has("latent_avg") else {}
     prior = any_prior(case, **known)
     if not isinstance(prior, StyleGAN2):
-        raise mismatch(prior, "StyleGAN2 generator")
+        raise wrong_network(prior, "StyleGAN2 generator")
     taps = {name: f"convs.{2 * _level(name)}" for name in case.bases(r"feat\d+")}
     taps |= {name: f"convs.{2 * _level(name) - 1}" for name in case.bases(r"featup\d+")}
     taps |= {name: f"rgbs.{_level(name)}" for name in case.bases(r"rgb\d+")}
     out: Computed = {}
     ws = case.input("ws")
-    with tapped(prior, taps, out):
+    with outputs_stored(prior, taps, out):
         out["image_ws"] = prior.synthesis(ws)
     z = case.input("z")
     w = prior.mapping(z)
@@ -49,13 +49,13 @@ def discriminator(case: Case) -> Computed:
     """StyleGAN2's discriminator of rosinality or NVIDIA."""
     net = case.found().build().to(case.device)
     if not isinstance(net, Discriminator):
-        raise mismatch(net, "StyleGAN2 discriminator")
+        raise wrong_network(net, "StyleGAN2 discriminator")
     net.group = case.config("epilogue_kwargs", {}).get("mbstd_group_size", 4)
     levels = len(net.blocks)
     taps = {name: _block(int(name.removeprefix("convs"))) for name in case.bases(r"convs\d+")}
     taps |= {name: f"blocks.{levels - _level(name)}" for name in case.bases(r"b\d+") if name != "b4"}
     x, out = case.picture(), Computed()
-    with tapped(net, {**taps, "final_conv": "conv"}, out):
+    with outputs_stored(net, {**taps, "final_conv": "conv"}, out):
         out[f"logits{len(x)}"] = net(x)[:, None]
     for name in case.bases(r"logits\d+"):
         if name not in out:
@@ -82,7 +82,7 @@ def stylegan(case: Case) -> Computed:
     """StyleGAN of mGANprior or IDInvert."""
     prior = any_prior(case)
     if not isinstance(prior, StyleGAN):
-        raise mismatch(prior, "StyleGAN generator")
+        raise wrong_network(prior, "StyleGAN generator")
     z, out = case.input("z"), Computed()
     w, tiny = prior.mapping(z), prior.mapping(z * TINY)
     out["w"] = w if prior.in_domain else w[:, 0]
@@ -93,7 +93,7 @@ def stylegan(case: Case) -> Computed:
     out["image_z"] = lambda: prior.synthesis(pulled)
     taps = {name: f"layers.{int(name.removeprefix('layer'))}" for name in case.bases(r"layer\d+")}
     raw: Computed = {}
-    with tapped(prior, {**taps, "rgb": "to_rgb"}, raw):
+    with outputs_stored(prior, {**taps, "rgb": "to_rgb"}, raw):
         out["image"] = prior.synthesis(case.input("wp"))
     out["pretanh"] = raw["rgb"] + prior.bias[:, None, None]
     return {**raw, **out}
@@ -103,7 +103,7 @@ def pggan(case: Case) -> Computed:
     """PGGAN of mGANprior, from one z or from several that are composed at a layer."""
     prior = any_prior(case)
     if not isinstance(prior, PGGAN):
-        raise mismatch(prior, "PGGAN generator")
+        raise wrong_network(prior, "PGGAN generator")
     z, out = case.input("z"), Computed()
     for name in case.bases(r"image_L\d+"):
         k = int(name.removeprefix("image_L"))
@@ -112,7 +112,7 @@ def pggan(case: Case) -> Computed:
         out[name] = prior.tail(State(mixed, None), k, prior.mapping(z[:, 0]))
     if z.ndim == 2:
         taps = {name: f"layers.{int(name.removeprefix('layer'))}" for name in case.bases(r"layer\d+")}
-        with tapped(prior, taps, out):
+        with outputs_stored(prior, taps, out):
             out["image"] = prior(z)
         out["image_tinyz"] = lambda: prior(z * TINY)
         out["image_zscaled"] = lambda: prior(z * 3.0)
@@ -123,7 +123,7 @@ def any_prior(case: Case, part: str = "", **known: Any) -> Prior:  # noqa: ANN40
     """The case's generator, frozen. CaseError if it is another network."""
     prior = case.found(part, **known).build().to(case.device)
     if not isinstance(prior, Prior):
-        raise mismatch(prior, "generator")
+        raise wrong_network(prior, "generator")
     return prior.freeze()
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from inversion.generators.base import StateDictError, load_strictly, shapes_of, unfilled
+from inversion.generators.base import StateDictError, build_without_weights, load_strictly, shapes_of
 
 Block = tuple[tuple[int, int, int], ...]  # (torchvision's index, stride, padding) of convolutions, each before a ReLU
 
@@ -64,7 +64,7 @@ class Trunk(nn.Module):
         design = VGG16 if f"{prefix}features.28.weight" in tensors else ALEX
         indices = [conv[0] for block in design.blocks for conv in block]
         shapes = shapes_of(owner, tensors, [f"{prefix}features.{index}.weight" for index in indices], 4)
-        return unfilled(lambda: cls(design, dict(zip(indices, shapes, strict=True))))
+        return build_without_weights(lambda: cls(design, dict(zip(indices, shapes, strict=True))))
 
     def forward(self, x: Tensor) -> Iterator[Tensor]:
         """Yield the last ReLU's output (B, C, h, w) of every block, for normalised x (B, 3, H, W)."""
@@ -97,7 +97,7 @@ class LPIPSNetwork(nn.Module):
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Build from a state dict, frozen. Missing heads come from the lpips package. Raises StateDictError."""
         trunk = Trunk.of(cls.__name__, tensors)
-        network = unfilled(lambda: cls(trunk))
+        network = build_without_weights(lambda: cls(trunk))
         heads = {} if "heads.0" in tensors else published_heads(network.name)
         named = {(f"trunk.{k}" if k.startswith("features.") else k): v for k, v in {**tensors, **heads}.items()}
         load_strictly(network, named)
@@ -137,7 +137,7 @@ class KerasVGG16(nn.Module):
         trunk = Trunk.of(cls.__name__, tensors)
         if trunk.design is not VGG16:
             raise StateDictError(f"{cls.__name__}: missing features.28.weight")
-        network = unfilled(lambda: cls(trunk))
+        network = build_without_weights(lambda: cls(trunk))
         load_strictly(network, {f"trunk.{key}": value for key, value in tensors.items()})
         return network.eval().requires_grad_(False)
 

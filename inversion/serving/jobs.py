@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 State = Literal["queued", "running", "done", "cancelled", "failed"]
 FINAL: frozenset[State] = frozenset({"done", "cancelled", "failed"})
 STOPPED = "Cancelled: this is the best picture so far."
-DROPPED = "Cancelled before it began."
+DROPPED = "Cancelled before it started."
 
 
 class SessionError(UserError):

@@ -28,7 +28,7 @@ class Queue:
         (self._turns if job.download is None else self._downloading).append(job)
 
     def remove(self, job: Job) -> bool:
-        """Remove a job that waits. Returns whether it did."""
+        """Remove a waiting job. Returns whether it was waiting."""
         for jobs in (self._turns, self._downloading):
             if job in jobs:
                 jobs.remove(job)
@@ -36,12 +36,12 @@ class Queue:
         return False
 
     def begin_turn(self) -> Job | None:
-        """The next job, which is now the running one; None if no job is ready."""
+        """Make the next job the running one and return it; None if no job is ready."""
         self.running = self._turns.popleft() if self._turns else None
         return self.running
 
     def end_turn(self, job: Job) -> None:
-        """No job is running any more. The job goes to the end of the queue if some of its runs have not begun."""
+        """Mark the running job as ended. It goes to the end of the queue if some of its runs have not started."""
         self.running = None
         if job.waiting:
             self._turns.append(job)

@@ -1,8 +1,8 @@
 """What the page talks to: jobs on one device, quick requests, edits, model files.
 
 Only plain data crosses this border: requests go in (names, numbers, uint8 arrays), views and pictures come out. A job
-belongs to everyone who knows its random key. It goes on within its time budget when nobody follows it, so that a
-reloaded page can follow it again.
+is open to anyone with its random key. It goes on within its time budget if no client follows it, so that a reloaded
+page can follow it again.
 
 One lock guards all that the threads share. The session makes it; `Worker` (the thread that has the device), `Queue` and
 `Store` get it or rely on it, and say which of their fields need it.
@@ -46,7 +46,7 @@ __all__ = [
     "UnknownJob",
 ]
 
-HEARTBEAT = 1.0  # seconds between views while nothing changes: lets a web server notice that its client has gone
+HEARTBEAT = 1.0  # seconds between views while nothing changes: a web server then notices that its client has left
 T = TypeVar("T")
 
 
@@ -121,7 +121,7 @@ class Session:
         view = self.snapshot(key)
         while not view.over:
             yield view
-            time.sleep(every)  # a step may take a millisecond, and nobody can look at every one
+            time.sleep(every)  # a step may take a millisecond, and no viewer needs every step
             view = self._next_view(key, view.version)
         yield view
 

@@ -34,7 +34,7 @@ class Limits:
 
 
 class Store:
-    """Jobs by key and what they leave behind. Access only while holding the session's lock.
+    """Jobs by key, and their results and photos. Access only while holding the session's lock.
 
     clock: seconds, for the expiry.
     """
@@ -52,15 +52,15 @@ class Store:
         self.touch(job)
 
     def find(self, key: str) -> Job:
-        """The job with this key, whose expiry begins again. Raises UnknownJob."""
+        """The job with this key; resets its expiry. Raises UnknownJob."""
         job = self._jobs.get(key)
         if job is None:
-            raise UnknownJob("That job is not known here any more. Run it again.")
+            raise UnknownJob("The job has expired. Run it again.")
         self.touch(job)
         return job
 
     def touch(self, job: Job) -> None:
-        """The job's expiry begins again."""
+        """Reset the job's expiry."""
         job.touched = self._clock()
 
     def jobs(self) -> list[Job]:
@@ -88,7 +88,7 @@ class Store:
     def photo(self, key: str) -> np.ndarray:
         """The photo that a job's picture was cut from, uint8 (H, W, 3). Raises UnknownJob if it is not remembered."""
         if key not in self._photos:
-            raise UnknownJob("The picture that this was cut from is no longer kept. Run the method again.")
+            raise UnknownJob("The photo that this was cut from is no longer kept. Run the method again.")
         return self._photos[key]
 
     def release(self, job: Job) -> None:

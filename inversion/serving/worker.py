@@ -89,7 +89,7 @@ class Worker:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the thread after its present step; the quick requests that wait raise Busy."""
+        """End the thread after the current step; waiting quick requests raise Busy."""
         with self._changed:
             self._closed = True
             for job in self._store.jobs():
@@ -177,4 +177,4 @@ def _for_user(error: BaseException, subject: str) -> UserError:
     if isinstance(error, UserError):
         return error
     log.error("%s failed", subject, exc_info=error)
-    return LaneError(f"It stopped with an unexpected {type(error).__name__}. The server's log says more.")
+    return LaneError(f"The run stopped with an unexpected {type(error).__name__}. See the server's log.")

@@ -110,7 +110,7 @@ def uniform(z: Tensor, count: int) -> Tensor:
     return torch.erf(z64[:, :count] / math.sqrt(2)).float()
 
 
-def values(u: Tensor, table: Sequence[Factor]) -> dict[str, Tensor]:
+def factor_values(u: Tensor, table: Sequence[Factor]) -> dict[str, Tensor]:
     """Factor values in their own units: name -> (B,), from u (B, len(table)) in (-1, 1)."""
     return {f.name: f.low + (f.high - f.low) * (u[:, i] + 1) / 2 for i, f in enumerate(table)}
 

@@ -14,7 +14,7 @@ from inversion.losses import gradient_penalty
 from inversion.synthetic import latents
 from inversion.training.discriminators import DiscriminatorTrainer
 from inversion.training.faces import FaceFile
-from inversion.training.generator import GeneratorScore, build, distance, follow
+from inversion.training.generator import GeneratorScore, build, distance, update_average
 from inversion.training.loop import (
     Processes,
     State,
@@ -114,7 +114,7 @@ class AdversarialTrainer(Trainer):
         other = self.file.batch((rows + self.file.count // 2) % self.file.count)[0].to(device)
         loss, accuracy = self.discriminator.update(other, fake, self.steps, self.processes)
         self.steps, self.shown = self.steps + 1, self.shown + o.batch
-        follow(self.average, self.prior, 0.5 ** (o.batch / (1000 * o.ema_kimg)))
+        update_average(self.average, self.prior, 0.5 ** (o.batch / (1000 * o.ema_kimg)))
         return losses | {"seen": float(loss), "told": float(accuracy)}
 
     def _update_generator(self, z: Tensor, rows: Tensor) -> tuple[Tensor, dict[str, float]]:

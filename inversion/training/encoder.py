@@ -255,7 +255,7 @@ class EncoderTrainer(Trainer):
     def __init__(self, learner: EncoderLearner) -> None:
         self.learner, self.options = learner, learner.options
         if not self.resume(self.options.out) and self.options.start is not None:
-            adopt(learner.encoder, self.options.start)
+            copy_matching_weights(learner.encoder, self.options.start)
         self.data: ExampleSource = example_source(self.options, learner.recipe, learner.encoder, learner.model)
 
     @property
@@ -289,7 +289,7 @@ class EncoderTrainer(Trainer):
         self.steps = self.learner.steps = state["done"]
 
 
-def adopt(encoder: Narrow, path: Path) -> None:
+def copy_matching_weights(encoder: Narrow, path: Path) -> None:
     """Take over the tensors of another encoder that have the same name and shape: its trunk, and more if it fits.
 
     Further input channels of the stem (ReStyle) and e4e's offsets start at 0.

@@ -41,7 +41,7 @@ class Example:
         return Example(self.target.to(device), self.input.to(device), None if self.z is None else self.z.to(device))
 
 
-def shrunk(x: Tensor, rng: torch.Generator) -> Tensor:
+def with_low_resolution(x: Tensor, rng: torch.Generator) -> Tensor:
     """Pictures x (B, 3, R, R), each in blocks of a random size: an encoder's input in super-resolution."""
     chosen = torch.randint(0, len(FACTORS), (len(x),), generator=rng).tolist()
     made = []
@@ -51,7 +51,7 @@ def shrunk(x: Tensor, rng: torch.Generator) -> Tensor:
     return torch.cat(made)
 
 
-def holed(x: Tensor, rng: torch.Generator) -> Tensor:
+def with_holes(x: Tensor, rng: torch.Generator) -> Tensor:
     """Pictures x (B, 3, R, R) with one to three holes, boxes and ellipses, filled with 0 as in inpainting."""
     B, R = len(x), x.shape[-1]
     line = torch.linspace(-1, 1, R)
@@ -66,18 +66,18 @@ def holed(x: Tensor, rng: torch.Generator) -> Tensor:
     return x * known.to(x)
 
 
-def damaged(x: Tensor, rng: torch.Generator) -> Tensor:
+def with_any_degradation(x: Tensor, rng: torch.Generator) -> Tensor:
     """Pictures x (B, 3, R, R): half of them whole, the rest shrunk, with holes or grey: an encoder for all tasks."""
     kinds = torch.randint(0, 6, (len(x),), generator=rng)
     made = x.clone()
-    for kind, degrade in enumerate((shrunk, holed, greyed)):
+    for kind, degrade in enumerate((with_low_resolution, with_holes, without_colours)):
         chosen = kinds == kind
         if chosen.any():
             made[chosen] = degrade(x[chosen], rng)
     return made
 
 
-def greyed(x: Tensor, rng: torch.Generator) -> Tensor:
+def without_colours(x: Tensor, rng: torch.Generator) -> Tensor:
     """Pictures x (B, 3, R, R) without colours: an encoder's input in colourisation."""
     task = Colorize()
     return task.pinv(task.A(x))
@@ -143,9 +143,9 @@ def translation_example(
 
 # Degradations (pictures (B, 3, R, R), rng) -> input; the target is the whole picture.
 DEGRADED: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "shrunk": shrunk,
-    "holed": holed,
-    "damaged": damaged,
+    "shrunk": with_low_resolution,
+    "holed": with_holes,
+    "damaged": with_any_degradation,
 }
 # Inputs of the translations: number of classes of the domain -> channels.
 TRANSLATED: dict[str, Callable[[int], int]] = {"sketch": lambda _: 1, "map": lambda n: n, "turned": lambda _: 3}

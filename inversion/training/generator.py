@@ -177,7 +177,7 @@ class DistillationTrainer(Trainer):
         self.optimizer.step()
         self.shown, self.steps = self.shown + o.batch, self.steps + 1
         half_life = min(o.ema_kimg, 0.05 * self.shown / 1000 + 0.01)
-        follow(self.average, self.prior, 0.5 ** (o.batch / (1000 * half_life)))
+        update_average(self.average, self.prior, 0.5 ** (o.batch / (1000 * half_life)))
         return {"loss": float(loss.detach())}
 
     def progress(self) -> dict[str, float]:
@@ -215,7 +215,7 @@ def _parameter_groups(prior: Prior) -> list[dict[str, Any]]:
 
 
 @torch.no_grad()
-def follow(average: nn.Module, prior: nn.Module, keep: float) -> None:
+def update_average(average: nn.Module, prior: nn.Module, keep: float) -> None:
     """Move the averaged weights towards the live ones: average = keep * average + (1 - keep) * live."""
     for a, p in zip(average.parameters(), prior.parameters(), strict=True):
         a.lerp_(p, 1 - keep)

@@ -95,7 +95,7 @@ class FactorTargets:
         return torch.where(torch.rand(n, generator=rng) < 0.5, overlooked, any_factor)
 
 
-def opposites(z: Tensor, columns: Tensor) -> Tensor:
+def opposite_pairs(z: Tensor, columns: Tensor) -> Tensor:
     """Pairs (2B, z_dim), rows i and B + i, of codes z (B, z_dim) with opposite signs in one coordinate, columns (B,).
 
     Both lie equally far from zero, so that normalising leaves the other coordinates equal.
@@ -107,7 +107,7 @@ def opposites(z: Tensor, columns: Tensor) -> Tensor:
     return torch.cat([one, other])
 
 
-def unexplained(made: Tensor, truth: Tensor) -> Tensor:
+def missing_share(made: Tensor, truth: Tensor) -> Tensor:
     """Share (B,) of the true pairs' differences that the made pairs lack, where the true pictures differ.
 
     made and truth: (2B, 3, R, R); rows i and B + i are a pair.
@@ -160,13 +160,13 @@ class OverlookedTraining:
     def synthesis_loss(self, rng: torch.Generator) -> Tensor:
         """Loss of the synthesis: the distance of the pictures, and the unexplained share of their differences."""
         z = torch.randn(self.options.pairs, self.prior.z_dim, generator=rng)
-        z = opposites(z, self.targets.columns(len(z), rng))
+        z = opposite_pairs(z, self.targets.columns(len(z), rng))
         truth, detail = self.targets.pictures(z)
         with torch.no_grad():
             ws = self.prior.mapping(z)
         made = self.prior.synthesis(ws)
         pictures = distance(made, truth, 1 + self.options.detail * detail)
-        return pictures + self.options.difference * unexplained(made, truth).mean()
+        return pictures + self.options.difference * missing_share(made, truth).mean()
 
     @torch.no_grad()
     def examine(self) -> dict[str, float]:
@@ -179,8 +179,8 @@ class OverlookedTraining:
         for name, column in zip(self.names, self.targets.overlooked, strict=True):
             shares = []
             for part in z[:HELD_OUT_PAIRS].split(BATCH):
-                both = opposites(part, torch.full((len(part),), column))
-                shares.append(unexplained(self.prior(both), self.targets.pictures(both)[0]))
+                both = opposite_pairs(part, torch.full((len(part),), column))
+                shares.append(missing_share(self.prior(both), self.targets.pictures(both)[0]))
             row[name] = float(torch.cat(shares).mean())
         return row
 

@@ -55,10 +55,12 @@ class Translation(ABC):
 class TranslationOptions:
     """The user's choices for a translation. Raises SettingError for values out of range."""
 
-    variations: int = setting(1, "Pictures", "The main result, and variations of it.", min=1, max=64, step=1)
+    variations: int = setting(
+        1, "Pictures", "Number of pictures: the main result and its variations.", min=1, max=64, step=1
+    )
     mix_layers: int = setting(
         7,  # as in the paper; in the embedded generator the layers from here on are colours, too
-        "First layer that varies",
+        "First varied layer",
         "Layers before it keep the shapes of the input.",
         min=0,
         max=18,
@@ -71,7 +73,8 @@ class TranslationOptions:
     candidates: int = setting(
         64,
         "Candidates",
-        "Random codes per variation; the one with the most similar coarse styles is used. 1: any, as in the paper.",
+        "Random codes per variation; the one with the most similar coarse styles is used. 1: take any random code, as "
+        "in the paper.",
         min=1,
         max=64,
         step=1,

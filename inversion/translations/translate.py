@@ -75,7 +75,7 @@ def unavailable(model: Model, name: str) -> str | None:
     if model.prior is None or "w+" not in model.prior.spaces:
         return f"{TRANSLATIONS[name].label} needs a generator with styles. {model.name} has none."
     if name not in model.encoders:
-        return f"{TRANSLATIONS[name].label} needs another model. {model.name} has no encoder for it."
+        return f"{TRANSLATIONS[name].label}: {model.name} has no encoder for this translation. Choose another model."
     return None
 
 

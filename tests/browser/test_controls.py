@@ -107,7 +107,7 @@ def test_a_part_of_the_picture_is_pasted_back(
     page.click("#reconstruct-run")
     expect(status(page)).to_contain_text("Done")
     expect(page.locator("#reconstruct-about")).to_contain_text("licence: MIT")
-    column(page, 0).get_by_role("button", name="Paste into my picture").click()
+    column(page, 0).get_by_role("button", name="Paste the result into my picture").click()
     page.locator("#reconstruct-pasted img").wait_for()
     shoot(page, "6-pasted")
     with page.expect_download() as whole:
@@ -117,5 +117,5 @@ def test_a_part_of_the_picture_is_pasted_back(
         assert image.size == (96, 96)
     page.reload()  # the photo is kept with the job
     expect(status(page)).to_contain_text("Done")
-    column(page, 0).get_by_role("button", name="Paste into my picture").click()
+    column(page, 0).get_by_role("button", name="Paste the result into my picture").click()
     page.locator("#reconstruct-pasted img").wait_for()

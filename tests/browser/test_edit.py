@@ -36,7 +36,7 @@ def test_a_slider_of_the_edit_tab_moves_every_result(visit: Callable[..., Page],
     expect(slider).to_have_value("0")
 
 
-def test_a_second_picture_joins_in(visit: Callable[..., Page], picture: Path) -> None:
+def test_two_pictures_are_combined(visit: Callable[..., Page], picture: Path) -> None:
     page = visit(1280)
     invert_to_edit(page, picture)
     fold = page.locator("#edit-pair")

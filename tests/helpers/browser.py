@@ -94,7 +94,7 @@ def crop_by_hand(page: Page, key: str) -> None:
     """Choose a part of the picture with the sliders, and look at it."""
     page.locator(f"#{key}-crop").get_by_role("button", name="Crop").click()
     page.locator(f"#{key}-crop").get_by_label("By hand").check()
-    turn = page.locator(f"#{key}-crop").get_by_label(re.compile("number input for Turn clockwise"))
+    turn = page.locator(f"#{key}-crop").get_by_label(re.compile("number input for Rotate clockwise"))
     turn.fill("20")
     turn.blur()
     page.click(f"#{key}-look")

@@ -30,7 +30,7 @@ GENERATOR_ONLY = ["z", "w", "wplus", "projector", "mganprior", "pulse", "pti", "
         ("multicode", ["mean", "multicode"]),
     ],
 )
-def test_combinations(text: str, stages: list[str]) -> None:
+def test_a_combination_joins_the_stages_that_it_names(text: str, stages: list[str]) -> None:
     assert [stage.key for stage in parse_method(text).stages] == stages
 
 

@@ -72,7 +72,7 @@ def test_the_gaussian_has_the_moments_of_the_mapping(prior: StyleGAN2) -> None:
     assert (made.std(dim=0) / mapped.std(dim=0)).log().abs().max() < 0.35
 
 
-def test_one_cycle_drop() -> None:
+def test_the_rate_rises_to_its_peak_then_falls_to_almost_zero() -> None:
     factors = [one_cycle_drop(i, 100) for i in range(101)]
     assert factors[0] == pytest.approx(0.1) and factors[45] == pytest.approx(1.0)
     assert factors[90] == pytest.approx(0.1) and factors[100] == pytest.approx(0.001)

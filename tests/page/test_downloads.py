@@ -73,7 +73,7 @@ def test_the_list_of_models_says_where_each_one_is(site: Served, remote: Remote)
 def test_a_full_queue_refuses_the_rest_at_once(
     site: Served, picture: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R23. The jobs wait for a download, so none of them costs anything."""
+    """The jobs wait for a download, so none of them costs anything."""
     monkeypatch.setattr(site.session.limits, "waiting", 100)
     index, event = next((index, fn) for index, fn in site.page.fns.items() if fn.api_name == "reconstruct")
     with httpx.Client(base_url=f"{site.url}gradio_api", timeout=30) as http:

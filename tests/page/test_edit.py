@@ -39,7 +39,7 @@ def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path)
         ({"moves": {"yaw": 1}, "layers": "x"}, "Write the first and the last layer"),
     ],
 )
-def test_an_edit_that_cannot_be_is_explained(given: dict[str, Any], text: str, client: Client, picture: Path) -> None:
+def test_a_message_says_why_an_edit_is_refused(given: dict[str, Any], text: str, client: Client, picture: Path) -> None:
     with pytest.raises(AppError, match=text):
         call(client, "/edit", picture, **given)
 

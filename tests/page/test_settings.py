@@ -57,7 +57,7 @@ def test_every_field_of_what_is_chosen_has_a_control_with_its_default(key: str) 
 
 
 def test_stages_that_do_not_fit_say_so_where_their_fields_would_be() -> None:
-    assert "stands alone" in custom_section("mean+dip") and custom_section("") == ""
+    assert "cannot be combined" in custom_section("mean+dip") and custom_section("") == ""
     assert sections(catalogue.methods(), []) == "" == sections(catalogue.methods(), ["<b>"])
 
 
@@ -87,7 +87,7 @@ def test_a_custom_pipeline_is_one_more_method_of_every_tab(tab: TaskTab) -> None
     assert own.task == tab.task
     plain = tab.settings.requests(chosen(tab, {}, {}), given, tab.task)
     assert [(r.method, dict(r.settings)) for r in plain] == [(method, {}) for method in methods]
-    with pytest.raises(SettingError, match="stands alone"):
+    with pytest.raises(SettingError, match="cannot be combined"):
         tab.settings.requests(chosen(tab, {"embed": "mean", "optimise": "dip"}, {}), given, tab.task)
 
 

@@ -34,21 +34,21 @@ class CropBox:
             with gr.Column(visible=False) as self.of_face:
                 self.face = gr.Number(1, label="Which face (1 is the largest)", precision=0, minimum=1, maximum=99)
             with gr.Column(visible=False) as self.of_hand:
-                self.x = gr.Slider(0, 100, 50, step=1, label="Centre from the left (%)")
-                self.y = gr.Slider(0, 100, 50, step=1, label="Centre from the top (%)")
-                self.side = gr.Slider(5, 200, 80, step=1, label="Side (% of the shorter side)")
-                self.turn = gr.Slider(-180, 180, 0, step=1, label="Turn clockwise (degrees)")
-            self.look = gr.Button("Show this part", size="sm", elem_id=f"{key}-look")
+                self.x = gr.Slider(0, 100, 50, step=1, label="Horizontal centre (%)")
+                self.y = gr.Slider(0, 100, 50, step=1, label="Vertical centre (%)")
+                self.side = gr.Slider(5, 200, 80, step=1, label="Size (% of the picture's shorter side)")
+                self.turn = gr.Slider(-180, 180, 0, step=1, label="Rotate clockwise (degrees)")
+            self.look = gr.Button("Preview the crop", size="sm", elem_id=f"{key}-look")
             self.note = gr.HTML(elem_classes="note", elem_id=f"{key}-crop-note")
             with gr.Column(elem_classes="part"):
-                self.preview = picture_view("the used part", f"{key}-crop-preview")
+                self.preview = picture_view("preview of the crop", f"{key}-crop-preview")
 
     def inputs(self) -> set[gr.components.Component]:
         """Every component that `crop` reads."""
         return {self.how, self.face, self.x, self.y, self.side, self.turn}
 
     def wire(self, picture: Block, model: Block, read: Callable[[Any], np.ndarray]) -> None:
-        """Show the part when the button is pressed or a slider is released.
+        """Preview the crop when the button is pressed or a slider is released.
 
         picture, model: components of the tab. read: the picture's value -> uint8 (H, W, 3); may raise UserError.
         """
@@ -73,7 +73,10 @@ class CropBox:
         if how != "hand":
             return self.session.crop(picture, model, how, whole(values[self.face], "The face", 1, 99))
         x, y = (number(values[part], "The centre of the crop", 0, 100) / 100 for part in (self.x, self.y))
-        side, turn = number(values[self.side], "The side", 5, 200), number(values[self.turn], "The angle", -180, 180)
+        side, turn = (
+            number(values[self.side], "The size of the crop", 5, 200),
+            number(values[self.turn], "The rotation of the crop", -180, 180),
+        )
         return align.by_hand((picture.shape[1], picture.shape[0]), x, y, side / 100, turn)
 
     def show(self, read: Callable[[], np.ndarray], model: str, values: Mapping[Any, Any]) -> Iterator[dict[Any, Any]]:

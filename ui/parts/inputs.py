@@ -15,7 +15,7 @@ from inversion import images
 from inversion.common.errors import UserError
 
 NO_PICTURE = "Upload a picture first, paste one, or choose an example."
-GONE = "The picture is no longer stored on the server. Upload it again."
+GONE = "The picture has expired. Upload it again."
 MAX_SEED = 2**31 - 1
 MAX_LAYERS = 64  # more than any generator has
 

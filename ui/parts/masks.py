@@ -44,7 +44,7 @@ def chosen_mask(
 def uploaded_mask(path: str | None, shape: tuple[int, int]) -> np.ndarray:
     """A mask file at the size (H, W) of its picture, uint8, white = marked. Raises InputError or BadImage."""
     if not path:
-        raise InputError("Upload a mask, a picture with white where it applies, or choose another kind of mask.")
+        raise InputError("Upload a picture that is white where the mask applies, or choose another kind of mask.")
     return images.read_mask(existing(path), shape)
 
 

@@ -28,7 +28,7 @@ MAX_METHODS = len(COLUMN_COLOURS)  # that one job may compare
 PREVIEW = 384  # pixels a side of pictures that are shown during a run
 GREY = "var(--body-text-color-subdued)"
 # The button stands below the figures if there is a photo to paste the result into.
-PASTE_BUTTON = '<button type="button" class="put">Paste into my picture</button>'
+PASTE_BUTTON = '<button type="button" class="put">Paste the result into my picture</button>'
 COLUMN_SCRIPT = script("column")
 
 

@@ -59,8 +59,8 @@ class TaskField(ABC):
     def notes(self) -> dict[str, str]:
         """The parameters in words, by name."""
         card = self.card
-        bounds = "" if card.low is None or card.high is None else f"{card.low:g} to {card.high:g}, "
-        return {card.name: bounds + lower_first(card.help or card.label)}
+        bounds = "" if card.low is None or card.high is None else f", {card.low:g} to {card.high:g}"
+        return {card.name: f"{lower_first(card.help or card.label).rstrip('.')}{bounds}."}
 
 
 class NumberField(TaskField):
@@ -128,7 +128,8 @@ class MaskField(TaskField):
 
     def notes(self) -> dict[str, str]:
         name = self.card.name
-        return {name: f"a file; {lower_first(self.card.help)}", self.source: f"mask (see `{name}`), centre or random."}
+        source = f"Where the mask comes from: the file in `{name}`, a centred square, or random strokes."
+        return {name: f"a file; {lower_first(self.card.help)}", self.source: source}
 
 
 class PictureField(TaskField):

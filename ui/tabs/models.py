@@ -17,12 +17,12 @@ from ui.static import script
 from ui.tabs.base import Tab
 
 INTRO = """
-All files that this hub knows. Files that are *available* work without a network. Generators download on first use,
-encoders by their button. The hub opens a file only if its size and sha256 are correct.
+All model files that can be used here. *Available* files work without a network. Generators are downloaded on first use,
+encoders when you press their button. A file is opened only if its size and sha256 are correct.
 """
 GRADES = """
-Official file: the authors of the network link to it. Copy: somebody else offers it. A licence also covers the pictures
-that are made with a model: read it before you publish them.
+Official file: the authors of the network link to it. Copy: published by a third party. A licence also covers the
+pictures that are made with a model: read it before you publish them.
 """
 GRADE_LABELS = {"A": "official file", "B": "copy"}
 SECTIONS = {"Generators": ("generator",), "Encoders": ("encoder",), "Other networks": ()}  # (): all other kinds
@@ -102,7 +102,7 @@ def state(card: FileCard) -> str:
     if download is not None and download.state == "failed" and not card.cached:
         return f'<div class="state bad">{escape(download.message)}</div>'
     if card.damage:
-        return f'<div class="state bad">damaged: it {escape(card.damage)}</div>'
+        return f'<div class="state bad">damaged: the file {escape(card.damage)}</div>'
     if card.embedded:
         return '<div class="state here">built in</div>'
     if card.cached:

@@ -56,9 +56,9 @@ EMPTY = {
 INK, PEN, BRUSH = ("#000000", "#ffffff"), 5, 24  # colours of the pen, and sizes in pixels of the canvas
 SUMMARY = "Make pictures of a drawing, of a label map, or of a turned face, in one pass of an encoder."
 NOTES = {
-    "variations": f"1 to {MAX_VARIATIONS} pictures: the main result, and variations with random fine styles.",
-    "alpha": "0 to 1, how different the variations are.",
-    "mix_layers": "the first layer that varies.",
+    "variations": f"number of pictures, 1 to {MAX_VARIATIONS}: the main result, and variations with random fine styles.",
+    "alpha": "how different the variations are, 0 to 1.",
+    "mix_layers": "the first varied layer.",
 }
 EVENTS = "The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them."
 Result = tuple[str, np.ndarray, dict[str, Any]]  # caption, picture, recipe
@@ -96,7 +96,7 @@ class Sketch(Tab):
         self.run = gr.Button("Make pictures", variant="primary", elem_id="sketch-run")
         with gr.Accordion("Advanced", open=False):
             self.first_layer = gr.Number(
-                None, label="First layer that varies", precision=0, minimum=0, maximum=MAX_LAYERS,
+                None, label="First varied layer", precision=0, minimum=0, maximum=MAX_LAYERS,
                 info=f"Empty: {TranslationOptions.mix_layers}, details and colours.",
             )  # fmt: skip
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED)

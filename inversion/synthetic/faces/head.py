@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from inversion.synthetic.base import values
+from inversion.synthetic.base import factor_values
 from inversion.synthetic.faces.factors import FACTORS
 from inversion.synthetic.shapes import hsl, palette, step
 
@@ -48,7 +48,7 @@ class Face:
     """The parts of one batch of faces that several layers use: grid, pose, surfaces, colours, light."""
 
     def __init__(self, u: Tensor, resolution: int, extras: dict[str, Tensor]) -> None:
-        self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in values(u, FACTORS).items()}
+        self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in factor_values(u, FACTORS).items()}
         self.extras = {name: value[:, None, None] for name, value in extras.items()}
         v = self.v
         line = (torch.arange(resolution, device=u.device, dtype=u.dtype) + 0.5) * (2 / resolution) - 1

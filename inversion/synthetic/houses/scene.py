@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from inversion.synthetic.base import values
+from inversion.synthetic.base import factor_values
 from inversion.synthetic.houses.factors import FACTORS
 from inversion.synthetic.shapes import palette
 
@@ -82,7 +82,7 @@ class Scene:
     """The parts of one batch that several layers use: grid, camera, sizes, colours and light."""
 
     def __init__(self, u: Tensor, resolution: int) -> None:
-        self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in values(u, FACTORS).items()}
+        self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in factor_values(u, FACTORS).items()}
         v = self.v
         line = (torch.arange(resolution, device=u.device, dtype=u.dtype) + 0.5) * (2 / resolution) - 1
         self.px, self.py = line.expand(1, resolution, -1), line[:, None].expand(1, -1, resolution)
