@@ -56,7 +56,7 @@ EMPTY = {
 INK, PEN, BRUSH = ("#000000", "#ffffff"), 5, 24  # colours of the pen, and sizes in pixels of the canvas
 SUMMARY = "Make pictures of a drawing, of a label map, or of a turned face, in one pass of an encoder."
 NOTES = {
-    "variations": f"number of pictures, 1 to {MAX_VARIATIONS}: the main result, and variations with random fine styles.",
+    "variations": f"number of pictures, 1 to {MAX_VARIATIONS}: the main result and variations with random fine styles.",
     "alpha": "how different the variations are, 0 to 1.",
     "mix_layers": "the first varied layer.",
 }
