@@ -8,7 +8,8 @@ Architecture for Generative Adversarial Networks", CVPR 2019, appendix A), appli
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,11 @@ Quad = tuple[Point, Point, Point, Point]  # upper left, lower left, lower right,
 SUPERSAMPLING = 4  # FFHQ warps to 4096 pixels and shrinks to 1024
 FEATHER = 0.08  # width of the rim where a pasted crop fades into the photo, as part of the side
 ALIGNED = 0.05  # a picture is aligned if its corners are this close to those of the crop, as part of the side
+FRAMED_NOTE = "The face is aligned already, so the picture is used without a crop."
+BORDER_NOTE = (
+    "The face is near the border. The missing part is filled in from the edge of the picture: "
+    "a photo with more space around the head gives a better result."
+)
 BAND = 256  # rows pasted at a time, so that a large photo does not fill the memory
 
 
@@ -40,10 +46,21 @@ class Face:
     left_mouth: Point
     right_mouth: Point
     score: float = 1.0  # confidence of the detector, 0 to 1
+    estimated: bool = False  # the landmarks follow from the outline of the face and were not seen
 
     @property
     def quad(self) -> Quad:
         """The FFHQ square of this face. Raises AlignError if the landmarks coincide."""
+        eyes, between, down, x = self.axes
+        x = x * max(2.0 * math.hypot(*between), 1.8 * math.hypot(*down))
+        return square_of(eyes + 0.1 * down, x)
+
+    @property
+    def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Point between the eyes; from the left to the right eye; from there to the mouth; the unit vector to the right.
+
+        Each is (2,). Raises AlignError if the landmarks coincide.
+        """
         left, right = np.array(self.left_eye), np.array(self.right_eye)
         between = right - left
         eyes = (left + right) / 2
@@ -52,17 +69,57 @@ class Face:
         length = math.hypot(*x)
         if length < 1e-6:
             raise AlignError("The landmarks of the face coincide. Crop the picture by hand.")
-        x *= max(2.0 * math.hypot(*between), 1.8 * math.hypot(*down)) / length
-        return _square(eyes + 0.1 * down, x)
+        return eyes, between, down, x / length
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where eyes and mouth lie in the square of a crop, as parts of its side; right and down from its centre."""
+
+    eyes: float  # row of the point between the eyes
+    eye_distance: float
+    eye_to_mouth: float
+
+
+# The frames of `Entry.crop` other than FFHQ's, whose rule is `Face.quad`. Means of 128 held-out renders.
+FRAMES: dict[str, Frame] = {"synthetic-faces": Frame(-0.046, 0.21, 0.21)}
+
+
+def quad_of(face: Face, crop: str = "ffhq") -> Quad:
+    """The square of a face for a crop: `ffhq` or a key of FRAMES. Raises AlignError if the landmarks coincide."""
+    if crop not in FRAMES:
+        return face.quad
+    frame = FRAMES[crop]
+    eyes, between, down, x = face.axes
+    side = (math.hypot(*between) / frame.eye_distance + math.hypot(*down) / frame.eye_to_mouth) / 2
+    y = x[::-1] * (-1, 1)
+    # Nose, eyes and mouth turn to one side together, so the middle of eyes and mouth is closest to that of the head.
+    across = (down @ x) / 2
+    return square_of(eyes + across * x - frame.eyes * side * y, x * side / 2)
+
+
+def face_of(quad: Quad, crop: str, score: float = 1.0) -> Face:
+    """The face whose `quad_of` is this square: its landmarks are estimated from the frame."""
+    frame, matrix = FRAMES[crop], np.array(quad, dtype=np.float64)
+    centre, right, down = matrix.mean(axis=0), matrix[3] - matrix[0], matrix[1] - matrix[0]
+    half, mouth = frame.eye_distance / 2, frame.eyes + frame.eye_to_mouth
+    places = ((-half, frame.eyes), (half, frame.eyes), (0.0, 0.05), (-0.8 * half, mouth), (0.8 * half, mouth))
+    points = [centre + u * right + v * down for u, v in places]
+    return Face(*((float(x), float(y)) for x, y in points), score=score, estimated=True)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """The part of a picture that is used: `quad`, or the central square if it is None. `note` is shown to the user."""
+    """The part of a picture that is used: `quad`, or the central square if it is None. `note` is shown to the user.
+
+    faces: the squares of all faces that were found, the largest first. number: the used one, 0 if none is used.
+    """
 
     how: Literal["face", "centre", "hand"] = "centre"
     quad: Quad | None = None
     note: str = ""
+    faces: tuple[Quad, ...] = field(default=(), compare=False)
+    number: int = field(default=0, compare=False)
 
 
 def by_hand(size: tuple[int, int], x: float, y: float, side: float, turn: float = 0.0) -> Crop:
@@ -76,7 +133,7 @@ def by_hand(size: tuple[int, int], x: float, y: float, side: float, turn: float 
         raise AlignError("The square must have its centre in the picture and a side of 2 to 200 % of the shorter side.")
     half, angle = side * min(size) / 2, math.radians(turn)
     centre = np.array([x * size[0], y * size[1]])
-    return Crop("hand", _square(centre, half * np.array([math.cos(angle), math.sin(angle)])))
+    return Crop("hand", square_of(centre, half * np.array([math.cos(angle), math.sin(angle)])))
 
 
 def cut(picture: np.ndarray, quad: Quad, size: int) -> np.ndarray:
@@ -144,7 +201,7 @@ def crop_matrix(corners: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([linear, -(linear @ corners[0])[:, None]], axis=1)
 
 
-def _square(centre: np.ndarray, x: np.ndarray) -> Quad:
+def square_of(centre: np.ndarray, x: np.ndarray) -> Quad:
     """The square with this centre (2,); x (2,) points from the centre to the middle of its right edge."""
     y = x[::-1] * (-1, 1)
     corners = (centre - x - y, centre - x + y, centre + x + y, centre + x - y)
@@ -157,20 +214,24 @@ def side_of(quad: Quad) -> float:
     return math.dist(quad[0], quad[3])
 
 
-def crop_around(quad: Quad, picture: np.ndarray, number: int, count: int) -> Crop:
-    """The crop of face `number` of `count`, with a note if there are several or if it leaves the picture."""
+def crop_around(quads: Sequence[Quad], picture: np.ndarray, number: int, notes: Sequence[str] = ()) -> Crop:
+    """The crop of face `number`, counted from 1. A note says if there are several or if it leaves the picture.
+
+    quads: the squares of all faces. notes: more lines for the user about this face.
+    """
     height, width = picture.shape[:2]
+    quad, count = quads[number - 1], len(quads)
     whole = np.array([(0, 0), (0, height), (width, height), (width, 0)])
     if np.abs(np.array(quad) - whole).max() <= ALIGNED * width:
-        return Crop(note="The face is aligned already, so the picture is used without a crop.")
-    notes = []
+        return Crop(note=FRAMED_NOTE)
+    lines = []
     if count > 1:
         which = "The largest" if number == 1 else f"Number {number}"
-        notes.append(f"{count} faces were found. {which} is used.")
+        lines.append(f"{count} faces were found. {which} is used.")
     outside = max(-np.min(quad), *(np.max(quad, axis=0) - (width, height)))
     if outside > ALIGNED * side_of(quad):
-        notes.append("The face is near the border. The missing part is filled in from the edge of the picture.")
-    return Crop("face", quad, " ".join(notes))
+        lines.append(BORDER_NOTE)
+    return Crop("face", quad, " ".join([*lines, *notes]), tuple(quads), number)
 
 
 def _shrunk(image: Image.Image, corners: np.ndarray, size: int) -> tuple[Image.Image, np.ndarray]:

@@ -1,20 +1,29 @@
-"""Faces in a photo: YuNet from its registered file, and the crop of the photo for a model."""
+"""Faces in a photo: YuNet from its registered file or the cascade, and the crop of the photo for a model."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from inversion.align import AlignError, Crop, CropMode, Face, crop_around, side_of
+from inversion.align import FRAMED_NOTE, AlignError, Crop, CropMode, Face, Quad, crop_around, quad_of, side_of
 from inversion.checkpoints import fetch
+from inversion.checkpoints.cascade import FaceCascade
+from inversion.checkpoints.photo import notes
 from inversion.checkpoints.registry import Entry, HubError
 
 CANVAS = 640  # side in pixels that the detector's file declares; some of OpenCV's engines accept no other
 SIDES = (640, 320)  # larger side of the picture on the canvas; the detector misses faces above about 300 pixels
 CONFIDENCE = 0.7
+SMALLEST_PHOTO = 64  # side in pixels of the smallest picture in which a face is looked for
+PAUSE = 600.0  # seconds after a failed download of the detector before the next one
+ESTIMATED_NOTE = "The face was found without its eyes and mouth; check the crop."
+logger = logging.getLogger(__name__)
 
 Detector = Callable[[np.ndarray], Sequence[Face]]  # uint8 (H, W, 3) -> the faces in it
 
@@ -67,26 +76,57 @@ def _face(row: np.ndarray, scale: tuple[float, float]) -> Face:
     return Face(left_eye, right_eye, nose, left_mouth, right_mouth, float(row[14]))
 
 
-def registered(entries: Mapping[str, Entry]) -> YuNet:
-    """The registered detector. Its file of 0.2 MB is downloaded if it is missing. Raises HubError."""
-    entry = next((entry for entry in entries.values() if entry.kind == "detector"), None)
-    if entry is None:
+@dataclass(frozen=True)
+class Target:
+    """Whom a crop is for: its frame, "ffhq" or a key of `align.FRAMES`, and the side of the model's pictures.
+
+    fit: frames faces without a network, if the frame is the one it was trained on.
+    """
+
+    crop: str = "ffhq"
+    resolution: int = 0
+    fit: FaceCascade | None = None
+
+
+def registered(entries: Mapping[str, Entry]) -> Detector:
+    """YuNet if its file of 0.2 MB is cached or can be downloaded, else the cascade. Raises HubError if there is none."""
+    entry = next((entry for entry in entries.values() if entry.architecture == "yunet"), None)
+    if entry is not None and (fetch.cached(entry) is not None or _downloads.allowed()):
+        try:
+            return YuNet(fetch.fetch(entry))
+        except HubError as error:
+            _downloads.failed()
+            logger.info("%s", error)
+    cascade = offline(entries)
+    if cascade is None:
         raise HubError("No face detector is registered. Crop by hand, or use the centre.")
-    try:
-        return YuNet(fetch.fetch(entry))
-    except HubError as error:
-        raise HubError(f"The face detector is not available. Crop by hand, or use the centre. ({error})") from None
+    return cascade
 
 
-def choose(picture: np.ndarray, how: CropMode, find: Callable[[], Detector], number: int = 1) -> Crop:
+def offline(entries: Mapping[str, Entry]) -> FaceCascade | None:
+    """The registered cascade. None if there is none. Raises HubError if its file is missing or damaged."""
+    entry = next((entry for entry in entries.values() if entry.architecture == "cascade"), None)
+    return None if entry is None else FaceCascade(fetch.fetch(entry))
+
+
+def choose(
+    picture: np.ndarray, how: CropMode, find: Callable[[], Detector], number: int = 1, target: Target | None = None
+) -> Crop:
     """The crop of a picture uint8 (H, W, 3). `number` counts the faces from the largest, 1; `find` makes the detector.
 
     auto: a face if there is one, else the central square and a note. face: a face, or AlignError or HubError.
     """
+    target = Target() if target is None else target
     if how not in ("auto", "face"):
         return Crop()
+    if how == "auto" and target.fit is not None:
+        if min(picture.shape[:2]) < SMALLEST_PHOTO:
+            return Crop()
+        if target.fit.is_framed(picture):
+            return Crop(note=FRAMED_NOTE)
     try:
-        faces = sorted(find()(picture), key=lambda face: -side_of(face.quad))
+        faces = list(find()(picture))
+        squares = [_square(picture, face, target) for face in faces]
     except (HubError, AlignError) as error:
         if how == "face":
             raise
@@ -97,4 +137,29 @@ def choose(picture: np.ndarray, how: CropMode, find: Callable[[], Detector], num
         raise AlignError("No face was found: use the centre, or crop by hand.")
     if not 1 <= number <= len(faces):
         raise AlignError(f"There is no face {number}: {len(faces)} found, and 1 is the largest.")
-    return crop_around(faces[number - 1].quad, picture, number, len(faces))
+    order = sorted(range(len(faces)), key=lambda index: -side_of(squares[index]))
+    squares = [squares[index] for index in order]
+    lines = [ESTIMATED_NOTE] if faces[order[number - 1]].estimated else []
+    return crop_around(squares, picture, number, [*lines, *notes(picture, squares[number - 1], target.resolution)])
+
+
+def _square(picture: np.ndarray, face: Face, target: Target) -> Quad:
+    if target.fit is not None and not face.estimated:
+        return target.fit.refined(picture, face)
+    return quad_of(face, target.crop)
+
+
+class _Downloads:
+    """Remembers a failed download for PAUSE seconds, so that without a network not every photo waits for it."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def allowed(self) -> bool:
+        return time.monotonic() >= self._until
+
+    def failed(self) -> None:
+        self._until = time.monotonic() + PAUSE
+
+
+_downloads = _Downloads()

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
+from inversion.align import FRAMES
 from inversion.common.errors import UserError
 from inversion.encoders import ENCODERS
 from inversion.generators import GENERATORS
@@ -25,7 +26,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 FORMATS: tuple[str, ...] = get_args(Format)
 REPO_TYPES = ("model", "space", "dataset")
 GRADES = ("A", "A-", "B")
-CROPS = ("none", "ffhq")
+CROPS = ("none", "ffhq", *FRAMES)
 PERCEPTUALS = ("none", "lpips", "keras-vgg16")
 SERVE_ALL = ("identity", "perceptual", "detector")  # these kinds need not belong to one generator
 COMMIT = "[0-9a-f]{40}"
@@ -140,7 +141,7 @@ def architectures(kind: Kind) -> tuple[str, ...]:
         "encoder": tuple(ENCODERS),
         "identity": ("arcface",),
         "perceptual": PERCEPTUALS[1:],
-        "detector": ("yunet",),
+        "detector": ("yunet", "cascade"),
         "directions": ("directions",),
     }[kind]
 

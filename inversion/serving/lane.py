@@ -280,9 +280,15 @@ def crop(picture: np.ndarray, model: str, how: align.CropMode = "auto", face: in
     `face`: which face, 1 for the largest. Raises AlignError or HubError.
     """
     entries = registry()
-    if how == "auto" and (model not in entries or entries[model].crop != "ffhq"):
+    entry = entries.get(model)
+    if how in ("centre", "hand") or (how == "auto" and (entry is None or entry.crop == "none")):
         return Crop()
-    return detector.choose(picture, how, lambda: detector.registered(entries), face)
+    target = detector.Target()
+    if entry is not None and entry.crop in align.FRAMES:
+        target = detector.Target(entry.crop, entry.resolution, detector.offline(entries))
+    elif entry is not None:
+        target = detector.Target(resolution=entry.resolution)
+    return detector.choose(picture, how, lambda: detector.registered(entries), face, target)
 
 
 def _cropped(picture: np.ndarray, crop: Crop, size: int) -> np.ndarray:

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predictor": ("inversion.training.predictor", "teach the predictor attributes and identity"),
     "encoder": ("inversion.training.encoder", "teach an encoder to invert a generator"),
     "directions": ("inversion.training.directions", "fit editing directions to the predictor's attributes"),
+    "framing": ("inversion.training.framing", "fit the weights that frame faces without a network"),
     "export": ("inversion.training.export", "write the networks of a run as shipped weights"),
 }
 

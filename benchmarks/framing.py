@@ -1,0 +1,132 @@
+"""How well faces are found and framed for the embedded model, without a network and with YuNet.
+
+``python -m benchmarks.framing --json framing.json`` pastes held-out renders (a quarter to 60 % of the side, turned by up
+to 20 degrees) on smooth random backgrounds. It counts how many are framed within LIMITS of the true square (largest
+corner error as part of the side), how many are said not to be found, and how many are framed wrongly. ``--yunet FILE``
+adds that detector. ``--invert`` frames scikit-image's astronaut and inverts it, which takes minutes.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.common import benchmark_parser, table, write_rows
+from benchmarks.domain import photo
+from inversion import align, images
+from inversion.align import Crop, Quad
+from inversion.checkpoints import hub
+from inversion.checkpoints.detector import Detector, Target, YuNet, choose, offline
+from inversion.checkpoints.photo import sharpness
+from inversion.checkpoints.registry import registry
+from inversion.synthetic import HELD_OUT
+from inversion.synthetic.faces import draw_faces
+
+LIMITS = {"cascade": 0.08, "yunet": 0.05}
+WRONG = 0.15  # corner error above which a frame is wrong
+SIDE, FACE = 512, 320  # pixels of a picture and of the render that is pasted
+SIZES, TURN = (0.25, 0.6), 20.0  # of the face: part of the side, degrees
+METHODS = ("pti", "clone", "mganprior")
+
+
+def composite(seed: int, side: int = SIDE) -> tuple[np.ndarray, Quad]:
+    """A picture uint8 (side, side, 3) with the render of a seed, and its true square."""
+    rng = np.random.default_rng(seed)
+    patches = Image.fromarray(rng.uniform(0, 255, (4, 4, 3)).astype(np.uint8))
+    picture = np.asarray(patches.resize((side, side), Image.Resampling.BICUBIC))
+    size, turn = rng.uniform(*SIZES), rng.uniform(-TURN, TURN)
+    angle = math.radians(turn)
+    half = size / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))
+    x, y = rng.uniform(half, 1 - half, 2)
+    quad = align.by_hand((side, side), x, y, size, turn).quad
+    if quad is None:
+        raise AssertionError("a square by hand has a quad")
+    return align.paste(picture, quad, images.to_array(draw_faces([seed], FACE).picture)), quad
+
+
+def corner_error(found: Quad, true: Quad) -> float:
+    """The largest distance between corners, as part of the true side."""
+    return float(np.linalg.norm(np.array(found) - true, axis=1).max() / align.side_of(true))
+
+
+def found_by(detector: Detector, picture: np.ndarray) -> Crop:
+    """The crop of `auto` for the embedded face model."""
+    return choose(picture, "auto", lambda: detector, target=embedded_target())
+
+
+def embedded_target() -> Target:
+    """The target of the default model."""
+    entries = registry()
+    entry = entries[hub.DEFAULT]
+    return Target(entry.crop, entry.resolution, offline(entries))
+
+
+def frames(name: str, detector: Detector, seeds: range) -> dict[str, Any]:
+    """Figures of one detector."""
+    errors = []
+    for seed in seeds:
+        picture, quad = composite(seed)
+        crop = found_by(detector, picture)
+        errors.append(None if crop.quad is None else corner_error(crop.quad, quad))
+    found = [error for error in errors if error is not None]
+    return {
+        "detector": name,
+        "n": len(seeds),
+        f"within {LIMITS[name]:.0%}": sum(error <= LIMITS[name] for error in found),
+        "within 8 %": sum(error <= 0.08 for error in found),
+        "not found": errors.count(None),
+        f"wrong by > {WRONG:.0%}": sum(error > WRONG for error in found),
+        "median error": round(float(np.median(found)), 4),
+        "largest error": round(max(found), 4),
+        "errors": [None if error is None else round(error, 4) for error in errors],
+    }
+
+
+def inverted(detector: Detector) -> list[dict[str, Any]]:
+    """PSNR in dB inside the crop of the astronaut, by METHODS with their defaults."""
+    from inversion.serving.lane import Finished, Lane, Request
+
+    picture = photo("astronaut")
+    crop, rows = found_by(detector, picture), []
+    if crop.quad is None:
+        return [{"method": "astronaut", "note": crop.note}]
+    for method in METHODS:
+        *_, last = Lane("cpu")(Request("reconstruct", method, picture, hub.DEFAULT, crop=crop, budget=600.0))
+        if isinstance(last, Finished):
+            rows.append({"method": method, "psnr": last.row["psnr"], "seconds": last.row["seconds"]})
+    return [{"quad": np.round(crop.quad, 1).tolist(), "sharpness": round(sharpness(picture, crop.quad), 3)}, *rows]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print tables."""
+    parser = benchmark_parser("framing", __doc__, require_json=False)
+    parser.add_argument("--n", type=int, default=40, help="number of composites")
+    parser.add_argument("--first", type=int, default=HELD_OUT, help="seed of the first face")
+    parser.add_argument("--yunet", type=Path, help="a file of OpenCV's YuNet detector")
+    parser.add_argument("--invert", action="store_true", help="invert the astronaut too")
+    args = parser.parse_args(argv)
+    cascade = embedded_target().fit
+    if cascade is None:
+        raise SystemExit("The registry has no cascade.")
+    detectors: dict[str, Detector] = {"cascade": cascade}
+    if args.yunet is not None:
+        detectors["yunet"] = YuNet(args.yunet)
+    rows = [frames(name, detector, range(args.first, args.first + args.n)) for name, detector in detectors.items()]
+    for row in rows:
+        shown = {key: value for key, value in row.items() if key != "errors"}
+        sys.stdout.write(table(list(shown), [list(shown.values())]) + "\n")
+    if args.invert:
+        rows += inverted(cascade)
+        sys.stdout.write("\n".join(map(str, rows[len(detectors) :])) + "\n")
+    write_rows(args.json, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

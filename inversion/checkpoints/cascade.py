@@ -1,0 +1,139 @@
+"""Faces without a network: scikit-image's frontal-face cascade proposes squares, and `FrameFit` moves and scores them.
+
+The cascade (local binary patterns, Liao et al., "Learning Multi-scale Block Local Binary Patterns for Face Recognition",
+2007) gives boxes only, many of them wrong. A face is believed if several boxes, fitted one by one, meet on one square
+that also looks like a framed face.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from inversion.align import Face, Quad, face_of, quad_of
+from inversion.checkpoints.frame_fit import FrameFit, pyramid, quad_of_square, square_of_quad, steps_between
+
+CROP = "synthetic-faces"  # the frame that the fit was trained on
+SIDES = (256, 512)  # larger side of the picture for the cascade: the second if the first shows no face
+TURNS = (-20, -10, 0, 10, 20)  # degrees clockwise by which a face may be turned
+SMALLEST = 24  # side in pixels of the cascade's window
+BOX = 0.55  # side of the cascade's box as part of the square
+LIMIT = 96  # boxes that are fitted, spread over all that were found
+SAME = 0.1  # steps up to this size lead to the same square
+SURE, VOTES = 0.9, 2  # lowest score and number of boxes of a face
+ALONE = 1.3  # lowest score of a face that one box leads to
+FRAMED = 0.5  # lowest score of a picture that is framed already, or of a detector's face after the fit
+NEAR = 0.12  # a picture is framed if the corners of its face's square are this close to its own, as part of the side
+
+
+class FaceCascade:
+    """The detector. `path`: the weights of the fit. Threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, picture: np.ndarray) -> list[Face]:
+        """The faces in uint8 (H, W, 3), the best first; their landmarks are estimated."""
+        levels = pyramid(picture)
+        for largest in SIDES:
+            scale = min(1.0, largest / max(picture.shape[:2]))
+            faces = self._faces(levels, proposals(levels[0], scale))
+            if faces or scale == 1.0:
+                return faces
+        return []
+
+    def is_framed(self, picture: np.ndarray) -> bool:
+        """Whether the whole picture uint8 (H, W, 3) already is a framed face."""
+        height, width = picture.shape[:2]
+        side = max(height, width)
+        if abs(height - width) > NEAR * side:
+            return False
+        whole = np.array([[width / 2, height / 2, math.log(side), 0.0]])
+        fitted, scores = self._fit(pyramid(picture), whole)
+        corners = np.array([(0, 0), (0, height), (width, height), (width, 0)])
+        return bool(scores[0] > FRAMED and np.abs(quad_of_square(fitted[0]) - corners).max() <= NEAR * side)
+
+    def refined(self, picture: np.ndarray, face: Face) -> Quad:
+        """The square of a detector's face, fitted to the picture if the fit agrees with the landmarks."""
+        quad = quad_of(face, CROP)
+        start = square_of_quad(quad)[None]
+        fitted, scores = self._fit(pyramid(picture), start)
+        small = bool((np.abs(steps_between(start, fitted)) < (0.25, 0.25, 0.3, 0.3)).all())
+        return quad_of_square(fitted[0]) if small and scores[0] > FRAMED else quad
+
+    def _faces(self, levels: list[np.ndarray], squares: np.ndarray) -> list[Face]:
+        if not len(squares):
+            return []
+        fitted, scores = self._fit(levels, squares)
+        faces: list[Face] = []
+        for index in np.argsort(-scores):
+            if scores[index] < SURE:
+                break
+            if any(_overlap(fitted[index], square_of_quad(quad_of(face, CROP))) for face in faces):
+                continue
+            steps = steps_between(np.repeat(fitted[index][None], len(fitted), axis=0), fitted)
+            same = (np.abs(steps).max(axis=1) < SAME) & (scores > 0)
+            if same.sum() >= VOTES or scores[index] >= ALONE:
+                square = np.average(fitted[same], axis=0, weights=scores[same])
+                faces.append(face_of(quad_of_square(square), CROP, float(1 - math.exp(-scores[index]))))
+        return faces
+
+    def _fit(self, levels: list[np.ndarray], squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _weights(self.path)(levels, squares)
+
+
+def proposals(grey: np.ndarray, scale: float) -> np.ndarray:
+    """Squares (n, 4) around the boxes that the cascade finds in a picture (H, W) shrunk by `scale` and turned."""
+    from skimage import data
+    from skimage.feature import Cascade
+
+    cascade = Cascade(data.lbp_frontal_face_cascade_filename())
+    width, height = (max(1, round(side * scale)) for side in grey.shape[::-1])
+    small = Image.fromarray(grey.astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
+    if min(small.size) < SMALLEST:
+        return np.empty((0, 4))
+    found = []
+    for degrees in TURNS:
+        turned = small.rotate(degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=128)
+        limits = {"min_size": (SMALLEST, SMALLEST), "max_size": turned.size}
+        boxes = cascade.detect_multi_scale(
+            np.asarray(turned), 1.1, 1.0, **limits, min_neighbor_number=1, intersection_score_threshold=1.0
+        )
+        turn = math.radians(degrees)
+        for box in boxes:
+            side = box["width"] / BOX
+            x = box["c"] + box["width"] / 2 - turned.width / 2
+            y = box["r"] + box["width"] / 2 - turned.height / 2 - 0.02 * side
+            x, y = math.cos(turn) * x - math.sin(turn) * y, math.sin(turn) * x + math.cos(turn) * y
+            found.append(((x + width / 2) / scale, (y + height / 2) / scale, math.log(side / scale), turn))
+    return _spread(np.array(found).reshape(-1, 4))
+
+
+def _spread(squares: np.ndarray) -> np.ndarray:
+    """At most LIMIT of the squares, none nearly equal to another one."""
+    chosen: list[np.ndarray] = []
+    for square in squares:
+        if chosen:
+            steps = steps_between(np.array(chosen), np.repeat(square[None], len(chosen), axis=0))
+            if np.abs(steps).max(axis=1).min() < 0.08:
+                continue
+        chosen.append(square)
+    if not chosen:
+        return np.empty((0, 4))
+    every = np.linspace(0, len(chosen) - 1, min(LIMIT, len(chosen))).round().astype(int)
+    return np.array(chosen)[every]
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two squares show parts of one face: the centre of one lies in the other's inner part."""
+    distance = math.dist(first[:2], second[:2])
+    return distance < 0.5 * math.exp(max(first[2], second[2]))
+
+
+@lru_cache(maxsize=2)
+def _weights(path: Path) -> FrameFit:
+    return FrameFit.read(path)

@@ -1,0 +1,108 @@
+"""Is a picture in the domain of an embedded model? If not: what the model knows, and what may work instead.
+
+The measure is the PSNR of one pass of the pSp encoder, which was taught renders only: it gives back what it knows and
+nothing else. `python -m benchmarks.domain` measures how well that separates, and prints the numbers of DOMAINS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from inversion import align, images, metrics
+from inversion.align import Crop
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inversion.model import Model
+
+OUTSIDE = ("mganprior", "pti", "clone")  # methods that reach pictures outside the domain
+
+
+@dataclass(frozen=True)
+class KnownDomain:
+    """model: whose encoder measures it. threshold: PSNR in dB below which a picture is outside."""
+
+    model: str
+    threshold: float
+    knows: str  # completes "This model knows ..."
+
+
+DOMAINS: dict[str, KnownDomain] = {
+    "synthetic-faces": KnownDomain("synthetic-faces", 26.0, "drawn faces without hats or face paint"),
+    "synthetic-houses": KnownDomain("synthetic-houses", 22.0, "drawn houses"),
+}
+
+
+@dataclass(frozen=True)
+class DomainAnswer:
+    """score: PSNR in dB, None if the model has no measure; then `inside` is true. text: for the user, "" if inside.
+
+    better: another model that knows the picture, None if there is none. methods: keys of METHODS that reach outside.
+    """
+
+    score: float | None
+    inside: bool
+    text: str = ""
+    better: str | None = None
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class DomainRequest:
+    """Whether a picture uint8 (H, W, 3) is in the domain of a model, as a quick request. crop: its part for the model."""
+
+    model: str
+    picture: np.ndarray
+    crop: Crop = Crop()
+
+    def __call__(self, model: Model) -> DomainAnswer:
+        known = DOMAINS.get(model.domain)
+        if known is None:
+            return DomainAnswer(None, True)
+        score = self._score(known, model, self.crop)
+        if score >= known.threshold:
+            return DomainAnswer(round(score, 2), True)
+        better = next((other for other in DOMAINS.values() if other != known and self._fits(other, model)), None)
+        return DomainAnswer(round(score, 2), False, _text(known, better), better.model if better else None, OUTSIDE)
+
+    def _fits(self, known: KnownDomain, model: Model) -> bool:
+        return self._score(known, model, Crop()) >= known.threshold
+
+    def _score(self, known: KnownDomain, model: Model, crop: Crop) -> float:
+        from inversion.checkpoints import hub  # imports all networks
+
+        used = model if model.name == known.model else hub.load(known.model, device=str(model.device))
+        picture = images.to_tensor(part_of(self.picture, crop, used.resolution))
+        return scores(used, picture)[0]
+
+
+def part_of(picture: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+    """The cropped part of a picture uint8 (H, W, 3), uint8 (size, size, 3)."""
+    if crop.quad is None:
+        return np.asarray(images.fit(Image.fromarray(picture), size))
+    return align.cut(picture, crop.quad, size)
+
+
+def scores(model: Model, pictures: Tensor) -> list[float]:
+    """PSNR in dB of the pSp reconstructions of pictures (B, 3, R, R) in [-1, 1]."""
+    from inversion.methods import parse_method
+    from inversion.methods.run import invert
+    from inversion.tasks import Reconstruct
+
+    pictures = pictures.to(model.device)
+    *_, result = invert(model, Reconstruct(), pictures, parse_method("psp"))
+    return metrics.psnr(result.image, pictures)
+
+
+def _text(known: KnownDomain, better: KnownDomain | None) -> str:
+    from inversion.methods import METHODS
+
+    labels = [METHODS[key].label for key in OUTSIDE]
+    reach = f"{', '.join(labels[:-1])} and {labels[-1]} can reach it; encoders will show something else."
+    start = f"This model knows {known.knows}, and the picture differs from them. "
+    return start + (f"The model {better.model} fits better." if better else reach)
