@@ -1,7 +1,7 @@
 """How well `inversion.editing.domain` separates pictures inside and outside the domains of the embedded models.
 
 ``python -m benchmarks.domain --json domain.json`` scores held-out faces and houses, faces with hats, paint or strange
-skin, and photos of scikit-image, and prints for each model AUC, the threshold in use and the pictures on its wrong side.
+skin, and photos of scikit-image. It prints for each model AUC, the threshold, and the pictures on its wrong side.
 """
 
 from __future__ import annotations

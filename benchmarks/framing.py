@@ -1,7 +1,7 @@
 """How well faces are found and framed for the embedded model, without a network and with YuNet.
 
-``python -m benchmarks.framing --json framing.json`` pastes held-out renders (a quarter to 60 % of the side, turned by up
-to 20 degrees) on smooth random backgrounds. It counts how many are framed within LIMITS of the true square (largest
+``python -m benchmarks.framing --json framing.json`` pastes held-out renders (25 to 60 % of the side, turned by up to
+20 degrees) on smooth random backgrounds. It counts how many are framed within LIMITS of the true square (largest
 corner error as part of the side), how many are said not to be found, and how many are framed wrongly. ``--yunet FILE``
 adds that detector. ``--invert`` frames scikit-image's astronaut and inverts it, which takes minutes.
 """

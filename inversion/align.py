@@ -57,7 +57,7 @@ class Face:
 
     @property
     def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Point between the eyes; from the left to the right eye; from there to the mouth; the unit vector to the right.
+        """Point between the eyes; from the left to the right eye; from there to the mouth; unit vector to the right.
 
         Each is (2,). Raises AlignError if the landmarks coincide.
         """
@@ -105,7 +105,8 @@ def face_of(quad: Quad, crop: str, score: float = 1.0) -> Face:
     half, mouth = frame.eye_distance / 2, frame.eyes + frame.eye_to_mouth
     places = ((-half, frame.eyes), (half, frame.eyes), (0.0, 0.05), (-0.8 * half, mouth), (0.8 * half, mouth))
     points = [centre + u * right + v * down for u, v in places]
-    return Face(*((float(x), float(y)) for x, y in points), score=score, estimated=True)
+    eye, other, nose, corner, last = ((float(x), float(y)) for x, y in points)
+    return Face(eye, other, nose, corner, last, score, estimated=True)
 
 
 @dataclass(frozen=True)

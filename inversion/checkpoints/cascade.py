@@ -1,8 +1,8 @@
 """Faces without a network: scikit-image's frontal-face cascade proposes squares, and `FrameFit` moves and scores them.
 
-The cascade (local binary patterns, Liao et al., "Learning Multi-scale Block Local Binary Patterns for Face Recognition",
-2007) gives boxes only, many of them wrong. A face is believed if several boxes, fitted one by one, meet on one square
-that also looks like a framed face.
+The cascade (local binary patterns, Liao et al., "Learning Multi-scale Block Local Binary Patterns for Face
+Recognition", 2007) gives boxes only, many of them wrong. A face is believed if several boxes, fitted one by one, meet
+on one square that also looks like a framed face.
 """
 
 from __future__ import annotations

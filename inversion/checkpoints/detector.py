@@ -89,7 +89,7 @@ class Target:
 
 
 def registered(entries: Mapping[str, Entry]) -> Detector:
-    """YuNet if its file of 0.2 MB is cached or can be downloaded, else the cascade. Raises HubError if there is none."""
+    """YuNet if its file of 0.2 MB is cached or can be downloaded, else the cascade. Raises HubError without both."""
     entry = next((entry for entry in entries.values() if entry.architecture == "yunet"), None)
     if entry is not None and (fetch.cached(entry) is not None or _downloads.allowed()):
         try:

@@ -54,7 +54,7 @@ class DomainAnswer:
 
 @dataclass(frozen=True, eq=False)
 class DomainRequest:
-    """Whether a picture uint8 (H, W, 3) is in the domain of a model, as a quick request. crop: its part for the model."""
+    """Whether a picture uint8 (H, W, 3) is in the domain of a model, as a quick request. crop: the part of it."""
 
     model: str
     picture: np.ndarray
@@ -96,7 +96,7 @@ def scores(model: Model, pictures: Tensor) -> list[float]:
 
     pictures = pictures.to(model.device)
     *_, result = invert(model, Reconstruct(), pictures, parse_method("psp"))
-    return metrics.psnr(result.image, pictures)
+    return [] if result.image is None else metrics.psnr(result.image, pictures)
 
 
 def _text(known: KnownDomain, better: KnownDomain | None) -> str:
