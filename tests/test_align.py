@@ -14,7 +14,7 @@ from skimage import data
 
 from inversion import align, images
 from inversion.__main__ import main
-from inversion.align import AlignError, Crop, Face, by_hand, cut, cut_mask, paste, spread_mask
+from inversion.align import AlignError, Crop, Face, by_hand, cut, cut_mask, paste, quad_of, spread_mask
 from inversion.checkpoints import detector, hub
 from inversion.checkpoints.detector import YuNet, choose
 from inversion.checkpoints.registry import HubError
@@ -247,7 +247,7 @@ def test_the_command_line_cuts_and_pastes(
     assert "2 faces were found. The largest is used." in err and json.loads(out)["crop"]["how"] == "face"
     result = np.asarray(images.read(tmp_path / "photo_reconstruct_w.png"))
     pasted = np.asarray(images.read(tmp_path / "photo_reconstruct_w_pasted.png"))
-    assert (pasted == paste(picture, there[0].quad, result)).all()
+    assert (pasted == paste(picture, quad_of(there[0], "synthetic-faces"), result)).all()
     assert main([*command, "--align", "face", "--face", "3"]) == 2
     assert "no face 3" in capsys.readouterr().err
 

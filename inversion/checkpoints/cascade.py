@@ -7,7 +7,9 @@ on one square that also looks like a framed face.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +30,10 @@ SURE, VOTES = 0.9, 2  # lowest score and number of boxes of a face
 ALONE = 1.3  # lowest score of a face that one box leads to
 FRAMED = 0.5  # lowest score of a picture that is framed already, or of a detector's face after the fit
 NEAR = 0.12  # a picture is framed if the corners of its face's square are this close to its own, as part of the side
+KEPT = 32  # answers
+
+_recent: dict[tuple[Path, tuple[int, ...], str], list[Face]] = {}  # access only while holding the lock
+_lock = threading.Lock()
 
 
 class FaceCascade:
@@ -37,7 +43,19 @@ class FaceCascade:
         self.path = path
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
-        """The faces in uint8 (H, W, 3), the best first; their landmarks are estimated."""
+        """The faces in uint8 (H, W, 3), the best first; their landmarks are estimated. The latest answers are kept."""
+        key = (self.path, picture.shape, hashlib.sha256(picture.tobytes()).hexdigest())
+        with _lock:
+            known = _recent.get(key)
+        if known is None:
+            known = self._search(picture)
+            with _lock:
+                _recent[key] = known
+                while len(_recent) > KEPT:
+                    del _recent[next(iter(_recent))]
+        return list(known)
+
+    def _search(self, picture: np.ndarray) -> list[Face]:
         levels = pyramid(picture)
         for largest in SIDES:
             scale = min(1.0, largest / max(picture.shape[:2]))

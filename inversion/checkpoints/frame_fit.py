@@ -22,13 +22,13 @@ PIXELS = 40  # side of the window that is described
 CELL, BINS = 5, 8  # pixels a side and directions of a histogram
 WINDOW, MIDDLE = 0.62, 0.535  # side of the window and row of its centre, as parts of the square
 FEATURES = (PIXELS // CELL) ** 2 * BINS + 1
-STAGES = (0, 0, 1, 1, 2, 2, 2)  # the regressors in order: for coarse, medium and small errors
+STAGES = (0, 0, 1, 1, 2, 2, 3, 3)  # the regressors in order, from coarse to small errors
 GRID = (np.arange(PIXELS) + 0.5) / PIXELS - 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class FrameFit:
-    """regressors (3, FEATURES, 4) predict steps in parts of the side; judge (FEATURES,) scores a square."""
+    """regressors (4, FEATURES, 4) predict steps in parts of the side; judge (FEATURES,) scores a square."""
 
     regressors: np.ndarray
     judge: np.ndarray

@@ -24,7 +24,10 @@ from inversion.training.loop import Parser
 SIDE = 96  # pixels of a render
 COUNT = 3000  # renders
 # Largest errors of the squares that each regressor learns from: right, down, logarithm of the size, radians.
-ERRORS = np.array([(0.13, 0.13, 0.37, 0.35), (0.064, 0.064, 0.17, 0.16), (0.037, 0.037, 0.085, 0.085)])
+ERRORS = np.array(
+    [(0.13, 0.13, 0.37, 0.35), (0.064, 0.064, 0.17, 0.16), (0.037, 0.037, 0.085, 0.085), (0.02, 0.02, 0.05, 0.05)]
+)
+NUMBERS = (4, 4, 5, 6)  # of squares for each face, for each regressor
 WELL, BADLY = np.array([0.016, 0.016, 0.04, 0.04]), np.array([0.37, 0.37, 0.76, 0.85])  # of the judge's examples
 # Of the 25 by 25 pixels of an LFW picture: the part of the face's square that they show, and where it begins.
 LFW_PART, LFW_LEFT, LFW_TOP, LFW_SIDE = 0.55, 0.247, 0.27, 25
@@ -128,8 +131,8 @@ def fit(count: int = COUNT) -> dict[str, np.ndarray]:
     rng, draw = np.random.default_rng(0), torch.Generator().manual_seed(0)
     examples = list(faces(count, draw))
     regressors = []
-    for errors in ERRORS:
-        given, wanted, weight = displaced(examples, 4, errors, rng)
+    for errors, number in zip(ERRORS, NUMBERS, strict=True):
+        given, wanted, weight = displaced(examples, number, errors, rng)
         regressors.append(ridge(described(given), wanted, weight, SHRINKAGE))
     well, _, _ = displaced(examples, 2, WELL, rng)
     given, wanted, _ = displaced(examples, 3, BADLY, rng)
