@@ -16,7 +16,7 @@ from inversion.checkpoints.cascade import FaceCascade
 from inversion.checkpoints.detector import ESTIMATED_NOTE, YuNet, choose
 from inversion.checkpoints.frame_fit import moved, quad_of_square, square_of_quad, steps_between
 from inversion.checkpoints.photo import notes, turn_of
-from inversion.checkpoints.registry import Entry, HubError, registry
+from inversion.checkpoints.registry import CROPS, Entry, HubError, registry
 from inversion.serving.lane import crop
 from inversion.synthetic import DOMAINS, HELD_OUT
 from inversion.synthetic.faces import draw_faces
@@ -88,6 +88,10 @@ def test_frames_agree_with_the_renders(name: str) -> None:
     places = [float(np.average(rows, weights=part.sum(axis=(0, 2)))) for part in (eyes, mouth)]
     assert places[0] == pytest.approx(frame.eyes, abs=0.01)
     assert places[1] - places[0] == pytest.approx(frame.eye_to_mouth, abs=0.01)
+
+
+def test_every_frame_may_be_registered() -> None:
+    assert set(CROPS) == {"none", "ffhq", *FRAMES}
 
 
 def test_steps_lead_from_one_square_to_another() -> None:

@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from inversion.align import FRAMES
 from inversion.common.errors import UserError
 from inversion.encoders import ENCODERS
 from inversion.generators import GENERATORS
@@ -26,7 +25,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 FORMATS: tuple[str, ...] = get_args(Format)
 REPO_TYPES = ("model", "space", "dataset")
 GRADES = ("A", "A-", "B")
-CROPS = ("none", "ffhq", *FRAMES)
+CROPS = ("none", "ffhq", "synthetic-faces")  # other than none and ffhq: the keys of `align.FRAMES`
 PERCEPTUALS = ("none", "lpips", "keras-vgg16")
 SERVE_ALL = ("identity", "perceptual", "detector")  # these kinds need not belong to one generator
 COMMIT = "[0-9a-f]{40}"
