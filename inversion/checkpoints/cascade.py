@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,14 +21,15 @@ from inversion.align import Face, Quad, face_of, quad_of
 from inversion.checkpoints.frame_fit import FrameFit, pyramid, quad_of_square, square_of_quad, steps_between
 
 CROP = "synthetic-faces"  # the frame that the fit was trained on
-SIDES = (256, 512)  # larger side of the picture for the cascade: the second if the first shows no face
-TURNS = (-20, -10, 0, 10, 20)  # degrees clockwise by which a face may be turned
+# Larger side of the picture for the cascade, and degrees clockwise by which a face may be turned. The second search
+# is for small faces, if the first finds none.
+SEARCHES = ((256, (-20, -10, 0, 10, 20)), (512, (-12, 12)))
 SMALLEST = 24  # side in pixels of the cascade's window
 BOX = 0.55  # side of the cascade's box as part of the square
 LIMIT = 96  # boxes that are fitted, spread over all that were found
 SAME = 0.1  # steps up to this size lead to the same square
-SURE, VOTES = 0.9, 2  # lowest score and number of boxes of a face
-ALONE = 1.3  # lowest score of a face that one box leads to
+SURE = 1.0  # lowest score of a face, with VOTE for each box that leads to it, up to MOST of them
+VOTE, MOST = 0.05, 10
 FRAMED = 0.5  # lowest score of a picture that is framed already, or of a detector's face after the fit
 NEAR = 0.12  # a picture is framed if the corners of its face's square are this close to its own, as part of the side
 KEPT = 32  # answers
@@ -57,9 +59,9 @@ class FaceCascade:
 
     def _search(self, picture: np.ndarray) -> list[Face]:
         levels = pyramid(picture)
-        for largest in SIDES:
+        for largest, turns in SEARCHES:
             scale = min(1.0, largest / max(picture.shape[:2]))
-            faces = self._faces(levels, proposals(levels[0], scale))
+            faces = self._faces(levels, proposals(levels[0], scale, turns))
             if faces or scale == 1.0:
                 return faces
         return []
@@ -89,13 +91,13 @@ class FaceCascade:
         fitted, scores = self._fit(levels, squares)
         faces: list[Face] = []
         for index in np.argsort(-scores):
-            if scores[index] < SURE:
+            if scores[index] < SURE - VOTE * MOST:
                 break
             if any(_overlap(fitted[index], square_of_quad(quad_of(face, CROP))) for face in faces):
                 continue
             steps = steps_between(np.repeat(fitted[index][None], len(fitted), axis=0), fitted)
             same = (np.abs(steps).max(axis=1) < SAME) & (scores > 0)
-            if same.sum() >= VOTES or scores[index] >= ALONE:
+            if scores[index] + VOTE * min(int(same.sum()), MOST) >= SURE:
                 square = np.average(fitted[same], axis=0, weights=scores[same])
                 faces.append(face_of(quad_of_square(square), CROP, float(1 - math.exp(-scores[index]))))
         return faces
@@ -104,7 +106,7 @@ class FaceCascade:
         return _weights(self.path)(levels, squares)
 
 
-def proposals(grey: np.ndarray, scale: float) -> np.ndarray:
+def proposals(grey: np.ndarray, scale: float, turns: Sequence[int]) -> np.ndarray:
     """Squares (n, 4) around the boxes that the cascade finds in a picture (H, W) shrunk by `scale` and turned."""
     from skimage import data
     from skimage.feature import Cascade
@@ -115,7 +117,7 @@ def proposals(grey: np.ndarray, scale: float) -> np.ndarray:
     if min(small.size) < SMALLEST:
         return np.empty((0, 4))
     found = []
-    for degrees in TURNS:
+    for degrees in turns:
         turned = small.rotate(degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=128)
         limits = {"min_size": (SMALLEST, SMALLEST), "max_size": turned.size}
         boxes = cascade.detect_multi_scale(
