@@ -80,10 +80,12 @@ class FaceCascade:
     def refined(self, picture: np.ndarray, face: Face) -> Quad:
         """The square of a detector's face, fitted to the picture if the fit agrees with the landmarks."""
         quad = quad_of(face, CROP)
-        start = square_of_quad(quad)[None]
-        fitted, scores = self._fit(pyramid(picture), start)
+        start, levels = square_of_quad(quad)[None], pyramid(picture)
+        fitted, scores = self._fit(levels, start)
         small = bool((np.abs(steps_between(start, fitted)) < (0.25, 0.25, 0.3, 0.3)).all())
-        return quad_of_square(fitted[0]) if small and scores[0] > FRAMED else quad
+        if not small or scores[0] <= FRAMED:
+            return quad
+        return quad_of_square(_weights(self.path).steadied(levels, fitted[0]))
 
     def _faces(self, levels: list[np.ndarray], squares: np.ndarray) -> list[Face]:
         if not len(squares):
@@ -99,6 +101,7 @@ class FaceCascade:
             same = (np.abs(steps).max(axis=1) < SAME) & (scores > 0)
             if scores[index] + VOTE * min(int(same.sum()), MOST) >= SURE:
                 square = np.average(fitted[same], axis=0, weights=scores[same])
+                square = _weights(self.path).steadied(levels, square)
                 faces.append(face_of(quad_of_square(square), CROP, float(1 - math.exp(-scores[index]))))
         return faces
 

@@ -33,7 +33,7 @@ class KnownDomain:
 
 
 DOMAINS: dict[str, KnownDomain] = {
-    "synthetic-faces": KnownDomain("synthetic-faces", 26.0, "drawn faces without hats or face paint"),
+    "synthetic-faces": KnownDomain("synthetic-faces", 25.5, "drawn faces without hats or face paint"),
     "synthetic-houses": KnownDomain("synthetic-houses", 22.0, "drawn houses"),
 }
 
