@@ -22,7 +22,7 @@ from benchmarks.domain import photo
 from inversion import align, images
 from inversion.align import Crop, Quad
 from inversion.checkpoints import hub
-from inversion.checkpoints.detector import ESTIMATED_NOTE, Detector, Target, YuNet, choose, offline
+from inversion.checkpoints.detector import ESTIMATED_NOTE, Detector, Target, YuNet, choose, target_of
 from inversion.checkpoints.photo import sharpness
 from inversion.checkpoints.registry import registry
 from inversion.synthetic import HELD_OUT
@@ -63,8 +63,7 @@ def found_by(detector: Detector, picture: np.ndarray) -> Crop:
 def embedded_target() -> Target:
     """The target of the default model."""
     entries = registry()
-    entry = entries[hub.DEFAULT]
-    return Target(entry.crop, entry.resolution, offline(entries))
+    return target_of(entries, entries[hub.DEFAULT])
 
 
 def frames(name: str, detector: Detector, seeds: range) -> dict[str, Any]:

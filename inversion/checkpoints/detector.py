@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from inversion.align import FRAMED_NOTE, AlignError, Crop, CropMode, Face, Quad, crop_around, quad_of, side_of
+from inversion.align import FRAMED_NOTE, FRAMES, AlignError, Crop, CropMode, Face, Quad, crop_around, quad_of, side_of
 from inversion.checkpoints import fetch
 from inversion.checkpoints.cascade import FaceCascade
 from inversion.checkpoints.photo import notes
@@ -59,7 +59,8 @@ class YuNet:
             net = cv2.FaceDetectorYN.create(str(self.path), "", (CANVAS, CANVAS), CONFIDENCE)
             _, rows = net.detect(canvas)
         except cv2.error as error:
-            raise AlignError(f"OpenCV cannot use {self.path.name}: {error.err}. Crop by hand.") from None
+            logger.warning("%s: %s", self.path, error.err)
+            raise AlignError(f"The face detector cannot use {self.path.name}. Crop by hand.") from None
         return (
             [] if rows is None else [_face(row, (picture.shape[1] / width, picture.shape[0] / height)) for row in rows]
         )
@@ -107,6 +108,17 @@ def offline(entries: Mapping[str, Entry]) -> FaceCascade | None:
     """The registered cascade. None if there is none. Raises HubError if its file is missing or damaged."""
     entry = next((entry for entry in entries.values() if entry.architecture == "cascade"), None)
     return None if entry is None else FaceCascade(fetch.fetch(entry))
+
+
+def target_of(entries: Mapping[str, Entry], entry: Entry | None) -> Target:
+    """The target for a model's entry; FFHQ's frame if the model has none of its own."""
+    if entry is None or entry.crop not in FRAMES:
+        return Target(resolution=0 if entry is None else entry.resolution)
+    try:
+        return Target(entry.crop, entry.resolution, offline(entries))
+    except HubError as error:
+        logger.warning("%s", error)
+        return Target(entry.crop, entry.resolution)
 
 
 def choose(

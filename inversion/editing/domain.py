@@ -30,11 +30,12 @@ class KnownDomain:
     model: str
     threshold: float
     knows: str  # completes "This model knows ..."
+    label: str
 
 
 DOMAINS: dict[str, KnownDomain] = {
-    "synthetic-faces": KnownDomain("synthetic-faces", 25.5, "drawn faces without hats or face paint"),
-    "synthetic-houses": KnownDomain("synthetic-houses", 22.0, "drawn houses"),
+    "synthetic-faces": KnownDomain("synthetic-faces", 25.5, "drawn faces without hats or face paint", "face model"),
+    "synthetic-houses": KnownDomain("synthetic-houses", 22.0, "drawn houses", "house model"),
 }
 
 
@@ -105,4 +106,4 @@ def _text(known: KnownDomain, better: KnownDomain | None) -> str:
     labels = [METHODS[key].label for key in OUTSIDE]
     reach = f"{', '.join(labels[:-1])} and {labels[-1]} can reach it; encoders will show something else."
     start = f"This model knows {known.knows}, and the picture differs from them. "
-    return start + (f"The model {better.model} fits better." if better else reach)
+    return start + (f"The {better.label} ({better.model}) fits better." if better else reach)

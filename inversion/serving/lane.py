@@ -283,11 +283,7 @@ def crop(picture: np.ndarray, model: str, how: align.CropMode = "auto", face: in
     entry = entries.get(model)
     if how in ("centre", "hand") or (how == "auto" and (entry is None or entry.crop == "none")):
         return Crop()
-    target = detector.Target()
-    if entry is not None and entry.crop in align.FRAMES:
-        target = detector.Target(entry.crop, entry.resolution, detector.offline(entries))
-    elif entry is not None:
-        target = detector.Target(resolution=entry.resolution)
+    target = detector.target_of(entries, entry)
     return detector.choose(picture, how, lambda: detector.registered(entries), face, target)
 
 
