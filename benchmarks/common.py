@@ -1,4 +1,4 @@
-"""What the benchmarks share: arguments, held-out faces, edits, tables and files."""
+"""Shared by the benchmarks: arguments, held-out faces, edits, tables and files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def reconstructed(model: Model, x: Tensor, method: Method, seed: int = 0) -> tup
 
 
 def write_rows(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replace the file by the rows; a stopped run leaves a whole file. Without a path, write nothing."""
+    """Replace the file by the rows; a stopped run never leaves half a file. If the path is None, write nothing."""
     if path is not None:
         part = path.with_name(f"{path.name}.part")
         part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -59,7 +59,7 @@ def write_rows(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; short rows end early."""
+    """A Markdown table; rows may be shorter than the header."""
     lines = [columns, *rows]
     head, *body = (f"| {' | '.join(map(str, line))} |" for line in lines)
     return "\n".join([head, "|---" * len(columns) + "|", *body])

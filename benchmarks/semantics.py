@@ -1,4 +1,4 @@
-"""Measures what inverted codes mean: In-Domain's semantic analysis (Zhu et al. 2020, section 4.2) of several methods.
+"""How inverted codes can be edited: In-Domain's semantic analysis (Zhu et al. 2020, section 4.2) of several methods.
 
 ``python -m benchmarks.semantics --json semantics.json`` inverts held-out faces (or ``--source strange`` ones), reads
 their attributes off the codes by the boundaries of `train directions`, and edits them. For each method it prints PSNR,

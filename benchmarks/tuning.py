@@ -1,4 +1,4 @@
-"""Measures what tuning the generator costs the rest of its domain: Clone against PTI, stopped at the same PSNR.
+"""Measures how much tuning changes the generator's other pictures: Clone against PTI, stopped at the same PSNR.
 
 ``python -m benchmarks.tuning --json tuning.json`` writes a row for each picture and method and prints the means.
 `moved` is the distance of samples of random codes from those of the untouched generator; `edits` is the share of an

@@ -22,7 +22,7 @@ from inversion.perception import LPIPS, InDomainFeatures, KerasVGG16, LPIPSNetwo
 
 
 def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
-    """The generator `name` with what needs no other entry: the discriminator in its file, pictures, cached LPIPS.
+    """The generator `name`, the discriminator in its file, pictures of its domain and cached LPIPS; no other entry.
 
     `dtype` is that of the generator's convolutions. Raises HubError.
     """
@@ -170,7 +170,7 @@ def _read_directions(entry: Entry, model: Model) -> list[Direction]:
 
 
 def _pictures(entry: Entry, device: torch.device) -> Callable[[int, torch.Generator], Tensor] | None:
-    """What draws pictures of an embedded domain."""
+    """The function that draws pictures of an embedded domain; None for other domains."""
     from inversion.synthetic import DOMAINS
 
     domain = DOMAINS.get(entry.domain)

@@ -31,7 +31,7 @@ __all__ = ["Contents", "Limits", "Part", "convert", "inspect", "open_converted",
 
 @dataclass(frozen=True)
 class Limits:
-    """What reading a foreign file may take. `memory` is in bytes beyond an idle child's; None: by the file's size."""
+    """Limits for reading a foreign file. `memory`: bytes beyond those of an idle child; None: by the file's size."""
 
     seconds: float = 600.0
     memory: int | None = None
@@ -44,7 +44,7 @@ class Limits:
 def inspect(path: Path, encoder: str | None = None, limits: Limits = Limits()) -> Contents:
     """Read a foreign file in a child process and describe it. BadCheckpoint if it is refused.
 
-    `encoder` ("psp", "e4e", ...) is the architecture of an encoder whose file does not say it.
+    `encoder` ("psp", "e4e", ...) is the architecture of an encoder if its file does not state it.
     """
     return read_in_child(path, None, encoder, limits)
 

@@ -1,7 +1,7 @@
 """Converted files: one safetensors file of all networks of a foreign file, and how it is opened.
 
 A converted file names its tensors `<kind>.<this package's name>`. Its header maps "inversion-hub" to JSON: version,
-networks {kind: {architecture, layout}}, source_sha256 and format. It keeps no statement of a foreign file about itself.
+networks {kind: {architecture, layout}}, source_sha256 and format. Other metadata of the foreign file is dropped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a foreign file holds."""
+    """The content of a foreign file."""
 
     format: str  # safetensors, torch or nvidia-pickle
     bytes: int
@@ -85,7 +85,7 @@ def finite(tensor: Tensor) -> bool:
 
 
 def _builders(path: Path, header: object) -> dict[str, layouts.Builder]:
-    """{kind: what builds its network}, from a converted file's header. BadCheckpoint if the header is not ours."""
+    """{kind: builder of its network}, from a converted file's header. BadCheckpoint for another header."""
     networks = header.get("networks") if isinstance(header, dict) and header.get("version") == VERSION else None
     builders: dict[str, layouts.Builder] = {}
     for kind, part in networks.items() if isinstance(networks, dict) else ():

@@ -22,7 +22,7 @@ class Checks:
         return self._locks.setdefault(entry.name, threading.Lock())
 
     def note(self, entry: Entry, fault: str) -> None:
-        """Keep the result of a check: what is wrong with the file, "" for nothing."""
+        """Keep the result of a check: the fault of the file, "" if there is none."""
         self._faults[entry.name] = (mark(entry), fault)
 
     def fault(self, entry: Entry) -> str:
@@ -97,7 +97,7 @@ def fetch(entry: Entry, progress: Progress | None = None, renew: bool = False) -
 
 
 def verify(entry: Entry) -> str:
-    """Check the entry's file and its converted copy: "ok", "not cached", or what is wrong."""
+    """Check the entry's file and its converted copy: "ok", "not cached", or a description of the fault."""
     path = cached(entry)
     if path is None:
         return "not cached" if entry.file is None else f"{entry.file} is missing"
@@ -117,7 +117,7 @@ def size_of(entry: Entry) -> int | None:
 
 
 def _check(entry: Entry, path: Path) -> str:
-    """What is wrong with a file, "" for nothing; kept for `damage`."""
+    """The fault of a file, "" if there is none; kept for `damage`."""
     fault = _fault(entry, path)
     checks.note(entry, fault)
     return fault

@@ -109,7 +109,7 @@ def _learnt() -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         return {}
     except ValueError:
-        raise HubError(f"{path} is damaged: delete it; the next download of each file then counts") from None
+        raise HubError(f"{path} is damaged: delete it; the next downloads then record the hashes again") from None
 
 
 # --- writing ---

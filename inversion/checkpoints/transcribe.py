@@ -1,4 +1,4 @@
-"""What the child process of a conversion does: reads one foreign file, checks every tensor, writes safetensors."""
+"""The child process of a conversion: reads one foreign file, checks every tensor, writes safetensors."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def answer_request() -> None:
 def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
     """Read the file `path`, check every tensor, and write `out` if it is given. Raises Refused or StateDictError.
 
-    `encoder` is the architecture of an encoder whose file does not say it. Call this in a child process with limits: a
-    hostile file can still fill the memory and take time.
+    `encoder` is the architecture of an encoder if its file does not state it. Call this in a child process with limits:
+    a hostile file can still fill the memory and take time.
     """
     source = Path(path)
     sha256 = _sha256(source)
@@ -127,7 +127,7 @@ def limit_process(seconds: float, memory: int) -> None:
 
 
 def _archive(path: Path) -> tuple[str, Mapping[str, Any] | Tensor]:
-    """Read a zip archive as torch.save writes it, or refuse it for what it declares."""
+    """Read a zip archive as torch.save writes it, or refuse it by its declared content."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         declared = sum(member.file_size for member in members)

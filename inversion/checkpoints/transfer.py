@@ -32,7 +32,7 @@ PAUSE = 1.0  # seconds between attempts
 
 
 def download(entry: Entry, progress: Progress | None) -> Path:
-    """Download the entry's file into the Hub's cache. Raises HubError, and whatever `progress` raises."""
+    """Download the entry's file into the Hub's cache. Raises HubError, and any exception of `progress`."""
     if entry.file is not None:
         raise BadCheckpoint(f"{entry.name}: {entry.file} is missing: {how_to_get(entry)}")
     if entry.repo_id is None:
@@ -64,7 +64,7 @@ def how_to_get(entry: Entry) -> str:
 
 
 def _changed(entry: Entry) -> str:
-    """What to do about a file on the Hub that is not the expected one."""
+    """The end of a message about a file on the Hub that is not the expected one: what to do."""
     if entry.sha256 is not None:
         return "it is not loaded; its entry in checkpoints.yaml must be updated"
     return f"it is not loaded; if you trust the new file, delete {key_of(entry)} from {learnt_path()}"

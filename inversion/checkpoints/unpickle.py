@@ -79,7 +79,7 @@ def networks(source: BinaryIO, storage: Callable[[object], Tensor] | None = None
 
 
 def load_plain(source: Path | BinaryIO, mmap: bool = False) -> Any:  # noqa: ANN401 - whatever was saved
-    """The content of a `torch.save` file of tensors and plain data; else Refused. All such files are loaded here.
+    """The content of a `torch.save` file of tensors and plain data. Raises Refused for any other file.
 
     There is no second attempt in a way that runs code, because the file's author decides whether the first one fails.
     """
@@ -240,7 +240,7 @@ _NAMES: dict[tuple[str, str], Any] = {
 # The class of the objects in TensorFlow files of PGGAN, StyleGAN and StyleGAN2.
 _TENSORFLOW = {("tfutil", "Network"), ("dnnlib.tflib.network", "Network"), ("dnnlib.tflib", "Network")}
 
-# Name of the function that builds such a network -> what it is, and where its PyTorch version is.
+# Name of the function that builds such a network -> its kind, and where to get its PyTorch version.
 _INSTEAD = {
     "G_main": ("StyleGAN2", "ZeqiangLai/StyleGAN2 on the Hub (stylegan2-*-config-f.pt)"),
     "G_style": ("StyleGAN", "genforce/genforce or genforce/idinvert_pytorch on GitHub"),
@@ -271,7 +271,7 @@ class _Reader(pickle.Unpickler):
 
 
 def _tensorflow(source: BinaryIO) -> str:
-    """What to download instead of a TensorFlow pickle. Its opcodes are listed, and nothing is built from them."""
+    """The message about a TensorFlow pickle: what to download instead. Its opcodes are only listed."""
     source.seek(0)
     builders: set[str] = set()
     with contextlib.suppress(Exception):  # a truncated pickle of TensorFlow is still one

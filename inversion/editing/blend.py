@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def interpolated(a: Code, b: Code, t: float, prior: Prior) -> Code:
     """The code at t in [0, 1] on the straight line from a (t = 0) to b (t = 1); at both ends the picture is unchanged.
 
-    To meet a multi-code result, a single code is repeated as often, without its noise maps. Raises SettingError for two
-    multi-code results with different numbers of codes or split layers.
+    If one result has several codes, the single code of the other is repeated, without its noise maps. Raises
+    SettingError if both have several codes but different numbers of codes or split layers, TypeError without styles.
     """
     first, second = styled(a, prior), styled(b, prior)
     if isinstance(first, WPlus) and isinstance(second, WPlus):
@@ -39,7 +39,7 @@ def interpolated(a: Code, b: Code, t: float, prior: Prior) -> Code:
 def mixed(content: Code, style: Code, start: int, prior: Prior) -> Code:
     """The content's code with the style's rows from `start` on: coarse structure of one, fine structure of the other.
 
-    1 <= start < num_ws; In-Domain uses 10 of 14. Raises SettingError.
+    1 <= start < num_ws; In-Domain uses 10 of 14. Raises SettingError for another `start`, TypeError without styles.
     """
     if prior.num_ws == 1:
         raise SettingError("This generator has a single style, so layers cannot be mixed.")

@@ -59,7 +59,7 @@ class Case:
         return f"in_{name}" in self.arrays
 
     def input(self, name: str) -> Tensor:
-        """The stored input `name`."""
+        """The stored input `name`. Raises CaseError if it is missing."""
         if not self.has(name):
             raise CaseError(f"there is no in_{name}")
         return torch.from_numpy(self.arrays[f"in_{name}"]).to(self.device)
@@ -78,7 +78,7 @@ class Case:
         return [name for name in names if re.fullmatch(pattern, name)]
 
     def picture(self, name: str = "image") -> Tensor:
-        """The stored input, or the one that `meta` describes, checked against its hash and its sample."""
+        """The stored input, or the one that `meta` describes, checked by hash and sample. Raises CaseError."""
         if self.has(name):
             return self.input(name)
         recipe = self.meta[name]
@@ -87,7 +87,7 @@ class Case:
         if "multiplied" in recipe["recipe"]:
             x = x * ((torch.arange(len(x)) + 1.0) / 8.0)[:, None, None, None]
         if "sha256" in recipe and hashlib.sha256(x.numpy().tobytes()).hexdigest() != recipe["sha256"]:
-            raise CaseError(f"{name} made from tag {recipe['tag']!r} has another sha256")
+            raise CaseError(f"{name} made from tag {recipe['tag']!r} has the wrong sha256")
         sample = self.arrays.get(f"in_{name}_check")
         if sample is not None:
             stride = recipe["h"] // sample.shape[-1]
@@ -107,7 +107,7 @@ class Case:
         return network(self.filled(manifest, "plain" if family.startswith("plain") else "equalised"), **known)
 
     def filled(self, manifest: str, family: Family) -> dict[str, Tensor]:
-        """Pseudo-weights for a manifest."""
+        """Pseudo-weights for a manifest. Raises CaseError if the manifest is missing."""
         path = self.manifests / f"{manifest}.json"
         try:
             manifest_of = json.loads(path.read_text(encoding="utf-8"))
@@ -160,7 +160,7 @@ class Case:
 
 
 def wrong_network(network: nn.Module, wanted: str) -> CaseError:
-    """The error of a case whose manifest describes another network than its description."""
+    """The error of a case whose manifest and description name different networks."""
     return CaseError(f"the manifest describes a {type(network).__name__}, not a {wanted}")
 
 

@@ -57,7 +57,7 @@ def check(path: Path, manifests: Path = MANIFESTS, device: str = "cpu", fill: Fi
     case = Case(path, manifests, torch.device(device), fill or Filler())
     name = str(case.meta.get("network"))
     if name not in RUNNERS:
-        raise CaseError(f"unknown network {name!r}: there are {', '.join(RUNNERS)}")
+        raise CaseError(f"unknown network {name!r}: choose from {', '.join(RUNNERS)}")
     run, limit = RUNNERS[name]
     with _exact():
         return case.compare(run(case), limit)

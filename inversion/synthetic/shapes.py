@@ -18,24 +18,24 @@ def step(low: float | Tensor, high: float | Tensor, x: Tensor) -> Tensor:
 
 
 def cover(distance: Tensor, pixel: float | Tensor) -> Tensor:
-    """Coverage of a shape with this signed distance, its edge ``pixel`` wide."""
+    """Coverage of an object with this signed distance, in the same shape; its edge is ``pixel`` wide."""
     return (0.5 - distance / pixel).clamp(0, 1)
 
 
 def bump(x: Tensor, width: float | Tensor) -> Tensor:
-    """Gaussian bell of height 1."""
+    """Gaussian bell of height 1 at x = 0, in the shape of x; ``width`` has the unit of x."""
     return torch.exp(-(x / width).square())
 
 
 def ellipse(x: Tensor, y: Tensor, rx: float | Tensor, ry: float | Tensor) -> Tensor:
-    """Approximate signed distance to an axis-parallel ellipse: exact on it, right in slope near it."""
+    """Approximate signed distance (unit of x and y) to an axis-parallel ellipse: exact on it, slope 1 nearby."""
     k = ((x / rx).square() + (y / ry).square() + 1e-8).sqrt()
     slope = ((x / (rx * rx)).square() + (y / (ry * ry)).square() + 1e-8).sqrt()
     return (k - 1) * k / slope
 
 
 def box(x: Tensor, y: Tensor, rx: float | Tensor, ry: float | Tensor, corner: float | Tensor) -> Tensor:
-    """Signed distance to a rectangle of half sizes rx, ry with rounded corners."""
+    """Signed distance to a rectangle of half sizes rx, ry with corners of radius ``corner``, in the unit of x and y."""
     qx, qy = x.abs() - rx + corner, y.abs() - ry + corner
     outside = (qx.clamp_min(0).square() + qy.clamp_min(0).square() + 1e-10).sqrt()
     return outside + torch.maximum(qx, qy).clamp_max(0) - corner

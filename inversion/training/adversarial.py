@@ -1,4 +1,4 @@
-"""The adversarial stage: regression against the known renders continues, a discriminator adds the detail it blurs."""
+"""The adversarial stage: regression on renders continues, and a discriminator restores the detail that it blurs."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class AdversarialTrainer(Trainer):
                 fake = self.prior(z)
         else:
             fake, losses = self._update_generator(z, rows)
-        # The discriminator sees other real pictures than those the fakes imitate: pairs would let it compare.
+        # The real pictures are not those that the fakes imitate: the discriminator could compare pairs.
         other = self.file.batch((rows + self.file.count // 2) % self.file.count)[0].to(device)
         loss, accuracy = self.discriminator.update(other, fake, self.steps, self.processes)
         self.steps, self.shown = self.steps + 1, self.shown + o.batch

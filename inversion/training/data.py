@@ -115,5 +115,5 @@ def domain_of(model: Model) -> Domain:
 
 
 def example_source(options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> ExampleSource:
-    """The data of a run. Raises TrainingError if the options name none that can be used."""
+    """The data of a run. Raises TrainingError if the options do not name usable data."""
     return (TranslationPairs if recipe.translates else Pictures)(options, recipe, encoder, model)

@@ -121,7 +121,7 @@ def regression(styles: Tensor, scores: Tensor) -> Tensor:
 
 
 def fit_directions(model: Model, samples: Samples) -> Iterator[Direction]:
-    """Fit a direction with its range to each attribute that can be edited."""
+    """Fit a direction to each editable attribute; its range is in deviations of random codes. Raises TrainingError."""
     persons = samples.identities[:500]
     cosines = torch.pdist(persons).square().mul(-0.5).add(1)  # of unit vectors
     strangers = float(cosines.quantile(STRANGER_QUANTILE))
@@ -152,7 +152,7 @@ class Sweep:
 
 @torch.no_grad()
 def sweep(model: Model, direction: Direction, samples: Samples, at: Tensor) -> Sweep:
-    """Read the codes along a direction; at (samples,): their positions along it, in deviations."""
+    """Read the codes along a direction; at (n,): positions of all samples along it, in deviations. NoPredictor."""
     prior, _ = networks_of(model)
     first, last = (float(at.quantile(share)) for share in SWEEP_QUANTILES)
     places = torch.linspace(first, last, POSITIONS)
@@ -189,7 +189,7 @@ def rising_stretch(places: Tensor, values: Tensor, spread: float) -> tuple[float
 
 
 def moves_alone(swept: Sweep, reach: tuple[float, float], k: int, spreads: Tensor) -> bool:
-    """Whether attribute k rises over its reach for MIN_RISING_SHARE of the codes and the others move by little.
+    """Whether attribute k rises over its reach for MIN_RISING_SHARE of the codes and the others hardly move.
 
     spreads (K,): deviations of the attributes over random codes, the units of the moves.
     """
@@ -221,7 +221,7 @@ def _rising_share(path: Tensor) -> float:
 def usable_range(swept: Sweep, at: Tensor, reach: tuple[float, float], same: float) -> tuple[float, float]:
     """The strengths (low, high) that bring codes to the ends of their reach and keep the identity.
 
-    at (samples,): positions of random codes; same: the identity score that every swept code must stay above.
+    at (n,): positions of random codes, in deviations; same: the identity score that every swept code must stay above.
     """
     ends = []
     for sign, end in ((-1, reach[0]), (1, reach[1])):

@@ -1,4 +1,4 @@
-"""Discriminators that learn beside the network they judge."""
+"""Discriminators, trained together with the network that makes the fakes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DiscriminatorTrainer:
         return F.softplus(-self.network(fakes))
 
     def update(self, real: Tensor, fakes: Tensor, step: int, processes: Processes) -> DiscriminatorUpdate:
-        """One step on real samples and fakes, (B, ...) each."""
+        """Make one step on real samples and fakes, (B, ...) each."""
         self.network.requires_grad_(True)
         false, true = self.network(fakes.detach()), self.network(real)
         loss = total = F.softplus(false).mean() + F.softplus(-true).mean()

@@ -189,7 +189,7 @@ class EncoderLearner:
         return {name: value.mean() for name, value in terms.items()}
 
     def _further_terms(self, given: Example, image: Tensor, ws: Tensor) -> dict[str, Tensor]:
-        """Unweighted terms (B,) that an optimisation lacks: identity, codes, norms, and the discriminators'."""
+        """Unweighted terms (B,) that only training uses: identity, codes, norms, and the discriminators'."""
         r, found = self.recipe, dict[str, Tensor]()
         embed = self.identity_network()
         if r.identity and embed is not None:
@@ -290,7 +290,7 @@ class EncoderTrainer(Trainer):
 
 
 def copy_matching_weights(encoder: Narrow, path: Path) -> None:
-    """Take over the tensors of another encoder that have the same name and shape: its trunk, and more if it fits.
+    """Copy the tensors of the same name and shape from the file of another encoder. Raises OSError.
 
     Further input channels of the stem (ReStyle) and e4e's offsets start at 0.
     """

@@ -18,7 +18,7 @@ SAMPLES = 100_000  # mapped z whose mean is w_avg
 
 
 def generator(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A generator's tensors, with ``w_avg`` measured if there is a mapping."""
+    """A generator's tensors, with ``w_avg`` (num_ws, w_dim) measured if there is a mapping. Raises StateDictError."""
     if "w_avg" not in state:
         return state
     prior = StyleGAN2.from_state_dict(state)
@@ -26,14 +26,14 @@ def generator(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def discriminator(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A discriminator's tensors without weights for the deviation within a batch: training used groups of one."""
+    """A discriminator's tensors; the weights (O, 3, 3) of the batch deviation are 0, as training used groups of one."""
     weight = state["conv.weight"].clone()
     weight[:, -1] = 0
     return state | {"conv.weight": weight}
 
 
 def file_line(path: Path) -> str:
-    """Name, bytes and sha256 of a file, as checkpoints.yaml wants them."""
+    """Name, bytes and sha256 of a file, as checkpoints.yaml needs them. Raises OSError."""
     return f"{path.name} bytes {path.stat().st_size} sha256 {digests.of(path)}\n"
 
 

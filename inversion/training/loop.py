@@ -1,6 +1,6 @@
 """What all trainers share: options, processes, learning rate, log, resumable checkpoints, and the loop itself.
 
-A trainer states its data, its networks and its loss; `run` does the rest. The folder of a run holds ``state.pt`` (the
+A trainer defines its data, its networks and its loss; `run` runs the loop. The folder of a run holds ``state.pt`` (the
 checkpoint), ``log.jsonl`` (one JSON object a line) and the networks that the trainer exports at the end.
 """
 
@@ -103,7 +103,7 @@ class Processes:
         return self.rank == 0
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process; all processes get the same answer."""
+        """Whether the flag is set in any of the processes; all processes get the same answer."""
         return float(self._reduce(torch.tensor(float(flag), device=self.device), "sum")) > 0
 
     def average_gradients(self, network: nn.Module) -> None:
@@ -160,7 +160,7 @@ class Stateful(Protocol):
     """A network or an optimiser."""
 
     def state_dict(self) -> State:
-        """Its tensors and numbers by name."""
+        """The tensors and numbers by name."""
 
     def load_state_dict(self, state: State, /) -> object:
         """Take over what `state_dict` returned."""
@@ -174,18 +174,18 @@ def save_checkpoint(path: Path, state: State) -> None:
 
 
 def load_checkpoint(path: Path) -> State:
-    """Read a checkpoint to the CPU, without running code from the file."""
+    """Read a checkpoint to the CPU, without running code from the file. Raises OSError if it is missing."""
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU in half precision; batch-norm statistics, which would overflow, keep theirs."""
+    """The tensors on the CPU in float16; batch-norm statistics keep their type, because they could overflow."""
     kept = ("running_mean", "running_var", "num_batches_tracked")
     return {k: v.cpu().contiguous() if k.endswith(kept) else v.cpu().half().contiguous() for k, v in tensors.items()}
 
 
 def save_network(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a network as half-precision safetensors."""
+    """Write a network as float16 safetensors. Raises OSError."""
     save_file(halved(tensors), str(path))
 
 

@@ -1,7 +1,7 @@
 """Teaches a finished generator the factors that it overlooked.
 
 Regression counts pixels: a factor that shows in few of them (the width of a nose, a blush) moves neither the codes nor
-the pictures. Two stages mend that and leave all other codes in place, so that encoders stay valid:
+the pictures. Two stages correct that and keep all other codes, so that encoders stay valid:
 
 1. The mapping learns one more axis of W for each of these factors, out of the axes along which its codes hardly vary.
 2. The synthesis learns from pairs of renders whose codes differ in one coordinate: the difference of its two pictures
@@ -58,7 +58,7 @@ class OverlookedOptions(TrainOptions):
     pairs: int = option("pairs in a step of the synthesis", 8)
     lr: float = option("peak of the learning rate", 1e-3)
     decay: float = option("fraction of both stages in which the learning rate decays", 0.8)
-    difference: float = option("weight of the unexplained share of a pair's difference", 0.02)
+    difference: float = option("weight of the missing share of a pair's difference", 0.02)
     detail: float = option("extra weight of eyes, brows, nose, mouth and glasses", 4.0)
 
 
@@ -158,7 +158,7 @@ class OverlookedTraining:
         return self.targets.code_errors(self.prior, torch.randn(CODES, self.prior.z_dim, generator=rng)).sum()
 
     def synthesis_loss(self, rng: torch.Generator) -> Tensor:
-        """Loss of the synthesis: the distance of the pictures, and the unexplained share of their differences."""
+        """Loss of the synthesis: the distance of the pictures, and the missing share of their differences."""
         z = torch.randn(self.options.pairs, self.prior.z_dim, generator=rng)
         z = opposite_pairs(z, self.targets.columns(len(z), rng))
         truth, detail = self.targets.pictures(z)
@@ -170,7 +170,7 @@ class OverlookedTraining:
 
     @torch.no_grad()
     def examine(self) -> dict[str, float]:
-        """Held-out figures: of pictures, of styles, and the unexplained share of every overlooked factor."""
+        """Held-out figures: of pictures, of styles, and the missing share of every overlooked factor."""
         rng = torch.Generator().manual_seed(0)
         z = torch.randn(4 * CODES, self.prior.z_dim, generator=rng)
         errors, added = self.targets.code_errors(self.prior, z), len(self.names)

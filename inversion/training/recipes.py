@@ -70,7 +70,7 @@ RECIPES: dict[str, EncoderRecipe] = {
     "restyle": EncoderRecipe(turns=3),  # the paper has 5: a pass costs as much as another batch
     "sketch": replace(_CONDITIONAL, reads="sketch"),
     "map": replace(_CONDITIONAL, reads="map"),
-    # The paper has no frontal picture, so it all but drops the pixels (0.001) and trusts identity (1).
+    # The paper has no frontal picture, so its weight of the pixels is tiny (0.001) and that of identity is 1.
     "frontalize": EncoderRecipe(identity=1, norm=0.05, codes=0.3, compared="axes", reads="turned", warm=0.85),
     "superres": EncoderRecipe(norm=0.05, codes=0.1, reads="shrunk", warm=0.2),
     "inpaint": EncoderRecipe(norm=0.05, codes=0.1, reads="holed", warm=0.2),

@@ -23,7 +23,7 @@ from inversion.perception.networks import KerasVGG16, LPIPSNetwork
 
 Builder = Callable[[Mapping[str, Tensor]], nn.Module]
 
-# What builds a network that is neither a generator nor an encoder, by architecture.
+# Architecture -> function that builds the network, for all but generators and encoders.
 OTHERS: dict[str, Builder] = {
     "stylegan2-discriminator": Discriminator.from_state_dict,
     "arcface": ArcFace.from_state_dict,
@@ -33,7 +33,7 @@ OTHERS: dict[str, Builder] = {
 
 
 def builder(architecture: str) -> Builder | None:
-    """What builds a network from tensors under this package's names. None if the architecture is unknown."""
+    """The function that builds a network from tensors with this package's names. None if it is unknown."""
     if architecture in GENERATORS:
         return GENERATORS[architecture].from_state_dict
     if architecture in ENCODERS:
@@ -47,7 +47,7 @@ class Layout:
 
     kind: str  # generator, discriminator, encoder, identity or perceptual
     architecture: str  # see `builder`
-    signature: str  # keys, separated by spaces: a file has the layout of whose keys it has most
+    signature: str  # keys, separated by spaces; the layout with the most matching keys is chosen
     rename: Callable[[Mapping[str, Tensor]], Renamed]
 
 
@@ -206,7 +206,7 @@ class Found:
 
 
 def identify(tensors: Mapping[str, Tensor]) -> str:
-    """The key in LAYOUTS of a flat state dict's layout. StateDictError if it has none of their keys."""
+    """The key in LAYOUTS of a flat state dict's layout. Raises StateDictError if no key matches."""
     scores = {name: sum(key in tensors for key in layout.signature.split()) for name, layout in LAYOUTS.items()}
     best = max(scores, key=lambda name: scores[name])
     if not scores[best]:
@@ -224,7 +224,7 @@ def network(tensors: Mapping[str, Tensor], **known: Any) -> Found:  # noqa: ANN4
 def networks(checkpoint: Mapping[str, Any], encoder: str | None = None) -> list[Found]:
     """Recognise the networks of a checkpoint: nested as its authors save it, or a flat state dict.
 
-    `encoder` ("psp", "e4e", ...) is the architecture of an encoder, which its tensors do not tell; without it the
+    `encoder` ("psp", "e4e", ...) is the architecture of an encoder if its tensors do not show it; by default the
     file's own `opts` decide. An NVIDIA pickle is given as {"G_ema": {key: tensor}, "D": ...}. Raises StateDictError.
     """
     checkpoint = checkpoint.get("models", checkpoint)  # GenForce's training files
@@ -237,8 +237,8 @@ def networks(checkpoint: Mapping[str, Any], encoder: str | None = None) -> list[
         if key in checkpoint:
             known = {"latent_avg": average} if key == "g_ema" and average is not None else {}
             found = [network(_stripped(checkpoint[key]), **known)]
-            judges = [checkpoint[name] for name in ("d", "D", "discriminator") if name in checkpoint]
-            return found + [network(_stripped(judge)) for judge in judges[:1]]
+            discriminators = [checkpoint[name] for name in ("d", "D", "discriminator") if name in checkpoint]
+            return found + [network(_stripped(one)) for one in discriminators[:1]]
     tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
     if len(tensors) < len(checkpoint) or not tensors:
         raise StateDictError(f"this kind of checkpoint is unknown: {', '.join(sorted(map(str, checkpoint))[:5])}, ...")

@@ -8,7 +8,7 @@ from inversion.checkpoints.layouts.source import Renamed, Source
 from inversion.encoders.base import COUNTER
 from inversion.perception.networks import ALEX, VGG16
 
-BODY = ("input_layer.", "body.", "conv1.", "bn1.", "relu.")  # what belongs to the backbone
+BODY = ("input_layer.", "body.", "conv1.", "bn1.", "relu.")  # prefixes of the backbone's keys
 SHARED = tuple(f"lins.{i}.model.1.weight" for i in range(5))  # LPIPS stores its heads twice
 
 
@@ -16,7 +16,7 @@ def psp_encoder(tensors: Mapping[str, Tensor], latent_avg: Tensor | None = None,
     """Rename the `encoder.` part of a pSp, e4e or ReStyle file, given without that prefix.
 
     `latent_avg` is (w_dim,) or (num_ws, w_dim). `num_ws` is the generator's number of styles: an encoder of one style
-    does not state it, and published encoders of cars have more styles than their generator.
+    does not state it, and published encoders of cars have more styles than their generator. Raises StateDictError.
     """
     source = Source("pSp encoder", tensors)
     styles = source.count("styles.{}.linear.weight")
@@ -39,14 +39,14 @@ def psp_encoder(tensors: Mapping[str, Tensor], latent_avg: Tensor | None = None,
 
 
 def arcface(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename ArcFace's `model_ir_se50.pth`."""
+    """Rename ArcFace's `model_ir_se50.pth`. Raises StateDictError."""
     source = Source("ArcFace", tensors)
     _keep(source)
     return source.finish()
 
 
 def idinvert_encoder(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename an IDInvert encoder; the biases between its convolutions and batch norms become the convolutions'."""
+    """Rename an IDInvert encoder; convolutions take over the biases behind them. Raises StateDictError."""
     source = Source("IDInvert encoder", tensors)
     last = source.count("block{}.bn2.bn.weight", start=1, beside="block{}.conv1.") + 1
     source.move("block0.conv.weight", "stem.conv.weight")
@@ -66,7 +66,7 @@ def idinvert_encoder(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def idinvert_vgg16(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename IDInvert's `vgg16.pth`."""
+    """Rename IDInvert's `vgg16.pth`. Raises StateDictError."""
     source = Source("IDInvert VGG16", tensors)
     for index, _, _ in (conv for block in VGG16.blocks for conv in block):
         source.pair(f"layer{index}", f"features.{index}")
@@ -74,7 +74,7 @@ def idinvert_vgg16(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def torchvision_trunk(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Keep the convolutions of torchvision's AlexNet or VGG16, or timm's VGG16; the classifier is dropped."""
+    """Keep the convolutions of torchvision's AlexNet or VGG16, or timm's VGG16. Raises StateDictError."""
     source = Source("torchvision trunk", tensors)
     for key in list(source.left):
         if key.startswith("features."):
@@ -85,7 +85,7 @@ def torchvision_trunk(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def lpips(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename a whole state dict of the lpips package."""
+    """Rename a whole state dict of the lpips package. Raises StateDictError."""
     source = Source("LPIPS", tensors)
     design = VGG16 if any(key.startswith("net.slice5.28.") for key in source.left) else ALEX
     for i, block in enumerate(design.blocks):

@@ -1,4 +1,4 @@
-"""Reads a foreign state dict once, key by key: no key is overlooked, and every error names one."""
+"""Reads a foreign state dict once, key by key; every key is used or refused, and every error names a key."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ class Source:
             self._check_filter(key, tensors[key])
 
     def take(self, key: str, shape: tuple[int, ...] | None = None) -> Tensor:
-        """Remove and return a tensor, as float32 if it is floating-point, reshaped to `shape` if that is given."""
+        """Remove and return a tensor, as float32 if it is floating-point, reshaped to `shape` if given."""
         if key not in self.left:
             raise self.error(f"missing {key}")
         value = self.left.pop(key)

@@ -55,22 +55,22 @@ FUSED_FROM = 128  # output side from which doubling and convolving are stored as
 
 
 def idinvert_generator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename an IDInvert generator, or mGANprior's StyleGAN, whose mapping repeats one w."""
+    """Rename an IDInvert generator, or mGANprior's StyleGAN, whose mapping repeats one w. Raises StateDictError."""
     return _stylegan(Source("IDInvert or mGANprior StyleGAN generator", tensors), _IDINVERT)
 
 
 def genforce_generator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename a GenForce StyleGAN `generator_smooth`."""
+    """Rename a GenForce StyleGAN `generator_smooth`. Raises StateDictError."""
     return _stylegan(Source("GenForce StyleGAN generator", tensors), _GENFORCE)
 
 
 def mganprior_pggan(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename mGANprior's PGGAN."""
+    """Rename mGANprior's PGGAN. Raises StateDictError."""
     return _pggan(Source("mGANprior PGGAN generator", tensors), "conv.weight", "wscale.bias")
 
 
 def genforce_pggan(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename a PGGAN of GenForce or SeFa."""
+    """Rename a PGGAN of GenForce or SeFa. Raises StateDictError."""
     return _pggan(Source("GenForce PGGAN generator", tensors), "weight", "bias")
 
 

@@ -15,7 +15,7 @@ def rosinality_generator(tensors: Mapping[str, Tensor], latent_avg: Tensor | Non
     """Rename a `g_ema` state dict, which also is the decoder of pSp, e4e and ReStyle.
 
     `latent_avg` is (w_dim,) or (num_ws, w_dim); without it there is no w_avg, and loading measures it. Missing noise
-    maps are drawn from a fixed seed.
+    maps are drawn from a fixed seed. Raises StateDictError.
     """
     source = Source("rosinality generator", tensors)
     layers = 1 + source.count("convs.{}.conv.weight")
@@ -44,7 +44,7 @@ def rosinality_generator(tensors: Mapping[str, Tensor], latent_avg: Tensor | Non
 
 
 def nvidia_generator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename the `G_ema` of a StyleGAN2-ADA pickle (unconditional)."""
+    """Rename the `G_ema` of a StyleGAN2-ADA pickle (unconditional). Raises StateDictError."""
     source = Source("StyleGAN2-ADA generator", tensors)
     w_dim = source.width("synthesis.b4.conv1.affine.weight")
     source.move("synthesis.b4.const", "const")
@@ -68,12 +68,12 @@ def nvidia_generator(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def genforce_generator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename a GenForce `generator_smooth`."""
+    """Rename a GenForce `generator_smooth`. Raises StateDictError."""
     return _genforce(Source("GenForce StyleGAN2 generator", tensors), "", lambda weight: weight)
 
 
 def mganprior_generator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename mGANprior's StyleGAN2. Its names and shapes are known, but there is no golden output."""
+    """Rename mGANprior's StyleGAN2, which has no golden output. Raises StateDictError."""
     source = Source("mGANprior StyleGAN2 generator", tensors)
     source.optional("truncation.truncation")
     return _genforce(source, ".fc", lambda weight: weight.permute(3, 2, 0, 1))  # from (height, width, in, out)
@@ -102,7 +102,7 @@ def _genforce(source: Source, fc: str, orient: Callable[[Tensor], Tensor]) -> Re
 
 
 def rosinality_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename a `d` state dict of a training checkpoint."""
+    """Rename a `d` state dict of a training checkpoint. Raises StateDictError."""
     source = Source("rosinality discriminator", tensors)
     source.move("convs.0.0.weight", "from_rgb.weight")
     source.move("convs.0.1.bias", "from_rgb.bias")
@@ -121,7 +121,7 @@ def rosinality_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def nvidia_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename the `D` of a StyleGAN2-ADA pickle (unconditional)."""
+    """Rename the `D` of a StyleGAN2-ADA pickle (unconditional). Raises StateDictError."""
     source = Source("StyleGAN2-ADA discriminator", tensors)
     parts = [key.split(".") for key in source.left]
     side = max((int(part[0][1:]) for part in parts if part[1:2] == ["fromrgb"] and part[0][1:].isdigit()), default=0)
@@ -140,7 +140,7 @@ def nvidia_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def genforce_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename a GenForce StyleGAN2 `discriminator`. Its names and shapes are known, but there is no golden output."""
+    """Rename a GenForce StyleGAN2 `discriminator`, which has no golden output. Raises StateDictError."""
     source = Source("GenForce StyleGAN2 discriminator", tensors)
     blocks = (source.count("layer{}.weight") - 3) // 2
     source.pair("input0", "from_rgb")
