@@ -182,7 +182,7 @@ ONE_STEP = ("--method", "w", "--set", "w.steps=1", "--json")
 @pytest.mark.parametrize(
     ("arguments", "seen"),
     [
-        (("invert", "--help"), ("dim", "--strength", "ow much light is left", "--shade")),
+        (("invert", "--help"), ("dim", "--strength", "how much light is left", "--shade")),
         (("translate", "--help"), ("chalk",)),
         (("train", "faces", "--help"), ("toy-domain",)),
         (("models",), ("toy-model", "toy-glance")),

@@ -17,7 +17,7 @@ from inversion import images
 from inversion.align import paste
 from inversion.checkpoints.registry import DEFAULT
 from inversion.common.commands import Parser, UsageError, add_device, make_folder
-from inversion.common.settings import Kind, kind_of, split_settings
+from inversion.common.settings import Kind, SettingError, checked, kind_of, split_settings
 from inversion.methods import parse_method
 from inversion.metrics import METRICS
 from inversion.serving.lane import (
@@ -31,7 +31,7 @@ from inversion.serving.lane import (
     Request,
     crop,
 )
-from inversion.tasks import TASKS, task_class
+from inversion.tasks import TASKS, TaskError, task_class, task_fields
 
 
 def run_parser(command: str, description: str) -> Parser:
@@ -69,22 +69,44 @@ def add_task_inputs(
     parser: argparse.ArgumentParser, kinds: Collection[Kind] = get_args(Kind), **defaults: object
 ) -> None:
     """Add a flag for each field of a task that is of one of these kinds. `defaults` replace those of the tasks."""
-    owners: dict[str, list[str]] = {}
-    specs: dict[str, Field[Any]] = {}
-    for task, kind in TASKS.items():
-        for spec in (spec for spec in fields(kind) if kind_of(spec) in kinds):
-            owners.setdefault(spec.name, []).append(task)
-            specs.setdefault(spec.name, spec)
-    for name, spec in specs.items():
+    try:
+        known = task_fields()
+    except TaskError as error:
+        parser.error(str(error))
+    for name, (spec, owners) in known.items():
+        if kind_of(spec) not in kinds:
+            continue
         numeric = kind_of(spec) == "number"
+        text = f"for {', '.join(owners)}: {sentence_part(spec.metadata['help'])}"
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            type=type(spec.default) if numeric else Path,
+            type=reader(spec) if numeric else Path,
             default=defaults.get(name),
-            metavar=None if numeric else "FILE",
-            help=f"for {', '.join(owners[name])}: {spec.metadata['help'].rstrip('.')}".replace("%", "%%")
-            + (f" (default {spec.default})" if numeric else ""),
+            metavar=metavar(spec) if numeric else "FILE",
+            help=(f"{text} (default {spec.default})" if numeric else text).replace("%", "%%"),
         )
+
+
+def reader(spec: Field[Any]) -> Callable[[str], bool | int | float | str]:
+    """The type of a flag for a field: it converts and checks the value like every other way to set the field."""
+
+    def read(text: str) -> bool | int | float | str:
+        try:
+            return checked("the value", spec, text)
+        except SettingError as error:
+            raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
+
+    return read
+
+
+def metavar(spec: Field[Any]) -> str | None:
+    """What the help shows for the value of a field's flag; None: its name."""
+    return "true|false" if isinstance(spec.default, bool) else None
+
+
+def sentence_part(text: str) -> str:
+    """A sentence as it follows a colon: with a small first letter, without a full stop."""
+    return text[:1].lower() + text[1:].rstrip(".")
 
 
 def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray) -> dict[str, Any]:
@@ -248,7 +270,7 @@ def _settings(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[st
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals:
+        if not (name and equals):
             raise UsageError(f"--set needs stage.field=VALUE, not {text!r}")
         values[name] = value
     return split_settings({method: [stage.key for stage in parse_method(method).stages] for method in methods}, values)

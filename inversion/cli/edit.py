@@ -12,7 +12,7 @@ import numpy as np
 from inversion import images
 from inversion.cli.common import run_methods, run_parser, write_json, write_rows
 from inversion.common.commands import UsageError, guarded
-from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, read_layers
+from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, check_moves, read_layers
 from inversion.methods import SettingError
 from inversion.serving.lane import Finished, Lane, Request
 
@@ -77,13 +77,11 @@ class _Plan:
             **_strengths("--ganspace", args.ganspace, "ganspace_"),
         }
         cards = Lane(args.device, args.dtype).answer(DirectionsRequest(args.model, self.layers))
-        ranges = {card["name"]: f"{card['name']} ({card['low']:g} to {card['high']:g})" for card in cards}
         if not self.moves:
-            choices = ", ".join(ranges.values()) or f"{args.model} has none"
+            ranges = [f"{card['name']} ({card['low']:g} to {card['high']:g})" for card in cards]
+            choices = ", ".join(ranges) or f"{args.model} has none"
             raise UsageError(f"no direction is given: add --edit NAME=STRENGTH, one or more of {choices}")
-        for name in (*self.moves, *self.keep):
-            if name not in ranges:
-                raise UsageError(f"{args.model} has no direction {name!r}: choose from {', '.join(ranges) or 'none'}")
+        check_moves(cards, {**dict.fromkeys(self.keep, 0.0), **self.moves})
 
     def __call__(self, lane: Lane, request: Request, finished: Finished) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Edit a result. Returns the fields for its row, and the edited picture."""
@@ -117,6 +115,8 @@ def _strengths(option: str, texts: Sequence[str], prefix: str) -> dict[str, floa
     strengths = {}
     for text in texts:
         name, _, value = text.partition("=")
+        if prefix and not name.isdecimal():
+            raise UsageError(f"{option} needs a number, as in 1=2.0.")
         try:
             strengths[prefix + name] = float(value)
         except ValueError:

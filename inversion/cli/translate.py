@@ -15,7 +15,7 @@ from PIL import Image
 from inversion import images
 from inversion.align import paste
 from inversion.checkpoints.registry import DEFAULT
-from inversion.cli.common import dumps, write_json
+from inversion.cli.common import dumps, metavar, reader, sentence_part, write_json
 from inversion.common.commands import Parser, add_device, guarded, make_folder
 from inversion.serving.lane import AUTOMATIC_CROPS, Lane, crop
 from inversion.translations import TRANSLATIONS, TranslationOptions
@@ -36,8 +36,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="the generator, see `models`")
     for spec in fields(TranslationOptions):
         flag = ALIASES.get(spec.name, spec.name).replace("_", "-")
-        text = f"{spec.metadata['label']}: {spec.metadata['help'].rstrip('.')} (default {spec.default})"
-        parser.add_argument(f"--{flag}", dest=spec.name, type=type(spec.default), default=spec.default, help=text)
+        text = (
+            f"{sentence_part(spec.metadata['label'])}: {sentence_part(spec.metadata['help'])} (default {spec.default})"
+        )
+        parser.add_argument(
+            f"--{flag}", dest=spec.name, type=reader(spec), default=spec.default, metavar=metavar(spec), help=text
+        )
     parser.add_argument(
         "--align",
         default="auto",

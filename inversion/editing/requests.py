@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -116,6 +116,20 @@ class MixRequest:
         prior = _prior(model, self.content.weights)
         with torch.no_grad():
             return images.to_array(mixed(self.content.on(model), self.style.on(model), self.start, prior).render(prior))
+
+
+def check_moves(cards: Sequence[DirectionCard], moves: Mapping[str, object]) -> dict[str, float]:
+    """The strengths by direction. Raises SettingError for an unknown direction or a strength outside of its slider."""
+    ranges = {card["name"]: (card["low"], card["high"]) for card in cards}
+    strengths = {}
+    for name, strength in moves.items():
+        if name not in ranges:
+            raise SettingError(f"Unknown direction {name!r}. Choose one of: {', '.join(ranges) or 'none'}.")
+        low, high = ranges[name]
+        if isinstance(strength, bool) or not isinstance(strength, int | float) or not low <= strength <= high:
+            raise SettingError(f"{name} must be a number between {low:g} and {high:g}.")
+        strengths[name] = float(strength)
+    return strengths
 
 
 def read_layers(text: str) -> Layers | None:

@@ -277,8 +277,10 @@ AUTOMATIC_CROPS = tuple(mode for mode in get_args(align.CropMode) if mode != "ha
 def crop(picture: np.ndarray, model: str, how: align.CropMode = "auto", face: int = 1) -> Crop:
     """The part of a picture, uint8 (H, W, 3), for the model. auto: the face, if the model needs aligned faces.
 
-    `face`: which face, 1 for the largest. Raises AlignError or HubError.
+    `face`: which face, 1 for the largest. Raises AlignError or HubError, and LaneError for a face below 1.
     """
+    if face < 1:
+        raise LaneError(f"There is no face {face}. Count the faces from 1, the largest.")
     entries = registry()
     entry = entries.get(model)
     if how in ("centre", "hand") or (how == "auto" and (entry is None or entry.crop == "none")):

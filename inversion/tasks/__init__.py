@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any
 
+from inversion.common.settings import kind_of
 from inversion.tasks.base import Task, TaskError
 from inversion.tasks.colorize import Colorize
 from inversion.tasks.denoise import Denoise
@@ -22,6 +25,62 @@ TASKS: dict[str, type[Task]] = {
 
 # Tasks that need a second picture. They are not offered where only one picture is uploaded.
 APPLICATIONS: dict[str, type[Task]] = {"diffuse": Diffuse}
+
+
+# Names of flags and of endpoints' parameters, which a field of a task may not have.
+RESERVED = frozenset(
+    [
+        "align",
+        "budget",
+        "device",
+        "dtype",
+        "edit",
+        "face",
+        "ganspace",
+        "help",
+        "image",
+        "json",
+        "keep",
+        "layers",
+        "measured",
+        "method",
+        "methods",
+        "model",
+        "out",
+        "picture",
+        "seed",
+        "sefa",
+        "set",
+        "settings",
+        "strip",
+        "task",
+    ]
+)
+
+
+def task_fields(tasks: Mapping[str, type[Task]] = TASKS) -> dict[str, tuple[Field[Any], list[str]]]:
+    """The fields of all tasks by name, each with the tasks that have it; for command lines and the page.
+
+    Raises TaskError for a reserved name, for a name that two tasks declare differently, and for two masks in a task.
+    """
+    found: dict[str, tuple[Field[Any], list[str]]] = {}
+    for task, kind in tasks.items():
+        masks = [spec.name for spec in fields(kind) if kind_of(spec) == "mask"]
+        if len(masks) > 1:
+            raise TaskError(f"The task {task} has several masks: {', '.join(masks)}. Keep at most one.")
+        for spec in fields(kind):
+            if spec.name in RESERVED:
+                raise TaskError(f"The task {task} has a field {spec.name!r}, which is a reserved name. Rename it.")
+            first, owners = found.setdefault(spec.name, (spec, []))
+            if _declaration(first) != _declaration(spec):
+                both = f"The tasks {owners[0]} and {task}"
+                raise TaskError(f"{both} declare the field {spec.name!r} differently. Rename one of them.")
+            owners.append(task)
+    return found
+
+
+def _declaration(spec: Field[Any]) -> tuple[object, ...]:
+    return type(spec.default), spec.default, dict(spec.metadata)
 
 
 def make_task(name: str, **parameters: object) -> Task:
@@ -59,4 +118,5 @@ __all__ = [
     "TaskError",
     "make_task",
     "task_class",
+    "task_fields",
 ]

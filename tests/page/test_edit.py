@@ -12,8 +12,8 @@ from gradio_client.exceptions import AppError
 from helpers.page import call, opened
 from helpers.serving import Served
 
+from inversion.common.errors import UserError
 from inversion.editing.requests import read_layers
-from ui.parts.inputs import InputError
 from ui.parts.sliders import read_edit, sliders
 
 
@@ -58,5 +58,5 @@ def test_sliders_show_every_direction_and_what_they_send_is_checked(site: Served
     assert read_edit(cards, {"yaw": 1, "smile": 0.0}, "", None).moves == {"yaw": 1.0}
     assert read_layers(" 2-4 ") == (2, 4) and read_layers("") is None
     for wrong in ({"yaw": True}, {"yaw": "1"}, {"yaw": float("nan")}, {"yaw": None}):
-        with pytest.raises(InputError, match="yaw must be"):
+        with pytest.raises(UserError, match="yaw must be"):
             read_edit(cards, wrong, "", None)

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from inversion.directions import DirectionCard, Layers
-from inversion.editing.requests import Edited, read_layers
+from inversion.editing.requests import Edited, check_moves, read_layers
 from inversion.serving.session import Session
 from ui.parts.inputs import InputError
 from ui.parts.markup import slot
@@ -143,18 +143,9 @@ def read_edit(
 
     Raises InputError or SettingError.
     """
-    ranges = {card["name"]: (card["low"], card["high"]) for card in cards}
     if not isinstance(strengths, Mapping):
         raise InputError('moves must be an object such as {"yaw": 1.5}.')
-    moves = {}
-    for name, strength in strengths.items():
-        if name not in ranges:
-            raise InputError(f"Unknown direction {name!r}. Choose one of: {', '.join(ranges) or 'none'}.")
-        low, high = ranges[name]
-        if isinstance(strength, bool) or not isinstance(strength, int | float) or not low <= strength <= high:
-            raise InputError(f"{name} must be a number between {low:g} and {high:g}.")
-        if strength:
-            moves[name] = float(strength)
+    moves = {name: strength for name, strength in check_moves(cards, strengths).items() if strength}
     return EditOptions(moves, read_layers(layers or ""), tuple(keep or ()))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversion.tasks import TASKS
+from inversion.tasks import TASKS, task_fields
 from ui.tabs.base import Tab
 from ui.tabs.edit import Edit
 from ui.tabs.models import Models
@@ -18,7 +18,8 @@ TABS: dict[str, type[Tab]] = {
 
 
 def all_tabs() -> dict[str, type[Tab]]:
-    """A tab per registered task, then the other tabs."""
+    """A tab per registered task, then the other tabs. Raises TaskError for fields of tasks that do not fit together."""
+    task_fields()
     tabs = {key: TABS.get(key) or task_tab(key) for key in TASKS}
     return {**tabs, **TABS}
 
