@@ -41,7 +41,7 @@ class AdversarialOptions(TrainOptions):
     resolution: int = option("side of the pictures in pixels", 128)
     batch: int = option("pictures a step, over all processes", 16)
     kimg: float = option("length of the run, in thousands of pictures", 20.0)
-    decay: float = option("last part of the run, over which the rates fall to 0", 0.5)
+    decay: float = option("fraction of the run in which the learning rates decay", 0.5)
     lr: float = option("peak of the generator's learning rate (Adam)", 1e-3)
     lr_discriminator: float = option("peak of the discriminator's rate (Muon; Adam is ten times slower)", 1e-2)
     adversarial: float = option("weight of the non-saturating loss against the regression", 0.05)

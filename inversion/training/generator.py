@@ -53,7 +53,7 @@ class DistillationOptions(TrainOptions):
     kimg: float = option("length of the run, in thousands of pictures", 400.0)
     kimg_32: float = option("pictures are 32 pixels wide until here (StyleGAN2)", 60.0)
     kimg_64: float = option("pictures are 64 pixels wide until here (StyleGAN2)", 130.0)
-    decay: float = option("last part of the run, over which the rate falls to 0", 0.35)
+    decay: float = option("fraction of the run in which the learning rate decays", 0.35)
     lr: float = option("peak of the learning rate", 1e-2)
     detail: float = option("extra weight of eyes, brows, nose, mouth and glasses", 4.0)
     ema_kimg: float = option("half-life of the averaged weights, in thousands of pictures", 4.0)
