@@ -8,15 +8,24 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: ti
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network
 
-from collections.abc import Iterator  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from dataclasses import replace  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from helpers.checkpoints import GOOD, use_entries  # noqa: E402
 from helpers.networks import CHANNELS, TINY, build_full, build_other, build_prior  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from inversion.checkpoints import hub  # noqa: E402
+from inversion.checkpoints.registry import Entry, HubError  # noqa: E402
 from inversion.generators import Discriminator, StyleGAN2  # noqa: E402
+from inversion.images import to_array  # noqa: E402
+from inversion.methods import METHODS  # noqa: E402
 from inversion.model import Model  # noqa: E402
+from inversion.serving.lane import Lane, Request  # noqa: E402
+from inversion.serving.session import Session  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +83,44 @@ def pictures(prior: StyleGAN2) -> Tensor:
         x = prior.synthesis(prior.mapping(z))
     rough = torch.randn(x.shape, generator=torch.Generator().manual_seed(5))
     return (x / x.abs().amax() + 0.05 * rough).clamp(-1, 1)
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Session]]:
+    """Makes sessions and closes them after the test."""
+    sessions: list[Session] = []
+
+    def make(lane: object, **options: object) -> Session:
+        sessions.append(Session(lane=lane, **options))  # type: ignore[arg-type]
+        return sessions[-1]
+
+    yield make
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def lane(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lane:
+    """The real lane on the tiny model."""
+    use_entries(monkeypatch, tmp_path, Entry("tiny", **GOOD))  # type: ignore[arg-type]
+
+    def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
+        if name != "tiny":
+            raise HubError(f"unknown model {name!r}")
+        return model
+
+    monkeypatch.setattr(hub, "load", load)
+    return Lane("cpu")
+
+
+@pytest.fixture
+def request_of(pictures: Tensor) -> Callable[..., Request]:
+    """Requests on the tiny model, a few steps long."""
+
+    def make(index: int, method: str = "w", **changes: object) -> Request:
+        stages = [stage.key for stage in METHODS[method].stages if hasattr(stage, "steps")]
+        settings = {f"{key}.steps": 4 for key in stages}
+        base = Request("reconstruct", method, to_array(pictures[index]), "tiny", settings, seed=index)
+        return replace(base, **changes)  # type: ignore[arg-type]
+
+    return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
@@ -16,11 +16,10 @@ import torch
 from helpers.checkpoints import GOOD, use_entries
 from helpers.lanes import StubLane, finish, stub_request, until
 
-from inversion.checkpoints import fetch, hub
+from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import Entry, HubError
 from inversion.common.errors import UserError
 from inversion.common.settings import kind_of
-from inversion.images import to_array
 from inversion.methods import METHODS, STAGES
 from inversion.model import Model
 from inversion.serving.lane import Finished, Lane, LaneError, Ready, Request
@@ -35,52 +34,11 @@ class Death(BaseException):
     """As bad as it gets: `except Exception` does not catch it."""
 
 
-@pytest.fixture
-def opened() -> Iterator[Callable[..., Session]]:
-    """Makes sessions and closes them after the test."""
-    sessions: list[Session] = []
-
-    def make(lane: object, **options: object) -> Session:
-        sessions.append(Session(lane=lane, **options))  # type: ignore[arg-type]
-        return sessions[-1]
-
-    yield make
-    for session in sessions:
-        session.close()
-
-
-@pytest.fixture
-def lane(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lane:
-    """The real lane on the tiny model."""
-    use_entries(monkeypatch, tmp_path, Entry("tiny", **GOOD))  # type: ignore[arg-type]
-
-    def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
-        if name != "tiny":
-            raise HubError(f"unknown model {name!r}")
-        return model
-
-    monkeypatch.setattr(hub, "load", load)
-    return Lane("cpu")
-
-
-@pytest.fixture
-def request_of(pictures: torch.Tensor) -> Callable[..., Request]:
-    """Requests on the tiny model, a few steps long."""
-
-    def make(index: int, method: str = "w", **changes: object) -> Request:
-        stages = [stage.key for stage in METHODS[method].stages if hasattr(stage, "steps")]
-        settings = {f"{key}.steps": 4 for key in stages}
-        base = Request("reconstruct", method, to_array(pictures[index]), "tiny", settings, seed=index)
-        return replace(base, **changes)  # type: ignore[arg-type]
-
-    return make
-
-
 def test_results_do_not_depend_on_who_else_runs(
     opened: Callable[..., Session], lane: Lane, request_of: Callable[..., Request]
 ) -> None:
     jobs = [[request_of(user, method) for method in ("w", "mganprior", "pti")] for user in range(3)]
-    session = opened(lane)
+    session = opened(lane, limits=Limits(slice=0.0))  # runs are suspended after every step
     alone = [[finish(session, session.submit([request])).runs[0] for request in job] for job in jobs]
     keys = [session.submit(job) for job in jobs]  # all wait at once and take turns
     together = [finish(session, key).runs for key in keys]

@@ -16,6 +16,7 @@ from ui.examples import examples
 from ui.guard import Guard
 from ui.parts.desk import Desk
 from ui.parts.events import MODELS, PRIVATE, VIEWS
+from ui.parts.mine import MyJobs
 from ui.parts.settings import model_choices
 from ui.tabs import Tab, all_tabs
 from ui.theme import CSS, theme
@@ -36,9 +37,9 @@ HOUR = 3600
 
 def build(session: Session, tabs: Mapping[str, type[Tab]] | None = None) -> gr.Blocks:
     """The page for a session, not launched yet. tabs: by key; the default is all registered ones."""
-    desk = Desk(session, catalogue.methods(), catalogue.models(), examples())
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
+        desk = Desk(session, catalogue.methods(), catalogue.models(), examples(), MyJobs(session))
         made = [kind(desk) for kind in (all_tabs() if tabs is None else tabs).values()]
         with gr.Tabs():
             for tab in made:
@@ -47,6 +48,7 @@ def build(session: Session, tabs: Mapping[str, type[Tab]] | None = None) -> gr.B
         gr.Markdown(FOOTNOTE, elem_classes="note")
         for tab in made:
             tab.on_load(page)
+        desk.mine.wire(page)
         _offer_methods(page, session, made)
         _refresh_models(page, made)
         api.add_endpoints(desk, made)

@@ -38,9 +38,9 @@ def invert(
     """Run `method` on the measurement y (B, ...) of `task`: yield Steps, then one Result.
 
     Refine stages take one picture; else each picture of a batch gets the same result as alone. A step has a picture
-    (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds, or when True is sent, the
-    current stage ends with its best iterate and later stages are skipped. Closing the generator cancels the run without
-    a Result. The model is never changed. `seed` determines all random numbers.
+    (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds of computing, or when True is
+    sent, the current stage ends with its best iterate and later stages are skipped. Closing the generator cancels the
+    run without a Result. The model is never changed. `seed` determines all random numbers.
     Raises SettingError on the first `next` if the method does not fit the model or the measurement.
     """
     reason = method.unavailable(model)
@@ -121,15 +121,17 @@ class _Monitor:
     updates: dict[str, int] = field(default_factory=dict)
     stop_requested: bool = False  # whether the consumer sent True
     cut_short: bool = False  # whether a request or the budget ended a stage early
-    _started: float = field(default_factory=time.perf_counter)
-    _resumed: float = field(default_factory=time.perf_counter)
+    _resumed: float = 0.0
     _computed: float = 0.0
     _previewed: float = -1e9  # so that the first step has a picture
 
+    def __post_init__(self) -> None:
+        self.resume()
+
     @property
     def should_stop(self) -> bool:
-        """Whether to end the run. The budget counts wall-clock time, with the pauses of the consumer."""
-        return self.stop_requested or self.budget is not None and time.perf_counter() - self._started >= self.budget
+        """Whether to end the run. The budget counts computing time: a run may be suspended for long."""
+        return self.stop_requested or (self.budget is not None and self.seconds >= self.budget)
 
     @property
     def seconds(self) -> float:

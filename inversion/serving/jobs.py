@@ -11,6 +11,7 @@ import numpy as np
 from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.serving.lane import Event, Finished, Progress, Ready, Request
+from inversion.serving.plans import Plan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 State = Literal["queued", "running", "done", "cancelled", "failed"]
 FINAL: frozenset[State] = frozenset({"done", "cancelled", "failed"})
-STOPPED = "Cancelled: this is the best picture so far."
-DROPPED = "Cancelled before it started."
 
 
 class SessionError(UserError):
@@ -37,7 +36,10 @@ class UnknownJob(SessionError):
 
 @dataclass(frozen=True)
 class RunView:
-    """One method of a job. Pictures are uint8 (R, R, 3), times are seconds; `row` has the figures of `image`."""
+    """One method of a job. Pictures are uint8 (R, R, 3), times are seconds; `row` has the figures of `image`.
+
+    remaining: expected time until it ends, once it has the device, shared with other jobs; None if it is unknown.
+    """
 
     method: str
     label: str
@@ -54,6 +56,7 @@ class RunView:
     track: tuple[tuple[float, float], ...] = ()  # (seconds, PSNR in dB) of every preview
     message: str = ""
     version: int = 0  # of the job when this run last changed
+    remaining: float | None = None
 
     @property
     def over(self) -> bool:
@@ -63,7 +66,11 @@ class RunView:
 
 @dataclass(frozen=True)
 class JobView:
-    """A job at one moment. `position`: number of jobs before it in the queue, 0 if it is running or over."""
+    """A job at one moment.
+
+    position: number of jobs before it in the queue, 0 if it has begun. wait: expected seconds until its first step, 0
+    if it has begun. remaining: expected seconds from then to the end of all runs. None: unknown.
+    """
 
     key: str
     task: str
@@ -75,6 +82,8 @@ class JobView:
     model: str = ""
     crop: Crop = Crop()
     download: tuple[int, int] | None = None  # bytes done and in all (0: unknown) while the model's file is downloaded
+    wait: float | None = None
+    remaining: float | None = None
 
     @property
     def over(self) -> bool:
@@ -106,6 +115,11 @@ class Job:
     truth: np.ndarray | None = None
     measured: np.ndarray | None = None
     download: tuple[int, int] | None = None  # as in JobView
+    owner: str = ""  # a secret of the browser that submitted it, "" if it is unknown
+    place: str = ""  # a tab of an open page, "" if it is unknown
+    current: int | None = None  # index of the run that has begun and is not over
+    ending: str = ""  # why it was cancelled
+    plans: tuple[Plan, ...] = field(init=False)  # of the runs
     task: str = field(init=False)
     model: str = field(init=False)
     crop: Crop = field(init=False)
@@ -113,6 +127,7 @@ class Job:
     def __post_init__(self) -> None:
         first = self.requests[0]
         self.task, self.model, self.crop = first.task, first.model, first.crop
+        self.plans = tuple(Plan.of(request.method, request.settings) for request in self.requests)
 
     @property
     def waiting(self) -> bool:
@@ -120,32 +135,56 @@ class Job:
         return any(run.state == "queued" for run in self.runs)
 
     @property
+    def begun(self) -> bool:
+        """Whether some run has begun."""
+        return any(run.state != "queued" for run in self.runs)
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of the current run, or of the next one; None if no run is left."""
+        return None if self.index is None else self.plans[self.index]
+
+    @property
+    def index(self) -> int | None:
+        """Index of the current run, or of the next one; None if no run is left."""
+        queued = (index for index, run in enumerate(self.runs) if run.state == "queued")
+        return next(queued, None) if self.current is None else self.current
+
+    @property
     def released(self) -> bool:
         """Whether the job is over and its uploads are forgotten."""
         return not self.requests
 
-    def view(self, position: int) -> JobView:
-        """The job as it is now, with its position in the queue."""
-        runs = tuple(self.runs)
-        measurement = self.truth, self.measured
+    def view(self) -> JobView:
+        """The job as it is now, without its place in the queue and expected times."""
         return JobView(
-            self.key, self.task, runs, position, self.version, *measurement, self.model, self.crop, self.download
+            key=self.key,
+            task=self.task,
+            runs=tuple(self.runs),
+            position=0,
+            version=self.version,
+            truth=self.truth,
+            measured=self.measured,
+            model=self.model,
+            crop=self.crop,
+            download=self.download,
         )
 
     def begin(self) -> int | None:
-        """Mark the next queued run as running. Returns its index, None if no run is queued."""
-        for index, run in enumerate(self.runs):
-            if run.state == "queued":
-                self._replace(index, replace(run, state="running", stage="loading the model"))
-                return index
-        return None
+        """Index of the current run, or of the next queued one, which begins; None if no run is left."""
+        if self.current is None and self.index is not None:
+            self.current = index = self.index
+            self._replace(index, replace(self.runs[index], state="running", stage="loading the model"))
+        return self.current
 
-    def cancel(self) -> None:
-        """Drop the queued runs, and ask the running one to stop."""
-        self.cancelled = True
+    def cancel(self, why: str = "Cancelled") -> None:
+        """Drop the queued runs, and ask the current one to stop. why: begins their messages."""
+        if self.cancelled:
+            return
+        self.cancelled, self.ending = True, why
         for index, run in enumerate(self.runs):
             if run.state == "queued":
-                self._replace(index, replace(run, state="cancelled", message=DROPPED))
+                self._replace(index, replace(run, state="cancelled", message=f"{why} before it started."))
 
     def note_download(self, progress: tuple[int, int] | None) -> None:
         """Record bytes done and in all of the model's file, None if it is not being downloaded any more."""
@@ -161,10 +200,13 @@ class Job:
         elif isinstance(event, Progress):
             self._replace(index, _advanced(run, event))
         else:
-            self._replace(index, _finished(run, event, stopped))
+            self.current = None
+            message = f"{self.ending}: this is the best picture so far." if stopped else event.message
+            self._replace(index, _finished(run, event, "cancelled" if stopped else "done", message))
 
     def fail(self, index: int, message: str) -> None:
         """Mark a run as failed, with the reason."""
+        self.current = None
         self._replace(index, replace(self.runs[index], state="failed", stage="", message=message))
 
     def _replace(self, index: int, run: RunView) -> None:
@@ -183,17 +225,17 @@ def _advanced(run: RunView, event: Progress) -> RunView:
     return replace(run, stage=event.stage, step=event.step, total=event.total, seconds=event.seconds, track=track)
 
 
-def _finished(run: RunView, event: Finished, stopped: bool) -> RunView:
+def _finished(run: RunView, event: Finished, state: State, message: str) -> RunView:
     """The run with its result."""
     seconds = event.row["seconds"]
     return replace(
         run,
-        state="cancelled" if stopped else "done",
+        state=state,
         stage="",
         image=event.image,
         row=event.row,
         curves=event.curves,
-        message=STOPPED if stopped else event.message,
+        message=message,
         seconds=seconds,
         track=_tracked(run, event.row, seconds),
     )

@@ -1,8 +1,8 @@
 """What the page talks to: jobs on one device, quick requests, edits, model files.
 
 Only plain data crosses this border: requests go in (names, numbers, uint8 arrays), views and pictures come out. A job
-is open to anyone with its random key. It goes on within its time budget if no client follows it, so that a reloaded
-page can follow it again.
+is open to anyone with its random key. Jobs take turns. A job goes on for a while if no client follows it, so that a
+reloaded page can follow it again; then it is paused, and later it is ended, see `Queue`.
 
 One lock guards all that the threads share. The session makes it; `Worker` (the thread that has the device), `Queue` and
 `Store` get it or rely on it, and say which of their fields need it.
@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from inversion.align import Crop, CropMode
 from inversion.checkpoints.downloads import Download, Downloads
 from inversion.methods import parse_method
 from inversion.serving.edits import Edits
+from inversion.serving.estimates import Estimates
 from inversion.serving.files import ModelFiles
 from inversion.serving.jobs import Busy, Job, JobView, Kept, RunView, SessionError, UnknownJob
 from inversion.serving.lane import Lane, LaneError, Request
@@ -63,7 +65,7 @@ class Session:
     """One device and everyone who uses it. Every public method is thread-safe.
 
     files: the model files and their downloads. edits: edits of kept results.
-    budget: the longest time in seconds that one run may take. clock: seconds, for the expiry of jobs.
+    budget: the longest time in seconds that one run may compute. clock: seconds, for turns and the expiry of jobs.
     """
 
     def __init__(
@@ -80,15 +82,22 @@ class Session:
         self.limits = Limits() if limits is None else limits
         self._lane: DeviceLane = Lane(device, dtype) if lane is None else lane
         self._changed = threading.Condition()
-        self._queue = Queue()  # access only while holding the lock
+        self._queue = Queue(self.limits, clock)  # access only while holding the lock
         self._store = Store(self.limits, clock)  # access only while holding the lock
+        self._estimates = Estimates(self._queue, self.limits)  # access only while holding the lock
         self._downloads = Downloads(self._note_download)
         self.files = ModelFiles(self._downloads)
         self.edits = Edits(self)
-        self._worker = Worker(self._lane, self._queue, self._store, self._changed)
+        self._worker = Worker(self._lane, self._queue, self._store, self._estimates, self._changed, clock)
 
-    def submit(self, requests: Sequence[Request]) -> str:
-        """Queue the requests, one per method, as one job; returns its key. Raises Busy, or UserError if one is bad."""
+    def submit(
+        self, requests: Sequence[Request], *, owner: str = "", place: str = "", replaces: str | None = None
+    ) -> str:
+        """Queue the requests, one per method, as one job; returns its key. Raises Busy, or UserError if one is bad.
+
+        owner: a secret of the browser, see `mine`. place: where it was submitted, such as a tab of an open page. If it
+        is accepted, it replaces the job with the key `replaces` and those of its place: they are cancelled.
+        """
         if not requests:
             raise LaneError("Choose at least one method.")
         allowed = tuple(replace(request, budget=min(request.budget, self.budget)) for request in requests)
@@ -97,26 +106,41 @@ class Session:
         model = allowed[0].model
         missing = self.files.missing(model)
         with self._changed:
-            if len(self._queue) >= self.limits.waiting:
-                raise Busy(f"{len(self._queue)} jobs are waiting already. Please try again in a minute.")
-            job = Job(secrets.token_urlsafe(16), allowed, runs, download=(0, 0) if missing else None)
+            running = self._store.unfinished()
+            replaced = [job for job in running if job.key == replaces or (place and job.place == place)]
+            waiting = [*self._queue.turns(), *self._queue.downloading()]
+            if sum(job not in replaced for job in waiting) >= self.limits.waiting:
+                raise Busy(f"{len(waiting)} jobs are waiting already. Please try again in a minute.")
+            job = Job(secrets.token_urlsafe(16), allowed, runs, owner=owner, place=place)
+            job.download = (0, 0) if missing else None
             self._store.prune()
             self._store.add(job)
             self._queue.add(job)
             self._changed.notify_all()
         if missing:
             self._downloads.start(model, job.key)
+        for old in replaced:
+            with suppress(UnknownJob):  # it has just been forgotten
+                self.cancel(old.key)
         return job.key
 
     def snapshot(self, key: str) -> JobView:
-        """The job as it is now. Raises UnknownJob."""
+        """The job as it is now; a paused job goes on. Raises UnknownJob."""
         with self._changed:
-            return self._view(self._store.find(key))
+            job = self._store.find(key)
+            self._changed.notify_all()  # the worker may be waiting for a job that is not paused
+            return self._estimates.view(job)
+
+    def mine(self, owner: str) -> list[JobView]:
+        """The jobs of an owner that are not over, oldest first. Does not count as following them."""
+        with self._changed:
+            jobs = self._store.unfinished() if owner else []
+            return [self._estimates.view(j) for j in jobs if secrets.compare_digest(j.owner.encode(), owner.encode())]
 
     def follow(self, key: str, every: float = 0.2) -> Iterator[JobView]:
         """Views of the job as it changes, at least `every` and about HEARTBEAT seconds apart; the last one is over.
 
-        The job goes on if the caller stops following it. Raises UnknownJob.
+        The job goes on for a while if the caller stops following it, see `Limits`. Raises UnknownJob.
         """
         view = self.snapshot(key)
         while not view.over:
@@ -126,7 +150,7 @@ class Session:
         yield view
 
     def cancel(self, key: str) -> None:
-        """Drop the queued runs, and stop the running one within a step, with its best picture. Raises UnknownJob."""
+        """Drop the queued runs, and stop the current one within a step, with its best picture. Raises UnknownJob."""
         with self._changed:
             job = self._store.find(key)
             job.cancel()
@@ -189,16 +213,12 @@ class Session:
         """Keys of the stages of each method or combination. Raises SettingError if one is unknown."""
         return {key: frozenset(stage.key for stage in parse_method(key).stages) for key in methods}
 
-    def _view(self, job: Job) -> JobView:
-        """Call only while holding the lock."""
-        return job.view(self._queue.position(job))
-
     def _next_view(self, key: str, version: int) -> JobView:
         """The job's view when it differs from `version`, or after HEARTBEAT seconds."""
         with self._changed:
             job = self._store.find(key)
             self._changed.wait_for(lambda: job.version != version, timeout=HEARTBEAT)
-            return self._view(job)
+            return self._estimates.view(job)
 
     def _note_download(self, download: Download) -> None:
         """Record a download in the jobs that wait for it, and queue or end them when it is over. Any thread."""

@@ -21,8 +21,9 @@ class Limits:
     """How much a session holds. A limit may be changed at any time and takes effect at the next change of the store.
 
     waiting: jobs in the queue. quick: quick requests that wait. kept: finished jobs, and results. tuned: jobs with
-    tuned weights. photos: jobs whose results can be pasted into the photo. expiry: seconds without access after which
-    a finished job is forgotten.
+    tuned weights. photos: jobs whose results can be pasted into the photo. open: runs that have begun and are not over.
+    Seconds: slice: of a turn on the device while other jobs wait. grace, abandoned, expiry: without access, after which
+    a job is paused, is ended, and is forgotten if it is over.
     """
 
     waiting: int = 16
@@ -30,6 +31,10 @@ class Limits:
     kept: int = 32
     tuned: int = 4
     photos: int = 4
+    open: int = 3
+    slice: float = 1.0
+    grace: float = 45.0
+    abandoned: float = 300.0
     expiry: float = 600.0
 
 
@@ -66,6 +71,10 @@ class Store:
     def jobs(self) -> list[Job]:
         """All jobs, oldest first."""
         return list(self._jobs.values())
+
+    def unfinished(self) -> list[Job]:
+        """The jobs that are not over, oldest first."""
+        return [job for job in self._jobs.values() if not job.released]
 
     def keep(self, job: Job, index: int, event: Finished) -> None:
         """Remember the result of a run, and forget the least recently used ones that exceed the limits."""

@@ -1,16 +1,17 @@
-"""The thread that has the device: jobs take turns run by run, quick requests are answered between two steps."""
+"""The thread that has the device: jobs take turns, quick requests are answered between two steps."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import ExitStack, suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from inversion.common.errors import UserError
+from inversion.serving.estimates import Estimates
 from inversion.serving.jobs import Busy, Job
 from inversion.serving.lane import Event, Finished, LaneError, Request
 from inversion.serving.queue import Queue
@@ -18,7 +19,9 @@ from inversion.serving.requests import Quick
 from inversion.serving.store import Store
 
 T = TypeVar("T")
-PRUNE_EVERY = 30.0  # seconds between two searches for expired jobs while nothing happens
+Events = Generator[Event, "bool | None", None]  # see `DeviceLane.__call__`
+PRUNE_EVERY = 30.0  # seconds between two searches for abandoned and expired jobs while nothing happens
+SERVER_STOPPED = "The server was stopped"
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class DeviceLane(Protocol):
     def answer(self, request: Quick[T]) -> T:
         """The answer of a quick request. Raises UserError."""
 
-    def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
+    def __call__(self, request: Request) -> Events:
         """Events of a run, `Finished` last; True sent to it ends the run early. Raises UserError."""
 
 
@@ -57,15 +60,26 @@ class Question(Generic[T]):
 class Worker:
     """Runs jobs and quick requests in a thread of its own. Public methods are thread-safe.
 
-    The thread survives every exception: it ends the run or the quick request that raised it.
+    The thread survives every exception: it ends the run or the quick request that raised it. A run that has used up
+    its turn stays open: its generator is suspended between two steps, until the job's next turn.
 
-    queue, store: access only while holding the lock. changed: the session's lock, notified after each change of a job.
+    queue, store, estimates: access only while holding the lock. changed: the session's lock, notified after each change
+    of a job. clock: seconds, for the length of a turn.
     """
 
-    def __init__(self, lane: DeviceLane, queue: Queue, store: Store, changed: threading.Condition) -> None:
+    def __init__(
+        self,
+        lane: DeviceLane,
+        queue: Queue,
+        store: Store,
+        estimates: Estimates,
+        changed: threading.Condition,
+        clock: Callable[[], float],
+    ) -> None:
         self._lane = lane  # access only in the worker's thread
-        self._queue, self._store = queue, store
-        self._changed = changed
+        self._suspended: dict[str, Events] = {}  # by job; access only in the worker's thread
+        self._queue, self._store, self._estimates = queue, store, estimates
+        self._changed, self._clock = changed, clock
         self._questions: deque[Question[Any]] = deque()  # access only while holding the lock
         self._models: deque[str] = deque()  # to be loaded; access only while holding the lock
         self._closed = False  # access only while holding the lock
@@ -93,7 +107,7 @@ class Worker:
         with self._changed:
             self._closed = True
             for job in self._store.jobs():
-                job.cancelled = True
+                job.cancel(SERVER_STOPPED)
             self._changed.notify_all()
         self._thread.join(timeout=30)
 
@@ -111,6 +125,7 @@ class Worker:
                 self._load(model)
             if job is not None:
                 self._take_turn(job, index)
+        self._drop_suspended()
 
     def _wait(self) -> bool:
         """Wait for something to do. Returns False if the worker is closed."""
@@ -139,7 +154,7 @@ class Worker:
             log.exception("could not load %s ahead of its first use", model)
 
     def _take_turn(self, job: Job, index: int | None) -> None:
-        """Do the run with this index, if any, then end the job's turn."""
+        """Go on with the run that has this index, if any, then end the job's turn."""
         problem = None
         if index is not None:
             try:
@@ -151,25 +166,53 @@ class Worker:
             if problem is not None and index is not None:
                 job.fail(index, problem)
             self._queue.end_turn(job)
-            if not job.waiting:
+            if not job.waiting and job.current is None:
                 self._store.release(job)
             self._changed.notify_all()
 
     def _run(self, job: Job, index: int) -> None:
-        """Record the events of a run, and answer quick requests between them."""
-        with closing(self._lane(job.requests[index])) as events:
-            event, stop = next(events), False
+        """Record the events of a run until it ends or its turn is over, and answer quick requests between them."""
+        suspended = self._suspended.pop(job.key, None)
+        events = self._lane(job.requests[index]) if suspended is None else suspended
+        stop = None if suspended is None else job.cancelled  # a generator that has not begun takes None only
+        seconds = 0.0  # of computing in this turn
+        with ExitStack() as stack:
+            stack.callback(events.close)
             while True:
-                with self._changed:
-                    job.take(index, event, stopped=stop)
-                    if isinstance(event, Finished):
-                        self._store.keep(job, index, event)
-                    self._changed.notify_all()
-                    stop = job.cancelled
+                began = self._clock()
+                event = events.send(stop)
+                seconds += self._clock() - began
+                self._record(job, index, event, bool(stop))
                 if isinstance(event, Finished):
                     return
                 self._answer()
-                event = events.send(stop)
+                with self._changed:
+                    if self._queue.should_suspend(job, seconds):
+                        self._suspended[job.key] = events
+                        stack.pop_all()  # leaves the generator open
+                        return
+                    stop = job.cancelled
+
+    def _record(self, job: Job, index: int, event: Event, stopped: bool) -> None:
+        """Record an event of a run. stopped: the run was asked to stop before the event."""
+        with self._changed:
+            job.take(index, event, stopped)
+            self._estimates.note(job, index)
+            if isinstance(event, Finished):
+                self._store.keep(job, index, event)
+            self._changed.notify_all()
+
+    def _drop_suspended(self) -> None:
+        """Close the suspended runs; the worker is being closed."""
+        with self._changed:
+            for job in self._queue.open():
+                if job.current is not None:
+                    job.fail(job.current, f"{SERVER_STOPPED}.")
+            self._changed.notify_all()
+        for events in self._suspended.values():
+            with suppress(Exception):
+                events.close()
+        self._suspended.clear()
 
 
 def _for_user(error: BaseException, subject: str) -> UserError:

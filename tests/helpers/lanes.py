@@ -61,9 +61,51 @@ class StubLane:
             self.closed += 1
 
 
-def stub_request(seed: int = 0, method: str = "w") -> Request:
+class TickingLane(StubLane):
+    """A lane with a clock of its own. Every step takes `tick` seconds; a run has the steps of its setting w.steps.
+
+    at_step: called in the worker's thread after every step, with the number of steps that all runs have made.
+    """
+
+    def __init__(self, tick: float = 0.25) -> None:
+        self.tick, self.now = tick, 0.0
+        self.log: list[int] = []  # seeds of all steps in their order
+        self.at_step: Callable[[int], object] = lambda made: None
+        super().__init__(gate=threading.Event())
+        self.tuning = self.most_tuning = 0
+
+    def clock(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
+        self.order.append(request.seed)
+        self.running += 1
+        self.tuning += request.method == "pti"
+        self.most, self.most_tuning = max(self.most, self.running), max(self.most_tuning, self.tuning)
+        steps = int(request.settings.get("w.steps", 1))
+        try:
+            yield Ready(PICTURE, PICTURE)
+            for step in range(1, steps + 1):
+                assert self.gate is not None and self.gate.wait(WAIT)
+                self.now += self.tick
+                self.log.append(request.seed)
+                self.at_step(len(self.log))
+                if self.fail is not None and request.seed == 13:
+                    raise self.fail
+                if (yield Progress("W", step, steps, step * self.tick, PICTURE, {"psnr": 20.0})):
+                    break
+            yield Finished(PICTURE, {"psnr": 30.0, "seconds": 9.0, "steps": 3}, {}, {"z": 1}, None)
+        finally:
+            self.running -= 1
+            self.tuning -= request.method == "pti"
+            self.closed += 1
+
+
+def stub_request(seed: int = 0, method: str = "w", steps: int | None = None) -> Request:
     """A request that a StubLane runs."""
-    return Request("reconstruct", method, PICTURE, seed=seed)
+    settings = {} if steps is None else {"w.steps": steps}
+    return Request("reconstruct", method, PICTURE, settings=settings, seed=seed)
 
 
 def until(ready: Callable[[], object]) -> None:

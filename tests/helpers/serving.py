@@ -72,8 +72,8 @@ class RecordingSession(Session):
         super().__init__(device, budget=budget)
         self.submitted: list[str] = []
 
-    def submit(self, requests: Sequence[Request]) -> str:
-        key = super().submit(requests)
+    def submit(self, requests: Sequence[Request], **options: Any) -> str:  # noqa: ANN401 - as in a session
+        key = super().submit(requests, **options)
         self.submitted.append(key)
         return key
 

@@ -100,14 +100,16 @@ class TestEveryMethod:
             assert calls == before
             assert list(events) == []
 
-    def test_two_threads_can_take_turns(self, key: str, model: Model, pictures: Tensor) -> None:
-        """No torch mode stays open across a yield, and the mode of the consumer does not matter."""
+    def test_two_threads_and_another_run_can_take_turns(self, key: str, model: Model, pictures: Tensor) -> None:
+        """No torch mode stays open across a yield, and neither the consumer's mode nor an interleaved run matters."""
         _, alone = finish(invert(model, Reconstruct(), pictures[:1], quick(key)))
         events = invert(model, Reconstruct(), pictures[:1], quick(key))
+        other = invert(model, Reconstruct(), pictures[1:2], quick(key), seed=1)
         modes: list[tuple[bool, bool]] = []
 
         def take() -> Step | Result | None:
             event = next(events, None)
+            next(other, None)
             modes.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
             return event
 

@@ -40,6 +40,7 @@ def values_of(edit: Edit, picture: Path, kind: str = "interpolate", first: str |
     values: dict[Any, Any] = {part: part.value for part in {*edit.settings.inputs(), *edit.crop.inputs()}}
     values |= {edit.settings.methods: ["w"], edit.settings.fields.typed: {"w": {"w.steps": 2}}}
     values |= {edit.upload.component: str(picture), edit.panel.left: "measured", edit.job: first}
+    values |= {edit.desk.mine.owner: "me"}
     values |= {combine.second: str(picture), combine.kind: kind, combine.region: (upload, mask), combine.last: None}
     return {**values, combine.frames: 3, combine.start: 3}
 
@@ -64,7 +65,7 @@ def test_a_region_is_measured_on_the_part_that_the_tab_uses(site: Served, edit: 
     assert wanted.quad is not None and site.session.snapshot(site.session.submitted[-1]).crop == wanted
     # A page sends what its events name and nothing else.
     event = next(fn for fn in site.page.fns.values() if getattr(fn.fn, "__qualname__", "") == "Combine.run")
-    assert len(event.inputs) == len(values) - 2  # without the upload and the choice beside the sliders
+    assert len(event.inputs) == len(values) - 3  # without the upload, the choice beside the sliders, and the owner
 
 
 def test_a_second_picture_whose_results_are_gone_is_inverted_again(

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -15,9 +16,10 @@ from helpers.page import ENDPOINTS, answer
 from helpers.serving import Served, free_port
 
 from inversion import images
-from inversion.serving.session import RunView
+from inversion.serving.session import JobView, RunView
 from inversion.tasks import TASKS
 from ui.parts.figures import run_figures, table
+from ui.parts.markup import job_status
 
 ROOT = Path(images.__file__).resolve().parent.parent
 
@@ -34,6 +36,17 @@ def test_a_figure_that_cannot_be_computed_is_left_out() -> None:
     assert shown["headers"] == ["Method", "PSNR (dB)", "Seconds", "Steps", "State"]
     assert [line[1] for line in shown["data"]] == ["20.00", "\N{EM DASH}"]
     assert "Identity" not in run_figures(runs[0]) and "PSNR" not in run_figures(runs[1])
+
+
+def test_the_status_says_when_a_job_starts_and_ends() -> None:
+    run = RunView("w", "W", state="running", stage="W", step=3, total=300, remaining=98.2)
+    job = JobView("key", "reconstruct", (run, RunView("pti", "PTI")), 0, 1, remaining=240.0)
+    assert "about 98 s left for W, 4 min in all" in job_status(job)
+    assert "about 98 s left<" in job_status(replace(job, runs=(run,), remaining=98.2))
+    assert "left" not in job_status(replace(job, runs=(replace(run, remaining=None),), remaining=None))
+    queued = replace(job, runs=(RunView("w", "W"),), position=2, wait=3.2)
+    assert "In the queue" in job_status(queued) and "2 before you" in job_status(queued)
+    assert "starts in about 3 s" in job_status(queued) and "starts" not in job_status(replace(queued, wait=None))
 
 
 def test_the_page_is_built_without_torch() -> None:

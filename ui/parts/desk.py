@@ -8,13 +8,15 @@ from pathlib import Path
 
 from inversion.serving.catalogue import MethodCard, ModelCard
 from inversion.serving.session import Session
+from ui.parts.mine import MyJobs
 
 
 @dataclass(frozen=True)
 class Desk:
-    """The session that computes, what there is to choose from, and example pictures: shared by all tabs of a page."""
+    """What all tabs of a page share: the session that computes, what there is to choose from, examples, my jobs."""
 
     session: Session
     methods: Mapping[str, MethodCard]
     models: Mapping[str, ModelCard]
     examples: Sequence[Path]
+    mine: MyJobs

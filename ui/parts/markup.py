@@ -83,25 +83,31 @@ def job_status(view: JobView) -> str:
     running = next((run for run in view.runs if run.state == "running"), None)
     if running is None:
         ahead = f"{view.position} before you" if view.position else "you are next"
-        return status_line(f"<b>In the queue</b>{DOT}{ahead}", 0.0)
+        wait = "" if view.wait is None else f"{DOT}starts in about {duration(view.wait)}"
+        return status_line(f"<b>In the queue</b>{DOT}{ahead}{wait}", 0.0)
     parts = [f"<b>{escape(running.label)}</b>"]
     if running.stage != running.label:
         parts.append(escape(running.stage))
     if running.total:
         parts.append(f"step {running.step} of {running.total}")
-    if running.step >= 3 and running.seconds > 0:
-        parts.append(_time_left(running))
+    if running.remaining is not None:
+        parts.append(_time_left(running, view.remaining))
     if len(view.runs) > 1:
         parts.append(f"method {over + 1} of {len(view.runs)}")
     done_part = running.step / running.total if running.total else 0.0
     return status_line(DOT.join(parts), (over + done_part) / len(view.runs))
 
 
-def _time_left(run: RunView) -> str:
-    left = (run.seconds - run.stage_began) / run.step * (run.total - run.step)
-    left = min(left, max(0.0, run.budget - run.seconds))
-    stage = f" for {escape(run.stage)}" if run.stage != run.label else ""
-    return f"about {left:.0f} s left{stage}"
+def _time_left(run: RunView, job: float | None) -> str:
+    """Expected time of the present run, and of the whole job if more runs follow."""
+    left = run.remaining or 0.0
+    whole = f", {duration(job)} in all" if job is not None and job >= left + 1 else ""
+    return f"about {duration(left)} left{f' for {escape(run.label)}' if whole else ''}{whole}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, rounded."""
+    return f"{seconds:.0f} s" if seconds < 119.5 else f"{seconds / 60:.0f} min"
 
 
 def _result(view: JobView) -> str:

@@ -78,11 +78,13 @@ class TaskTab(Tab):
 
     def wire(self) -> None:
         """Connect the events."""
-        panel, settings = self.panel, self.settings
+        panel, settings, mine = self.panel, self.settings, self.desk.mine
         given: set[Block] = {self.upload.component, *self.controls.values(), panel.left}
-        given |= self.crop.inputs() | settings.inputs()
-        outputs = [*panel.outputs(), self.job, self.stored]
-        self.run.click(self.start, given, outputs, show_progress_on=panel.status, **DEVICE, **PRIVATE)
+        given |= self.crop.inputs() | settings.inputs() | {self.job, mine.owner}
+        outputs = [*panel.outputs(), self.job, self.stored, mine.timer]
+        # "multiple": another Run replaces the running job.
+        started: dict[str, Any] = {"trigger_mode": "multiple", "show_progress_on": panel.status}
+        self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
         self.run.click(None, js=SHOW_RESULTS.replace("KEY", self.key), **QUIET)
         self.stop.click(self.cancel, self.job, None, **QUIET)
         panel.left.input(self.compare, [self.job, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
@@ -112,10 +114,13 @@ class TaskTab(Tab):
         return self.settings.offered(missing, lacking, self.words.methods)
 
     def start(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Update]:
-        """Run the chosen methods, and show their progress and results."""
+        """Run the chosen methods instead of this tab's job, and show their progress and results."""
         with errors_as_messages():
-            key = self.desk.session.submit(self.settings.requests(values, self._request_fields(values), self.task))
+            requests = self.settings.requests(values, self._request_fields(values), self.task)
+            owner, place = values[self.desk.mine.owner] or "", f"{request.session_hash} {self.key}"
+            key = self.desk.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
         first: Update = {self.job: key, self.stored: key, self.panel.status: status_line("<b>Starting</b>", 0.0)}
+        first |= self.desk.mine.started()
         updates = self.panel.updates(self.desk.session, key, values[self.panel.left])
         yield from self.streams.newest(request, chain([first], updates))
 

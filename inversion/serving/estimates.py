@@ -1,0 +1,107 @@
+"""How long jobs will take and wait, from measured times of steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from inversion.serving.jobs import Job, JobView
+from inversion.serving.queue import Queue
+from inversion.serving.store import Limits
+
+MEASURED = 3  # steps of a stage after which its speed counts as known
+
+
+class Estimates:
+    """Expected times in seconds, None if nothing like it has been measured. Access only while holding the lock.
+
+    The device is taken to be shared equally by the jobs that may take turns now; jobs that come later are unknown.
+    """
+
+    def __init__(self, queue: Queue, limits: Limits) -> None:
+        self._queue, self._limits = queue, limits
+        self._steps: dict[tuple[str, str], float] = {}  # seconds per step, last measured, by model and stage
+        self._latest: dict[str, float] = {}  # the same for any stage, by model
+
+    def note(self, job: Job, index: int) -> None:
+        """Measure the speed of a run that has just made a step."""
+        run = job.runs[index]
+        if run.state == "running" and run.step >= MEASURED and run.seconds > run.stage_began:
+            speed = (run.seconds - run.stage_began) / run.step
+            self._steps[job.model, run.stage] = self._latest[job.model] = speed
+
+    def view(self, job: Job) -> JobView:
+        """The job as it is now, with its place in the queue and expected times."""
+        sharing = [other for other in self._queue.competing() if other is not job and self._queue.may_run(other)]
+        others = [self._computing(other) for other in sharing]
+        runs = [
+            replace(run, remaining=_shared(self._computing(job, [index]), others)) for index, run in enumerate(job.runs)
+        ]
+        return replace(
+            job.view(),
+            runs=tuple(runs),
+            position=0 if job.begun else len(self._queue.before(job)),
+            wait=0.0 if job.begun else self._wait(job),
+            remaining=_shared(self._computing(job), others),
+        )
+
+    def _computing(self, job: Job, indices: Sequence[int] | None = None) -> float | None:
+        """Computing time that is left of all runs of a job, or of some."""
+        chosen = range(len(job.runs)) if indices is None else indices
+        left = [self._run(job, index) for index in chosen if not job.runs[index].over]
+        return None if None in left else sum(seconds for seconds in left if seconds is not None)
+
+    def _run(self, job: Job, index: int) -> float | None:
+        """Computing time that is left of a run. It ends within its budget."""
+        seconds = 0.0
+        for stage, steps in self._stages(job, index):
+            speed = self._steps.get((job.model, stage), self._latest.get(job.model))
+            if speed is None:
+                return None
+            seconds += steps * speed
+        run = job.runs[index]
+        return min(seconds, max(0.0, run.budget - run.seconds))
+
+    @staticmethod
+    def _stages(job: Job, index: int) -> list[tuple[str, int]]:
+        """The stages that are not over, with the steps that are left of them."""
+        run, stages = job.runs[index], list(job.plans[index].stages)
+        labels = [label for label, _ in stages]
+        if run.stage not in labels:  # it has not begun
+            return stages
+        return [(run.stage, max(0, run.total - run.step)), *stages[labels.index(run.stage) + 1 :]]
+
+    def _wait(self, job: Job) -> float | None:
+        """Time until the first step of a job that has not begun."""
+        if job.download is not None or job.plan is None:
+            return None
+        before = self._queue.before(job)
+        if job.plan.short:
+            return sum(self._turn(other) for other in before[:1])
+        rivals = [other for other in before if other.plan is not None and not other.plan.short]
+        ends = [math.inf if end is None else end for end in self._ends(rivals)]
+        tuning = [end for other, end in zip(rivals, ends, strict=True) if other.plan and other.plan.tunes]
+        wait = sum(self._turn(other) for other in before if self._queue.may_run(other))
+        if len(rivals) >= self._limits.open:  # it begins when so many of them have ended that there is room
+            wait = max(wait, sorted(ends)[len(rivals) - self._limits.open])
+        if job.plan.tunes and tuning:
+            wait = max(wait, *tuning)
+        return wait if wait < math.inf else None
+
+    def _ends(self, jobs: Sequence[Job]) -> list[float | None]:
+        """Time until the current or next run of each job ends if they all share the device."""
+        left = [None if job.index is None else self._run(job, job.index) for job in jobs]
+        return [_shared(seconds, left[:i] + left[i + 1 :]) for i, seconds in enumerate(left)]
+
+    def _turn(self, job: Job) -> float:
+        """Time of one turn of a job."""
+        left = self._computing(job)
+        return self._limits.slice if left is None else min(left, self._limits.slice)
+
+
+def _shared(seconds: float | None, others: list[float | None]) -> float | None:
+    """Time until a job ends that needs so many seconds alone and shares the device equally with other jobs."""
+    if seconds is None:
+        return None
+    return seconds + sum(seconds if other is None else min(seconds, other) for other in others)

@@ -1,0 +1,29 @@
+"""What a run is going to do, known before it begins: its stages, their steps, and how much memory it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inversion.methods import parse_method
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a run as (label, steps).
+
+    short: it makes a few passes through an encoder, and so ends within one turn. tunes: it holds a copy of a network
+    with gradients and the state of an optimiser.
+    """
+
+    stages: tuple[tuple[str, int], ...]
+    short: bool
+    tunes: bool
+
+    @classmethod
+    def of(cls, method: str, settings: Mapping[str, float]) -> Plan:
+        """The plan of a method with these settings. Raises SettingError."""
+        stages = parse_method(method).configured(settings).stages
+        kinds = {stage.kind for stage in stages}
+        steps = tuple((stage.label, int(getattr(stage, "steps", 1))) for stage in stages)
+        return cls(steps, short=kinds == {"embed"}, tunes="refine" in kinds)

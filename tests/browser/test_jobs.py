@@ -1,0 +1,42 @@
+"""The line of this browser's jobs, and a new Run instead of the job before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.browser import reconstruct, reload, shoot, status
+from helpers.page import until
+from helpers.serving import Served
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_my_jobs_are_named_and_can_be_cancelled(visit: Callable[..., Page], picture: Path, width: int) -> None:
+    page, jobs = visit(width), "#my-jobs .job"
+    expect(page.locator("#my-jobs")).to_be_hidden()
+    reconstruct(page, picture, {"W", "PTI"}, 9000)
+    expect(page.locator(jobs)).to_contain_text("Reconstruct")
+    expect(page.locator(jobs)).to_contain_text("W is running")
+    shoot(page, f"jobs-{width}")
+    reload(page)
+    page.get_by_role("button", name="Cancel Reconstruct").click()
+    expect(status(page)).to_contain_text("Cancelled")
+    expect(page.locator("#my-jobs")).to_be_hidden()
+
+
+def test_run_replaces_the_job_of_its_tab(visit: Callable[..., Page], site: Served, picture: Path) -> None:
+    page = visit()
+    reconstruct(page, picture, {"W", "PTI"}, 9000)
+    expect(status(page)).to_contain_text("of 9000")
+    before = site.session.submitted[-1]
+    page.click("#reconstruct-run")
+    expect(page.locator("#my-jobs .job")).to_have_count(1)
+    until(lambda: site.session.snapshot(before).over)
+    assert site.session.submitted[-1] != before
+    expect(status(page)).to_contain_text("of 9000")
+    page.click("#reconstruct-cancel")
+    expect(status(page)).to_contain_text("Cancelled")

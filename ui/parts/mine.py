@@ -1,0 +1,74 @@
+"""The jobs of this browser, in all its windows: one line above the tabs, with a button to cancel each."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from inversion.serving import catalogue
+from inversion.serving.session import JobView, Session, UnknownJob
+from ui.parts.events import PRIVATE, QUIET, VIEWS
+from ui.parts.markup import DOT, duration
+from ui.parts.streams import Update
+from ui.static import script
+
+EVERY = 3  # seconds between two updates while there are jobs
+
+
+class MyJobs:
+    """The line, and the browser's secret by which the session knows its jobs. The page asks only while there are some.
+
+    owner: None until the page has loaded in this browser for the first time.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        # As with the keys of jobs, this "secret" only has to be the same after a restart.
+        self.owner = gr.BrowserState(None, storage_key="inversion-hub-owner", secret="owner-of-jobs")  # noqa: S106
+        self.line = gr.HTML("", elem_id="my-jobs", js_on_load=script("mine"), apply_default_css=False)
+        self.timer = gr.Timer(EVERY, active=False)
+
+    def wire(self, page: gr.Blocks) -> None:
+        """Connect the events."""
+        shown = [self.line, self.timer]
+        page.load(self.greet, self.owner, [self.owner, *shown], **VIEWS, **PRIVATE)
+        self.timer.tick(self.show, self.owner, shown, **QUIET)
+        self.line.press(self.cancel, self.owner, shown, **QUIET)
+
+    def started(self) -> Update:
+        """What changes when a job has been submitted."""
+        return {self.timer: gr.Timer(active=True)}
+
+    def greet(self, owner: object) -> list[Any]:
+        """A secret for a new browser, and the jobs of a known one."""
+        name = owner if isinstance(owner, str) and owner else secrets.token_urlsafe(16)
+        return [name, *self.show(name)]
+
+    def show(self, owner: str | None) -> list[Any]:
+        """The line, and whether to ask again."""
+        views = self.session.mine(owner or "")
+        return ["".join(map(_job, views)), gr.Timer(active=bool(views))]
+
+    def cancel(self, owner: str | None, event: gr.EventData) -> list[Any]:
+        """Cancel a job of this browser."""
+        key = getattr(event, "key", None)
+        if key in [view.key for view in self.session.mine(owner or "")]:
+            with suppress(UnknownJob):  # it has just been forgotten
+                self.session.cancel(str(key))
+        return self.show(owner)
+
+
+def _job(view: JobView) -> str:
+    """A job's task and state, with its button."""
+    label = escape(catalogue.task(view.task).label)
+    run = next((run for run in view.runs if run.state == "running"), None)
+    state = "in the queue" if run is None else f"{escape(run.label)} is running"
+    if view.download is not None:
+        state = "downloading the model"
+    left = "" if run is None or view.remaining is None else f"{DOT}about {duration(view.remaining)} left"
+    button = f'<button type="button" data-key="{escape(view.key)}" aria-label="Cancel {label}">Cancel</button>'
+    return f'<span class="job"><b>{label}</b>{DOT}{state}{left} {button}</span>'
