@@ -48,7 +48,7 @@ def test_cancel_keeps_what_was_reached_and_a_reload_finds_it(visit: Callable[...
     expect(status(page)).to_contain_text("Cancelled")
     assert column(page, 0).locator("img").count() == 2
     expect(column(page, 0)).to_contain_text("best picture so far")
-    expect(column(page, 1)).to_contain_text("before it began")
+    expect(column(page, 1)).to_contain_text("before it started")
     reload(page)
     expect(status(page)).to_contain_text("Cancelled")
     column(page, 0).locator("img").nth(1).wait_for(state="attached")
