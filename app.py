@@ -6,7 +6,9 @@ import argparse
 import math
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from inversion.common.commands import Parser, UsageError, add_device, guarded
 from inversion.common.lazy import defer
@@ -21,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=None, help="default: 7860, or the next free port")
     add_device(parser)
     parser.add_argument("--budget", type=float, default=300.0, help="time limit of one method in seconds")
+    parser.add_argument("--model", default=os.environ.get("HUB_MODEL"), help="the model that is chosen at first")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="who may open the page; default: everybody")
     args = parser.parse_args(argv)
 
     def run() -> None:
@@ -36,6 +40,12 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError(f"--port must be a number from 1 to {MAX_PORT}, not {args.port}")
     if not (math.isfinite(args.budget) and args.budget > 0):
         raise UsageError(f"--budget must be a positive number of seconds, not {args.budget}")
+    if args.auth and not all(args.auth.partition(":")):
+        raise UsageError("--auth must be a name and a password with a colon between them")
+    from inversion.serving import catalogue
+
+    if args.model and args.model not in catalogue.models():
+        raise UsageError(f"There is no model {args.model!r}. Choose one of: {', '.join(catalogue.models())}.")
     if args.device == "cuda":
         from inversion.checkpoints.hub import find_device
 
@@ -48,14 +58,22 @@ def serve(args: argparse.Namespace) -> None:
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]))
     # The page opens without torch. The thread of the device lane loads it afterwards, by warming the default model.
     defer("torch")
+    from inversion.common.errors import UserError
     from inversion.serving.catalogue import DEFAULT_MODEL
     from inversion.serving.session import Session
     from ui import build, launch_options
 
+    model = args.model or DEFAULT_MODEL
     session = Session(args.device, args.dtype, args.budget)
-    page = build(session)
-    page.launch(share=args.share, server_port=args.port, prevent_thread_lock=True, **launch_options())
-    session.warm(DEFAULT_MODEL)
+    page, ready = build(session, model=model), threading.Event()
+    user, _, password = (args.auth or "").partition(":")
+    auth = (user, password) if user else None
+    options = launch_options(ready.is_set)
+    page.launch(share=args.share, server_port=args.port, auth=auth, prevent_thread_lock=True, **options)
+    session.warm(model)
+    with suppress(UserError):  # a run with this model will show it
+        session.unavailable(model)
+        ready.set()
     page.block_thread()
 
 

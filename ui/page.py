@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from inversion.common.errors import UserError
 from inversion.serving import catalogue
@@ -14,18 +15,19 @@ from inversion.serving.session import Session
 from ui import api
 from ui.examples import examples
 from ui.guard import Guard
+from ui.health import Health
 from ui.parts.desk import Desk
-from ui.parts.events import MODELS, PRIVATE, VIEWS
+from ui.parts.events import MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.mine import MyJobs
 from ui.parts.settings import model_choices
+from ui.static import script
 from ui.tabs import Tab, all_tabs
 from ui.theme import CSS, theme
 
 TITLE = "Inversion Hub"
 MASTHEAD = """
 <h1>Inversion Hub</h1>
-<p>Compare GAN inversion methods on your own picture. Upload one, choose a task and some methods, and watch the results
-grow side by side.</p>
+<p>Compare GAN inversion methods on your own picture: choose a task and some methods, and watch them side by side.</p>
 """
 FOOTNOTE = """
 Pictures stay in the memory and cache of the server that runs this page, for little more than an hour. The built-in
@@ -35,13 +37,18 @@ UPLOAD = 40 * 2**20  # bytes of one request
 HOUR = 3600
 
 
-def build(session: Session, tabs: Mapping[str, type[Tab]] | None = None) -> gr.Blocks:
-    """The page for a session, not launched yet. tabs: by key; the default is all registered ones."""
+def build(
+    session: Session, tabs: Mapping[str, type[Tab]] | None = None, model: str = catalogue.DEFAULT_MODEL
+) -> gr.Blocks:
+    """The page for a session, not launched yet.
+
+    tabs: by key; the default is all registered ones. model: the one that is chosen when the page opens.
+    """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
-        desk = Desk(session, catalogue.methods(), catalogue.models(), examples(), MyJobs(session))
+        desk = Desk(session, catalogue.methods(), catalogue.models(), examples(), MyJobs(session), model)
         made = [kind(desk) for kind in (all_tabs() if tabs is None else tabs).values()]
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             for tab in made:
                 with gr.Tab(tab.label, id=tab.key, elem_id=f"{tab.key}-tab") as place:
                     tab.build(place)
@@ -49,20 +56,21 @@ def build(session: Session, tabs: Mapping[str, type[Tab]] | None = None) -> gr.B
         for tab in made:
             tab.on_load(page)
         desk.mine.wire(page)
-        _offer_methods(page, session, made)
+        page.load(None, js=script("page"), **QUIET)
+        _offer_methods(page, desk, made)
         _refresh_models(page, made)
         api.add_endpoints(desk, made)
     page.queue(max_size=24, api_open=False)
     return page
 
 
-def _offer_methods(page: gr.Blocks, session: Session, tabs: Sequence[Tab]) -> None:
+def _offer_methods(page: gr.Blocks, desk: Desk, tabs: Sequence[Tab]) -> None:
     """When the page opens, wait until the first model is loaded, and leave out what it cannot serve."""
     outputs = [component for tab in tabs for component in tab.method_menus()]
 
     def offer() -> dict[Any, Any] | list[Any]:
         try:
-            missing, lacking = session.unavailable(catalogue.DEFAULT_MODEL)
+            missing, lacking = desk.session.unavailable(desk.model)
         except UserError:  # a run with this model will show it
             return [gr.skip()] * len(outputs)
         return {part: update for tab in tabs for part, update in tab.offered(missing, lacking).items()}
@@ -80,12 +88,17 @@ def _refresh_models(page: gr.Blocks, tabs: Sequence[Tab]) -> None:
     page.load(refresh, None, menus, **VIEWS, **PRIVATE)
 
 
-def launch_options() -> dict[str, Any]:
-    """Arguments of `launch` that make the page look right and stay private."""
+def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
+    """Arguments of `launch` that make the page look right and stay private. ready: what /readyz answers."""
+    middleware = [
+        Middleware(Health, ready),
+        Middleware(Guard, limit=UPLOAD),
+        Middleware(GZipMiddleware, compresslevel=6),  # event streams pass it as they are
+    ]
     return {
         "theme": theme(),
         "css": CSS,
-        "app_kwargs": {"middleware": [Middleware(Guard, limit=UPLOAD)]},
+        "app_kwargs": {"middleware": middleware},
         "max_file_size": "32mb",
         "show_error": False,
         "enable_monitoring": False,

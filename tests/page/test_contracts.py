@@ -102,7 +102,7 @@ def test_the_entry_point_serves_on_this_machine_only(tmp_path: Path) -> None:
     port = free_port()
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
     process = subprocess.Popen(
-        [sys.executable, "app.py", "--port", str(port), "--device", "cpu"],
+        [sys.executable, "app.py", "--port", str(port), "--device", "cpu", "--auth", "anna:secret"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -118,6 +118,7 @@ def test_the_entry_point_serves_on_this_machine_only(tmp_path: Path) -> None:
             except OSError:
                 assert process.poll() is None and time.monotonic() < deadline
                 time.sleep(0.1)
+        assert answer(f"http://127.0.0.1:{port}/config") == 401 and answer(f"http://127.0.0.1:{port}/healthz") == 200
     finally:
         process.terminate()
         output, _ = process.communicate(timeout=30)

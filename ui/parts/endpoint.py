@@ -14,7 +14,6 @@ import numpy as np
 from gradio.components import Component
 
 from inversion.common.settings import split_settings
-from inversion.serving.catalogue import DEFAULT_MODEL
 from inversion.serving.lane import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session
 from ui.parts import inputs
@@ -78,7 +77,7 @@ def common_inputs(desk: Desk) -> dict[str, Component]:
         "methods": gr.Dropdown(
             list(desk.methods), value=["w", "wplus"], multiselect=True, allow_custom_value=True, label="methods"
         ),
-        "model": gr.Dropdown(list(desk.models), value=DEFAULT_MODEL, label="model"),
+        "model": gr.Dropdown(list(desk.models), value=desk.model, label="model"),
         "seed": gr.Number(0, label="seed"),
         "settings": gr.JSON({}, label="settings"),
         "budget": gr.Number(min(120, longest), label="budget"),

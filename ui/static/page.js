@@ -1,0 +1,48 @@
+() => {
+  // When a run starts, bring its status line into view: on a phone the results are below the controls.
+  document.addEventListener('click', event => {
+    const button = event.target.closest?.('[id$=-run]');
+    const status = () => document.getElementById(button.id.replace(/run$/, 'status'));
+    if (!button || !status()) return;
+    const before = status().innerText;
+    let looks = 0;
+    const timer = setInterval(() => {
+      if (++looks > 100) clearInterval(timer);  // a refused run changes no status
+      if (status().innerText === before) return;
+      clearInterval(timer);
+      const {top, bottom} = status().getBoundingClientRect();
+      if (top < 0 || bottom > window.innerHeight * 0.6) status().scrollIntoView({behavior: 'smooth', block: 'start'});
+    }, 100);
+  });
+  // Gradio gives no names to thumbnails, and neither a name nor keys to the handle of a comparison.
+  const HANDLE = '.outer[data-testid=slider]';
+  const name = () => {
+    document.querySelectorAll('[id$=-examples] .gallery').forEach(strip =>
+      strip.querySelectorAll('.gallery-item:not([aria-label])').forEach(button =>
+        button.setAttribute('aria-label', `Example ${[...strip.children].indexOf(button) + 1}`)));
+    document.querySelectorAll(`${HANDLE}:not([tabindex])`).forEach(handle => {
+      const facts = {role: 'slider', tabindex: 0, 'aria-label': 'Compare the left and the right picture',
+        'aria-valuemin': 0, 'aria-valuemax': 100, 'aria-valuenow': 50};
+      Object.entries(facts).forEach(([key, value]) => handle.setAttribute(key, value));
+    });
+  };
+  let waiting = false;
+  new MutationObserver(() => {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => { waiting = false; name(); }, 250);
+  }).observe(document.body, {childList: true, subtree: true});
+  name();
+  document.addEventListener('keydown', event => {
+    const handle = event.target.closest?.(HANDLE);
+    const step = {ArrowLeft: -0.05, ArrowRight: 0.05}[event.key];
+    if (!handle || !step) return;
+    event.preventDefault();
+    const frame = handle.parentElement.getBoundingClientRect(), bar = handle.getBoundingClientRect();
+    const from = bar.left + bar.width / 2, clientY = bar.top + bar.height / 2;
+    const to = Math.min(frame.right - 1, Math.max(frame.left + 1, from + step * frame.width));
+    [['mousedown', from, handle], ['mousemove', to, window], ['mouseup', to, window]].forEach(([type, clientX, target]) =>
+      target.dispatchEvent(new MouseEvent(type, {bubbles: true, cancelable: true, view: window, clientX, clientY})));
+    handle.setAttribute('aria-valuenow', Math.round(100 * (to - frame.left) / frame.width));
+  });
+}
