@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import Field, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import DEFAULT, Entry, registry
@@ -37,13 +37,14 @@ class FieldCard:
 
 @dataclass(frozen=True)
 class MethodCard:
-    """One method and the settings of all its stages."""
+    """One method and the settings of all its stages. kind: of the last stage, which tells how slow the method is."""
 
     key: str
     label: str
     paper: str
     description: str
     fields: tuple[FieldCard, ...]
+    kind: Literal["embed", "optimise", "refine"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def method(text: str) -> MethodCard:
     """The card of a registered method or of stages joined by +. Raises SettingError."""
     parsed = parse_method(text)
     cards = [_field(name, stage.label, spec, getattr(stage, spec.name)) for name, stage, spec in parsed.specs()]
-    return MethodCard(text, parsed.label, parsed.paper, parsed.description, tuple(cards))
+    kind = parsed.stages[-1].kind
+    return MethodCard(text, parsed.label, parsed.paper, parsed.description, tuple(cards), kind)
 
 
 def models() -> dict[str, ModelCard]:

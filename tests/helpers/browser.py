@@ -24,7 +24,7 @@ def choose(page: Page, key: str, methods: set[str]) -> None:
     for name in methods:
         page.locator(f"#{key}-methods").get_by_label(name, exact=True).wait_for()
     for box in page.locator(f"#{key}-methods label").all():
-        box.locator("input").set_checked(box.inner_text().strip() in methods)
+        box.locator("input").set_checked(box.locator("b").inner_text().strip() in methods)
 
 
 def set_steps(page: Page, key: str, steps: int) -> None:
@@ -39,14 +39,8 @@ def set_steps(page: Page, key: str, steps: int) -> None:
 
 
 def open_tab(page: Page, name: str) -> None:
-    """Open a tab, on a narrow page by the menu of those that do not fit."""
-    more = page.locator(".overflow-menu > button").first
-    expect(page.get_by_role("tab", name=name).or_(more).filter(visible=True).first).to_be_visible()
-    if page.get_by_role("tab", name=name).filter(visible=True).count() == 0:
-        more.click()
-        page.locator(".overflow-dropdown button").get_by_text(name).click()
-    else:
-        page.get_by_role("tab", name=name).click()
+    """Open a tab."""
+    page.get_by_role("tab", name=name).click()
 
 
 def upload(page: Page, key: str, path: Path) -> None:
@@ -111,6 +105,7 @@ def invert_to_edit(page: Page, picture: Path) -> None:
     open_tab(page, "Edit")
     upload(page, "edit", picture)
     page.wait_for_selector("#edit-picture img")
+    choose(page, "edit", {"W", "W+"})
     set_steps(page, "edit", 3)
     page.click("#edit-run")
     expect(status(page, "edit")).to_contain_text("Done")

@@ -42,7 +42,7 @@ class Fields:
             {}, rows=sections(methods, ticked), js_on_load=FIELDS_SCRIPT, elem_id=f"{key}-fields", **common
         )
 
-    def wire(self, methods: gr.CheckboxGroup) -> None:
+    def wire(self, methods: gr.HTML) -> None:
         """Show the settings of the chosen methods and stages."""
 
         def show(ticked: Sequence[str], stages: object) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from inversion.serving.catalogue import DEFAULT_MODEL, MethodCard, ModelCard
+from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import Request
 from ui.parts.desk import Desk
 from ui.parts.fields import Fields
 from ui.parts.inputs import MAX_SEED, InputError, number, whole
 from ui.parts.markup import DOT, megabytes, missing_note
+from ui.parts.method_menu import MethodMenu
 from ui.parts.results import MAX_METHODS
 
 BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds
@@ -27,13 +28,12 @@ class Settings:
 
     def __init__(self, key: str, desk: Desk, ticked: Sequence[str], measured: str) -> None:
         self.key, self.desk, self.ticked = key, desk, ticked
-        self.methods = gr.CheckboxGroup(
-            method_choices(desk.methods, {}), value=list(ticked), label="Methods", elem_id=f"{key}-methods"
-        )
+        self.menu = MethodMenu(key, desk.methods, ticked)
+        self.methods = self.menu.component
         self.missing = gr.HTML(visible=False, elem_classes="note")
         with gr.Row():
             self.model = gr.Dropdown(
-                model_choices(desk.models), value=DEFAULT_MODEL, label="Model", min_width=150, scale=3
+                model_choices(desk.models), value=desk.model, label="Model", min_width=150, scale=3
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
         self.can_be_measured = bool(measured)
@@ -60,12 +60,9 @@ class Settings:
 
     def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str], ticked: Sequence[str]) -> dict[Any, Any]:
         """Updates that leave out `missing` methods and `lacking` stages, with the reasons; the others stay ticked."""
-        usable = [key for key in ticked if key not in missing]
-        # The value changes only if it must: the user may be ticking at the same time.
-        value: dict[str, Any] = {} if usable == list(ticked) else {"value": usable}
         labels = {key: card.label for key, card in self.desk.methods.items()}
         return {
-            self.methods: gr.update(choices=method_choices(self.desk.methods, missing), **value),
+            **self.menu.offered(missing, ticked),
             self.missing: gr.update(value=missing_note(missing, labels), visible=bool(missing)),
             **self.fields.offered(lacking),
         }
@@ -79,7 +76,7 @@ class Settings:
 
         Raises InputError or SettingError.
         """
-        ticked = [key for key in self.desk.methods if key in values[self.methods]]  # in their order, not the clicks'
+        ticked = self.menu.ticked(values[self.methods])
         common = {
             "model": values[self.model],
             "seed": self.seed_of(values),
@@ -96,11 +93,6 @@ def requests(task: str, methods: Sequence[tuple[str, Mapping[str, Any]]], fields
     if len(methods) > MAX_METHODS:
         raise InputError(f"Choose at most {MAX_METHODS} methods at a time.")
     return [Request(task=task, method=key, settings=settings, **fields) for key, settings in methods]
-
-
-def method_choices(methods: Mapping[str, MethodCard], missing: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The available methods as (label, key)."""
-    return [(card.label, key) for key, card in methods.items() if key not in missing]
 
 
 def model_choices(models: Mapping[str, ModelCard]) -> list[tuple[str, str]]:

@@ -101,7 +101,7 @@ class Edit(TaskTab):
         "Invert your picture with some methods, then move the sliders: every result gets the same edit. A good method "
         "changes only what you move.",
         measured="",
-        methods=("w", "wplus"),
+        methods=("psp", "e4e", "hybrid"),
     )
     panel: EditPanel
 

@@ -11,25 +11,30 @@ class Words:
     """Texts of a task's tab.
 
     measured: label of the tick box for pictures that already are the input to the methods; "" for no such box.
-    methods: keys of the methods that are ticked at first. prefixes: of the choices of a field, by the field's name.
+    methods: keys of the methods that are ticked at first: an encoder, then the best optimisers in the README's tables
+    that together take less than 20 s on two cores. prefixes: of the choices of a field, by the field's name.
     """
 
     label: str
     intro: str
     measured: str = "My picture already is the input"
     picture: str = "Picture"
-    methods: tuple[str, ...] = ("w", "mganprior")
+    methods: tuple[str, ...] = ("psp", "w")
     prefixes: Mapping[str, str] = field(default_factory=dict)
 
 
 WORDS: dict[str, Words] = {
     "reconstruct": Words(
-        "Reconstruct", "Rebuild your picture with a GAN. The closer the result, the better the inversion.", measured=""
+        "Reconstruct",
+        "Rebuild your picture with a GAN. The closer the result, the better the inversion.",
+        measured="",
+        methods=("psp", "restyle", "hybrid"),
     ),
     "colorize": Words(
         "Colourise",
         "The methods get a grey picture, and the generator suggests the colours. The luminance stays exactly yours.",
         "My picture is already grey",
+        methods=("psp", "z"),
     ),
     "superres": Words(
         "Super-resolve",

@@ -1,0 +1,78 @@
+"""The menu of methods: a tick box and a line for each, grouped by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from inversion.serving.catalogue import MethodCard
+from ui.parts.markup import slot
+from ui.static import script
+
+# Kind of a method -> title of its group. The groups are in this order.
+GROUPS = {
+    "embed": "Encoders: fast",
+    "optimise": "Optimise a code: slower",
+    "refine": "Tune a network: slowest",
+}
+FALLBACKS = ("w", "z", "dip")  # the first that a model can serve is ticked if it serves no method that was
+SCRIPT = script("methods")
+
+
+class MethodMenu:
+    """The component, whose value is the list of the keys of the ticked methods."""
+
+    def __init__(self, key: str, methods: Mapping[str, MethodCard], ticked: Sequence[str]) -> None:
+        self.key = key
+        self.methods = {name: card for kind in GROUPS for name, card in methods.items() if card.kind == kind}
+        self.component = gr.HTML(
+            list(ticked),
+            rows=self.rows({}),
+            html_template=slot("rows"),
+            js_on_load=SCRIPT,
+            apply_default_css=False,
+            elem_id=f"{key}-methods",
+            elem_classes="methods",
+        )
+
+    def rows(self, missing: Mapping[str, str]) -> str:
+        """The methods that are not `missing` as HTML."""
+        return "<p>Methods</p>" + "".join(self._group(kind, missing) for kind in GROUPS)
+
+    def offered(self, missing: Mapping[str, str], ticked: Sequence[str]) -> dict[Any, Any]:
+        """Updates that leave out `missing` methods; the others stay ticked, or a fallback if there are none."""
+        usable = [key for key in ticked if key not in missing]
+        if ticked and not usable:
+            usable = [key for key in FALLBACKS if key not in missing][:1]
+        # The value changes only if it must: the user may be ticking at the same time.
+        value: dict[str, Any] = {} if usable == list(ticked) else {"value": usable}
+        return {self.component: gr.update(rows=self.rows(missing), **value)}
+
+    def ticked(self, value: object) -> list[str]:
+        """The ticked methods in the order of the menu, fast ones first, from the component's value."""
+        given = value if isinstance(value, list) else []
+        return [key for key in self.methods if key in given]
+
+    def _group(self, kind: str, missing: Mapping[str, str]) -> str:
+        cards = [card for key, card in self.methods.items() if card.kind == kind and key not in missing]
+        if not cards:
+            return ""
+        title = f"{self.key}-methods-{kind}"
+        rows = "".join(self._row(card) for card in cards)
+        return f'<section role="group" aria-labelledby="{title}"><h4 id="{title}">{GROUPS[kind]}</h4>{rows}</section>'
+
+    def _row(self, card: MethodCard) -> str:
+        about = f"{self.key}-about-{escape(card.key)}"
+        label, line = escape(card.label), escape(last_sentence(card.description))
+        return (
+            f'<label title="{escape(card.description)}"><input type="checkbox" value="{escape(card.key)}" '
+            f'aria-label="{label}" aria-describedby="{about}"><b>{label}</b><small id="{about}">{line}</small></label>'
+        )
+
+
+def last_sentence(text: str) -> str:
+    """The last sentence: in descriptions of methods, for what a method is good."""
+    return text.rpartition(". ")[2]
