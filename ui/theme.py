@@ -16,7 +16,7 @@ PINE = gr.themes.Color(
 )  # fmt: skip
 PAPER = gr.themes.Color(
     name="paper",
-    c50="#fafaf8", c100="#f3f3f0", c200="#e5e5e0", c300="#d2d2cb", c400="#a3a39b", c500="#73736c",
+    c50="#fafaf8", c100="#f3f3f0", c200="#e5e5e0", c300="#d2d2cb", c400="#a3a39b", c500="#686861",
     c600="#55554f", c700="#3d3d39", c800="#262624", c900="#1a1a19", c950="#111110",
 )  # fmt: skip
 # One colour per column; readers who cannot see red or green can tell them apart (Okabe and Ito 2008, darkened).
@@ -26,6 +26,8 @@ COLUMN_COLOURS = ("#0f8a6d", "#c2571a", "#3f78c4", "#a8549a", "#b58900", "#4a9dc
 SURFACES: dict[str, tuple[str, str | None]] = {
     "body_background_fill": ("*neutral_50", "*neutral_950"),
     "body_text_color": ("*neutral_800", None),
+    "body_text_color_subdued": ("*neutral_500", "*neutral_400"),
+    "link_text_color": ("*primary_700", "*primary_300"),
     "background_fill_primary": ("white", "*neutral_900"),
     "background_fill_secondary": ("*neutral_50", "*neutral_950"),
     "border_color_primary": ("*neutral_200", "*neutral_800"),
@@ -37,14 +39,15 @@ SURFACES: dict[str, tuple[str, str | None]] = {
     "block_label_text_color": ("*neutral_500", "*neutral_400"),
     "block_title_text_weight": ("600", None),
     "block_title_text_color": ("*neutral_700", "*neutral_200"),
-    "block_info_text_color": ("*neutral_500", None),
+    "block_info_text_color": ("*neutral_500", "*neutral_400"),
     "block_shadow": ("none", None),
 }
 CONTROLS: dict[str, tuple[str, str | None]] = {
     "input_background_fill": ("*neutral_50", "*neutral_800"),
+    "input_placeholder_color": ("*neutral_500", "*neutral_400"),
     "input_border_color": ("*neutral_200", "*neutral_700"),
     "button_primary_background_fill": ("*primary_600", "*primary_600"),
-    "button_primary_background_fill_hover": ("*primary_700", "*primary_500"),
+    "button_primary_background_fill_hover": ("*primary_700", "*primary_700"),
     "button_primary_text_color": ("white", None),
     "button_secondary_background_fill": ("white", "*neutral_800"),
     "button_secondary_background_fill_hover": ("*neutral_100", "*neutral_700"),

@@ -19,7 +19,7 @@ def test_a_drawing_on_the_canvas_becomes_pictures(visit: Callable[..., Page]) ->
     expect(page.locator("#sketch-missing")).to_contain_text("has no encoder for this translation")
     page.click("#sketch-run")
     expect(page.locator("body")).to_contain_text("The canvas is empty")
-    page.locator("#sketch-lines").get_by_label("Brush", exact=True).click()
+    page.locator("#sketch-lines[data-pen]").wait_for()  # the pen is chosen without a click
     stroke(page, canvas, 160)
     page.click("#sketch-run")
     expect(status(page, "sketch")).to_contain_text("Done")

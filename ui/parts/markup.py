@@ -12,6 +12,8 @@ from ui.theme import COLUMN_COLOURS
 DOT = " \N{MIDDLE DOT} "
 STATES = {"queued": "waiting", "running": "running", "done": "", "cancelled": "cancelled", "failed": "failed"}
 READY = "Ready."
+OTHER_PICTURE = """<div class="note other-picture">These results are of the picture before. Press Run for the new one.
+</div>"""
 HINT = """<div class="hint"><b>Each method gets a column here.</b><br>
 Upload a picture or choose an example, tick some methods, and press Run.</div>"""
 

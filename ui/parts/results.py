@@ -51,6 +51,7 @@ class Panel:
     def __init__(self, key: str, models: Mapping[str, ModelCard]) -> None:
         self.models = models
         self.status = gr.HTML(status_line(READY), elem_id=f"{key}-status")
+        self.other = gr.HTML(elem_id=f"{key}-other")  # says when the results are of another picture than the upload
         self.about = gr.HTML(elem_id=f"{key}-about")
         self.hint = gr.HTML(HINT, elem_classes="hint-box")
         with gr.Row(elem_classes=["cards", "given"]):
@@ -117,7 +118,7 @@ class Panel:
 
     def outputs(self) -> list[gr.components.Component]:
         """Every component that `updates` may name."""
-        own = [self.status, self.about, self.hint, self.measured, self.truth, self.left]
+        own = [self.status, self.other, self.about, self.hint, self.measured, self.truth, self.left]
         own += [self.plot, self.table, self.archive, self.sheet, self.json, self.pasted]
         return own + [part for c in self.columns for part in (c.box, c.slider, c.download)]
 
@@ -157,7 +158,7 @@ class Panel:
 
     def _cleared(self, view: JobView) -> Update:
         """Clear the results of the previous job."""
-        update: Update = dict.fromkeys((self.hint, self.measured, self.truth, self.pasted))
+        update: Update = dict.fromkeys((self.other, self.hint, self.measured, self.truth, self.pasted))
         update[self.left] = gr.update(visible=False)
         update[self.about] = about(view, self.models.get(view.model))
         for button in (self.archive, self.sheet, self.json):

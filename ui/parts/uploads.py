@@ -26,7 +26,7 @@ PAINT = "#24967e"
 CANVAS = 512  # pixels a side
 
 
-def picture_field(label: str, elem_id: str, height: int = 300) -> gr.Image:
+def picture_field(label: str, elem_id: str, height: int = 184) -> gr.Image:
     """A field for one picture; its value is the path of the uploaded file, or None."""
     field = gr.Image(
         label=label,
@@ -53,7 +53,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         layers=False,
         brush=gr.Brush(default_size="auto", colors=[PAINT], default_color=PAINT, color_mode="fixed"),
         buttons=["fullscreen"],
-        height=420,
+        height=360,
         canvas_size=(512, 512),
         elem_id=elem_id,
     )
@@ -91,7 +91,7 @@ def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.Im
         buttons=["fullscreen"],
         height=560,
         canvas_size=(CANVAS, CANVAS),
-        placeholder="Choose the brush on the left, then draw",
+        placeholder="Draw here",
         elem_id=elem_id,
     )
 
@@ -138,7 +138,7 @@ class PictureInput:
         return value[1] if self.paints else np.zeros(self.picture(value).shape[:2], np.uint8)
 
 
-def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem_id: str) -> None:
+def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem_id: str) -> gr.Dataset:
     """Thumbnails that put their picture into the field. (`gr.Examples` returns `gr.update`.)"""
     strip = gr.Dataset(
         components=[gr.Image(render=False, format="png")],
@@ -151,6 +151,7 @@ def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem
     # file is on the inner component, where it does not look for it.
     strip.keep_in_cache.update(sample["path"] for [sample] in strip.samples)
     strip.click(lambda sample: sample[0], strip, field, **QUIET)
+    return strip
 
 
 def _painted(layers: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:

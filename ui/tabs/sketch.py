@@ -15,7 +15,6 @@ from gradio.components import Component
 
 from inversion import images
 from inversion.common.errors import UserError
-from inversion.serving.catalogue import DEFAULT_MODEL
 from inversion.synthetic.faces import CLASSES
 from inversion.translations import TRANSLATIONS, TranslationOptions
 from inversion.translations.requests import TranslationCard
@@ -41,8 +40,8 @@ from ui.parts.settings import model_choices
 from ui.parts.streams import Update
 from ui.parts.uploads import canvas, drawing_upload, examples_strip, picture_field
 from ui.parts.views import pictures_view
+from ui.static import script
 from ui.tabs.base import Tab
-from ui.tabs.task import SHOW_RESULTS
 
 INTRO = (
     "Draw a face, paint a map of its parts, or upload a turned face. An encoder makes a picture of it in one pass, and "
@@ -73,12 +72,14 @@ class Sketch(Tab):
     def build(self, tab: gr.Tab) -> None:
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=320):
+            with gr.Column(scale=5, min_width=320, elem_classes="controls"):
                 self._build_controls()
-            with gr.Column(scale=7, min_width=320):
+            with gr.Column(scale=7, min_width=320, elem_classes="results"):
                 self.status = gr.HTML(status_line(READY), elem_id="sketch-status")
                 self.gallery = pictures_view("Pictures", "sketch-gallery", columns=4)
         self._wire()
+        for event in (tab.select, self.kind.change):
+            event(None, js=script("pen"), **QUIET)
 
     def _build_controls(self) -> None:
         self.kind = gr.Radio(
@@ -87,13 +88,14 @@ class Sketch(Tab):
         self.missing = gr.HTML(visible=False, elem_classes="note", elem_id="sketch-missing")
         self._build_fields()
         self.models = gr.Dropdown(
-            model_choices(self.desk.models), value=[DEFAULT_MODEL], multiselect=True, label="Models to compare",
+            model_choices(self.desk.models), value=[self.desk.model], multiselect=True, label="Models to compare",
             elem_id="sketch-models",
         )  # fmt: skip
         with gr.Row():
             self.variations = gr.Slider(1, MAX_VARIATIONS, 4, step=1, label="Pictures", min_width=190)
             self.blend = gr.Slider(0, 1, 1, step=0.05, label="How different the variations are", min_width=190)
-        self.run = gr.Button("Make pictures", variant="primary", elem_id="sketch-run")
+        with gr.Row(elem_classes="run-bar"):
+            self.run = gr.Button("Make pictures", variant="primary", elem_id="sketch-run")
         with gr.Accordion("Advanced", open=False):
             self.first_layer = gr.Number(
                 None, label="First varied layer", precision=0, minimum=0, maximum=MAX_LAYERS,
@@ -133,7 +135,6 @@ class Sketch(Tab):
         given |= set(self.fields.values())
         outputs = [self.status, self.gallery]
         self.run.click(self.make, given, outputs, show_progress_on=self.status, **DEVICE, **PRIVATE)
-        self.run.click(None, js=SHOW_RESULTS.replace("KEY", self.key), **QUIET)
         chosen = [self.models, self.kind]
         self.models.input(self.switch_models, chosen, self.offers(), preprocess=False, **MODELS, **PRIVATE)
 
@@ -141,7 +142,7 @@ class Sketch(Tab):
         return [self.models]
 
     def on_load(self, page: gr.Blocks) -> None:
-        page.load(lambda: self.switch_models([DEFAULT_MODEL], None), None, self.offers(), **MODELS, **PRIVATE)
+        page.load(lambda: self.switch_models([self.desk.model], None), None, self.offers(), **MODELS, **PRIVATE)
 
     def offers(self) -> list[Any]:
         """Components that `switch_models` updates, in its order."""

@@ -19,17 +19,14 @@ from ui.parts.desk import Desk
 from ui.parts.endpoint import Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.inputs import errors_as_messages
-from ui.parts.markup import READY, status_line
+from ui.parts.markup import OTHER_PICTURE, READY, status_line
 from ui.parts.results import Panel
 from ui.parts.settings import Settings
 from ui.parts.streams import Streams, Update
 from ui.parts.task_fields import FIELDS, Upload
 from ui.parts.uploads import PictureInput, examples_strip
-from ui.static import script
 from ui.tabs.base import Tab
 from ui.tabs.words import WORDS, Words
-
-SHOW_RESULTS = script("show_results")  # on a phone the results are below the fold
 
 
 class TaskTab(Tab):
@@ -52,9 +49,9 @@ class TaskTab(Tab):
         self.job = gr.State(None)  # the key of the job that is shown; the only state per visitor
         gr.Markdown(self.words.intro, elem_classes="intro")
         with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=320):
+            with gr.Column(scale=4, min_width=320, elem_classes="controls"):
                 self._build_controls()
-            with gr.Column(scale=9, min_width=320, elem_classes="results"):
+            with gr.Column(scale=8, min_width=320, elem_classes="results"):
                 self.panel = self.results()
         self.wire()
 
@@ -64,10 +61,10 @@ class TaskTab(Tab):
         self.controls: dict[str, Component] = {}
         for field in self.fields:
             self.controls |= field.controls(self.key, self.words.prefixes.get(field.card.name, ""))
-        examples_strip(self.desk.examples, self.upload.component, f"{self.key}-examples")
-        self.crop = CropBox(self.key, self.desk.session)
+        self.examples = examples_strip(self.desk.examples, self.upload.component, f"{self.key}-examples")
         self.settings = Settings(self.key, self.desk, self.words.methods, self.words.measured)
-        with gr.Row():
+        self.crop = CropBox(self.key, self.desk.session)
+        with gr.Row(elem_classes="run-bar"):
             self.run = gr.Button("Run", variant="primary", elem_id=f"{self.key}-run", scale=3, min_width=90)
             self.stop = gr.Button("Cancel", elem_id=f"{self.key}-cancel", scale=1, min_width=90)
         self.settings.advanced()
@@ -85,9 +82,12 @@ class TaskTab(Tab):
         # "multiple": another Run replaces the running job.
         started: dict[str, Any] = {"trigger_mode": "multiple", "show_progress_on": panel.status}
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
-        self.run.click(None, js=SHOW_RESULTS.replace("KEY", self.key), **QUIET)
         self.stop.click(self.cancel, self.job, None, **QUIET)
         panel.left.input(self.compare, [self.job, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
+        self.examples.click(self.mark_other, self.job, panel.other, **QUIET)
+        picture = self.upload.component
+        received = picture.upload(self.receive, [picture, self.job], panel.other, **CROPS, **PRIVATE)
+        received.failure(lambda: None, None, picture, **QUIET)
         self.crop.wire(self.upload.component, settings.model, self.upload.picture)
         for i, column in enumerate(panel.columns):
             column.box.put(
@@ -134,6 +134,18 @@ class TaskTab(Tab):
         own = {name: values[control] for name, control in self.controls.items()}
         inputs = {field.card.name: field.read(own, upload) for field in self.fields}
         return {"picture": picture, "crop": crop, "inputs": inputs}
+
+    def receive(self, uploaded: object, key: str | None) -> str | None:
+        """Refuse a file that is no picture, and say that the results are of another picture."""
+        with errors_as_messages():
+            if uploaded is not None:
+                self.upload.picture(uploaded)
+        return self.mark_other(key)
+
+    @staticmethod
+    def mark_other(key: str | None) -> str | None:
+        """Say that the results, if there are any, are of another picture."""
+        return OTHER_PICTURE if key else None
 
     def resume(self, key: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         """After a reload, follow the job that this browser was watching."""

@@ -1,0 +1,94 @@
+"""Contrast, names, and what is on the screen without scrolling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.browser import choose, open_tab, set_steps, shoot, status, take_example, upload
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+# Texts with a contrast below 4.5 (WCAG AA), with their ratios. Disabled controls do not count, as in WCAG.
+FAINT = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_text_can_be_read(visit: Callable[..., Page], theme: str) -> None:
+    page = visit(*SIZES["desk"], color_scheme=theme)
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        page.get_by_role("tabpanel").filter(visible=True).first.wait_for()
+        page.wait_for_timeout(500)  # colours fade in
+        shoot(page, f"looks-{theme}-{tab.inner_text()}")
+        assert page.evaluate(FAINT) == {}, tab.inner_text()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_all_tabs_and_run_are_in_reach(visit: Callable[..., Page], size: str) -> None:
+    page = visit(*SIZES[size])
+    for name in [tab.inner_text() for tab in page.get_by_role("tab").all()]:
+        open_tab(page, name)
+        expect(page.get_by_role("tab", name=name)).to_be_in_viewport(ratio=1)
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+        if name != "Models":
+            run = page.locator(".run-bar").filter(visible=True).locator("button").first
+            for where in ("0", "document.body.scrollHeight"):
+                page.evaluate(f"window.scrollTo(0, {where})")
+                expect(run).to_be_in_viewport(ratio=0.9)
+            page.evaluate("window.scrollTo(0, 0)")
+
+
+def test_picture_methods_run_and_results_share_a_screen(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(*SIZES["desk"])
+    upload(page, "reconstruct", picture)
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W", "W+"})
+    set_steps(page, "reconstruct", 3)
+    page.evaluate("window.scrollTo(0, 0)")
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    page.evaluate("window.scrollTo(0, 0)")
+    for part in ("picture img", "methods", "run", "cancel", "status", "column-0 .head", "column-0 img"):
+        expect(page.locator(f"#reconstruct-{part}").first).to_be_in_viewport(ratio=0.9)
+    take_example(page, "reconstruct")
+    expect(page.locator("#reconstruct-other")).to_contain_text("picture before")
+    page.click("#reconstruct-run")
+    expect(page.locator("#reconstruct-other")).to_be_empty()
+
+
+def test_a_run_on_a_phone_shows_where_something_happens(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(*SIZES["phone"])
+    upload(page, "reconstruct", picture)
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W", "W+"})
+    set_steps(page, "reconstruct", 3)
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    expect(status(page)).to_be_in_viewport(ratio=0.9)
+    shoot(page, "looks-phone-done")
+    first, second = (page.locator(f"#reconstruct-column-{i}").bounding_box() for i in (0, 1))
+    assert first is not None and second is not None
+    assert abs(first["y"] - second["y"]) < 2 and second["x"] < SIZES["phone"][0], "the next result peeks in"
+
+
+def test_examples_and_handles_have_names_and_keys(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(*SIZES["desk"])
+    page.get_by_role("button", name="Example 1", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#reconstruct-picture img")
+    choose(page, "reconstruct", {"W"})
+    set_steps(page, "reconstruct", 3)
+    page.click("#reconstruct-run")
+    expect(status(page)).to_contain_text("Done")
+    handle = page.locator("#reconstruct-column-0").get_by_role("slider", name="Compare")
+    handle.wait_for()
+    before = handle.bounding_box()
+    handle.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    after = handle.bounding_box()
+    assert before is not None and after is not None and after["x"] > before["x"] + 10

@@ -1,0 +1,13 @@
+() => {
+  // Gradio's editor opens without a tool, and has no option for one.
+  let looks = 0;
+  const timer = setInterval(() => {
+    document.querySelectorAll(':is(#sketch-lines, #sketch-map):not([data-pen])').forEach(editor => {
+      const brush = editor.querySelector('button[aria-label="Brush"]');
+      if (!brush?.offsetParent || !editor.querySelector('canvas')) return;
+      editor.dataset.pen = 'taken';
+      brush.click();
+    });
+    if (++looks > 40) clearInterval(timer);
+  }, 150);
+}

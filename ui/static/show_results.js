@@ -1,3 +1,0 @@
-() => {
-  if (window.innerWidth < 760) document.getElementById('KEY-status').scrollIntoView({behavior: 'smooth'});
-}
