@@ -17,7 +17,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from inversion import parity
 from inversion.checkpoints import convert as converting
 from inversion.checkpoints import layouts
 from inversion.checkpoints.convert import Limits, convert, inspect, open_converted
@@ -28,6 +27,7 @@ from inversion.generators import StyleGAN2
 from inversion.generators.base import build_without_weights
 from inversion.parity.cases import Case
 from inversion.parity.fill import Filler
+from inversion.parity.runners import check
 
 CaptureFixture = pytest.CaptureFixture[str]
 
@@ -168,7 +168,7 @@ def golden_difference(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Case, "found", found)
     goldens = ROOT / "tests" / "goldens"
-    return parity.check(goldens / "cases" / f"{name}.npz", goldens / "manifests", fill=Filler()).max_abs
+    return check(goldens / "cases" / f"{name}.npz", goldens / "manifests", fill=Filler()).max_abs
 
 
 # --- the child process ---

@@ -111,7 +111,7 @@ def test_a_script_that_leaves_stops_its_job(site: Served, client: Client, pictur
         ("/reconstruct", {"budget": 10**9}, "Budget must be"),
         ("/reconstruct", {"model": "../../x"}, "x"),
         ("/superres", {"factor": 0}, "Factor must be"),
-        ("/inpaint", {}, "Upload a mask"),
+        ("/inpaint", {}, "white where the mask applies"),
         ("/compare", {"task": "fly"}, "fly"),
     ],
 )
