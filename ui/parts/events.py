@@ -19,3 +19,5 @@ DOWNLOADS: dict[str, Any] = {"concurrency_id": "downloads", "concurrency_limit":
 # Events that load a model to see what it offers, and events that only read what is known.
 MODELS: dict[str, Any] = {"concurrency_id": "models"}
 VIEWS: dict[str, Any] = {"concurrency_id": "views"}
+# Fields of the ticked methods are sent in order, so that no answer to an older choice arrives last.
+FIELDS: dict[str, Any] = {"concurrency_id": "fields", "concurrency_limit": 1}

@@ -17,7 +17,7 @@ from inversion.common.settings import SettingError
 from inversion.methods import STAGES
 from inversion.serving import catalogue
 from inversion.serving.catalogue import FieldCard, MethodCard
-from ui.parts.events import QUIET
+from ui.parts.events import FIELDS, PRIVATE
 from ui.parts.inputs import InputError
 from ui.parts.markup import missing_note, note, slot
 from ui.static import script
@@ -50,7 +50,15 @@ class Fields:
 
         for event in (methods.change, self.stages.staged):
             # Without preprocessing: the choices may have changed since the page sent its values.
-            event(show, [methods, self.stages], self.typed, preprocess=False, trigger_mode="always_last", **QUIET)
+            event(
+                show,
+                [methods, self.stages],
+                self.typed,
+                preprocess=False,
+                trigger_mode="always_last",
+                **FIELDS,
+                **PRIVATE,
+            )
 
     def inputs(self) -> list[Any]:
         """Every component that `chosen` reads."""
