@@ -41,9 +41,7 @@ from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import CLASSES, NAMES, Faces, draw_faces
 from inversion.synthetic.faces.factors import FACTORS, INDEX, turned_to_front
-from inversion.translations import TRANSLATIONS, TranslationOptions
-from inversion.translations.base import InputKind
-from inversion.translations.drawings import PALETTE
+from inversion.translations import TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.translate import translate, unavailable
 
 FITTED = 96  # training renders of the segmenter
@@ -52,12 +50,6 @@ PATCH = 5  # side of the neighbourhood that it sees, in pixels
 STRIDE = 2  # between the pixels that are classified, in both directions
 READABLE = 0.5  # a factor counts if the predictor explains more than this of its variance on true renders
 LOST = 0.8  # see `generator` above
-# Factors, and groups of factors, that the input does not show. Without a pose the result is a frontal view.
-UNSEEN = {
-    "sketch": ("colour", "scene", "light", "age"),
-    "map": ("colour", "scene", "light", "age", "gaze_x", "gaze_y", "lip_fullness"),
-    "frontalize": ("pose",),
-}
 BATCH = 16
 SHEET_FACES = 8
 
@@ -122,14 +114,6 @@ def iou(found: Tensor, truth: Tensor) -> float:
     return statistics.fmean(shares)
 
 
-def uploads(kind: InputKind, drawn: Faces) -> list[np.ndarray]:
-    """The pictures that a user would upload for these faces, uint8 (R, R, 3)."""
-    if kind == "map":
-        return list(np.asarray(PALETTE, np.uint8)[drawn.segmentation.argmax(dim=1).numpy()])
-    planes = drawn.sketch.expand(-1, 3, -1, -1) if kind == "lines" else drawn.picture
-    return [images.to_array(x) for x in planes]
-
-
 def explained(read: Tensor, truth: Tensor) -> Tensor:
     """Share (K,) of the variance of factors (B, K) that their readings (B, K) explain."""
     return 1 - (read - truth).square().sum(dim=0) / (truth - truth.mean(dim=0)).square().sum(dim=0)
@@ -150,8 +134,7 @@ def reconstructed(model: Model, pictures: Tensor) -> Tensor:
 
 def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict[str, Any]:
     """The row of one translation."""
-    given = uploads(TRANSLATIONS[name].takes, drawn)
-    unseen = UNSEEN.get(name, ())
+    given, unseen = input_of(name).rendered(drawn), TRANSLATIONS[name].unseen or ()
     frontal = "pose" in unseen
     once: list[float] = []
     results = torch.cat([_timed(once, partial(translate, model, name, x)).pictures.cpu() for x in given])
@@ -222,7 +205,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure the translations that the model has encoders for; --json keeps the rows."""
     parser = benchmark_parser("translations", main.__doc__, require_json=False)
     add_model(parser, n=64)
-    parser.add_argument("--names", default=",".join(UNSEEN), help="translations, separated by commas")
+    names = [name for name, kind in TRANSLATIONS.items() if kind.unseen is not None]
+    parser.add_argument("--names", default=",".join(names), help="translations, separated by commas")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--pictures", type=Path, help="folder for a sheet of each translation")
     args = parser.parse_args(argv)
@@ -250,7 +234,7 @@ def sheet(model: Model, name: str, drawn: Faces, folder: Path) -> None:
     """Write a picture: for each face the truth, the input, the result and three variations, from top to bottom."""
     folder.mkdir(parents=True, exist_ok=True)
     strips = []
-    for i, upload in enumerate(uploads(TRANSLATIONS[name].takes, drawn)[:SHEET_FACES]):
+    for i, upload in enumerate(input_of(name).rendered(drawn)[:SHEET_FACES]):
         made = translate(model, name, upload, TranslationOptions(4)).pictures
         parts = [images.to_array(drawn.picture[i]), upload, *(images.to_array(one) for one in made)]
         strips.append(np.concatenate(parts, axis=0))

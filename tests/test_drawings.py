@@ -14,7 +14,7 @@ from PIL import Image
 from inversion import images
 from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import CLASSES, draw_faces
-from inversion.translations import TRANSLATIONS
+from inversion.translations import INPUTS
 from inversion.translations.base import TranslationError
 from inversion.translations.drawings import PURE, DrawingError, classes, lines
 
@@ -24,30 +24,29 @@ def uploads() -> dict[str, list[Array]]:
     return some_uploads()
 
 
-@pytest.mark.parametrize("name", TRANSLATIONS)
+@pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("shape", [(64, 64), (200, 301), (90, 70)])
 def test_any_upload_becomes_what_the_encoder_reads(
     name: str, shape: tuple[int, int], uploads: dict[str, list[Array]]
 ) -> None:
-    kind = TRANSLATIONS[name]
-    upload = np.ascontiguousarray(cv2.resize(uploads[kind.takes][0], shape[::-1], interpolation=cv2.INTER_NEAREST))
-    read = kind.read(upload, CHANNELS[kind.takes], 32)
-    assert read.shape == (1, CHANNELS[kind.takes], 32, 32)
+    kind, channels = INPUTS[name], CHANNELS.get(name, 3)
+    upload = np.ascontiguousarray(cv2.resize(uploads[name][0], shape[::-1], interpolation=cv2.INTER_NEAREST))
+    read = kind.read(upload, channels, 32)
+    assert read.shape == (1, channels, 32, 32)
     assert read.dtype == torch.float32
     assert read.max() <= 1
-    assert read.min() >= (-1 if kind.takes == "picture" else 0)
-    if kind.takes == "map":
+    assert read.min() >= (0 if kind.drawn else -1)
+    if kind.has_classes:
         assert torch.equal(read.sum(dim=1), torch.ones(1, 32, 32))
     shown = kind.show(read)
     assert shown.shape == (32, 32, 3)
     assert shown.dtype == np.uint8
 
 
-@pytest.mark.parametrize("name", TRANSLATIONS)
+@pytest.mark.parametrize("name", INPUTS)
 def test_an_encoder_of_another_input_is_refused(name: str, uploads: dict[str, list[Array]]) -> None:
-    kind = TRANSLATIONS[name]
-    with pytest.raises(TranslationError, match=f"{kind.label}: the model's encoder reads 77"):
-        kind.read(uploads[kind.takes][0], 77, 32)
+    with pytest.raises(TranslationError, match="The model's encoder reads 77"):
+        INPUTS[name].read(uploads[name][0], 77, 32)
 
 
 def photograph(grey: Array) -> Array:
@@ -92,12 +91,12 @@ def test_an_empty_canvas_is_refused() -> None:
         with pytest.raises(DrawingError, match="Draw the outlines"):
             lines(grey, 64)
     with pytest.raises(DrawingError, match="canvas is empty"):
-        TRANSLATIONS["map"].read(blank(), len(CLASSES), 32)
+        INPUTS["map"].read(blank(), len(CLASSES), 32)
 
 
 def test_a_photo_is_not_a_label_map(uploads: dict[str, list[Array]]) -> None:
     with pytest.raises(DrawingError, match="not a label map"):
-        TRANSLATIONS["map"].read(uploads["picture"][0], len(CLASSES), 32)
+        INPUTS["map"].read(uploads["picture"][0], len(CLASSES), 32)
 
 
 def test_a_hard_map_is_read_exactly(uploads: dict[str, list[Array]]) -> None:

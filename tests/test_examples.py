@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from ui.examples import DRAWINGS, FOLDER, SIDE, drawings, examples
+from inversion.translations import INPUTS
+from ui.examples import FOLDER, SIDE, drawings, examples
 from ui.examples.__main__ import rendered
 
 MEGABYTES = 1.2  # that all files may have together
@@ -24,8 +25,10 @@ def test_the_files_are_what_the_renderers_draw() -> None:
 
 
 def test_every_example_can_be_read_and_only_the_photo_lies_outside() -> None:
-    paths = [*examples(), *(path for kind in drawings().values() for path in kind)]
-    assert len(set(paths)) == len(paths) == 8 + sum(map(len, DRAWINGS.values()))
+    of_inputs = {kind: drawings(kind) for kind in INPUTS}
+    assert all(of_inputs.values())
+    paths = [*examples(), *(path for kind in of_inputs.values() for path in kind)]
+    assert len(set(paths)) == len(paths) == 8 + 4 * len(INPUTS)
     for path in paths:
         with Image.open(path) as image:
             assert image.size == (SIDE, SIDE)

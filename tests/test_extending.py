@@ -16,6 +16,8 @@ import pytest
 import torch
 from helpers.checkpoints import use_entries
 from helpers.networks import TINY, build_encoders, build_prior
+from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -32,10 +34,10 @@ from inversion.methods.encode import EncoderStage
 from inversion.metrics import METRICS, Metric
 from inversion.model import Model
 from inversion.serving.session import RunView, Session
-from inversion.synthetic import DOMAINS
+from inversion.synthetic import DOMAINS, Batch
 from inversion.tasks import TASKS, Task
-from inversion.translations import TRANSLATIONS
-from inversion.translations.sketch import Sketch
+from inversion.translations import INPUTS, TRANSLATIONS, InputKind, Translation
+from inversion.translations.base import Colour, expect_channels
 from ui import build
 from ui.parts.figures import run_figures, table
 from ui.tabs import TABS, Tab
@@ -70,13 +72,24 @@ class Glance(EncoderStage):
     label: ClassVar[str] = "Glance"
 
 
-@dataclass(frozen=True)
-class Chalk(Sketch):
-    """A sketch in chalk."""
+class Mosaic(InputKind):
+    """Two large colours, read as brightness."""
 
-    name: ClassVar[str] = "chalk"
-    label: ClassVar[str] = "Chalk to face"
-    description: ClassVar[str] = "Draw with chalk."
+    label: ClassVar[str] = "Lay dark and light tiles"
+    empty: ClassVar[str] = "There is no tile. Lay some first."
+    upload: ClassVar[str] = "Upload a mosaic"
+    colours: ClassVar[tuple[Colour, ...]] = ((20, 30, 40), (250, 240, 230))
+    pen: ClassVar[int] = 64
+
+    def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
+        expect_channels(channels, 1)
+        return images.to_tensor(images.fit(Image.fromarray(picture), size)).mean(dim=1, keepdim=True)
+
+    def show(self, read: Tensor) -> NDArray[np.uint8]:
+        return images.to_array(read.expand(-1, 3, -1, -1))
+
+    def rendered(self, batch: Batch) -> list[NDArray[np.uint8]]:
+        return [images.to_array(x.mean(dim=0, keepdim=True).expand(3, -1, -1)) for x in batch.picture]
 
 
 class ToyGenerator(StyleGAN2):
@@ -115,7 +128,9 @@ TOYS: tuple[tuple[Any, str, Any], ...] = (
     (STAGES, "glance", Glance),
     (METHODS, "glance", Method("glance", "Glance", (Glance(),), "Toy 2026", "A glance is enough.")),
     (ROLES, "glance", "glancing encoder"),
-    (TRANSLATIONS, "chalk", Chalk()),
+    (INPUTS, "mosaic", Mosaic()),
+    (TRANSLATIONS, "chalk", Translation("Chalk to face", "Draw with chalk.", "lines")),
+    (TRANSLATIONS, "tiles", Translation("Tiles to face", "Lay tiles.", "mosaic")),
     (GENERATORS, "toy", ToyGenerator),
     (ENCODERS, "toy", ToyEncoder),
     (DOMAINS, "toy-domain", replace(DOMAINS["synthetic-houses"], resolution=TINY)),
@@ -138,7 +153,7 @@ def entry(folder: Path, name: str, network: nn.Module, **fields: object) -> Entr
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a picture and the files of a toy model: a generator and two encoders. All toys are registered."""
+    """A folder with a picture and the files of a toy model: a generator and three encoders. All toys are registered."""
     folder = tmp_path_factory.mktemp("home")
     prior = build_prior()
     chalk = Narrow(1, prior.num_ws, prior.w_dim, (2, 3, prior.num_ws - 5), (8, 8, 8), 8, 2)
@@ -155,6 +170,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             entry(folder, "toy-model", prior, kind="generator", architecture="toy"),
             entry(folder, "toy-glance", build_encoders(prior)["psp"], **encoder, architecture="toy", role="glance"),
             entry(folder, "toy-chalk", chalk, **encoder, architecture="narrow", role="chalk"),
+            entry(folder, "toy-tiles", chalk, **encoder, architecture="narrow", role="tiles"),
         )
         yield folder
 
@@ -183,7 +199,7 @@ ONE_STEP = ("--method", "w", "--set", "w.steps=1", "--json")
     ("arguments", "seen"),
     [
         (("invert", "--help"), ("dim", "--strength", "how much light is left", "--shade")),
-        (("translate", "--help"), ("chalk",)),
+        (("translate", "--help"), ("chalk", "tiles")),
         (("train", "faces", "--help"), ("toy-domain",)),
         (("models",), ("toy-model", "toy-glance")),
     ],
@@ -218,12 +234,13 @@ def test_a_method_with_a_role_of_its_own_runs_on_a_toy_generator(command: Any) -
     assert reason is not None and "glancing encoder" in reason
 
 
-def test_a_translation_runs(command: Any, home: Path) -> None:  # noqa: ANN401
+@pytest.mark.parametrize("name", ["chalk", "tiles"])
+def test_a_translation_runs(name: str, command: Any, home: Path) -> None:  # noqa: ANN401
     drawing = np.full((64, 64, 3), 255, np.uint8)
     drawing[20:44, 30:33] = 0
     images.write_png(home / "drawing.png", drawing)
-    row = json.loads(command("translate", "HOME/drawing.png", "--to", "chalk", "--model", "toy-model", "--json"))
-    assert row["translation"] == "chalk" and row["model"] == "toy-model"
+    row = json.loads(command("translate", "HOME/drawing.png", "--to", name, "--model", "toy-model", "--json"))
+    assert row["translation"] == name and row["model"] == "toy-model"
 
 
 def test_an_embedded_domain_gives_its_pictures(home: Path) -> None:
@@ -250,7 +267,8 @@ def test_the_page_shows_the_toys(page: gr.Blocks) -> None:
     seen = {
         "task": ("Brightening", "How much light is left", "Shade"),
         "method": ("Glance",),
-        "translation": ("Chalk to face",),
+        "translation": ("Chalk to face", "Tiles to face"),
+        "input": ("Lay dark and light tiles", "Upload a mosaic", "#141e28"),
         "generator": ("toy-model",),
         "tab": ("Toys", "A tab for toys"),
     }
@@ -262,9 +280,9 @@ def test_scripts_can_call_the_toys(page: gr.Blocks) -> None:
     endpoints = page.get_api_info()["named_endpoints"]
     assert {"strength", "shade"} <= {one["parameter_name"] for one in endpoints["/dim"]["parameters"]}
     kinds = [one for one in endpoints["/sketch"]["parameters"] if one["parameter_name"] == "kind"]
-    assert "chalk" in json.dumps(kinds)
+    assert all(name in json.dumps(kinds) for name in ("chalk", "tiles"))
 
 
 def test_a_toy_takes_no_more_than_thirty_lines() -> None:
-    for kind in (Dim, Glance, Chalk, ToyGenerator, ToyEncoder, ToyTab):
+    for kind in (Dim, Glance, Mosaic, ToyGenerator, ToyEncoder, ToyTab):
         assert len(inspect.getsource(kind).splitlines()) <= 30

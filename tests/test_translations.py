@@ -25,7 +25,7 @@ from inversion.model import Model
 from inversion.serving.lane import Lane
 from inversion.synthetic import DOMAINS
 from inversion.synthetic.faces import CLASSES
-from inversion.translations import TRANSLATIONS, TranslationOptions
+from inversion.translations import INPUTS, TRANSLATIONS, TranslationOptions
 from inversion.translations.drawings import PALETTE
 from inversion.translations.label_map import CELEBA_CLASSES, legend
 from inversion.translations.requests import TranslateRequest, TranslationsRequest
@@ -42,9 +42,9 @@ def uploads() -> dict[str, list[Array]]:
     return some_uploads()
 
 
-def test_every_translation_has_a_role() -> None:
+def test_every_translation_takes_a_known_kind_of_input() -> None:
     assert {"sketch", "map", "frontalize"} <= set(TRANSLATIONS)
-    assert all(name == kind.name for name, kind in TRANSLATIONS.items())
+    assert all(kind.takes in INPUTS for kind in TRANSLATIONS.values())
 
 
 def test_variations_share_the_coarse_styles(whole: Model, uploads: dict[str, list[Array]]) -> None:

@@ -18,7 +18,7 @@ from inversion.checkpoints.registry import DEFAULT
 from inversion.cli.common import dumps, metavar, reader, sentence_part, write_json
 from inversion.common.commands import Parser, add_device, guarded, make_folder
 from inversion.serving.lane import AUTOMATIC_CROPS, Lane, crop
-from inversion.translations import TRANSLATIONS, TranslationOptions
+from inversion.translations import TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslatedPictures, TranslateRequest
 
 ALIASES = {"candidates": "alike"}  # public names of options, where they differ from the field
@@ -69,7 +69,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     """The row of a translation. With --out, saves the pictures, a sheet of them, and the row as JSON."""
     options = TranslationOptions(**{spec.name: getattr(args, spec.name) for spec in fields(TranslationOptions)})
     picture = np.asarray(images.read(args.image))
-    drawn = TRANSLATIONS[args.to].takes != "picture"
+    drawn = input_of(args.to).drawn
     part = crop(picture, args.model, "centre" if drawn else args.align, args.face)
     if part.note and not drawn:
         sys.stderr.write(f"{part.note}\n")

@@ -1,19 +1,41 @@
-"""Translations: a drawing, a label map or another view becomes a picture. A new one is one file and one line here."""
+"""Translations: a drawing, a label map or another view becomes a picture.
+
+A new translation is one line in ``TRANSLATIONS``. A new kind of input is one file and one line in ``INPUTS``.
+"""
 
 from __future__ import annotations
 
-from inversion.translations.base import Translation, TranslationOptions
-from inversion.translations.frontalize import Frontalize
+from inversion.translations.base import InputKind, Translation, TranslationOptions
 from inversion.translations.label_map import LabelMap
-from inversion.translations.sketch import Sketch
-from inversion.translations.toonify import Toonify
+from inversion.translations.lines import Lines
+from inversion.translations.picture import Picture
+
+INPUTS: dict[str, InputKind] = {
+    "lines": Lines(),
+    "map": LabelMap(),
+    "picture": Picture(),
+}
+UNCOLOURED = ("colour", "scene", "light", "age")  # groups of factors that a drawing without colours does not show
 
 # The key is also the role of the encoder, in `Model.encoders`.
 TRANSLATIONS: dict[str, Translation] = {
-    "sketch": Sketch(),
-    "map": LabelMap(),
-    "frontalize": Frontalize(),
-    "toonify": Toonify(),
+    "sketch": Translation(
+        "Sketch to face", "Draw the outlines of a face with any pen on any paper.", "lines", UNCOLOURED
+    ),
+    "map": Translation(
+        "Map to face",
+        "Paint each part of a face in its colour.",
+        "map",
+        (*UNCOLOURED, "gaze_x", "gaze_y", "lip_fullness"),  # an eye has one class, so have lips and open mouth
+    ),
+    "frontalize": Translation("Frontalise", "Turn a face to the front.", "picture", ("pose",)),
+    "toonify": Translation("Cartoon", "Turn a face into a cartoon.", "picture", None),
 }
 
-__all__ = ["TRANSLATIONS", "Frontalize", "LabelMap", "Sketch", "Toonify", "Translation", "TranslationOptions"]
+
+def input_of(name: str) -> InputKind:
+    """The kind of input that the translation `name` takes."""
+    return INPUTS[TRANSLATIONS[name].takes]
+
+
+__all__ = ["INPUTS", "TRANSLATIONS", "InputKind", "Translation", "TranslationOptions", "input_of"]

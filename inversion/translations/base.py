@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +18,29 @@ from inversion.common.settings import checked, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-InputKind = Literal["lines", "map", "picture"]  # lines and maps are drawn on a canvas or uploaded
+    from inversion.synthetic import Batch
+
+Colour = tuple[int, int, int]  # RGB, 0 to 255
 
 
 class TranslationError(UserError):
     """A translation that is impossible with this model or this drawing; the text says what to do."""
 
 
-@dataclass(frozen=True)
-class Translation(ABC):
-    """One kind of input. Its encoder is `model.encoders[name]`."""
+class InputKind(ABC):
+    """A kind of input. A page lays out its field by these attributes; encoders get it by `read`."""
 
-    name: ClassVar[str]
-    label: ClassVar[str]
-    description: ClassVar[str]
-    takes: ClassVar[InputKind]  # the kind of input that the user gives
+    label: ClassVar[str]  # of the field: what to do
+    empty: ClassVar[str]  # message if the field is empty: what to do
+    upload: ClassVar[str] = "Upload a drawing"  # label of the button that puts a file on the canvas
+    colours: ClassVar[tuple[Colour, ...]] = ()  # of the pen, first one first; () for a picture that is not drawn
+    pen: ClassVar[int] = 5  # diameter in pixels of a canvas of 512
+    has_classes: ClassVar[bool] = False  # True if the colours stand for the classes of a model's encoder
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the input is drawn: then it is used as it is, without a search for a face."""
+        return bool(self.colours)
 
     @abstractmethod
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
@@ -45,10 +53,27 @@ class Translation(ABC):
     def show(self, read: Tensor) -> NDArray[np.uint8]:
         """The encoder's input (1, channels, size, size) as a picture uint8 (size, size, 3)."""
 
-    def expect(self, channels: int, wanted: int) -> None:
-        """Raise TranslationError unless the encoder has the wanted number of input channels."""
-        if channels != wanted:
-            raise TranslationError(f"{self.label}: the model's encoder reads {channels} channels, not {wanted}.")
+    @abstractmethod
+    def rendered(self, batch: Batch) -> list[NDArray[np.uint8]]:
+        """Uploads uint8 (R, R, 3) that show the pictures of an embedded domain: for examples, benchmarks and tests."""
+
+
+def expect_channels(channels: int, wanted: int) -> None:
+    """Raise TranslationError unless the encoder has the wanted number of input channels."""
+    if channels != wanted:
+        raise TranslationError(f"The model's encoder reads {channels} channels, not {wanted}. Choose another model.")
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One kind of input becomes a picture, in one pass of the encoder `model.encoders[key]`."""
+
+    label: str
+    description: str
+    takes: str  # key of INPUTS
+    # For benchmarks: factors of the embedded faces, and groups of factors, that a result does not take from the input.
+    # None if the results are not embedded faces.
+    unseen: tuple[str, ...] | None = ()
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inversion.translations.base import TranslationError
+from inversion.translations.base import Colour, TranslationError
 
 # Colours of the classes 0, 1, ... of a label map; class 0 is white, the empty canvas. They lie near the surface of a
 # rounded cube, so that every mixture of two, as on smoothed edges, is at least 47 units away from a third.
-PALETTE: tuple[tuple[int, int, int], ...] = (
+PALETTE: tuple[Colour, ...] = (
     (255, 255, 255),
     (89, 0, 178),
     (248, 116, 24),
@@ -67,7 +67,7 @@ def lines(grey: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     noise = float(np.quantile(np.abs(ink), BARE)) / QUANTILE
     top = float(np.quantile(ink, 0.998))
     if top < max(FAINTEST, 6 * noise):
-        raise DrawingError("No lines are visible. Draw the outlines of a face first.")
+        raise DrawingError("No lines are visible. Draw the outlines first.")
     ink = ((ink - 3 * noise) / (top - 3 * noise)).clip(0, 1)
     return 1 - _resized(_one_width(ink, LINE * work), size)
 
@@ -108,7 +108,7 @@ def classes(picture: NDArray[np.uint8], count: int, size: int) -> NDArray[np.int
     nearest, pure = distance.argmin(axis=1), distance.min(axis=1) <= PURE**2
     painted = (nearest > 0) | ~pure
     if not painted.any():
-        raise DrawingError("The canvas is empty. Paint the parts of a face first.")
+        raise DrawingError("The canvas is empty. Paint the parts first.")
     if pure[painted].mean() < 0.3:
         raise DrawingError("The picture is not a label map. Paint it in the colours of the palette.")
     labels = nearest.reshape(side, side)[_nearest_of(pure.reshape(side, side))]

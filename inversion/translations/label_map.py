@@ -1,20 +1,21 @@
-"""Label maps to faces."""
+"""Label maps: each part of a picture in the colour of its class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inversion.translations.base import InputKind, Translation, TranslationError, square
+from inversion.translations.base import Colour, InputKind, TranslationError, square
 from inversion.translations.drawings import PALETTE, classes
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from inversion.synthetic import Batch
 
 # Classes of CelebAMask-HQ (Lee et al. 2020), in the order of the label maps of pSp.
 CELEBA_CLASSES: tuple[str, ...] = (
@@ -40,32 +41,42 @@ CELEBA_CLASSES: tuple[str, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class LabelMap(Translation):
+class LabelMap(InputKind):
     """The encoder reads one class per pixel, one-hot (1, classes, size, size)."""
 
-    name: ClassVar[str] = "map"
-    label: ClassVar[str] = "Map to face"
-    description: ClassVar[str] = "Paint each part of a face in its colour."
-    takes: ClassVar[InputKind] = "map"
+    label: ClassVar[str] = "Paint each part in its colour"
+    empty: ClassVar[str] = "The canvas is empty. Paint the parts, upload a map, or choose an example."
+    upload: ClassVar[str] = "Upload a map"
+    colours: ClassVar[tuple[Colour, ...]] = (*PALETTE[1:], PALETTE[0])  # white, the empty canvas, comes last
+    pen: ClassVar[int] = 24
+    has_classes: ClassVar[bool] = True
 
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
-        self._check(channels)
+        _check(channels)
         indices = torch.from_numpy(classes(square(picture), channels, size))
         return torch.nn.functional.one_hot(indices, channels).permute(2, 0, 1)[None].float()
 
     def show(self, read: Tensor) -> NDArray[np.uint8]:
-        self._check(read.shape[1])
-        return np.asarray(PALETTE, np.uint8)[read[0].argmax(dim=0).cpu().numpy()]
+        _check(read.shape[1])
+        return _coloured(read)[0]
 
-    def _check(self, channels: int) -> None:
-        if not 2 <= channels <= len(PALETTE):
-            raise TranslationError(
-                f"{self.label}: the model's encoder reads {channels} classes, but there are {len(PALETTE)} colours."
-            )
+    def rendered(self, batch: Batch) -> list[NDArray[np.uint8]]:
+        return list(_coloured(batch.segmentation))
 
 
-def legend(names: Sequence[str]) -> list[tuple[str, tuple[int, int, int]]]:
+def _check(channels: int) -> None:
+    if not 2 <= channels <= len(PALETTE):
+        raise TranslationError(
+            f"The model's encoder reads {channels} classes, but there are {len(PALETTE)} colours. Choose another model."
+        )
+
+
+def _coloured(planes: Tensor) -> NDArray[np.uint8]:
+    """The class with the largest value at every pixel of (B, classes, R, R), as its colour: uint8 (B, R, R, 3)."""
+    return np.asarray(PALETTE, np.uint8)[planes.argmax(dim=1).cpu().numpy()]
+
+
+def legend(names: Sequence[str]) -> list[tuple[str, Colour]]:
     """The classes of a label map with their colours, RGB 0 to 255. Raises TranslationError for too many classes."""
     if len(names) > len(PALETTE):
         raise TranslationError(f"A label map has at most {len(PALETTE)} classes, not {len(names)}.")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from inversion import align, images
 from inversion.align import Crop
 from inversion.methods.codes import WPlus, to_plain
-from inversion.translations import TRANSLATIONS
-from inversion.translations.base import InputKind, TranslationOptions
+from inversion.translations import INPUTS, TRANSLATIONS, input_of
+from inversion.translations.base import Colour, TranslationOptions
 from inversion.translations.label_map import legend
 from inversion.translations.translate import classes_of, encoder_for, translate, unavailable
 
@@ -28,9 +28,9 @@ class TranslationCard(TypedDict):
     name: str
     label: str
     description: str
-    takes: InputKind
+    takes: str  # key of INPUTS
     unavailable: str | None  # the reason
-    legend: list[tuple[str, tuple[int, int, int]]]  # of an available map: its classes with their colours
+    legend: list[tuple[str, Colour]]  # classes with their colours; [] if it is unavailable or its input has none
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TranslationsRequest:
         cards: list[TranslationCard] = []
         for name, kind in TRANSLATIONS.items():
             reason = unavailable(model, name)
-            painted = kind.takes == "map" and reason is None
+            painted = INPUTS[kind.takes].has_classes and reason is None
             cards.append(
                 {
                     "name": name,
@@ -82,4 +82,4 @@ class TranslateRequest:
         result = translate(model, self.name, picture, self.options)
         codes = [to_plain(WPlus(rows)) for rows in result.code.rows.split(1)]
         pictures = [images.to_array(one) for one in result.pictures]
-        return TranslatedPictures(pictures, codes, TRANSLATIONS[self.name].show(result.read))
+        return TranslatedPictures(pictures, codes, input_of(self.name).show(result.read))

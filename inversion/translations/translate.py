@@ -13,7 +13,7 @@ from inversion.common.settings import SettingError
 from inversion.methods.codes import WPlus
 from inversion.model import prior_of
 from inversion.synthetic import DOMAINS
-from inversion.translations import TRANSLATIONS
+from inversion.translations import TRANSLATIONS, input_of
 from inversion.translations.base import TranslationOptions
 from inversion.translations.label_map import CELEBA_CLASSES
 
@@ -47,7 +47,7 @@ def translate(
     chosen = options or TranslationOptions()
     encoder, prior = encoder_for(model, name), prior_of(model)
     start, others = min(chosen.mix_layers, prior.num_ws), chosen.variations - 1
-    read = TRANSLATIONS[name].read(drawing, encoder.inputs, encoder.size)
+    read = input_of(name).read(drawing, encoder.inputs, encoder.size)
     z = torch.randn(others * chosen.candidates, prior.z_dim, generator=torch.Generator().manual_seed(chosen.seed))
     with torch.no_grad():
         own = encoder(read.to(model.device))

@@ -34,7 +34,7 @@ def test_a_drawing_on_the_canvas_becomes_pictures(visit: Callable[..., Page]) ->
     drawn = pictures.first.get_attribute("src")
     shoot(page, "11-sketch")
     page.get_by_label("Map to face").check()
-    expect(page.locator("#sketch-legend")).to_contain_text("brows")
+    expect(page.locator("#sketch-map-legend")).to_contain_text("brows")
     page.locator("#sketch-map-examples button").first.click()
     page.click("#sketch-run")
     expect(pictures.first).not_to_have_attribute("src", drawn or "")

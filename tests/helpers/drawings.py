@@ -7,17 +7,16 @@ import torch
 from numpy.typing import NDArray
 
 from helpers.networks import build_prior
-from inversion import images
 from inversion.encoders import Encoder, Narrow
 from inversion.generators import StyleGAN2
 from inversion.model import Model
 from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import CLASSES, draw_faces
-from inversion.translations import TRANSLATIONS
+from inversion.translations import INPUTS, TRANSLATIONS
 from inversion.translations.drawings import PALETTE
 
 SIDE = 64  # of the drawings
-CHANNELS = {"lines": 1, "map": len(CLASSES), "picture": 3}
+CHANNELS = {"lines": 1, "map": len(CLASSES)}  # of the encoders of an input kind; the rest read RGB
 COLOURS = np.asarray(PALETTE, np.uint8)
 Array = NDArray[np.uint8]
 
@@ -33,7 +32,7 @@ def narrow(inputs: int, prior: StyleGAN2) -> Encoder:
 
 def reading_encoders(prior: StyleGAN2) -> dict[str, Encoder]:
     """A tiny encoder for every translation, by its name."""
-    return {name: narrow(CHANNELS[kind.takes], prior) for name, kind in TRANSLATIONS.items()}
+    return {name: narrow(CHANNELS.get(kind.takes, 3), prior) for name, kind in TRANSLATIONS.items()}
 
 
 def translating_model() -> Model:
@@ -46,9 +45,7 @@ def translating_model() -> Model:
 def some_uploads() -> dict[str, list[Array]]:
     """Four uploads of each kind of input, uint8 (SIDE, SIDE, 3)."""
     drawn = draw_faces(range(HELD_OUT, HELD_OUT + 4), SIDE)
-    sketches = images.quantise(drawn.sketch.expand(-1, 3, -1, -1)).permute(0, 2, 3, 1).numpy()
-    maps = COLOURS[drawn.segmentation.argmax(dim=1).numpy()]
-    return {"lines": list(sketches), "map": list(maps), "picture": [images.to_array(x) for x in drawn.picture]}
+    return {name: kind.rendered(drawn) for name, kind in INPUTS.items()}
 
 
 def blank(value: int = 255) -> Array:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from inversion import images
 from inversion.synthetic.faces import CLASSES
-from inversion.translations import TRANSLATIONS
+from inversion.translations import INPUTS, TRANSLATIONS
 from inversion.translations.drawings import PALETTE
 from inversion.translations.label_map import CELEBA_CLASSES, legend
 from ui.examples import drawings
@@ -23,14 +23,9 @@ from ui.parts.drawing import legend_html, swatches
 from ui.tabs import sketch
 
 
-@pytest.fixture(scope="module")
-def drawn() -> dict[str, list[Path]]:
-    return drawings()
-
-
 @pytest.mark.parametrize("kind", [name for name in TRANSLATIONS if name != "toonify"])  # no tiny encoder does that
-def test_an_example_of_every_kind_becomes_pictures(kind: str, client: Client, drawn: dict[str, list[Path]]) -> None:
-    upload = handle_file(drawn[TRANSLATIONS[kind].takes][-1])
+def test_an_example_of_every_kind_becomes_pictures(kind: str, client: Client) -> None:
+    upload = handle_file(drawings(TRANSLATIONS[kind].takes)[-1])
     rows, pictures, sheet = client.predict(picture=upload, kind=kind, variations=3, api_name="/sketch")
     assert rows[0]["translation"] == kind and rows[0]["variations"] == 3 and sheet is not None
     assert len(pictures) == 4 and pictures[0]["caption"] == "Your input"
@@ -62,36 +57,37 @@ def test_a_message_says_why_a_drawing_is_refused(
 
 def test_the_palette_shows_the_classes_of_the_model_and_no_others() -> None:
     classes = [("background", (255, 255, 255)), ("skin", PALETTE[1]), ("<b>", PALETTE[2])]
-    html = legend_html(classes)
+    html, colours = legend_html("map", classes), swatches(INPUTS["map"])
     assert 'nth-child(1)::after { content: "skin"; }' in html and "<b>" not in html
     assert f'nth-child({len(PALETTE)})::after {{ content: "background"; }}' in html and "nth-child(3)" not in html
-    assert swatches()[0] == "#{:02x}{:02x}{:02x}".format(*PALETTE[1]) and swatches()[-1] == "#ffffff"
-    assert len(swatches()) == len(PALETTE) and legend_html([]) == ""
+    assert colours[0] == "#{:02x}{:02x}{:02x}".format(*PALETTE[1]) and colours[-1] == "#ffffff"
+    assert len(colours) == len(PALETTE) and legend_html("map", []) == ""
 
 
 def cards(legends: dict[str, list[tuple[str, tuple[int, int, int]]]]) -> dict[str, dict[str, dict[str, Any]]]:
     """What models with these classes say of their translations."""
     return {
-        model: {name: {"unavailable": None, "legend": own if name == "map" else []} for name in TRANSLATIONS}
+        model: {
+            name: {"unavailable": None, "takes": kind.takes, "legend": own if INPUTS[kind.takes].has_classes else []}
+            for name, kind in TRANSLATIONS.items()
+        }
         for model, own in legends.items()
     }
 
 
-def test_a_map_is_read_in_one_way_only(
-    site: Served, drawn: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_map_is_read_in_one_way_only(site: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, others = legend(CLASSES), legend(CELEBA_CLASSES)
     known = cards({"synthetic-faces": ours, "aligned": others, "only-z": []})
     monkeypatch.setattr(sketch, "translation_cards", lambda session, model: known[model])
     tab = laid_out(sketch.Sketch, site)
-    offered = [dict(zip(tab.offers(), tab.switch_models(models, "map"), strict=True)) for models in (
+    offered = [tab.switch_models(models, "map") for models in (
         ["synthetic-faces"], ["aligned"], ["synthetic-faces", "aligned"], ["only-z"]
     )]  # fmt: skip
     assert [update[tab.strips["map"]]["visible"] for update in offered] == [True, False, True, False]
-    assert ["other classes" in update[tab.legend] for update in offered] == [False, False, True, False]
+    assert ["other classes" in update[tab.legends["map"]] for update in offered] == [False, False, True, False]
     values: dict[Any, Any] = {tab.variations: 1, tab.blend: 1, tab.first_layer: None, tab.seed: 0, tab.kind: "map"}
     values |= {tab.models: ["synthetic-faces", "aligned"]}
-    values[tab.fields["map"]] = np.asarray(images.read(drawn["map"][0]))
+    values[tab.fields["map"]] = np.asarray(images.read(drawings("map")[0]))
     last = list(tab.make(values))[-1]
     assert {caption.partition(":")[0] for _, caption in last[tab.gallery]} == {"synthetic-faces"}
     assert "aligned" in last[tab.status] and "other classes than those of synthetic-faces" in last[tab.status]

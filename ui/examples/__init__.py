@@ -17,12 +17,7 @@ SIDE = 256  # pixels
 FACES = (1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002)
 HOUSES = (1_000_002, 1_000_008)
 
-# Input of a translation -> names of its example files.
-DRAWINGS = {
-    "lines": [f"sketch-{i}.png" for i in range(4)],
-    "map": [f"map-{i}.png" for i in range(4)],
-    "picture": [f"turned-{i}.png" for i in range(4)],
-}
+DOMAIN = "synthetic-faces"  # of the inputs of translations
 
 
 def examples() -> list[Path]:
@@ -31,9 +26,9 @@ def examples() -> list[Path]:
     return [*faces, *photo(), *(FOLDER / f"house-{seed}.png" for seed in HOUSES)]
 
 
-def drawings() -> dict[str, list[Path]]:
-    """Files of sketches ("lines"), label maps ("map") and turned faces ("picture")."""
-    return {kind: [FOLDER / name for name in names] for kind, names in DRAWINGS.items()}
+def drawings(kind: str) -> list[Path]:
+    """Files of a kind of input of translations, such as "lines"; [] if it has none."""
+    return sorted(FOLDER.glob(f"{kind}-[0-9].png"))
 
 
 @functools.cache

@@ -9,8 +9,8 @@ from inversion import images
 from inversion.synthetic import DOMAINS, HELD_OUT, latents
 from inversion.synthetic.faces import NAMES, draw_faces
 from inversion.synthetic.faces.factors import factors_of
-from inversion.translations.drawings import PALETTE
-from ui.examples import DRAWINGS, FACES, FOLDER, HOUSES, SIDE
+from inversion.translations import INPUTS
+from ui.examples import DOMAIN, FACES, FOLDER, HOUSES, SIDE
 
 DRAWN = (1_000_001, 1_000_004, 1_000_008, 1_000_010)  # held-out faces; their sketches and label maps are examples
 TURNED = 0.35  # of 1: a face with a larger yaw is an example for frontalisation
@@ -19,14 +19,11 @@ TURNED = 0.35  # of 1: a face with a larger yaw is an example for frontalisation
 def rendered() -> dict[str, np.ndarray]:
     """The pictures of all files in FOLDER by name, uint8 (SIDE, SIDE, 3)."""
     faces, houses = draw_faces(FACES, SIDE).picture, DOMAINS["synthetic-houses"].draw(HOUSES, SIDE).picture
-    drawn, turned = draw_faces(DRAWN, SIDE), draw_faces(turned_seeds(), SIDE).picture
-    colours = np.asarray(PALETTE, np.uint8)
     pictures = {f"face-{seed}.png": images.to_array(one) for seed, one in zip(FACES, faces, strict=True)}
     pictures |= {f"house-{seed}.png": images.to_array(one) for seed, one in zip(HOUSES, houses, strict=True)}
-    for i in range(len(DRAWN)):
-        pictures[DRAWINGS["lines"][i]] = images.to_array(drawn.sketch[i].expand(3, -1, -1))
-        pictures[DRAWINGS["map"][i]] = colours[drawn.segmentation[i].argmax(dim=0).cpu().numpy()]
-        pictures[DRAWINGS["picture"][i]] = images.to_array(turned[i])
+    for name, kind in INPUTS.items():
+        drawn = DOMAINS[DOMAIN].draw(DRAWN if kind.drawn else turned_seeds(), SIDE)
+        pictures |= {f"{name}-{i}.png": one for i, one in enumerate(kind.rendered(drawn))}
     return pictures
 
 

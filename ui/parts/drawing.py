@@ -1,4 +1,4 @@
-"""Translations for the page: what a model offers, what it makes of a drawing, and the colours of a map's classes."""
+"""Translations for the page: fields for their inputs, what a model offers, what it makes of an input."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import gradio as gr
 import numpy as np
 
 from inversion.align import Crop, CropMode
 from inversion.common.errors import UserError
 from inversion.serving.session import Session
-from inversion.translations import TRANSLATIONS, TranslationOptions
-from inversion.translations.drawings import PALETTE
+from inversion.translations import INPUTS, TRANSLATIONS, InputKind, TranslationOptions, input_of
+from inversion.translations.base import Colour
 from inversion.translations.requests import TranslatedPictures, TranslateRequest, TranslationCard, TranslationsRequest
+from ui.parts.uploads import drawing_canvas, drawing_upload, picture_field
 
 MAX_VARIATIONS = 10
-Legend = Sequence[tuple[str, tuple[int, int, int]]]  # names and colours of a map's classes
+Legend = Sequence[tuple[str, Colour]]  # names and colours of a map's classes
 
 
 def read_options(**values: object) -> TranslationOptions:
@@ -44,12 +46,17 @@ def translation_cards(session: Session, model: str) -> dict[str, TranslationCard
     }
 
 
-def common_legend(cards: Mapping[str, Mapping[str, TranslationCard]]) -> tuple[Legend, dict[str, str]]:
-    """The classes of the first model that reads maps, and a problem for each model that has other classes.
+def common_legend(kind: str, cards: Mapping[str, Mapping[str, TranslationCard]]) -> tuple[Legend, dict[str, str]]:
+    """The classes of an input kind in the first model that reads it, and a problem for each model with other classes.
 
     cards: of every model, by the translation's name.
     """
-    legends = {model: card["legend"] for model, by_name in cards.items() for card in by_name.values() if card["legend"]}
+    legends = {
+        model: card["legend"]
+        for model, by_name in cards.items()
+        for card in by_name.values()
+        if card["takes"] == kind and card["legend"]
+    }
     if not legends:
         return [], {}
     first, classes = next(iter(legends.items()))
@@ -61,7 +68,7 @@ def run_translation(
     session: Session, model: str, name: str, picture: np.ndarray, options: TranslationOptions, align: CropMode = "auto"
 ) -> tuple[TranslatedPictures, dict[str, Any]]:
     """The pictures that a model makes of uint8 (H, W, 3), and the recipe to make them again. Raises UserError."""
-    crop = session.crop(picture, model, align) if TRANSLATIONS[name].takes == "picture" else Crop()
+    crop = Crop() if input_of(name).drawn else session.crop(picture, model, align)
     began = time.perf_counter()
     made = session.ask(TranslateRequest(model, name, picture, options, crop))
     recipe = {
@@ -89,27 +96,44 @@ def captioned(
     ]
 
 
-def swatches() -> list[str]:
-    """The palette as the brush takes it; the first class to paint comes first, white last."""
-    return [css_colour(one) for one in (*PALETTE[1:], PALETTE[0])]
+def input_field(name: str) -> gr.Image | gr.ImageEditor:
+    """Lay out the field for a kind of input: an upload, or a canvas to draw on."""
+    kind = INPUTS[name]
+    if not kind.drawn:
+        return picture_field(kind.label, field_id(name))
+    canvas = drawing_canvas(kind.label, field_id(name), swatches(kind), kind.pen, kind.has_classes)
+    drawing_upload(canvas, kind.upload, f"{field_id(name)}-upload")
+    return canvas
 
 
-def legend_html(classes: Legend) -> str:
-    """The classes with their colours, and rules that show only these colours in the brush's menu, with their names."""
+def field_id(name: str) -> str:
+    """The element's id of the field for a kind of input."""
+    return f"sketch-{name}"
+
+
+def swatches(kind: InputKind) -> list[str]:
+    """The colours of a kind of input as the pen takes them."""
+    return [css_colour(one) for one in kind.colours]
+
+
+def legend_html(name: str, classes: Legend) -> str:
+    """The classes with their colours, and rules that show only these colours in the pen's menu, with their names."""
     if not classes:
         return ""
-    named = [*classes[1:], classes[0]]
-    places = [*range(1, len(classes)), len(PALETTE)]  # in `swatches`, from 1
-    menu = "#sketch-map menu.swatch button"
+    colours = INPUTS[name].colours
+    placed = sorted((colours.index(colour) + 1, label, colour) for label, colour in classes)  # CSS counts from 1
+    menu = f"#{field_id(name)} menu.swatch button"
     rules = [f"{menu} {{ display: none; }}"]
-    for place, (name, _) in zip(places, named, strict=True):
+    for place, label, _ in placed:
         rules.append(f"{menu}:nth-child({place}) {{ display: block; }}")
-        rules.append(f'{menu}:nth-child({place})::after {{ content: "{_css_text(name)}"; }}')
-    chips = "".join(f'<span><i style="background:{css_colour(one)}"></i>{escape(name)}</span>' for name, one in named)
+        rules.append(f'{menu}:nth-child({place})::after {{ content: "{_css_text(label)}"; }}')
+    chips = "".join(
+        f'<span><i style="background:{css_colour(colour)}"></i>{escape(label)}</span>' for _, label, colour in placed
+    )
     return f'<style>{"".join(rules)}</style><div class="legend">{chips}</div>'
 
 
-def css_colour(rgb: tuple[int, int, int]) -> str:
+def css_colour(rgb: Colour) -> str:
     """The colour as "#rrggbb"."""
     return "#{:02x}{:02x}{:02x}".format(*rgb)
 

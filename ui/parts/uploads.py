@@ -73,11 +73,11 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
     return editor
 
 
-def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.ImageEditor:
+def drawing_canvas(label: str, elem_id: str, colours: Sequence[str], size: int, named: bool = False) -> gr.ImageEditor:
     """A white canvas to draw on; its value is the visible picture, uint8 (H, W, 3), or None.
 
-    size: diameter of the brush at first, in pixels of a canvas with CANVAS pixels a side. Files come through
-    `drawing_upload`, which decodes them.
+    size: diameter of the brush at first, in pixels of a canvas with CANVAS pixels a side. named: leave room in the
+    brush's menu for a name beside each colour. Files come through `drawing_upload`, which decodes them.
     """
     editor = gr.ImageEditor(
         label=label,
@@ -93,6 +93,7 @@ def canvas(label: str, elem_id: str, colours: Sequence[str], size: int) -> gr.Im
         canvas_size=(CANVAS, CANVAS),
         placeholder="Draw here",
         elem_id=elem_id,
+        elem_classes=["drawing-canvas", *(["palette"] if named else [])],
     )
 
     def preprocess(payload: Any) -> np.ndarray | None:  # noqa: ANN401 - Gradio's EditorData

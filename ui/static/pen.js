@@ -2,7 +2,7 @@
   // Gradio's editor opens without a tool, and has no option for one.
   let looks = 0;
   const timer = setInterval(() => {
-    document.querySelectorAll(':is(#sketch-lines, #sketch-map):not([data-pen])').forEach(editor => {
+    document.querySelectorAll('.drawing-canvas:not([data-pen])').forEach(editor => {
       const brush = editor.querySelector('button[aria-label="Brush"]');
       if (!brush?.offsetParent || !editor.querySelector('canvas')) return;
       editor.dataset.pen = 'taken';

@@ -1,4 +1,4 @@
-"""The tab for translations: one pass of an encoder makes pictures of a drawing, a label map or a turned face."""
+"""The tab for translations: one pass of an encoder makes pictures of a drawing, a label map or a photo."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from gradio.components import Component
 
 from inversion import images
 from inversion.common.errors import UserError
-from inversion.synthetic.faces import CLASSES
-from inversion.translations import TRANSLATIONS, TranslationOptions
+from inversion.synthetic import DOMAINS
+from inversion.translations import INPUTS, TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslationCard
-from ui.examples import drawings
+from ui import examples
 from ui.parts import inputs
 from ui.parts.drawing import (
     MAX_VARIATIONS,
     captioned,
     common_legend,
+    input_field,
     legend_html,
     read_options,
     run_translation,
-    swatches,
     translation_cards,
 )
 from ui.parts.endpoint import Answer, Endpoint, sheet_file
@@ -38,22 +38,15 @@ from ui.parts.markup import DOT, READY, missing_note, problem_list, status_line
 from ui.parts.plots import Tile
 from ui.parts.settings import model_choices
 from ui.parts.streams import Update
-from ui.parts.uploads import canvas, drawing_upload, examples_strip, picture_field
+from ui.parts.uploads import examples_strip
 from ui.parts.views import pictures_view
 from ui.static import script
 from ui.tabs.base import Tab
 
 INTRO = (
-    "Draw a face, paint a map of its parts, or upload a turned face. An encoder makes a picture of it in one pass, and "
-    "variations that keep its shapes."
+    "An encoder makes a picture of your drawing, label map or photo in one pass, and variations that keep its shapes."
 )
-EMPTY = {
-    "lines": "The canvas is empty. Draw the outlines of a face, upload a drawing, or choose an example.",
-    "map": "The canvas is empty. Paint the parts of a face, upload a map, or choose an example.",
-    "picture": inputs.NO_PICTURE,
-}
-INK, PEN, BRUSH = ("#000000", "#ffffff"), 5, 24  # colours of the pen, and sizes in pixels of the canvas
-SUMMARY = "Make pictures of a drawing, of a label map, or of a turned face, in one pass of an encoder."
+SUMMARY = "Make pictures of a drawing, a label map or a photo, in one pass of an encoder."
 NOTES = {
     "variations": f"number of pictures, 1 to {MAX_VARIATIONS}: the main result and variations with random fine styles.",
     "alpha": "how different the variations are, 0 to 1.",
@@ -64,7 +57,7 @@ Result = tuple[str, np.ndarray, dict[str, Any]]  # caption, picture, recipe
 
 
 class Sketch(Tab):
-    """Drawings, maps and turned faces become pictures."""
+    """Drawings, label maps and photos become pictures."""
 
     key: ClassVar[str] = "sketch"
     label: ClassVar[str] = "Sketch to face"
@@ -104,24 +97,20 @@ class Sketch(Tab):
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED)
 
     def _build_fields(self) -> None:
-        """An upload or canvas for each kind of input, with examples; one kind is visible."""
-        first = TRANSLATIONS[next(iter(TRANSLATIONS))].takes
+        """A field for each kind of input, with its classes and examples; one kind is visible."""
+        first = next(iter(TRANSLATIONS.values())).takes
         self.boxes: dict[str, gr.Column] = {}
+        self.fields: dict[str, gr.Image | gr.ImageEditor] = {}
+        self.legends: dict[str, gr.HTML] = {}
         self.strips: dict[str, gr.Column] = {}
-        self.fields: dict[str, Any] = {}
-        for kind, paths in drawings().items():
-            with gr.Column(visible=kind == first) as self.boxes[kind]:
-                if kind == "picture":
-                    self.fields[kind] = picture_field("Picture", "sketch-picture")
-                elif kind == "map":
-                    self.fields[kind] = canvas("Paint each part in its colour", "sketch-map", swatches(), BRUSH)
-                    drawing_upload(self.fields[kind], "Upload a map", "sketch-map-upload")
-                    self.legend = gr.HTML(elem_id="sketch-legend")
-                else:
-                    self.fields[kind] = canvas("Draw in black, correct in white", "sketch-lines", INK, PEN)
-                    drawing_upload(self.fields[kind], "Upload a drawing", "sketch-lines-upload")
-                with gr.Column() as self.strips[kind]:
-                    examples_strip(paths, self.fields[kind], f"sketch-{kind}-examples")
+        for name, kind in INPUTS.items():
+            with gr.Column(visible=name == first) as self.boxes[name]:
+                self.fields[name] = input_field(name)
+                if kind.has_classes:
+                    self.legends[name] = gr.HTML(elem_id=f"sketch-{name}-legend")
+                with gr.Column() as self.strips[name]:
+                    if paths := examples.drawings(name):
+                        examples_strip(paths, self.fields[name], f"sketch-{name}-examples")
 
     def _wire(self) -> None:
         self.kind.change(
@@ -144,25 +133,29 @@ class Sketch(Tab):
     def on_load(self, page: gr.Blocks) -> None:
         page.load(lambda: self.switch_models([self.desk.model], None), None, self.offers(), **MODELS, **PRIVATE)
 
-    def offers(self) -> list[Any]:
-        """Components that `switch_models` updates, in its order."""
-        return [self.kind, self.missing, self.legend, self.strips["map"], self.run]
+    def offers(self) -> list[Block]:
+        """Components that `switch_models` updates."""
+        strips = [self.strips[name] for name in self.legends]
+        return [self.kind, self.missing, self.run, *self.legends.values(), *strips]
 
-    def switch_models(self, models: list[str], chosen: str | None) -> list[Any]:
+    def switch_models(self, models: list[str], chosen: str | None) -> Update:
         """Offer the translations that at least one of the models has an encoder for."""
         session = self.desk.session
         cards = {model: translation_cards(session, model) for model in models or [] if not session.files.missing(model)}
         lacking = {name: reason for name in TRANSLATIONS if (reason := _unavailable(name, cards))}
         available = [name for name in TRANSLATIONS if name not in lacking]
         value = chosen if chosen in available else next(iter(available), None)
-        classes, problems = common_legend(cards)
-        return [
-            gr.update(choices=kind_choices(lacking), value=value),
-            gr.update(value=missing_note(lacking), visible=bool(lacking)),
-            legend_html(classes) + (f'<div class="note bad">{problem_list(problems)}</div>' if problems else ""),
-            gr.update(visible=[name for name, _ in classes] == list(CLASSES)),  # the examples have these classes
-            gr.update(interactive=value is not None),
-        ]
+        update: Update = {
+            self.kind: gr.update(choices=kind_choices(lacking), value=value),
+            self.missing: gr.update(value=missing_note(lacking), visible=bool(lacking)),
+            self.run: gr.update(interactive=value is not None),
+        }
+        for name, legend in self.legends.items():
+            classes, problems = common_legend(name, cards)
+            problem = f'<div class="note bad">{problem_list(problems)}</div>' if problems else ""
+            fits = tuple(label for label, _ in classes) == DOMAINS[examples.DOMAIN].classes
+            update |= {legend: legend_html(name, classes) + problem, self.strips[name]: gr.update(visible=fits)}
+        return update
 
     def make(self, values: dict[Any, Any]) -> Iterator[Update]:
         """Make pictures with every chosen model, and show them."""
@@ -170,8 +163,8 @@ class Sketch(Tab):
             name, picture, options = self._read(values)
         yield {self.status: status_line("<b>Working</b>", 0.0)}
         session, models = self.desk.session, values[self.models]
-        reads_maps = TRANSLATIONS[name].takes == "map"
-        _, problems = common_legend({model: translation_cards(session, model) for model in models if reads_maps})
+        cards = {model: translation_cards(session, model) for model in models} if input_of(name).has_classes else {}
+        _, problems = common_legend(TRANSLATIONS[name].takes, cards)
         results: list[Result] = []
         began = time.perf_counter()
         for model in [model for model in models if model not in problems]:
@@ -194,13 +187,12 @@ class Sketch(Tab):
             mix_layers=values[self.first_layer],
             seed=values[self.seed],
         )
-        takes = TRANSLATIONS[name].takes
-        drawing = values[self.fields[takes]]
-        if drawing is None:
-            raise InputError(EMPTY[takes])
+        kind, given = input_of(name), values[self.fields[TRANSLATIONS[name].takes]]
+        if given is None:
+            raise InputError(kind.empty)
         if not values[self.models]:
             raise InputError("Choose at least one model.")
-        return name, inputs.picture(drawing) if takes == "picture" else drawing, options
+        return name, given if kind.drawn else inputs.picture(given), options
 
     def _show(self, results: Sequence[Result], problems: Mapping[str, str], seconds: float) -> Iterator[Update]:
         """Every picture as a file with its recipe, and the problems by model."""

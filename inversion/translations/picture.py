@@ -1,8 +1,7 @@
-"""Turned faces to frontal views of the same faces."""
+"""Pictures that are not drawn, as of a turned face."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -10,24 +9,26 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inversion import images
-from inversion.translations.base import InputKind, Translation
+from inversion.translations.base import InputKind, expect_channels
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from inversion.synthetic import Batch
 
-@dataclass(frozen=True)
-class Frontalize(Translation):
+
+class Picture(InputKind):
     """The encoder reads a picture (1, 3, size, size) in [-1, 1]."""
 
-    name: ClassVar[str] = "frontalize"
-    label: ClassVar[str] = "Frontalise"
-    description: ClassVar[str] = "Turn a face to the front."
-    takes: ClassVar[InputKind] = "picture"
+    label: ClassVar[str] = "Picture"
+    empty: ClassVar[str] = "Upload a picture first, paste one, or choose an example."
 
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
-        self.expect(channels, 3)
+        expect_channels(channels, 3)
         return images.to_tensor(images.fit(Image.fromarray(picture), size))
 
     def show(self, read: Tensor) -> NDArray[np.uint8]:
         return images.to_array(read)
+
+    def rendered(self, batch: Batch) -> list[NDArray[np.uint8]]:
+        return [images.to_array(x) for x in batch.picture]
