@@ -131,7 +131,8 @@ class Sketch(Tab):
         return [self.models]
 
     def on_load(self, page: gr.Blocks) -> None:
-        page.load(lambda: self.switch_models([self.desk.model], None), None, self.offers(), **MODELS, **PRIVATE)
+        first = self.kind.value
+        page.load(lambda: self.switch_models([self.desk.model], first), None, self.offers(), **MODELS, **PRIVATE)
 
     def offers(self) -> list[Block]:
         """Components that `switch_models` updates."""
@@ -145,8 +146,10 @@ class Sketch(Tab):
         lacking = {name: reason for name in TRANSLATIONS if (reason := _unavailable(name, cards))}
         available = [name for name in TRANSLATIONS if name not in lacking]
         value = chosen if chosen in available else next(iter(available), None)
+        # The value changes only if it must: the user may be choosing at the same time.
+        changed = {} if value == chosen else {"value": value}
         update: Update = {
-            self.kind: gr.update(choices=kind_choices(lacking), value=value),
+            self.kind: gr.update(choices=kind_choices(lacking), **changed),
             self.missing: gr.update(value=missing_note(lacking), visible=bool(lacking)),
             self.run: gr.update(interactive=value is not None),
         }
