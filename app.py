@@ -8,10 +8,13 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from inversion.common.commands import Parser, UsageError, add_device, guarded
+from inversion.common.commands import Parser, UsageError, add_device, guarded, zero_gpu
 from inversion.common.lazy import defer
+
+if TYPE_CHECKING:
+    from inversion.serving.worker import DeviceLane
 
 MAX_PORT = 65535
 
@@ -24,14 +27,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_device(parser)
     parser.add_argument("--budget", type=float, default=300.0, help="time limit of one method in seconds")
     parser.add_argument("--model", default=os.environ.get("HUB_MODEL"), help="the model that is chosen at first")
+    parser.add_argument(
+        "--preload",
+        metavar="NAME,NAME",
+        default=os.environ.get("HUB_PRELOAD", ""),
+        help="models (at most 4 stay in memory) and encoders to download and load before the server is ready",
+    )
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="who may open the page; default: everybody")
     args = parser.parse_args(argv)
 
     def run() -> None:
+        prepare()
         check(args)
         serve(args)
 
     return guarded(parser.prog, run)
+
+
+def prepare() -> None:
+    """What has to come before other imports."""
+    if zero_gpu():
+        import spaces  # noqa: F401 - it changes how torch sees CUDA
+    # The page opens without torch. The thread of the device lane loads it afterwards, by warming the default model.
+    defer("torch")
+    # Gradio calls its own address when it starts, and would send even that through a proxy.
+    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]))
 
 
 def check(args: argparse.Namespace) -> None:
@@ -42,10 +62,11 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError(f"--budget must be a positive number of seconds, not {args.budget}")
     if args.auth and not all(args.auth.partition(":")):
         raise UsageError("--auth must be a name and a password with a colon between them")
-    from inversion.serving import catalogue
+    from inversion.serving import catalogue, host
 
     if args.model and args.model not in catalogue.models():
         raise UsageError(f"There is no model {args.model!r}. Choose one of: {', '.join(catalogue.models())}.")
+    host.check_names(preloaded(args))
     if args.device == "cuda":
         from inversion.checkpoints.hub import find_device
 
@@ -54,27 +75,40 @@ def check(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace) -> None:
     """Build the page and serve it until interrupted."""
-    # Gradio calls its own address when it starts, and would send even that through a proxy.
-    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]))
-    # The page opens without torch. The thread of the device lane loads it afterwards, by warming the default model.
-    defer("torch")
     from inversion.common.errors import UserError
-    from inversion.serving.catalogue import DEFAULT_MODEL
+    from inversion.serving import host
     from inversion.serving.session import Session
     from ui import build, launch_options
 
-    model = args.model or DEFAULT_MODEL
-    session = Session(args.device, args.dtype, args.budget)
-    page, ready = build(session, model=model), threading.Event()
+    files = [args.model] if args.model else host.best_files(args.device)
+    session = Session(args.device, args.dtype, args.budget, lane=zero_lane(args.dtype))
+    page, ready = build(session, model=files[0]), threading.Event()
     user, _, password = (args.auth or "").partition(":")
     auth = (user, password) if user else None
     options = launch_options(ready.is_set)
     page.launch(share=args.share, server_port=args.port, auth=auth, prevent_thread_lock=True, **options)
-    session.warm(model)
-    with suppress(UserError):  # a run with this model will show it
-        session.unavailable(model)
+    try:
+        host.preload(session, list(dict.fromkeys([*files[1:], *preloaded(args), files[0]])))
         ready.set()
+    except UserError as error:  # the page works, and a run with this model will show it
+        sys.stderr.write(f"not ready: {error}\n")
     page.block_thread()
+
+
+def preloaded(args: argparse.Namespace) -> list[str]:
+    """The names of --preload."""
+    return [name.strip() for name in args.preload.split(",") if name.strip()]
+
+
+def zero_lane(dtype: str) -> DeviceLane | None:
+    """The lane of a Space on ZeroGPU, None on other machines."""
+    if not zero_gpu():
+        return None
+    import spaces  # comes with the Space
+
+    from inversion.serving.zero import ZeroLane
+
+    return ZeroLane(spaces.GPU, dtype)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import unescape
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio_client.utils import json_schema_to_python_type
 
+from inversion.common.errors import UserError
 from ui.parts.desk import Desk
 from ui.parts.endpoint import Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
@@ -16,7 +19,26 @@ from ui.parts.inputs import InputError, errors_as_messages
 from ui.tabs.base import Tab
 
 
-def add_endpoints(desk: Desk, tabs: Sequence[Tab]) -> None:
+class Page(gr.Blocks):
+    """Blocks whose API schema has an exact type and a sentence for every parameter of the endpoints."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of Blocks
+        super().__init__(**options)
+        self.endpoints: list[Endpoint] = []
+
+    def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> Any:  # noqa: ANN401 - as in Blocks
+        """The schema that clients read."""
+        schema: Any = super().get_api_info(all_endpoints, page)
+        for endpoint in self.endpoints:
+            for parameter in schema["named_endpoints"].get(f"/{endpoint.name}", {}).get("parameters", []):
+                name = parameter["parameter_name"]
+                kind, sentence = endpoint.schema(name), endpoint.sentences[name]
+                parameter["type"] = {**kind, "description": sentence}
+                parameter["python_type"] = {"type": json_schema_to_python_type(kind), "description": sentence}
+        return schema
+
+
+def add_endpoints(page: Page, desk: Desk, tabs: Sequence[Tab]) -> None:
     """Register the endpoints, on components that no page shows."""
     with gr.Row(visible=False):
         common = common_inputs(desk)
@@ -29,7 +51,8 @@ def add_endpoints(desk: Desk, tabs: Sequence[Tab]) -> None:
         ]
         button = gr.Button()
         tasks = {one.task: one for one in endpoints if one.task}
-        for one in [*endpoints, *([compare(tasks, common)] if tasks else [])]:
+        page.endpoints = [*endpoints, *([compare(tasks, common)] if tasks else [])]
+        for one in page.endpoints:
             button.click(
                 function(one),
                 list(one.inputs.values()),
@@ -53,7 +76,7 @@ def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> E
         yield from tasks[values["task"]].run(values)
 
     inputs["align"] = common["align"]
-    notes = {"task": f"one of {', '.join(tasks)}; parameters of other tasks are ignored."}
+    notes = {"task": f"One of {', '.join(tasks)}; parameters of other tasks are ignored."}
     for endpoint in tasks.values():
         notes |= endpoint.notes
     return Endpoint("compare", "Run several methods on any of the tasks.", inputs, run, notes)
@@ -64,7 +87,11 @@ def function(endpoint: Endpoint) -> Callable[..., Iterator[Answer]]:
     names = list(endpoint.inputs)
 
     def call(*values: Any) -> Iterator[Answer]:  # noqa: ANN401 - types are those of the components
-        yield from endpoint.run(dict(zip(names, values, strict=True)))
+        try:
+            yield from endpoint.run(dict(zip(names, values, strict=True)))
+        except (gr.Error, UserError) as error:  # those of the page are HTML
+            text = unescape(str(error.message)) if isinstance(error, gr.Error) else str(error)
+            raise gr.Error(" ".join(text.split()), print_exception=False) from None
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     first, *others = endpoint.inputs.items()

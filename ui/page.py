@@ -44,7 +44,7 @@ def build(
 
     tabs: by key; the default is all registered ones. model: the one that is chosen when the page opens.
     """
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
+    with api.Page(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
         desk = Desk(session, catalogue.methods(), catalogue.models(), examples(), MyJobs(session), model)
         made = [kind(desk) for kind in (all_tabs() if tabs is None else tabs).values()]
@@ -59,7 +59,7 @@ def build(
         page.load(None, js=script("page"), **QUIET)
         _offer_methods(page, desk, made)
         _refresh_models(page, made)
-        api.add_endpoints(desk, made)
+        api.add_endpoints(page, desk, made)
     page.queue(max_size=24, api_open=False)
     return page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,11 @@ def add_device(parser: argparse.ArgumentParser, default: str = "auto", *, dtype:
     parser.add_argument("--device", default=default, choices=DEVICES, help=f"default: {default}")
     if dtype:
         parser.add_argument("--dtype", default="auto", choices=("auto", *DTYPES), help="default: auto")
+
+
+def zero_gpu() -> bool:
+    """Whether this is a Space on ZeroGPU, where processes get a GPU for a limited time."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 def positive(text: str) -> int:

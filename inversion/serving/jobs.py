@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -119,6 +120,7 @@ class Job:
     place: str = ""  # a tab of an open page, "" if it is unknown
     current: int | None = None  # index of the run that has begun and is not over
     ending: str = ""  # why it was cancelled
+    context: Context = field(default_factory=copy_context)  # of the submission: ZeroGPU finds the visitor's quota in it
     plans: tuple[Plan, ...] = field(init=False)  # of the runs
     task: str = field(init=False)
     model: str = field(init=False)

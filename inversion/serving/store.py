@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -105,7 +106,7 @@ class Store:
         if not job.released and job.crop.quad is not None and any(run.image is not None for run in job.runs):
             self._photos[job.key] = job.requests[0].picture
             _shorten(self._photos, self.limits.photos)
-        job.requests = ()
+        job.requests, job.context = (), Context()
         self.touch(job)
 
     def prune(self) -> None:

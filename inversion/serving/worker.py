@@ -180,7 +180,7 @@ class Worker:
             stack.callback(events.close)
             while True:
                 began = self._clock()
-                event = events.send(stop)
+                event = job.context.run(events.send, stop)
                 seconds += self._clock() - began
                 self._record(job, index, event, bool(stop))
                 if isinstance(event, Finished):

@@ -29,16 +29,16 @@ from ui.parts.uploads import picture_field
 Answer = tuple[list[dict[str, Any]], list[tuple[str | None, str]], str | None]
 Finish = Callable[[JobView, PictureFiles], Answer]  # the last answer of a job that is over
 
-# Parameters that several endpoints share.
+# Parameters that several endpoints share, a sentence each.
 NOTES = {
-    "picture": "a PNG, JPEG or WebP file.",
-    "methods": 'keys such as "w", "wplus", "mganprior", "pti", or stages joined by +.',
-    "model": "name of the generator.",
-    "seed": "a whole number.",
+    "picture": "A PNG, JPEG or WebP file.",
+    "methods": 'Keys such as "w", "wplus", "mganprior" or "pti", or stages joined by +.',
+    "model": "Name of the generator.",
+    "seed": f"A whole number from 0 to {inputs.MAX_SEED}; the same seed gives the same result.",
     "settings": '{"stage.field": value} for the methods that have the stage.',
-    "budget": "seconds for each method.",
-    "measured": "true if the picture already is the input to the methods (grey, small, ...). It has no scores then.",
-    "align": "auto (the face for models of aligned faces, else the centre), face or centre.",
+    "budget": "Seconds for each method.",
+    "measured": "True if the picture already is the input to the methods (grey, small, ...). It has no scores then.",
+    "align": "The part that is used: auto (the face for models of aligned faces, else the centre), face or centre.",
 }
 RUN_EVENTS = """Every event has rows (one object per method, with its figures, settings and state) and pictures (with
 captions, in the order of the methods that have one). The last event also has a comparison sheet."""
@@ -61,11 +61,28 @@ class Endpoint:
     events: str = RUN_EVENTS
     task: str = ""
 
+    def schema(self, name: str) -> dict[str, Any]:
+        """The JSON schema of a parameter. A number whose default is whole is a whole number."""
+        part = self.inputs[name]
+        if isinstance(part, gr.Number) and (isinstance(part.value, int) or name == "mix_layers"):
+            return {"type": "integer"}  # `precision=0` would round 1.5 instead of refusing it
+        if isinstance(part, gr.JSON):
+            return {"type": "object", "additionalProperties": {}}
+        if isinstance(part, gr.Dropdown) and part.multiselect:  # other names are allowed, such as stages joined by +
+            known = [{"type": "string", "enum": [value for _, value in part.choices]}] if part.choices else []
+            return {"type": "array", "items": {"anyOf": [*known, {"type": "string"}]}}
+        return part.api_info()
+
+    @property
+    def sentences(self) -> dict[str, str]:
+        """Every parameter in words."""
+        notes = {**NOTES, **self.notes}
+        return {name: notes[name][:1].upper() + notes[name][1:] for name in self.inputs}
+
     @property
     def description(self) -> str:
         """Summary, a line per parameter, and the events."""
-        notes = {**NOTES, **self.notes}
-        lines = "".join(f"    {name}: {notes[name]}\n" for name in self.inputs)
+        lines = "".join(f"    {name}: {sentence}\n" for name, sentence in self.sentences.items())
         return f"{self.summary}\n\n{lines}\n{self.events}\n"
 
 
@@ -80,7 +97,7 @@ def common_inputs(desk: Desk) -> dict[str, Component]:
         "model": gr.Dropdown(list(desk.models), value=desk.model, label="model"),
         "seed": gr.Number(0, label="seed"),
         "settings": gr.JSON({}, label="settings"),
-        "budget": gr.Number(min(120, longest), label="budget"),
+        "budget": gr.Number(min(120.0, longest), label="budget"),
         "measured": gr.Checkbox(False, label="measured"),
         "align": gr.Dropdown(list(AUTOMATIC_CROPS), value="auto", label="align"),
     }

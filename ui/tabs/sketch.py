@@ -218,7 +218,7 @@ class Sketch(Tab):
             "model": common["model"],
             "seed": common["seed"],
             "variations": gr.Number(1, label="variations"),
-            "alpha": gr.Number(1, label="alpha"),
+            "alpha": gr.Number(1.0, label="alpha"),
             "mix_layers": gr.Number(None, label="mix_layers"),
             "align": common["align"],
         }

@@ -1,0 +1,87 @@
+"""What the machine can serve, and the files that are loaded before the server is ready."""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from inversion.checkpoints import fetch
+from inversion.checkpoints.registry import DEFAULT, registry
+from inversion.common.commands import zero_gpu
+from inversion.serving.catalogue import models
+from inversion.serving.lane import LaneError
+from inversion.serving.session import Session
+
+# The generator of photographs of faces, and what it is used with: encoders, identity, LPIPS, the face detector.
+PHOTOS = ("stylegan2-ffhq-1024", "psp-ffhq", "e4e-ffhq", "arcface", "lpips-alexnet", "yunet")
+SERVER = "server"  # the requester of its downloads
+PATIENCE = 3.0  # seconds for an answer of the Hub
+
+
+def best_files(device: str = "auto") -> tuple[str, ...]:
+    """The best model for this machine first, then the files that belong to it.
+
+    `PHOTOS` on a GPU if the files are cached or the Hub can be reached, else the embedded model. Runs torch only if the
+    machine may have a GPU.
+    """
+    if device != "cpu" and has_gpu() and (_all_cached(PHOTOS) or _online()):
+        return PHOTOS
+    return (DEFAULT,)
+
+
+def has_gpu() -> bool:
+    """Whether runs get a GPU."""
+    if zero_gpu():
+        return True
+    # On Linux an NVIDIA driver has this file: without it there is no need to wait for torch.
+    if sys.platform == "linux" and not Path("/dev/nvidiactl").exists():
+        return False
+    from inversion.checkpoints.hub import find_device
+
+    return find_device("auto").type == "cuda"
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises LaneError if one of the names is not in the registry."""
+    for name in names:
+        if name not in registry():
+            raise LaneError(f"There is no model {name!r}. Choose from: {', '.join(models())}.")
+
+
+def preload(session: Session, names: Sequence[str]) -> None:
+    """Download missing files, then load the generators among them and run each once. Raises UserError."""
+    for name in names:
+        if not session.files.missing(name):
+            continue
+        session.files.download(name, SERVER)
+        for _ in session.files.follow(name, SERVER):
+            pass
+        download = session.files.card(name).download
+        if download is not None and download.state != "done":
+            raise LaneError(download.message or f"{name} could not be downloaded.")
+    for name in [name for name in names if name in models()]:
+        session.warm(name)
+        session.unavailable(name)  # waits until it is loaded
+
+
+def _all_cached(names: Sequence[str]) -> bool:
+    return all(fetch.cached(registry()[name]) is not None for name in names)
+
+
+def _online() -> bool:
+    """Whether the Hub answers."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")  # noqa: S310 - the Hub's own address
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE):  # noqa: S310
+            return True
+    except urllib.error.HTTPError:  # an answer, too
+        return True
+    except (OSError, ValueError):
+        return False
