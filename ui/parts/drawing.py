@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from inversion.align import Crop, CropMode
 from inversion.common.errors import UserError
+from inversion.common.rows import Row
 from inversion.serving.session import Session
 from inversion.translations import INPUTS, TRANSLATIONS, InputKind, TranslationOptions, input_of
 from inversion.translations.base import Colour
@@ -66,7 +66,7 @@ def common_legend(kind: str, cards: Mapping[str, Mapping[str, TranslationCard]])
 
 def run_translation(
     session: Session, model: str, name: str, picture: np.ndarray, options: TranslationOptions, align: CropMode = "auto"
-) -> tuple[TranslatedPictures, dict[str, Any]]:
+) -> tuple[TranslatedPictures, Row]:
     """The pictures that a model makes of uint8 (H, W, 3), and the recipe to make them again. Raises UserError."""
     crop = Crop() if input_of(name).drawn else session.crop(picture, model, align)
     began = time.perf_counter()
@@ -84,9 +84,7 @@ def run_translation(
     return made, recipe
 
 
-def captioned(
-    model: str, made: TranslatedPictures, recipe: dict[str, Any]
-) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
+def captioned(model: str, made: TranslatedPictures, recipe: Row) -> list[tuple[str, np.ndarray, Row]]:
     """(caption, picture, recipe) of the encoder's input and of every picture; captions begin with `model`."""
     names = ["Your input", "Main result", *(f"Variation {i}" for i in range(1, len(made.pictures)))]
     pictures = [made.read, *made.pictures]

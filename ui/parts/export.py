@@ -6,12 +6,12 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from inversion import images
+from inversion.common.rows import Row
 from inversion.serving.session import JobView
 from ui.parts.figures import caption
 from ui.parts.plots import Tile, sheet
@@ -71,7 +71,7 @@ def export(view: JobView, folder: Path) -> Files | None:
     return Files({i: folder / name for i, name in names.items()}, archive, page, figures)
 
 
-def rows(view: JobView, names: dict[int, str] | None = None) -> list[dict[str, Any]]:
+def rows(view: JobView, names: dict[int, str] | None = None) -> list[Row]:
     """One row per run, plain JSON: figures and recipe if there are any, and the state."""
     return [
         {

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import gradio as gr
 
+from inversion.common.rows import Row
 from inversion.common.settings import SettingError
 from inversion.methods import STAGES
 from inversion.serving import catalogue
@@ -20,6 +20,7 @@ from inversion.serving.catalogue import FieldCard, MethodCard
 from ui.parts.events import FIELDS, PRIVATE
 from ui.parts.inputs import InputError
 from ui.parts.markup import missing_note, note, slot
+from ui.parts.values import Options, Update, Values
 from ui.static import script
 
 KINDS = {"embed": "Embed", "optimise": "Optimise", "refine": "Refine"}
@@ -36,7 +37,7 @@ class Fields:
 
     def __init__(self, key: str, methods: Mapping[str, MethodCard], ticked: Sequence[str]) -> None:
         self.methods = methods
-        common: dict[str, Any] = {"html_template": slot("rows"), "apply_default_css": False}
+        common: Options = {"html_template": slot("rows"), "apply_default_css": False}
         self.stages = gr.HTML({}, rows=stage_menus({}), js_on_load=STAGES_SCRIPT, elem_id=f"{key}-stages", **common)
         self.typed = gr.HTML(
             {}, rows=sections(methods, ticked), js_on_load=FIELDS_SCRIPT, elem_id=f"{key}-fields", **common
@@ -45,8 +46,8 @@ class Fields:
     def wire(self, methods: gr.HTML) -> None:
         """Show the settings of the chosen methods and stages."""
 
-        def show(ticked: Sequence[str], stages: object) -> dict[str, Any]:
-            return gr.update(rows=sections(self.methods, ticked) + custom_section(pipeline(stages)))
+        def show(ticked: Sequence[str], stages: object) -> Update:
+            return {self.typed: gr.update(rows=sections(self.methods, ticked) + custom_section(pipeline(stages)))}
 
         for event in (methods.change, self.stages.staged):
             # Without preprocessing: the choices may have changed since the page sent its values.
@@ -60,15 +61,15 @@ class Fields:
                 **PRIVATE,
             )
 
-    def inputs(self) -> list[Any]:
+    def inputs(self) -> list[gr.HTML]:
         """Every component that `chosen` reads."""
         return [self.typed, self.stages]
 
-    def offered(self, lacking: Mapping[str, str]) -> dict[Any, Any]:
+    def offered(self, lacking: Mapping[str, str]) -> Update:
         """Updates that leave out the stages in `lacking`, with the reasons."""
         return {self.stages: gr.update(rows=stage_menus(lacking))}
 
-    def chosen(self, ticked: Sequence[str], values: Mapping[Any, Any]) -> list[tuple[str, dict[str, Any]]]:
+    def chosen(self, ticked: Sequence[str], values: Values) -> list[tuple[str, Row]]:
         """The ticked methods and the custom pipeline, each with its settings that differ from their defaults.
 
         Raises InputError or SettingError.
@@ -87,7 +88,7 @@ def pipeline(stages: object) -> str:
     return "+".join(str(given[kind]) for kind in KINDS if given.get(kind))
 
 
-def changed_settings(card: MethodCard, typed: object, key: str) -> dict[str, Any]:
+def changed_settings(card: MethodCard, typed: object, key: str) -> Row:
     """The settings of a method that {key: {field: value}} changes. Raises InputError for an empty field."""
     of_method = typed.get(key) if isinstance(typed, Mapping) else None
     given = of_method if isinstance(of_method, Mapping) else {}

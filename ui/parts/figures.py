@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
+from inversion.common.rows import Row, RowView
 from inversion.editing.requests import Edited
 from inversion.metrics import METRICS, Metric
 from inversion.serving.session import RunView
@@ -24,7 +24,7 @@ class Figure:
     help: str
 
 
-def metric_figures(row: Mapping[str, Any]) -> list[Figure]:
+def metric_figures(row: RowView) -> list[Figure]:
     """The metrics of a row that could be computed."""
     return [
         Figure(metric.label, fixed(row[name], metric.digits), f"{metric.help} {metric.better.capitalize()} is better.")
@@ -76,7 +76,7 @@ def with_unit(metric: Metric, text: str) -> str:
     return f"{text} {metric.unit}" if metric.unit else f"{metric.label} {text}"
 
 
-def table(runs: Sequence[RunView]) -> dict[str, Any]:
+def table(runs: Sequence[RunView]) -> Row:
     """A line per run, a column per metric that any run has; as `gr.Dataframe` takes it."""
     shown = {
         name: metric for name, metric in METRICS.items() if any((run.row or {}).get(name) is not None for run in runs)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import gradio as gr
 
 from inversion.serving.catalogue import MethodCard
 from ui.parts.markup import slot
+from ui.parts.values import Options, Update
 from ui.static import script
 
 # Kind of a method -> title of its group. The groups are in this order.
@@ -42,13 +42,13 @@ class MethodMenu:
         """The methods that are not `missing` as HTML."""
         return "<p>Methods</p>" + "".join(self._group(kind, missing) for kind in GROUPS)
 
-    def offered(self, missing: Mapping[str, str], ticked: Sequence[str]) -> dict[Any, Any]:
+    def offered(self, missing: Mapping[str, str], ticked: Sequence[str]) -> Update:
         """Updates that leave out `missing` methods; the others stay ticked, or a fallback if there are none."""
         usable = [key for key in ticked if key not in missing]
         if ticked and not usable:
             usable = [key for key in FALLBACKS if key not in missing][:1]
         # The value changes only if it must: the user may be ticking at the same time.
-        value: dict[str, Any] = {} if usable == list(ticked) else {"value": usable}
+        value: Options = {} if usable == list(ticked) else {"value": usable}
         return {self.component: gr.update(rows=self.rows(missing), **value)}
 
     def ticked(self, value: object) -> list[str]:

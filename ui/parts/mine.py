@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from html import escape
-from typing import Any
 
 import gradio as gr
 
@@ -13,7 +12,7 @@ from inversion.serving import catalogue
 from inversion.serving.session import JobView, Session, UnknownJob
 from ui.parts.events import PRIVATE, QUIET, VIEWS
 from ui.parts.markup import DOT, duration
-from ui.parts.streams import Update
+from ui.parts.values import Update
 from ui.static import script
 
 EVERY = 3  # seconds between two updates while there are jobs
@@ -43,17 +42,17 @@ class MyJobs:
         """What changes when a job has been submitted."""
         return {self.timer: gr.Timer(active=True)}
 
-    def greet(self, owner: object) -> list[Any]:
+    def greet(self, owner: object) -> list[object]:
         """A secret for a new browser, and the jobs of a known one."""
         name = owner if isinstance(owner, str) and owner else secrets.token_urlsafe(16)
         return [name, *self.show(name)]
 
-    def show(self, owner: str | None) -> list[Any]:
+    def show(self, owner: str | None) -> list[object]:
         """The line, and whether to ask again."""
         views = self.session.mine(owner or "")
         return ["".join(map(_job, views)), gr.Timer(active=bool(views))]
 
-    def cancel(self, owner: str | None, event: gr.EventData) -> list[Any]:
+    def cancel(self, owner: str | None, event: gr.EventData) -> list[object]:
         """Cancel a job of this browser."""
         key = getattr(event, "key", None)
         if key in [view.key for view in self.session.mine(owner or "")]:

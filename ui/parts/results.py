@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -19,7 +18,7 @@ from ui.parts.export import PictureFiles, has_own_input
 from ui.parts.figures import run_figures, table
 from ui.parts.markup import HINT, READY, about, head, job_status, run_head, slot, status_line
 from ui.parts.plots import Line, quality_plot
-from ui.parts.streams import Update
+from ui.parts.values import Options, Update
 from ui.parts.views import picture_view
 from ui.static import script
 from ui.theme import COLUMN_COLOURS
@@ -199,8 +198,8 @@ class Panel:
             }
 
 
-def column_text(view: JobView, index: int) -> dict[str, Any]:
-    """The text above and below a run's picture."""
+def column_text(view: JobView, index: int) -> Options:
+    """The text above and below a run's picture, as arguments of a column's `gr.update`."""
     run = view.runs[index]
     can_paste = view.over and run.image is not None and view.crop.quad is not None
     return {"above": run_head(index, run), "below": run_figures(run) + (PASTE_BUTTON if can_paste else "")}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
+from inversion.common.rows import Row
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import Request
 from ui.parts.desk import Desk
@@ -15,6 +16,7 @@ from ui.parts.inputs import MAX_SEED, InputError, number, whole
 from ui.parts.markup import DOT, megabytes, missing_note
 from ui.parts.method_menu import MethodMenu
 from ui.parts.results import MAX_METHODS
+from ui.parts.values import Options, Update, Values
 
 BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds
 
@@ -50,15 +52,15 @@ class Settings:
             self.fields = Fields(self.key, self.desk.methods, self.ticked)
         self.fields.wire(self.methods)
 
-    def inputs(self) -> set[gr.components.Component]:
+    def inputs(self) -> set[Component]:
         """Every component that `requests` reads."""
         return {self.methods, self.model, self.seed, self.measured, self.budget, *self.fields.inputs()}
 
-    def menus(self) -> list[Any]:
+    def menus(self) -> list[Component]:
         """Every component that `offered` updates."""
         return [self.methods, self.missing, self.fields.stages]
 
-    def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str], ticked: Sequence[str]) -> dict[Any, Any]:
+    def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str], ticked: Sequence[str]) -> Update:
         """Updates that leave out `missing` methods and `lacking` stages, with the reasons; the others stay ticked."""
         labels = {key: card.label for key, card in self.desk.methods.items()}
         return {
@@ -67,11 +69,11 @@ class Settings:
             **self.fields.offered(lacking),
         }
 
-    def seed_of(self, values: Mapping[Any, Any]) -> int:
+    def seed_of(self, values: Values) -> int:
         """The seed. Raises InputError."""
         return whole(values[self.seed], "The seed")
 
-    def requests(self, values: Mapping[Any, Any], fields: Mapping[str, Any], task: str) -> list[Request]:
+    def requests(self, values: Values, fields: Options, task: str) -> list[Request]:
         """One request per method, from the components' values and the fields that the tab gives.
 
         Raises InputError or SettingError.
@@ -86,7 +88,7 @@ class Settings:
         return requests(task, self.fields.chosen(ticked, values), {**fields, **common})
 
 
-def requests(task: str, methods: Sequence[tuple[str, Mapping[str, Any]]], fields: Mapping[str, Any]) -> list[Request]:
+def requests(task: str, methods: Sequence[tuple[str, Row]], fields: Options) -> list[Request]:
     """One request per method with its settings, and the `fields` that all share. Raises InputError for none."""
     if not methods:
         raise InputError("Choose at least one method.")

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
 
+from inversion.common.rows import Row
 from inversion.directions import DirectionCard, Layers
 from inversion.editing.requests import Edited, check_moves, read_layers
 from inversion.serving.session import Session
 from ui.parts.inputs import InputError
 from ui.parts.markup import slot
+from ui.parts.values import Update
 from ui.static import script
 
 UNFOLDED = 12  # attributes that are shown at once; the others are folded
@@ -72,15 +75,15 @@ class DirectionSliders:
                 elem_id=f"{key}-layers",
             )
 
-    def inputs(self) -> list[Any]:
+    def inputs(self) -> list[Component]:
         """Components that `read_edit` reads, in its order."""
         return [self.sliders, self.layers, self.keep]
 
-    def outputs(self) -> list[Any]:
+    def outputs(self) -> list[Component]:
         """Components that `closed` and `opened` update."""
         return [self.sliders, self.keep]
 
-    def events(self) -> list[Callable[..., Any]]:
+    def events(self) -> list[Callable[..., Dependency]]:
         """Events after which the results are edited again."""
         return [self.sliders.move, self.keep.input, self.layers.submit, self.layers.blur]
 
@@ -90,11 +93,11 @@ class DirectionSliders:
             self._cards[model] = session.edits.directions(model)
         return self._cards[model]
 
-    def closed(self) -> dict[Any, Any]:
+    def closed(self) -> Update:
         """No sliders."""
         return {self.sliders: gr.update(value={}, rows=""), self.keep: gr.update(choices=[], value=[])}
 
-    def opened(self, model: str, cards: Sequence[DirectionCard]) -> dict[Any, Any]:
+    def opened(self, model: str, cards: Sequence[DirectionCard]) -> Update:
         """A slider for each of the model's directions, at 0."""
         self._cards[model] = cards
         attributes = [(card["label"], card["name"]) for card in cards if card["group"] == "attributes"]
@@ -149,7 +152,7 @@ def read_edit(
     return EditOptions(moves, read_layers(layers or ""), tuple(keep or ()))
 
 
-def recipe(change: EditOptions, edited: Edited) -> dict[str, Any]:
+def recipe(change: EditOptions, edited: Edited) -> Row:
     """The edit and its figures as plain JSON."""
     return {
         "moves": dict(change.moves),

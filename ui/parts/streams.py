@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import gradio as gr
 
-Update = dict[Any, Any]  # component -> new value
+from ui.parts.values import Update
 
 
 class Streams:

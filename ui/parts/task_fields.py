@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -14,12 +13,13 @@ from gradio.components import Component
 from inversion.align import Crop
 from inversion.common.settings import Kind
 from inversion.serving.catalogue import FieldCard
-from inversion.serving.lane import CroppedPicture
+from inversion.serving.lane import CroppedPicture, TaskInput
 from ui.parts import inputs
 from ui.parts.events import QUIET
 from ui.parts.inputs import InputError
 from ui.parts.masks import SOURCES, chosen_mask
 from ui.parts.uploads import picture_field
+from ui.parts.values import Options, Parameters
 
 Cropper = Callable[[np.ndarray], Crop]  # uint8 (H, W, 3) -> the part of it that is used
 SLIDER_STEPS = 100  # a range with more steps gets a number box: a slider would be too coarse
@@ -53,7 +53,7 @@ class TaskField(ABC):
         """Components that give the parameters of an endpoint their types and defaults."""
 
     @abstractmethod
-    def read(self, values: Mapping[str, Any], upload: Upload) -> Any:  # noqa: ANN401 - by the kind of the field
+    def read(self, values: Parameters, upload: Upload) -> TaskInput:
         """The value as `Request.inputs` takes it, from values of controls or parameters. Raises UserError."""
 
     def notes(self) -> dict[str, str]:
@@ -68,7 +68,7 @@ class NumberField(TaskField):
 
     def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         card = self.card
-        common: dict[str, Any] = {"label": card.label, "info": card.help or None, "elem_id": f"{key}-{card.name}"}
+        common: Options = {"label": card.label, "info": card.help or None, "elem_id": f"{key}-{card.name}"}
         options = card.choices or card.menu
         if options:
             return {card.name: gr.Radio([(f"{prefix}{one}", one) for one in options], value=card.default, **common)}
@@ -88,7 +88,7 @@ class NumberField(TaskField):
         kinds = {bool: gr.Checkbox, str: gr.Textbox}
         return {card.name: kinds.get(type(card.default), gr.Number)(card.default, label=card.name)}
 
-    def read(self, values: Mapping[str, Any], upload: Upload) -> bool | int | float | str:
+    def read(self, values: Parameters, upload: Upload) -> bool | int | float | str:
         card, value = self.card, values[self.card.name]
         if isinstance(card.default, bool | str):
             return value
@@ -122,7 +122,7 @@ class MaskField(TaskField):
         file = picture_field(self.card.name, f"api-{self.card.name}")
         return {self.card.name: file, self.source: gr.Dropdown(options, value="mask", label=self.source)}
 
-    def read(self, values: Mapping[str, Any], upload: Upload) -> np.ndarray:
+    def read(self, values: Parameters, upload: Upload) -> np.ndarray:
         path = values[self.card.name]
         return chosen_mask(values[self.source], upload.painted, path, upload.seed, upload.crop.quad)
 
@@ -141,7 +141,7 @@ class PictureField(TaskField):
     def parameters(self) -> dict[str, Component]:
         return {self.card.name: picture_field(self.card.name, f"api-{self.card.name}")}
 
-    def read(self, values: Mapping[str, Any], upload: Upload) -> CroppedPicture:
+    def read(self, values: Parameters, upload: Upload) -> CroppedPicture:
         if not values[self.card.name]:
             raise InputError(f"{self.card.label}: upload a picture.")
         picture = inputs.picture(values[self.card.name])

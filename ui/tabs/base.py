@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gradio as gr
 from gradio.components import Component
 
 from ui.parts.desk import Desk
 from ui.parts.endpoint import Endpoint
-from ui.parts.streams import Update
+from ui.parts.values import Update
 
 
 class Tab(ABC):
@@ -38,11 +38,11 @@ class Tab(ABC):
         """The tab's function for scripts, None if it has none. `common`: parameters that endpoints share."""
         return None
 
-    def model_menus(self) -> list[Any]:
+    def model_menus(self) -> list[Component]:
         """Menus of models, which get the newest choices when the page opens."""
         return []
 
-    def method_menus(self) -> list[Any]:
+    def method_menus(self) -> list[Component]:
         """Components that `offered` updates."""
         return []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gradio as gr
 from gradio.components import Component
@@ -26,7 +26,7 @@ from ui.parts.markup import head, note
 from ui.parts.plots import Tile
 from ui.parts.results import Panel, column_text, slider_pictures
 from ui.parts.sliders import DirectionSliders, EditOptions, read_edit
-from ui.parts.streams import Update
+from ui.parts.values import Parameters, Update
 from ui.tabs.task import TaskTab
 from ui.tabs.words import Words
 from ui.theme import COLUMN_COLOURS
@@ -152,7 +152,7 @@ class Edit(TaskTab):
         inputs |= {**parameters, "align": runs.inputs["align"]}
         return Endpoint(self.key, summary, inputs, self.answers, NOTES)
 
-    def answers(self, values: Mapping[str, Any]) -> Iterator[Answer]:
+    def answers(self, values: Parameters) -> Iterator[Answer]:
         session = self.desk.session
         with errors_as_messages():
             cards = session.edits.directions(values["model"])

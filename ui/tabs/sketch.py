@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gradio as gr
 import numpy as np
@@ -15,6 +15,7 @@ from gradio.components import Component
 
 from inversion import images
 from inversion.common.errors import UserError
+from inversion.common.rows import Row
 from inversion.synthetic import DOMAINS
 from inversion.translations import INPUTS, TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslationCard
@@ -37,8 +38,8 @@ from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages
 from ui.parts.markup import DOT, READY, missing_note, problem_list, status_line
 from ui.parts.plots import Tile
 from ui.parts.settings import model_choices
-from ui.parts.streams import Update
 from ui.parts.uploads import examples_strip
+from ui.parts.values import Options, Parameters, Update, Values
 from ui.parts.views import pictures_view
 from ui.static import script
 from ui.tabs.base import Tab
@@ -53,7 +54,7 @@ NOTES = {
     "mix_layers": "the first varied layer.",
 }
 EVENTS = "The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them."
-Result = tuple[str, np.ndarray, dict[str, Any]]  # caption, picture, recipe
+Result = tuple[str, np.ndarray, Row]  # caption, picture, recipe
 
 
 class Sketch(Tab):
@@ -127,7 +128,7 @@ class Sketch(Tab):
         chosen = [self.models, self.kind]
         self.models.input(self.switch_models, chosen, self.offers(), preprocess=False, **MODELS, **PRIVATE)
 
-    def model_menus(self) -> list[Any]:
+    def model_menus(self) -> list[Component]:
         return [self.models]
 
     def on_load(self, page: gr.Blocks) -> None:
@@ -147,7 +148,7 @@ class Sketch(Tab):
         available = [name for name in TRANSLATIONS if name not in lacking]
         value = chosen if chosen in available else next(iter(available), None)
         # The value changes only if it must: the user may be choosing at the same time.
-        changed = {} if value == chosen else {"value": value}
+        changed: Options = {} if value == chosen else {"value": value}
         update: Update = {
             self.kind: gr.update(choices=kind_choices(lacking), **changed),
             self.missing: gr.update(value=missing_note(lacking), visible=bool(lacking)),
@@ -160,7 +161,7 @@ class Sketch(Tab):
             update |= {legend: legend_html(name, classes) + problem, self.strips[name]: gr.update(visible=fits)}
         return update
 
-    def make(self, values: dict[Any, Any]) -> Iterator[Update]:
+    def make(self, values: Values) -> Iterator[Update]:
         """Make pictures with every chosen model, and show them."""
         with errors_as_messages():
             name, picture, options = self._read(values)
@@ -179,7 +180,7 @@ class Sketch(Tab):
             results += captioned(model if len(models) > 1 else "", made, recipe)
         yield from self._show(results, problems, time.perf_counter() - began)
 
-    def _read(self, values: Mapping[Any, Any]) -> tuple[str, np.ndarray, TranslationOptions]:
+    def _read(self, values: Values) -> tuple[str, np.ndarray, TranslationOptions]:
         """Name of the translation, picture uint8 (H, W, 3), options. Raises UserError."""
         name = values[self.kind]
         if not name:
@@ -225,7 +226,7 @@ class Sketch(Tab):
         notes = {**NOTES, "kind": f"one of {', '.join(TRANSLATIONS)}."}
         return Endpoint(self.key, SUMMARY, parameters, self.answers, notes, EVENTS)
 
-    def answers(self, values: Mapping[str, Any]) -> Iterator[Answer]:
+    def answers(self, values: Parameters) -> Iterator[Answer]:
         """Make pictures for a script."""
         with errors_as_messages():
             whole(values["variations"], "variations", 1, MAX_VARIATIONS)
