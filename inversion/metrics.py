@@ -89,7 +89,7 @@ class Metric:
 
     fn: (image, truth, model) -> one value per picture, or None if the model lacks the network; pictures (B, 3, H, W)
     in [-1, 1]. cheap: side in pixels up to which previews have the metric, 0 for never. needs: the attribute of `Model`
-    that holds the network, "" for none.
+    that holds the network, "" for none. of_edits: an edited picture is compared with the unedited one by it, too.
     """
 
     label: str
@@ -100,6 +100,14 @@ class Metric:
     cheap: int = 0
     needs: str = ""
     unit: str = ""
+    of_edits: bool = False
+
+    def score(self, image: Tensor, truth: Tensor, model: Model) -> float | None:
+        """The metric of one picture (1, 3, H, W), rounded to 4 digits; None if the model lacks the network."""
+        if self.needs and getattr(model, self.needs) is None:
+            return None
+        values = self.fn(image, truth, model)
+        return None if values is None else round(values[0], 4)
 
 
 METRICS: dict[str, Metric] = {
@@ -143,6 +151,7 @@ METRICS: dict[str, Metric] = {
         "Similarity of the faces (cosine of ArcFace embeddings). 1 means the same person.",
         identity,
         needs="identity",
+        of_edits=True,
     ),
     "synthetic_identity": Metric(
         "Same person?",
@@ -151,6 +160,7 @@ METRICS: dict[str, Metric] = {
         "Similarity of synthetic faces (built-in predictor). 1 means the same person.",
         synthetic_identity,
         needs="predictor",
+        of_edits=True,
     ),
     "synthetic_perceptual": Metric(
         "Perceptual (built-in)",
@@ -172,8 +182,11 @@ def scores(image: Tensor, truth: Tensor | None, model: Model, preview: bool = Fa
     if truth is None:
         return row
     for name, metric in METRICS.items():
-        lacking = metric.needs and getattr(model, metric.needs) is None
-        if not lacking and (not preview or image.shape[-1] <= metric.cheap):
-            values = metric.fn(image, truth, model)
-            row[name] = None if values is None else round(values[0], 4)
+        if not preview or image.shape[-1] <= metric.cheap:
+            row[name] = metric.score(image, truth, model)
     return row
+
+
+def edit_scores(edited: Tensor, before: Tensor, model: Model) -> dict[str, float | None]:
+    """The metrics that apply to edits, by name, of one edited picture (1, 3, H, W) against the unedited one."""
+    return {name: metric.score(edited, before, model) for name, metric in METRICS.items() if metric.of_edits}

@@ -80,7 +80,7 @@ def test_results_of_every_method_can_be_edited(session: Session, pictures: Tenso
         moved = session.edits.move(key, index, {"smile": 1.5}, (0, 6), ("smile",))
         assert np.array_equal(still.picture, kept.image) and kept.row["method"] == method
         assert not np.array_equal(moved.picture, kept.image)
-        assert set(moved.attributes) == set(NAMES) and still.synthetic_identity == pytest.approx(1, abs=1e-3)
+        assert set(moved.attributes) == set(NAMES) and still.figures["synthetic_identity"] == pytest.approx(1, abs=1e-3)
         assert still.attributes["smile"][0] == pytest.approx(still.attributes["smile"][1], abs=1e-3)
 
 

@@ -27,6 +27,7 @@ from inversion.__main__ import main
 from inversion.checkpoints import fetch, layouts
 from inversion.checkpoints.registry import Entry, registry
 from inversion.common import settings
+from inversion.editing.requests import Edited
 from inversion.encoders import ENCODERS, PSP, ROLES, Narrow
 from inversion.generators import GENERATORS, StyleGAN2
 from inversion.methods import METHODS, STAGES, Method
@@ -39,7 +40,7 @@ from inversion.tasks import TASKS, Task
 from inversion.translations import INPUTS, TRANSLATIONS, InputKind, Translation
 from inversion.translations.base import Colour, expect_channels
 from ui import build
-from ui.parts.figures import run_figures, table
+from ui.parts.figures import edit_figures, run_figures, table
 from ui.tabs import TABS, Tab
 
 # ---- the toys
@@ -124,7 +125,7 @@ def without_prefix(tensors: Mapping[str, Tensor]) -> layouts.Renamed:
 
 TOYS: tuple[tuple[Any, str, Any], ...] = (
     (TASKS, "dim", Dim),
-    (METRICS, "lightness", Metric("Lightness", 3, "lower", "Difference of the means.", lightness)),
+    (METRICS, "lightness", Metric("Lightness", 3, "lower", "Difference of the means.", lightness, of_edits=True)),
     (STAGES, "glance", Glance),
     (METHODS, "glance", Method("glance", "Glance", (Glance(),), "Toy 2026", "A glance is enough.")),
     (ROLES, "glance", "glancing encoder"),
@@ -224,6 +225,12 @@ def test_a_metric_stands_in_rows_and_tables(command: Any) -> None:  # noqa: ANN4
     run = RunView("w", "W", row=row)
     assert "Lightness" in table([run])["headers"] and "Lightness" in run_figures(run)
     assert "Lightness" in quality.means_table([{**row, "label": "w"}]).splitlines()[0]
+
+
+def test_a_metric_compares_edits(command: Any) -> None:  # noqa: ANN401
+    row = json.loads(command("edit", *INVERT[1:], *ONE_STEP, "--sefa", "1=1"))
+    assert isinstance(row["edit"]["lightness"], float)
+    assert "Lightness" in edit_figures({}, Edited(np.zeros((8, 8, 3), np.uint8), {}, {"lightness": 0.5}))
 
 
 def test_a_method_with_a_role_of_its_own_runs_on_a_toy_generator(command: Any) -> None:  # noqa: ANN401

@@ -14,6 +14,7 @@ from inversion.cli.common import run_methods, run_parser, write_json, write_rows
 from inversion.common.commands import UsageError, guarded
 from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, check_moves, read_layers
 from inversion.methods import SettingError
+from inversion.metrics import METRICS
 from inversion.serving.lane import Finished, Lane, Request
 
 SHOWN = 6  # number of attributes that are printed: those with the largest changes
@@ -96,8 +97,7 @@ class _Plan:
             "moves": self.moves,
             "layers": self.layers,
             "keep": list(self.keep),
-            "attributes": {name: list(values) for name, values in edited.attributes.items()},
-            "synthetic_identity": edited.synthetic_identity,
+            **edited.row(),
             "image": None,
         }
         if self.args.out is not None:
@@ -125,12 +125,13 @@ def _strengths(option: str, texts: Sequence[str], prefix: str) -> dict[str, floa
 
 
 def _write_changes(edit: Mapping[str, Any]) -> None:
-    """Print the largest changes of attributes, the identity score and the file."""
+    """Print the largest changes of attributes, the figures and the file."""
     changes = {name: after - before for name, (before, after) in edit["attributes"].items()}
     most = sorted(changes, key=lambda name: -abs(changes[name]))[:SHOWN]
     if most:
         sys.stdout.write("changed: " + ", ".join(f"{name} {changes[name]:+.2f}" for name in most) + "\n")
-    if edit["synthetic_identity"] is not None:
-        sys.stdout.write(f"synthetic identity to the unedited picture: {edit['synthetic_identity']:.3f}\n")
+    for name, metric in METRICS.items():
+        if edit.get(name) is not None:
+            sys.stdout.write(f"{name.replace('_', ' ')} to the unedited picture: {edit[name]:.{metric.digits}f}\n")
     if edit["image"] is not None:
         sys.stdout.write(f"{edit['image']}\n")

@@ -39,9 +39,12 @@ def setting(
     return field(default=default, metadata={k: v for k, v in metadata.items() if v is not None})
 
 
-def mask(label: str, help: str = "", *, white: Literal[0, 1]) -> Any:  # noqa: ANN401 - as `setting`
-    """Declare a field for a mask that the user paints or uploads. `white`: value of the tensor at white pixels."""
-    return field(metadata={"kind": "mask", "label": label, "help": help, "white": white})
+def mask(label: str, help: str = "", *, white: Literal[0, 1], source: str = "") -> Any:  # noqa: ANN401 - as `setting`
+    """Declare a field for a mask that the user paints or uploads. white: value of the tensor at white pixels.
+
+    source: public name of the parameter that says where the mask comes from; the default is FIELD_source.
+    """
+    return field(metadata={"kind": "mask", "label": label, "help": help, "white": white, "source": source})
 
 
 def picture(label: str, help: str = "") -> Any:  # noqa: ANN401 - as `setting`

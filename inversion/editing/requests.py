@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from inversion import images
+from inversion import images, metrics
+from inversion.common.rows import Row
 from inversion.common.settings import SettingError
 from inversion.directions import DirectionCard, Layers
 from inversion.editing.blend import interpolated, interpolated_weights, mixed
@@ -45,11 +46,15 @@ class Inverted:
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """An edited picture uint8 (R, R, 3) and what changed. Without a predictor, the figures are empty or None."""
+    """An edited picture uint8 (R, R, 3) and what changed. Without a predictor there are no attributes."""
 
     picture: np.ndarray
     attributes: Mapping[str, tuple[float, float]]  # name -> before, after, each in about (-1, 1)
-    synthetic_identity: float | None  # cosine to the unedited picture
+    figures: Mapping[str, float | None]  # against the unedited picture, see `metrics.edit_scores`
+
+    def row(self) -> Row:
+        """Attributes and figures as plain JSON."""
+        return {"attributes": {name: list(pair) for name, pair in self.attributes.items()}, **self.figures}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +84,9 @@ class EditRequest:
         with torch.no_grad():
             moved = edited(code, prior, directions_of(model, self.layers), self.moves, self.layers, self.keep)
             after = moved.render(prior).clamp(-1, 1)
-            return Edited(images.to_array(after), *_figures(model, self.before, after))
+            before = images.to_tensor(self.before).to(after)
+            figures = metrics.edit_scores(after, before, model)
+            return Edited(images.to_array(after), _attributes(model, before, after), figures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,11 +153,9 @@ def _prior(model: Model, weights: Mapping[str, Tensor] | None) -> Prior:
     return tuned(prior_of(model), weights) if weights else prior_of(model)
 
 
-def _figures(model: Model, before: np.ndarray, after: Tensor) -> tuple[dict[str, tuple[float, float]], float | None]:
-    """Attributes before and after, and the identity score between both pictures; empty and None without a predictor."""
+def _attributes(model: Model, before: Tensor, after: Tensor) -> dict[str, tuple[float, float]]:
+    """Attributes before and after of two pictures (1, 3, R, R), by name; empty without a predictor."""
     if model.predictor is None:
-        return {}, None
-    pair = torch.cat([images.to_tensor(before).to(after), after])
-    attributes, identities = model.predictor.heads(pair)
-    rows = [(round(a, 4), round(b, 4)) for a, b in attributes.t().tolist()]
-    return dict(zip(model.predictor.names, rows, strict=True)), round(float(identities[0] @ identities[1]), 4)
+        return {}
+    rows = model.predictor.heads(torch.cat([before, after]))[0].t().tolist()
+    return {name: (round(a, 4), round(b, 4)) for name, (a, b) in zip(model.predictor.names, rows, strict=True)}

@@ -19,7 +19,8 @@ class FieldCard:
     """One field that a user may set, of a stage (`name` is "stage.field") or of a task (`name` is the field's name).
 
     default: None for a mask or a picture, which the user must provide. choices: the only allowed values, () for any.
-    menu: values that a page offers, () for none. low, high: inclusive bounds, None for none. step: of a slider.
+    menu: values that a page offers, () for none. low, high: inclusive bounds, None for none. step: of a slider. source:
+    of a mask, the name of the parameter that says where the mask comes from.
     """
 
     name: str
@@ -33,6 +34,7 @@ class FieldCard:
     step: float | None
     choices: tuple[Any, ...]
     menu: tuple[Any, ...]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,4 +141,5 @@ def _field(name: str, owner: str, spec: Field[Any], value: bool | int | float | 
         step=get("step"),
         choices=tuple(get("choices", ())),
         menu=tuple(get("menu", ())),
+        source=get("source") or f"{name}_source",
     )

@@ -26,7 +26,7 @@ class Inpaint(Task):
     merges: ClassVar[bool] = True
     leaves_holes: ClassVar[bool] = True
 
-    mask: Tensor = settings.mask("Mask", "White marks the hole.", white=0)
+    mask: Tensor = settings.mask("Mask", "White marks the hole.", white=0, source="hole")
 
     def __post_init__(self) -> None:
         if self.mask.ndim != 4 or self.mask.shape[1] != 1:

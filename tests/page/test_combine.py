@@ -13,7 +13,7 @@ from helpers.serving import Served
 
 from inversion import images
 from inversion.serving.session import Request
-from ui.parts.combine import KINDS, digest, finished, mixture, painted_region, strip, with_published_settings
+from ui.parts.combine import COMBINATIONS, digest, finished, mixture, painted_region, strip, with_published_settings
 from ui.parts.inputs import InputError
 from ui.tabs.edit import Edit
 
@@ -45,7 +45,7 @@ def values_of(edit: Edit, picture: Path, kind: str = "interpolate", first: str |
     return {**values, combine.frames: 3, combine.start: 3}
 
 
-@pytest.mark.parametrize("kind", [kind for _, kind in KINDS])
+@pytest.mark.parametrize("kind", COMBINATIONS)
 def test_a_second_picture_is_combined(kind: str, site: Served, edit: Edit, picture: Path) -> None:
     first, combine = submitted(site, picture, 2), edit.panel.combine
     until(lambda: site.session.snapshot(first).over)
@@ -145,10 +145,10 @@ def test_two_pictures_become_strips(site: Served, picture: Path) -> None:
         keys.append(site.session.submit([Request("reconstruct", "w", shot, settings={"w.steps": 2})]))
         until(lambda key=keys[-1]: site.session.snapshot(key).over)  # type: ignore[misc]
     ends = [site.session.kept(key, 0).image for key in keys]
-    way = strip(site.session, (keys[0], 0), (keys[1], 0), 5)
+    way = strip(site.session, 5, (keys[0], 0), (keys[1], 0))
     assert way.shape == (32, 5 * 32, 3)
     for end, shown in ((ends[0], way[:, :32]), (ends[1], way[:, -32:])):
         assert (end == shown).mean() > 0.99
-    both = mixture(site.session, (keys[0], 0), (keys[1], 0), 3)
+    both = mixture(site.session, 3, (keys[0], 0), (keys[1], 0))
     assert (both[:, :64] == np.concatenate(ends, axis=1)).all() and (both[:, 64:] != both[:, :32]).any()
     assert finished(site.session.snapshot(keys[0])) == [0]

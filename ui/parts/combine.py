@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
 
 import gradio as gr
 import numpy as np
@@ -25,18 +25,13 @@ from ui.parts.export import PictureFiles
 from ui.parts.inputs import MAX_LAYERS, InputError, errors_as_messages, whole
 from ui.parts.markup import READY, job_status, problem_list, status_line
 from ui.parts.settings import Settings
-from ui.parts.streams import Streams, Update
+from ui.parts.streams import Streams
 from ui.parts.uploads import examples_strip, mask_editor, picture_field
+from ui.parts.values import Options, Update, Values
 from ui.parts.views import pictures_view
 
-KINDS = [("Interpolate", "interpolate"), ("Mix styles", "mix"), ("Transplant a region", "diffuse")]
-NOTES = {
-    "interpolate": "The same methods invert the second picture. The strip goes from your picture to the second one.",
-    "mix": "The mixture takes the coarse layers of your picture and the fine layers of the second one.",
-    "diffuse": "Paint a region of your picture. The methods blend it into the second picture.",
-}
-FIRST = "interpolate"
-FRAMES = (3, 15)
+FRAMES = (3, 15)  # fewest and most pictures of a strip
+Joiner = Callable[[tuple[str, int], tuple[str, int]], np.ndarray]  # two results, each a job's key and a run -> picture
 
 
 class Combine:
@@ -52,27 +47,32 @@ class Combine:
                     self.second = picture_field("Second picture", "edit-second-picture", height=240)
                     examples_strip(desk.examples, self.second, "edit-second-examples")
                 with gr.Column(min_width=240):
-                    self.kind = gr.Radio(KINDS, value=FIRST, label="How to combine them", elem_id="edit-pair-kind")
-                    self.note = gr.HTML(NOTES[FIRST], elem_classes="note")
-                    self.boxes = self._options()
+                    first, *_ = COMBINATIONS
+                    kinds = [(one.label, key) for key, one in COMBINATIONS.items()]
+                    self.kind = gr.Radio(kinds, value=first, label="How to combine them", elem_id="edit-pair-kind")
+                    self.note = gr.HTML(COMBINATIONS[first].note, elem_classes="note")
+                    self.boxes: dict[str, gr.Column] = {}
+                    for key, one in COMBINATIONS.items():
+                        with gr.Column(visible=key == first) as self.boxes[key]:
+                            one.controls(self)
                     with gr.Row():
                         self.go = gr.Button("Combine", variant="primary", elem_id="edit-pair-run", min_width=90)
                         self.stop = gr.Button("Cancel", elem_id="edit-pair-cancel", min_width=90)
             self.status = gr.HTML(status_line(READY), elem_id="edit-pair-status")
             self.gallery = pictures_view("Combinations", "edit-pair-gallery", columns=1)
 
-    def _options(self) -> dict[str, gr.Column]:
-        """The controls of each kind, of which one kind is visible."""
-        with gr.Column() as of_strip:
-            self.frames = gr.Slider(*FRAMES, 7, step=1, label="Pictures in the strip")
-        with gr.Column(visible=False) as of_mix:
-            self.start = gr.Number(
-                7, label="First layer of the second picture", precision=0, minimum=1, maximum=MAX_LAYERS
-            )
-        with gr.Column(visible=False) as of_region:
-            self.take = gr.Button("Paint on my picture", size="sm", elem_id="edit-take")
-            self.region = mask_editor("Paint the region to transplant", "edit-region")
-        return {"interpolate": of_strip, "mix": of_mix, "diffuse": of_region}
+    def strip_controls(self) -> None:
+        """Lay out the options of a strip."""
+        self.frames = gr.Slider(*FRAMES, 7, step=1, label="Pictures in the strip")
+
+    def mixture_controls(self) -> None:
+        """Lay out the options of a mixture."""
+        self.start = gr.Number(7, label="First layer of the second picture", precision=0, minimum=1, maximum=MAX_LAYERS)
+
+    def region_controls(self) -> None:
+        """Lay out the editor that marks a region."""
+        self.take = gr.Button("Paint on my picture", size="sm", elem_id="edit-take")
+        self.region = mask_editor("Paint the region to transplant", "edit-region")
 
     def wire(
         self,
@@ -88,7 +88,7 @@ class Combine:
         """
         self.settings, self.crop, self.job, self.streams = settings, crop, job, streams
         self.kind.change(
-            lambda kind: [NOTES[kind], *(gr.update(visible=key == kind) for key in self.boxes)],
+            lambda kind: [COMBINATIONS[kind].note, *(gr.update(visible=key == kind) for key in self.boxes)],
             self.kind,
             [self.note, *self.boxes.values()],
             **QUIET,
@@ -96,7 +96,7 @@ class Combine:
         self.take.click(_uploaded, picture, self.region, **QUIET)
         given: set[Block] = {job, self.last, self.second, self.kind, self.frames, self.start, self.region}
         given |= settings.inputs() | crop.inputs()
-        outputs: list[Any] = [self.status, self.gallery, self.last]
+        outputs: list[Block] = [self.status, self.gallery, self.last]
         self.go.click(self.run, given, outputs, show_progress_on=self.status, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.last, None, **QUIET)
 
@@ -104,7 +104,7 @@ class Combine:
         """Components that `cleared` updates."""
         return [self.status, self.gallery]
 
-    def cleared(self) -> dict[Any, Any]:
+    def cleared(self) -> Update:
         """Updates that remove all combinations."""
         return {self.status: status_line(READY), self.gallery: None}
 
@@ -116,22 +116,34 @@ class Combine:
         with errors_as_messages():
             self.desk.session.cancel(last[-1])
 
-    def run(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Update]:
+    def run(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Combine the pictures, and show the progress and the results."""
         with errors_as_messages():
             if not values[self.second]:
                 raise InputError("Upload a second picture first, paste one, or choose an example.")
             second = inputs.picture(values[self.second])
-        combine = self._transplant if values[self.kind] == "diffuse" else self._join
-        yield from self.streams.newest(request, combine(values, second), "pair")
+        made = COMBINATIONS[values[self.kind]].run(self, values, second)
+        yield from self.streams.newest(request, made, "pair")
 
-    def _transplant(self, values: Mapping[Any, Any], second: np.ndarray) -> Iterator[Update]:
+    def interpolate(self, values: Values, second: np.ndarray) -> Iterator[Update]:
+        """A strip of pictures for every method, from its result to that of the second picture."""
+        with errors_as_messages():
+            frames = whole(values[self.frames], "The number of pictures", *FRAMES)
+        yield from self._join(values, second, partial(strip, self.desk.session, frames))
+
+    def mix(self, values: Values, second: np.ndarray) -> Iterator[Update]:
+        """For every method, both results and their mixture."""
+        with errors_as_messages():
+            start = whole(values[self.start], "The layer", 1, MAX_LAYERS)
+        yield from self._join(values, second, partial(mixture, self.desk.session, start))
+
+    def transplant(self, values: Values, second: np.ndarray) -> Iterator[Update]:
         """Put the painted region into the second picture."""
         session, model = self.desk.session, values[self.settings.model]
         with errors_as_messages():
             picture, mask = painted_region(values[self.region])
             context = CroppedPicture(second, session.crop(second, model))
-            fields: dict[str, Any] = {"picture": picture, "crop": self.crop.crop(picture, model, values)}
+            fields: Options = {"picture": picture, "crop": self.crop.crop(picture, model, values)}
             fields["inputs"] = {"mask": mask, "context": context}
             requests = self.settings.requests(values, fields, "diffuse")
             key = session.submit([with_published_settings(request) for request in requests])
@@ -145,29 +157,23 @@ class Combine:
         ]
         yield from self._show(results, {})
 
-    def _join(self, values: Mapping[Any, Any], second: np.ndarray) -> Iterator[Update]:
-        """Interpolate or mix every method's results for the two pictures."""
+    def _join(self, values: Values, second: np.ndarray, join: Joiner) -> Iterator[Update]:
+        """Join every method's results for the two pictures."""
         session = self.desk.session
         with errors_as_messages():
             first = session.snapshot(values[self.job] or "")
-            frames = whole(values[self.frames], "The number of pictures", *FRAMES)
-            start = whole(values[self.start], "The layer", 1, MAX_LAYERS)
             key = self.inverted(first, second, values[self.last])
         yield {self.last: [first.key, digest(second), key]}
         yield from self._follow(key)
-        view, strips, problems = session.snapshot(key), [], {}
+        view, joined, problems = session.snapshot(key), [], {}
         for j, i in enumerate(finished(first)):
             if view.runs[j].image is None:
                 continue
-            label, ends = view.runs[j].label, ((first.key, i), (key, j))
             try:
-                mixes = values[self.kind] == "mix"
-                joined = mixture(session, *ends, start) if mixes else strip(session, *ends, frames)
+                joined.append((view.runs[j].label, join((first.key, i), (key, j))))
             except UserError as error:
-                problems[label] = str(error)
-            else:
-                strips.append((label, joined))
-        yield from self._show(strips, problems)
+                problems[view.runs[j].label] = str(error)
+        yield from self._show(joined, problems)
 
     def inverted(self, first: JobView, second: np.ndarray, last: list[str] | None) -> str:
         """Key of a job that inverts the second picture by the methods of the first job.
@@ -192,7 +198,7 @@ class Combine:
         requests = []
         for run in runs:
             row = run.row or {}
-            common: dict[str, Any] = {"settings": row["settings"], "seed": row["seed"], "budget": run.budget}
+            common: Options = {"settings": row["settings"], "seed": row["seed"], "budget": run.budget}
             requests.append(Request("reconstruct", run.method, second, first.model, crop=crop, **common))
         return session.submit(requests)
 
@@ -211,6 +217,41 @@ class Combine:
             yield update
 
 
+@dataclass(frozen=True)
+class Combination:
+    """A way to combine two pictures.
+
+    controls: lays out its options. run: updates, from the values of the page and the second picture uint8 (H, W, 3).
+    """
+
+    label: str
+    note: str
+    controls: Callable[[Combine], None]
+    run: Callable[[Combine, Values, np.ndarray], Iterator[Update]]
+
+
+COMBINATIONS: dict[str, Combination] = {
+    "interpolate": Combination(
+        "Interpolate",
+        "The same methods invert the second picture. The strip goes from your picture to the second one.",
+        Combine.strip_controls,
+        Combine.interpolate,
+    ),
+    "mix": Combination(
+        "Mix styles",
+        "The mixture takes the coarse layers of your picture and the fine layers of the second one.",
+        Combine.mixture_controls,
+        Combine.mix,
+    ),
+    "diffuse": Combination(
+        "Transplant a region",
+        "Paint a region of your picture. The methods blend it into the second picture.",
+        Combine.region_controls,
+        Combine.transplant,
+    ),
+}
+
+
 def _uploaded(path: str | None) -> np.ndarray:
     with errors_as_messages():
         return inputs.picture(path)
@@ -221,12 +262,12 @@ def finished(view: JobView) -> list[int]:
     return [i for i, run in enumerate(view.runs) if run.state in ("done", "cancelled") and run.row is not None]
 
 
-def strip(session: Session, first: tuple[str, int], second: tuple[str, int], frames: int) -> np.ndarray:
+def strip(session: Session, frames: int, first: tuple[str, int], second: tuple[str, int]) -> np.ndarray:
     """Pictures side by side, from one result to another; uint8 (R, frames R, 3). Raises UserError."""
     return np.concatenate(session.edits.interpolate(first, second, frames), axis=1)
 
 
-def mixture(session: Session, first: tuple[str, int], second: tuple[str, int], start: int) -> np.ndarray:
+def mixture(session: Session, start: int, first: tuple[str, int], second: tuple[str, int]) -> np.ndarray:
     """Both results and their mixture side by side; uint8 (R, 3 R, 3). Raises UserError."""
     pictures = [session.kept(*first).image, session.kept(*second).image, session.edits.mix(first, second, start)]
     return np.concatenate(pictures, axis=1)

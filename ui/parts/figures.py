@@ -48,7 +48,7 @@ def edit_figures(moves: Mapping[str, float], edited: Edited) -> str:
         Figure(name.replace("_", " ").capitalize(), f"{changes[name]:+.2f}", "moved" if name in moves else "not moved")
         for name in moved + unmoved[:MOST_CHANGED]
     ]
-    figures += metric_figures({"synthetic_identity": edited.synthetic_identity})
+    figures += metric_figures(edited.figures)
     return figure_list(figures)
 
 

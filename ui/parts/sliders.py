@@ -158,6 +158,5 @@ def recipe(change: EditOptions, edited: Edited) -> Row:
         "moves": dict(change.moves),
         "layers": change.layers,
         "keep": list(change.keep),
-        "attributes": {name: list(values) for name, values in edited.attributes.items()},
-        "synthetic_identity": edited.synthetic_identity,
+        **edited.row(),
     }

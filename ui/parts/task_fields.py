@@ -105,7 +105,7 @@ class MaskField(TaskField):
     @property
     def source(self) -> str:
         """Name of the control that says where the mask comes from."""
-        return "hole" if self.card.name == "mask" else f"{self.card.name}_source"
+        return self.card.source
 
     def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         card = self.card
