@@ -1,25 +1,42 @@
-"""Shared by the benchmarks: arguments, held-out faces, edits, tables and files."""
+"""Shared by the benchmarks: arguments, test pictures, codes, tables and files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor
 
-from inversion.checkpoints import hub
-from inversion.common.commands import Parser
+from inversion.checkpoints import registry
+from inversion.common.commands import Parser, UsageError, positive
 from inversion.methods import Code, Method, Result
 from inversion.methods.run import invert
 from inversion.model import Model
-from inversion.synthetic import HELD_OUT
-from inversion.synthetic.faces import OUT_OF_DOMAIN
+from inversion.synthetic import HELD_OUT, OUT_OF_DOMAIN, Domain
 from inversion.tasks import Reconstruct
+from inversion.training.models import domain_of
 
-SOURCES: dict[str, int] = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}  # first seed of the faces
-EDITS = ("yaw", "smile", "age", "glasses", "hair_length", "beard")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+SOURCES: dict[str, int] = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}  # first seed of the pictures
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of figures: its label and the digits after the decimal point."""
+
+    label: str
+    digits: int
+
+    def text(self, value: float | None) -> str:
+        """A cell; "-" for a missing value."""
+        return "-" if value is None else f"{value:.{self.digits}f}"
 
 
 def benchmark_parser(name: str, description: str | None, require_json: bool = True) -> Parser:
@@ -30,32 +47,45 @@ def benchmark_parser(name: str, description: str | None, require_json: bool = Tr
 
 
 def add_model(parser: Parser, n: int) -> None:
-    """Add --model and --n, the number of held-out faces."""
-    parser.add_argument("--model", default=hub.DEFAULT, help="see `python -m inversion models`")
-    parser.add_argument("--n", type=positive, default=n, help="number of faces")
+    """Add --model and --n, the number of test pictures."""
+    parser.add_argument("--model", default=registry.DEFAULT, help="see `python -m inversion models`")
+    parser.add_argument("--n", type=positive, default=n, help="number of pictures")
 
 
-def positive(text: str) -> int:
-    """A whole number from 1. Raises ValueError, which the command line reports."""
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
+def seeds_of(domain: Domain, source: str, n: int) -> range:
+    """Seeds of n test pictures of a key of SOURCES. Raises UsageError if the domain has no strange pictures."""
+    if source == "strange" and domain.extras is None:
+        raise UsageError("The domain of this model has no strange pictures. Leave out --source strange.")
+    return range(SOURCES[source], SOURCES[source] + n)
+
+
+def headline_edits(model: Model) -> list[str]:
+    """The directions of the model that its domain's tables show. Raises UsageError if there are none."""
+    found = [name for name in domain_of(model).headline if name in model.directions]
+    if not found:
+        raise UsageError(f"{model.name} has no directions. Choose another model.")
+    return found
 
 
 def reconstructed(model: Model, x: Tensor, method: Method, seed: int = 0) -> tuple[Result, Code]:
-    """The result of a method on pictures x (B, 3, R, R), and its code. ValueError for a method without a code."""
+    """The result of a method on pictures x (B, 3, R, R), and its code. Raises UsageError if it finds no code."""
     *_, result = invert(model, Reconstruct(), x, method, seed=seed, budget=3600.0)
     if not isinstance(result, Result) or result.code is None:
-        raise ValueError(f"{method.key} makes no code")
+        raise UsageError(f"{method.key} finds no code. Choose another method.")
     return result, result.code
 
 
-def write_rows(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_rows(path: Path | None, rows: Sequence[DataclassInstance | Mapping[str, Any]]) -> None:
     """Replace the file by the rows; a stopped run never leaves half a file. If the path is None, write nothing."""
     if path is not None:
         part = path.with_name(f"{path.name}.part")
-        part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps([plain(row) for row in rows], indent=1) + "\n", encoding="utf-8")
         part.replace(path)
+
+
+def plain(row: DataclassInstance | Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields of a row as JSON stores them."""
+    return asdict(row) if is_dataclass(row) else row
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -63,3 +93,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [columns, *rows]
     head, *body = (f"| {' | '.join(map(str, line))} |" for line in lines)
     return "\n".join([head, "|---" * len(columns) + "|", *body])
+
+
+def table_of(columns: Mapping[str, Callable[[T], object]], rows: Iterable[T]) -> str:
+    """A Markdown table of rows. columns: header -> the function that gives a row's cell."""
+    return table(list(columns), [[cell(row) for cell in columns.values()] for row in rows])

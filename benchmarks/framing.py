@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import benchmark_parser, table, write_rows
+from benchmarks.common import benchmark_parser, table_of, write_rows
 from benchmarks.domain import photo
 from inversion import align, images
 from inversion.align import Crop, Quad
@@ -25,8 +25,8 @@ from inversion.checkpoints import hub
 from inversion.checkpoints.detector import ESTIMATED_NOTE, Detector, Target, YuNet, choose, target_of
 from inversion.checkpoints.photo import sharpness
 from inversion.checkpoints.registry import registry
-from inversion.synthetic import HELD_OUT
-from inversion.synthetic.faces import draw_faces
+from inversion.common.commands import UsageError, guarded, positive
+from inversion.synthetic import DOMAINS, HELD_OUT
 
 LIMITS = {"cascade": 0.08, "yunet": 0.05}
 WRONG = 0.15  # corner error above which a frame shows something else
@@ -35,8 +35,49 @@ SIZES, TURN = (0.25, 0.6), 20.0  # of the face: part of the side, degrees
 METHODS = ("pti", "clone", "mganprior")
 
 
+@dataclass(frozen=True)
+class FramingRow:
+    """How often one detector frames composites well. Errors: largest distance between corners / side of the square."""
+
+    detector: str
+    n: int
+    limit: float  # error up to which a frame is right
+    within: int
+    not_found: int  # and the note says so
+    off_noted: int  # farther off, and the note asks to check
+    off: int  # farther off without a note
+    wrong: int  # farther off than WRONG
+    median_error: float
+    largest_error: float
+    errors: list[float | None]  # of every composite; None: not found
+
+
+COLUMNS: dict[str, Callable[[FramingRow], object]] = {
+    "Detector": lambda row: row.detector,
+    "n": lambda row: row.n,
+    "Limit": lambda row: f"{row.limit:.0%}",
+    "Within": lambda row: row.within,
+    "Not found, with a note": lambda row: row.not_found,
+    "Farther off, with a note": lambda row: row.off_noted,
+    "Farther off, without": lambda row: row.off,
+    f"Wrong by > {WRONG:.0%}": lambda row: row.wrong,
+    "Median error": lambda row: row.median_error,
+    "Largest error": lambda row: row.largest_error,
+}
+
+
+@dataclass(frozen=True)
+class InversionRow:
+    """A method's result for the framed astronaut."""
+
+    method: str
+    psnr: float  # dB
+    seconds: float
+
+
 def composite(seed: int, side: int = SIDE) -> tuple[np.ndarray, Quad]:
     """A picture uint8 (side, side, 3) with the render of a seed, and its true square."""
+    domain = DOMAINS[registry()[hub.DEFAULT].domain]
     rng = np.random.default_rng(seed)
     patches = Image.fromarray(rng.uniform(0, 255, (4, 4, 3)).astype(np.uint8))
     picture = np.asarray(patches.resize((side, side), Image.Resampling.BICUBIC))
@@ -47,7 +88,7 @@ def composite(seed: int, side: int = SIDE) -> tuple[np.ndarray, Quad]:
     quad = align.by_hand((side, side), x, y, size, turn).quad
     if quad is None:
         raise AssertionError("a square by hand has a quad")
-    return align.paste(picture, quad, images.to_array(draw_faces([seed], FACE).picture)), quad
+    return align.paste(picture, quad, images.to_array(domain.draw([seed], FACE).picture)), quad
 
 
 def corner_error(found: Quad, true: Quad) -> float:
@@ -66,68 +107,73 @@ def embedded_target() -> Target:
     return target_of(entries, entries[hub.DEFAULT])
 
 
-def frames(name: str, detector: Detector, seeds: range) -> dict[str, Any]:
-    """Figures of one detector."""
-    errors, silent = [], 0
+def frames(name: str, detector: Detector, seeds: range) -> FramingRow:
+    """Figures of one detector. name: a key of LIMITS."""
+    errors: list[float | None] = []
+    silent, limit = 0, LIMITS[name]
     for seed in seeds:
         picture, quad = composite(seed)
         crop = found_by(detector, picture)
         errors.append(None if crop.quad is None else corner_error(crop.quad, quad))
-        silent += (errors[-1] or 0) > LIMITS[name] and ESTIMATED_NOTE not in crop.note
+        silent += (errors[-1] or 0) > limit and ESTIMATED_NOTE not in crop.note
     found = [error for error in errors if error is not None]
-    return {
-        "detector": name,
-        "n": len(seeds),
-        f"within {LIMITS[name]:.0%}": sum(error <= LIMITS[name] for error in found),
-        "not found, said so": errors.count(None),
-        "farther off, note says check": sum(error > LIMITS[name] for error in found) - silent,
-        "farther off, no note": silent,
-        f"wrong by > {WRONG:.0%}": sum(error > WRONG for error in found),
-        "median error": round(float(np.median(found)), 4),
-        "largest error": round(max(found), 4),
-        "errors": [None if error is None else round(error, 4) for error in errors],
-    }
+    return FramingRow(
+        detector=name,
+        n=len(seeds),
+        limit=limit,
+        within=sum(error <= limit for error in found),
+        not_found=errors.count(None),
+        off_noted=sum(error > limit for error in found) - silent,
+        off=silent,
+        wrong=sum(error > WRONG for error in found),
+        median_error=round(float(np.median(found)), 4),
+        largest_error=round(max(found), 4),
+        errors=[None if error is None else round(error, 4) for error in errors],
+    )
 
 
-def inverted(detector: Detector) -> list[dict[str, Any]]:
-    """PSNR in dB inside the crop of the astronaut, by METHODS with their defaults."""
+def inverted(detector: Detector) -> list[InversionRow]:
+    """PSNR in dB inside the crop of the astronaut, by METHODS with their defaults; prints the crop.
+
+    Raises UsageError if the detector finds no face.
+    """
     from inversion.serving.lane import Finished, Lane, Request
 
     picture = photo("astronaut")
     crop, rows = found_by(detector, picture), []
     if crop.quad is None:
-        return [{"method": "astronaut", "note": crop.note}]
+        raise UsageError(f"The astronaut's face was not found. {crop.note}")
     for method in METHODS:
         *_, last = Lane("cpu")(Request("reconstruct", method, picture, hub.DEFAULT, crop=crop, budget=600.0))
         if isinstance(last, Finished):
-            rows.append({"method": method, "psnr": last.row["psnr"], "seconds": last.row["seconds"]})
-    return [{"quad": np.round(crop.quad, 1).tolist(), "sharpness": round(sharpness(picture, crop.quad), 3)}, *rows]
+            rows.append(InversionRow(method, last.row["psnr"], last.row["seconds"]))
+    place, sharp = np.round(crop.quad, 1).tolist(), sharpness(picture, crop.quad)
+    sys.stdout.write(f"astronaut: square {place}, sharpness {sharp:.3f}\n")
+    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print tables."""
     parser = benchmark_parser("framing", __doc__, require_json=False)
-    parser.add_argument("--n", type=int, default=40, help="number of composites")
+    parser.add_argument("--n", type=positive, default=40, help="number of composites")
     parser.add_argument("--first", type=int, default=HELD_OUT, help="seed of the first face")
     parser.add_argument("--yunet", type=Path, help="a file of OpenCV's YuNet detector")
     parser.add_argument("--invert", action="store_true", help="invert the astronaut too")
     args = parser.parse_args(argv)
     cascade = embedded_target().fit
     if cascade is None:
-        raise SystemExit("The registry has no cascade.")
+        raise UsageError("The registry has no cascade.")
     detectors: dict[str, Detector] = {"cascade": cascade}
     if args.yunet is not None:
         detectors["yunet"] = YuNet(args.yunet)
     rows = [frames(name, detector, range(args.first, args.first + args.n)) for name, detector in detectors.items()]
-    for row in rows:
-        shown = {key: value for key, value in row.items() if key != "errors"}
-        sys.stdout.write(table(list(shown), [list(shown.values())]) + "\n")
-    if args.invert:
-        rows += inverted(cascade)
-        sys.stdout.write("\n".join(map(str, rows[len(detectors) :])) + "\n")
-    write_rows(args.json, rows)
+    sys.stdout.write(table_of(COLUMNS, rows) + "\n")
+    results = inverted(cascade) if args.invert else []
+    for result in results:
+        sys.stdout.write(f"{result.method}: {result.psnr:.2f} dB, {result.seconds:.0f} s\n")
+    write_rows(args.json, [*rows, *results])
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded("python -m benchmarks.framing", main))

@@ -13,10 +13,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -32,6 +32,26 @@ NAME = "wide"
 MANIFEST = "rosinality_g1024"
 COMMIT = "0" * 40
 CONTEXT = multiprocessing.get_context("spawn")  # a forked process would count its parent's memory
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Time and memory that one opening took."""
+
+    seconds: float
+    cpu_seconds: float
+    file_mb: float
+    peak_mb: float  # peak memory of the process
+    grown_mb: float  # by which the opening raised it
+    grown_by_file: float  # the same, divided by the size of the file
+
+
+@dataclass(frozen=True)
+class OpeningRow(Opening):
+    """An opening with its conditions. name: "first" or "warm"."""
+
+    name: str
+    dtype: str
 
 
 def widened(key: str, shape: Sequence[int]) -> list[int]:
@@ -74,11 +94,10 @@ def open_generator(registry: Path, dtype: str, answer: Connection) -> None:
     with patch.object(module, "REGISTRY", registry):
         before, wall, processor = peak_memory(), time.perf_counter(), time.process_time()
         model = hub.load(NAME, "cpu", dtype)
-        taken = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - processor}
+        seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - processor
     size = module.registry(registry)[model.name].bytes or 0
     peak = peak_memory()
-    memory = {"peak_mb": peak / 1e6, "grown_mb": (peak - before) / 1e6, "grown_by_file": (peak - before) / size}
-    answer.send({**taken, "file_mb": size / 1e6, **memory})
+    answer.send(Opening(seconds, cpu_seconds, size / 1e6, peak / 1e6, (peak - before) / 1e6, (peak - before) / size))
 
 
 def peak_memory() -> int:
@@ -87,14 +106,14 @@ def peak_memory() -> int:
     return int(status["VmHWM"].split()[0]) * 1024
 
 
-def measure(registry: Path, dtype: str) -> Mapping[str, Any]:
+def measure(registry: Path, dtype: str) -> Opening:
     """Open the generator in a fresh process; returns its time and memory. Raises RuntimeError if it fails."""
-    mine, theirs = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=open_generator, args=(registry, dtype, theirs))
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=open_generator, args=(registry, dtype, sender))
     process.start()
-    theirs.close()
+    sender.close()
     try:
-        return mine.recv()
+        return receiver.recv()
     except EOFError:
         raise RuntimeError("the process that opens the generator ended without an answer") from None
     finally:
@@ -104,15 +123,15 @@ def measure(registry: Path, dtype: str) -> Mapping[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Open the generator several times and write a row for each."""
     args = benchmark_parser("opening", __doc__).parse_args(argv)
-    rows: list[dict[str, Any]] = []
+    rows: list[OpeningRow] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HF_HUB_CACHE"] = folder  # inherited by the new processes
         registry = write_generator(Path(folder))
         for name, dtype in (("first", "float32"), ("warm", "float32"), ("warm", "bfloat16")):
-            rows.append({"name": name, "dtype": dtype, **measure(registry, dtype)})
+            rows.append(OpeningRow(**asdict(measure(registry, dtype)), name=name, dtype=dtype))
             sys.stdout.write(
                 "{name:<6} {dtype:<9} {seconds:6.2f} s  {cpu_seconds:6.2f} s of processor  "
-                "{grown_mb:6.0f} MB, {grown_by_file:.2f} x the file\n".format(**rows[-1])
+                "{grown_mb:6.0f} MB, {grown_by_file:.2f} x the file\n".format(**asdict(rows[-1]))
             )
     write_rows(args.json, rows)
     return 0

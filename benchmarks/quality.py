@@ -14,30 +14,29 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.common import SOURCES, add_model, benchmark_parser, table, write_rows
+from benchmarks.common import SOURCES, Column, add_model, benchmark_parser, seeds_of, table, write_rows
 from inversion import images, metrics
 from inversion.checkpoints import store
 from inversion.checkpoints.registry import SERVE_ALL, registry
 from inversion.cli.common import add_task_inputs
-from inversion.common.commands import UsageError, guarded
+from inversion.common.commands import UsageError, add_device, guarded
 from inversion.common.errors import UserError
 from inversion.common.settings import kind_of, split_settings
 from inversion.methods import BASIC, parse_method
 from inversion.model import Model
 from inversion.serving.lane import Finished, Lane, Request, measurement
-from inversion.synthetic.faces import CLASSES, draw_faces
 from inversion.tasks import TASKS, task_class
+from inversion.training.models import domain_of
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # as in the JSON file; every metric may add a column
 PROG = "python -m benchmarks.quality"
-DETAILS = ("eyes", "mouth", "glasses")  # small classes of the segmentation, which the PSNR of the picture hides
 MEASURED = "measured"  # pseudo-method: the measurement itself, enlarged with bicubic interpolation if it is small
 TASK_SHARE = 4  # tasks other than reconstruction use a quarter of the pictures
 
@@ -46,16 +45,12 @@ class RowsError(UserError):
     """A file of rows that cannot be read."""
 
 
-class Column(NamedTuple):
-    """A column of the table."""
-
-    label: str
-    digits: int  # after the decimal point
-
-
 @dataclass(frozen=True)
 class Case:
-    """One picture, uint8 (R, R, 3), with a name and the coverage (1, 1, R, R) of its details, None if unknown."""
+    """One picture, uint8 (R, R, 3), with a name and the coverage (1, 1, R, R) of its smallest parts, None if unknown.
+
+    The PSNR of the whole picture hides these parts (of faces: eyes, mouth, glasses).
+    """
 
     name: str
     picture: np.ndarray
@@ -72,15 +67,19 @@ class Job:
     signature: str
 
 
-def cases(source: str, n: int, resolution: int) -> Iterator[Case]:
-    """Test pictures: held-out faces, "strange" faces from outside the domain, or the photo."""
+def cases(model: Model, source: str, n: int) -> Iterator[Case]:
+    """Test pictures of a model's resolution: held-out ones of its domain, strange ones from outside, or the photo.
+
+    Raises TrainingError if the domain has no renderer, and UsageError if it has no strange pictures.
+    """
     if source == "photo":
-        yield Case("astronaut", photo(resolution))
+        yield Case("astronaut", photo(model.resolution))
         return
-    for seed in range(SOURCES[source], SOURCES[source] + n):
-        face = draw_faces([seed], resolution)
-        rows = [CLASSES.index(name) for name in DETAILS]
-        yield Case(str(seed), images.to_array(face.picture), face.segmentation[:, rows].sum(1, keepdim=True))
+    domain = domain_of(model)
+    rows = [domain.classes.index(name) for name in domain.finest]
+    for seed in seeds_of(domain, source, n):
+        drawn = domain.draw([seed], model.resolution)
+        yield Case(str(seed), images.to_array(drawn.picture), drawn.segmentation[:, rows].sum(1, keepdim=True))
 
 
 def photo(resolution: int) -> np.ndarray:
@@ -197,7 +196,7 @@ def means_table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells: list[object] = [task, label, len(members)]
         for key, column in shown.items():
             values = [member[key] for member in members if member.get(key) is not None]
-            cells.append(f"{statistics.fmean(values):.{column.digits}f}" if values else "-")
+            cells.append(column.text(statistics.fmean(values) if values else None))
         lines.append(cells)
     return table(["Task", "Method", "n", *(column.label for column in shown.values())], lines)
 
@@ -227,8 +226,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
     add_task_inputs(parser, kinds=["number"], factor=8, sigma=0.2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto")
+    add_device(parser)
     parser.add_argument("--pictures", type=Path, help="folder for the resulting pictures")
     return parser.parse_args(argv)
 
@@ -249,7 +247,7 @@ def jobs_of(args: argparse.Namespace, lane: Lane) -> list[Job]:
     jobs = []
     for task in args.tasks.split(","):
         n = args.n if task_class(task).exact else max(1, args.n // TASK_SHARE)
-        for case in cases(args.source, n, model.resolution):
+        for case in cases(model, args.source, n):
             for method, files in weights.items():
                 label = " ".join([method, *(f"{name}={value}" for name, value in settings[method].items())])
                 request = request_for(task, method, case, settings[method], args)

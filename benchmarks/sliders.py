@@ -20,17 +20,17 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.common import add_model, benchmark_parser, table, write_rows
+from benchmarks.common import add_model, benchmark_parser, table_of, write_rows
 from inversion.checkpoints import hub
 from inversion.common.commands import UsageError, guarded
+from inversion.directions import Direction
 from inversion.editing.analysis import side_effects
 from inversion.editing.edit import edited
 from inversion.editing.unsupervised import FIRST
@@ -39,13 +39,66 @@ from inversion.methods.codes import WPlus
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT
-from inversion.synthetic.faces import NAMES, draw_faces
-from inversion.training.directions import POSITIONS, STRANGER_QUANTILE, networks_of, rises
+from inversion.training.directions import POSITIONS, STRANGER_QUANTILE, rises
+from inversion.training.models import domain_of, networks_of
 
 ROUNDING = 1e-4  # by which a constant mean may fall
-PERSONS = 128  # held-out faces that measure how different persons are
+PERSONS = 128  # held-out pictures that measure how different persons are
 GREY_LEVEL = 2 / 255  # of 8 bits, in pictures in [-1, 1]
 BATCH = 16
+
+
+@dataclass(frozen=True)
+class Ends:
+    """A figure at the low and at the high end of a slider."""
+
+    low: float
+    high: float
+
+    @property
+    def text(self) -> str:
+        """Both figures."""
+        return f"{self.low:.2f}, {self.high:.2f}"
+
+
+@dataclass(frozen=True)
+class SliderRow:
+    """The figures of one slider on codes of one kind; see the module for what they mean."""
+
+    codes: str
+    n: int
+    slider: str
+    range: Ends  # strengths
+    monotone: float
+    mean_monotone: bool
+    means: list[float]  # of the attribute at each position
+    wanted: float
+    others: float
+    most_dragged: str  # the other attribute that changes most
+    dragged: float  # its mean change
+    identity: Ends
+    identity_worst: Ends
+    same_person: float
+    stranger: float
+    clipped: float
+    clipped_before: float
+
+
+COLUMNS: dict[str, Callable[[SliderRow], object]] = {
+    "Slider": lambda row: row.slider,
+    "Range": lambda row: f"{row.range.low:.2f} to {row.range.high:.2f}",
+    "Codes": lambda row: row.codes,
+    "n": lambda row: row.n,
+    "Monotone": lambda row: f"{row.monotone:.0%}",
+    "Mean": lambda row: "yes" if row.mean_monotone else "no",
+    "Wanted": lambda row: f"{row.wanted:.2f}",
+    "Others / wanted": lambda row: f"{row.others / row.wanted:.3f}",
+    "Largest side effect": lambda row: f"{row.most_dragged} {row.dragged / row.wanted:.2f}",
+    "Identity low, high": lambda row: row.identity.text,
+    "Worst": lambda row: row.identity_worst.text,
+    "Same person": lambda row: f"{row.same_person:.0%}",
+    "Clipped": lambda row: f"{row.clipped:.2%}",
+}
 
 
 @dataclass(frozen=True)
@@ -83,41 +136,55 @@ class Scale:
 
 @torch.no_grad()
 def scale(model: Model) -> Scale:
-    """The scale of a model's domain. Raises NoPredictor."""
+    """The scale of a model's domain. Raises NoPredictor, or TrainingError if the domain has no renderer."""
     prior, predictor = networks_of(model)
-    drawn = draw_faces(range(HELD_OUT, HELD_OUT + PERSONS), model.resolution).picture.to(prior.w_avg)
+    drawn = domain_of(model).draw(range(HELD_OUT, HELD_OUT + PERSONS), model.resolution).picture.to(prior.w_avg)
     parts = zip(*(predictor.heads(part) for part in drawn.split(BATCH)), strict=True)
     attributes, persons = (torch.cat(part).cpu() for part in parts)
     different = torch.ones(PERSONS, PERSONS).triu(1).bool()
     return Scale(attributes.std(dim=0), float((persons @ persons.t())[different].quantile(STRANGER_QUANTILE)))
 
 
-def figures(name: str, sweep: Sequence[Reading], before: Reading, scale: Scale) -> dict[str, Any]:
-    """The row of one slider from the readings at its positions, low end first, and of the unedited codes."""
-    column, spread = NAMES.index(name), scale.spread
+@dataclass(frozen=True)
+class Slide:
+    """A slider with the readings at its positions, low end first, and of the unedited codes."""
+
+    direction: Direction
+    sweep: Sequence[Reading]
+    before: Reading
+
+
+def figures(kind: str, slid: Slide, names: Sequence[str], scale: Scale) -> SliderRow:
+    """The row of one slider. kind: of the codes. names: of the predictor's attributes."""
+    before, sweep, spread = slid.before, slid.sweep, scale.spread
+    low, high, column = sweep[0], sweep[-1], names.index(slid.direction.name)
     values = torch.stack([at.attributes[:, column] for at in sweep])  # (P, B)
-    wanted, others = side_effects(sweep[0].attributes / spread, sweep[-1].attributes / spread, column)
-    change = ((sweep[-1].attributes - sweep[0].attributes).abs() / spread).mean(dim=0)
+    wanted, others = side_effects(low.attributes / spread, high.attributes / spread, column)
+    change = ((high.attributes - low.attributes).abs() / spread).mean(dim=0)
     change[column] = 0
     same = torch.stack([(at.persons * before.persons).sum(dim=1) for at in sweep])  # (P, B)
-    return {
-        "slider": name,
-        "monotone": rising_share(values),
-        "mean_monotone": bool((values.mean(dim=1).diff() > -ROUNDING).all()),
-        "mean": [round(value, 4) for value in values.mean(dim=1).tolist()],
-        "wanted": wanted.mean().item(),
-        "others": others.mean().item(),
-        "dragged": [NAMES[int(change.argmax())], change.max().item()],
-        "identity": [same[0].mean().item(), same[-1].mean().item()],
-        "identity_worst": [same[0].min().item(), same[-1].min().item()],
-        "same_person": (same.min(dim=0).values > scale.stranger).float().mean().item(),
-        "stranger": scale.stranger,
-        "clipped": torch.cat([sweep[0].clipped, sweep[-1].clipped]).mean().item(),
-        "clipped_before": before.clipped.mean().item(),
-    }
+    return SliderRow(
+        codes=kind,
+        n=len(before.attributes),
+        slider=slid.direction.name,
+        range=Ends(slid.direction.low, slid.direction.high),
+        monotone=rising_share(values),
+        mean_monotone=bool((values.mean(dim=1).diff() > -ROUNDING).all()),
+        means=[round(value, 4) for value in values.mean(dim=1).tolist()],
+        wanted=wanted.mean().item(),
+        others=others.mean().item(),
+        most_dragged=names[int(change.argmax())],
+        dragged=change.max().item(),
+        identity=Ends(same[0].mean().item(), same[-1].mean().item()),
+        identity_worst=Ends(same[0].min().item(), same[-1].min().item()),
+        same_person=(same.min(dim=0).values > scale.stranger).float().mean().item(),
+        stranger=scale.stranger,
+        clipped=torch.cat([low.clipped, high.clipped]).mean().item(),
+        clipped_before=before.clipped.mean().item(),
+    )
 
 
-def slide(model: Model, kind: str, ws: Tensor, names: Sequence[str], scale: Scale) -> list[dict[str, Any]]:
+def slide(model: Model, kind: str, ws: Tensor, names: Sequence[str], scale: Scale) -> list[SliderRow]:
     """The rows of the named sliders on codes (B, num_ws, w_dim) of one kind."""
     prior, predictor = networks_of(model)
     before, code, rows = read(prior, predictor, ws), WPlus(ws), []
@@ -125,40 +192,28 @@ def slide(model: Model, kind: str, ws: Tensor, names: Sequence[str], scale: Scal
         direction, sweep = model.directions[name], []
         for strength in torch.linspace(direction.low, direction.high, POSITIONS).tolist():
             sweep.append(read(prior, predictor, edited(code, prior, model.directions, {name: strength}).ws(prior)))
-        ends = {"codes": kind, "n": len(ws), "low": direction.low, "high": direction.high}
-        rows.append({**ends, **figures(name, sweep, before, scale)})
+        rows.append(figures(kind, Slide(direction, sweep, before), predictor.names, scale))
     return rows
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> str:
+def summary(rows: Sequence[SliderRow]) -> str:
     """A line for each slider and kind of codes, then the means of each kind."""
-    names = ["slider", "range", "codes", "n", "monotone", "mean", "wanted", "others / wanted", "most dragged along"]
-    names += ["identity low, high", "worst", "same person", "clipped"]
-    body = []
-    for row in rows:
-        (other, change), worst = row["dragged"], row["identity_worst"]
-        cells = [
-            *(row["slider"], f"{row['low']:.2f} to {row['high']:.2f}", row["codes"], row["n"]),
-            *(f"{row['monotone']:.0%}", "yes" if row["mean_monotone"] else "no", f"{row['wanted']:.2f}"),
-            *(f"{row['others'] / row['wanted']:.3f}", f"{other} {change / row['wanted']:.2f}"),
-            *(", ".join(f"{value:.2f}" for value in ends) for ends in (row["identity"], worst)),
-            *(f"{row['same_person']:.0%}", f"{row['clipped']:.2%}"),
-        ]
-        body.append(cells)
-    lines = [table(names, body)]
-    for kind in dict.fromkeys(row["codes"] for row in rows):
-        own = [row for row in rows if row["codes"] == kind]
-        monotone, same = (statistics.fmean(row[key] for row in own) for key in ("monotone", "same_person"))
-        ratio = statistics.fmean(row["others"] / row["wanted"] for row in own)
+    lines = [table_of(COLUMNS, rows)]
+    for kind in dict.fromkeys(row.codes for row in rows):
+        own = [row for row in rows if row.codes == kind]
+        monotone, same = (
+            statistics.fmean(values) for values in ([r.monotone for r in own], [r.same_person for r in own])
+        )
+        ratio = statistics.fmean(row.others / row.wanted for row in own)
         lines.append(f"\n{kind}: {monotone:.1%} monotone, others / wanted {ratio:.3f}, {same:.1%} the same person")
     return "\n".join(lines)
 
 
 @torch.no_grad()
 def codes(model: Model, n: int) -> dict[str, Tensor]:
-    """Codes (n, num_ws, w_dim) of held-out faces by kind: pSp's of their pictures, and the styles of their true z."""
+    """Codes (n, num_ws, w_dim) of held-out pictures by kind: those of pSp, and the styles of their true z."""
     prior, _ = networks_of(model)
-    drawn = draw_faces(range(HELD_OUT, HELD_OUT + n), model.resolution)
+    drawn = domain_of(model).draw(range(HELD_OUT, HELD_OUT + n), model.resolution)
     found = {"w": prior.mapping(drawn.z.to(prior.w_avg))}
     if "psp" in model.encoders:
         encoder = model.encoders["psp"]
@@ -182,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         raise UsageError(f"--names: {args.model} has no slider for {', '.join(unknown)}")
     measure = scale(model)
-    rows: list[dict[str, Any]] = []
+    rows: list[SliderRow] = []
     for kind, ws in codes(model, args.n).items():
         rows += slide(model, kind, ws, names, measure)
         write_rows(args.json, rows)

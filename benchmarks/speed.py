@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 from unittest.mock import patch
 
 import torch
@@ -18,9 +18,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.common import benchmark_parser, write_rows
-from inversion.common.commands import guarded
+from inversion.checkpoints.hub import find_device
+from inversion.common.commands import add_device, guarded, positive
 from inversion.generators import StyleGAN2
 from inversion.generators.ops import EPSILON, SLOPE, SQRT2, StyledConv, blur
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """Seconds of a step in one formulation, and how many times faster than the first one it is."""
+
+    name: str
+    resolution: int
+    batch: int
+    device: str
+    seconds: float
+    ratio: float
 
 
 def grouped(self: StyledConv, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -69,13 +82,14 @@ def seconds(run: Callable[[], None], repeats: int) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     """Time the formulations and write a row for each."""
     parser = benchmark_parser("speed", __doc__)
-    parser.add_argument("--resolution", type=int, default=256, help="side of the pictures in pixels")
-    parser.add_argument("--batch", type=int, default=1, help="pictures a step")
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--resolution", type=positive, default=256, help="side of the pictures in pixels")
+    parser.add_argument("--batch", type=positive, default=1, help="pictures per step")
+    parser.add_argument("--repeats", type=positive, default=5, help="timed steps")
+    add_device(parser, dtype=False)
     args = parser.parse_args(argv)
-    prior = StyleGAN2(args.resolution, noise=False).to(args.device)
-    rows: list[dict[str, Any]] = []
+    device = find_device(args.device)
+    prior = StyleGAN2(args.resolution, noise=False).to(device)
+    rows: list[SpeedRow] = []
     for name, dtype, forward in (
         ("grouped float32", torch.float32, grouped),
         ("ours float32", torch.float32, StyledConv.forward),
@@ -84,9 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prior.freeze(dtype)
         with patch.object(StyledConv, "forward", forward):
             taken = seconds(step(prior, args.batch), args.repeats)
-        rows.append({"name": name, "resolution": args.resolution, "batch": args.batch, "device": args.device})
-        rows[-1] |= {"seconds": taken, "ratio": rows[0].get("seconds", taken) / taken}
-        sys.stdout.write(f"{name:<18} {taken:7.3f} s   {rows[-1]['ratio']:.2f} x\n")
+        ratio = rows[0].seconds / taken if rows else 1.0
+        rows.append(SpeedRow(name, args.resolution, args.batch, str(device), taken, ratio))
+        sys.stdout.write(f"{name:<18} {taken:7.3f} s   {ratio:.2f} x\n")
     write_rows(args.json, rows)
     return 0
 

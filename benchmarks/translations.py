@@ -1,18 +1,17 @@
-"""Figures of the translations on held-out faces, whose truth is exact.
+"""Figures of the translations on held-out renders, whose truth is exact.
 
 ``python -m benchmarks.translations --json FILE`` prints, for a sketch, a label map and a turned face:
 
 - `yaw_degrees`: mean error of the yaw that the predictor reads from the result (frontalisation: against the front);
 - `attributes`: for each factor that the input shows, how often the predictor reads the right sign from the result,
-  divided by how often it does from the true render. Hand-drawn lines show neither colours nor light; a map has one
-  class for an eye, whatever its gaze, and one for the lips and the open mouth (`benchmarks.determined` measures how
-  much a network can read off drawings at all);
+  divided by how often it does from the true render. `Translation.unseen` says which factors it does not show
+  (`benchmarks.determined` measures how much a network can read from drawings at all);
 - `generator`: those of these factors for which that ratio is below LOST for the generator's picture of the true code:
   the generator never learnt them, and no encoder can make up for that;
 - `iou`: mean over classes of the result's segmentation against the true one, and the same for a reconstruction (pSp's)
   and for the true render; `iou_ratio` is the first divided by the second. No segmenter is shipped: a small one is
   fitted here on training renders, from the colours around a pixel, its place and the predictor's features;
-- `rank1`: how often the result's identity is closer to the given face than to any other held-out face;
+- `rank1`: how often the result's identity is closer to the given picture than to any other held-out one;
 - `seconds`: of one pass, and of ten variations.
 """
 
@@ -22,10 +21,11 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -35,12 +35,12 @@ from torch import Tensor, nn
 from benchmarks.common import add_model, benchmark_parser, write_rows
 from inversion import images
 from inversion.checkpoints import hub
-from inversion.common.commands import guarded
+from inversion.common.commands import add_device, guarded
 from inversion.model import Model, prior_of
 from inversion.perception.predictor import Predictor
-from inversion.synthetic import HELD_OUT
-from inversion.synthetic.faces import CLASSES, NAMES, Faces, draw_faces
-from inversion.synthetic.faces.factors import FACTORS, INDEX, turned_to_front
+from inversion.synthetic import HELD_OUT, Batch, Domain
+from inversion.training.encoder import YAW
+from inversion.training.models import domain_of
 from inversion.translations import TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.translate import translate, unavailable
 
@@ -51,17 +51,19 @@ STRIDE = 2  # between the pixels that are classified, in both directions
 READABLE = 0.5  # a factor counts if the predictor explains more than this of its variance on true renders
 LOST = 0.8  # see `generator` above
 BATCH = 16
-SHEET_FACES = 8
+SHEET_PICTURES = 8
+
+T = TypeVar("T")
 
 
 class Segmenter:
     """Classifies pixels by their features, see `_pixels`; fitted to training renders when it is made."""
 
-    def __init__(self, predictor: Predictor, resolution: int) -> None:
-        self.predictor = predictor
+    def __init__(self, predictor: Predictor, domain: Domain, resolution: int) -> None:
+        self.predictor, count = predictor, len(domain.classes)
         seen, classes = [], []
         for start in range(0, FITTED, BATCH):
-            drawn = draw_faces(range(start, start + BATCH), resolution)
+            drawn = domain.draw(range(start, start + BATCH), resolution)
             seen.append(_pixels(predictor, drawn.picture))
             classes.append(labels_of(drawn).flatten())
         known, truth = torch.cat(seen), torch.cat(classes)
@@ -69,9 +71,9 @@ class Segmenter:
         rng = torch.Generator().manual_seed(0)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.net = nn.Sequential(nn.Linear(known.shape[1], 96), nn.SiLU(), nn.Linear(96, len(CLASSES)))
+            self.net = nn.Sequential(nn.Linear(known.shape[1], 96), nn.SiLU(), nn.Linear(96, count))
         optimizer = torch.optim.Adam(self.net.parameters(), lr=3e-3)
-        rare = truth.bincount(minlength=len(CLASSES)).clamp_min(1).float().rsqrt()  # small classes are drawn more often
+        rare = truth.bincount(minlength=count).clamp_min(1).float().rsqrt()  # small classes are drawn more often
         for step in range(STEPS):
             optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / STEPS)
             rows = torch.multinomial(rare[truth], SAMPLED, replacement=True, generator=rng)
@@ -89,7 +91,7 @@ class Segmenter:
         return self.net((_pixels(self.predictor, x) - self.mean) / self.scale).argmax(dim=1)
 
 
-def labels_of(drawn: Faces) -> Tensor:
+def labels_of(drawn: Batch) -> Tensor:
     """True classes (B, pixels) of every STRIDE-th pixel."""
     return drawn.segmentation[:, :, ::STRIDE, ::STRIDE].argmax(dim=1).flatten(1)
 
@@ -132,59 +134,115 @@ def reconstructed(model: Model, pictures: Tensor) -> Tensor:
     return torch.cat([prior.synthesis(encoder(encoder.fit(part))).cpu() for part in parts])
 
 
-def figures(model: Model, name: str, drawn: Faces, segmenter: Segmenter) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TranslationRow:
+    """The figures of one translation; see the module for what they mean. None: not defined for frontal views."""
+
+    translation: str
+    n: int
+    yaw_degrees: float | None  # None if the domain has no yaw
+    attributes: Mapping[str, float]  # best first
+    rank1: float
+    seconds: float
+    seconds_10: float
+    iou: float | None = None
+    iou_of_reconstruction: float | None = None
+    iou_of_truth: float | None = None
+    iou_ratio: float | None = None
+    generator: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a translation should give for pictures of a domain."""
+
+    domain: Domain
+    drawn: Batch
+    unseen: tuple[str, ...]  # factors, and groups of factors, that the result does not take from the input
+
+    @property
+    def frontal(self) -> bool:
+        """Whether the result is the frontal view."""
+        return "pose" in self.unseen
+
+    @cached_property
+    def picture(self) -> Tensor:
+        """Pictures (B, 3, R, R) in [-1, 1]."""
+        return self.domain.front(self.drawn) if self.frontal else self.drawn.picture
+
+    @cached_property
+    def factors(self) -> Tensor:
+        """Factors (B, K) in (-1, 1)."""
+        return self.domain.turned_to_front(self.drawn.factors) if self.frontal else self.drawn.factors
+
+    def shown(self, readable: Tensor) -> list[bool]:
+        """Which factors are compared: the predictor reads them, and the result takes them from the input.
+
+        readable (K,): share of the variance that the predictor explains.
+        """
+        return [
+            share > READABLE and factor.group not in self.unseen and factor.name not in self.unseen
+            for factor, share in zip(self.domain.table, readable.tolist(), strict=True)
+        ]
+
+    def yaw_error(self, read: Tensor) -> float | None:
+        """Mean error in degrees of the yaw in readings (B, K); None if the domain has no yaw."""
+        for column, factor in enumerate(self.domain.table):
+            if factor.name == YAW:
+                error = (read - self.factors)[:, column].abs().mean()
+                return round(float(error * (factor.high - factor.low) / 2), 2)
+        return None
+
+
+def figures(model: Model, name: str, drawn: Batch, segmenter: Segmenter) -> TranslationRow:
     """The row of one translation."""
-    given, unseen = input_of(name).rendered(drawn), TRANSLATIONS[name].unseen or ()
-    frontal = "pose" in unseen
+    given = input_of(name).rendered(drawn)
     once: list[float] = []
     results = torch.cat([_timed(once, partial(translate, model, name, x)).pictures.cpu() for x in given])
     ten: list[float] = []
     for upload in given[:4]:
         _timed(ten, partial(translate, model, name, upload, TranslationOptions(10)))
-    truth = drawn.front if frontal else drawn.picture
-    factors = turned_to_front(drawn.factors) if frontal else drawn.factors
+    truth = Truth(domain_of(model), drawn, TRANSLATIONS[name].unseen or ())
     predictor = segmenter.predictor
     with torch.no_grad():
         read, persons = predictor.heads(results.clamp(-1, 1))
-        best, own = predictor.heads(truth)[0], predictor.embed(drawn.picture)
-    yaw = FACTORS[INDEX["yaw"]]
-    error = (read - factors)[:, INDEX["yaw"]].abs().mean() * (yaw.high - yaw.low) / 2
-    shown = _shown(unseen, explained(best, factors))
-    most = sign_accuracy(best, factors)
-    ratios = (sign_accuracy(read, factors) / most).tolist()
-    known = {n: round(ratios[i], 3) for i, n in enumerate(NAMES) if shown[i]}
-    row: dict[str, Any] = {
-        "translation": name,
-        "n": len(given),
-        "yaw_degrees": round(float(error), 2),
-        "attributes": dict(sorted(known.items(), key=lambda item: -item[1])),
-        "rank1": round(float(((persons @ own.t()).argmax(dim=1) == torch.arange(len(own))).float().mean()), 3),
-        "seconds": round(statistics.median(once), 3),
-        "seconds_10": round(statistics.median(ten), 3),
-    }
-    if not frontal:
-        row |= _iou_figures(model, drawn, results, segmenter)
-        if drawn.z.shape[1] == prior_of(model).z_dim:
-            reach = (sign_accuracy(_read_codes(model, drawn.z, predictor), factors) / most).tolist()
-            row["generator"] = {n: round(reach[i], 3) for i, n in enumerate(NAMES) if shown[i] and reach[i] < LOST}
-    return row
+        best, own = predictor.heads(truth.picture)[0], predictor.embed(drawn.picture)
+    shown, most = truth.shown(explained(best, truth.factors)), sign_accuracy(best, truth.factors)
+
+    def ratios(readings: Tensor) -> dict[str, float]:
+        values = (sign_accuracy(readings, truth.factors) / most).tolist()
+        return {n: round(v, 3) for n, v, keep in zip(truth.domain.names, values, shown, strict=True) if keep}
+
+    row = TranslationRow(
+        translation=name,
+        n=len(given),
+        yaw_degrees=truth.yaw_error(read),
+        attributes=dict(sorted(ratios(read).items(), key=lambda item: -item[1])),
+        rank1=round(float(((persons @ own.t()).argmax(dim=1) == torch.arange(len(own))).float().mean()), 3),
+        seconds=round(statistics.median(once), 3),
+        seconds_10=round(statistics.median(ten), 3),
+    )
+    if truth.frontal:
+        return row
+    row = _with_iou(row, model, drawn, results, segmenter)
+    if drawn.z.shape[1] != prior_of(model).z_dim:
+        return row
+    reached = ratios(_read_codes(model, drawn.z, predictor))
+    return replace(row, generator={n: ratio for n, ratio in reached.items() if ratio < LOST})
 
 
-def _shown(unseen: Sequence[str], readable: Tensor) -> list[bool]:
-    """Which factors are not among the unseen and read by the predictor; readable (K,): share that it explains."""
-    return [
-        share > READABLE and factor.group not in unseen and factor.name not in unseen
-        for factor, share in zip(FACTORS, readable.tolist(), strict=True)
-    ]
-
-
-def _iou_figures(model: Model, drawn: Faces, results: Tensor, segmenter: Segmenter) -> dict[str, float]:
-    """IoU with the true segmentation: of the results, of pSp's reconstructions and of the true renders."""
+def _with_iou(row: TranslationRow, model: Model, drawn: Batch, results: Tensor, segmenter: Segmenter) -> TranslationRow:
+    """The row with the IoU of the results, of pSp's reconstructions and of the true renders."""
     labels = labels_of(drawn)
     pictures = (results, reconstructed(model, drawn.picture), drawn.picture)
     found, reached, best = (iou(segmenter(x.clamp(-1, 1)), labels) for x in pictures)
-    figures = {"iou": found, "iou_of_reconstruction": reached, "iou_of_truth": best, "iou_ratio": found / reached}
-    return {key: round(value, 3) for key, value in figures.items()}
+    return replace(
+        row,
+        iou=round(found, 3),
+        iou_of_reconstruction=round(reached, 3),
+        iou_of_truth=round(best, 3),
+        iou_ratio=round(found / reached, 3),
+    )
 
 
 @torch.no_grad()
@@ -194,7 +252,8 @@ def _read_codes(model: Model, z: Tensor, predictor: Predictor) -> Tensor:
     return torch.cat([predictor.heads(prior(part).clamp(-1, 1))[0].cpu() for part in z.to(model.device).split(BATCH)])
 
 
-def _timed(into: list[float], work: Callable[[], Any]) -> Any:  # noqa: ANN401 - the result of `work`
+def _timed(into: list[float], work: Callable[[], T]) -> T:
+    """The result of `work`, whose seconds are added to the list."""
     begun = time.perf_counter()
     made = work()
     into.append(time.perf_counter() - begun)
@@ -207,15 +266,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_model(parser, n=64)
     names = [name for name, kind in TRANSLATIONS.items() if kind.unseen is not None]
     parser.add_argument("--names", default=",".join(names), help="translations, separated by commas")
-    parser.add_argument("--device", default="cpu")
+    add_device(parser, default="cpu", dtype=False)
     parser.add_argument("--pictures", type=Path, help="folder for a sheet of each translation")
     args = parser.parse_args(argv)
     model = hub.load(args.model, device=args.device)
     predictor = model.predictor
     if predictor is None or "psp" not in model.encoders:
         parser.error(f"{args.model} has no predictor, or no pSp encoder to compare with.")
-    drawn = draw_faces(range(HELD_OUT, HELD_OUT + args.n), model.resolution)
-    segmenter = Segmenter(predictor, model.resolution)
+    domain = domain_of(model)
+    drawn = domain.draw(range(HELD_OUT, HELD_OUT + args.n), model.resolution)
+    segmenter = Segmenter(predictor, domain, model.resolution)
     rows = []
     for name in args.names.split(","):
         reason = unavailable(model, name)
@@ -223,18 +283,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{name} is left out: {reason}\n")
             continue
         rows.append(figures(model, name, drawn, segmenter))
-        sys.stdout.write(json.dumps(rows[-1], indent=1) + "\n")
+        sys.stdout.write(json.dumps(asdict(rows[-1]), indent=1) + "\n")
         if args.pictures is not None:
             sheet(model, name, drawn, args.pictures)
     write_rows(args.json, rows)
     return 0
 
 
-def sheet(model: Model, name: str, drawn: Faces, folder: Path) -> None:
-    """Write a picture: for each face the truth, the input, the result and three variations, from top to bottom."""
+def sheet(model: Model, name: str, drawn: Batch, folder: Path) -> None:
+    """Write a picture: for each render the truth, the input, the result and three variations, from top to bottom."""
     folder.mkdir(parents=True, exist_ok=True)
     strips = []
-    for i, upload in enumerate(input_of(name).rendered(drawn)[:SHEET_FACES]):
+    for i, upload in enumerate(input_of(name).rendered(drawn)[:SHEET_PICTURES]):
         made = translate(model, name, upload, TranslationOptions(4)).pictures
         parts = [images.to_array(drawn.picture[i]), upload, *(images.to_array(one) for one in made)]
         strips.append(np.concatenate(parts, axis=0))

@@ -7,17 +7,28 @@ edit's effect on its attribute, as the predictor reads it, that remains on the t
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.common import EDITS, add_model, benchmark_parser, reconstructed, table, write_rows
-from benchmarks.quality import cases
+from benchmarks.common import (
+    SOURCES,
+    Column,
+    add_model,
+    benchmark_parser,
+    headline_edits,
+    reconstructed,
+    table,
+    write_rows,
+)
+from benchmarks.quality import Case, cases
 from inversion import images, metrics
 from inversion.checkpoints import hub
 from inversion.common.commands import guarded
@@ -29,32 +40,55 @@ from inversion.methods.clone import Clone
 from inversion.methods.pti import PTI
 from inversion.model import Model
 from inversion.tasks import Reconstruct
-from inversion.training.directions import networks_of
+from inversion.training.models import networks_of
 
 SAMPLES = 32
 STRENGTH = 1.0  # of each edit, in deviations of random codes
 
 
+@dataclass(frozen=True)
+class TuningRow:
+    """Figures of one method on one picture. W+ tunes nothing, so it has the PSNR only."""
+
+    picture: str
+    source: str
+    method: str
+    psnr: float  # dB
+    moved_rmse: float | None = None  # 8-bit units
+    moved_perceptual: float | None = None
+    edits: Mapping[str, float] = field(default_factory=dict)  # effect of each edit on its own attribute
+    untuned: Mapping[str, float] = field(default_factory=dict)  # the same on the untouched generator
+
+
+MEANS = {
+    "psnr": Column("PSNR", 2),
+    "moved_rmse": Column("Moved RMSE", 2),
+    "moved_perceptual": Column("Moved perceptual", 5),
+}
+
+
 class TuningScore:
-    """Compares tuned generators with the untouched one. Raises NoPredictor."""
+    """Compares tuned generators with the untouched one. Raises NoPredictor, or UsageError without directions."""
 
     def __init__(self, model: Model, seed: int) -> None:
-        self.model, (self.prior, self.predictor) = model, networks_of(model)
+        self.model, (self.prior, self.predictor), self.edits = model, networks_of(model), headline_edits(model)
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             self.ws = self.prior.mapping(torch.randn(SAMPLES, self.prior.z_dim, generator=rng).to(model.device))
             self.samples = self.prior.synthesis(self.ws)
 
     @torch.no_grad()
-    def moved(self, generator: Prior) -> dict[str, float | None]:
-        """Means over samples: RMSE in 8-bit units, and the predictor's perceptual distance, None if there is none."""
+    def moved_rmse(self, generator: Prior) -> float:
+        """Mean over samples of the RMSE in 8-bit units."""
         now = generator.synthesis(self.ws)
         error = (images.quantise(now).float() - images.quantise(self.samples).float()).square()
-        distance = metrics.synthetic_perceptual(now, self.samples, self.model)
-        return {
-            "moved_rmse": error.flatten(1).mean(dim=1).sqrt().mean().item(),
-            "moved_perceptual": None if distance is None else statistics.fmean(distance),
-        }
+        return error.flatten(1).mean(dim=1).sqrt().mean().item()
+
+    @torch.no_grad()
+    def moved_perceptual(self, generator: Prior) -> float:
+        """Mean over samples of the predictor's perceptual distance."""
+        distance = metrics.synthetic_perceptual(generator.synthesis(self.ws), self.samples, self.model)
+        return statistics.fmean(distance or [math.nan])
 
     @torch.no_grad()
     def effects(self, generator: Prior, code: Code) -> dict[str, float]:
@@ -65,7 +99,7 @@ class TuningScore:
 
         before = read(code)
         found = {}
-        for name in EDITS:
+        for name in self.edits:
             step = self.model.directions[name].step()
             found[name] = (read(code.shifted(self.prior, STRENGTH * step))[name] - before[name]).item()
         return found
@@ -78,63 +112,70 @@ def refined(stage: Stage, model: Model, x: Tensor, code: Code, seed: int) -> Out
     return cast("Outcome", outcome)
 
 
-def compare(score: TuningScore, picture: Tensor, seed: int) -> list[dict[str, Any]]:
-    """Rows of W+, of Clone from its code, and of PTI from its code until it is as close as Clone."""
-    model = score.model
+def compare(score: TuningScore, case: Case, source: str, seed: int) -> list[TuningRow]:
+    """Rows of W+, of Clone from its code, and of PTI from its code until it is as close as Clone.
+
+    source: of the case, see `cases`.
+    """
+    model, picture = score.model, images.to_tensor(case.picture).to(score.model.device)
     pivot, code = reconstructed(model, picture, parse_method("wplus"), seed)
-    rows: list[dict[str, Any]] = [{"method": "wplus", "psnr": metrics.psnr(pivot.image, picture)[0]}]
-    effects = score.effects(score.prior, code)
-    for name in ("clone", "pti"):
-        stage = Clone() if name == "clone" else PTI(locality="off", stop_psnr=rows[1]["psnr"])
+    untuned = score.effects(score.prior, code)
+
+    def row(method: str, stage: Stage) -> TuningRow:
         outcome = refined(stage, model, picture, code, seed)
         generator = tuned(score.prior, outcome.weights or {})
-        after = score.effects(generator, code)
-        row: dict[str, Any] = {
-            "method": name,
-            "psnr": metrics.psnr(outcome.image, picture)[0],
-            **score.moved(generator),
-        }
-        row["edits"] = {key: after[key] for key in EDITS}
-        row["untuned"] = effects
-        rows.append(row)
-    return rows
+        return TuningRow(
+            case.name,
+            source,
+            method,
+            psnr=metrics.psnr(outcome.image, picture)[0],
+            moved_rmse=score.moved_rmse(generator),
+            moved_perceptual=score.moved_perceptual(generator),
+            edits=score.effects(generator, code),
+            untuned=untuned,
+        )
+
+    clone = row("clone", Clone())
+    pti = row("pti", PTI(locality="off", stop_psnr=clone.psnr))
+    return [TuningRow(case.name, source, "wplus", metrics.psnr(pivot.image, picture)[0]), clone, pti]
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> str:
+def summary(rows: Sequence[TuningRow], edits: Sequence[str]) -> str:
     """A table of means over pictures: PSNR, movement, and the ratios of the mean effects of edits."""
     body = []
-    for name in ("wplus", "clone", "pti"):
-        mine = [row for row in rows if row["method"] == name]
-        if not mine:
-            continue
-        cells = [f"{statistics.fmean(row['psnr'] for row in mine):.2f}"]
-        if name != "wplus":
-            cells += [
-                f"{statistics.fmean(row[key] for row in mine):.{d}f}"
-                for key, d in (("moved_rmse", 2), ("moved_perceptual", 5))
-            ]
-            for key in EDITS:
-                was = statistics.fmean(row["untuned"][key] for row in mine)
-                cells.append(f"{statistics.fmean(row['edits'][key] for row in mine) / was:.2f}")
-        body.append([name, len(mine), *cells])
-    return table(("method", "n", "psnr", "moved RMSE", "moved perceptual", *EDITS), body)
+    for method in dict.fromkeys(row.method for row in rows):
+        mine = [row for row in rows if row.method == method]
+        cells = [column.text(_mean(getattr(row, key) for row in mine)) for key, column in MEANS.items()]
+        for name in edits:
+            after, before = (_mean(found.get(name) for found in group) for group in _effects(mine))
+            cells.append("-" if after is None or before is None else f"{after / before:.2f}")
+        body.append([method, len(mine), *cells])
+    return table(("Method", "n", *(column.label for column in MEANS.values()), *edits), body)
+
+
+def _effects(rows: Sequence[TuningRow]) -> tuple[list[Mapping[str, float]], list[Mapping[str, float]]]:
+    return [row.edits for row in rows], [row.untuned for row in rows]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return statistics.fmean(found) if found else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare the tuned generators and print the means."""
     parser = benchmark_parser("tuning", __doc__)
     add_model(parser, n=8)
-    parser.add_argument("--source", default="held-out", choices=("held-out", "strange", "photo"))
+    parser.add_argument("--source", default="held-out", choices=(*SOURCES, "photo"))
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples and the methods")
     args = parser.parse_args(argv)
     model = hub.load(args.model)
     score = TuningScore(model, args.seed)
-    rows: list[dict[str, Any]] = []
-    for case in tqdm(list(cases(args.source, args.n, model.resolution)), disable=None):
-        found = compare(score, images.to_tensor(case.picture).to(model.device), args.seed)
-        rows += [{"picture": case.name, "source": args.source, **row} for row in found]
+    rows: list[TuningRow] = []
+    for case in tqdm(list(cases(model, args.source, args.n)), disable=None):
+        rows += compare(score, case, args.source, args.seed)
         write_rows(args.json, rows)
-    sys.stdout.write(summary(rows) + "\n")
+    sys.stdout.write(summary(rows, score.edits) + "\n")
     return 0
 
 

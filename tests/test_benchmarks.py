@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import semantics, sliders, speed, tuning
-from benchmarks.common import EDITS, table, write_rows
+from benchmarks.common import table, write_rows
 from inversion.checkpoints import hub
 from inversion.directions import Direction
 from inversion.generators import Discriminator, StyleGAN2
@@ -19,6 +19,7 @@ from inversion.methods.clone import Clone
 from inversion.methods.pti import PTI
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
+from inversion.synthetic.faces import FACES
 
 
 @pytest.fixture
@@ -27,11 +28,11 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     prior = StyleGAN2(16, 64, 32, {4: 8, 8: 8, 16: 8}, mapping_layers=2, noise=False).freeze()  # z as long as a face's
     rng = torch.Generator().manual_seed(0)
     directions = {}
-    for name in EDITS:
+    for name in FACES.headline:
         rows = torch.nn.functional.normalize(torch.randn(1, prior.w_dim, generator=rng))
         directions[name] = Direction(name, name, "attributes", rows, 1.0, -1.0, 1.0, normal=rows)
-    predictor = Predictor((8,) * 5).eval().requires_grad_(False)
-    made = Model("tiny", prior, 16, predictor=predictor, directions=directions)
+    predictor = Predictor(FACES.names, (8,) * 5).eval().requires_grad_(False)
+    made = Model("tiny", prior, 16, predictor=predictor, directions=directions, domain="synthetic-faces")
     made.discriminator = Discriminator(16, {4: 8, 8: 8, 16: 8}).requires_grad_(False)
     monkeypatch.setattr(hub, "load", lambda *_, **__: made)
     return made
@@ -46,7 +47,7 @@ def rows_of(main: Callable[[Sequence[str]], int], path: Path, *arguments: str) -
 def test_every_slider_gets_a_row(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = rows_of(sliders.main, tmp_path / "rows.json", "--n", "2", "--names", "yaw,smile")
     assert [row["slider"] for row in rows] == ["yaw", "smile"]
-    assert all(len(row["mean"]) == sliders.POSITIONS for row in rows)  # type: ignore[arg-type]
+    assert all(len(row["means"]) == sliders.POSITIONS for row in rows)  # type: ignore[arg-type]
     assert "| yaw | -1.00 to 1.00 | w | 2 |" in capsys.readouterr().out
 
 
@@ -54,7 +55,7 @@ def test_codes_of_every_method_are_analysed(model: Model, tmp_path: Path, capsys
     arguments = ["--n", "4", "--methods", "truth,w", "--set", "w.steps=2"]
     rows = rows_of(semantics.main, tmp_path / "rows.json", *arguments)
     assert [row["method"] for row in rows] == ["truth", "w"]
-    assert all(set(row["edits"]) == set(EDITS) for row in rows)  # type: ignore[call-overload]
+    assert all(set(row["edits"]) == set(FACES.headline) for row in rows)  # type: ignore[call-overload]
     assert "| truth | 4 |" in capsys.readouterr().out
 
 

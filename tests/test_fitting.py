@@ -14,6 +14,7 @@ from inversion.editing import (
 from inversion.methods import WPlus
 from inversion.model import Model
 from inversion.training import directions as training
+from inversion.training.models import NoPredictor
 
 
 def test_regression_and_boundary_find_the_cause_of_a_score() -> None:
@@ -35,7 +36,6 @@ def test_regression_and_boundary_find_the_cause_of_a_score() -> None:
 def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn")
     prior = build_prior() if name == "stylegan2" else build_other(name)
-    monkeypatch.setattr(training, "NAMES", ("brightness",))
     monkeypatch.setattr(training, "MIN_READABLE", 0.0)
     monkeypatch.setattr(training, "MIN_RISING_SHARE", 0.5)  # fewer codes rise with an untrained generator
     monkeypatch.setattr(
@@ -53,6 +53,8 @@ def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.Monke
 
 class _Gauge(torch.nn.Module):
     """Says of a picture one attribute, its mean brightness, and a person that changes with it."""
+
+    names = ("brightness",)
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
         value = x.mean(dim=(1, 2, 3))
@@ -116,5 +118,5 @@ def test_a_range_comes_to_the_ends_of_the_reach_and_keeps_the_person(
 
 
 def test_directions_cannot_be_fitted_without_a_predictor(full_model: Model) -> None:
-    with pytest.raises(training.NoPredictor, match="tiny has no predictor"):
+    with pytest.raises(NoPredictor, match="tiny has no predictor"):
         training.draw_samples(full_model, 100, 0)

@@ -87,7 +87,8 @@ def test_a_file_without_rows_is_refused_in_one_line(
 
 def test_rows_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_model: Model) -> None:
     """A second run reuses the rows of the first."""
-    monkeypatch.setattr(hub, "load", lambda *args, **options: full_model)
+    model = replace(full_model, domain="synthetic-faces")
+    monkeypatch.setattr(hub, "load", lambda *args, **options: model)
     path = tmp_path / "quality.json"
     arguments = ["--json", str(path), "--n", "1", "--tasks", "reconstruct,superres", "--methods", "w,measured"]
     arguments += ["--set", "w.steps=2", "--pictures", str(tmp_path / "pictures")]

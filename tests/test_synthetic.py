@@ -5,18 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.checkpoints import clear_caches, use_entries
-from helpers.training import read_log
+from helpers.training import read_log, train
 
 from inversion.checkpoints import fetch, hub
 from inversion.checkpoints.registry import Entry
 from inversion.common.errors import UserError
 from inversion.generators import StyleGAN2
-from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents
-from inversion.synthetic.faces import CLASSES, NAMES, OUT_OF_DOMAIN, draw_faces
-from inversion.synthetic.faces.factors import FACTORS, IDENTITY, INDEX, POSE, factors_of, mates, turned_to_front
-from inversion.synthetic.faces.renderer import render
-from inversion.training import export, generator
-from inversion.training import faces as drawing
+from inversion.synthetic import DOMAINS, HELD_OUT, OUT_OF_DOMAIN, Domain, latents
+from inversion.training.pictures import PictureFile
 
 SEEDS = list(range(HELD_OUT, HELD_OUT + 6))
 # Factors whose part is visible only if another factor shows it.
@@ -33,11 +29,6 @@ SHOWN = {
 @pytest.fixture(params=list(DOMAINS))
 def domain(request: pytest.FixtureRequest) -> Domain:
     return DOMAINS[request.param]
-
-
-def middle() -> torch.Tensor:
-    """A plain face: every factor at the middle of its range."""
-    return torch.zeros(1, len(FACTORS))
 
 
 def test_a_seed_is_one_picture_whatever_the_batch(domain: Domain) -> None:
@@ -109,32 +100,51 @@ def test_pictures_are_finer_copies_of_the_same_scene_at_other_sizes(domain: Doma
     assert (torch.nn.functional.avg_pool2d(fine, 2) - coarse).abs().mean() < 0.03
 
 
-def test_a_face_turned_to_the_front_changes_its_pose_only() -> None:
-    u = factors_of(latents(SEEDS))
-    front = turned_to_front(u)
-    pose = [INDEX[name] for name in POSE]
-    rest = [i for i in range(len(NAMES)) if i not in pose]
-    assert torch.equal(front[:, rest], u[:, rest])
+def those_with(part: str) -> list[str]:
+    """The domains that declare a part."""
+    return [key for key, domain in DOMAINS.items() if getattr(domain, part)]
+
+
+@pytest.mark.parametrize("key", those_with("frontal"))
+def test_the_frontal_view_changes_the_pose_only(key: str) -> None:
+    domain, z = DOMAINS[key], latents(SEEDS)
+    u = domain.factors(z)
+    front, pose = domain.turned_to_front(u), domain.columns(domain.frontal)
+    others = [i for i in range(len(domain.names)) if i not in pose]
+    assert torch.equal(front[:, others], u[:, others])
     assert front[:, pose].abs().max() == 0
-    picture = render(turned_to_front(middle()), 64).picture
-    even = (picture - picture.flip(3)).abs().mean()  # hair and light are asymmetric, the head is not
-    turned = middle()
-    turned[0, INDEX["yaw"]] = 0.9
-    odd = render(turned, 64).picture
-    assert even < 0.5 * (odd - odd.flip(3)).abs().mean()
+    assert torch.allclose(domain.factors(domain.frontal_codes(z)), front, atol=1e-6)
+    turned = torch.zeros(1, len(domain.names))
+    even = domain.render(turned, 64).picture
+    turned[0, domain.names.index("yaw")] = 0.9
+    odd = domain.render(turned, 64).picture
+    # Hair and light are asymmetric, the head is not.
+    assert (even - even.flip(3)).abs().mean() < 0.5 * (odd - odd.flip(3)).abs().mean()
+    drawn = domain.draw(SEEDS[:2], 32)
+    assert torch.equal(domain.front(drawn), domain.render(front[:2], 32).picture)
 
 
-def test_mates_share_the_identity_factors() -> None:
-    u = factors_of(latents([3, 4]))
-    other = mates(u, [3, 4])
-    for name in NAMES:
-        assert torch.equal(u[:, INDEX[name]], other[:, INDEX[name]]) == (name in IDENTITY)
+@pytest.mark.parametrize("key", those_with("identity"))
+def test_mates_share_the_identity_factors(key: str) -> None:
+    domain = DOMAINS[key]
+    u = domain.factors(latents([3, 4]))
+    other = domain.mates(u, [3, 4])
+    for i, name in enumerate(domain.names):
+        assert torch.equal(u[:, i], other[:, i]) == (name in domain.identity)
 
 
-def test_out_of_domain_faces_wear_something_extra() -> None:
-    drawn = draw_faces([OUT_OF_DOMAIN, OUT_OF_DOMAIN + 1, OUT_OF_DOMAIN + 2], 64)
-    worn = drawn.segmentation[:, CLASSES.index("extra")].mean((1, 2))
-    assert (worn > 0.002).all()
+@pytest.mark.parametrize("key", those_with("extras"))
+def test_pictures_from_outside_the_domain_have_something_extra(key: str) -> None:
+    domain = DOMAINS[key]
+    seeds = [OUT_OF_DOMAIN, OUT_OF_DOMAIN + 1, OUT_OF_DOMAIN + 2]
+    strange, plain = domain.draw(seeds, 64), domain.render(domain.factors(latents(seeds)), 64)
+    assert ((strange.picture - plain.picture).abs().mean((1, 2, 3)) > 0.002).all()
+    assert not domain.draw(SEEDS[:1], 32).extras
+
+
+def test_a_domain_names_only_its_own_factors_and_classes(domain: Domain) -> None:
+    assert {*domain.headline, *domain.identity, *domain.frontal} <= set(domain.names)
+    assert {*domain.detail, *domain.seldom_drawn, *domain.seldom_drawn.values()} <= set(domain.classes)
 
 
 def test_the_stream_repeats_with_its_generator(domain: Domain) -> None:
@@ -146,20 +156,29 @@ def test_the_stream_repeats_with_its_generator(domain: Domain) -> None:
 def test_a_small_generator_learns_houses_and_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(generator.CHANNELS, "stylegan2", {4: 16, 8: 16, 16: 16})
     chosen = ["--domain", "synthetic-houses"]
-    drawing.main([*chosen, "--folder", str(tmp_path), "--count", "32", "--resolution", "16", "--no-compile"])
-    file = drawing.FaceFile(tmp_path, 32, 16, domain="synthetic-houses")
+    train("faces", *chosen, "--folder", tmp_path, "--count", 32, "--resolution", 16, "--no-compile")
+    file = PictureFile(tmp_path, 32, 16, domain="synthetic-houses")
     assert file.ready()
     known = DOMAINS["synthetic-houses"].draw([3], 16).picture[0]
     assert (file.batch(torch.tensor([3]))[0][0] - known).abs().max() < 2 / 255
     for kimg in (0.2, 1.2):
-        arguments = ["--faces", tmp_path, "--out", tmp_path / "run", "--count", 32, "--resolution", 16, "--width", 0.5]
-        arguments += ["--batch", 8, "--kimg", kimg]
-        generator.main([*chosen, *(str(a) for a in arguments)])
+        arguments = [
+            "--faces",
+            tmp_path,
+            "--out",
+            tmp_path / "run",
+            "--count",
+            32,
+            "--resolution",
+            16,
+            "--width",
+            1 / 32,
+        ]
+        train("generator", *chosen, *arguments, "--batch", 8, "--kimg", kimg)
     log = read_log(tmp_path / "run")
     assert log[-1]["loss"] < 0.8 * log[0]["loss"]
-    export.main([*chosen, "--state", str(tmp_path / "run" / "state.pt"), "--out", str(tmp_path)])
+    train("export", *chosen, "--state", tmp_path / "run" / "state.pt", "--out", tmp_path)
     name, _, size, _, sha256 = capsys.readouterr().out.split()
     entry = Entry(
         "houses",
@@ -185,9 +204,10 @@ def test_a_small_generator_learns_houses_and_ships(
     assert torch.equal(model.pictures(2, torch.Generator().manual_seed(1)), drawn)
 
 
-def test_only_persons_have_mates(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no mates"):
-        drawing.main(["--domain", "synthetic-houses", "--folder", str(tmp_path), "--mates"])
+@pytest.mark.parametrize("key", sorted(set(DOMAINS) - set(those_with("identity"))))
+def test_only_individuals_have_mates(key: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no individuals"):
+        train("faces", "--domain", key, "--folder", tmp_path, "--mates")
 
 
 @pytest.mark.gpu

@@ -1,21 +1,23 @@
 """Training on a few tiny faces: it learns, stops and resumes, and its files can be loaded."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.training import read_log
+from helpers.training import read_log, train
 from safetensors.torch import load_file
 
 from inversion.common.errors import UserError
-from inversion.generators import Discriminator, StyleGAN2
+from inversion.generators import GENERATORS, Discriminator, StateDictError, StyleGAN2
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import latents
-from inversion.synthetic.faces.factors import factors_of
-from inversion.training import adversarial, cli, export, faces, generator, loop, overlooked, predictor
+from inversion.synthetic.faces import FACES, NAMES
+from inversion.training import adversarial, cli, generator, loop, overlooked, predictor
 from inversion.training.muon import Muon, orthogonalise
+from inversion.training.pictures import PictureFile
 
 COUNT, SIDE = 32, 16
 
@@ -23,9 +25,11 @@ COUNT, SIDE = 32, 16
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with rendered faces; the networks are narrow."""
-    monkeypatch.setattr(generator, "CHANNELS", dict.fromkeys(("stylegan2", "pggan"), {4: 8, 8: 8, 16: 8}))
-    monkeypatch.setattr(adversarial, "CHANNELS", {4: 8, 8: 8, 16: 8})
-    faces.main(["--folder", str(tmp_path), "--count", str(COUNT), "--resolution", str(SIDE), "--no-compile"])
+    narrow = replace(generator.STYLED, widest=8)
+    monkeypatch.setattr(generator, "STYLED", narrow)
+    monkeypatch.setattr(generator, "SIZES", {"pggan": replace(narrow, settings={})})
+    monkeypatch.setattr(adversarial, "DISCRIMINATOR", narrow)
+    train("faces", "--folder", tmp_path, "--count", COUNT, "--resolution", SIDE, "--no-compile")
     return tmp_path
 
 
@@ -34,7 +38,7 @@ def distil(folder: Path) -> Callable[..., None]:
     def run(kimg: float, architecture: str = "stylegan2") -> None:
         arguments = ["--faces", folder, "--out", folder / "run", "--count", COUNT, "--resolution", SIDE, "--batch", 8]
         arguments += ["--architecture", architecture]
-        generator.main([str(a) for a in [*arguments, "--kimg", kimg, "--kimg-32", 0, "--kimg-64", 0]])
+        train("generator", *arguments, "--kimg", kimg, "--kimg-32", 0, "--kimg-64", 0)
 
     return run
 
@@ -67,7 +71,7 @@ def test_muon_fits_a_linear_map_at_any_scale_of_its_weights() -> None:
 
 
 def test_a_stopped_face_file_resumes(folder: Path) -> None:
-    file = faces.FaceFile(folder, COUNT, SIDE, create=True)
+    file = PictureFile(folder, COUNT, SIDE, create=True)
     assert file.ready()
     pictures, detail = file.batch(torch.tensor([0, 31]))
     assert pictures.shape == (2, 3, SIDE, SIDE)
@@ -82,20 +86,20 @@ def test_a_stopped_face_file_resumes(folder: Path) -> None:
 @pytest.mark.parametrize("drawn", [[], ["0of2"], ["0of2", "1of2"], ["0of1"]])
 def test_only_a_complete_face_file_is_read(tmp_path: Path, drawn: list[str]) -> None:
     with pytest.raises(UserError, match="is missing. Draw it with `train faces`"):
-        faces.FaceFile(tmp_path / "no", COUNT, SIDE)
+        PictureFile(tmp_path / "no", COUNT, SIDE)
     assert not (tmp_path / "no").exists()
-    path = faces.FaceFile(tmp_path, COUNT, SIDE, create=True).path
+    path = PictureFile(tmp_path, COUNT, SIDE, create=True).path
     path.with_suffix(".0of3").write_text("16")  # a stopped call
     for part in drawn:
         path.with_suffix(f".{part}").write_text(str(COUNT))
     if drawn in (["0of2", "1of2"], ["0of1"]):
-        assert faces.FaceFile(tmp_path, COUNT, SIDE).ready()
+        assert PictureFile(tmp_path, COUNT, SIDE).ready()
     else:
         with pytest.raises(UserError, match="not completely drawn"):
-            faces.FaceFile(tmp_path, COUNT, SIDE)
+            PictureFile(tmp_path, COUNT, SIDE)
 
 
-@pytest.mark.parametrize("architecture", generator.CHANNELS)
+@pytest.mark.parametrize("architecture", GENERATORS)
 def test_distillation_learns_and_resumes(distil: Callable[..., None], folder: Path, architecture: str) -> None:
     distil(0.2, architecture)
     distil(1.2, architecture)
@@ -112,11 +116,11 @@ def test_the_adversarial_stage_starts_from_a_distilled_generator_and_exports_bot
     arguments = ["--faces", folder, "--out", folder / "game", "--distilled", folder / "run" / "state.pt"]
     arguments += ["--count", COUNT]
     arguments += ["--resolution", SIDE, "--batch", 8, "--alone-kimg", 0.016, "--r1-every", 2]
-    adversarial.main([str(a) for a in [*arguments, "--kimg", 0.032]])
-    adversarial.main([str(a) for a in [*arguments, "--kimg", 0.048]])  # resumes
+    train("adversarial", *arguments, "--kimg", 0.032)
+    train("adversarial", *arguments, "--kimg", 0.048)  # resumes
     log = read_log(folder / "game")
     assert [row["step"] for row in log] == [4, 6]
-    export.main(["--state", str(folder / "game" / "state.pt"), "--out", str(folder)])
+    train("export", "--state", folder / "game" / "state.pt", "--out", folder)
     prior = StyleGAN2.from_state_dict(load_file(folder / "synthetic_faces_generator.safetensors"))
     assert prior.w_avg.abs().max() > 0
     judge = Discriminator.from_state_dict(load_file(folder / "synthetic_faces_discriminator.safetensors"))
@@ -127,7 +131,7 @@ def test_the_adversarial_stage_starts_from_a_distilled_generator_and_exports_bot
 
 def test_pairs_differ_in_one_factor_only() -> None:
     z, columns = latents(range(6)), torch.tensor([0, 3, 7, 7, 20, 52])
-    one, other = factors_of(overlooked.opposite_pairs(z, columns)).chunk(2)
+    one, other = FACES.factors(overlooked.opposite_pairs(z, columns)).chunk(2)
     rows = torch.arange(6)
     assert torch.allclose(one[rows, columns], -other[rows, columns], atol=1e-6)
     assert (one[rows, columns] > 0.2).all()
@@ -155,30 +159,33 @@ def test_an_overlooked_factor_gets_an_axis_and_the_other_codes_stay(
     before = {k: v.clone() for k, v in prior.state_dict().items()}
     arguments = ["--out", tmp_path / "run", "--factors", "nose_width", "--mapping-steps", 120, "--pairs", 2]
     arguments += ["--steps", 4, "--lr", 3e-3]
-    overlooked.main([str(a) for a in [*arguments, "--minutes", 0]])
-    overlooked.main([str(a) for a in arguments])
+    train("overlooked", *arguments, "--minutes", 0)
+    train("overlooked", *arguments)
     log = read_log(tmp_path / "run")
     assert [(row["mapping"], row["synthesis"]) for row in log] == [(1, 0), (120, 0), (120, 4)]
     assert log[1]["added_axes"] < 0.9 * log[0]["added_axes"]
     assert log[1]["other_axes"] < 0.2
     assert all(torch.equal(before[k], v) for k, v in prior.state_dict().items())  # the shared generator is unchanged
-    export.main(["--state", str(tmp_path / "run" / "state.pt"), "--out", str(tmp_path)])
+    train("export", "--state", tmp_path / "run" / "state.pt", "--out", tmp_path)
     after = StyleGAN2.from_state_dict(load_file(tmp_path / "synthetic_faces_generator.safetensors"))
     assert any(not torch.equal(before[k].half(), v.half()) for k, v in after.state_dict().items() if "convs" in k)
     with pytest.raises(UserError, match="choose from yaw"):
-        overlooked.main(["--out", str(tmp_path), "--factors", "moustache"])
+        train("overlooked", "--out", tmp_path, "--factors", "moustache")
 
 
 def test_the_predictor_trains_and_is_exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = ["--folder", str(folder), "--count", "16", "--no-compile"]
-    faces.main(drawn)
-    faces.main([*drawn, "--mates"])
+    drawn = ["--folder", folder, "--count", 16, "--no-compile"]
+    train("faces", *drawn)
+    train("faces", *drawn, "--mates")
     monkeypatch.setattr(predictor, "HELD_OUT_PERSONS", 8)
     arguments = ["--faces", folder, "--out", folder / "net", "--count", 16, "--pairs", 16, "--steps", 2, "--batch", 4]
-    predictor.main([str(a) for a in arguments])
+    train("predictor", *arguments)
     net = Predictor.from_state_dict(load_file(folder / "net" / "predictor.safetensors"))
     x = torch.rand(2, 3, 64, 64) * 2 - 1
-    assert len(net.attributes(x)) > 40
+    net.name_attributes(NAMES)
+    assert set(net.attributes(x)) == set(NAMES)
+    with pytest.raises(StateDictError, match="53 attributes"):
+        net.name_attributes(NAMES[1:])
     assert torch.allclose(net.embed(x).norm(dim=1), torch.ones(2), atol=1e-4)
 
 

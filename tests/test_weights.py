@@ -12,9 +12,8 @@ from inversion.checkpoints import hub
 from inversion.checkpoints.registry import registry
 from inversion.methods import METHODS, Result, Step, parse_method, tuned
 from inversion.model import Model
-from inversion.synthetic import DOMAINS, HELD_OUT
-from inversion.synthetic.faces import CLASSES, Faces, draw_faces
-from inversion.synthetic.faces.factors import INDEX
+from inversion.synthetic import DOMAINS, HELD_OUT, Batch
+from inversion.synthetic.faces import CLASSES, FACES
 from inversion.tasks import Reconstruct
 from inversion.training.generator import sharpness
 
@@ -28,8 +27,8 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="module")
-def held_out(model: Model) -> Faces:
-    return draw_faces(range(HELD_OUT, HELD_OUT + 16), model.resolution)
+def held_out(model: Model) -> Batch:
+    return FACES.draw(range(HELD_OUT, HELD_OUT + 16), model.resolution)
 
 
 def mean(values: list[float]) -> float:
@@ -49,7 +48,7 @@ def test_the_files_are_small_enough_for_the_repository() -> None:
     assert sum(sizes) < 40_000_000
 
 
-def test_true_codes_reproduce_held_out_faces(model: Model, held_out: Faces) -> None:
+def test_true_codes_reproduce_held_out_faces(model: Model, held_out: Batch) -> None:
     assert model.prior is not None
     with torch.no_grad():
         x = model.prior(held_out.z)
@@ -59,7 +58,7 @@ def test_true_codes_reproduce_held_out_faces(model: Model, held_out: Faces) -> N
     assert sharpness(x) > 0.75 * sharpness(held_out.picture)
 
 
-def test_samples_differ_and_are_as_sharp_as_renders(model: Model, held_out: Faces) -> None:
+def test_samples_differ_and_are_as_sharp_as_renders(model: Model, held_out: Batch) -> None:
     assert model.prior is not None
     z = torch.randn(16, model.prior.z_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -68,7 +67,7 @@ def test_samples_differ_and_are_as_sharp_as_renders(model: Model, held_out: Face
     assert x.std(dim=0).mean() > 0.15
 
 
-def test_methods_come_in_the_order_of_the_papers(model: Model, held_out: Faces) -> None:
+def test_methods_come_in_the_order_of_the_papers(model: Model, held_out: Batch) -> None:
     y = held_out.picture[:2]
     scores = {}
     for method, settings in (
@@ -85,19 +84,20 @@ def test_methods_come_in_the_order_of_the_papers(model: Model, held_out: Faces) 
     assert metrics.psnr(tuned.image, y[:1])[0] > metrics.psnr(before.image, y[:1])[0] + 0.5
 
 
-def test_the_predictor_reads_attributes_and_knows_people(model: Model, held_out: Faces) -> None:
+def test_the_predictor_reads_attributes_and_knows_people(model: Model, held_out: Batch) -> None:
     assert model.predictor is not None
     read = model.predictor.attributes(held_out.picture)
     for name, bound in {"yaw": 0.03, "smile": 0.1, "hair_length": 0.2, "skin_tone": 0.1, "age": 0.5}.items():
-        truth = held_out.factors[:, INDEX[name]]
+        truth = held_out.factors[:, FACES.names.index(name)]
         error = (read[name] - truth).square().mean() / truth.var()
         assert error < bound, name
-    same = (model.predictor.embed(held_out.picture) * model.predictor.embed(held_out.front)).sum(1)
-    other = (model.predictor.embed(held_out.picture) * model.predictor.embed(held_out.front.roll(1, 0))).sum(1)
+    front = FACES.front(held_out)
+    same = (model.predictor.embed(held_out.picture) * model.predictor.embed(front)).sum(1)
+    other = (model.predictor.embed(held_out.picture) * model.predictor.embed(front.roll(1, 0))).sum(1)
     assert (same > other).float().mean() > 0.9
 
 
-def test_the_discriminator_tells_renders_from_samples_blur_and_noise(model: Model, held_out: Faces) -> None:
+def test_the_discriminator_tells_renders_from_samples_blur_and_noise(model: Model, held_out: Batch) -> None:
     assert model.prior is not None
     assert model.discriminator is not None
     rng = torch.Generator().manual_seed(2)
@@ -115,26 +115,26 @@ def test_the_discriminator_tells_renders_from_samples_blur_and_noise(model: Mode
 @pytest.mark.parametrize(
     ("role", "bound"), [("encoder", 24.5), ("indomain", 25.5), ("psp", 27.0), ("e4e", 25.5), ("restyle", 27.0)]
 )
-def test_encoders_reproduce_held_out_faces(role: str, bound: float, model: Model, held_out: Faces) -> None:
+def test_encoders_reproduce_held_out_faces(role: str, bound: float, model: Model, held_out: Batch) -> None:
     method = {"indomain": "guided"}.get(role, role)
     *_, result = invert(model, Reconstruct(), held_out.picture, parse_method(method))
     assert mean(metrics.psnr(result.image, held_out.picture)) > bound
 
 
-def test_restyle_s_steps_improve_on_the_first(model: Model, held_out: Faces) -> None:
+def test_restyle_s_steps_improve_on_the_first(model: Model, held_out: Batch) -> None:
     *steps, _ = invert(model, Reconstruct(), held_out.picture[:8], METHODS["restyle"])
     scores = [step.losses["pixel"] for step in steps if isinstance(step, Step)]
     assert min(scores[1:]) < scores[0]
 
 
-def test_starting_from_the_encoder_saves_most_steps_of_w_plus(model: Model, held_out: Faces) -> None:
+def test_starting_from_the_encoder_saves_most_steps_of_w_plus(model: Model, held_out: Batch) -> None:
     y = held_out.picture[:4]
     short = reconstruct(model, "hybrid", {"wplus.steps": 20}, y)
     long = reconstruct(model, "wplus", {"wplus.steps": 60}, y)
     assert mean(metrics.psnr(short.image, y)) > mean(metrics.psnr(long.image, y))
 
 
-def test_the_domain_term_keeps_codes_near_the_encoders(model: Model, held_out: Faces) -> None:
+def test_the_domain_term_keeps_codes_near_the_encoders(model: Model, held_out: Batch) -> None:
     """In-Domain's lambda: a smaller distance to what the encoder reads, for a little less PSNR."""
     y, scores, domains = held_out.picture[:2], [], []
     for weight in (0.0, 2.0):
@@ -145,7 +145,7 @@ def test_the_domain_term_keeps_codes_near_the_encoders(model: Model, held_out: F
     assert domains[1] < 0.8 * domains[0]
 
 
-def test_clone_moves_other_faces_less_than_pti_that_fits_as_well(model: Model, held_out: Faces) -> None:
+def test_clone_moves_other_faces_less_than_pti_that_fits_as_well(model: Model, held_out: Batch) -> None:
     """Without pictures of the domain, which is the cheaper half of it."""
     assert model.prior is not None
     y = held_out.picture[3:4]
@@ -164,7 +164,7 @@ def test_clone_moves_other_faces_less_than_pti_that_fits_as_well(model: Model, h
     assert moved(clone) < 0.8 * moved(pti)
 
 
-def test_pggan_is_a_prior_for_mganprior(held_out: Faces) -> None:
+def test_pggan_is_a_prior_for_mganprior(held_out: Batch) -> None:
     model = hub.load("synthetic-faces-pggan", device="cpu")
     assert model.prior is not None
     assert model.prior.spaces == {"z"}

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from inversion.checkpoints import fetch, weights
 from inversion.checkpoints.registry import SERVE_ALL, BadCheckpoint, Entry, HubError, Kind, registry
 from inversion.checkpoints.store import Mark, expected
-from inversion.checkpoints.weights import frozen, open_network
+from inversion.checkpoints.weights import errors_naming, frozen, open_network
 from inversion.directions import Direction, from_array, from_tensors
 from inversion.encoders import ENCODERS, ArcFace, Encoder
 from inversion.generators import GENERATORS, Discriminator
 from inversion.model import Encoders, Model, prior_of
 from inversion.perception import LPIPS, InDomainFeatures, KerasVGG16, LPIPSNetwork, Predictor, cached_lpips
+from inversion.synthetic import DOMAINS
 
 
 def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
@@ -115,7 +116,11 @@ def _discriminator(model: Model, entry: Entry) -> None:
 
 
 def _predictor(model: Model, entry: Entry) -> None:
-    model.predictor = frozen(open_network(entry, Predictor), model.device)
+    predictor = open_network(entry, Predictor)
+    if entry.domain in DOMAINS:
+        with errors_naming(entry):
+            predictor.name_attributes(DOMAINS[entry.domain].names)
+    model.predictor = frozen(predictor, model.device)
 
 
 def _identity(model: Model, entry: Entry) -> None:

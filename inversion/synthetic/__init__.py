@@ -5,7 +5,7 @@ A new domain is one file or folder with a `Domain`, and one line in ``DOMAINS``.
 
 from __future__ import annotations
 
-from inversion.synthetic.base import HELD_OUT, Batch, Domain, latents
+from inversion.synthetic.base import HELD_OUT, OUT_OF_DOMAIN, Batch, Domain, latents
 from inversion.synthetic.faces import FACES
 from inversion.synthetic.houses import HOUSES
 
@@ -14,5 +14,6 @@ DOMAINS: dict[str, Domain] = {
     "synthetic-faces": FACES,
     "synthetic-houses": HOUSES,
 }
+DEFAULT = next(iter(DOMAINS))  # of commands that take a domain
 
-__all__ = ["DOMAINS", "HELD_OUT", "Domain", "Batch", "latents"]
+__all__ = ["DEFAULT", "DOMAINS", "HELD_OUT", "OUT_OF_DOMAIN", "Batch", "Domain", "latents"]

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+from inversion.synthetic.canvas import Renderer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Z_DIM = 64
+MATE = 500_000  # seed offset of another picture of the same individual
 HELD_OUT = 1_000_000  # training pictures have smaller seeds
+OUT_OF_DOMAIN = 2_000_000  # from this seed on, pictures have extras that no generator has seen
 
 
 @dataclass(frozen=True)
@@ -33,20 +38,6 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Rendering:
-    """Result of one call of a renderer, on the device of the factors."""
-
-    picture: Tensor  # (B, 3, R, R) in [-1, 1]
-    labels: Tensor  # (B, K, R, R): the given label rows, mixed by coverage; K = 0 without label rows
-
-
-class Renderer(Protocol):
-    """Draws pictures from factors, see `Domain.render`."""
-
-    def __call__(self, u: Tensor, resolution: int, *, labels: Tensor | None = None, chunk: int = 16) -> Rendering: ...
-
-
-@dataclass(frozen=True)
 class Batch:
     """A batch of pictures of a domain with their ground truth."""
 
@@ -55,30 +46,89 @@ class Batch:
     picture: Tensor  # (B, 3, R, R) in [-1, 1]
     segmentation: Tensor  # (B, len(classes), R, R) coverages that sum to 1
     sketch: Tensor  # (B, 1, R, R) in [-1, 1], 1 is paper
+    extras: Mapping[str, Tensor]  # name -> (B,), see `Domain.extras`; empty within the domain
 
 
 @dataclass(frozen=True)
 class Domain:
-    """An embedded domain: factors, classes and renderer. The codes of every domain are ``latents(seeds)``."""
+    """An embedded domain: its factors, its renderer, and all that training and benchmarks know about it.
+
+    The codes of every domain are ``latents(seeds)``.
+    """
 
     resolution: int  # of the pictures that its generator is trained on
-    names: tuple[str, ...]  # of the factors
-    classes: tuple[str, ...]  # of the segmentation map; the first one is the background of all others
+    table: tuple[Factor, ...]  # the factors, in the order of their columns
+    render: Renderer[Any]  # Any: each domain has its own scene
     detail: Mapping[str, float]  # classes of small things: how much more their pixels count in training, 0 to 1
-    factors: Callable[[Tensor], Tensor]  # codes (B, 64) -> (B, len(names)) in (-1, 1), on the CPU
-    # Factors u (B, len(names)) and a resolution -> pictures; `labels` (len(classes), K) are carried along with the
-    # colours, and `chunk` pictures are drawn at a time, so that the planes stay in cache.
-    render: Renderer
-    # Factors (B, len(names)) and seeds -> factors of the same individuals in other poses and moods; None if the domain
-    # has no individuals.
-    mates: Callable[[Tensor, Sequence[int]], Tensor] | None = None
+    headline: tuple[str, ...]  # factors that tables show by name
+    identity: tuple[str, ...] = ()  # factors that all pictures of one individual share; () if there are no individuals
+    frontal: tuple[str, ...] = ()  # factors that are 0 in the frontal view; () if there is none
+    # Seeds -> values (B,) that `render` takes as `extras`: parts that only pictures of seeds from OUT_OF_DOMAIN have.
+    extras: Callable[[Sequence[int]], Mapping[str, Tensor]] | None = None
+    seldom_drawn: Mapping[str, str] = field(default_factory=dict)  # class that a drawn map may lack -> class there
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the segmentation map; the first one is the background."""
+        return self.render.classes
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the factors."""
+        return tuple(factor.name for factor in self.table)
+
+    @property
+    def finest(self) -> tuple[str, ...]:
+        """The classes of `detail` that count most."""
+        return tuple(name for name, weight in self.detail.items() if weight == max(self.detail.values()))
+
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """Columns of these factors. Raises ValueError for an unknown name."""
+        return [self.names.index(name) for name in names]
+
+    def factors(self, z: Tensor) -> Tensor:
+        """Factors (B, len(names)) in (-1, 1), float32 on the CPU, of codes z (B, 64)."""
+        return uniform(z, len(self.table))
+
+    def mates(self, u: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Factors (B, len(names)) of other pictures of the individuals with factors u (B, len(names)).
+
+        Identity factors are those of u, all others come from the seeds shifted by ``MATE``.
+        """
+        other, shared = self.factors(latents([seed + MATE for seed in seeds])), self.columns(self.identity)
+        other[:, shared] = u[:, shared]
+        return other
+
+    def turned_to_front(self, u: Tensor) -> Tensor:
+        """The same factors (B, len(names)) with those of the pose at the middle of their range."""
+        front = u.clone()
+        front[:, self.columns(self.frontal)] = 0.0
+        return front
+
+    def frontal_codes(self, z: Tensor) -> Tensor:
+        """Codes (B, 64) of the frontal views of z (B, 64); all factors but the pose stay.
+
+        Factors are read from z at length 8, so a coordinate that no factor uses takes over the length of the pose.
+        """
+        front, pose = z * 8 / z.norm(dim=1, keepdim=True), self.columns(self.frontal)
+        spare = front[:, -1].square() + front[:, pose].square().sum(dim=1)
+        front[:, pose] = 0
+        front[:, -1] = spare.sqrt()
+        return front
 
     def draw(self, seeds: Sequence[int], resolution: int | None = None, device: torch.device | str = "cpu") -> Batch:
         """Draw the pictures of these seeds; the default resolution is the domain's own."""
         z = latents(seeds)
         u = self.factors(z)
-        drawn = self.render(u.to(device), resolution or self.resolution, labels=torch.eye(len(self.classes)))
-        return Batch(z, u, drawn.picture, drawn.labels, sketch(drawn.picture, drawn.labels))
+        extras = {} if self.extras is None else self.extras(seeds)
+        labels = torch.eye(len(self.classes))
+        drawn = self.render(u.to(device), resolution or self.resolution, labels=labels, extras=extras)
+        return Batch(z, u, drawn.picture, drawn.labels, sketch(drawn.picture, drawn.labels), extras)
+
+    def front(self, drawn: Batch) -> Tensor:
+        """The frontal views (B, 3, R, R) in [-1, 1] of pictures."""
+        u = self.turned_to_front(drawn.factors).to(drawn.picture.device)
+        return self.render(u, drawn.picture.shape[-1], extras=drawn.extras).picture
 
     def pictures(
         self, n: int, rng: torch.Generator, resolution: int | None = None, device: torch.device | str = "cpu"

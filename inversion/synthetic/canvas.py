@@ -1,14 +1,17 @@
-"""The picture under construction."""
+"""The renderer of all domains: a canvas, and layers that are painted on it from back to front."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Scene = TypeVar("Scene")
 
 
 class Canvas:
@@ -28,3 +31,51 @@ class Canvas:
         self.rgb = torch.lerp(self.rgb, colour.expand_as(self.rgb), alpha[:, None])
         if name is not None and self.planes.shape[1]:
             self.planes = torch.lerp(self.planes, self.rows[name].expand_as(self.planes), alpha[:, None])
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Result of one call of a renderer, on the device of the factors."""
+
+    picture: Tensor  # (B, 3, R, R) in [-1, 1]
+    labels: Tensor  # (B, K, R, R): the given label rows, mixed by coverage; K = 0 without label rows
+
+
+@dataclass(frozen=True)
+class Renderer(Generic[Scene]):
+    """Draws pictures from factors, on any device.
+
+    Label planes accumulate with the same coverages as colours, so a segmentation map is exact to a fraction of a pixel.
+    """
+
+    classes: tuple[str, ...]  # of the segmentation map; the first one is the background
+    scene: Callable[[Tensor, int, Mapping[str, Tensor]], Scene]  # (u, resolution, extras) -> what the layers share
+    background: Callable[[Scene], Tensor]  # (B, 3, R, R) in [0, 1]
+    layers: tuple[Callable[[Scene, Canvas], None], ...]  # from back to front
+
+    def __call__(
+        self,
+        u: Tensor,
+        resolution: int,
+        *,
+        labels: Tensor | None = None,
+        extras: Mapping[str, Tensor] | None = None,
+        chunk: int = 16,
+    ) -> Rendering:
+        """Draw factors u (B, K) in (-1, 1) at ``resolution`` pixels a side.
+
+        ``labels`` (len(classes), L) gives each class a row of L values that is blended like its colour;
+        ``torch.eye(len(classes))`` gives a segmentation map. ``extras`` (values (B,)) are parts from outside the
+        domain. ``chunk`` pictures are drawn at a time, so that the planes stay in the cache.
+        """
+        rows = u.new_zeros(len(self.classes), 0) if labels is None else labels.to(u)
+        pictures, planes = [], []
+        for i in range(0, max(1, len(u)), chunk):
+            part = {name: value[i : i + chunk].to(u) for name, value in (extras or {}).items()}
+            scene = self.scene(u[i : i + chunk], resolution, part)
+            canvas = Canvas(self.background(scene), rows, self.classes)
+            for layer in self.layers:
+                layer(scene, canvas)
+            pictures.append(canvas.rgb.clamp(0, 1) * 2 - 1)
+            planes.append(canvas.planes)
+        return Rendering(torch.cat(pictures), torch.cat(planes))

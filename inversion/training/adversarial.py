@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,44 +11,20 @@ from inversion.generators.stylegan2 import Discriminator
 from inversion.losses import gradient_penalty
 from inversion.synthetic import latents
 from inversion.training.discriminators import DiscriminatorTrainer
-from inversion.training.faces import FaceFile
-from inversion.training.generator import GeneratorScore, build, distance, update_average
+from inversion.training.generator import GeneratorScore, Size, build, distance, update_average
 from inversion.training.loop import (
     Processes,
     State,
     Stateful,
     Trainer,
-    TrainOptions,
     decay_factor,
     load_checkpoint,
-    option,
-    parse,
     run,
 )
+from inversion.training.options import AdversarialOptions
+from inversion.training.pictures import PictureFile
 
-CHANNELS: dict[int, int] = {4: 160, 8: 160, 16: 160, 32: 128, 64: 64, 128: 32, 256: 32}  # of the discriminator
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdversarialOptions(TrainOptions):
-    """Data, weights and length of the adversarial stage."""
-
-    faces: Path = option("folder that `train faces` filled")
-    distilled: Path = option("state.pt of `train generator`")
-    count: int = option("faces in the folder's file", 80_000)
-    resolution: int = option("side of the pictures in pixels", 128)
-    batch: int = option("pictures a step, over all processes", 16)
-    kimg: float = option("length of the run, in thousands of pictures", 20.0)
-    decay: float = option("fraction of the run in which the learning rates decay", 0.5)
-    lr: float = option("peak of the generator's learning rate (Adam)", 1e-3)
-    lr_discriminator: float = option("peak of the discriminator's rate (Muon; Adam is ten times slower)", 1e-2)
-    adversarial: float = option("weight of the non-saturating loss against the regression", 0.05)
-    alone_kimg: float = option("the discriminator, untrained at first, learns alone until here", 4.0)
-    ramp_kimg: float = option("the adversarial weight then grows from 0 over this many thousand pictures", 4.0)
-    gamma: float = option("weight of R1", 0.2)  # Karras et al. 2020 (ADA): 0.0002 * resolution^2 / batch
-    r1_every: int = option("steps between two R1 penalties", 16)
-    detail: float = option("extra weight of eyes, brows, nose, mouth and glasses", 4.0)
-    ema_kimg: float = option("half-life of the averaged weights, in thousands of pictures", 2.0)
+DISCRIMINATOR = Size(160, 4096, least=32)
 
 
 def precise_penalty(network: nn.Module, real: Tensor) -> Tensor:
@@ -73,13 +47,13 @@ class AdversarialTrainer(Trainer):
         device = processes.device
         self.prior = build(options.resolution, torch.bfloat16).to(device)
         self.average = build(options.resolution, torch.bfloat16).to(device).requires_grad_(False)
-        table = {side: width for side, width in CHANNELS.items() if side <= options.resolution}
+        channels = DISCRIMINATOR.channels(options.resolution)
         # Groups of one: tuning shows it one picture at a time, which has no deviation within a batch.
-        network = Discriminator(options.resolution, table, group=1, compute_dtype=torch.bfloat16).to(device)
+        network = Discriminator(options.resolution, channels, group=1, compute_dtype=torch.bfloat16).to(device)
         self.optimizer = torch.optim.Adam(self.prior.parameters(), lr=options.lr, betas=(0.0, 0.99))
         muon = processes.muon(network.parameters(), options.lr_discriminator)
         self.discriminator = DiscriminatorTrainer(network, muon, options.gamma, options.r1_every, precise_penalty)
-        self.file = FaceFile(options.faces, options.count, options.resolution)
+        self.file = PictureFile(options.faces, options.count, options.resolution)
         self.shown = 0
         if not self.resume(options.out):
             weights = load_checkpoint(options.distilled)["average"]
@@ -161,9 +135,8 @@ class AdversarialTrainer(Trainer):
         self.shown, self.steps = state["shown"], state["step"]
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Sharpen a distilled generator against a discriminator, and keep that discriminator."""
-    options = parse("adversarial", main.__doc__, AdversarialOptions, argv)
+def main(options: AdversarialOptions) -> None:
+    """Train, or resume the run. Raises TrainingError, or OSError if the distilled generator is missing."""
     processes = Processes.launched()
     torch.manual_seed(options.seed)
     run(AdversarialTrainer(options, processes), options, processes)

@@ -12,12 +12,13 @@ from torch import Tensor
 from inversion import images
 from inversion.encoders import Encoder
 from inversion.model import Model
-from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents
+from inversion.synthetic import DOMAINS, HELD_OUT, latents
 from inversion.training.examples import DEGRADED, Example, translation_example
-from inversion.training.faces import FaceFile
-from inversion.training.loop import TrainingError
+from inversion.training.models import domain_of
+from inversion.training.options import EncoderOptions, TrainingError
 from inversion.training.pairs import PairFile, Pairs, draw
-from inversion.training.recipes import EncoderOptions, EncoderRecipe
+from inversion.training.pictures import PictureFile
+from inversion.training.recipes import EncoderRecipe
 
 HELD_OUT_PICTURES = 32
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -47,12 +48,14 @@ class Pictures(ExampleSource):
     def __init__(self, options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> None:
         if (options.faces is None) == (options.images is None):
             raise TrainingError("Give --faces (a folder that `train faces` filled) or --images (a folder of pictures).")
+        if options.faces is not None and model.domain not in DOMAINS:
+            raise TrainingError(f"{model.name}: its domain has no renderer. Give --images (a folder of pictures).")
         self.encoder, self.rendered = encoder, options.faces is not None
         self._degrade = DEGRADED.get(recipe.reads, lambda x, rng: x)
         self._read: Callable[[Tensor], Tensor]  # row numbers (B,) -> pictures (B, 3, R, R) in [-1, 1]
         if options.faces is not None:
             domain = domain_of(model)
-            file = FaceFile(options.faces, options.count, model.resolution, domain=model.domain)
+            file = PictureFile(options.faces, options.count, model.resolution, domain=model.domain)
             self.count, self._read = options.count, lambda rows: file.batch(rows)[0]
             held_out = domain.draw(range(HELD_OUT, HELD_OUT + HELD_OUT_PICTURES), model.resolution).picture
         else:
@@ -105,13 +108,6 @@ class TranslationPairs(ExampleSource):
         """The training pairs of these numbers (B,), augmented with rng."""
         z = latents(rows.tolist())
         return translation_example(self.reads, self._read(rows), self.domain, self.encoder, z, rng)
-
-
-def domain_of(model: Model) -> Domain:
-    """The renderer of the model's domain. Raises TrainingError if there is none."""
-    if model.domain not in DOMAINS:
-        raise TrainingError(f"{model.name}: its domain has no renderer. Give --images (a folder of pictures).")
-    return DOMAINS[model.domain]
 
 
 def example_source(options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> ExampleSource:

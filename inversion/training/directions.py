@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,14 +29,12 @@ from inversion.checkpoints import hub
 from inversion.directions import MAX_STRENGTH, Direction, as_fitted, deviation_along, to_tensors
 from inversion.editing.analysis import side_effects
 from inversion.methods.codes import WPlus
-from inversion.synthetic.faces import NAMES
 from inversion.training.export import file_line
-from inversion.training.loop import TrainingError, TrainParser
+from inversion.training.models import networks_of
+from inversion.training.options import DirectionsOptions, TrainingError
 
 if TYPE_CHECKING:
-    from inversion.generators.base import Prior
     from inversion.model import Model
-    from inversion.perception.predictor import Predictor
 
 BATCH = 50
 CONFIDENT_SHARE = 0.25  # of the samples, at each end of an attribute, train its SVM
@@ -55,10 +52,6 @@ SERVED_SHARE = 0.9  # of random codes must reach both ends of the reach
 STRANGER_QUANTILE = 0.95  # of the identity scores of two different persons: an edit must stay above it
 IDENTITY_MARGIN = 0.2  # added to that score, for codes outside the sweep
 RANGE_STEP = 0.05  # ranges end at multiples of it
-
-
-class NoPredictor(TrainingError):
-    """The model has no predictor that reads its pictures."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +115,12 @@ def regression(styles: Tensor, scores: Tensor) -> Tensor:
 
 def fit_directions(model: Model, samples: Samples) -> Iterator[Direction]:
     """Fit a direction to each editable attribute; its range is in deviations of random codes. Raises TrainingError."""
-    persons = samples.identities[:500]
+    names, persons = networks_of(model)[1].names, samples.identities[:500]
     cosines = torch.pdist(persons).square().mul(-0.5).add(1)  # of unit vectors
     strangers = float(cosines.quantile(STRANGER_QUANTILE))
     readable = (3 * samples.attributes.var(dim=0) >= MIN_READABLE).nonzero()[:, 0].tolist()
     for k, rows in zip(readable, regression(samples.styles, samples.attributes[:, readable]), strict=True):
-        name, scores = NAMES[k], samples.attributes[:, k]
+        name, scores = names[k], samples.attributes[:, k]
         deviation = deviation_along(samples.styles, rows)
         at = ((samples.styles - samples.styles.mean(dim=0)) * rows).sum(dim=(1, 2)) / deviation
         direction = Direction(name, name, "attributes", rows, deviation, normal=boundary(samples.styles, scores))
@@ -242,28 +235,15 @@ def _crossing(strengths: Tensor, scores: Tensor, same: float) -> float:
     return math.inf
 
 
-def networks_of(model: Model) -> tuple[Prior, Predictor]:
-    """The model's generator and predictor. Raises NoPredictor if one of them is missing."""
-    if model.prior is None or model.predictor is None:
-        raise NoPredictor(f"{model.name} has no predictor that reads its pictures.")
-    return model.prior, model.predictor
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Fit editing directions to the predictor's readings of a generator's own pictures."""
-    parser = TrainParser("directions", main.__doc__)
-    parser.add_argument("--model", default=hub.DEFAULT, help="a generator whose domain has a predictor")
-    parser.add_argument("--count", type=int, default=8000, help="number of random codes")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the codes")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .safetensors file")
-    args = parser.parse_args(argv)
-    if args.count < 100:
+def main(options: DirectionsOptions) -> None:
+    """Fit the directions, print their ranges, and write them. Raises TrainingError or HubError."""
+    if options.count < 100:
         raise TrainingError("--count must be at least 100.")
-    model = hub.load(args.model)
+    model = hub.load(options.model)
     directions = []
-    for direction in fit_directions(model, draw_samples(model, args.count, args.seed)):
+    for direction in fit_directions(model, draw_samples(model, options.count, options.seed)):
         directions.append(direction)
         sys.stdout.write(f"{direction.name:<22}{direction.low:6.2f} to {direction.high:5.2f}\n")
         sys.stdout.flush()
-    save_file(to_tensors(directions), str(args.out))
-    sys.stdout.write(file_line(args.out))
+    save_file(to_tensors(directions), str(options.out))
+    sys.stdout.write(file_line(options.out))

@@ -22,9 +22,8 @@ from inversion.generators.statistics import principal_axes, spread
 from inversion.losses import LossWeights, Objective
 from inversion.metrics import psnr
 from inversion.model import Model, prior_of
-from inversion.synthetic.faces.factors import FACTORS, INDEX
 from inversion.tasks import Reconstruct
-from inversion.training.data import ExampleSource, domain_of, example_source
+from inversion.training.data import ExampleSource, example_source
 from inversion.training.discriminators import DiscriminatorTrainer, StyleDiscriminator
 from inversion.training.examples import Example
 from inversion.training.loop import (
@@ -32,16 +31,17 @@ from inversion.training.loop import (
     State,
     Stateful,
     Trainer,
-    TrainingError,
-    TrainParser,
     decay_factor,
     ramp_factor,
     run,
     save_network,
 )
-from inversion.training.recipes import RECIPES, EncoderOptions, EncoderRecipe, changed
+from inversion.training.models import domain_of
+from inversion.training.options import EncoderCommandOptions, EncoderOptions, TrainingError
+from inversion.training.recipes import EncoderRecipe
 
 COMPARED_VARIANCE = 0.999  # of W's variance lies on the axes along which codes are compared
+YAW = "yaw"  # the factor whose error is measured in degrees, in domains that have it
 RAMP = 0.03  # first part of a run, over which the learning rate grows
 
 
@@ -240,9 +240,9 @@ def held_out_scores(learner: EncoderLearner, given: Example) -> dict[str, float]
         row["psnr" if turn == learner.recipe.turns else f"psnr_{turn}"] = sum(values) / len(values)
     if embed is not None:
         row["identity"] = float((embed(shown) * embed(x)).sum(dim=1).mean())
-    if predictor is not None:
-        yaw = FACTORS[INDEX["yaw"]]
-        error = (predictor.attributes(shown)["yaw"] - predictor.attributes(x)["yaw"]).abs().mean()
+    if predictor is not None and YAW in predictor.names:
+        (yaw,) = (factor for factor in domain_of(learner.model).table if factor.name == YAW)
+        error = (predictor.attributes(shown)[YAW] - predictor.attributes(x)[YAW]).abs().mean()
         row["yaw_degrees"] = float(error) * (yaw.high - yaw.low) / 2
     return row
 
@@ -318,15 +318,11 @@ def train(recipe: EncoderRecipe, offsets: bool, options: EncoderOptions) -> None
         save_network(options.out / "encoder.safetensors", tensors)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Train an encoder to invert a generator; several processes by ``accelerate launch -m inversion train encoder``."""
-    parser = TrainParser("encoder", main.__doc__)
-    parser.add_argument("--recipe", required=True, choices=list(RECIPES), help="the paper or task")
-    parser.add_argument("--set", action="append", default=[], metavar="TERM=VALUE", help="change the recipe; repeat")
-    parser.add_options(EncoderOptions)
-    args = vars(parser.parse_args(argv))
-    name, changes = args.pop("recipe"), args.pop("set")
-    recipe, options = changed(RECIPES[name], changes), EncoderOptions(**args)
+def main(options: EncoderCommandOptions) -> None:
+    """Run or resume, then write the encoder. Raises TrainingError or HubError."""
+    recipe = options.changed_recipe()
     if recipe.translates and options.images is not None:
-        raise TrainingError(f"--recipe {name} learns from rendered pairs and cannot use --images. Leave --images out.")
-    train(recipe, name == "e4e", options)
+        raise TrainingError(
+            f"--recipe {options.recipe} learns from rendered pairs and cannot use --images. Leave --images out."
+        )
+    train(recipe, options.recipe == "e4e", options)

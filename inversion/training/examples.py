@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from inversion.encoders import Encoder
 from inversion.synthetic import Domain
-from inversion.synthetic.faces.factors import INDEX, POSE
 from inversion.tasks import Colorize, Superres
 from inversion.training.pairs import Pairs
 from inversion.translations.drawings import DrawingError, lines
@@ -22,7 +21,6 @@ FACTORS = (1, 2, 4, 8, 16)  # of super-resolution; 1 leaves a picture as it is
 WOBBLE = 1.2  # error of a hand, in pixels of 128
 PENS = (1, 1, 1, 3)  # widths of a line, or of the brush that rounds a map, in pixels
 NEAT_SHARE = 1 / 3  # of the drawings stay as rendered
-SELDOM_DRAWN = {"nose": "face", "ears": "face"}  # classes that a map may lack, and the class in their place
 
 
 @dataclass(frozen=True)
@@ -92,33 +90,19 @@ def sketches(pairs: Pairs, size: int, rng: torch.Generator | None) -> Tensor:
     return torch.stack([_clean(picture, size) for picture in grey])[:, None]
 
 
-def label_maps(pairs: Pairs, classes: Sequence[str], size: int, rng: torch.Generator | None) -> Tensor:
+def label_maps(pairs: Pairs, domain: Domain, size: int, rng: torch.Generator | None) -> Tensor:
     """Label maps, one-hot (B, len(classes), size, size); with rng wobbly, rounded, or without small classes."""
-    count = len(classes)
+    classes, count = domain.classes, len(domain.classes)
     hot = F.one_hot(pairs.classes.long(), count).permute(0, 3, 1, 2).float()
     if rng is not None:
         hot = F.grid_sample(hot, _wobbly(len(hot), hot.shape[-1], rng), padding_mode="border", align_corners=False)
         hot = torch.cat([_rounded(one, k) for one, k in zip(hot.split(1), _pens(len(hot), rng), strict=True)])
         lost = torch.rand(len(hot), generator=rng) < 0.15
-        for part, whole in SELDOM_DRAWN.items():
-            if part in classes:
-                hot[lost, classes.index(whole)] += hot[lost, classes.index(part)]
-                hot[lost, classes.index(part)] = 0
+        for part, whole in domain.seldom_drawn.items():
+            hot[lost, classes.index(whole)] += hot[lost, classes.index(part)]
+            hot[lost, classes.index(part)] = 0
     cover = F.adaptive_avg_pool2d(hot, (size, size))
     return F.one_hot(cover.argmax(dim=1), count).permute(0, 3, 1, 2).float()
-
-
-def frontal_codes(z: Tensor) -> Tensor:
-    """Codes (B, 64) of the faces of z turned to the front; all factors but the pose stay.
-
-    Factors are read from z at length 8, so a coordinate that no factor uses takes over the length of the pose.
-    """
-    front = z * 8 / z.norm(dim=1, keepdim=True)
-    pose = [INDEX[name] for name in POSE]
-    spare = front[:, -1].square() + front[:, pose].square().sum(dim=1)
-    front[:, pose] = 0
-    front[:, -1] = spare.sqrt()
-    return front
 
 
 def translation_example(
@@ -135,9 +119,9 @@ def translation_example(
     """
     picture, front = pairs.picture.float() / 127.5 - 1, pairs.front.float() / 127.5 - 1
     if reads == "turned":
-        return Example(front, encoder.fit(picture), None if z is None else frontal_codes(z))
+        return Example(front, encoder.fit(picture), None if z is None else domain.frontal_codes(z))
     if reads == "map":
-        return Example(picture, label_maps(pairs, domain.classes, encoder.size, rng), z)
+        return Example(picture, label_maps(pairs, domain, encoder.size, rng), z)
     return Example(picture, sketches(pairs, encoder.size, rng), z)
 
 
@@ -147,8 +131,6 @@ DEGRADED: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "holed": with_holes,
     "damaged": with_any_degradation,
 }
-# Inputs of the translations: number of classes of the domain -> channels.
-TRANSLATED: dict[str, Callable[[int], int]] = {"sketch": lambda _: 1, "map": lambda n: n, "turned": lambda _: 3}
 
 
 def _clean(grey: NDArray[np.uint8], size: int) -> Tensor:

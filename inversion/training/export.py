@@ -10,9 +10,8 @@ from torch import Tensor
 
 from inversion.checkpoints.store import digests
 from inversion.generators.stylegan2 import StyleGAN2
-from inversion.synthetic import DOMAINS
-from inversion.training.faces import FACES
-from inversion.training.loop import TrainParser, load_checkpoint, save_network
+from inversion.training.loop import load_checkpoint, save_network
+from inversion.training.options import ExportOptions
 
 SAMPLES = 100_000  # mapped z whose mean is w_avg
 
@@ -37,19 +36,14 @@ def file_line(path: Path) -> str:
     return f"{path.name} bytes {path.stat().st_size} sha256 {digests.of(path)}\n"
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Write generator (and discriminator) of a run's ``state.pt``; prints bytes and sha256 for checkpoints.yaml."""
-    parser = TrainParser("export", main.__doc__)
-    parser.add_argument("--state", type=Path, required=True, help="state.pt of a generator or adversarial run")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the safetensors files")
-    parser.add_argument("--domain", choices=list(DOMAINS), default=FACES, help="first part of the files' names")
-    args = parser.parse_args(argv)
-    state = load_checkpoint(args.state)
+def main(options: ExportOptions) -> None:
+    """Write the generator, and the discriminator if the run has one. Raises OSError, or StateDictError."""
+    state = load_checkpoint(options.state)
     kind = "generator" if "w_avg" in state["average"] else "pggan"
     written = {kind: generator(state["average"])}
     if "judge" in state:
         written["discriminator"] = discriminator(state["judge"])
     for name, tensors in written.items():
-        path = args.out / f"{args.domain.replace('-', '_')}_{name}.safetensors"
+        path = options.out / f"{options.domain.replace('-', '_')}_{name}.safetensors"
         save_network(path, tensors)
         sys.stdout.write(file_line(path))

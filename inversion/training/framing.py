@@ -10,19 +10,18 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from inversion.checkpoints.cascade import CROP
 from inversion.checkpoints.frame_fit import describe, moved, pyramid, steps_between, windows
 from inversion.synthetic import DOMAINS
 from inversion.training.export import file_line
-from inversion.training.loop import Parser
+from inversion.training.options import FramingOptions
 
 SIDE = 96  # pixels of a render
-COUNT = 3000  # renders
 # Largest errors of the squares that each regressor learns from: right, down, logarithm of the size, radians.
 ERRORS = np.array(
     [(0.13, 0.13, 0.37, 0.35), (0.064, 0.064, 0.17, 0.16), (0.037, 0.037, 0.085, 0.085), (0.02, 0.02, 0.05, 0.05)]
@@ -50,7 +49,7 @@ def faces(count: int, rng: torch.Generator) -> Iterator[Example]:
 
     whole = np.array([SIDE / 2, SIDE / 2, math.log(SIDE), 0.0])
     for start in range(0, count, 50):
-        for picture in _bytes("synthetic-faces", min(50, count - start), rng):
+        for picture in _bytes(CROP, min(50, count - start), rng):
             yield Example(pyramid(picture)[:1], whole, 1.0)
     scale, side = 3, LFW_SIDE / LFW_PART
     left, top = LFW_SIDE - LFW_LEFT * side, LFW_SIDE - LFW_TOP * side
@@ -71,8 +70,8 @@ def others(rng: np.random.Generator, draw: torch.Generator) -> Iterator[np.ndarr
     ]
     noise = [rng.integers(0, 255, (4, 4), dtype=np.uint8) for _ in range(200)]
     smooth = [np.asarray(Image.fromarray(part).resize((512, 512), Image.Resampling.BICUBIC)) for part in noise]
-    houses = list(_bytes("synthetic-houses", 100, draw))
-    for pictures, number in ((textures, 150), (small, 4), (smooth, 10), (houses, 10)):
+    renders = [picture for domain in DOMAINS if domain != CROP for picture in _bytes(domain, 100, draw)]
+    for pictures, number in ((textures, 150), (small, 4), (smooth, 10), (renders, 10)):
         for picture in pictures:
             height, width = picture.shape[:2]
             sides = rng.uniform(math.log(0.25 * min(height, width)), math.log(min(height, width)), number)
@@ -126,7 +125,7 @@ def judge(well: np.ndarray, badly: np.ndarray) -> np.ndarray:
     return weights
 
 
-def fit(count: int = COUNT) -> dict[str, np.ndarray]:
+def fit(count: int) -> dict[str, np.ndarray]:
     """The tensors of the weights file. `count`: number of renders."""
     rng, draw = np.random.default_rng(0), torch.Generator().manual_seed(0)
     examples = list(faces(count, draw))
@@ -147,13 +146,9 @@ def _bytes(domain: str, count: int, rng: torch.Generator) -> np.ndarray:
     return ((drawn + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Fit the weights that frame faces without a network."""
+def main(options: FramingOptions) -> None:
+    """Fit the weights and write them. Raises OSError."""
     from safetensors.numpy import save_file
 
-    parser = Parser("framing", main.__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
-    parser.add_argument("--count", type=int, default=COUNT, help="number of renders")
-    args = parser.parse_args(argv)
-    save_file(fit(args.count), args.out)
-    sys.stdout.write(file_line(args.out))
+    save_file(fit(options.count), options.out)
+    sys.stdout.write(file_line(options.out))

@@ -7,75 +7,73 @@ afford. Only the detail that regression blurs is left to the adversarial stage.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inversion.generators import PGGAN, Prior, StyleGAN2
-from inversion.synthetic import DOMAINS, HELD_OUT, latents
+from inversion.generators import GENERATORS, Prior, StyleGAN2
+from inversion.synthetic import DEFAULT, DOMAINS, HELD_OUT, latents
 from inversion.synthetic.base import Z_DIM
-from inversion.training.faces import FACES, FaceFile
 from inversion.training.loop import (
     Processes,
     State,
     Trainer,
-    TrainOptions,
     decay_factor,
-    option,
-    parse,
     ramp_factor,
     run,
 )
 from inversion.training.muon import Muon
-
-CHANNELS: dict[str, dict[int, int]] = {
-    "stylegan2": {4: 256, 8: 256, 16: 256, 32: 128, 64: 64, 128: 32, 256: 16},
-    "pggan": {4: 160, 8: 160, 16: 160, 32: 80, 64: 40, 128: 16, 256: 8},
-}
+from inversion.training.options import DistillationOptions
+from inversion.training.pictures import PictureFile
 
 
-@dataclass(frozen=True, kw_only=True)
-class DistillationOptions(TrainOptions):
-    """Data, network and length of a distillation."""
+@dataclass(frozen=True)
+class Size:
+    """Channels of an embedded network: at most `widest`; from a side of `area` / `widest` pixels on, fewer."""
 
-    faces: Path = option("folder that `train faces` filled")
-    count: int = option("pictures in the folder's file", 80_000)
-    domain: str = option("domain of the pictures", FACES, list(DOMAINS))
-    architecture: str = option("generator", "stylegan2", list(CHANNELS))
-    width: float = option("multiplies the channels of all layers", 1.0)
-    resolution: int = option("side of the pictures in pixels", 128)
-    batch: int = option("pictures a step, over all processes", 16)
-    kimg: float = option("length of the run, in thousands of pictures", 400.0)
-    kimg_32: float = option("pictures are 32 pixels wide until here (StyleGAN2)", 60.0)
-    kimg_64: float = option("pictures are 64 pixels wide until here (StyleGAN2)", 130.0)
-    decay: float = option("fraction of the run in which the learning rate decays", 0.35)
-    lr: float = option("peak of the learning rate", 1e-2)
-    detail: float = option("extra weight of eyes, brows, nose, mouth and glasses", 4.0)
-    ema_kimg: float = option("half-life of the averaged weights, in thousands of pictures", 4.0)
+    widest: int
+    area: int
+    least: int = 8
+    settings: Mapping[str, int] = field(default_factory=dict)  # further arguments of the constructor
 
-    def side(self, shown: int) -> int:
-        """Side of the training pictures after `shown` of them; PGGAN has no intermediate pictures."""
-        if self.architecture == "pggan":
-            return self.resolution
-        grown = 32 if shown < self.kimg_32 * 1000 else 64 if shown < self.kimg_64 * 1000 else self.resolution
-        return min(self.resolution, grown)
+    def channels(self, resolution: int, width: float = 1.0) -> dict[int, int]:
+        """Side in pixels -> channels, in multiples of 8 before they are multiplied by `width`."""
+        sides = [4 << i for i in range(resolution.bit_length() - 2)]
+        return {side: int(width * min(self.widest, max(self.least, self.area // side // 8 * 8))) for side in sides}
 
-    def rate(self, shown: int, step: int) -> float:
-        """Learning rate: a ramp of 50 steps, constant, then linearly to 0 over the last part."""
-        return self.lr * decay_factor(shown / (self.kimg * 1000), self.decay) * ramp_factor(step, 50)
+
+STYLES = {"w_dim": 256, "mapping_layers": 4, "noise": False}
+SIZES: dict[str, Size] = {"pggan": Size(160, 2560)}  # other architectures have STYLED
+STYLED = Size(256, 4096, settings=STYLES)
+
+
+def side_at(options: DistillationOptions, shown: int) -> int:
+    """Side of the training pictures after `shown` of them; only StyleGAN2 has intermediate pictures."""
+    if options.architecture != "stylegan2":
+        return options.resolution
+    grown = 32 if shown < options.kimg_32 * 1000 else 64 if shown < options.kimg_64 * 1000 else options.resolution
+    return min(options.resolution, grown)
+
+
+def rate_at(options: DistillationOptions, shown: int, step: int) -> float:
+    """Learning rate: a ramp of 50 steps, constant, then linearly to 0 over the last part."""
+    return options.lr * decay_factor(shown / (options.kimg * 1000), options.decay) * ramp_factor(step, 50)
 
 
 def build(resolution: int, dtype: torch.dtype, architecture: str = "stylegan2", width: float = 1.0) -> Prior:
-    """The untrained generator: 64-d z; StyleGAN2 has 256-d w, four mapping layers and no noise inputs."""
-    table = {side: int(width * n) for side, n in CHANNELS[architecture].items() if side <= resolution}
-    if architecture == "pggan":
-        return PGGAN(resolution, Z_DIM, table, compute_dtype=dtype)
-    return StyleGAN2(resolution, Z_DIM, 256, table, mapping_layers=4, noise=False, compute_dtype=dtype)
+    """An untrained generator of a key of GENERATORS. z has 64 entries; styles have 256, and no layer has noise inputs.
+
+    width multiplies the channels of all layers.
+    """
+    size = SIZES.get(architecture, STYLED)
+    make: Callable[..., Prior] = GENERATORS[architecture]  # architectures differ in their further arguments
+    channels = size.channels(resolution, width)
+    return make(resolution, Z_DIM, channels=channels, compute_dtype=dtype, **size.settings)
 
 
 def picture_at(prior: Prior, z: Tensor, side: int) -> Tensor:
@@ -106,7 +104,7 @@ def distance(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 class GeneratorScore:
     """Held-out figures of a generator: PSNR, also inside the details, in dB; sharpness relative to the renders."""
 
-    def __init__(self, resolution: int, device: torch.device, n: int = 64, domain: str = FACES) -> None:
+    def __init__(self, resolution: int, device: torch.device, n: int = 64, domain: str = DEFAULT) -> None:
         self.z = latents(range(HELD_OUT, HELD_OUT + n)).to(device)
         renderer = DOMAINS[domain]
         drawn = renderer.render(renderer.factors(self.z).to(device), resolution, labels=renderer.detail_labels())
@@ -144,8 +142,8 @@ class DistillationTrainer(Trainer):
         self.prior = build(*shape).to(processes.device)
         self.average = build(*shape).to(processes.device).requires_grad_(False)
         self.optimizer = processes.muon(_parameter_groups(self.prior), options.lr)
-        self.file = FaceFile(options.faces, options.count, options.resolution, domain=options.domain)
-        self.shown, self.side = 0, options.side(0)
+        self.file = PictureFile(options.faces, options.count, options.resolution, domain=options.domain)
+        self.shown, self.side = 0, side_at(options, 0)
         if not self.resume(options.out):
             self.average.load_state_dict(self.prior.state_dict())
 
@@ -162,7 +160,7 @@ class DistillationTrainer(Trainer):
     def step(self, rng: torch.Generator) -> dict[str, float]:
         """One update of the generator and of the averaged weights."""
         o, device = self.options, self.processes.device
-        self.side = o.side(self.shown)
+        self.side = side_at(o, self.shown)
         rows = torch.randint(0, o.count, (o.batch // self.processes.count,), generator=rng)
         target, detail = (t.to(device) for t in self.file.batch(rows))
         if self.side < o.resolution:
@@ -173,7 +171,7 @@ class DistillationTrainer(Trainer):
         loss.backward()
         self.processes.average_gradients(self.prior)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["scale"] * o.rate(self.shown, self.steps)
+            group["lr"] = group["scale"] * rate_at(o, self.shown, self.steps)
         self.optimizer.step()
         self.shown, self.steps = self.shown + o.batch, self.steps + 1
         half_life = min(o.ema_kimg, 0.05 * self.shown / 1000 + 0.01)
@@ -226,9 +224,8 @@ def _load_optimizer(optimizer: Muon, states: list[State]) -> None:
         optimizer.state[p].update({k: v.to(p.device) if isinstance(v, Tensor) else v for k, v in state.items()})
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Teach a generator the renderer's pictures; several processes by ``accelerate launch -m inversion train ...``."""
-    options = parse("generator", main.__doc__, DistillationOptions, argv)
+def main(options: DistillationOptions) -> None:
+    """Train, or resume the run. Raises TrainingError."""
     processes = Processes.launched()
     torch.manual_seed(options.seed)
     run(DistillationTrainer(options, processes), options, processes)

@@ -1,4 +1,4 @@
-"""What all trainers share: options, processes, learning rate, log, resumable checkpoints, and the loop itself.
+"""Shared by all trainers: processes, learning rate, log, resumable checkpoints, and the loop itself.
 
 A trainer defines its data, its networks and its loss; `run` runs the loop. The folder of a run holds ``state.pt`` (the
 checkpoint), ``log.jsonl`` (one JSON object a line) and the networks that the trainer exports at the end.
@@ -11,76 +11,21 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar, get_args, get_type_hints
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from inversion.common.commands import Parser, UsageError, make_folder
-from inversion.common.errors import UserError
+from inversion.common.commands import make_folder
 from inversion.training.muon import Muon
+from inversion.training.options import TrainingError, TrainOptions
 
 CHECKPOINT, LOG = "state.pt", "log.jsonl"
 
 State = dict[str, Any]  # what torch saves: tensors and numbers by name, nested
-
-
-class TrainingError(UserError):
-    """A training command that cannot be carried out as given."""
-
-
-class TrainParser(Parser):
-    """The arguments of ``python -m inversion train COMMAND``. Raises UsageError for arguments that do not fit."""
-
-    def __init__(self, command: str, description: str | None) -> None:
-        super().__init__(prog=f"python -m inversion train {command}", description=description)
-
-    def error(self, message: str) -> NoReturn:
-        """Leave the report to `guarded`."""
-        raise UsageError(message)
-
-    def add_options(self, options: type[TrainOptions]) -> None:
-        """Add a flag for every field; a field without a default is required."""
-        types = get_type_hints(options)
-        for spec in fields(options):
-            required, kind = spec.default is MISSING, types[spec.name]
-            text = spec.metadata["help"]
-            self.add_argument(
-                f"--{spec.name.replace('_', '-')}",
-                type=(get_args(kind) or (kind,))[0],  # the first of `Path | None`
-                choices=spec.metadata["choices"],
-                required=required,
-                default=None if required else spec.default,
-                help=text if required or spec.default is None else f"{text} (default: {spec.default})",
-            )
-
-
-def option(help: str, default: Any = MISSING, choices: Sequence[str] | None = None) -> Any:  # noqa: ANN401
-    """A field of TrainOptions and its flag; required if it has no default. The field's annotation is the type."""
-    return field(default=default, metadata={"help": help, "choices": choices})
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """Options of every training run; each trainer adds its own. Fields are the command's flags."""
-
-    out: Path = option("folder for the checkpoint, the log and the results")
-    seed: int = option("seed of the networks and of the order of examples", 0)
-    minutes: float = option("stop after this many minutes; the same command resumes the run", 600.0)
-
-
-Options = TypeVar("Options", bound=TrainOptions)
-
-
-def parse(command: str, description: str | None, options: type[Options], argv: Sequence[str] | None) -> Options:
-    """The options in a command line. Raises UsageError if they do not fit."""
-    parser = TrainParser(command, description)
-    parser.add_options(options)
-    return options(**vars(parser.parse_args(argv)))
 
 
 class Processes:

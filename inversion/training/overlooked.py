@@ -11,7 +11,6 @@ the pictures. Two stages correct that and keep all other codes, so that encoders
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -27,15 +26,12 @@ from inversion.training.loop import (
     Processes,
     State,
     Trainer,
-    TrainingError,
-    TrainOptions,
     decay_factor,
-    option,
-    parse,
     ramp_factor,
     run,
 )
 from inversion.training.muon import Muon
+from inversion.training.options import OverlookedOptions, TrainingError
 
 CODES = 1024  # codes in a step of the mapping
 VARIANCE_FLOOR = 1e-5  # of W's variance: axes with less count as if they had this much
@@ -45,21 +41,6 @@ WINDOW = 5  # pixels over which energy is gathered
 FAINT_ENERGY = 0.3  # of a difference that hardly shows, over pixels and colours: half of that of a nose's width
 HELD_OUT_PAIRS = 32  # for each factor
 BATCH = 16  # held-out pairs at once
-
-
-@dataclass(frozen=True, kw_only=True)
-class OverlookedOptions(TrainOptions):
-    """Generator, factors and length of both stages."""
-
-    model: str = option("model whose generator is trained further", hub.DEFAULT)
-    factors: str = option("overlooked factors, separated by commas", "nose_width,blush")
-    mapping_steps: int = option("steps of the mapping", 16_000)
-    steps: int = option("steps of the synthesis", 3000)
-    pairs: int = option("pairs in a step of the synthesis", 8)
-    lr: float = option("peak of the learning rate", 1e-3)
-    decay: float = option("fraction of both stages in which the learning rate decays", 0.8)
-    difference: float = option("weight of the missing share of a pair's difference", 0.02)
-    detail: float = option("extra weight of eyes, brows, nose, mouth and glasses", 4.0)
 
 
 class FactorTargets:
@@ -246,9 +227,8 @@ class Stage(Trainer):
         self.training.load(state)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Teach a generator the factors that it overlooked; `train export` writes its weights."""
-    options = parse("overlooked", main.__doc__, OverlookedOptions, argv)
+def main(options: OverlookedOptions) -> None:
+    """Train, or resume the run. Raises TrainingError or HubError."""
     torch.manual_seed(options.seed)
     training, clock = OverlookedTraining(options), Clock(options.minutes)
     for stage in training.stages.values():

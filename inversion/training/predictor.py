@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from inversion.perception.predictor import Predictor
-from inversion.synthetic import HELD_OUT, latents
-from inversion.synthetic.faces.factors import INDEX, factors_of, mates
-from inversion.synthetic.faces.renderer import render
-from inversion.training.faces import FaceFile
+from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents
 from inversion.training.loop import (
     Processes,
     State,
     Trainer,
-    TrainOptions,
     decay_factor,
-    option,
-    parse,
     ramp_factor,
     run,
     save_network,
 )
 from inversion.training.muon import Muon
+from inversion.training.options import PredictorOptions
+from inversion.training.pictures import PictureFile
 
 HELD_OUT_PERSONS = 128
 DECAY = 0.6  # last part of the run, over which the learning rate falls to 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictorOptions(TrainOptions):
-    """Data and length of the predictor's training."""
-
-    faces: Path = option("folder that `train faces` filled, with and without --mates")
-    minutes: float = option("stop after this time; the same command resumes the run", math.inf)
-    count: int = option("faces in the folder's main file", 80_000)
-    pairs: int = option("faces in the folder's file of mates", 24_000)
-    steps: int = option("length of the run", 5000)
-    batch: int = option("pairs a step", 32)
-    lr: float = option("peak of the learning rate", 1e-2)
 
 
 def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
@@ -65,22 +45,24 @@ def contrast(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
 class PredictorScore:
     """Held-out figures: explained variance of the attributes; how often the nearest embedding is the same person's."""
 
-    def __init__(self, n: int) -> None:
-        seeds = list(range(HELD_OUT, HELD_OUT + n))
-        self.u = factors_of(latents(seeds))
-        self.x = render(self.u).picture
-        self.y = render(mates(self.u, seeds)).picture
+    def __init__(self, domain: Domain, n: int) -> None:
+        self.domain, seeds = domain, list(range(HELD_OUT, HELD_OUT + n))
+        self.u = domain.factors(latents(seeds))
+        self.x = domain.render(self.u, domain.resolution).picture
+        self.y = domain.render(domain.mates(self.u, seeds), domain.resolution).picture
 
     @torch.no_grad()
     def __call__(self, net: Predictor) -> dict[str, float]:
-        """Shares, at most 1."""
+        """Fractions, at most 1: over all attributes, of identities, and of each headline attribute."""
         net.eval()
         predicted, a = net.heads(self.x)
         b = net.embed(self.y)
         net.train()
         error = (predicted - self.u).square().mean(0) / self.u.var(0)
         hits = ((a @ b.t()).argmax(1) == torch.arange(len(a))).float().mean()
-        named = {name: round(1 - float(error[INDEX[name]]), 3) for name in ("yaw", "age", "smile", "glasses", "beard")}
+        headline = self.domain.headline
+        columns = zip(headline, self.domain.columns(headline), strict=True)
+        named = {name: round(1 - float(error[column]), 3) for name, column in columns}
         return {"r2": 1 - float(error.mean()), "identity_top1": float(hits)} | named
 
 
@@ -90,17 +72,18 @@ class PredictorTrainer(Trainer):
     every = 200
 
     def __init__(self, options: PredictorOptions) -> None:
-        self.options = options
-        self.net = Predictor().train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.options, self.domain = options, DOMAINS[options.domain]
+        self.net = Predictor(self.domain.names).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = Muon(self.net.parameters(), lr=options.lr)
-        self.first = FaceFile(options.faces, options.count, 128)
-        self.second = FaceFile(options.faces, options.pairs, 128, mate=True)
+        side = self.domain.resolution
+        self.first = PictureFile(options.faces, options.count, side, domain=options.domain)
+        self.second = PictureFile(options.faces, options.pairs, side, mate=True, domain=options.domain)
         self.resume(options.out)
 
     @cached_property
     def score(self) -> PredictorScore:
         """The held-out figures."""
-        return PredictorScore(HELD_OUT_PERSONS)
+        return PredictorScore(self.domain, HELD_OUT_PERSONS)
 
     @property
     def finished(self) -> bool:
@@ -111,8 +94,8 @@ class PredictorTrainer(Trainer):
         """One update on a batch of pairs."""
         o = self.options
         rows = torch.randperm(o.pairs, generator=rng)[: o.batch]
-        u = factors_of(latents(rows.tolist()))
-        v = mates(u, rows.tolist())
+        u = self.domain.factors(latents(rows.tolist()))
+        v = self.domain.mates(u, rows.tolist())
         x = torch.cat([self.first.batch(rows)[0], self.second.batch(rows)[0]])
         with torch.autocast("cpu", torch.bfloat16):
             predicted, embedding = self.net.heads(augmented(x, rng))
@@ -145,9 +128,8 @@ class PredictorTrainer(Trainer):
         self.steps = state["step"]
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Teach the predictor attributes and identity from rendered faces; writes ``predictor.safetensors``."""
-    options = parse("predictor", main.__doc__, PredictorOptions, argv)
+def main(options: PredictorOptions) -> None:
+    """Train, or resume the run; then write ``predictor.safetensors``. Raises TrainingError."""
     torch.manual_seed(options.seed)
     trainer = PredictorTrainer(options)
     if run(trainer, options, Processes()):

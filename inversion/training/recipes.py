@@ -1,14 +1,12 @@
-"""Recipes of the encoders: which terms count in the loss, one recipe for each paper; and the options of a run."""
+"""Recipes of the encoders: the inputs, and the weights of the terms of the loss; one recipe for each paper or task."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from inversion.checkpoints import hub
-from inversion.training.examples import TRANSLATED
-from inversion.training.loop import TrainingError, TrainOptions, option
+# Inputs of the translations: number of classes of the domain -> channels.
+TRANSLATED: dict[str, Callable[[int], int]] = {"sketch": lambda _: 1, "map": lambda n: n, "turned": lambda _: 3}
 
 
 @dataclass(frozen=True)
@@ -77,35 +75,3 @@ RECIPES: dict[str, EncoderRecipe] = {
     # Our own: the paper has one encoder for each of these tasks, this one reads whole pictures as well.
     "restore": EncoderRecipe(norm=0.01, codes=0.1, compared="axes", warm=0.65, reads="damaged"),
 }
-
-
-def changed(recipe: EncoderRecipe, changes: Sequence[str]) -> EncoderRecipe:
-    """The recipe with changes, each "TERM=VALUE". Raises TrainingError for an unknown term or a wrong value."""
-    known = asdict(EncoderRecipe())
-    for text in changes:
-        name, _, value = text.partition("=")
-        if name not in known:
-            raise TrainingError(f"--set {text}: unknown term {name!r}. Choose from {', '.join(known)}.")
-        kind = type(known[name])
-        try:
-            recipe = replace(recipe, **{name: kind(value)})
-        except ValueError:
-            wanted = "a whole number" if kind is int else "a number"
-            raise TrainingError(f"--set {text}: {name} must be {wanted}.") from None
-    return recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderOptions(TrainOptions):
-    """Data and length of a run; the recipe holds everything about the loss."""
-
-    faces: Path | None = option("folder that `train faces` filled with the model's domain", None)
-    images: Path | None = option("folder of pictures, in place of --faces", None)
-    pairs: Path | None = option("folder that `train pairs` filled; without it, translations draw their pairs", None)
-    model: str = option("model whose generator is inverted", hub.DEFAULT)
-    count: int = option("faces, or pairs, in the file", 64_000)
-    start: Path | None = option("encoder.safetensors of another run to start from", None)
-    steps: int = option("length of the run", 3000)
-    batch: int = option("pictures a step, over all processes", 16)
-    lr: float = option("peak of the learning rate", 1e-2)
-    decay: float = option("fraction of the run in which the learning rate decays", 0.5)

@@ -15,6 +15,7 @@ from inversion.methods import MultiCode, W, WPlus, Z
 from inversion.methods.codes import Code
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
+from inversion.synthetic.faces import NAMES
 
 PRIORS = ("stylegan2", "noisy", "stylegan", "in-domain", "pggan")
 CODES = ("z", "w", "wplus", "noise", "multicode", "mixture")
@@ -57,5 +58,5 @@ def editable(model: Model, prior: Prior) -> Model:
     """The model with a direction and a predictor."""
     with torch.random.fork_rng():
         torch.manual_seed(8)
-        judge = Predictor((4, 4, 6, 6, 8)).eval().requires_grad_(False)
+        judge = Predictor(NAMES, (4, 4, 6, 6, 8)).eval().requires_grad_(False)
     return replace(model, directions={"smile": some_direction(prior)}, predictor=judge)

@@ -7,8 +7,7 @@ from PIL import Image
 
 from inversion import images
 from inversion.synthetic import DOMAINS, HELD_OUT, latents
-from inversion.synthetic.faces import NAMES, draw_faces
-from inversion.synthetic.faces.factors import factors_of
+from inversion.synthetic.faces import draw_faces
 from inversion.translations import INPUTS
 from ui.examples import DOMAIN, FACES, FOLDER, HOUSES, SIDE
 
@@ -30,7 +29,8 @@ def rendered() -> dict[str, np.ndarray]:
 def turned_seeds() -> list[int]:
     """Seeds of the first held-out faces that are turned away, two to the left and two to the right."""
     seeds = range(HELD_OUT, HELD_OUT + 200)
-    yaws = factors_of(latents(seeds))[:, NAMES.index("yaw")].tolist()
+    domain = DOMAINS[DOMAIN]
+    yaws = domain.factors(latents(seeds))[:, domain.names.index("yaw")].tolist()
     left = [seed for seed, yaw in zip(seeds, yaws, strict=True) if yaw < -TURNED]
     right = [seed for seed, yaw in zip(seeds, yaws, strict=True) if yaw > TURNED]
     return [*left[:2], *right[:2]]

@@ -1,20 +1,24 @@
-"""Procedural faces: 53 factors, 13 classes, mates of a person, a frontal view, and out-of-domain extras."""
+"""Procedural faces: 53 factors, 13 classes, persons, a frontal view, and extras from outside the domain."""
 
 from __future__ import annotations
 
 from inversion.synthetic.base import Domain
-from inversion.synthetic.faces.draw import Faces, draw_faces
-from inversion.synthetic.faces.factors import CLASSES, NAMES, OUT_OF_DOMAIN, factors_of, mates
+from inversion.synthetic.faces.extras import extras_of
+from inversion.synthetic.faces.factors import CLASSES, FACTORS, IDENTITY, POSE
 from inversion.synthetic.faces.renderer import render
 
 FACES = Domain(
     resolution=128,
-    names=NAMES,
-    classes=CLASSES,
-    detail={"eyes": 1.0, "mouth": 1.0, "glasses": 1.0, "brows": 0.6, "nose": 0.4},
-    factors=factors_of,
+    table=FACTORS,
     render=render,
-    mates=mates,
+    detail={"eyes": 1.0, "mouth": 1.0, "glasses": 1.0, "brows": 0.6, "nose": 0.4},
+    headline=("yaw", "smile", "age", "glasses", "hair_length", "beard"),
+    identity=IDENTITY,
+    frontal=POSE,
+    extras=extras_of,
+    seldom_drawn={"nose": "face", "ears": "face"},
 )
+NAMES = FACES.names
+draw_faces = FACES.draw
 
-__all__ = ["CLASSES", "FACES", "NAMES", "OUT_OF_DOMAIN", "Faces", "draw_faces"]
+__all__ = ["CLASSES", "FACES", "NAMES", "draw_faces"]

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from inversion.synthetic.base import Factor, latents, uniform
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-MATE = 500_000  # seed offset of another picture of the same person
-OUT_OF_DOMAIN = 2_000_000  # from this seed on, faces have extras that the generator has never seen
+from inversion.synthetic.base import Factor
 
 CLASSES: tuple[str, ...] = (
     "background",
@@ -84,33 +75,8 @@ FACTORS: tuple[Factor, ...] = (
     Factor("light_elevation", 10.0, 50.0, "light", "degrees"),
     Factor("light_contrast", 0.35, 0.62, "light"),
 )
-NAMES: tuple[str, ...] = tuple(factor.name for factor in FACTORS)
-INDEX: dict[str, int] = {name: i for i, name in enumerate(NAMES)}
 # Two pictures show one person if these agree: shape, colours and hair; not pose, expression, age, glasses or light.
 IDENTITY: tuple[str, ...] = tuple(
     f.name for f in FACTORS if f.group in ("shape", "colour", "hair") and f.name != "blush"
 )
 POSE: tuple[str, ...] = ("yaw", "pitch", "roll", "shift_x", "shift_y")
-
-
-def factors_of(z: Tensor) -> Tensor:
-    """Factors (B, len(FACTORS)) in (-1, 1), float32 on the CPU, of codes z (B, 64)."""
-    return uniform(z, len(FACTORS))
-
-
-def turned_to_front(u: Tensor) -> Tensor:
-    """The same faces (B, len(FACTORS)) seen from the front: pose factors at the middle of their range."""
-    front = u.clone()
-    front[:, [INDEX[name] for name in POSE]] = 0.0
-    return front
-
-
-def mates(u: Tensor, seeds: Sequence[int]) -> Tensor:
-    """The same persons in other poses and moods, factors (B, len(FACTORS)).
-
-    Identity factors are those of u, all others come from the seeds shifted by ``MATE``.
-    """
-    other = factors_of(latents([seed + MATE for seed in seeds]))
-    keep = [INDEX[name] for name in IDENTITY]
-    other[:, keep] = u[:, keep]
-    return other

@@ -8,6 +8,7 @@ Head units: x to the right, y down, z to the viewer; the head is about 0.85 wide
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ class Surface:
 class Face:
     """The parts of one batch of faces that several layers use: grid, pose, surfaces, colours, light."""
 
-    def __init__(self, u: Tensor, resolution: int, extras: dict[str, Tensor]) -> None:
+    def __init__(self, u: Tensor, resolution: int, extras: Mapping[str, Tensor]) -> None:
         self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in factor_values(u, FACTORS).items()}
         self.extras = {name: value[:, None, None] for name, value in extras.items()}
         v = self.v

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from inversion.synthetic.base import Domain
-from inversion.synthetic.houses.factors import CLASSES, NAMES, factors_of
+from inversion.synthetic.houses.factors import FACTORS
 from inversion.synthetic.houses.renderer import render
 
 HOUSES = Domain(
     resolution=64,
-    names=NAMES,
-    classes=CLASSES,
-    detail={"window": 0.6, "door": 0.6, "shutters": 0.6, "beams": 0.6, "chimney": 0.6, "fence": 0.4},
-    factors=factors_of,
+    table=FACTORS,
     render=render,
+    detail={"window": 0.6, "door": 0.6, "shutters": 0.6, "beams": 0.6, "chimney": 0.6, "fence": 0.4},
+    headline=("yaw", "roof_pitch", "season", "daytime"),
 )
 
-__all__ = ["CLASSES", "HOUSES", "NAMES"]
+__all__ = ["HOUSES"]

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from inversion.synthetic.base import Factor, uniform
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from inversion.synthetic.base import Factor
 
 CLASSES: tuple[str, ...] = (
     "sky",
@@ -67,9 +62,3 @@ FACTORS: tuple[Factor, ...] = (
     Factor("hills", 0.02, 0.32, "scene", "half pictures"),
     Factor("hill_shift", -1.0, 1.0, "scene"),
 )
-NAMES: tuple[str, ...] = tuple(factor.name for factor in FACTORS)
-
-
-def factors_of(z: Tensor) -> Tensor:
-    """Factors (B, len(FACTORS)) in (-1, 1), float32 on the CPU, of codes z (B, 64)."""
-    return uniform(z, len(FACTORS))

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from inversion.common.commands import make_folder, positive
-from inversion.synthetic import DOMAINS, latents
-from inversion.training.loop import TrainingError, TrainParser
+from inversion.common.commands import make_folder
+from inversion.synthetic import DEFAULT, DOMAINS, latents
+from inversion.training.options import PictureFileOptions, TrainingError
 
 BATCH = 16
-FACES = "synthetic-faces"
 
 
-class FaceFile:
+class PictureFile:
     """A memory-mapped file of the pictures of seeds 0 .. count - 1, or of their mates: (count, 4, R, R) uint8.
 
     create: open it for drawing, and create it if it is missing. Otherwise raises TrainingError if it is not complete.
@@ -35,13 +34,13 @@ class FaceFile:
         count: int,
         resolution: int,
         mate: bool = False,
-        domain: str = FACES,
+        domain: str = DEFAULT,
         *,
         create: bool = False,
     ) -> None:
         self.folder, self.count, self.resolution, self.mate = folder, count, resolution, mate
         self.domain = DOMAINS[domain]
-        name = "mates" if mate else domain.removeprefix("synthetic-")
+        name = file_stem(domain, "mates") if mate else domain.removeprefix("synthetic-")
         self.path = folder / f"{name}_{resolution}_{count}.u8"
         if not create and not self.ready():
             state = "not completely drawn" if self.path.exists() else "missing"
@@ -52,7 +51,7 @@ class FaceFile:
         """Draw the rows of every parts-th batch from ``part`` on; resumes after the batches already drawn."""
         marker = self.path.with_suffix(f".{part}of{parts}")
         start = int(marker.read_text()) if marker.exists() else part * BATCH
-        labels, mates = self.domain.detail_labels(), self.domain.mates
+        labels = self.domain.detail_labels()
 
         def draw(u: Tensor) -> Tensor:
             drawn = self.domain.render(u, self.resolution, labels=labels, chunk=BATCH)
@@ -64,7 +63,7 @@ class FaceFile:
             for i in tqdm(range(start, self.count, parts * BATCH), desc=name, mininterval=10, disable=None):
                 seeds = list(range(i, i + BATCH))
                 u = self.domain.factors(latents(seeds))
-                planes = run(mates(u, seeds) if self.mate and mates is not None else u)
+                planes = run(self.domain.mates(u, seeds) if self.mate else u)
                 self.rows[i : i + BATCH] = planes.round().clamp(0, 255).byte().numpy()[: self.count - i]
                 if i // (parts * BATCH) % 64 == 0:
                     marker.write_text(str(i))
@@ -84,6 +83,11 @@ class FaceFile:
         return planes[:, :3] / 127.5 - 1, planes[:, 3:] / 255
 
 
+def file_stem(domain: str, kind: str) -> str:
+    """First part of the name of a file of mates or pairs; the default domain is not named."""
+    return kind if domain == DEFAULT else f"{kind}_{domain.removeprefix('synthetic-')}"
+
+
 def mapped(path: Path, shape: tuple[int, ...], create: bool) -> NDArray[np.uint8]:
     """A memory-mapped file: to read, or to write and created if it is missing."""
     if create and not path.exists():
@@ -93,24 +97,16 @@ def mapped(path: Path, shape: tuple[int, ...], create: bool) -> NDArray[np.uint8
     return np.memmap(path, dtype=np.uint8, mode="r+" if create else "r", shape=shape)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Draw a file of faces or of another domain; several processes share the work with --part and --parts."""
-    parser = TrainParser("faces", main.__doc__)
-    parser.add_argument("--domain", choices=list(DOMAINS), default=FACES)
-    parser.add_argument("--folder", type=Path, required=True, help="folder for the file")
-    parser.add_argument("--count", type=positive, default=100_000, help="number of pictures")
-    parser.add_argument("--mates", action="store_true", help="second pictures of the same persons")
-    parser.add_argument("--resolution", type=positive, help="side in pixels (default: the domain's)")
-    parser.add_argument("--part", type=int, default=0, help="number of this process, from 0")
-    parser.add_argument("--parts", type=positive, default=1, help="number of processes")
-    parser.add_argument("--no-compile", action="store_true", help="do not compile the renderer")
-    args = parser.parse_args(argv)
-    domain = DOMAINS[args.domain]
-    if args.mates and domain.mates is None:
-        raise TrainingError(f"{args.domain} has no mates (other pictures of the same persons). Leave out --mates.")
-    if not 0 <= args.part < args.parts:
-        raise TrainingError(f"--part must be from 0 to {args.parts - 1}, not {args.part}.")
+def main(options: PictureFileOptions) -> None:
+    """Draw the file. Raises TrainingError if the options do not fit the domain or each other."""
+    domain = DOMAINS[options.domain]
+    if options.mates and not domain.identity:
+        raise TrainingError(
+            f"{options.domain} has no individuals, so there are no other pictures of them. Leave out --mates."
+        )
+    if not 0 <= options.part < options.parts:
+        raise TrainingError(f"--part must be from 0 to {options.parts - 1}, not {options.part}.")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    side = args.resolution or domain.resolution
-    file = FaceFile(args.folder, args.count, side, args.mates, args.domain, create=True)
-    file.render(args.part, args.parts, not args.no_compile)
+    side = options.resolution or domain.resolution
+    file = PictureFile(options.folder, options.count, side, options.mates, options.domain, create=True)
+    file.render(options.part, options.parts, not options.no_compile)
