@@ -1,0 +1,32 @@
+"""Pictures and masks in files and arrays. Only this room knows files, formats, colour profiles and orientation."""
+
+from __future__ import annotations
+
+from inversion.images.decode import Decoded, decode, read
+from inversion.images.errors import BadImage
+from inversion.images.files import MAX_BYTES, write_png
+from inversion.images.formats import FORMATS, MAX_PIXELS, MAX_SIDE, MIN_SIDE
+from inversion.images.masks import DecodedMask, decode_mask, read_layer, read_mask
+from inversion.images.tensors import fit, known_pixels, quantise, to_array, to_tensor
+
+__all__ = [
+    "FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "MIN_SIDE",
+    "BadImage",
+    "Decoded",
+    "DecodedMask",
+    "decode",
+    "decode_mask",
+    "fit",
+    "known_pixels",
+    "quantise",
+    "read",
+    "read_layer",
+    "read_mask",
+    "to_array",
+    "to_tensor",
+    "write_png",
+]

@@ -1,0 +1,152 @@
+"""The pixels of a file: the part that is there, upright, at most MAX_PIXELS, and what the user should know of them."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, ImageOps
+
+from inversion.images import colour
+from inversion.images.errors import BadImage
+from inversion.images.files import read_bytes
+from inversion.images.formats import CUT, MAX_PIXELS, opened
+
+# Colour of the part that a cut PNG lacks, as in a cut JPEG.
+GREY: dict[str, tuple[int, ...]] = {"L": (128,), "LA": (128, 255), "RGB": (128,) * 3, "RGBA": (128, 128, 128, 255)}
+AT_ONCE = threading.BoundedSemaphore(2)  # decoders: each may take a few hundred MiB
+WAIT = 60.0  # seconds until a picture is refused because others are being read
+WHITE_FROM = 224  # mean of a drawing in white ink, which would not show on a white page
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """An upright RGB picture without metadata, and sentences about it for the user."""
+
+    picture: Image.Image
+    notes: tuple[str, ...] = ()
+
+
+def read(source: str | Path | bytes) -> Image.Image:
+    """The picture of `decode`. Raises BadImage."""
+    return decode(source).picture
+
+
+def decode(source: str | Path | bytes) -> Decoded:
+    """Decode the first picture of a file, or of its bytes, to RGB in the colours of sRGB.
+
+    Pictures of more than MAX_PIXELS are shrunk by a whole factor. Transparent parts become white, or black behind a
+    drawing in white. Raises BadImage.
+    """
+    with decoding():
+        image, notes = pixels(source)
+        return Decoded(_flat(image, notes), tuple(notes))
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Few at a time, and every error of a decoder as BadImage."""
+    if not AT_ONCE.acquire(timeout=WAIT):
+        raise BadImage("Many pictures are being read at the moment. Try again in a minute.")
+    try:
+        yield
+    except BadImage:
+        raise
+    except Exception as error:  # decoders raise anything from SyntaxError to struct.error on damaged files
+        raise BadImage(
+            f"The picture is damaged or cut off ({type(error).__name__}). Copy or download it again."
+        ) from None
+    finally:
+        AT_ONCE.release()
+
+
+def pixels(source: str | Path | bytes) -> tuple[Image.Image, list[str]]:
+    """The first picture of a file in its own mode, upright and at most MAX_PIXELS, and notes. Call it in `decoding`."""
+    notes: list[str] = []
+    with opened(read_bytes(source), notes) as image:
+        drafted = image.format == "JPEG" and bool(image.decoderconfig)
+        _load(image, notes)
+        small = _shrunk(image)
+        if drafted or small is not image:
+            notes.append(f"The picture is large and is used at {small.width}x{small.height} pixels.")
+        return _upright(small), notes
+
+
+def _load(image: ImageFile.ImageFile, notes: list[str]) -> None:
+    """Decode the pixels. If the file is cut, a note says so. Raises BadImage."""
+    if CUT in notes and image.mode in GREY and image.format == "PNG":
+        image.im = Image.new(image.mode, image.size, GREY[image.mode]).im  # the decoder writes over it
+    try:
+        image.load()
+    except OSError as error:
+        if "truncated" not in str(error):
+            raise
+        image.tile = []  # Pillow keeps the rows that it has decoded
+        if CUT not in notes:
+            notes.append(CUT)
+    if CUT in notes:
+        notes[notes.index(CUT)] = _cut_note(image)
+
+
+def _cut_note(image: Image.Image) -> str:
+    """What a cut file lacks, by its last pixels. Raises BadImage if it lacks everything."""
+    if image.format not in ("JPEG", "PNG"):
+        return "The file is cut off; the missing part is blank."
+    width, height = image.size
+    grey = [(128, 128)] * len(image.getbands())
+    if list(image.getextrema())[:3] == grey[:3]:
+        raise BadImage("The file is cut off before its first pixels. Copy or download it again.")
+    if image.crop((width - 4, height - 4, width, height)).convert("RGB").getextrema() == ((128, 128),) * 3:
+        return CUT
+    if "progressive" in image.info:
+        return "The end of the file is missing; parts of the picture may be blurred."
+    return "The end of the file is missing; the picture seems to be complete."
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    """The picture, or a smaller one of at most MAX_PIXELS."""
+    factor = math.ceil(math.sqrt(image.width * image.height / MAX_PIXELS))
+    if factor == 1:
+        return image
+    if image.mode in ("L", "LA", "RGB", "RGBA", "CMYK"):
+        return image.reduce(factor)
+    # Class numbers and colours of a palette have no mean.
+    return image.resize((image.width // factor, image.height // factor), Image.Resampling.NEAREST)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its metadata say; as it is if these cannot be read."""
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
+    except Exception:  # damaged metadata: anything from SyntaxError to struct.error
+        return image
+
+
+def _flat(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Any mode -> RGB in the colours of sRGB, a new picture without the metadata of the file."""
+    eight = colour.eight_bits(image)
+    rgb = colour.to_srgb(eight, image.info.get("icc_profile"), notes)
+    alpha = eight.convert("RGBA").getchannel("A") if eight.has_transparency_data else None
+    if alpha is not None and alpha.getextrema() != (255, 255):
+        page = "black" if _is_white(rgb, alpha) else "white"
+        rgb = rgb.copy()
+        rgb.putalpha(alpha)
+        paper = Image.new("RGBA", rgb.size, page)
+        paper.alpha_composite(rgb)
+        rgb = paper.convert("RGB")
+        notes.append(f"The transparent parts of the picture are {page}.")
+    rgb.info = {}
+    return rgb
+
+
+def _is_white(rgb: Image.Image, alpha: Image.Image) -> bool:
+    """True if the visible part is a drawing in white, which would not show on a white page."""
+    cover = np.asarray(alpha, np.float32)
+    total = float(cover.sum())
+    return total > 0 and float((np.asarray(rgb.convert("L"), np.float32) * cover).sum()) / total >= WHITE_FROM

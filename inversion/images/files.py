@@ -1,0 +1,42 @@
+"""Bytes from files, and PNG files from arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from inversion.images.errors import BadImage
+
+MAX_BYTES = 64 * 2**20  # largest file; a photo of 48 million pixels has 10 to 40 MiB
+
+
+def read_bytes(source: str | Path | bytes) -> bytes:
+    """The bytes of a file, or `source` itself. Raises BadImage if there are more than MAX_BYTES."""
+    too_large = BadImage(f"The file is larger than {MAX_BYTES // 2**20} MB. Use a smaller one.")
+    if isinstance(source, bytes):
+        if len(source) > MAX_BYTES:
+            raise too_large
+        return source
+    path = Path(source)
+    try:
+        if not path.is_file():  # refuses pipes and devices too, which would never end
+            raise BadImage(f"There is no file {path}.")
+        if path.stat().st_size > MAX_BYTES:
+            raise too_large
+        return path.read_bytes()
+    except OSError as error:
+        raise BadImage(f"The file {path} cannot be read: {error.strerror}.") from None
+
+
+def write_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, Any] | None = None) -> None:
+    """Write uint8 (H, W, 3) as PNG, without metadata but `recipe`, which becomes a JSON text chunk "inversion"."""
+    info = None
+    if recipe is not None:
+        info = PngImagePlugin.PngInfo()
+        info.add_text("inversion", json.dumps(recipe, sort_keys=True))
+    Image.fromarray(array).save(path, format="PNG", pnginfo=info)

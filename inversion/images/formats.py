@@ -1,0 +1,176 @@
+"""From the bytes of a file to a picture of Pillow with a checked size, before its pixels are decoded.
+
+Everything that decoding may cost is limited here, by what the header says: bytes, pixels, scans, frames.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image, ImageFile, features
+
+from inversion.images import jpeg, png
+from inversion.images.errors import BadImage
+
+MIN_SIDE, MAX_SIDE = 8, 16384
+MAX_PIXELS = 4096 * 4096  # of a picture after reading: larger ones are shrunk
+SCANS_TIMES_PIXELS = 10**9  # of a JPEG, about 5 s
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF")
+
+# Largest numbers of pixels that decode in about 400 MiB. JPEG is shrunk while it is decoded, if it has one scan.
+LARGEST: Mapping[str, int] = {
+    "PNG": 50 * 10**6,
+    "JPEG": 128 * 10**6,
+    "progressive JPEG": 50 * 10**6,
+    "WEBP": MAX_PIXELS,
+    "GIF": MAX_PIXELS,
+    "TIFF": 50 * 10**6,
+    "BMP": 50 * 10**6,
+    "AVIF": 32 * 10**6,
+    "HEIF": 50 * 10**6,
+}
+# The plugins themselves, and not `Image.open`, whose limit holds for the whole process.
+PLUGINS: Mapping[str, tuple[str, str]] = {
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "HEIF": ("pillow_heif", "HeifImageFile"),
+}
+SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
+    ("PNG", 0, png.SIGNATURE),
+    ("JPEG", 0, b"\xff\xd8\xff"),
+    ("WEBP", 8, b"WEBP"),
+    ("GIF", 0, b"GIF87a"),
+    ("GIF", 0, b"GIF89a"),
+    ("camera raw", 8, b"CR\2\0"),
+    ("TIFF", 0, b"II*\0"),
+    ("TIFF", 0, b"MM\0*"),
+    ("BMP", 0, b"BM"),
+    ("JPEG XL", 0, b"\xff\x0a"),
+    ("JPEG XL", 4, b"JXL "),
+    ("JPEG 2000", 4, b"jP  "),
+    ("camera raw", 0, b"FUJIFILMCCD-RAW"),
+    ("camera raw", 4, b"ftypcrx "),
+    ("Photoshop", 0, b"8BPS"),
+    ("PDF", 0, b"%PDF"),
+    ("ZIP", 0, b"PK\3\4"),
+)
+BRANDS = {  # of files that begin with a box "ftyp", the first that is found
+    "AVIF": (b"avif", b"avis"),
+    "HEIF": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+    "video": (b"isom", b"iso2", b"mp41", b"mp42", b"qt  ", b"M4V ", b"3gp4", b"3gp5"),
+}
+SUBFILE_TYPE, DNG_VERSION = 254, 50706  # tags of TIFF
+
+# Pillow raises above twice this number in the whole process, so also when gradio decodes before our code runs.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+# Between once and twice this number Pillow only warns. Our own reading checks the size itself.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+CUT = "The file is cut off; the missing part is grey."
+HELP = {
+    "HEIF": "a HEIC photo, which needs the Python package pillow-heif on the computer of the hub",
+    "AVIF": "an AVIF picture, which needs a Pillow with AVIF on the computer of the hub",
+    "camera raw": "a camera raw file",
+    "video": "a video",
+    "PDF": "a PDF document",
+    "ZIP": "a ZIP archive",
+}
+
+
+def opened(data: bytes, notes: list[str]) -> ImageFile.ImageFile:
+    """The first picture of a file, not decoded yet. Facts that the user should know are added to `notes`.
+
+    Raises BadImage; plugins of Pillow raise other errors for damaged files.
+    """
+    form = _format_of(data)
+    plugin = _plugin(form)
+    if form == "JPEG":
+        photo = jpeg.first_picture(data)
+        image = plugin(io.BytesIO(photo.data))
+        _check_size(image, "progressive JPEG" if photo.scans > 1 else form)
+        if photo.scans * math.prod(image.size) > SCANS_TIMES_PIXELS:
+            raise BadImage(f"The JPEG file has {photo.scans} scans. Open it in an image editor and save it again.")
+        if photo.cut:
+            notes.append(CUT)
+        _draft(image)
+        return image
+    several = False
+    if form == "PNG":
+        first = png.first_picture(data)
+        data, several = first.data, first.frames
+        if first.cut:
+            notes.append(CUT)
+    image = plugin(io.BytesIO(data))
+    _check_size(image, form)
+    if form == "TIFF":
+        _check_tiff(image)
+    if several or getattr(image, "is_animated", False):
+        notes.append("The file has several frames or pages. The first one is used.")
+    return image
+
+
+def _format_of(data: bytes) -> str:
+    """The format by the first bytes. Raises BadImage, with the name of a format that is known but not read."""
+    form = next((name for name, place, mark in SIGNATURES if data.startswith(mark, place)), None)
+    if form is None and data[4:8] == b"ftyp":
+        brands = data[8 : max(16, min(int.from_bytes(data[:4], "big"), 256))]
+        form = next((name for name, marks in BRANDS.items() if any(mark in brands for mark in marks)), None)
+    if form in FORMATS:
+        return form
+    if form is not None:
+        name = HELP.get(form, f"a {form} picture")
+        raise BadImage(f"The file is {name}, which is not read here. Export the picture as JPEG or PNG.")
+    if not data:
+        raise BadImage("The file is empty. Copy or download it again.")
+    raise BadImage("The file is not a picture of a known format. Use PNG, JPEG, WebP, GIF, TIFF, BMP or AVIF.")
+
+
+def _plugin(form: str) -> Any:  # noqa: ANN401 - a class of Pillow or pillow-heif
+    """The class that reads a format. Raises BadImage if its decoder is not installed."""
+    module, name = PLUGINS[form]
+    try:
+        if form == "AVIF" and not features.check("avif"):
+            raise ImportError
+        return getattr(importlib.import_module(module), name)
+    except ImportError:
+        raise BadImage(f"The file is {HELP[form]}. Export the picture as JPEG or PNG.") from None
+
+
+def _check_size(image: Image.Image, form: str) -> None:
+    """Check the size by the header. Raises BadImage."""
+    width, height = image.size
+    if min(width, height) < MIN_SIDE:
+        raise BadImage(f"The picture is {width}x{height} pixels. Each side must have at least {MIN_SIDE}.")
+    if max(width, height) > MAX_SIDE or width * height > LARGEST[form]:
+        raise BadImage(
+            f"The picture is {width}x{height} pixels. The limit is {LARGEST[form] // 10**6} million pixels for a {form} "
+            f"and {MAX_SIDE} a side. Use a smaller one."
+        )
+
+
+def _check_tiff(image: Image.Image) -> None:
+    """Refuse camera raw files, whose first picture is a thumbnail. Raises BadImage."""
+    tags = getattr(image, "tag_v2", {})
+    if DNG_VERSION in tags or tags.get(SUBFILE_TYPE, 0) == 1:
+        raise BadImage(f"The file is {HELP['camera raw']}, which is not read here. Export the picture as JPEG or PNG.")
+
+
+def _draft(image: Image.Image) -> None:
+    """Have a JPEG decoded at a half, a quarter or an eighth of its size if it exceeds MAX_PIXELS."""
+    width, height = image.size
+    for part in (2, 4, 8):
+        if -(-width // part) * -(-height // part) <= MAX_PIXELS:
+            if width * height > MAX_PIXELS:
+                image.draft(None, (width // part, height // part))
+            return

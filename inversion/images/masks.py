@@ -1,0 +1,151 @@
+"""Masks from files: which pixels are meant, in the ways that people mark them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from inversion.images import colour
+from inversion.images.decode import decoding, pixels
+from inversion.images.errors import BadImage
+
+Marks = NDArray[np.bool_]
+
+VARIES = 32  # smallest difference of alpha that marks something
+FLAT = 8  # colours of a painted layer; a photo has more
+MOST = 0.95  # part of the pixels that have these colours
+SATURATED = 64  # difference of the channels of a colour
+TONES = (32, 224)  # greys between black and white
+SOFT = 0.2  # part of the pixels with these greys from which the picture may be no mask
+SMALL = 32  # numbers below this one are classes, not greys
+SHAPE = 0.02  # largest difference of proportions
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedMask:
+    """A mask, uint8 (H, W), 255 = marked, else 0; and sentences about it for the user."""
+
+    pixels: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+
+
+def read_mask(
+    source: str | Path | bytes, shape: tuple[int, int] | None = None, *, invert: bool = False
+) -> NDArray[np.uint8]:
+    """The pixels of `decode_mask`. Raises BadImage."""
+    return decode_mask(source, shape, invert=invert).pixels
+
+
+def decode_mask(
+    source: str | Path | bytes, shape: tuple[int, int] | None = None, *, invert: bool = False
+) -> DecodedMask:
+    """Decode a mask: uint8 (H, W), 255 where the file marks a hole, else 0.
+
+    An alpha channel that varies is the mask: on a painted layer the opaque part is marked, in a photo the clear part.
+    Otherwise white is marked, or the larger of two values, or what is not background in a mask of a few colours.
+    shape: (H, W) of the picture, to which the mask is scaled. invert: mark the rest instead.
+    Raises BadImage, also for other proportions and if nothing or everything is marked.
+    """
+    with decoding():
+        image, notes = pixels(source)
+        marked = _marked(image, notes) != invert
+    if not marked.any():
+        more = "" if invert else " White marks the hole; if black does, invert the mask."
+        raise BadImage(f"The mask marks no hole.{more}")
+    if marked.all():
+        raise BadImage("The mask marks the whole picture, so that nothing is left to see. Leave a part unmarked.")
+    mask = np.where(marked, 255, 0).astype(np.uint8)
+    if shape is None or mask.shape == shape:
+        return DecodedMask(mask, tuple(notes))
+    (height, width), (tall, wide) = mask.shape, shape
+    if abs(width / height - wide / tall) > SHAPE * wide / tall:
+        raise BadImage(
+            f"The mask is {width}x{height} pixels and the picture {wide}x{tall}. Their proportions must be the same."
+        )
+    notes.append(f"The mask was scaled from {width}x{height} to {wide}x{tall} pixels.")
+    scaled = Image.fromarray(mask).resize((wide, tall), Image.Resampling.NEAREST)
+    return DecodedMask(np.asarray(scaled), tuple(notes))
+
+
+def read_layer(source: str | Path | bytes) -> NDArray[np.uint8]:
+    """A layer that was painted on a picture: uint8 (H, W), 255 where there is paint. Raises BadImage.
+
+    Paint is everything that is not clear; on a layer without alpha, everything that is not white.
+    """
+    with decoding():
+        image, _ = pixels(source)
+        if image.has_transparency_data:
+            return np.where(np.asarray(image.convert("RGBA").getchannel("A")) > 0, 255, 0).astype(np.uint8)
+        return np.where((np.asarray(image.convert("RGB")) < 255).any(axis=2), 255, 0).astype(np.uint8)
+
+
+def _marked(image: Image.Image, notes: list[str]) -> Marks:
+    """The marked pixels (H, W) of a mask in the mode of its file."""
+    if image.has_transparency_data:
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+        low, high = int(alpha.min()), int(alpha.max())
+        if high - low >= VARIES:
+            return _by_alpha(np.asarray(image.convert("RGB")), alpha >= (low + high) / 2, notes)
+        if high == 0:
+            raise BadImage("The mask is transparent everywhere, so that it marks nothing. Paint over the part to fill.")
+    if len(image.getbands()) == 1 and image.mode != "P":
+        numbers = np.asarray(image)
+        values = _few(numbers.reshape(-1, 1))
+        if values is not None and len(values) == 2:
+            return _larger(numbers, *(float(one) for one in values[:, 0]), notes=notes)
+        if values is not None and values.max() < SMALL:
+            notes.append("The mask holds small numbers: everything that is not 0 is the hole.")
+            return numbers > 0
+    rgb = np.asarray(colour.eight_bits(image).convert("RGB"))
+    colours = _few(rgb.reshape(-1, 3))
+    if colours is not None and np.ptp(colours, axis=1).max() >= SATURATED:
+        return _not_background(rgb, colours, notes)
+    grey = np.asarray(Image.fromarray(rgb).convert("L"))
+    if colours is not None and len(colours) == 2:
+        return _larger(grey, float(grey.min()), float(grey.max()), notes=notes)
+    tones = (grey > TONES[0]) & (grey < TONES[1])
+    if tones.mean() > SOFT:
+        notes.append("The mask has many greys. Pixels that are closer to white are the hole.")
+    return grey >= 128
+
+
+def _by_alpha(rgb: NDArray[np.uint8], opaque: Marks, notes: list[str]) -> Marks:
+    """The paint of a layer, or the part of a photo that was erased."""
+    shades = rgb[opaque].astype(np.int32) >> 3
+    _, counts = np.unique(shades @ (1, 32, 1024), return_counts=True)
+    if np.sort(counts)[::-1][:FLAT].sum() >= MOST * counts.sum():
+        notes.append("The mask is a painted layer: its paint is the hole.")
+        return opaque
+    notes.append("The mask is a picture with a transparent part: that part is the hole.")
+    return ~opaque
+
+
+def _few(values: NDArray[np.generic], most: int = 32) -> NDArray[np.generic] | None:
+    """The distinct rows of (N, C), sorted, or None if there are more than `most`."""
+    sample = np.unique(values[:: max(1, len(values) // 4096)], axis=0)
+    if len(sample) > most:
+        return None
+    distinct = np.unique(values, axis=0)
+    return distinct if len(distinct) <= most else None
+
+
+def _larger(values: NDArray[np.generic], low: float, high: float, *, notes: list[str]) -> Marks:
+    """The pixels with the larger of two values. A note says so unless these are black and white."""
+    if (low, high) not in ((0, 255), (0, 65535), (0, 1)):
+        notes.append(f"The mask has the values {low:g} and {high:g}; {high:g} is the hole.")
+    return np.asarray(values) == high
+
+
+def _not_background(rgb: NDArray[np.uint8], colours: NDArray[np.generic], notes: list[str]) -> Marks:
+    """The pixels of a mask of a few colours that are not black or, if there is no black, not white."""
+    named = {"black": (0, 0, 0), "white": (255, 255, 255)}
+    name = next((name for name, one in named.items() if (colours == one).all(axis=1).any()), "like the border")
+    edge = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    shown, counts = np.unique(edge, axis=0, return_counts=True)
+    background = named.get(name, shown[counts.argmax()])
+    notes.append(f"The mask has several colours: everything that is not {name} is the hole.")
+    return (rgb != np.asarray(background)).any(axis=2)

@@ -1,0 +1,96 @@
+"""PNG files before they are decoded: without text and frames, and with an end.
+
+Pillow refuses files whose text chunks are long (workflows, prompts) or whose end is missing, and their pixels with
+them. So only the chunks that concern the pixels are passed on.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inversion.images.errors import BadImage
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
+PROFILE = b"iCCP"
+TURNS = {b"eXIf": b"", b"zTXt": b"Raw profile type exif", b"iTXt": b"XML:com.adobe.xmp"}  # may tell the orientation
+MAX_CHUNKS = 100_000
+MAX_TEXT = 2**20  # bytes of a chunk in TURNS or of a profile, when it is inflated; Pillow's own limit
+DEFLATE = 1032  # largest ratio of a deflated stream
+LEAST = 0.02  # part of the pixels that must be there
+
+
+@dataclass(frozen=True)
+class Png:
+    """The first picture of a file. cut: the end was missing. frames: there are more pictures."""
+
+    data: bytes
+    cut: bool
+    frames: bool
+
+
+def first_picture(data: bytes) -> Png:
+    """The first picture of a PNG file. Raises BadImage if it has no pixels or too many parts."""
+    kept, cut, frames, stream = [SIGNATURE], True, False, 0
+    for count, (kind, body, whole) in enumerate(_chunks(data)):
+        if count > MAX_CHUNKS:
+            raise BadImage("The PNG file has too many parts. Open it in an image editor and save it again.")
+        if kind == b"IEND":
+            cut = False
+            break
+        frames |= kind == b"acTL" and body[:4] > b"\0\0\0\1"
+        if kind == b"IDAT":
+            stream += len(body)
+        if (kind in PIXELS and (whole or kind == b"IDAT")) or (whole and _is_small(kind, body)):
+            checksum = zlib.crc32(body, zlib.crc32(kind))
+            kept += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)]
+    if cut and (len(kept) < 2 or stream * DEFLATE < LEAST * _raw_size(data)):
+        raise BadImage("The file is cut off before its first pixels. Copy or download it again.")
+    kept += [struct.pack(">I", 0), b"IEND", struct.pack(">I", zlib.crc32(b"IEND"))]
+    return Png(b"".join(kept), cut, frames)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Kind, body and whether the body is whole, for every chunk. Raises BadImage for a wrong checksum of the header."""
+    place = len(SIGNATURE)
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        body = data[place + 8 : place + 8 + length]
+        ends = data[place + 8 + length : place + 12 + length]
+        place += 12 + length
+        # The stream of the pixels has a checksum of its own, so that not all writers care about this one.
+        if len(ends) == 4 and kind in PIXELS[:3] and ends != struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))):
+            raise BadImage("The picture is damaged: its checksum is wrong. Copy or download it again.")
+        yield kind, body, len(body) == length
+
+
+def _is_small(kind: bytes, body: bytes) -> bool:
+    """True for a profile or an orientation that does not exceed MAX_TEXT."""
+    if kind == PROFILE:
+        return _inflates(body.partition(b"\0")[2][1:])
+    if kind not in TURNS or len(body) > MAX_TEXT or not body.startswith(TURNS[kind]):
+        return False
+    text = body.partition(b"\0")[2]
+    return {b"zTXt": _inflates(text[1:]), b"iTXt": text[:1] == b"\0"}.get(kind, True)
+
+
+def _inflates(stream: bytes) -> bool:
+    """True if a deflated stream is whole and has at most MAX_TEXT bytes."""
+    reader = zlib.decompressobj()
+    try:
+        reader.decompress(stream, MAX_TEXT)
+    except zlib.error:
+        return False
+    return reader.eof
+
+
+def _raw_size(data: bytes) -> int:
+    """Bytes of all rows according to the header."""
+    if data[12:16] != b"IHDR" or len(data) < 26:
+        return 2**62
+    width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(kind, 1)
+    return height * ((width * bits + 7) // 8 + 1)
