@@ -133,7 +133,7 @@ def _format_of(data: bytes) -> str:
         raise BadImage(f"The file is {name}, which is not read here. Export the picture as JPEG or PNG.")
     if not data:
         raise BadImage("The file is empty. Copy or download it again.")
-    raise BadImage("The file is not a picture of a known format. Use PNG, JPEG, WebP, GIF, TIFF, BMP or AVIF.")
+    raise BadImage("The file is not a PNG, JPEG or WebP picture. GIF, TIFF, BMP, AVIF and HEIC are read, too.")
 
 
 def _plugin(form: str) -> Any:  # noqa: ANN401 - a class of Pillow or pillow-heif
@@ -153,10 +153,8 @@ def _check_size(image: Image.Image, form: str) -> None:
     if min(width, height) < MIN_SIDE:
         raise BadImage(f"The picture is {width}x{height} pixels. Each side must have at least {MIN_SIDE}.")
     if max(width, height) > MAX_SIDE or width * height > LARGEST[form]:
-        raise BadImage(
-            f"The picture is {width}x{height} pixels. The limit is {LARGEST[form] // 10**6} million pixels for a {form} "
-            f"and {MAX_SIDE} a side. Use a smaller one."
-        )
+        limit = f"{LARGEST[form] // 10**6} million pixels for a {form} and {MAX_SIDE} a side"
+        raise BadImage(f"The picture is {width}x{height} pixels. The limit is {limit}. Use a smaller one.")
 
 
 def _check_tiff(image: Image.Image) -> None:

@@ -47,7 +47,7 @@ def first_picture(data: bytes) -> Png:
         if (kind in PIXELS and (whole or kind == b"IDAT")) or (whole and _is_small(kind, body)):
             checksum = zlib.crc32(body, zlib.crc32(kind))
             kept += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)]
-    if cut and (len(kept) < 2 or stream * DEFLATE < LEAST * _raw_size(data)):
+    if stream * DEFLATE < LEAST * _raw_size(data):
         raise BadImage("The file is cut off before its first pixels. Copy or download it again.")
     kept += [struct.pack(">I", 0), b"IEND", struct.pack(">I", zlib.crc32(b"IEND"))]
     return Png(b"".join(kept), cut, frames)

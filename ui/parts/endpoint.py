@@ -31,7 +31,7 @@ Finish = Callable[[JobView, PictureFiles], Answer]  # the last answer of a job t
 
 # Parameters that several endpoints share, a sentence each.
 NOTES = {
-    "picture": "A PNG, JPEG or WebP file.",
+    "picture": "A picture: JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF.",
     "methods": 'Keys such as "w", "wplus", "mganprior" or "pti", or stages joined by +.',
     "model": "Name of the generator.",
     "seed": f"A whole number from 0 to {inputs.MAX_SEED}; the same seed gives the same result.",
