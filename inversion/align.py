@@ -46,7 +46,7 @@ class Face:
     left_mouth: Point
     right_mouth: Point
     score: float = 1.0  # confidence of the detector, 0 to 1
-    estimated: bool = False  # the landmarks follow from the outline of the face and were not seen
+    estimated: bool = False  # the landmarks were estimated from the outline of the face, not detected
 
     @property
     def quad(self) -> Quad:
@@ -74,14 +74,14 @@ class Face:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where eyes and mouth lie in the square of a crop, as parts of its side; right and down from its centre."""
+    """Position of eyes and mouth in the square of a crop, as fractions of its side, right and down from its centre."""
 
     eyes: float  # row of the point between the eyes
     eye_distance: float
     eye_to_mouth: float
 
 
-# The frames of `Entry.crop` other than FFHQ's, whose rule is `Face.quad`. Means of 128 held-out renders.
+# The frames by `Entry.crop`, except FFHQ's, whose rule is `Face.quad`. Means of 128 held-out renders.
 FRAMES: dict[str, Frame] = {"synthetic-faces": Frame(-0.046, 0.21, 0.21)}
 
 
@@ -93,20 +93,23 @@ def quad_of(face: Face, crop: str = "ffhq") -> Quad:
     eyes, between, down, x = face.axes
     side = (math.hypot(*between) / frame.eye_distance + math.hypot(*down) / frame.eye_to_mouth) / 2
     y = x[::-1] * (-1, 1)
-    # Nose, eyes and mouth turn to one side together, so the middle of eyes and mouth is closest to that of the head.
+    # If the head turns, eyes and mouth move to the same side. Their middle is the best estimate of the head's middle.
     across = (down @ x) / 2
     return square_of(eyes + across * x - frame.eyes * side * y, x * side / 2)
 
 
 def face_of(quad: Quad, crop: str, score: float = 1.0) -> Face:
-    """The face whose `quad_of` is this square: its landmarks are estimated from the frame."""
+    """The face whose `quad_of` is this square: its landmarks are estimated from the frame.
+
+    crop: a key of FRAMES, else KeyError. score: confidence, 0 to 1.
+    """
     frame, matrix = FRAMES[crop], np.array(quad, dtype=np.float64)
     centre, right, down = matrix.mean(axis=0), matrix[3] - matrix[0], matrix[1] - matrix[0]
     half, mouth = frame.eye_distance / 2, frame.eyes + frame.eye_to_mouth
     places = ((-half, frame.eyes), (half, frame.eyes), (0.0, 0.05), (-0.8 * half, mouth), (0.8 * half, mouth))
     points = [centre + u * right + v * down for u, v in places]
-    eye, other, nose, corner, last = ((float(x), float(y)) for x, y in points)
-    return Face(eye, other, nose, corner, last, score, estimated=True)
+    left_eye, right_eye, nose, left_mouth, right_mouth = ((float(x), float(y)) for x, y in points)
+    return Face(left_eye, right_eye, nose, left_mouth, right_mouth, score, estimated=True)
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def by_hand(size: tuple[int, int], x: float, y: float, side: float, turn: float 
 def cut(picture: np.ndarray, quad: Quad, size: int) -> np.ndarray:
     """The part of a picture uint8 (H, W, 3) inside the quad, resized to uint8 (size, size, 3).
 
-    Beyond the border the picture is mirrored, and fades into a blur and the median colour, as in FFHQ.
+    Outside the border, the picture is mirrored and fades into a blur and the median colour, as in FFHQ.
     """
     image, corners = _shrunk(Image.fromarray(picture), np.array(quad, dtype=np.float64), size)
     image, corners = _windowed(image, corners)
@@ -216,9 +219,10 @@ def side_of(quad: Quad) -> float:
 
 
 def crop_around(quads: Sequence[Quad], picture: np.ndarray, number: int, notes: Sequence[str] = ()) -> Crop:
-    """The crop of face `number`, counted from 1. A note says if there are several or if it leaves the picture.
+    """The crop of face `number`, counted from 1, in a picture uint8 (H, W, 3).
 
-    quads: the squares of all faces. notes: more lines for the user about this face.
+    quads: the squares of all faces. notes: more lines for the user about this face. The crop's own note tells if there
+    are several faces, or if the square leaves the picture.
     """
     height, width = picture.shape[:2]
     quad, count = quads[number - 1], len(quads)
@@ -236,7 +240,7 @@ def crop_around(quads: Sequence[Quad], picture: np.ndarray, number: int, notes: 
 
 
 def _shrunk(image: Image.Image, corners: np.ndarray, size: int) -> tuple[Image.Image, np.ndarray]:
-    """Shrink the picture by a whole factor so that the square is 2 to 4 times larger than the crop, if it is larger."""
+    """Shrink the picture by a whole factor, so that its square is at most 4 times as wide as the crop of this size."""
     factor = math.floor(math.dist(corners[0], corners[3]) / size / 2)
     if factor <= 1:
         return image, corners

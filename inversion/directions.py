@@ -1,4 +1,4 @@
-"""Directions: steps in the space of styles that change one attribute; how they are measured and stored.
+"""Directions: steps in the space of styles that change one attribute, and how they are measured and stored.
 
 A style is the output of the mapping for a z. A generator without a mapping (PGGAN) has one style, the normalised z, so
 that directions work for all generators and, by `Code.shifted`, for all codes.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from inversion.generators.base import Prior
 
 SAMPLES = 4000  # random styles behind GANSpace and deviations
-MAX_STRENGTH = 3.0  # end of the longest slider, and of one that was not measured, as in InterFaceGAN and SeFa
+MAX_STRENGTH = 3.0  # end of a slider whose range was not measured, and the largest end, as in InterFaceGAN and SeFa
 
 Layers = tuple[int, int]  # first and last style of a range, both included
 
@@ -49,8 +49,8 @@ class Direction:
     deviation: float  # standard deviation of random codes along the rows
     low: float = -MAX_STRENGTH
     high: float = MAX_STRENGTH
-    normal: Tensor | None = None  # as rows: unit normal of the boundary between codes with and without it
-    reach: tuple[float, float] = EVERYWHERE  # range of random codes along it, in deviations from the mean
+    normal: Tensor | None = None  # as rows: unit normal of the boundary between codes with and without the attribute
+    reach: tuple[float, float] = EVERYWHERE  # range of random codes along the direction, in deviations from the mean
 
     def step(self) -> Tensor:
         """The change of the styles at strength 1, (1 or num_ws, w_dim)."""
@@ -74,14 +74,14 @@ def conditioned(direction: Tensor, normals: Sequence[Tensor]) -> Tensor:
     All have one shape, and the result has the length of the direction. With the normals as rows of N:
     d - N^T (N N^T)^-1 N d.
     """
-    held = torch.stack([normal.flatten() for normal in normals])  # (n, D)
+    N = torch.stack([normal.flatten() for normal in normals])  # (n, D)
     flat = direction.flatten()
-    rest = flat - held.t() @ torch.linalg.lstsq(held @ held.t(), (held @ flat)[:, None]).solution[:, 0]
+    rest = flat - N.t() @ torch.linalg.lstsq(N @ N.t(), (N @ flat)[:, None]).solution[:, 0]
     return (rest * (flat.norm() / rest.norm().clamp_min(1e-12))).view_as(direction)
 
 
 def style_range(layers: Layers | None, prior: Prior) -> Layers:
-    """First and last style of a range; None means all. Raises SettingError if the prior has fewer styles."""
+    """First and last style of a range; None means all styles. Raises SettingError if the prior has fewer styles."""
     first, last = (0, prior.num_ws - 1) if layers is None else layers
     if not 0 <= first <= last < prior.num_ws:
         raise SettingError(f"Layers {first}-{last} do not exist. This generator's styles are 0-{prior.num_ws - 1}.")
@@ -89,7 +89,7 @@ def style_range(layers: Layers | None, prior: Prior) -> Layers:
 
 
 def random_styles(prior: Prior, count: int, seed: int = 0) -> Tensor:
-    """Styles of random z, (count, 1 or num_ws, w_dim): one row if all styles of a code are equal."""
+    """Styles of `count` random z, (count, 1 or num_ws, w_dim): one row if all styles of a code are equal."""
     z = torch.randn(count, prior.z_dim, generator=torch.Generator().manual_seed(seed))
     return as_fitted(prior, prior.mapping(z.to(prior.w_avg)))
 
@@ -123,7 +123,10 @@ def from_array(name: str, vector: Tensor, prior: Prior) -> Direction:
 
 
 def from_tensors(tensors: Mapping[str, Tensor], prior: Prior) -> list[Direction]:
-    """The directions of a file from `train directions`; the inverse of `to_tensors`. Raises StateDictError."""
+    """The directions in a file from `train directions`; the inverse of `to_tensors`, which gives the shapes.
+
+    Raises StateDictError if a tensor is missing or does not fit the prior.
+    """
     from inversion.generators.base import StateDictError
 
     tensors = {key: tensor.to(prior.w_avg) for key, tensor in tensors.items()}
@@ -146,8 +149,9 @@ def from_tensors(tensors: Mapping[str, Tensor], prior: Prior) -> list[Direction]
 
 
 def to_tensors(directions: Sequence[Direction]) -> dict[str, Tensor]:
-    """Fitted directions as tensors: name.rows, name.normal, and name.numbers (5,) = deviation, low, high, reach.
+    """Fitted directions as tensors, by name.
 
+    NAME.rows and NAME.normal (1 or num_ws, w_dim); NAME.numbers (5,): deviation, low, high, and both ends of reach.
     Raises ValueError for a direction without a normal.
     """
     tensors: dict[str, Tensor] = {}

@@ -35,7 +35,8 @@ class LossWeights:
 class Objective:
     """Distance between A(x) and y. Perceptual networks compare the pictures pinv(A(x)) and pinv(y).
 
-    y (B, ...): the measurement, on the model's device. `perceptual_name`: network of the perceptual term, or "none".
+    y (B, ...): the measurement, on the model's device. weights: the default is `LossWeights()`. `perceptual_name`: the
+    network of the perceptual term, or "none".
     """
 
     def __init__(self, task: Task, y: Tensor, model: Model, weights: LossWeights | None = None) -> None:
@@ -49,7 +50,10 @@ class Objective:
                 self._target = self._perceptual.features(task.pinv(y))
 
     def __call__(self, x: Tensor) -> dict[str, Tensor]:
-        """Unweighted terms (B,) of pictures x (B, 3, R, R) and their weighted sum "total". No term mixes pictures."""
+        """Unweighted terms (B,) of pictures x (B, 3, R, R) in about [-1, 1], and their weighted sum "total".
+
+        The terms of a picture do not depend on the other pictures of the batch.
+        """
         measured = self.task.A(x)
         residual = measured - self.y
         terms: dict[str, Tensor] = {}

@@ -32,7 +32,7 @@ def psnr(a: Tensor, b: Tensor, mask: Tensor | None = None) -> list[float]:
 
 
 def ssim(a: Tensor, b: Tensor) -> list[float]:
-    """Structural similarity in [-1, 1] (Wang et al. 2004; scikit-image, 7x7 window) of pictures (B, 3, H, W).
+    """Structural similarity, at most 1 (Wang et al. 2004; scikit-image, 7x7 window), of pictures (B, 3, H, W).
 
     The pictures are in [-1, 1] and are rounded to 8 bits. Raises ValueError if a side is smaller than 7 pixels.
     """
@@ -56,7 +56,10 @@ def lpips(a: Tensor, b: Tensor, model: Model, name: str = "lpips") -> list[float
 
 
 def identity(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
-    """Cosine in [-1, 1] of the ArcFace embeddings of pictures (B, 3, H, W); None if the model has no ArcFace."""
+    """Cosine in [-1, 1] of the ArcFace embeddings (Deng et al. 2019) of pictures (B, 3, H, W) in [-1, 1].
+
+    None if the model has no ArcFace.
+    """
     if model.identity is None:
         return None
     with torch.no_grad():
@@ -64,9 +67,9 @@ def identity(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
 
 
 def synthetic_identity(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
-    """Cosine in [-1, 1] of the identity embeddings of the built-in predictor; None if the model has no predictor.
+    """Cosine in [-1, 1] of the built-in predictor's identity embeddings of pictures (B, 3, H, W) in [-1, 1].
 
-    Pictures (B, 3, H, W). 1 means the same synthetic face.
+    1 means the same synthetic face. None if the model has no predictor.
     """
     if model.predictor is None:
         return None
@@ -75,7 +78,10 @@ def synthetic_identity(a: Tensor, b: Tensor, model: Model) -> list[float] | None
 
 
 def synthetic_perceptual(a: Tensor, b: Tensor, model: Model) -> list[float] | None:
-    """Distance of the built-in predictor's features of pictures (B, 3, H, W); None if the model has no predictor."""
+    """Distance, 0 or more, between the built-in predictor's features of pictures (B, 3, H, W) in [-1, 1].
+
+    None if the model has no predictor.
+    """
     perceptual = model.synthetic_perceptual
     if perceptual is None:
         return None
@@ -89,7 +95,7 @@ class Metric:
 
     fn: (image, truth, model) -> one value per picture, or None if the model lacks the network; pictures (B, 3, H, W)
     in [-1, 1]. cheap: side in pixels up to which previews have the metric, 0 for never. needs: the attribute of `Model`
-    that holds the network, "" for none. of_edits: an edited picture is compared with the unedited one by it, too.
+    that holds the network, "" for none. of_edits: the metric also compares an edited picture with the unedited one.
     """
 
     label: str

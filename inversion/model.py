@@ -35,20 +35,20 @@ class Model:
     encoders: Mapping[str, Encoder] = field(default_factory=dict)  # by role; `Encoder.reads` is the kind of input
     directions: dict[str, Direction] = field(default_factory=dict)  # for moving its styles, by name
     perceptual: Perceptual | None = None  # LPIPS only
-    features: Perceptual | None = None  # the distance that the generator's authors invert it with, if not LPIPS
+    features: Perceptual | None = None  # the distance that the generator's authors use for inversion, if not LPIPS
     identity: nn.Module | None = None  # ArcFace only
     predictor: Predictor | None = None  # of attributes and identity, for the embedded faces
     pictures: Callable[[int, torch.Generator], Tensor] | None = None  # (n, rng) -> (n, 3, R, R) of the domain
     domain: str = ""
     licence: str = ""
     sha256: str = ""  # of the generator's file
-    absent: dict[str, str] = field(default_factory=dict)  # entries that belong to it but are not attached -> reason
+    absent: dict[str, str] = field(default_factory=dict)  # name of an entry that is not attached -> reason
 
     @property
     def perceptual_loss(self) -> Perceptual | None:
-        """The distance for losses: the authors' choice, else LPIPS, the predictor's, or the discriminator's features.
+        """The distance for losses. `Perceptual.name` says which one it is. None if the model has no such network.
 
-        None if the model has none of them. `Perceptual.name` says which one it is.
+        The first of: the authors' choice, LPIPS, features of the predictor, features of the discriminator.
         """
         if self.features is not None:
             return self.features
@@ -64,7 +64,7 @@ class Model:
 
     @property
     def synthetic_perceptual(self) -> Perceptual | None:
-        """The distance of the predictor's features. None without a predictor."""
+        """The distance between features of the predictor. None if the model has no predictor."""
         if self.predictor is None:
             return None
         from inversion.perception import Perceptual
@@ -73,7 +73,7 @@ class Model:
 
 
 class Encoders(Mapping[str, "Encoder"]):
-    """Encoders of a model by role, opened at their first use: a model may have many, of about a gigabyte each."""
+    """Encoders of a model by role, opened at their first use, because each may take a gigabyte. Thread-safe."""
 
     def __init__(self, openers: Mapping[str, Callable[[], Encoder]]) -> None:
         self._openers = openers
@@ -81,7 +81,7 @@ class Encoders(Mapping[str, "Encoder"]):
         self._lock = threading.Lock()
 
     def __getitem__(self, role: str) -> Encoder:
-        """The encoder. KeyError if there is none in this role, HubError if its file cannot be used."""
+        """The encoder. Raises KeyError if no encoder has this role, HubError if its file cannot be used."""
         opener = self._openers[role]
         with self._lock:
             if role not in self._opened:
@@ -99,7 +99,7 @@ class Encoders(Mapping[str, "Encoder"]):
 
 
 def prior_of(model: Model) -> Prior:
-    """The model's generator. ValueError if it has none: check `Method.unavailable` first."""
+    """The model's generator. Raises ValueError if it has none: check `Method.unavailable` first."""
     if model.prior is None:
         raise ValueError(f"{model.name} has no generator")
     return model.prior

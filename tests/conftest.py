@@ -106,7 +106,7 @@ def lane(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lane:
 
     def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
         if name != "tiny":
-            raise HubError(f"unknown model {name!r}")
+            raise HubError(f"There is no model {name!r}.")
         return model
 
     monkeypatch.setattr(hub, "load", load)

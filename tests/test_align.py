@@ -210,7 +210,7 @@ def test_of_several_faces_the_largest_or_the_chosen_one_is_used() -> None:
 
     assert choose(picture, "auto", lambda: faces) == Crop("face", near.quad, "2 faces were found. The largest is used.")
     assert choose(picture, "face", lambda: faces, 2) == Crop("face", far.quad, "2 faces were found. Number 2 is used.")
-    with pytest.raises(AlignError, match="no face 3: 2 found"):
+    with pytest.raises(AlignError, match="no face 3. Choose a number from 1 to 2"):
         choose(picture, "face", lambda: faces, 3)
 
 

@@ -31,7 +31,7 @@ def test_help_is_light(code: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--device", "cuda"], "no CUDA device"),
+        (["--device", "cuda"], "No CUDA device"),
         (["--device", "tpu"], "--device"),
         (["--port", "99999999"], "--port"),
         (["--port", "0"], "--port"),
@@ -55,7 +55,7 @@ def test_the_page_is_not_built_for_wrong_arguments(
 def test_a_folder_that_cannot_be_created_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded("program", lambda: make_folder(Path("/proc/x"))) == 2
     err = capsys.readouterr().err
-    assert err.startswith("program: cannot create the folder /proc/x") and err.endswith("choose another one\n")
+    assert err.startswith("program: The folder /proc/x") and err.endswith("Choose another one.\n")
 
 
 def task_with(**declared: Any) -> type[Task]:  # noqa: ANN401 - fields

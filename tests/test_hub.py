@@ -169,9 +169,9 @@ def test_many_threads_load_one_model(home: Path, prior: StyleGAN2) -> None:
 def test_a_failed_load_is_one_line(home: Path, prior: StyleGAN2) -> None:
     register(home, stored(prior))
     for arguments, says in (
-        (("huge", "cpu"), "choose from tiny"),
-        (("tiny", "tpu"), "unknown device"),
-        (("tiny", "cpu", "int8"), "unknown dtype"),
+        (("huge", "cpu"), "Choose one of: tiny"),
+        (("tiny", "tpu"), "Unknown device"),
+        (("tiny", "cpu", "int8"), "Unknown dtype"),
     ):
         with pytest.raises(HubError, match=says):
             hub.load(*arguments)

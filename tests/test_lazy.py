@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,54 @@ for _ in range(2):
         raise AssertionError
 """
     run(BARE + program)
+
+
+PACKAGE = """
+import time
+time.sleep(0.2)
+import whole.part
+value = 1
+"""
+
+
+def test_two_threads_may_be_the_first_to_use_a_deferred_package(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "__init__.py").write_text(PACKAGE)
+    (tmp_path / "whole" / "part.py").write_text("value = 2")
+    (tmp_path / "network.py").write_text("import whole\nfrom whole import value\nfrom whole.part import value as part")
+    program = f"""
+import importlib, sys, threading
+sys.path.insert(0, {str(tmp_path)!r})
+from inversion.common.lazy import defer
+defer("whole")
+import whole
+threads = [
+    threading.Thread(target=target, daemon=True)
+    for target in (lambda: whole.value, lambda: importlib.import_module("network"))
+]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(20)
+    assert not thread.is_alive(), "the threads wait for each other"
+print(sys.modules["network"].part)
+"""
+    assert run(BARE + program) == "2"
+
+
+def test_modules_use_torch_before_they_import_a_part_of_it() -> None:
+    # A thread that imports torch.nn holds the import lock of torch.nn. If it then has to wait for another thread that
+    # executes the deferred torch, and that one imports torch.nn, the two wait for each other.
+    wrong = []
+    for path in sorted((ROOT / "inversion").rglob("*.py")):
+        used = False  # `import torch` does not execute a deferred torch, but `from torch import Tensor` does
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            used = used or "torch" in names and isinstance(node, ast.ImportFrom)
+            if not used and any(name.startswith("torch.") for name in names):
+                wrong.append(str(path.relative_to(ROOT)))
+    assert not wrong, wrong
 
 
 def test_torch_works_when_it_is_deferred() -> None:

@@ -14,7 +14,7 @@ from helpers.foreign import GOLDENS, manifest
 from inversion.generators.ops import fir
 from inversion.parity import main
 from inversion.parity.fill import Filler, affine_of, draw, image_input, label_input
-from inversion.parity.runners import KEPT_WEIGHTS, check
+from inversion.parity.runners import CACHED_WEIGHTS, check
 
 CASES = sorted((GOLDENS / "cases").glob("*.npz"))
 # A gigabyte of weights each: `python -m inversion parity tests/goldens/cases` runs them, and here this variable does.
@@ -26,7 +26,7 @@ RULES |= {"one": (1.0, 0.1), "prelu": (0.25, 0.05), "unit_map": (0.0, 100.0)}
 @pytest.fixture(scope="module")
 def shared() -> Filler:
     """Weights that the cases share."""
-    return Filler(KEPT_WEIGHTS)
+    return Filler(CACHED_WEIGHTS)
 
 
 @pytest.mark.parametrize("path", [p for p in CASES if not (LARGE and p.stem.endswith(LARGE))], ids=lambda p: p.stem)
@@ -63,7 +63,7 @@ def test_filled_weights_equal_the_recorded_ones() -> None:
 
 def test_kept_weights_are_the_same() -> None:
     shapes = manifest("nvidia_ada_d64_tiny")
-    once, keeping = Filler()(shapes, "equalised"), Filler(keep=20_000)
+    once, keeping = Filler()(shapes, "equalised"), Filler(20_000)
     for _ in range(3):
         again = keeping(shapes, "equalised")
         assert all(torch.equal(again[key], once[key]) for key in once)
@@ -88,7 +88,7 @@ def test_the_filter_equals_the_recorded_constant() -> None:
     torch.testing.assert_close(fir(gain=4.0), torch.tensor(kernel["value"]), rtol=0, atol=0)
 
 
-NO_CUDA = [] if torch.cuda.is_available() else [("--device", "cuda", "no CUDA")]
+NO_CUDA = [] if torch.cuda.is_available() else [("--device", "cuda", "No CUDA")]
 
 
 class TestCommand:

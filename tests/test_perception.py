@@ -42,6 +42,7 @@ def test_lpips_computes_what_the_package_computes(net: str, name: str) -> None:
     assert measure.name == name
     torch.testing.assert_close(measure(a, b), module(a, b).flatten(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(measure(a, b), measure.distance(measure.features(a), measure.features(b)))
+    assert measure.per_layer(measure.features(a), measure.features(b)).shape == (5, 2)
 
 
 def test_the_gradient_is_finite_where_all_channels_are_0() -> None:
@@ -98,7 +99,6 @@ def test_torchvisions_file_gives_the_same_distance_as_a_registered_one(
     assert found is not None and found.name == "lpips"
     a, b = random(2, 3, 64, 64), random(2, 3, 64, 64, seed=1)
     assert torch.equal(found(a, b), LPIPS(registered)(a, b))
-    torch.testing.assert_close(found(a, b), registered(a, b), rtol=1e-4, atol=1e-6)
 
 
 def test_a_missing_file_or_one_with_the_wrong_hash_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,7 +199,7 @@ def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[s
     [
         (
             ["encoder", "--recipe", "psp", "--out", "OUT", "--faces", "OUT", "--model", "gothic"],
-            "unknown model 'gothic'",
+            "There is no model 'gothic'",
         ),
         (["encoder", "--recipe", "map", "--out", "OUT", "--images", "OUT"], "--recipe map learns from rendered pairs"),
         (["encoder", "--recipe", "psp", "--out", "OUT", "--set", "turns=x"], "turns must be a whole number"),

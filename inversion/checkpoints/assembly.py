@@ -1,4 +1,4 @@
-"""A Model from its parts: the generator of an entry, and every other entry that belongs to it and is available."""
+"""Assembles a Model: the generator of an entry, and every other entry that belongs to it and is available."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from inversion.synthetic import DOMAINS
 def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
     """The generator `name`, the discriminator in its file, pictures of its domain and cached LPIPS; no other entry.
 
-    `dtype` is that of the generator's convolutions. Raises HubError.
+    `dtype` is that of the generator's convolutions. Raises HubError, and BadCheckpoint if the file does not fit.
     """
     entries = registry()
     entry = entries.get(name)
     if entry is None or entry.kind != "generator":
         known = ", ".join(e.name for e in entries.values() if e.kind == "generator")
-        raise HubError(f"unknown model {name!r}: choose from {known}")
+        raise HubError(f"There is no model {name!r}. Choose one of: {known}.")
     architecture = GENERATORS[entry.architecture]
     discriminator: nn.Module | None = None
     if entry.file is not None:
@@ -61,12 +61,12 @@ def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
 def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
     """A copy of the model with every entry that belongs to it and is available, and the marks of the absent files.
 
-    `Model.absent` says why an entry is absent. Of several entries for one purpose the first in the registry counts. A
-    wrong embedded file is an error; a wrong downloaded one is only absent. Raises HubError.
+    `Model.absent` says why an entry is absent. If several entries serve one purpose, the first one in the registry is
+    used. A wrong embedded file is an error; a wrong downloaded file is only absent. Raises HubError.
     """
     model = replace(bare, directions={}, absent={})
     encoders: dict[str, Callable[[], Encoder]] = {}
-    filled: set[str] = set()  # kinds of networks and roles of encoders that the model has
+    filled: set[str] = set()  # architectures, roles of encoders and names of directions that the model already has
     entries = [entry for entry in registry().values() if belongs(entry, model)]
     marks = {entry: fetch.mark(entry) for entry in entries}  # before the files are read, so that no change is missed
     for entry in entries:
@@ -93,7 +93,7 @@ def belongs(entry: Entry, model: Model) -> bool:
     if entry.kind == "detector":
         return False
     if entry.kind == "predictor":
-        return entry.domain == model.domain  # it reads pictures of the domain, whichever generator made them
+        return entry.domain == model.domain  # it reads pictures of the domain from any generator
     if entry.generator is None and entry.kind in SERVE_ALL:
         owner = registry().get(model.name)
         crop, features = ("none", "none") if owner is None else (owner.crop, owner.perceptual)
@@ -102,7 +102,7 @@ def belongs(entry: Entry, model: Model) -> bool:
     return entry.generator == model.name
 
 
-# --- what is attached to a model, by kind ---
+# --- functions that attach an entry to a model, one per kind ---
 
 
 def _discriminator(model: Model, entry: Entry) -> None:
@@ -148,7 +148,7 @@ ATTACH: dict[Kind, Callable[[Model, Entry], None]] = {
 
 
 def _encoder(model: Model, entry: Entry) -> Encoder:
-    """The entry's encoder, if it makes styles of the model's generator."""
+    """The entry's encoder. Raises BadCheckpoint if its styles do not fit the model's generator."""
     encoder = open_network(entry, ENCODERS[entry.architecture])
     prior = model.prior
     if prior is None or (encoder.num_ws, encoder.w_dim) != (prior.num_ws, prior.w_dim):
@@ -157,7 +157,7 @@ def _encoder(model: Model, entry: Entry) -> Encoder:
 
 
 def _read_directions(entry: Entry, model: Model) -> list[Direction]:
-    """The directions in a safetensors file of ours, or the one in a plain array; pickled arrays are refused."""
+    """The directions in our own safetensors file, or the single one in a plain array. Pickled arrays are refused."""
     prior = prior_of(model)
     if entry.format == "safetensors":
         tensors = weights.tensors_of(entry)

@@ -1,8 +1,8 @@
 """Faces without a network: scikit-image's frontal-face cascade proposes squares, and `FrameFit` moves and scores them.
 
 The cascade (local binary patterns, Liao et al., "Learning Multi-scale Block Local Binary Patterns for Face
-Recognition", 2007) gives boxes only, many of them wrong. A face is believed if several boxes, fitted one by one, meet
-on one square that also looks like a framed face.
+Recognition", 2007) gives boxes only, many of them wrong. A face is accepted if several boxes, each fitted separately,
+lead to one square that also looks like a framed face.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from inversion.align import Face, Quad, face_of, quad_of
 from inversion.checkpoints.frame_fit import FrameFit, pyramid, quad_of_square, square_of_quad, steps_between
 
 CROP = "synthetic-faces"  # the frame that the fit was trained on
-# Larger side of the picture for the cascade, and degrees clockwise by which a face may be turned. The second search
-# is for small faces, if the first finds none.
+# Longer side of the picture for the cascade, and degrees clockwise by which a face may be turned. The second search is
+# for small faces, if the first search finds no face.
 SEARCHES = ((256, (-20, -10, 0, 10, 20)), (512, (-12, 12)))
 SMALLEST = 24  # side in pixels of the cascade's window
 BOX = 0.55  # side of the cascade's box as part of the square
-LIMIT = 96  # boxes that are fitted, spread over all that were found
-SAME = 0.1  # steps up to this size lead to the same square
-SURE = 1.0  # lowest score of a face, with VOTE for each box that leads to it, up to MOST of them
-VOTE, MOST = 0.05, 10
-FRAMED = 0.5  # lowest score of a picture that is framed already, or of a detector's face after the fit
-NEAR = 0.12  # a picture is framed if the corners of its face's square are this close to its own, as part of the side
-KEPT = 32  # answers
+MAX_BOXES = 96  # boxes that are fitted, spread over all that were found
+SAME_SQUARE = 0.1  # largest step between squares that count as one
+FACE_SCORE = 1.0  # lowest score of a face, with VOTE added for each box that leads to it, up to MAX_VOTES boxes
+VOTE, MAX_VOTES = 0.05, 10
+FRAMED_SCORE = 0.5  # lowest score of a picture that is framed already, or of a detector's face after the fit
+FRAMED_WITHIN = 0.12  # a picture is framed if its corners are this close to the face's square, as part of the side
+MAX_ANSWERS = 32  # in the cache
 
 _recent: dict[tuple[Path, tuple[int, ...], str], list[Face]] = {}  # access only while holding the lock
 _lock = threading.Lock()
 
 
 class FaceCascade:
-    """The detector. `path`: the weights of the fit. Threads may share it."""
+    """The detector. `path`: the weights of the fit, a safetensors file. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
-        """The faces in uint8 (H, W, 3), the best first; their landmarks are estimated. The latest answers are kept."""
+        """The faces in a picture uint8 (H, W, 3), the best one first, with estimated landmarks. Answers are cached."""
         key = (self.path, picture.shape, hashlib.sha256(picture.tobytes()).hexdigest())
         with _lock:
             known = _recent.get(key)
@@ -53,7 +53,7 @@ class FaceCascade:
             known = self._search(picture)
             with _lock:
                 _recent[key] = known
-                while len(_recent) > KEPT:
+                while len(_recent) > MAX_ANSWERS:
                     del _recent[next(iter(_recent))]
         return list(known)
 
@@ -70,22 +70,26 @@ class FaceCascade:
         """Whether the whole picture uint8 (H, W, 3) already is a framed face."""
         height, width = picture.shape[:2]
         side = max(height, width)
-        if abs(height - width) > NEAR * side:
+        if abs(height - width) > FRAMED_WITHIN * side:
             return False
         whole = np.array([[width / 2, height / 2, math.log(side), 0.0]])
         fitted, scores = self._fit(pyramid(picture), whole)
         corners = np.array([(0, 0), (0, height), (width, height), (width, 0)])
-        return bool(scores[0] > FRAMED and np.abs(quad_of_square(fitted[0]) - corners).max() <= NEAR * side)
+        apart = np.abs(quad_of_square(fitted[0]) - corners).max()
+        return bool(scores[0] > FRAMED_SCORE and apart <= FRAMED_WITHIN * side)
 
     def refined(self, picture: np.ndarray, face: Face) -> Quad:
-        """The square of a detector's face, fitted to the picture if the fit agrees with the landmarks."""
+        """The square of a detector's face in a picture uint8 (H, W, 3).
+
+        It is fitted to the picture, unless the fit disagrees with the landmarks.
+        """
         quad = quad_of(face, CROP)
         start, levels = square_of_quad(quad)[None], pyramid(picture)
         fitted, scores = self._fit(levels, start)
         small = bool((np.abs(steps_between(start, fitted)) < (0.25, 0.25, 0.3, 0.3)).all())
-        if not small or scores[0] <= FRAMED:
+        if not small or scores[0] <= FRAMED_SCORE:
             return quad
-        return quad_of_square(_weights(self.path).steadied(levels, fitted[0]))
+        return quad_of_square(_weights(self.path).averaged(levels, fitted[0]))
 
     def _faces(self, levels: list[np.ndarray], squares: np.ndarray) -> list[Face]:
         if not len(squares):
@@ -93,15 +97,15 @@ class FaceCascade:
         fitted, scores = self._fit(levels, squares)
         faces: list[Face] = []
         for index in np.argsort(-scores):
-            if scores[index] < SURE - VOTE * MOST:
+            if scores[index] < FACE_SCORE - VOTE * MAX_VOTES:
                 break
             if any(_overlap(fitted[index], square_of_quad(quad_of(face, CROP))) for face in faces):
                 continue
             steps = steps_between(np.repeat(fitted[index][None], len(fitted), axis=0), fitted)
-            same = (np.abs(steps).max(axis=1) < SAME) & (scores > 0)
-            if scores[index] + VOTE * min(int(same.sum()), MOST) >= SURE:
+            same = (np.abs(steps).max(axis=1) < SAME_SQUARE) & (scores > 0)
+            if scores[index] + VOTE * min(int(same.sum()), MAX_VOTES) >= FACE_SCORE:
                 square = np.average(fitted[same], axis=0, weights=scores[same])
-                square = _weights(self.path).steadied(levels, square)
+                square = _weights(self.path).averaged(levels, square)
                 faces.append(face_of(quad_of_square(square), CROP, float(1 - math.exp(-scores[index]))))
         return faces
 
@@ -110,7 +114,10 @@ class FaceCascade:
 
 
 def proposals(grey: np.ndarray, scale: float, turns: Sequence[int]) -> np.ndarray:
-    """Squares (n, 4) around the boxes that the cascade finds in a picture (H, W) shrunk by `scale` and turned."""
+    """Squares (n, 4) around the boxes that the cascade finds in a picture.
+
+    grey (H, W), 0 to 255. The picture is resized by `scale` and turned by each of `turns`, in degrees.
+    """
     from skimage import data
     from skimage.feature import Cascade
 
@@ -137,7 +144,7 @@ def proposals(grey: np.ndarray, scale: float, turns: Sequence[int]) -> np.ndarra
 
 
 def _spread(squares: np.ndarray) -> np.ndarray:
-    """At most LIMIT of the squares, none nearly equal to another one."""
+    """At most MAX_BOXES of the squares, without near duplicates."""
     chosen: list[np.ndarray] = []
     for square in squares:
         if chosen:
@@ -147,7 +154,7 @@ def _spread(squares: np.ndarray) -> np.ndarray:
         chosen.append(square)
     if not chosen:
         return np.empty((0, 4))
-    every = np.linspace(0, len(chosen) - 1, min(LIMIT, len(chosen))).round().astype(int)
+    every = np.linspace(0, len(chosen) - 1, min(MAX_BOXES, len(chosen))).round().astype(int)
     return np.array(chosen)[every]
 
 

@@ -1,7 +1,7 @@
 """Foreign checkpoints to safetensors: a file is read once, in a child process with limits.
 
-    contents = inspect(path)                # what the file holds; BadCheckpoint if it is refused
-    contents = convert(path, out)           # the same, and one safetensors file of all its networks
+    contents = inspect(path)                # the networks in the file; BadCheckpoint if it is refused
+    contents = convert(path, out)           # also writes one safetensors file of all its networks
     networks = open_converted(out)          # {"generator": ..., "discriminator": ...}
 
 A file that holds a direction in W and no network becomes a plain array, `.npy`.
@@ -31,7 +31,7 @@ __all__ = ["Contents", "Limits", "Part", "convert", "inspect", "open_converted",
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits for reading a foreign file. `memory`: bytes beyond those of an idle child; None: by the file's size."""
+    """Limits for reading a foreign file: seconds, and bytes more than an idle child has. None: by the file's size."""
 
     seconds: float = 600.0
     memory: int | None = None
@@ -42,7 +42,7 @@ class Limits:
 
 
 def inspect(path: Path, encoder: str | None = None, limits: Limits = Limits()) -> Contents:
-    """Read a foreign file in a child process and describe it. BadCheckpoint if it is refused.
+    """Read a foreign file in a child process and describe it. Raises BadCheckpoint if it is refused.
 
     `encoder` ("psp", "e4e", ...) is the architecture of an encoder if its file does not state it.
     """
@@ -66,7 +66,7 @@ def convert(path: Path, out: Path, encoder: str | None = None, limits: Limits = 
 
 
 def read_in_child(path: Path, out: Path | None, encoder: str | None, limits: Limits) -> Contents:
-    """Run `transcribe.answer_request` in a fresh interpreter. Its failures raise a BadCheckpoint of one line."""
+    """Run `transcribe.answer_request` in a new interpreter. Any failure raises BadCheckpoint with one line."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -74,7 +74,7 @@ def read_in_child(path: Path, out: Path | None, encoder: str | None, limits: Lim
     memory = limits.allowance(size)
     work = {"path": str(path.resolve()), "out": str(out.resolve()) if out else None, "encoder": encoder}
     request = {"seconds": limits.seconds, "memory": memory, "work": work}
-    # One thread, because stacks and heaps of more would count against the limit. The child needs no GPU.
+    # One thread, because the stacks and heaps of more threads would count against the limit. The child needs no GPU.
     settings = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, on a module of this package

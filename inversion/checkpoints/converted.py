@@ -49,10 +49,10 @@ class Contents:
 
 
 def open_converted(path: Path) -> dict[str, nn.Module]:
-    """The networks of a converted file by kind, on the CPU. BadCheckpoint names the key that does not fit.
+    """The networks of a converted file by kind, on the CPU. Raises BadCheckpoint, which names a key that does not fit.
 
     Float32 tensors stay in the file, mapped into memory: opening copies nothing, and writing to them does not change
-    the file. So the file may be replaced or removed while they are used, but not written in place.
+    the file. So the file may be replaced or removed while they are used, but not changed in place.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -78,14 +78,14 @@ def open_converted(path: Path) -> dict[str, nn.Module]:
 
 
 def finite(tensor: Tensor) -> bool:
-    """Whether no element is NaN or infinite. One pass without extra memory, because networks are large."""
+    """Whether no element of a tensor of any shape is NaN or infinite. One pass without extra memory."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     return bool(torch.stack(tensor.aminmax()).isfinite().all())
 
 
 def _builders(path: Path, header: object) -> dict[str, layouts.Builder]:
-    """{kind: builder of its network}, from a converted file's header. BadCheckpoint for another header."""
+    """{kind: builder of its network}, from a converted file's header. Raises BadCheckpoint for any other header."""
     networks = header.get("networks") if isinstance(header, dict) and header.get("version") == VERSION else None
     builders: dict[str, layouts.Builder] = {}
     for kind, part in networks.items() if isinstance(networks, dict) else ():

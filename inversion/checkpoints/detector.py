@@ -18,9 +18,9 @@ from inversion.checkpoints.photo import notes
 from inversion.checkpoints.registry import Entry, HubError
 
 CANVAS = 640  # side in pixels that the detector's file declares; some of OpenCV's engines accept no other
-SIDES = (640, 320)  # larger side of the picture on the canvas; the detector misses faces above about 300 pixels
+SIDES = (640, 320)  # longer side of the picture on the canvas; the detector misses faces above about 300 pixels
 CONFIDENCE = 0.7
-SMALLEST_PHOTO = 64  # side in pixels of the smallest picture in which a face is looked for
+SMALLEST_PHOTO = 64  # side in pixels of the smallest picture that is searched for a face
 PAUSE = 600.0  # seconds after a failed download of the detector before the next one
 ESTIMATED_NOTE = "The face was found without its eyes and mouth; check the crop."
 logger = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ Detector = Callable[[np.ndarray], Sequence[Face]]  # uint8 (H, W, 3) -> the face
 class YuNet:
     """OpenCV's face detector (Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023) from its ONNX file.
 
-    It keeps no network between calls, so threads may share it.
+    Thread-safe, because it keeps no network between calls.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
-        """The faces in an RGB picture uint8 (H, W, 3). AlignError if OpenCV cannot use the file."""
+        """The faces in an RGB picture uint8 (H, W, 3). Raises AlignError if OpenCV cannot use the file."""
         for largest in SIDES:
             faces = self._at(picture, min(1.0, largest / max(picture.shape[:2])))
             if faces:
@@ -79,9 +79,9 @@ def _face(row: np.ndarray, scale: tuple[float, float]) -> Face:
 
 @dataclass(frozen=True)
 class Target:
-    """Whom a crop is for: its frame, "ffhq" or a key of `align.FRAMES`, and the side of the model's pictures.
+    """The purpose of a crop: its frame, "ffhq" or a key of `align.FRAMES`, and the side of the model's pictures.
 
-    fit: frames faces without a network, if the frame is the one it was trained on.
+    fit: fits squares to faces without a network. None if it was not trained on this frame.
     """
 
     crop: str = "ffhq"
@@ -90,7 +90,10 @@ class Target:
 
 
 def registered(entries: Mapping[str, Entry]) -> Detector:
-    """YuNet if its file of 0.2 MB is cached or can be downloaded, else the cascade. Raises HubError without both."""
+    """YuNet if its file of 0.2 MB is cached or can be downloaded, else the cascade.
+
+    Raises HubError if neither is available.
+    """
     entry = next((entry for entry in entries.values() if entry.architecture == "yunet"), None)
     if entry is not None and (fetch.cached(entry) is not None or _downloads.allowed()):
         try:
@@ -111,7 +114,7 @@ def offline(entries: Mapping[str, Entry]) -> FaceCascade | None:
 
 
 def target_of(entries: Mapping[str, Entry], entry: Entry | None) -> Target:
-    """The target for a model's entry; FFHQ's frame if the model has none of its own."""
+    """The target of a model's entry: FFHQ's frame, unless the model has a frame of its own."""
     if entry is None or entry.crop not in FRAMES:
         return Target(resolution=0 if entry is None else entry.resolution)
     try:
@@ -126,7 +129,8 @@ def choose(
 ) -> Crop:
     """The crop of a picture uint8 (H, W, 3). `number` counts the faces from the largest, 1; `find` makes the detector.
 
-    auto: a face if there is one, else the central square and a note. face: a face, or AlignError or HubError.
+    auto: a face if there is one, else the central square with a note. face: a face; raises AlignError or HubError if
+    there is none. Any other mode: the central square.
     """
     target = Target() if target is None else target
     if how not in ("auto", "face"):
@@ -146,9 +150,9 @@ def choose(
     if how == "auto" and not faces:
         return Crop(note="No face was found, so the centre of the picture is used. Crop by hand if that is wrong.")
     if not faces:
-        raise AlignError("No face was found: use the centre, or crop by hand.")
+        raise AlignError("No face was found. Use the centre, or crop by hand.")
     if not 1 <= number <= len(faces):
-        raise AlignError(f"There is no face {number}: {len(faces)} found, and 1 is the largest.")
+        raise AlignError(f"There is no face {number}. Choose a number from 1 to {len(faces)}; 1 is the largest face.")
     order = sorted(range(len(faces)), key=lambda index: -side_of(squares[index]))
     squares = [squares[index] for index in order]
     lines = [ESTIMATED_NOTE] if faces[order[number - 1]].estimated else []
@@ -162,7 +166,7 @@ def _square(picture: np.ndarray, face: Face, target: Target) -> Quad:
 
 
 class _Downloads:
-    """Remembers a failed download for PAUSE seconds, so that without a network not every photo waits for it."""
+    """Remembers a failed download for PAUSE seconds, so that not every photo waits for it without a network."""
 
     def __init__(self) -> None:
         self._until = 0.0

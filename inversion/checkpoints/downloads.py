@@ -58,9 +58,12 @@ class Downloads:
         return entry is not None and entry.file is None and fetch.cached(entry) is None
 
     def start(self, name: str, requester: str) -> None:
-        """Download the file of an entry, or join its running download. Replaces a damaged file. Raises HubError."""
+        """Download the file of an entry, or join its running download. Replaces a damaged file.
+
+        Raises HubError for an unknown entry. Other failures show in `view`.
+        """
         if name not in registry():
-            raise HubError(f"unknown entry {name!r}: see `python -m inversion models`")
+            raise HubError(f"There is no entry {name!r}. See `python -m inversion models`.")
         with self._lock:
             work = self._work.get(name)
             if work is None or work.view.state != "running" or not work.requesters:
@@ -75,7 +78,7 @@ class Downloads:
                 self._work[name].requesters.discard(requester)
 
     def view(self, name: str) -> Download | None:
-        """The running or last finished download of an entry, None if there was none."""
+        """The running or last finished download of an entry. None if there was none."""
         with self._lock:
             work = self._work.get(name)
             return None if work is None else work.view
@@ -108,7 +111,7 @@ class Downloads:
             self._note(work, Download(name, "cancelled", message="Cancelled."))
         except HubError as error:
             self._note(work, Download(name, "failed", message=str(error)))
-        except BaseException as error:  # whatever it is, the jobs that wait for the file must end
+        except BaseException as error:  # after any error, the jobs that wait for the file must end
             log.exception("could not download %s", name)
             text = f"{name}: the download stopped with an unexpected {type(error).__name__}. See the server's log."
             self._note(work, Download(name, "failed", message=text))

@@ -26,7 +26,7 @@ class Checks:
         self._faults[entry.name] = (mark(entry), fault)
 
     def fault(self, entry: Entry) -> str:
-        """The result for the file as it is now; "" if it has changed or has not been checked."""
+        """The fault that the last check found; "" if there is none, or if the file has changed since."""
         seen, fault = self._faults.get(entry.name, (None, ""))
         return fault if seen == mark(entry) else ""
 
@@ -52,7 +52,7 @@ def cached(entry: Entry) -> Path | None:
         except HubError:
             return None
         return converted(sha256) if sha256 is not None and converted(sha256).is_file() else None
-    from huggingface_hub import constants, try_to_load_from_cache  # not at import: embedded models do not need it
+    from huggingface_hub import constants, try_to_load_from_cache  # imported here: embedded models do not need it
 
     found = try_to_load_from_cache(
         entry.repo_id, entry.filename or "", constants.HF_HUB_CACHE, entry.revision, entry.repo_type
@@ -70,12 +70,12 @@ def mark(entry: Entry) -> Mark | None:
 
 
 def damage(entry: Entry) -> str:
-    """The fault that a load or check in this process has found in the entry's file; "" if none. Reads no file."""
+    """The fault that this process has found in the entry's file, by a load or a check; "" if none. Reads no file."""
     return checks.fault(entry)
 
 
 def fetch(entry: Entry, progress: Progress | None = None, renew: bool = False) -> Path:
-    """The entry's file, downloaded if it is missing. Its size and sha256 are right.
+    """The entry's file, downloaded if it is missing. Its size and sha256 are as registered.
 
     `progress(done, total)` is called with bytes during a download; an exception from it ends the download and leaves
     nothing behind. `renew` downloads a damaged cached file again, which is refused otherwise. Raises HubError, and
@@ -111,7 +111,7 @@ def verify(entry: Entry) -> str:
 
 
 def size_of(entry: Entry) -> int | None:
-    """Bytes of the entry's file, for display: of the local file if there is one, else as registered, else None."""
+    """Bytes of the entry's file, for display: of the local file, else as registered, else None. Raises OSError."""
     path = None if entry.by_hand else cached(entry)
     return entry.bytes if path is None else path.stat().st_size
 

@@ -23,33 +23,36 @@ CELL, BINS = 5, 8  # pixels a side and directions of a histogram
 WINDOW, MIDDLE = 0.62, 0.535  # side of the window and row of its centre, as parts of the square
 FEATURES = (PIXELS // CELL) ** 2 * BINS + 1
 STAGES = (0, 0, 1, 1, 2, 2, 3, 3)  # the regressors in order, from coarse to small errors
-AROUND = np.array([0.015, 0.015, 0.035, 0.035])  # largest displacements of `FrameFit.steadied`
+AROUND = np.array([0.015, 0.015, 0.035, 0.035])  # largest displacements of `FrameFit.averaged`
 GRID = (np.arange(PIXELS) + 0.5) / PIXELS - 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class FrameFit:
-    """regressors (4, FEATURES, 4) predict steps in parts of the side; judge (FEATURES,) scores a square."""
+    """The fit. regressors (4, FEATURES, 4) predict steps in parts of the side; judge (FEATURES,) scores a square."""
 
     regressors: np.ndarray
     judge: np.ndarray
 
     @classmethod
     def read(cls, path: Path) -> FrameFit:
-        """The weights of a safetensors file."""
+        """The weights of a safetensors file. Raises OSError, and KeyError if a tensor is missing."""
         from safetensors.numpy import load_file
 
         tensors = load_file(path)
         return cls(tensors["regressors"], tensors["judge"])
 
     def __call__(self, levels: Sequence[np.ndarray], squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Fitted squares (n, 4) and their scores (n,); positive scores are more like a framed face than not."""
+        """Fitted squares (n, 4) and their scores (n,). A positive score means that a square shows a framed face.
+
+        levels: the `pyramid` of the picture. squares (n, 4): rough ones.
+        """
         for stage in STAGES:
             squares = moved(squares, describe(windows(levels, squares)) @ self.regressors[stage])
         return squares, describe(windows(levels, squares)) @ self.judge
 
-    def steadied(self, levels: Sequence[np.ndarray], square: np.ndarray) -> np.ndarray:
-        """A fitted square (4,) again: the mean of the last step from places around it, which averages out noise."""
+    def averaged(self, levels: Sequence[np.ndarray], square: np.ndarray) -> np.ndarray:
+        """A fitted square (4,) with less noise: the mean of the last step from 24 places around it."""
         half = np.random.default_rng(0).uniform(-AROUND, AROUND, (12, 4))
         starts = moved(np.repeat(square[None], 24, axis=0), np.concatenate([half, -half]))
         return moved(starts, describe(windows(levels, starts)) @ self.regressors[STAGES[-1]]).mean(axis=0)
@@ -66,7 +69,7 @@ def pyramid(picture: np.ndarray) -> list[np.ndarray]:
 
 
 def windows(levels: Sequence[np.ndarray], squares: np.ndarray) -> np.ndarray:
-    """The windows (n, PIXELS, PIXELS) of squares (n, 4), from the levels that are at least as fine."""
+    """The windows (n, PIXELS, PIXELS) of squares (n, 4), each from the coarsest level that is fine enough."""
     side = np.exp(np.clip(squares[:, 2], -20, 20)) * WINDOW
     cosine, sine = (f(squares[:, 3])[:, None, None] * side[:, None, None] for f in (np.cos, np.sin))
     u, v = GRID[None, None, :], GRID[None, :, None] + (MIDDLE - 0.5) / WINDOW
@@ -82,7 +85,10 @@ def windows(levels: Sequence[np.ndarray], squares: np.ndarray) -> np.ndarray:
 
 
 def describe(pictures: np.ndarray) -> np.ndarray:
-    """Features (n, FEATURES) of windows: histograms of gradients, normalised over 3 by 3 cells, and a constant 1."""
+    """Features (n, FEATURES) of windows (n, PIXELS, PIXELS): histograms of gradients and a constant 1.
+
+    The histograms are normalised over 3 by 3 cells.
+    """
     dx, dy = np.zeros_like(pictures), np.zeros_like(pictures)
     dx[:, :, 1:-1] = pictures[:, :, 2:] - pictures[:, :, :-2]
     dy[:, 1:-1] = pictures[:, 2:] - pictures[:, :-2]
@@ -132,7 +138,7 @@ def square_of_quad(quad: Quad) -> np.ndarray:
 
 
 def _bilinear(level: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The level at x and y in pixels, whose border goes on outside."""
+    """The level (H, W) at x and y in pixels; outside, the nearest pixel of the border."""
     height, width = level.shape
     x, y = np.clip(x, 0, max(width - 1.001, 0)), np.clip(y, 0, max(height - 1.001, 0))
     i, j = x.astype(int), y.astype(int)

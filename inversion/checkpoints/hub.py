@@ -75,8 +75,8 @@ def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Mode
     """The model `name` with every available entry that belongs to its generator.
 
     device: auto, cpu, cuda. dtype, of the generator's convolutions: auto, float32, bfloat16, float16. A missing
-    generator is downloaded, nothing else is; see `Model.absent`. Once an absent file has been added or replaced, `load`
-    returns another `Model` around the same generator, and earlier ones stay valid. Raises HubError.
+    generator is downloaded; other missing files are not, see `Model.absent`. After an absent file has been added or
+    replaced, `load` returns a new `Model` with the same generator, and earlier models stay valid. Raises HubError.
     """
     where = find_device(device)
     precision = _dtype(dtype, where)
@@ -93,18 +93,18 @@ def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Mode
 def find_device(name: str) -> torch.device:
     """The device of a name in `DEVICES`; auto: CUDA if it is available. Raises HubError."""
     if name not in DEVICES:
-        raise HubError(f"unknown device {name!r}: choose from {', '.join(DEVICES)}")
+        raise HubError(f"Unknown device {name!r}. Choose one of: {', '.join(DEVICES)}.")
     if name == "cuda" and not torch.cuda.is_available():
-        raise HubError("no CUDA device is available: choose cpu or auto")
+        raise HubError("No CUDA device is available. Choose cpu or auto.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:
-    """auto: bfloat16 if the device multiplies it natively (half the time, the same figures), else float32."""
+    """The dtype of a name. auto: bfloat16 if the device multiplies it natively (half the time), else float32."""
     if name in TORCH_DTYPES:
         return TORCH_DTYPES[name]
     if name != "auto":
-        raise HubError(f"unknown dtype {name!r}: choose from auto, {', '.join(DTYPES)}")
+        raise HubError(f"Unknown dtype {name!r}. Choose one of: auto, {', '.join(DTYPES)}.")
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device)[0] >= 8
     else:

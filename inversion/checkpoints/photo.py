@@ -1,4 +1,4 @@
-"""What a user should know about a face in a photo before a run: one line each, and what to do."""
+"""Notes for the user about a face in a photo, before a run: one line per problem, with what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from inversion.align import Quad, cut, side_of
 
-SMALL = 1 / 3  # of the model's resolution: a face with fewer pixels gets a note
+SMALL = 1 / 3  # of the model's resolution: a smaller face gets a note
 TURNED = 25.0  # degrees in the plane of the picture
 BLURRED = 0.15  # `sharpness` below which a face gets a note: sharp renders have 0.8 to 1.6, a sharp photo 0.7
 SIDE = 96  # pixels of the crop whose sharpness is measured
@@ -39,7 +39,10 @@ def turn_of(quad: Quad) -> float:
 
 
 def sharpness(picture: np.ndarray, quad: Quad) -> float:
-    """Deviation of the Laplacian as part of the deviation of the grey levels, in the middle of the crop."""
+    """Deviation of the Laplacian relative to that of the grey levels, in the middle of the crop; 0 for a flat area.
+
+    picture: uint8 (H, W, 3).
+    """
     crop = Image.fromarray(cut(picture, quad, SIDE)).convert("L")
     grey = np.asarray(crop, np.float64)[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
     laplacian = grey[2:, 1:-1] + grey[:-2, 1:-1] + grey[1:-1, 2:] + grey[1:-1, :-2] - 4 * grey[1:-1, 1:-1]

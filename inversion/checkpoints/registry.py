@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import yaml
 
@@ -17,7 +17,7 @@ from inversion.generators import GENERATORS
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / "checkpoints.yaml"
-DEFAULT = "synthetic-faces"  # the model that is used unless another one is chosen
+DEFAULT = "synthetic-faces"  # the default model
 
 Kind = Literal["generator", "discriminator", "predictor", "encoder", "identity", "perceptual", "detector", "directions"]
 Format = Literal["safetensors", "torch", "nvidia-pickle", "tensorflow-pickle", "onnx", "numpy"]
@@ -29,26 +29,27 @@ CROPS = ("none", "ffhq", "synthetic-faces")  # other than none and ffhq: the key
 PERCEPTUALS = ("none", "lpips", "keras-vgg16")
 SERVE_ALL = ("identity", "perceptual", "detector")  # these kinds need not belong to one generator
 COMMIT = "[0-9a-f]{40}"
-Rule = tuple[object, str, str]  # true if it holds, the field, what the field must be
+Rule = tuple[object, str, str]  # true if the rule holds, the field, the description of valid values
 
 
 class HubError(UserError):
-    """A model is not available. One line that names the entry and says what to do."""
+    """A model or a file that is not available. The text is one line that names it and says what to do."""
 
 
 class RegistryError(HubError):
-    """checkpoints.yaml is wrong. The message names entry and field."""
+    """An error in checkpoints.yaml. The text names entry and field."""
 
 
 class BadCheckpoint(HubError):
-    """A file is not the registered one, or does not hold what its entry says."""
+    """A file that is not the registered one, or whose content does not fit its entry."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One file of the registry: embedded (`file`), on the Hub (`repo_id`), or, with neither, a manual download.
 
-    Without `sha256` the hash of the first download is kept beside the cache, and a different file is refused later.
+    Without `sha256`, the hash of the first download is stored beside the cache, and a different file is refused later.
+    Raises RegistryError for a wrong field.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Entry:
     filename: str | None = None
     repo_type: str = "model"
     revision: str | None = None  # a commit, so that the file cannot change; or "main", and `note` says so
-    grade: str | None = None  # how well the origin is known; see the head of checkpoints.yaml
+    grade: str | None = None  # trustworthiness of the origin; see the head of checkpoints.yaml
     role: str | None = None  # of an encoder: its key in `Model.encoders`
     generator: str | None = None  # the entry of the generator that this one belongs to
     crop: str = "none"  # how pictures of this domain are cropped
@@ -148,7 +149,7 @@ def architectures(kind: Kind) -> tuple[str, ...]:
 def registry(path: Path | None = None) -> dict[str, Entry]:
     """Every entry of the registry by name, from `REGISTRY` unless `path` is given.
 
-    RegistryError names the first wrong entry and field.
+    Raises RegistryError, which names the first wrong entry and field.
     """
     path = REGISTRY if path is None else path
     try:
@@ -199,10 +200,10 @@ def _entry(name: str, values: object) -> Entry:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader without duplicate keys, of which it silently keeps the last one."""
+    """SafeLoader that refuses duplicate keys; yaml's own silently keeps the last one."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:

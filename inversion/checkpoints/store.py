@@ -9,16 +9,23 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from inversion.checkpoints.registry import Entry, HubError
 
 CHUNK = 1 << 20  # bytes read at a time
-Mark = tuple[str, int, int]  # a file's path, size in bytes and time of change in ns: equal while it is the same file
+Mark = tuple[str, int, int]  # a file's path, size in bytes and time of change in ns: equal if the file is unchanged
+
+
+class Learnt(TypedDict):
+    """The first file of an entry without a registered hash."""
+
+    sha256: str
+    bytes: int
 
 
 class Digests:
-    """sha256 of files. Each file is read once per process, as long as it does not change."""
+    """sha256 of files. A file is read once per process, and again only if it has changed."""
 
     def __init__(self) -> None:
         self._known: dict[Mark, str] = {}
@@ -67,7 +74,7 @@ def seal(path: Path) -> None:
 
 
 def intact(path: Path) -> bool:
-    """Whether a converted copy exists and is as it was when it was sealed."""
+    """Whether a converted copy exists and is unchanged since `seal`. Raises OSError."""
     sealed = path.with_suffix(".sha256")
     if not path.is_file() or not sealed.is_file():
         return False
@@ -78,17 +85,20 @@ def intact(path: Path) -> bool:
 
 
 def expected(entry: Entry) -> tuple[str | None, int | None]:
-    """sha256 and bytes that the entry's file must have: registered, else those of the first download, else None."""
+    """sha256 and bytes that the entry's file must have: registered, else those of the first download, else None.
+
+    Raises HubError if the file of hashes is damaged.
+    """
     if entry.sha256 is not None or entry.file is not None:
         return entry.sha256, entry.bytes
-    known = _learnt().get(key_of(entry), {})
-    return known.get("sha256"), entry.bytes or known.get("bytes")
+    known = _learnt().get(key_of(entry))
+    return (None, entry.bytes) if known is None else (known["sha256"], entry.bytes or known["bytes"])
 
 
 def learn(entry: Entry, sha256: str, size: int) -> None:
-    """Keep hash and size of the first file of an entry without a registered hash. Raises HubError."""
+    """Store hash and size of the first file of an entry without a registered hash. Raises HubError."""
     with file_lock(learnt_path().with_suffix(".json.lock")):
-        known = {**_learnt(), key_of(entry): {"sha256": sha256, "bytes": size}}
+        known = {**_learnt(), key_of(entry): Learnt(sha256=sha256, bytes=size)}
         write(learnt_path(), json.dumps(known, indent=1, sort_keys=True).encode())
 
 
@@ -98,11 +108,11 @@ def learnt_path() -> Path:
 
 
 def key_of(entry: Entry) -> str:
-    """The entry's key in that file."""
+    """The entry's key in the file of hashes of first downloads."""
     return f"{entry.name}@{entry.revision or 'by hand'}"
 
 
-def _learnt() -> dict[str, dict[str, Any]]:
+def _learnt() -> dict[str, Learnt]:
     path = learnt_path()
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -143,7 +153,7 @@ def locked(name: str) -> Iterator[None]:
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, made if it is missing, among processes. Raises HubError."""
+    """Hold the lock file `path`, created if it is missing, among processes. Raises HubError."""
     from huggingface_hub.utils import WeakFileLock
 
     with ExitStack() as stack:

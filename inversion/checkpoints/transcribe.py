@@ -11,7 +11,6 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ def answer_request() -> None:
     request = json.loads(sys.argv[1])
     limit_process(request["seconds"], request["memory"])
     try:
-        answer: dict[str, Any] = {"contents": asdict(transcribe(**request["work"]))}
+        answer: dict[str, object] = {"contents": asdict(transcribe(**request["work"]))}
     except (Refused, StateDictError) as error:
         answer = {"error": one_line(error, 500)}
     except Exception as error:  # a hostile file can raise anything
@@ -87,8 +86,8 @@ def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
     return contents
 
 
-def read(path: Path) -> tuple[str, Mapping[str, Any] | Tensor]:
-    """(format, checkpoint or single tensor) of a foreign file. The content decides, not the name. Raises Refused."""
+def read(path: Path) -> tuple[str, layouts.Checkpoint | Tensor]:
+    """(format, checkpoint or single tensor) of a foreign file, by its content, not its name. Raises Refused."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(16)
@@ -109,7 +108,7 @@ def read(path: Path) -> tuple[str, Mapping[str, Any] | Tensor]:
 
 
 def limit_process(seconds: float, memory: int) -> None:
-    """Limit this process to `seconds` of processor time, no core file, and on Linux `memory` bytes beyond today's.
+    """Limit this process to `seconds` of processor time, no core file, and on Linux `memory` bytes more than now.
 
     The bound is relative, because importing a CUDA build of torch maps gigabytes that are never used.
     """
@@ -126,8 +125,8 @@ def limit_process(seconds: float, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
-def _archive(path: Path) -> tuple[str, Mapping[str, Any] | Tensor]:
-    """Read a zip archive as torch.save writes it, or refuse it by its declared content."""
+def _archive(path: Path) -> tuple[str, layouts.Checkpoint | Tensor]:
+    """Read a zip archive as torch.save writes it. Raises Refused, also for the declared content alone."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         declared = sum(member.file_size for member in members)
@@ -157,7 +156,7 @@ def _direction(tensor: Tensor, out: str | None) -> Part:
     return Part("directions", "directions", "tensor", 0, len(rows), 0, (shape[-1],), rows.numel(), False)
 
 
-def _content(checkpoint: object) -> Mapping[str, Any] | Tensor:
+def _content(checkpoint: object) -> layouts.Checkpoint | Tensor:
     if isinstance(checkpoint, Tensor):
         return checkpoint
     if not isinstance(checkpoint, Mapping) or not all(isinstance(key, str) for key in checkpoint):
@@ -193,7 +192,7 @@ def _channels(network: nn.Module) -> tuple[int, ...]:
     return tuple(getattr(body, "widths", ()))
 
 
-def _dtypes(checkpoint: Mapping[Any, Any]) -> Iterator[torch.dtype]:
+def _dtypes(checkpoint: layouts.Checkpoint) -> Iterator[torch.dtype]:
     """The element types of all tensors of a checkpoint."""
     for value in checkpoint.values():
         if isinstance(value, Tensor):
@@ -212,7 +211,7 @@ def _as_stored(value: Tensor, halves: list[torch.dtype]) -> Tensor:
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as safetensors needs them: contiguous, and none sharing memory."""
+    """The tensors as safetensors needs them: contiguous, and without shared memory."""
     seen: set[int] = set()
     out = {}
     for name, value in tensors.items():

@@ -32,7 +32,7 @@ PAUSE = 1.0  # seconds between attempts
 
 
 def download(entry: Entry, progress: Progress | None) -> Path:
-    """Download the entry's file into the Hub's cache. Raises HubError, and any exception of `progress`."""
+    """Download the entry's file into the Hub's cache. Raises HubError or BadCheckpoint, and any error of `progress`."""
     if entry.file is not None:
         raise BadCheckpoint(f"{entry.name}: {entry.file} is missing: {how_to_get(entry)}")
     if entry.repo_id is None:
@@ -54,7 +54,7 @@ def download(entry: Entry, progress: Progress | None) -> Path:
 
 
 def how_to_get(entry: Entry) -> str:
-    """How the user gets the entry's file, or gets it again."""
+    """The instruction for getting the entry's file, or for getting it again, as a clause of a message."""
     if entry.file is not None:
         return "get the repository again with all its files"
     if entry.repo_id is None:
@@ -64,14 +64,14 @@ def how_to_get(entry: Entry) -> str:
 
 
 def _changed(entry: Entry) -> str:
-    """The end of a message about a file on the Hub that is not the expected one: what to do."""
+    """What to do about a file on the Hub that is not the expected one, as the end of a message."""
     if entry.sha256 is not None:
         return "it is not loaded; its entry in checkpoints.yaml must be updated"
     return f"it is not loaded; if you trust the new file, delete {key_of(entry)} from {learnt_path()}"
 
 
 def _stated_size(entry: Entry, metadata: HfFileMetadata) -> int:
-    """Bytes that the server states, 0 if unknown. Refuses a wrong file before its first byte."""
+    """Bytes that the server states, 0 if unknown. Raises HubError before the first byte of a wrong file."""
     if not metadata.commit_hash or not re.fullmatch(r"[\w.-]+", metadata.etag or ""):
         raise HubError(
             f"{entry.name}: the answer is not from the Hub (no commit or etag): check HF_ENDPOINT and proxies"
@@ -84,7 +84,7 @@ def _stated_size(entry: Entry, metadata: HfFileMetadata) -> int:
 
 
 def _receive(entry: Entry, url: str, blob: Path, size: int, progress: Progress | None) -> None:
-    """Download to `blob`, which appears only when it is complete and right."""
+    """Download to `blob`, which appears only when it is complete and has the right hash."""
     from huggingface_hub import constants
 
     lock = Path(constants.HF_HUB_CACHE) / ".locks" / blob.parent.parent.name / f"{blob.name}.lock"  # as the Hub's tools
@@ -94,7 +94,7 @@ def _receive(entry: Entry, url: str, blob: Path, size: int, progress: Progress |
         wanted = expected(entry)[0] or (blob.name if len(blob.name) == 64 else None)  # large files' etag is their hash
         if blob.is_file():
             if wanted in (None, digests.of(blob)):
-                return  # another process has downloaded it meanwhile
+                return  # another process has downloaded it in the meantime
             blob.unlink()
         free = shutil.disk_usage(blob.parent).free
         if free < size:
@@ -166,7 +166,7 @@ def _body(url: str, file: BinaryIO) -> Iterator[bytes]:
 
 @contextmanager
 def _hub_errors(entry: Entry) -> Iterator[None]:
-    """Turn every failure on the way to the Hub into one HubError, a line that names the entry."""
+    """Turn every failure of the connection to the Hub into one HubError, a line that names the entry."""
     from huggingface_hub import errors
 
     place = f"{entry.filename} from {entry.repo_id}"

@@ -18,7 +18,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeGuard
+from typing import BinaryIO, TypeGuard
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ DEPTH = 100  # of nested modules; published networks have four
 
 
 class Refused(ValueError):
-    """A file that is not read. The message is one line and says why."""
+    """A file that is refused. The message is one line and says why."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Network:
     """A persistent module without its code: the name of its class and its attributes."""
 
     class_name: str
-    state: dict[str, Any]
+    state: dict[str, object]
 
     def tensors(self, prefix: str = "", depth: int = 0) -> dict[str, Tensor]:
-        """Its state dict: parameters and buffers of all its modules, by dotted name. Raises Refused."""
+        """Its state dict {dotted name: tensor}: parameters and buffers of all its modules. Raises Refused."""
         if depth > DEPTH:
             raise Refused(f"modules are nested more than {DEPTH} deep at {one_line(prefix)}")
         found: dict[str, Tensor] = {}
@@ -60,8 +60,8 @@ class Network:
 def networks(source: BinaryIO, storage: Callable[[object], Tensor] | None = None) -> dict[str, Network]:
     """The networks of an NVIDIA pickle by name (G, D, G_ema). A single network, as PTI saves it, is G_ema.
 
-    `storage` returns the flat tensor of a persistent id, for a pickle in an archive. Refused if the pickle is broken,
-    or asks for anything but tensors and plain data.
+    `storage` returns the flat tensor of a persistent id, for a pickle in an archive. Raises Refused if the pickle is
+    broken, or if it asks for anything but tensors and plain data.
     """
     try:
         content = _Reader(source, storage).load()
@@ -78,10 +78,10 @@ def networks(source: BinaryIO, storage: Callable[[object], Tensor] | None = None
     return found
 
 
-def load_plain(source: Path | BinaryIO, mmap: bool = False) -> Any:  # noqa: ANN401 - whatever was saved
+def load_plain(source: Path | BinaryIO, mmap: bool = False) -> object:
     """The content of a `torch.save` file of tensors and plain data. Raises Refused for any other file.
 
-    There is no second attempt in a way that runs code, because the file's author decides whether the first one fails.
+    There is no second attempt that could run code, because the file's author decides whether the first attempt fails.
     """
     try:
         with torch.serialization.safe_globals([Namespace]):  # a training script's options
@@ -114,7 +114,7 @@ def one_line(name: object, length: int = 80) -> str:
     return text if text.isprintable() else repr(text)
 
 
-class _Plain(dict[Any, Any]):
+class _Plain(dict[object, object]):
     """Replaces subclasses of dict. Attributes that a pickle sets are dropped."""
 
     def __setstate__(self, state: object) -> None:
@@ -138,12 +138,12 @@ class _Function:
     """Replaces a function. It is an instance, so that a pickle cannot set an attribute of it."""
 
     __slots__ = ("_call",)
-    _call: Callable[..., Any]
+    _call: Callable[..., object]
 
-    def __init__(self, call: Callable[..., Any]) -> None:
+    def __init__(self, call: Callable[..., object]) -> None:
         object.__setattr__(self, "_call", call)
 
-    def __call__(self, *args: object) -> Any:  # noqa: ANN401 - whatever the function makes
+    def __call__(self, *args: object) -> object:
         return self._call(*args)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -169,14 +169,14 @@ def _storage(data: object) -> Tensor:
 
 
 def flat(storage: object) -> Tensor:
-    """The elements of a torch storage as a 1-D tensor. Refused if it is not a storage."""
+    """The elements of a torch storage as a tensor (n,). Raises Refused if it is not a storage."""
     if not isinstance(storage, torch.storage.TypedStorage):
         raise Refused("a tensor's data is not a plain storage")
     return torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
 
 
 def _tensor(storage: object, offset: object, size: object, stride: object, *_: object) -> Tensor:
-    """A tensor within a storage. It may not have more elements, as it could with strides of 0."""
+    """A tensor within a storage. It must not have more elements than the storage, as strides of 0 would allow."""
     if not isinstance(storage, Tensor) or not isinstance(offset, int):
         raise Refused("a tensor without a storage")
     if not _counts(size) or not _counts(stride) or math.prod(size) > storage.numel():
@@ -194,8 +194,8 @@ def _parameter(data: object, *_: object) -> Tensor:
     return data
 
 
-def _scalar(dtype: object, data: object) -> Any:  # noqa: ANN401 - a number
-    """A numpy number as Python's."""
+def _scalar(dtype: object, data: object) -> object:
+    """A numpy number as a Python number."""
     if not isinstance(dtype, _DType) or not isinstance(data, bytes):
         raise Refused("it holds a value that is not a number")
     kind = np.dtype(dtype.order + dtype.name)
@@ -220,7 +220,7 @@ _STORAGES = {
     "IntStorage": torch.int32,
 }
 
-_NAMES: dict[tuple[str, str], Any] = {
+_NAMES: dict[tuple[str, str], object] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _Function(_network),
     ("torch._utils", "_rebuild_parameter"): _Function(_parameter),
     ("torch._utils", "_rebuild_tensor_v2"): _Function(_tensor),
@@ -233,14 +233,14 @@ _NAMES: dict[tuple[str, str], Any] = {
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,  # up to protocol 2
     ("_codecs", "encode"): _Function(_encode),
-    # Element types of storages in archives. A persistent id names them, and only their names are used.
+    # Element types of storages in archives: persistent ids hold them, and only their names are used.
     **{("torch", name): name for name in _STORAGES},
 }
 
 # The class of the objects in TensorFlow files of PGGAN, StyleGAN and StyleGAN2.
 _TENSORFLOW = {("tfutil", "Network"), ("dnnlib.tflib.network", "Network"), ("dnnlib.tflib", "Network")}
 
-# Name of the function that builds such a network -> its kind, and where to get its PyTorch version.
+# Name of the function that builds a TensorFlow network -> its kind, and a place with its PyTorch version.
 _INSTEAD = {
     "G_main": ("StyleGAN2", "ZeqiangLai/StyleGAN2 on the Hub (stylegan2-*-config-f.pt)"),
     "G_style": ("StyleGAN", "genforce/genforce or genforce/idinvert_pytorch on GitHub"),
@@ -249,13 +249,13 @@ _INSTEAD = {
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that knows the names in the table and no others."""
+    """An unpickler that accepts only the names in the table."""
 
     def __init__(self, source: BinaryIO, storage: Callable[[object], Tensor] | None) -> None:
         super().__init__(source)
         self._source, self._storage = source, storage
 
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - what the table holds
+    def find_class(self, module: str, name: str) -> object:
         """The table's value for a name. No part of the name is ever imported or looked up in a module."""
         if (module, name) in _TENSORFLOW:
             raise Refused(_tensorflow(self._source))
@@ -264,14 +264,14 @@ class _Reader(pickle.Unpickler):
         return _NAMES[module, name]
 
     def persistent_load(self, pid: object) -> Tensor:
-        """The tensor that an archive keeps beside the pickle. Refused for a pickle without an archive."""
+        """The tensor (n,) that an archive keeps beside the pickle. Raises Refused if there is no archive."""
         if self._storage is None:
             raise Refused("it refers to data outside the pickle")
         return self._storage(pid)
 
 
 def _tensorflow(source: BinaryIO) -> str:
-    """The message about a TensorFlow pickle: what to download instead. Its opcodes are only listed."""
+    """The message about a TensorFlow pickle: the file to download instead. Its opcodes are listed, not executed."""
     source.seek(0)
     builders: set[str] = set()
     with contextlib.suppress(Exception):  # a truncated pickle of TensorFlow is still one
@@ -282,7 +282,10 @@ def _tensorflow(source: BinaryIO) -> str:
 
 
 def flat_tensors(found: Mapping[str, Network]) -> dict[str, dict[str, Tensor]]:
-    """State dicts of the generator for inversion (G_ema, else G) and of the discriminator, as `layouts` reads them."""
+    """State dicts of the generator for inversion (G_ema, else G) and of the discriminator, as `layouts` reads them.
+
+    Raises Refused if there is no generator.
+    """
     generator = next((name for name in ("G_ema", "G") if name in found), None)
     if generator is None:
         raise Refused(f"it holds no generator, only {', '.join(map(one_line, sorted(found)))}")
@@ -291,7 +294,10 @@ def flat_tensors(found: Mapping[str, Network]) -> dict[str, dict[str, Tensor]]:
 
 
 def archived_networks(archive: zipfile.ZipFile) -> dict[str, Network] | None:
-    """The networks of a torch archive with persistent modules, as PTI saves its generators. None if it has none."""
+    """The networks of a torch archive with persistent modules, as PTI saves its generators. None if it has none.
+
+    Raises Refused if the archive is not from PyTorch, or if a network is refused.
+    """
     name = next((entry for entry in archive.namelist() if entry.endswith("data.pkl")), None)
     if name is None:
         raise Refused("it is a zip archive, but not from PyTorch")

@@ -1,4 +1,4 @@
-"""From an entry to a network: its file is fetched, checked, converted once if it is foreign, and opened."""
+"""From an entry to a network: the file is fetched, checked, converted once if it is foreign, and opened."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_network(entry: Entry, cls: type[Network]) -> Network:
 
 
 def tensors_of(entry: Entry) -> dict[str, Tensor]:
-    """An embedded entry's tensors by name, on the CPU, float32 where they are floating-point.
+    """An embedded entry's tensors {name: tensor}, on the CPU, in float32 if they are floating-point.
 
     The file is parsed only if its size and sha256 are the registered ones. Raises BadCheckpoint.
     """
@@ -62,7 +62,7 @@ def tensors_of(entry: Entry) -> dict[str, Tensor]:
 def networks_of(entry: Entry) -> dict[str, nn.Module]:
     """The networks by kind in the file of an entry that is not embedded, on the CPU, from its converted copy.
 
-    The copy is made on first use, and again if it is damaged or of another version. Raises HubError.
+    The copy is made at the first use, and again if it is damaged or of another version. Raises HubError.
     """
     source = fetch.fetch(entry)
     if entry.by_hand:
@@ -94,11 +94,11 @@ def errors_naming(entry: Entry) -> Iterator[None]:
 
 
 def _convert(entry: Entry, source: Path, copy: Path, again: bool = False) -> None:
-    """Write the converted copy of a checked file. BadCheckpoint, and no copy, if it does not hold the entry's kind."""
+    """Write the converted copy of a checked file. Raises BadCheckpoint if it does not hold the entry's kind."""
     encoder = entry.architecture if entry.kind == "encoder" else None
     with store.locked(copy.stem):
         if store.intact(copy) and not again:
-            return  # another process has made it meanwhile
+            return  # another process has made it in the meantime
         with errors_naming(entry):
             contents = convert.convert(source, copy, encoder)
         if not any(part.kind == entry.kind for part in contents.networks):

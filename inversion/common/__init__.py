@@ -1,1 +1,1 @@
-"""The ground floor: errors that users read, fields that users set, modules that load at their first use."""
+"""The ground floor: errors for users, fields that users set, and modules that are imported at their first use."""

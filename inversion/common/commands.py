@@ -1,4 +1,4 @@
-"""The frame of every command line: errors in one line, exit statuses, and the arguments that several commands share."""
+"""Shared parts of all command lines: errors in one line, exit statuses, and common arguments."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def zero_gpu() -> bool:
 
 
 def positive(text: str) -> int:
-    """The type of an argument that counts something: a whole number of at least 1."""
+    """A whole number of at least 1, as argparse's type of an argument. Raises argparse.ArgumentTypeError."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
@@ -68,4 +68,4 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot create the folder {path} ({error.strerror}): choose another one") from None
+        raise UsageError(f"The folder {path} cannot be created ({error.strerror}). Choose another one.") from None

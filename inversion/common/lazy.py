@@ -48,7 +48,10 @@ class LazyClasses(MutableMapping[str, type[T]]):
 
 
 def attributes(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module-level `__getattr__` (PEP 562) for `package`: {submodule: "Name Name ..."} are imported at first use."""
+    """A module-level `__getattr__` (PEP 562) for `package`: {submodule: "Name Name ..."} are imported at first use.
+
+    It raises AttributeError for other names.
+    """
     modules = {name: f"{package}.{module}" for module, names in places.items() for name in names.split()}
 
     def get(name: str) -> Any:  # noqa: ANN401 - whatever the submodule defines
@@ -64,7 +67,10 @@ def attributes(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
 def defer(*names: str) -> None:
     """Let `import NAME` of top-level modules only register them; each is executed when one of its attributes is used.
 
-    Modules that are imported already, and modules that are not installed, stay as they are.
+    Modules that are imported already, and modules that are not installed, stay as they are. Several threads may be the
+    first to use a deferred package, if each uses the package itself before it imports a submodule: a thread that holds
+    the import lock of the submodule must not wait for a thread that executes the package. So `from torch import nn`
+    comes before `from torch.nn import functional`, and `import torch.nn.functional` is not the first use.
     """
     for name in names:
         spec = None if name in sys.modules else importlib.util.find_spec(name)
@@ -87,8 +93,8 @@ class _State:
 class _Deferred(ModuleType):
     """A module that is executed at the first use of an attribute other than `METADATA`.
 
-    Other threads wait until it is complete. importlib.util.LazyLoader shows them half a module before Python 3.12, and
-    an `import` statement, or `inspect` when it looks through all modules, is enough to make it execute the module.
+    Other threads wait until it is complete. importlib.util.LazyLoader is not used: before Python 3.12 other threads can
+    see an incomplete module, and an `import` statement, or `inspect` as it searches all modules, executes the module.
     """
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - whatever the module defines
@@ -105,7 +111,7 @@ class _Deferred(ModuleType):
                     spec.loader_state.started = False
                     raise
                 if get("__class__") is _Deferred:
-                    self.__class__ = ModuleType  # type: ignore[assignment]
+                    object.__setattr__(self, "__class__", ModuleType)
         return get(name)
 
 

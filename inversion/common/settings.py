@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from inversion.common.errors import UserError
 
 Kind = Literal["number", "mask", "picture"]  # number: a bool, int, float or str with a default
+SettingValue = bool | int | float | str
+Spec = Field[Any]  # a field as `setting`, `mask` or `picture` declares it; `checked` compares values with its type
+T = TypeVar("T")
 
 
 class SettingError(UserError):
@@ -20,15 +23,15 @@ class SettingError(UserError):
 
 
 def setting(
-    default: Any,  # noqa: ANN401 - the field's own type: bool, int, float or str
+    default: SettingValue,
     label: str,
     help: str = "",
     *,
     min: float | None = None,
     max: float | None = None,
     step: float | None = None,
-    choices: Sequence[Any] | None = None,
-    menu: Sequence[Any] | None = None,
+    choices: Sequence[SettingValue] | None = None,
+    menu: Sequence[SettingValue] | None = None,
 ) -> Any:  # noqa: ANN401 - stands for the default in a dataclass body
     """Declare a field with a default. The type of the default is the type of the field.
 
@@ -52,17 +55,17 @@ def picture(label: str, help: str = "") -> Any:  # noqa: ANN401 - as `setting`
     return field(metadata={"kind": "picture", "label": label, "help": help})
 
 
-def kind_of(spec: Field[Any]) -> Kind:
+def kind_of(spec: Spec) -> Kind:
     """The kind of a field; it decides which control a page offers."""
     return spec.metadata.get("kind", "number")
 
 
-def default_of(spec: Field[Any]) -> bool | int | float | str | None:
+def default_of(spec: Spec) -> SettingValue | None:
     """The default of a field; None for a mask or a picture, which have no default."""
     return None if spec.default is MISSING else spec.default
 
 
-def checked(name: str, spec: Field[Any], value: object) -> bool | int | float | str:
+def checked(name: str, spec: Spec, value: object) -> SettingValue:
     """`value` converted to the type of the field. Text, as from a command line, is read as a number.
 
     Raises SettingError, with `name` in the text, if the type is wrong or the value is not allowed.
@@ -81,7 +84,7 @@ def checked(name: str, spec: Field[Any], value: object) -> bool | int | float | 
     return read
 
 
-def split_settings(stages: Mapping[str, Collection[str]], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def split_settings(stages: Mapping[str, Collection[str]], settings: Mapping[str, T]) -> dict[str, dict[str, T]]:
     """Distribute the settings {"stage.field": value} over methods: each gets the settings of its own stages.
 
     stages: the keys of the stages of each method. Raises SettingError for a setting that fits no method.

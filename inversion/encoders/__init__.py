@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from inversion.encoders.psp import PSP
     from inversion.encoders.single import SingleW, SingleWPlus
 
-# By the architecture that an entry of checkpoints.yaml names; each class is imported at its first use. ReStyle's
-# encoders are psp and e4e with six input channels.
+# Keys are the `architecture` of entries in checkpoints.yaml. Each class is imported at its first use. ReStyle uses psp
+# and e4e with six input channels.
 ENCODERS: LazyClasses[Encoder] = LazyClasses(
     {
         "psp": "inversion.encoders.psp:PSP",

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Self
 
 from inversion.encoders.backbones import Backbone, backbone_of
@@ -43,5 +43,5 @@ class ArcFace(nn.Module):
         return self.embed(F.adaptive_avg_pool2d(x[:, :, ROWS, COLUMNS], SIDE))
 
     def embed(self, x: Tensor) -> Tensor:
-        """Unit embeddings (B, 512) of crops (B, 3, 112, 112)."""
+        """Unit embeddings (B, 512) of crops (B, 3, 112, 112) in [-1, 1]."""
         return F.normalize(self.output_layer(self.backbone(x)[-1]), dim=1)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from inversion.generators.base import StateDictError, build_without_weights, count_keys, shapes_of
 
@@ -35,7 +35,7 @@ class _Excite(nn.Module):
 
 
 class _Unit(nn.Module):
-    """IR-SE unit; `stride` 2 halves the side. The shortcut is a 1x1 convolution only where channels change."""
+    """IR-SE unit; `stride` 2 halves the side. The shortcut is a 1x1 convolution if the number of channels changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -162,7 +162,10 @@ class Halving(nn.Module):
 
 
 def backbone_of(owner: str, tensors: Mapping[str, Tensor], prefix: str = "backbone.") -> Backbone:
-    """Build, without weights, the backbone that the tensors under `prefix` describe. StateDictError if they do not."""
+    """Build, without weights, the backbone that the tensors under `prefix` describe.
+
+    Raises StateDictError, with `owner` in the text, if they describe none.
+    """
     for kind, stem, conv in (
         (IRSE, "input_layer.0.weight", "body.{}.res_layer.1.weight"),
         (ResNet, "conv1.weight", "body.{}.conv1.weight"),

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Self
 
 from inversion.generators.base import load_strictly
@@ -29,9 +29,9 @@ class Encoder(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build from tensors under this package's names, which are not copied. Sizes come from their shapes.
+        """Build from tensors under this package's names. Sizes come from their shapes.
 
-        Raises StateDictError.
+        The network uses the tensors themselves, not copies. Raises StateDictError.
         """
 
     @abstractmethod
@@ -48,13 +48,16 @@ class Encoder(nn.Module, ABC):
         return self.offsets(x) + self.latent_avg
 
     def fit(self, x: Tensor) -> Tensor:
-        """Resize pictures (B, C, R, R) to the encoder's side: block means, or repeated pixels if they are smaller."""
+        """Resize pictures (B, C, R, R) to (B, C, size, size): block means, or repeated pixels if they are smaller."""
         side = (self.size, self.size)
         return x if x.shape[-2:] == side else F.adaptive_avg_pool2d(x, side)
 
 
 def load_frozen(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """`load_strictly`, with missing batch-norm counters set to 0; then eval mode without gradients."""
+    """`load_strictly`, with missing batch-norm counters set to 0; then eval mode without gradients.
+
+    Raises StateDictError.
+    """
     counters = {key: torch.zeros((), dtype=torch.long) for key in module.state_dict() if key.endswith(COUNTER)}
     load_strictly(module, {**counters, **tensors})
     module.eval().requires_grad_(False)

@@ -7,7 +7,7 @@ from inversion.encoders.psp import PSP
 
 
 class E4E(PSP):
-    """The tensors of pSp with another meaning: row 0 is the style, row i the offset that layer i adds to it."""
+    """pSp's tensors, with another meaning: row 0 is the style, and row i is the offset that layer i adds to it."""
 
     def offsets(self, x: Tensor, stage: int | None = None) -> Tensor:
         """Predict (B, num_ws, w_dim); `stage` s adds the offsets of layers 1..s only, as in early training."""

@@ -1,11 +1,11 @@
-"""Encoders of the embedded domains: as pSp, a pyramid with a head for every style, in a million weights."""
+"""Encoders of the embedded domains: a feature pyramid with a head for every style, as pSp, with a million weights."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Self
 
 from inversion.encoders.backbones import Halving
@@ -15,7 +15,7 @@ from inversion.generators.base import build_without_weights, count_keys, shapes_
 
 LAST = 4  # side of the trunk's last map
 WIDTHS = (24, 40, 64, 96, 128)
-PYRAMID, HEAD = 64, 8  # channels of the pyramid, and of its part for one style
+PYRAMID, HEAD = 64, 8  # channels of the pyramid, and of the head of one style
 
 
 class _Heads(nn.Module):
@@ -96,7 +96,7 @@ class Narrow(Encoder):
 
 
 class NarrowE4E(Narrow):
-    """`Narrow` as in e4e (Tov et al. 2021): row 0 is the style of all layers, row i the offset that layer i adds."""
+    """`Narrow` as in e4e (Tov et al. 2021): row 0 is the style of all layers, row i is the offset that layer i adds."""
 
     @torch.no_grad()
     def forget_offsets(self) -> None:

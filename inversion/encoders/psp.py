@@ -7,8 +7,8 @@ domains other than faces.
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Self
 
 from inversion.encoders.backbones import Backbone, backbone_of
@@ -40,8 +40,9 @@ class MapToStyle(nn.Module):
 class PSP(Encoder):
     """Encoder with one network per style.
 
-    `halvings[i]` is the number of convolutions of style i, and thereby selects its map: the last one, or the middle or
-    the large one of the pyramid. If all styles read the last map, there is no pyramid.
+    `halvings[i]` is the number of convolutions of style i. It selects the map that the style reads: the last one, or
+    the middle or the large one of the pyramid. If all styles read the last map, there is no pyramid. Raises
+    StateDictError if there is no map for a style.
     """
 
     def __init__(self, backbone: Backbone, halvings: Sequence[int], w_dim: int = 512) -> None:

@@ -17,7 +17,7 @@ STEPS = 5
 
 
 def average_image(encoder: Encoder, prior: Prior) -> Tensor:
-    """The picture (1, 3, size, size) of the mean style, where every inversion starts. It can be kept and reused."""
+    """The picture (1, 3, size, size) of the mean style, where every inversion starts. It may be computed once."""
     return encoder.fit(prior.synthesis(encoder.latent_avg[None]))
 
 
@@ -26,7 +26,8 @@ def corrections(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield styles (B, num_ws, w_dim) and their picture (B, 3, R, R) after every step.
 
-    `encoder` reads pairs; x (B, 3, S, S) is pooled to its side; `start` is `average_image`, computed if it is None.
+    `encoder` reads pairs; x (B, 3, S, S) in [-1, 1] is resized to its side; `start` is `average_image`, computed if it
+    is None.
     """
     x = encoder.fit(x)
     ws = encoder.latent_avg.expand(len(x), -1, -1)

@@ -16,7 +16,7 @@ POOLED = 7  # side to which the W+ encoder pools it
 
 
 class SingleW(Encoder):
-    """Mean of the last map, then a linear layer: one style, repeated `num_ws` times. e4e's W encoder is the same."""
+    """Mean of the last map, then a linear layer: one style, repeated `num_ws` times. It is also e4e's W encoder."""
 
     def __init__(self, backbone: Backbone, num_ws: int = 18, w_dim: int = 512) -> None:
         super().__init__()

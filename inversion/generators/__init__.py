@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inversion.generators.stylegan import StyleGAN
     from inversion.generators.stylegan2 import Discriminator, StyleGAN2
 
-# By the architecture that an entry of checkpoints.yaml names; each class is imported at its first use.
+# Keys are the `architecture` of entries in checkpoints.yaml. Each class is imported at its first use.
 GENERATORS: LazyClasses[Prior] = LazyClasses(
     {
         "stylegan2": "inversion.generators.stylegan2:StyleGAN2",

@@ -19,7 +19,7 @@ AVERAGE_SAMPLES = 10_000  # mapped z, averaged if a file lacks w_avg
 
 @dataclass(frozen=True)
 class State:
-    """What `Prior.head` returns for `Prior.tail`."""
+    """The result of `Prior.head`, from which `Prior.tail` continues."""
 
     features: Tensor
     """(B, channels(k), size(k), size(k)), in the prior's compute dtype."""
@@ -28,7 +28,7 @@ class State:
 
 
 class Prior(nn.Module, ABC):
-    """A generator. Shared ones are frozen (`freeze`) and never written; tuning works on a `clone`.
+    """A generator. Shared generators are frozen (`freeze`) and never changed; tuning works on a `clone`.
 
     `compute_dtype` is the precision of the convolutions (float32, bfloat16 or float16). Weights, styles, demodulation,
     accumulated pictures and outputs are always float32. Pictures are (B, 3, R, R) in about [-1, 1], not clamped.
@@ -50,11 +50,17 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
-        """Run the first k convolutions, 0 <= k <= num_layers. If a block ends at k, the tail adds its picture."""
+        """Run the first k convolutions for ws (B, num_ws, w_dim). If a block ends at k, the tail adds its picture.
+
+        `noise` as in `synthesis`. Raises ValueError unless 0 <= k <= num_layers, and if ws or noise does not fit.
+        """
 
     @abstractmethod
     def tail(self, state: State, k: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """Run the rest after `head(ws, k)`: a picture (B, 3, R, R). `noise` is the complete list."""
+        """Run the remaining layers after `head(ws, k)`: a picture (B, 3, R, R) float32. `noise` is the complete list.
+
+        Raises ValueError as `head` does.
+        """
 
     @abstractmethod
     def channels(self, k: int) -> int:
@@ -66,7 +72,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def modulations(self) -> Iterator[tuple[int, Tensor]]:
-        """For every layer that reads a style: the style's row in ws, and the linear weights (outputs, w_dim)."""
+        """For each layer that reads a style: the style's row in ws, and the linear weights (outputs, w_dim)."""
 
     @abstractmethod
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -77,22 +83,26 @@ class Prior(nn.Module, ABC):
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Build from tensors under this package's names. Sizes come from their shapes; a missing w_avg is measured.
 
-        The network takes the tensors over without a copy. Raises StateDictError.
+        The network uses the tensors themselves, not copies. Raises StateDictError.
         """
 
     def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """Render ws (B, num_ws, w_dim) as (B, 3, R, R) float32.
+        """Render ws (B, num_ws, w_dim) as (B, 3, R, R) float32, in about [-1, 1].
 
-        `noise` is one map (1 or B, 1, r, r) per entry of `noise_shapes`; None uses the stored constant maps.
+        `noise` is one map (1 or B, 1, r, r) per entry of `noise_shapes`; None uses the stored constant maps. Raises
+        ValueError if ws or noise does not fit.
         """
         return self.tail(self.head(ws, 0, noise), 0, ws, noise)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Render z (B, z_dim) as (B, 3, R, R)."""
+        """Render z (B, z_dim) as (B, 3, R, R) float32, in about [-1, 1]."""
         return self.synthesis(self.mapping(z))
 
     def truncate(self, ws: Tensor, psi: float, layers: int | None = None) -> Tensor:
-        """Pull the first `layers` rows (None: all) of ws towards w_avg: w_avg + psi (w - w_avg)."""
+        """Truncation (Karras et al. 2019, appendix B): w_avg + psi (w - w_avg) in the first `layers` rows of ws.
+
+        ws (B, num_ws, w_dim); layers None: all rows.
+        """
         pulled = torch.lerp(self.w_avg.to(ws), ws, psi)
         return pulled if layers is None else torch.cat([pulled[:, :layers], ws[:, layers:]], dim=1)
 
@@ -106,7 +116,10 @@ class Prior(nn.Module, ABC):
         return (total / samples).to(self.w_avg)
 
     def freeze(self, dtype: torch.dtype | None = None) -> Self:
-        """Make the prior immutable (eval, no gradients to weights) and prepare its weights; returns self."""
+        """Freeze the prior (eval mode, no gradients to weights), prepare its weights, and return it.
+
+        dtype: the new `compute_dtype`; None leaves it.
+        """
         if dtype is not None:
             self.compute_dtype = dtype
         self.eval().requires_grad_(False)
@@ -156,7 +169,7 @@ def _shape(args: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def build_without_weights(build: Callable[[], Module]) -> Module:
-    """Build a network whose weights will be loaded later: it draws no numbers and takes no memory."""
+    """Build a network whose weights will be loaded later: without random numbers, and without memory for weights."""
     with _WithoutWeights():
         return build()
 
@@ -164,7 +177,7 @@ def build_without_weights(build: Callable[[], Module]) -> Module:
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Load a module's tensors. StateDictError names the first keys that are missing, unknown or of the wrong shape.
 
-    A module from `build_without_weights` takes the tensors over; any other module copies them.
+    A module from `build_without_weights` uses the tensors themselves; any other module copies them.
     """
     expected = module.state_dict()
     problems = [f"missing {key}" for key in expected if key not in tensors]
@@ -182,7 +195,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def load_prior(prior: Prior, tensors: Mapping[str, Tensor]) -> None:
-    """`load_strictly`; a missing w_avg becomes the mean of mapped z."""
+    """`load_strictly`; a missing w_avg (num_ws, w_dim) becomes the mean of mapped z. Raises StateDictError."""
     average = tensors.get("w_avg", torch.zeros(prior.num_ws, prior.w_dim))
     load_strictly(prior, {**tensors, "w_avg": average})
     if "w_avg" not in tensors:
@@ -207,7 +220,7 @@ def count_keys(tensors: Mapping[str, Tensor], pattern: str, start: int = 0) -> i
 
 
 def sides_to(resolution: int) -> list[int]:
-    """The sides 4, 8, ..., resolution. ValueError unless it is a power of two from 8 on."""
+    """The sides 4, 8, ..., resolution. Raises ValueError unless it is a power of two and at least 8."""
     if resolution < 8 or resolution & (resolution - 1):
-        raise ValueError(f"resolution must be a power of two from 8 on, got {resolution}")
+        raise ValueError(f"resolution must be a power of two and at least 8, got {resolution}")
     return [4 << i for i in range(resolution.bit_length() - 2)]

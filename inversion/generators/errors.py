@@ -1,7 +1,7 @@
-"""The error of tensors that do not fit a network; apart from the networks, so that catching it imports none."""
+"""The error of tensors that do not fit a network, in a module without torch, so that catching it stays light."""
 
 from __future__ import annotations
 
 
 class StateDictError(ValueError):
-    """Tensors that do not describe the network they are meant for. The message names the keys."""
+    """Tensors that do not fit the network that they should describe. The message names the keys."""

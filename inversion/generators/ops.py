@@ -8,11 +8,10 @@ than the convolutions.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 SQRT2 = math.sqrt(2.0)  # gain after every leaky ReLU
 SLOPE = 0.2
@@ -113,7 +112,7 @@ class EqualConv(nn.Module):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a convolution precomputes from its weight, valid while that tensor is not changed or replaced."""
+    """Values that a convolution precomputes from its weight, valid while that tensor is not changed or replaced."""
 
     source: Tensor
     version: int
@@ -124,7 +123,7 @@ class Prepared:
     """(O, I) float32: sum of the squared weights over the kernel; empty without demodulation."""
 
     def serves(self, weight: Tensor, dtype: torch.dtype) -> bool:
-        """Whether it is valid for a weight: the same frozen tensor on the same device, not written since."""
+        """Whether it is valid for this weight (O, I, k, k): the same frozen tensor on the same device, unchanged."""
         return (
             self.source is weight
             and self.version == weight._version
@@ -151,8 +150,8 @@ class StyledConv(nn.Module):
         self.scale = 1.0 / math.sqrt(inputs * 9)
         self.prepared: Prepared | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles lack the prepared weights: a copy is tuned, or prepares its own."""
+    def __getstate__(self) -> dict[str, object]:
+        """The state without the prepared weights, for copies and pickles: a copy is tuned, or prepares its own."""
         return {**self.__dict__, "prepared": None}
 
     @torch.no_grad()
@@ -226,7 +225,7 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     """Append to x (B, C, H, W) a map of the mean standard deviation within groups of at most `group` pictures.
 
     Picture i belongs to group i mod (B / group size), as in Karras et al. 2018 ("Progressive growing of GANs",
-    section 3); a batch that `group` does not divide takes the largest smaller size that does.
+    section 3). If `group` does not divide the batch, the next smaller size that divides it is used.
     """
     batch, _, height, width = x.shape
     size = next(n for n in range(min(group, batch), 0, -1) if batch % n == 0)

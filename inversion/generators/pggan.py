@@ -1,14 +1,14 @@
 """PGGAN (Karras et al. 2018, "Progressive growing of GANs"), fully grown, without intermediate picture layers.
 
-Every layer is pixel norm, (doubling,) convolution, bias, leaky ReLU; the first one turns z into 4x4 pixels. mGANprior
-counts these layers in its composing index.
+Every layer is pixel norm, (doubling,) convolution, bias, leaky ReLU. The first layer turns z into 4x4 pixels. The
+composing index of mGANprior counts these layers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Self
 
 from inversion.generators.base import (
@@ -38,7 +38,10 @@ class _Layer(nn.Module):
 
 
 class PGGAN(Prior):
-    """Generator z -> picture without styles: `ws` is z itself, as one row. `channels` as for StyleGAN2."""
+    """Generator z -> picture without styles: `ws` is z itself, as one row. `channels` as for StyleGAN2.
+
+    Raises ValueError unless the resolution is a power of two and at least 4.
+    """
 
     spaces = frozenset({"z"})
     num_ws = 1
@@ -54,7 +57,7 @@ class PGGAN(Prior):
         super().__init__()
         levels = resolution.bit_length() - 2
         if levels < 1 or resolution != 2 << levels:
-            raise ValueError(f"resolution must be a power of two from 4 on, got {resolution}")
+            raise ValueError(f"resolution must be a power of two and at least 4, got {resolution}")
         self.resolution, self.z_dim, self.w_dim, self.compute_dtype = resolution, z_dim, z_dim, compute_dtype
         self.num_layers = 2 * levels
         self._sizes = [1] + [4 << (k // 2) for k in range(self.num_layers)]  # before and after every convolution
@@ -81,11 +84,11 @@ class PGGAN(Prior):
         return prior
 
     def mapping(self, z: Tensor) -> Tensor:
-        """z (B, z_dim) as the only row (B, 1, z_dim). The first layer normalises it, so its length does not matter."""
+        """z (B, z_dim) as the only row (B, 1, z_dim). The first layer normalises it, so its length has no effect."""
         return z[:, None]
 
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
-        """Run the first k convolutions; at k = 0 the features are z as a 1x1 map."""
+        """Run the first k convolutions for ws (B, 1, z_dim). At k = 0 the features are z as a 1x1 map."""
         self._check(ws, k)
         x = ws[:, 0, :, None, None].to(self.bias)
         return State(self._run(x, 0, k), None)
@@ -105,12 +108,12 @@ class PGGAN(Prior):
         return self._sizes[k]
 
     def modulations(self) -> Iterator[tuple[int, Tensor]]:
-        """The first layer, which turns z into 4x4 pixels (SeFa, Shen and Zhou 2021)."""
+        """The weights (16 O, z_dim) of the first layer, which turns z into 4x4 pixels (SeFa, Shen and Zhou 2021)."""
         weight = dict(self.named_parameters())["layers.0.conv.weight"]  # (O, z_dim, 4, 4)
         yield 0, weight.permute(0, 2, 3, 1).flatten(0, 2)
 
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and weights of the whole network: it has no mapping."""
+        """Names and weights of the whole network, because it has no mapping."""
         yield from self.named_parameters()
 
     def prepare(self) -> None:

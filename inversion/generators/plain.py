@@ -1,11 +1,10 @@
 """The convolution of PGGAN and the first StyleGAN: equalised, not modulated, doubling by nearest neighbours."""
 
 import math
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from inversion.generators.ops import SQRT2, Prepared
 
@@ -13,8 +12,8 @@ from inversion.generators.ops import SQRT2, Prepared
 class PlainConv(nn.Module):
     """Convolution whose stored weights have unit variance; `up` doubles the side by nearest neighbours first.
 
-    Doubling and convolution are one transposed convolution with the sum of four shifted kernels: the same numbers with
-    4 multiplications instead of 9.
+    Doubling and convolution are one transposed convolution with the sum of four shifted kernels. This takes 4
+    multiplications instead of 9.
     """
 
     def __init__(
@@ -33,8 +32,8 @@ class PlainConv(nn.Module):
         self.up = up
         self.prepared: Prepared | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles lack the prepared weights, as in `StyledConv`."""
+    def __getstate__(self) -> dict[str, object]:
+        """The state without the prepared weights, as in `StyledConv`."""
         return {**self.__dict__, "prepared": None}
 
     @torch.no_grad()

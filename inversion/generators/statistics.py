@@ -17,7 +17,7 @@ AXES_DRAWN = 4096  # random codes behind the principal axes of W
 def spread(prior: Prior) -> float:
     """Standard deviation of a style's entries over random z: the unit of learning rates in W and W+.
 
-    Priors differ in it tenfold, so that one learning rate in its unit serves them all.
+    It differs between priors by a factor of ten. In this unit, one learning rate suits all of them.
     """
     z = torch.randn(512, prior.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -27,7 +27,7 @@ def spread(prior: Prior) -> float:
 def principal_axes(prior: Prior) -> tuple[Tensor, Tensor]:
     """The principal axes of W, columns of an orthogonal matrix (w_dim, w_dim), and W's variance (w_dim,) along each.
 
-    The largest comes last.
+    The axis of the largest variance comes last.
     """
     z = torch.randn(AXES_DRAWN, prior.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

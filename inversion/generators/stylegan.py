@@ -7,8 +7,8 @@ noise and bias, applies a leaky ReLU, normalises every map over its pixels and s
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Self
 
 from inversion.generators.base import (
@@ -128,7 +128,10 @@ class StyleGAN(Prior):
         return w.unflatten(1, (-1, self.w_dim)).expand(-1, self.num_ws, -1)
 
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
-        """Run the first k convolutions and the operations after each; at k = 0 the features are the constant."""
+        """Run the first k convolutions, each with the operations after it, for ws (B, num_ws, w_dim).
+
+        At k = 0 the features are the constant.
+        """
         self._check(ws, k, noise)
         x = self.const.to(self.compute_dtype)[None].expand(len(ws), -1, -1, -1)
         return State(self._run(x.contiguous(memory_format=torch.channels_last), 0, k, ws, noise), None)
@@ -149,7 +152,7 @@ class StyleGAN(Prior):
         return self._sizes[k]
 
     def modulations(self) -> Iterator[tuple[int, Tensor]]:
-        """Rows and style weights of all layers."""
+        """Row and style weights (2 C, w_dim) of each layer."""
         weights = dict(self.named_parameters())
         for k in range(self.num_ws):
             yield k, weights[f"layers.{k}.affine.weight"]
@@ -167,7 +170,7 @@ class StyleGAN(Prior):
                 module.prepare(self.compute_dtype)
 
     def _run(self, x: Tensor, start: int, stop: int, ws: Tensor, noise: Sequence[Tensor] | None) -> Tensor:
-        """Run convolutions start .. stop - 1; layer 0, which has none, runs before the first."""
+        """Run convolutions start .. stop - 1. Layer 0 has no convolution and runs before the first one."""
         for k in range(start + 1 if start else 0, stop + 1 if stop else 0):
             stored = getattr(self, f"noise_{k}", None)
             x = self.layers[k](x, ws[:, k].to(self.w_avg), stored if noise is None else noise[k], self.compute_dtype)

@@ -28,7 +28,7 @@ MAPPING_MULTIPLIER = 0.01
 
 
 def config_f(resolution: int) -> dict[int, int]:
-    """Channels per side of the official 'config F' networks."""
+    """Channels per side of the official "config F" networks (Karras et al. 2020). Raises ValueError as `sides_to`."""
     return {side: min(512, 32768 // side) for side in sides_to(resolution)}
 
 
@@ -94,7 +94,10 @@ class StyleGAN2(Prior):
         return w[:, None].expand(-1, self.num_ws, -1)
 
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
-        """Run the first k convolutions. At odd k the tail runs the picture layer, which reads composed features."""
+        """Run the first k convolutions for ws (B, num_ws, w_dim).
+
+        At odd k the tail runs the picture layer of the features, so that it reads composed features.
+        """
         self._check(ws, k, noise)
         features = self.const.to(self.compute_dtype)[None].expand(len(ws), -1, -1, -1)
         state = State(features.contiguous(memory_format=torch.channels_last), None)
@@ -115,7 +118,7 @@ class StyleGAN2(Prior):
         return self._sizes[k]
 
     def modulations(self) -> Iterator[tuple[int, Tensor]]:
-        """Rows and style weights of the convolutions and of the picture layers."""
+        """Row and style weights (C, w_dim) of each convolution, then of each picture layer."""
         weights = dict(self.named_parameters())
         for k in range(self.num_layers):
             yield k, weights[f"convs.{k}.affine.weight"]
@@ -196,7 +199,10 @@ class Discriminator(nn.Module):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor], group: int = 4) -> Self:
-        """Build a discriminator from its state dict. `group` of the minibatch deviation cannot be read from shapes."""
+        """Build a discriminator from its state dict. `group` of the minibatch deviation cannot be read from shapes.
+
+        Raises StateDictError.
+        """
         blocks = count_keys(tensors, "blocks.{}.skip.weight")
         if not blocks:
             raise StateDictError(f"{cls.__name__}: missing blocks.0.skip.weight")
@@ -209,13 +215,13 @@ class Discriminator(nn.Module):
         return discriminator
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B,) float32, large for real pictures. The 4x4 stage always runs in float32."""
+        """Logits (B,) float32 of pictures (B, 3, R, R), large for real pictures. The 4x4 stage runs in float32."""
         features = self.features(x)[-1].to(self.out.weight.dtype)
         features = self.conv(minibatch_deviation(features, self.group))
         return self.out(self.fc(features.flatten(1)))[:, 0]
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Feature maps in the compute dtype: from RGB (side R), then every block (R/2, ..., 4)."""
+        """Feature maps (B, C, r, r) of pictures (B, 3, R, R) in the compute dtype: r = R from RGB, then R/2, ..., 4."""
         x = x.to(self.compute_dtype, memory_format=torch.channels_last)
         maps = [self.from_rgb(x)]
         for block in self.blocks:

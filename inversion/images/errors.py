@@ -6,4 +6,4 @@ from inversion.common.errors import UserError
 
 
 class BadImage(UserError):
-    """A file that is not a picture we accept; the text says why, and what to do."""
+    """A file or an array that is not an accepted picture. The text says why and what to do."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -24,7 +23,7 @@ def read_bytes(source: str | Path | bytes) -> bytes:
         return source
     path = Path(source)
     try:
-        if not path.is_file():  # refuses pipes and devices too, which would never end
+        if not path.is_file():  # also refuses pipes and devices, which may never end
             raise BadImage(f"There is no file {path}.")
         if path.stat().st_size > MAX_BYTES:
             raise too_large
@@ -33,8 +32,11 @@ def read_bytes(source: str | Path | bytes) -> bytes:
         raise BadImage(f"The file {path} cannot be read: {error.strerror}.") from None
 
 
-def write_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, Any] | None = None) -> None:
-    """Write uint8 (H, W, 3) as PNG, without metadata but `recipe`, which becomes a JSON text chunk "inversion"."""
+def write_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] | None = None) -> None:
+    """Write uint8 (H, W, 3) as PNG. Raises OSError.
+
+    `recipe` holds JSON values and becomes the text chunk "inversion". There is no other metadata.
+    """
     info = None
     if recipe is not None:
         info = PngImagePlugin.PngInfo()

@@ -1,4 +1,4 @@
-"""Pictures as arrays and tensors: cropping, and conversion from and to NCHW float32 in [-1, 1]."""
+"""Pictures as arrays and tensors: cropping, and conversion to and from NCHW float32 in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def to_tensor(picture: np.ndarray | Image.Image) -> Tensor:
     """uint8 (H, W, 3) or an RGB picture -> (1, 3, H, W) float32 in [-1, 1]. Raises BadImage for other arrays."""
     array = np.array(picture)  # a copy: torch must not share memory with a read-only buffer
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        raise BadImage(f"a picture must be uint8 (H, W, 3), not {array.dtype} {array.shape}")
+        raise BadImage(f"A picture must be uint8 (H, W, 3), not {array.dtype} {array.shape}.")
     return torch.from_numpy(array).permute(2, 0, 1)[None].float().div(127.5).sub(1).contiguous()
 
 
 def quantise(x: Tensor) -> Tensor:
-    """(B, 3, H, W) in [-1, 1] -> uint8 of the same shape, clamped and rounded to the nearest."""
+    """(B, 3, H, W) in [-1, 1] -> uint8 of the same shape, clamped and rounded to the nearest integer."""
     return x.detach().float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
 
 

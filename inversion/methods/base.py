@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
@@ -67,13 +67,13 @@ class Result:
     code: Code | None
     weights: dict[str, Tensor] | None  # weights that tuning changed, on the CPU; apply with `tuned(prior, weights)`
     curves: dict[str, list[float]]  # "stage.loss" -> one value per step
-    recipe: dict[str, Any]  # everything needed to reproduce the result, as JSON values
-    seconds: float  # computing time, without the pauses of the consumer
+    recipe: dict[str, object]  # everything needed to reproduce the result, as JSON values
+    seconds: float  # computing time, without the pauses between steps
     steps: int  # number of updates, summed over the stages
     message: str = ""
 
 
-# Sending True into a stage asks it to end with its best iterate. A run keeps its time budget that way.
+# If True is sent into a stage, it ends with its best iterate. A run keeps its time budget in this way.
 Events = Generator[Step | Outcome, bool | None, None]
 
 
@@ -89,7 +89,7 @@ class Stage(ABC):
     kind: ClassVar[Literal["embed", "optimise", "refine"]]
     label: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset({"prior"})
-    standalone: ClassVar[bool] = False  # True if the stage works without a code and so combines with no other stage
+    standalone: ClassVar[bool] = False  # True if the stage uses no code and so cannot be combined with other stages
 
     @abstractmethod
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
@@ -99,8 +99,8 @@ class Stage(ABC):
         """
 
 
-# Returns terms (B,) with "total", and their pictures (B, 3, R, R). An optional "rank" replaces "total" in the choice of
-# the best iterate. An iterate whose rank is nan is kept only until an iterate with a rank is known.
+# Returns terms (B,) with "total", and the pictures (B, 3, R, R). An optional "rank" replaces "total" in the choice of
+# the best iterate. An iterate whose rank is nan is used only as long as no iterate has a rank.
 Loss = Callable[[], "tuple[dict[str, Tensor], Tensor]"]
 
 
@@ -132,7 +132,8 @@ class Descent:
 
     schedule: (step, steps) -> factor on the learning rates. shared: every picture depends on all tensors, so that the
     batch has one best iterate; otherwise the first dimension of the tensors is the batch and each picture has its own.
-    after: called after each update, without gradients. enough: ends the loop when it is True of a step's losses.
+    after: called after each update, without gradients. enough: if it returns True for the losses of a step, the loop
+    ends.
     """
 
     steps: int
@@ -151,9 +152,9 @@ class Descent:
 def descend(stage: str, loss: Loss, groups: Groups, options: Descent) -> Generator[Step, bool | None, str]:
     """Minimise loss()["total"] over the tensors of `groups`, in place; afterwards the tensors hold the best iterate.
 
-    The only optimisation loop of the package. It ends after `options.steps` updates, when True is sent, when
-    `options.enough(losses)`, or when no picture has a finite loss. Returns why it stopped early, or "". No torch
-    context is open while the loop is suspended.
+    The only optimisation loop of the package. It ends after `options.steps` updates, if True is sent, if
+    `options.enough(losses)` is True, or if no picture has a finite loss. Returns the reason of an early end, else "".
+    No torch context is open while the loop is suspended.
     """
     steps = options.steps
     best = _BestIterates([tensor for tensors, _ in groups for tensor in tensors], options.shared)
@@ -179,7 +180,7 @@ def descend(stage: str, loss: Loss, groups: Groups, options: Descent) -> Generat
                 options.after()
         losses = _means(terms)
         image = image.detach()
-        terms = {}  # frees the graph while the consumer looks at the picture
+        terms = {}  # frees the graph while the loop is suspended
         stop = yield Step(stage, index, steps, losses, image)
         if stop or (options.enough is not None and options.enough(losses)):
             break
@@ -222,8 +223,8 @@ class _BestIterates:
                 t.copy_(saved)
 
 
-def gradients(enabled: bool) -> AbstractContextManager[Any]:
-    """Gradients on or off, whatever the torch mode of the thread that resumes the run."""
+def gradients(enabled: bool) -> AbstractContextManager[object]:
+    """Turn gradients on or off, independently of the torch mode of the thread that resumes the run."""
     stack = ExitStack()
     stack.enter_context(torch.inference_mode(False))
     stack.enter_context(torch.set_grad_enabled(enabled))

@@ -38,7 +38,8 @@ class Clone(Stage):
     against pictures of the domain. The bracket counts in each step with probability p. The adversarial loss alone lets
     random samples change as long as they look real, so "auto" adds the distance to the original samples and evaluates
     both adversarial terms in every fourth step only, with four times the weight. A picture that is not fully measured
-    is not shown to the discriminator as real.
+    is not shown to the discriminator as real. Raises SettingError for a batch, and for cohesion "adversarial" if the
+    model has no pictures.
     """
 
     key: ClassVar[str] = "clone"
@@ -158,7 +159,7 @@ class _AdversarialTuning:
         return self._index % self._every == 0
 
     def generator_loss(self) -> tuple[dict[str, Tensor], Tensor]:
-        """The loss of the generator's step; a `Loss` for `descend`."""
+        """The loss of the generator's step, as a `Loss` for `descend`."""
         self._index += 1
         z = draw_normal(self.rng, (self.stage.batch - self.local, self.prior.z_dim), self._image)
         ws = self.prior.mapping(z)
@@ -185,7 +186,7 @@ class _AdversarialTuning:
         return terms, self._image
 
     def update_discriminator(self) -> None:
-        """The discriminator's step: real pictures, with ours if the local term counts, against generated ones."""
+        """The discriminator's step: real pictures, with the user's if the local term counts, against generated ones."""
         pictures = self.model.pictures
         if pictures is None or not self.adversarial_step:
             return

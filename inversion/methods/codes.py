@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from inversion.generators.base import Prior
 
-    # A code as names, numbers and CPU tensors; see `to_plain`.
-    PlainCode = Mapping[str, str | int | Tensor | tuple[Tensor, ...]]
+    PlainPart = str | int | Tensor | tuple[Tensor, ...]
+    PlainCode = Mapping[str, PlainPart]  # a code as names, numbers and CPU tensors; see `to_plain`
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Code(ABC):
         return WPlus(_scaled_like_random(prior, self.ws(prior)) + rows)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors of the code by name."""
+        """The tensors of the code by name, in the shapes that its class states."""
         return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), torch.Tensor)}
 
 
@@ -176,7 +176,7 @@ CODES: dict[str, type[Code]] = {"z": Z, "w": W, "wplus": WPlus, "multicode": Mul
 
 
 def to_plain(code: Code) -> PlainCode:
-    """The code as names, numbers and CPU tensors; `from_plain` is the inverse."""
+    """A code of one of `CODES`, as names, numbers and CPU tensors; `from_plain` is the inverse."""
     kind = next(name for name, cls in CODES.items() if type(code) is cls)
     return {"kind": kind, **_map_tensors(vars(code), lambda tensor: tensor.detach().cpu())}
 
@@ -187,7 +187,7 @@ def from_plain(plain: PlainCode, device: torch.device) -> Code:
     return CODES[str(plain["kind"])](**_map_tensors(parts, lambda tensor: tensor.to(device)))
 
 
-def _map_tensors(parts: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+def _map_tensors(parts: PlainCode, change: Callable[[Tensor], Tensor]) -> dict[str, PlainPart]:
     """The fields of a code with `change` applied to every tensor, also inside tuples."""
     return {
         name: change(value)
@@ -200,7 +200,7 @@ def _map_tensors(parts: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -
 
 
 def _scaled_like_random(prior: Prior, styles: Tensor) -> Tensor:
-    """Styles (..., num_ws, w_dim). A z, whose length has no effect, is scaled to the length of a random z."""
+    """The styles (..., num_ws, w_dim), or, if they are z, whose length has no effect, scaled to that of a random z."""
     if "w+" in prior.spaces:
         return styles
     from inversion.generators.ops import pixel_norm

@@ -25,14 +25,15 @@ SCALES = 5  # as published; smaller pictures have fewer, so that the smallest ma
 SMALLEST_MAP = 4  # pixels
 WIDTHS = {"small": 32, "published": 128}
 SKIP_CHANNELS = 4  # in the skip connections; inpainting has as many as in the other layers
-OUTLIER = 10**0.5  # 5 dB: Adam sometimes jumps; an output this much worse than the best is not averaged
+OUTLIER = 10**0.5  # 5 dB: Adam's loss sometimes jumps; an output this much worse than the best one is not averaged
 
 
 @dataclass(frozen=True)
 class DeepImagePrior(Stage):
     """Adam on the weights of a convolutional network with fixed noise as input. It learns pictures before noise.
 
-    The result is the running mean of the outputs, as in the authors' code, or the best single output.
+    The result is the running mean of the outputs, as in the authors' code, or the best single output. Raises
+    SettingError for a batch.
     """
 
     key: ClassVar[str] = "dip"

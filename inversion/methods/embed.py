@@ -65,7 +65,7 @@ class RandomLatent(Stage):
 
 
 def draw_normal(rng: torch.Generator, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Samples of N(0, 1) on the device of `like`; they are drawn on the CPU, so that a seed means the same everywhere.
+    """Samples of N(0, 1) on the device of `like`; drawn on the CPU, so that a seed gives the same on every device.
 
     Stages draw once for the whole batch, so that the result of a picture does not depend on its place in the batch.
     """

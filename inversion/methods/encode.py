@@ -126,7 +126,7 @@ class ReStyle(Stage):
 
 
 def encoder_of(model: Model, role: str) -> Encoder:
-    """The model's encoder of this role. Raises KeyError if it is missing; `Method.unavailable` reports that before."""
+    """The model's encoder of this role. Raises KeyError if it is missing: check `Method.unavailable` first."""
     return model.encoders[role]
 
 

@@ -76,7 +76,7 @@ class OptimiseWPlus(Stage):
     """Adam on one style vector per layer (Abdal et al. 2019) and, with `noise`, on the noise maps of the prior.
 
     With `principal`, Adam works in the principal axes of W instead of its entries. The entries of a style are
-    correlated; along the axes fewer steps are enough.
+    correlated; along the axes fewer steps are enough. Raises SettingError for `noise` if the prior has no noise inputs.
     """
 
     key: ClassVar[str] = "wplus"
@@ -118,7 +118,7 @@ class OptimiseWPlus(Stage):
 
 
 def trainable_copy(x: Tensor) -> Tensor:
-    """A contiguous copy of x, without history, that takes gradients in any torch mode of the calling thread."""
+    """A contiguous copy of x (any shape), without history, that takes gradients in any torch mode of the thread."""
     with torch.inference_mode(False):
         return x.detach().clone(memory_format=torch.contiguous_format).requires_grad_(True)
 
@@ -148,9 +148,10 @@ def outcome_of(code: Code, prior: Prior, message: str) -> Outcome:
 
 
 def with_noise_penalty(loss: Loss, maps: Sequence[Tensor], weight: float = NOISE_WEIGHT) -> Loss:
-    """The loss plus a penalty that keeps structure out of the noise maps (Karras et al. 2020, appendix D, eq. 11).
+    """The loss plus a penalty that keeps structure out of noise maps (Karras et al. 2020, appendix D, eq. 11).
 
-    Iterates are ranked by the picture alone; the penalty of small maps is mostly chance and would outweigh it.
+    maps: (B, 1, h, w) each. Iterates are ranked without the penalty: for small maps it is mostly random, and it would
+    outweigh the loss.
     """
 
     def penalised() -> tuple[dict[str, Tensor], Tensor]:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from inversion.generators.base import Prior
     from inversion.tasks.base import Task
 
-# Number of codes, and side in pixels of the features that are mixed. A late split fits better, an early split leaves
+# Number of codes, and side in pixels of the features that are mixed. A late split fits better; an early split leaves
 # more to the generator (Gu et al. 2020, section 4.3). The sides match the paper's layers: 8, 6 and 4 convolutions
-# of a PGGAN of 1024 pixels, for a measurement that is exact, incomplete, or has holes.
+# of a PGGAN of 1024 pixels, if the measurement is exact, is incomplete, or has holes.
 CODES, CODES_FOR_HOLES = 20, 30
 SIZE_IF_EXACT, SIZE, SIZE_FOR_HOLES, SIZE_FOR_SMALL_HOLES = 32, 16, 8, 4
 SMALL_PICTURE = 128  # pixels

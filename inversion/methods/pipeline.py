@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
-from inversion.common.settings import SettingError, checked
+from inversion.common.settings import SettingError, SettingValue, Spec, checked
 from inversion.encoders import ROLES
 from inversion.methods.base import Stage
 
@@ -20,7 +20,7 @@ SPACES = {"z": "Z codes", "w": "W codes", "w+": "W+ codes", "noise": "noise maps
 class Method:
     """Stages in order: at most one embed stage, then optimise stages, then at most one refine stage.
 
-    `paper` and `description` are empty for combinations of the user. Raises SettingError for a wrong order.
+    `paper` and `description` are empty for the user's own combinations. Raises SettingError for a wrong order.
     """
 
     key: str
@@ -64,18 +64,18 @@ class Method:
                 return f"{model.name} has no {'generator' if need == 'prior' else need}"
         return None
 
-    def settings(self) -> dict[str, bool | int | float | str]:
+    def settings(self) -> dict[str, SettingValue]:
         """The value of every setting, by "stage.field"."""
         return {name: getattr(stage, spec.name) for name, stage, spec in self.specs()}
 
-    def specs(self) -> Iterator[tuple[str, Stage, Field[Any]]]:
+    def specs(self) -> Iterator[tuple[str, Stage, Spec]]:
         """Every setting: "stage.field", its stage, and the dataclass field with the metadata of `setting`."""
         for stage in self.stages:
             for spec in fields(stage):
                 yield f"{stage.key}.{spec.name}", stage, spec
 
     def configured(self, settings: Mapping[str, object]) -> Method:
-        """This method with the settings {"stage.field": value} changed. Raises SettingError with the setting's name."""
+        """This method with the settings {"stage.field": value} changed. Raises SettingError that names the setting."""
         changes: dict[str, dict[str, object]] = {stage.key: {} for stage in self.stages}
         known = {name: spec for name, _, spec in self.specs()}
         for name, value in settings.items():

@@ -36,7 +36,8 @@ class Projector(Stage):
     """Adam on one style and on the noise maps, if the generator has any.
 
     Noise on the style, which fades over the first three quarters of the steps, keeps the search out of poor local
-    minima. Only later iterates can be the best. A penalty keeps the noise maps free of structure.
+    minima. The best iterate is chosen from the steps without this noise. A penalty keeps the noise maps free of
+    structure.
     """
 
     key: ClassVar[str] = "projector"

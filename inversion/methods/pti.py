@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from inversion.generators.base import Prior
 
-SMALL_GENERATOR = 10_000_000  # weights; embedded generators have fewer, official ones of 256 pixels or more have more
+SMALL_GENERATOR = 10_000_000  # weights; embedded generators have fewer, official ones from 256 pixels on have more
 LR_SMALL, LR_OFFICIAL = 4e-3, 3e-4  # a small generator needs larger changes; 3e-4 is from the paper
 # The paper has a constant rate. On held-out faces the decay gains 0.8 dB. Without the ramp, Adam's first steps change
-# all weights by the same amount, and the next hundred steps cannot repair that.
+# all weights by the same amount, and the next hundred steps do not compensate for it.
 SCHEDULE = Schedule(ramp=0.1, decay=0.25)
 
 
@@ -33,7 +33,8 @@ class PTI(Stage):
     """Adam on the synthesis weights of a copy of the prior, with the code (the pivot) fixed (section 3.2).
 
     If the task leaves part of the picture unmeasured, tuning would fill that part with noise. The locality term of the
-    paper (section 3.3) prevents it: the pictures of codes near the pivot must not change.
+    paper (section 3.3) prevents it: the pictures of codes near the pivot must not change. Raises SettingError for a
+    batch.
     """
 
     key: ClassVar[str] = "pti"
@@ -93,9 +94,10 @@ class PTI(Stage):
         yield tuning_outcome(pivot, prior, trained, message)
 
     def _with_locality(self, loss: Loss, pivot: Code, trained: Prior, problem: Problem, rng: torch.Generator) -> Loss:
-        """The loss plus the distance between the tuned and the original generator at codes near the pivot, one a step.
+        """The loss plus the distance between the tuned and the original generator at a code near the pivot.
 
-        The paper draws a new code in every step. Here a fixed set takes turns, so the original renders each only once.
+        The paper draws a new code in every step. Here the steps go through a fixed set of codes, so that the original
+        generator renders each code only once.
         """
         prior, model = problem.prior, problem.model
         anchors: list[tuple[Tensor, Objective]] = []
@@ -121,7 +123,7 @@ def stop_at(psnr: float) -> Callable[[Mapping[str, float]], bool] | None:
 
 
 def psnr_reached(losses: Mapping[str, float], psnr: float) -> bool:
-    """Whether the squared error "pixel" of the measurement, in [-1, 1], means a PSNR of at least `psnr` dB."""
+    """Whether the mean squared error "pixel" of the measurement, in [-1, 1], is a PSNR of at least `psnr` dB."""
     return "pixel" in losses and losses["pixel"] <= 4 * 10 ** (-psnr / 10)
 
 
@@ -145,15 +147,15 @@ def tuning_loss(pivot: Code, trained: Prior, objective: Objective) -> Loss:
 
 
 def default_lr(prior: Prior) -> float:
-    """The default learning rate; it depends on the number of synthesis weights."""
+    """The default learning rate, in units of the RMS of a tensor; it depends on the number of synthesis weights."""
     return LR_SMALL if sum(w.numel() for _, w in prior.tunable()) < SMALL_GENERATOR else LR_OFFICIAL
 
 
 def relative_rates(trained: Prior, lr: float) -> Groups:
-    """Groups for `descend`: each tensor with a rate in units of its RMS (of 1 if it is all zero).
+    """Groups for `descend`: each tensor with a rate in units of its RMS (in units of 1 if it is all zero).
 
-    A single rate would suit weights of RMS 1 only. In the embedded generator the RMS is 4 in the convolutions and 0.02
-    in the first to-RGB layers, which the same step would destroy.
+    A single rate would suit only weights of RMS 1. In the embedded generator the RMS is 4 in the convolutions and 0.02
+    in the first to-RGB layers. A step that suits the convolutions would destroy the to-RGB layers.
     """
     return [([w], lr * (w.detach().square().mean().sqrt().item() or 1.0)) for _, w in trained.tunable()]
 

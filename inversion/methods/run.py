@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy
 import torch
@@ -37,10 +37,10 @@ def invert(
 ) -> Generator[Step | Result, bool | None, None]:
     """Run `method` on the measurement y (B, ...) of `task`: yield Steps, then one Result.
 
-    Refine stages take one picture; else each picture of a batch gets the same result as alone. A step has a picture
-    (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds of computing, or when True is
-    sent, the current stage ends with its best iterate and later stages are skipped. Closing the generator cancels the
-    run without a Result. The model is never changed. `seed` determines all random numbers.
+    Refine stages take one picture. Other stages give each picture of a batch the result that it would get alone. A step
+    has a picture (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds of computing, or
+    if True is sent, the current stage ends with its best iterate, and later stages are skipped. Closing the generator
+    cancels the run without a Result. The model is never changed. `seed` determines all random numbers.
     Raises SettingError on the first `next` if the method does not fit the model or the measurement.
     """
     reason = method.unavailable(model)
@@ -130,7 +130,7 @@ class _Monitor:
 
     @property
     def should_stop(self) -> bool:
-        """Whether to end the run. The budget counts computing time: a run may be suspended for long."""
+        """Whether to end the run. The budget counts computing time, because a run may be suspended for long."""
         return self.stop_requested or (self.budget is not None and self.seconds >= self.budget)
 
     @property
@@ -162,7 +162,7 @@ class _Monitor:
         return True
 
 
-def _recipe(problem: Problem, method: Method, seed: int) -> dict[str, Any]:
+def _recipe(problem: Problem, method: Method, seed: int) -> dict[str, object]:
     """Everything that is needed to reproduce a result, as JSON values."""
     model, task, objective = problem.model, problem.task, problem.objective
     return {
@@ -182,5 +182,5 @@ def _recipe(problem: Problem, method: Method, seed: int) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, torch and NumPy, on which the bits of a result may depend."""
+    """Versions of Python, torch and NumPy. The last bits of a result may depend on them."""
     return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}

@@ -27,10 +27,10 @@ CROSS_WEIGHT = 0.002  # the paper: 0.05 against 100 L2 of pictures in [0, 1], wh
 
 @dataclass(frozen=True)
 class StyleGaussian:
-    """Styles as w = LeakyReLU(0.2)(deviation v + mean): for v from N(0, I), w has about the moments of mapped z."""
+    """Styles as w = LeakyReLU(0.2)(deviation v + mean). For v from N(0, I), w has about the moments of mapped z."""
 
     mean: Tensor  # (1 or num_ws, w_dim)
-    deviation: Tensor
+    deviation: Tensor  # (1 or num_ws, w_dim)
 
     @classmethod
     def of(cls, prior: Prior) -> StyleGaussian:
@@ -56,7 +56,7 @@ class OptimiseSphere(Stage):
     """Adam on one vector per layer, projected to the sphere of radius sqrt(w_dim) after every step (section 3).
 
     A Gaussian fit of W maps vectors to styles; the geodesic cross loss keeps the vectors of a picture close together.
-    A generator without styles has z on the sphere. Starts at random, or at the code of the stage before.
+    If the generator has no styles, z lies on the sphere. Starts at random, or at the code of the stage before.
     """
 
     key: ClassVar[str] = "pulse"

@@ -1,7 +1,7 @@
-"""`python -m inversion parity DIR`: whether our networks compute the outputs of the published ones.
+"""`python -m inversion parity DIR`: checks that our networks compute the outputs of the published networks.
 
 DIR holds golden cases: inputs and outputs of the original code on reproducible pseudo-weights. The command prints one
-line per case; its exit status is 1 if any case fails, 2 if there is none.
+line per case. Its exit status is 1 if a case fails, 2 if there are no cases.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from inversion.common.commands import Parser, UsageError, add_device, guarded
 
 
 def main(argv: list[str]) -> int:
-    """Check every `.npz` file in a folder: one line each on stdout, reasons for cases that cannot run on stderr."""
+    """Check every `.npz` file in a folder: one line per file on stdout, and on stderr why a case cannot be run."""
     parser = Parser(prog="python -m inversion parity", description=main.__doc__, allow_abbrev=False)
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of golden cases")
     parser.add_argument("--manifests", metavar="DIR2", type=Path, help="names and shapes of weights")
@@ -28,15 +28,15 @@ def _failures(args: argparse.Namespace) -> list[str]:
     """Run the cases. Returns the names of those that fail. Raises UsageError if there is nothing to run."""
     paths = sorted(args.folder.glob("*.npz"))
     if not paths:
-        raise UsageError(f"there is no .npz file in {args.folder}")
+        raise UsageError(f"There is no .npz file in {args.folder}. Choose a folder of golden cases.")
     from inversion.checkpoints.hub import find_device
     from inversion.generators import StateDictError
     from inversion.parity.cases import CaseError, Difference
     from inversion.parity.fill import Filler
-    from inversion.parity.runners import KEPT_WEIGHTS, MANIFESTS, check
+    from inversion.parity.runners import CACHED_WEIGHTS, MANIFESTS, check
 
     device = str(find_device(args.device))
-    failed, fill = [], Filler(KEPT_WEIGHTS)
+    failed, fill = [], Filler(CACHED_WEIGHTS)
     for path in paths:
         try:
             worst = check(path, args.manifests or MANIFESTS, device, fill)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,13 +21,21 @@ from inversion.checkpoints.layouts import Found, network
 from inversion.common.errors import UserError
 from inversion.parity.fill import Family, Filler, image_input, label_input
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from inversion.checkpoints.layouts import Shared
+
+Json = Any  # null, a bool, a number, text, a list or an object; the reader checks the parts that it uses
+Computed = dict[str, Tensor | Callable[[], Tensor]]  # output -> its value, or a function that computes it
+
 LIMIT = 2e-5  # of a scaled difference
 LOOSE = 2e-4  # for StyleGAN: instance norm at 128 pixels and more amplifies rounding
 TIGHT = 5e-6  # for logits and unit embeddings
 
 
 class CaseError(UserError):
-    """A case cannot be run. The message is one line."""
+    """A case that cannot be run. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +48,17 @@ class Difference:
 
 
 class Case:
-    """The arrays and the description of one `.npz` file, with weights filled from its manifests."""
+    """The arrays and the description of one `.npz` file, with weights filled from its manifests.
+
+    manifests: the folder of the manifests. Raises CaseError if the file is not a golden case.
+    """
 
     def __init__(self, path: Path, manifests: Path, device: torch.device, fill: Filler) -> None:
         self.manifests, self.device, self.fill = manifests, device, fill
         try:
             with np.load(path, allow_pickle=False) as stored:
                 self.arrays = {key: stored[key] for key in stored.files}
-            self.meta: dict[str, Any] = json.loads(str(self.arrays.pop("meta")))
+            self.meta: dict[str, Json] = json.loads(str(self.arrays.pop("meta")))
         except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
             raise CaseError(f"{path.name} is not a golden case: {' '.join(str(error).split())}") from None
         self.outputs = [key.removeprefix("out_") for key in self.arrays if key.startswith("out_")]
@@ -59,26 +70,29 @@ class Case:
         return f"in_{name}" in self.arrays
 
     def input(self, name: str) -> Tensor:
-        """The stored input `name`. Raises CaseError if it is missing."""
+        """The stored input `name`, in the shape of the file. Raises CaseError if it is missing."""
         if not self.has(name):
             raise CaseError(f"there is no in_{name}")
         return torch.from_numpy(self.arrays[f"in_{name}"]).to(self.device)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of the stored output `name`; () if there is none."""
+        """Shape of the stored output `name`; () if it is missing."""
         return self.arrays[f"out_{name}"].shape if f"out_{name}" in self.arrays else ()
 
-    def config(self, name: str, default: Any) -> Any:  # noqa: ANN401 - JSON
-        """A value of the case's configuration."""
+    def config(self, name: str, default: Json) -> Json:
+        """A value of the case's configuration, or the default if it is missing."""
         return self.meta.get("config", {}).get(name, default)
 
     def bases(self, pattern: str) -> list[str]:
-        """Names of matching outputs, once each, without the suffixes for the stored part."""
+        """Names of outputs that match `pattern`, each once, without the suffixes for the stored part."""
         names = dict.fromkeys(re.sub(r"_(mean|std|corner|crop|sub\d+)$", "", name) for name in self.outputs)
         return [name for name in names if re.fullmatch(pattern, name)]
 
     def picture(self, name: str = "image") -> Tensor:
-        """The stored input, or the one that `meta` describes, checked by hash and sample. Raises CaseError."""
+        """The stored picture (B, C, H, W), or the one that `meta` describes, checked by hash and sample.
+
+        Raises CaseError if a check fails.
+        """
         if self.has(name):
             return self.input(name)
         recipe = self.meta[name]
@@ -95,8 +109,11 @@ class Case:
                 raise CaseError(f"{name} made from tag {recipe['tag']!r} differs from in_{name}_check")
         return x.to(self.device)
 
-    def found(self, part: str = "", **known: Any) -> Found:  # noqa: ANN401 - passed to the layout's function
-        """The network under this package's names; `part` is "encoder" or "decoder" if the case has both."""
+    def found(self, part: str = "", **shared: Unpack[Shared]) -> Found:
+        """The network under this package's names; `part` is "encoder" or "decoder" if the case has both.
+
+        Raises CaseError if the case does not have this part.
+        """
         manifest, family = str(self.meta["manifest"]), str(self.meta["family"])
         if part:
             pairs = {name: file for file, name in re.findall(r"(\S+) \((encoder|decoder)\)", manifest)}
@@ -104,10 +121,10 @@ class Case:
             if part not in pairs or part not in families:
                 raise CaseError(f"the case names no {part} in {manifest!r} and {family!r}")
             manifest, family = pairs[part], families[part]
-        return network(self.filled(manifest, "plain" if family.startswith("plain") else "equalised"), **known)
+        return network(self.filled(manifest, "plain" if family.startswith("plain") else "equalised"), **shared)
 
     def filled(self, manifest: str, family: Family) -> dict[str, Tensor]:
-        """Pseudo-weights for a manifest. Raises CaseError if the manifest is missing."""
+        """Pseudo-weights {key: tensor} for a manifest. Raises CaseError if the manifest is missing."""
         path = self.manifests / f"{manifest}.json"
         try:
             manifest_of = json.loads(path.read_text(encoding="utf-8"))
@@ -115,8 +132,11 @@ class Case:
             raise CaseError(f"there is no manifest {path.name} in {self.manifests}") from None
         return self.fill(manifest_of, family)
 
-    def compare(self, computed: Mapping[str, Tensor | Callable[[], Tensor]], limit: float) -> Difference:
-        """The largest differences between the stored outputs and the same parts of the computed tensors."""
+    def compare(self, computed: Computed, limit: float) -> Difference:
+        """The largest differences between the stored outputs and the same parts of the computed tensors.
+
+        limit: of scaled differences. Raises CaseError if an output was not computed or has another shape.
+        """
         gaps, ratios, ok = [0.0], [0.0], True
         for name in self.outputs:
             value, expected = self._cut(name, computed), self.arrays[f"out_{name}"].astype(np.float64)
@@ -129,7 +149,7 @@ class Case:
             ratios.append(scaled)
         return Difference(float(np.max(gaps)), float(np.max(ratios)), ok)  # not max(), which can hide a NaN
 
-    def _cut(self, name: str, computed: Mapping[str, Tensor | Callable[[], Tensor]]) -> np.ndarray:
+    def _cut(self, name: str, computed: Computed) -> np.ndarray:
         """The part of an output that is stored: all, a summary, every K-th pixel or a window."""
         base, kind, step = name, "", 1
         if name not in computed:
@@ -165,8 +185,12 @@ def wrong_network(network: nn.Module, wanted: str) -> CaseError:
 
 
 @contextmanager
-def outputs_stored(module: nn.Module, names: Mapping[str, str], into: dict[str, Any]) -> Iterator[None]:
-    """While it is open, store the first output of every submodule in `names` {output: submodule} in `into`."""
+def recorded_outputs(module: nn.Module, names: Mapping[str, str]) -> Iterator[dict[str, Tensor]]:
+    """While it is open, record the first output of every submodule in `names` {output: submodule}.
+
+    Raises CaseError for an unknown submodule.
+    """
+    recorded: dict[str, Tensor] = {}
     handles = []
     for output, path in names.items():
         try:
@@ -174,12 +198,12 @@ def outputs_stored(module: nn.Module, names: Mapping[str, str], into: dict[str, 
         except AttributeError:
             raise CaseError(f"nothing computes out_{output}: there is no {path}") from None
 
-        def keep(_: nn.Module, __: Any, value: Tensor, output: str = output) -> None:  # noqa: ANN401 - torch's hook
-            into.setdefault(output, value)
+        def record(_: nn.Module, __: object, value: Tensor, output: str = output) -> None:
+            recorded.setdefault(output, value)
 
-        handles.append(submodule.register_forward_hook(keep))
+        handles.append(submodule.register_forward_hook(record))
     try:
-        yield
+        yield recorded
     finally:
         for handle in handles:
             handle.remove()

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 Family = Literal["equalised", "plain"]
-KEPT = {"kernel", "resample_filter", "truncation", "lod", "shift", "scale"}  # constants: they keep their value
+CONSTANTS = {"kernel", "resample_filter", "truncation", "lod", "shift", "scale"}  # tensors that keep their values
 CHUNK = 1 << 20  # numbers drawn at a time, so that no whole network is held in float64
 BLOCK = 16  # side of a pseudo-picture's patches
 
 
 def draw(tag: str, shape: Sequence[int]) -> Tensor:
-    """N(0, 1) numbers, drawn in float64 and stored in float32. They depend on tag and number of elements only."""
+    """N(0, 1) numbers of this shape, drawn in float64 and stored in float32. They depend on tag and size only."""
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(tag.encode("utf-8"))))
     flat = np.empty(math.prod(shape), dtype=np.float32)
     for start in range(0, flat.size, CHUNK):
@@ -32,11 +32,11 @@ def draw(tag: str, shape: Sequence[int]) -> Tensor:
 
 
 def affine_of(key: str, shape: Sequence[int], keys: Iterable[str], family: Family) -> tuple[float, float] | None:
-    """(offset, scale) of the value offset + scale * draw for a floating-point tensor. None: no change."""
+    """(offset, scale) of the value offset + scale * draw for a floating-point tensor. None for a constant."""
     parent, _, leaf = key.rpartition(".")
     owner = parent.rpartition(".")[2]
     lifted = 100.0 if key.startswith(("style.", "mapping.")) else 1.0  # undoes a run-time multiplier of 0.01
-    if leaf in KEPT:
+    if leaf in CONSTANTS:
         return None
     if leaf == "running_var":
         return 1.0, 0.1  # of |draw|
@@ -56,18 +56,18 @@ def affine_of(key: str, shape: Sequence[int], keys: Iterable[str], family: Famil
 
 
 class Filler:
-    """Fills networks. It keeps up to `keep` recently drawn numbers, because many networks share tensors by name.
+    """Fills networks. It caches up to `size` recently drawn numbers, because many networks share tensors by name.
 
-    Several callers may get the same tensor, so do not write to it.
+    Several callers may get the same tensor. Do not write to it.
     """
 
-    def __init__(self, keep: int = 0) -> None:
-        self._keep = keep
-        self._kept: OrderedDict[Hashable, Tensor] = OrderedDict()
+    def __init__(self, size: int = 0) -> None:
+        self._size = size
+        self._cache: OrderedDict[Hashable, Tensor] = OrderedDict()
         self._count = 0
 
     def __call__(self, manifest: Mapping[str, tuple[Sequence[int], str]], family: Family) -> dict[str, Tensor]:
-        """Float32 tensors for a manifest {key: [shape, dtype]}, without constants and counters."""
+        """Float32 tensors {key: tensor} for a manifest {key: [shape, dtype]}, without constants and counters."""
         tensors = {}
         for key, (shape, dtype) in manifest.items():
             affine = affine_of(key, shape, manifest.keys(), family) if dtype.startswith("float") else None
@@ -77,27 +77,27 @@ class Filler:
 
     def _tensor(self, key: str, shape: tuple[int, ...], offset: float, scale: float) -> Tensor:
         name = (key, shape, offset, scale)
-        values = self._kept.pop(name, None)
+        values = self._cache.pop(name, None)
         self._count -= 0 if values is None else values.numel()
         if values is None:
             values = draw(key, shape)
             values = values.abs_() if key.endswith(".running_var") else values
             values.mul_(_single(scale))
             values = values if offset == 0 else values.add_(_single(offset))
-        self._kept[name] = values
+        self._cache[name] = values
         self._count += values.numel()
-        while self._count > self._keep:
-            self._count -= self._kept.popitem(last=False)[1].numel()
+        while self._count > self._size:
+            self._count -= self._cache.popitem(last=False)[1].numel()
         return values
 
 
 def vector_input(tag: str, shape: Sequence[int]) -> Tensor:
-    """A latent-like input."""
+    """An input that looks like a latent code, N(0, 1) of this shape."""
     return draw(f"input:{tag}", shape)
 
 
 def image_input(tag: str, n: int, c: int, h: int) -> Tensor:
-    """A picture-like input (n, c, h, h) in [-1, 1]: patches of one colour and fine noise."""
+    """An input that looks like a picture, (n, c, h, h) in [-1, 1]: patches of one colour and fine noise."""
     low = _patches(draw(f"input:{tag}/low", (n, c, h // BLOCK, h // BLOCK)))
     high = draw(f"input:{tag}/high", (n, c, h, h))
     return (low.mul_(_single(0.6)) + high.mul_(_single(0.3))).clamp_(-1.0, 1.0)

@@ -1,34 +1,41 @@
-"""Runs the generators and discriminators of golden cases: from a case to every output that it may store."""
+"""Runs the generators and discriminators of golden cases: from a case to every output that it may store.
+
+A function that runs a case raises CaseError if the manifest describes another network.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from inversion.generators import PGGAN, Discriminator, Prior, State, StyleGAN, StyleGAN2
-from inversion.parity.cases import Case, outputs_stored, wrong_network
+from inversion.parity.cases import Case, Computed, recorded_outputs, wrong_network
 from inversion.parity.fill import vector_input
 
-Computed = dict[str, Any]  # output -> Tensor, or a function that computes it
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from inversion.checkpoints.layouts import Shared
+
 PSI, PSI_LAYERS = 0.7, 8  # truncation of the published samplers
 TINY = 1e-4  # factor of a z, for the epsilon of its normalisation
 
 
 def stylegan2(case: Case) -> Computed:
     """StyleGAN2 of rosinality or NVIDIA."""
-    known: dict[str, Any] = {"latent_avg": case.input("latent_avg")} if case.has("latent_avg") else {}
-    prior = any_prior(case, **known)
+    shared: Shared = {"latent_avg": case.input("latent_avg")} if case.has("latent_avg") else {}
+    prior = any_prior(case, **shared)
     if not isinstance(prior, StyleGAN2):
         raise wrong_network(prior, "StyleGAN2 generator")
     taps = {name: f"convs.{2 * _level(name)}" for name in case.bases(r"feat\d+")}
     taps |= {name: f"convs.{2 * _level(name) - 1}" for name in case.bases(r"featup\d+")}
     taps |= {name: f"rgbs.{_level(name)}" for name in case.bases(r"rgb\d+")}
-    out: Computed = {}
     ws = case.input("ws")
-    with outputs_stored(prior, taps, out):
-        out["image_ws"] = prior.synthesis(ws)
+    with recorded_outputs(prior, taps) as recorded:
+        image = prior.synthesis(ws)
+    out: Computed = {**recorded, "image_ws": image}
     z = case.input("z")
     w = prior.mapping(z)
     out["w"], out["w_tinyz"] = w[:, 0], prior.mapping(z * TINY)[:, 0]
@@ -54,9 +61,10 @@ def discriminator(case: Case) -> Computed:
     levels = len(net.blocks)
     taps = {name: _block(int(name.removeprefix("convs"))) for name in case.bases(r"convs\d+")}
     taps |= {name: f"blocks.{levels - _level(name)}" for name in case.bases(r"b\d+") if name != "b4"}
-    x, out = case.picture(), Computed()
-    with outputs_stored(net, {**taps, "final_conv": "conv"}, out):
-        out[f"logits{len(x)}"] = net(x)[:, None]
+    x = case.picture()
+    with recorded_outputs(net, {**taps, "final_conv": "conv"}) as recorded:
+        logits = net(x)[:, None]
+    out: Computed = {**recorded, f"logits{len(x)}": logits}
     for name in case.bases(r"logits\d+"):
         if name not in out:
             out[name] = net(x[: int(name.removeprefix("logits"))])[:, None]
@@ -92,11 +100,10 @@ def stylegan(case: Case) -> Computed:
     out["wp_truncated"] = _rows(case, "wp_truncated", pulled, [0, layers - 1, layers, prior.num_ws - 1])
     out["image_z"] = lambda: prior.synthesis(pulled)
     taps = {name: f"layers.{int(name.removeprefix('layer'))}" for name in case.bases(r"layer\d+")}
-    raw: Computed = {}
-    with outputs_stored(prior, {**taps, "rgb": "to_rgb"}, raw):
+    with recorded_outputs(prior, {**taps, "rgb": "to_rgb"}) as recorded:
         out["image"] = prior.synthesis(case.input("wp"))
-    out["pretanh"] = raw["rgb"] + prior.bias[:, None, None]
-    return {**raw, **out}
+    out["pretanh"] = recorded["rgb"] + prior.bias[:, None, None]
+    return {**recorded, **out}
 
 
 def pggan(case: Case) -> Computed:
@@ -112,16 +119,17 @@ def pggan(case: Case) -> Computed:
         out[name] = prior.tail(State(mixed, None), k, prior.mapping(z[:, 0]))
     if z.ndim == 2:
         taps = {name: f"layers.{int(name.removeprefix('layer'))}" for name in case.bases(r"layer\d+")}
-        with outputs_stored(prior, taps, out):
+        with recorded_outputs(prior, taps) as recorded:
             out["image"] = prior(z)
+        out |= recorded
         out["image_tinyz"] = lambda: prior(z * TINY)
         out["image_zscaled"] = lambda: prior(z * 3.0)
     return out
 
 
-def any_prior(case: Case, part: str = "", **known: Any) -> Prior:  # noqa: ANN401 - passed to the layout's function
-    """The case's generator, frozen. CaseError if it is another network."""
-    prior = case.found(part, **known).build().to(case.device)
+def any_prior(case: Case, part: str = "", **shared: Unpack[Shared]) -> Prior:
+    """The case's generator, frozen. Raises CaseError if it is another network."""
+    prior = case.found(part, **shared).build().to(case.device)
     if not isinstance(prior, Prior):
         raise wrong_network(prior, "generator")
     return prior.freeze()
@@ -133,7 +141,7 @@ def _level(name: str) -> int:
 
 
 def _block(index: int) -> str:
-    """This package's name of rosinality's convs.N in a discriminator."""
+    """This package's name for rosinality's convs.N in a discriminator."""
     return f"blocks.{index - 1}" if index else "from_rgb"
 
 

@@ -13,7 +13,7 @@ from inversion.parity.cases import LIMIT, LOOSE, Case, CaseError, Difference
 from inversion.parity.fill import Filler
 from inversion.parity.generators import Computed
 
-KEPT_WEIGHTS = 1 << 27  # numbers kept from case to case: half a gigabyte
+CACHED_WEIGHTS = 1 << 27  # numbers kept from case to case: half a gigabyte
 MANIFESTS = Path(__file__).resolve().parents[2] / "tests" / "goldens" / "manifests"
 
 # `meta["network"]` -> (function that runs it, limit of its scaled differences)
@@ -53,7 +53,7 @@ RUNNERS: dict[str, tuple[Callable[[Case], Computed], float]] = {
 
 @torch.no_grad()
 def check(path: Path, manifests: Path = MANIFESTS, device: str = "cpu", fill: Filler | None = None) -> Difference:
-    """Run one case file. A shared `fill` saves drawing weights again. Raises CaseError or StateDictError."""
+    """Run one case file. A shared `fill` avoids drawing the same weights again. Raises CaseError or StateDictError."""
     case = Case(path, manifests, torch.device(device), fill or Filler())
     name = str(case.meta.get("network"))
     if name not in RUNNERS:
@@ -65,7 +65,7 @@ def check(path: Path, manifests: Path = MANIFESTS, device: str = "cpu", fill: Fi
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """Full float32 on a GPU, which rounds factors of convolutions to ten bits by default."""
+    """Turn on full float32 on a GPU, which by default rounds the factors of convolutions to ten bits."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:

@@ -30,10 +30,13 @@ class Perceptual:
         maps = [_unit(f.float()) for f in self._network(x)]
         return [f / len(maps) ** 0.5 for f in maps]
 
+    def per_layer(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+        """Contribution (layers, B) of each layer to the `distance`."""
+        return torch.stack([(p - q).square().sum(dim=1).flatten(1).mean(dim=1) for p, q in zip(a, b, strict=True)])
+
     def distance(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
         """Distance (B,) between the `features` of two pictures, 0 or more."""
-        per_layer = [(p - q).square().sum(dim=1).flatten(1).mean(dim=1) for p, q in zip(a, b, strict=True)]
-        return torch.stack(per_layer).sum(dim=0)
+        return self.per_layer(a, b).sum(dim=0)
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance (B,) between pictures (B, 3, R, R) in [-1, 1]."""
@@ -41,9 +44,10 @@ class Perceptual:
 
 
 class LPIPS(Perceptual):
-    """LPIPS v0.1 (Zhang et al. 2018), the same numbers as `LPIPSNetwork`.
+    """LPIPS v0.1 (Zhang et al. 2018): weighted squared differences of unit features, summed over five layers.
 
-    It is named `lpips` on AlexNet, as figures are published, and `lpips_vgg` on VGG16: the two do not compare.
+    Its name is `lpips` on AlexNet, the network of most published figures, and `lpips_vgg` on VGG16. Values of the two
+    are not comparable.
     """
 
     def __init__(self, network: LPIPSNetwork) -> None:

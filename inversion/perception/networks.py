@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Self
 
 from inversion.generators.base import StateDictError, build_without_weights, load_strictly, shapes_of
@@ -76,9 +76,9 @@ class Trunk(nn.Module):
 
 
 class LPIPSNetwork(nn.Module):
-    """LPIPS v0.1 (Zhang et al. 2018): weighted squared differences of unit features, summed over five layers.
+    """Network of LPIPS v0.1 (Zhang et al. 2018): a trunk and one head per layer. `perception.LPIPS` computes distances.
 
-    Pictures are (B, 3, H, W) RGB in [-1, 1]. Its tensors are `features.N.*` of the trunk and `heads.0` to `heads.4`.
+    Its tensors are `features.N.*` of the trunk and `heads.0` (C,) to `heads.4`.
     """
 
     shift: Tensor
@@ -104,20 +104,12 @@ class LPIPSNetwork(nn.Module):
         return network.eval().requires_grad_(False)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Feature maps (B, C, h, w) of the five layers, unit vectors over channels; the epsilon is the official one."""
+        """Unit vectors over channels (B, C, h, w) at the five layers, for RGB pictures (B, 3, H, W) in [-1, 1].
+
+        The epsilon is the lpips package's.
+        """
         x = (x - self.shift) / self.scale
         return [f / (torch.linalg.vector_norm(f, dim=1, keepdim=True) + 1e-10) for f in self.trunk(x)]
-
-    def layers(self, a: Tensor, b: Tensor) -> Tensor:
-        """Contributions (5, B) of the layers to the distance between pictures."""
-        per_layer = []
-        for p, q, head in zip(self.maps(a), self.maps(b), self.heads, strict=True):
-            per_layer.append(torch.einsum("bchw,c->bhw", (p - q).square(), head).mean(dim=(1, 2)))
-        return torch.stack(per_layer)
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distance (B,) between pictures (B, 3, H, W) in [-1, 1]."""
-        return self.layers(a, b).sum(dim=0)
 
 
 class KerasVGG16(nn.Module):

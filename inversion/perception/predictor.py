@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import Self
 
 from inversion.encoders.backbones import Halving

@@ -1,6 +1,6 @@
 """The embedded domains: procedural faces and houses with exact factors, segmentation map and sketch for every picture.
 
-A new domain is one file or folder with a `Domain`, and one line in ``DOMAINS``.
+A new domain is one file or folder with a `Domain`, and one line in `DOMAINS`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from inversion.synthetic.base import HELD_OUT, OUT_OF_DOMAIN, Batch, Domain, lat
 from inversion.synthetic.faces import FACES
 from inversion.synthetic.houses import HOUSES
 
-# The key is the `domain` of entries in checkpoints.yaml.
+# Keys are the `domain` of entries in checkpoints.yaml.
 DOMAINS: dict[str, Domain] = {
     "synthetic-faces": FACES,
     "synthetic-houses": HOUSES,

@@ -1,8 +1,8 @@
-"""What every embedded domain is made of: seeds, codes, factors, and the pictures that they describe.
+"""The parts of an embedded domain: seeds, codes, factors, and the pictures that they describe.
 
-A picture is a point z on the sphere of radius sqrt(64): the first coordinates of the normalised z, one per factor,
-pushed through the Gaussian's distribution function, are uniform on (-1, 1). StyleGAN's mapping normalises z in the same
-way, so a generator trained on pairs (z, picture) loses nothing of what the picture depends on.
+A picture is a point z on the sphere of radius sqrt(64). The first coordinates of the normalised z, one per factor, are
+mapped by the Gaussian distribution function, so that factors are uniform on (-1, 1). StyleGAN's mapping normalises z in
+the same way, so a generator that is trained on pairs (z, picture) reads everything that determines the picture.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OUT_OF_DOMAIN = 2_000_000  # from this seed on, pictures have extras that no gen
 
 @dataclass(frozen=True)
 class Factor:
-    """One continuous factor: ``low`` and ``high`` are its values at u = -1 and u = 1, in the unit of ``unit``."""
+    """One continuous factor: `low` and `high` are its values at u = -1 and u = 1, in the unit of `unit`."""
 
     name: str
     low: float
@@ -51,9 +51,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Domain:
-    """An embedded domain: its factors, its renderer, and all that training and benchmarks know about it.
+    """An embedded domain: its factors, its renderer, and all other facts that training and benchmarks need.
 
-    The codes of every domain are ``latents(seeds)``.
+    The codes of every domain are `latents(seeds)`.
     """
 
     resolution: int  # of the pictures that its generator is trained on
@@ -93,7 +93,7 @@ class Domain:
     def mates(self, u: Tensor, seeds: Sequence[int]) -> Tensor:
         """Factors (B, len(names)) of other pictures of the individuals with factors u (B, len(names)).
 
-        Identity factors are those of u, all others come from the seeds shifted by ``MATE``.
+        Identity factors are those of u. All other factors come from the seeds plus `MATE`.
         """
         other, shared = self.factors(latents([seed + MATE for seed in seeds])), self.columns(self.identity)
         other[:, shared] = u[:, shared]
@@ -126,14 +126,14 @@ class Domain:
         return Batch(z, u, drawn.picture, drawn.labels, sketch(drawn.picture, drawn.labels), extras)
 
     def front(self, drawn: Batch) -> Tensor:
-        """The frontal views (B, 3, R, R) in [-1, 1] of pictures."""
+        """The frontal views (B, 3, R, R) in [-1, 1] of a batch, with the same extras."""
         u = self.turned_to_front(drawn.factors).to(drawn.picture.device)
         return self.render(u, drawn.picture.shape[-1], extras=drawn.extras).picture
 
     def pictures(
         self, n: int, rng: torch.Generator, resolution: int | None = None, device: torch.device | str = "cpu"
     ) -> Tensor:
-        """Draw n pictures (n, 3, R, R) in [-1, 1] of random seeds below ``HELD_OUT``, drawn from rng."""
+        """Draw n pictures (n, 3, R, R) in [-1, 1] of random seeds below `HELD_OUT`, drawn from rng."""
         seeds = torch.randint(0, HELD_OUT, (n,), generator=rng).tolist()
         return self.render(self.factors(latents(seeds)).to(device), resolution or self.resolution).picture
 
@@ -151,7 +151,7 @@ def latents(seeds: Sequence[int]) -> Tensor:
 
 
 def uniform(z: Tensor, count: int) -> Tensor:
-    """The first ``count`` coordinates of codes z (B, 64), uniform on (-1, 1): (B, count) float32 on the CPU.
+    """The first `count` coordinates of codes z (B, 64), uniform on (-1, 1): (B, count) float32 on the CPU.
 
     Computed in float64 and rounded once: vector and scalar code paths of float32 erf differ in the last bit.
     """
@@ -166,7 +166,10 @@ def factor_values(u: Tensor, table: Sequence[Factor]) -> dict[str, Tensor]:
 
 
 def sketch(picture: Tensor, segmentation: Tensor) -> Tensor:
-    """Line drawing (B, 1, R, R) in [-1, 1], 1 is paper: borders between classes, and faint ones of the luminance."""
+    """Line drawing (B, 1, R, R) in [-1, 1], 1 is paper: borders between classes, and fainter edges of the luminance.
+
+    picture (B, 3, R, R), segmentation (B, classes, R, R).
+    """
 
     def slope(planes: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(planes, (1, 1, 1, 1), mode="replicate")

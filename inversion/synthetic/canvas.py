@@ -15,7 +15,11 @@ Scene = TypeVar("Scene")
 
 
 class Canvas:
-    """Picture and label planes under construction, painted back to front; the first class is the background."""
+    """Picture and label planes under construction, painted from back to front.
+
+    background (B, 3, H, W) in [0, 1]; labels (len(classes), K): the label row of each class. The background has the
+    first class.
+    """
 
     def __init__(self, background: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
         self.rgb = background  # (B, 3, H, W) in [0, 1]
@@ -26,7 +30,7 @@ class Canvas:
     def paint(self, alpha: Tensor, colour: Tensor, name: str | None = None) -> None:
         """Lay a colour (B, 3, H or 1, W or 1) over the picture with coverage alpha (B, H, W).
 
-        ``name`` is the class of the painted part; None leaves the class below it.
+        `name` is the class of the painted part; None leaves the class below it.
         """
         self.rgb = torch.lerp(self.rgb, colour.expand_as(self.rgb), alpha[:, None])
         if name is not None and self.planes.shape[1]:
@@ -62,11 +66,11 @@ class Renderer(Generic[Scene]):
         extras: Mapping[str, Tensor] | None = None,
         chunk: int = 16,
     ) -> Rendering:
-        """Draw factors u (B, K) in (-1, 1) at ``resolution`` pixels a side.
+        """Draw factors u (B, K) in (-1, 1) at `resolution` pixels a side.
 
-        ``labels`` (len(classes), L) gives each class a row of L values that is blended like its colour;
-        ``torch.eye(len(classes))`` gives a segmentation map. ``extras`` (values (B,)) are parts from outside the
-        domain. ``chunk`` pictures are drawn at a time, so that the planes stay in the cache.
+        `labels` (len(classes), L) gives each class a row of L values that is blended like its colour;
+        `torch.eye(len(classes))` gives a segmentation map. `extras` (values (B,)) are parts from outside the
+        domain. `chunk` pictures are drawn at a time, so that the planes stay in the cache.
         """
         rows = u.new_zeros(len(self.classes), 0) if labels is None else labels.to(u)
         pictures, planes = [], []

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
-from typing import Any
+from dataclasses import MISSING, fields
 
-from inversion.common.settings import kind_of
+from inversion.common.settings import Spec, kind_of
 from inversion.tasks.base import Task, TaskError
 from inversion.tasks.colorize import Colorize
 from inversion.tasks.denoise import Denoise
@@ -23,11 +22,11 @@ TASKS: dict[str, type[Task]] = {
     "denoise": Denoise,
 }
 
-# Tasks that need a second picture. They are not offered where only one picture is uploaded.
+# Tasks that need a second picture. They are not offered if only one picture is uploaded.
 APPLICATIONS: dict[str, type[Task]] = {"diffuse": Diffuse}
 
 
-# Names of flags and of endpoints' parameters, which a field of a task may not have.
+# Names of flags and of endpoint parameters. The fields of a task must have other names.
 RESERVED = frozenset(
     [
         "align",
@@ -58,12 +57,12 @@ RESERVED = frozenset(
 )
 
 
-def task_fields(tasks: Mapping[str, type[Task]] = TASKS) -> dict[str, tuple[Field[Any], list[str]]]:
+def task_fields(tasks: Mapping[str, type[Task]] = TASKS) -> dict[str, tuple[Spec, list[str]]]:
     """The fields of all tasks by name, each with the tasks that have it; for command lines and the page.
 
     Raises TaskError for a reserved name, for a name that two tasks declare differently, and for two masks in a task.
     """
-    found: dict[str, tuple[Field[Any], list[str]]] = {}
+    found: dict[str, tuple[Spec, list[str]]] = {}
     for task, kind in tasks.items():
         masks = [spec.name for spec in fields(kind) if kind_of(spec) == "mask"]
         if len(masks) > 1:
@@ -79,7 +78,8 @@ def task_fields(tasks: Mapping[str, type[Task]] = TASKS) -> dict[str, tuple[Fiel
     return found
 
 
-def _declaration(spec: Field[Any]) -> tuple[object, ...]:
+def _declaration(spec: Spec) -> tuple[object, ...]:
+    """A value that is equal for equal declarations; 1 and 1.0 are not."""
     return type(spec.default), spec.default, dict(spec.metadata)
 
 

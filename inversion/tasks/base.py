@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from inversion.common.errors import UserError
+from inversion.common.settings import SettingValue
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ class Task(ABC):
     merges: ClassVar[bool] = False
     # True if the measurement holds every value of the picture, without noise.
     exact: ClassVar[bool] = False
-    # False if there is no true picture to compare the result with, because the uploads are the measurement.
+    # False if there is no true picture for a comparison, because the uploads are the measurement.
     has_truth: ClassVar[bool] = True
     # True if nothing is known about whole regions, not even in pinv(y).
     leaves_holes: ClassVar[bool] = False
@@ -45,7 +46,7 @@ class Task(ABC):
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:
-        """The measurement y of pictures x (B, 3, R, R)."""
+        """The measurement y (B, ...) of pictures x (B, 3, R, R)."""
 
     @abstractmethod
     def pinv(self, y: Tensor) -> Tensor:
@@ -60,14 +61,14 @@ class Task(ABC):
         return self.A(x)
 
     def read(self, picture: Tensor) -> Tensor:
-        """y from a picture (B, 3, S, S) that already is the measurement; S = measured_size(R)."""
+        """y from a picture (B, 3, S, S) in [-1, 1] that already is the measurement; S = measured_size(R)."""
         return self.A(picture)
 
     def measured_size(self, resolution: int) -> int:
         """Side in pixels of the measurement of pictures with side `resolution`. Raises TaskError if it does not fit."""
         return resolution
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, SettingValue]:
         """The numbers of this task for the recipe of a result, as JSON values."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if not isinstance(value, torch.Tensor)}

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Denoise(Task):
-    """A(x) = x, and y = x + sigma * N(0, 1). Nothing is merged, because y holds the noise."""
+    """A(x) = x, and y = x + sigma * N(0, 1). Nothing is merged, because y holds the noise.
+
+    Raises TaskError unless 0 <= sigma <= 1.
+    """
 
     name: ClassVar[str] = "denoise"
     label: ClassVar[str] = "Denoising"

@@ -1,11 +1,12 @@
-"""Semantic diffusion (In-Domain, Zhu et al. 2020, section 4.3): blends a part of one picture into another."""
+"""Semantic diffusion (In-Domain, Zhu et al. 2020, section 4.3): blends a part of one picture into another one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from inversion.common import settings
+from inversion.common.settings import SettingValue
 from inversion.tasks.base import Task, TaskError
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ class Diffuse(Task):
     """A(x) = x * mask: the marked part of the target is measured. pinv(y) shows it pasted into the context.
 
     mask (1 or B, 1, R, R): 1 = target, 0 = context. context (1 or B, 3, R, R) in [-1, 1]. Encoders read the pasted
-    picture. Nothing is merged, because the context may change to fit the part of the target.
+    picture. Nothing is merged, because the context may change to fit the part of the target. Raises TaskError unless
+    the mask holds only 0 and 1, and both.
     """
 
     name: ClassVar[str] = "diffuse"
@@ -49,5 +51,5 @@ class Diffuse(Task):
     def pinv(self, y: Tensor) -> Tensor:
         return y + self.context.to(y) * (1 - self.mask.to(y))
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, SettingValue]:
         return {"region": round(float(self.mask.mean()), 4)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from inversion.common import settings
+from inversion.common.settings import SettingValue
 from inversion.tasks.base import Task, TaskError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ ITERATIONS = 20  # of smoothing per scale; more have no visible effect
 
 @dataclass(frozen=True, eq=False)  # tensors do not compare to a single bool
 class Inpaint(Task):
-    """A(x) = x * mask, mask (1 or B, 1, R, R) with 1 = known, 0 = hole."""
+    """A(x) = x * mask, mask (1 or B, 1, R, R) with 1 = known, 0 = hole. Raises TaskError for any other mask."""
 
     name: ClassVar[str] = "inpaint"
     label: ClassVar[str] = "Inpainting"
@@ -61,7 +62,7 @@ class Inpaint(Task):
         inside = x.clamp(-1, 1)
         return torch.where(known > 0, y, (inside + fill_smoothly(y - inside, known)).clamp(-1, 1))
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, SettingValue]:
         return {"hole": round(1 - float(self.mask.mean()), 4)}
 
 

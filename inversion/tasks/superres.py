@@ -18,7 +18,10 @@ ITERATIONS = 10  # of back-projection
 
 @dataclass(frozen=True)
 class Superres(Task):
-    """A(x) = mean over blocks of factor x factor pixels, (B, 3, R / factor, R / factor)."""
+    """A(x) = mean over blocks of factor x factor pixels, (B, 3, R / factor, R / factor).
+
+    Raises TaskError unless the factor is a whole number from 2 to 64, and in A unless it divides R.
+    """
 
     name: ClassVar[str] = "superres"
     label: ClassVar[str] = "Super-resolution"

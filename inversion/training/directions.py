@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from inversion.checkpoints import hub
 from inversion.directions import MAX_STRENGTH, Direction, as_fitted, deviation_along, to_tensors

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from inversion.losses import gradient_penalty
 from inversion.training.loop import Processes

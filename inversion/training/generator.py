@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from inversion.generators import GENERATORS, Prior, StyleGAN2
 from inversion.synthetic import DEFAULT, DOMAINS, HELD_OUT, latents

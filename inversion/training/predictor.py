@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional as F
 
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents

@@ -1,19 +1,20 @@
-"""How the tensors of public checkpoints map to this package's networks: recognised by key and checked strictly.
+"""From the tensors of public checkpoints to this package's networks: recognised by their keys and checked strictly.
 
     for found in networks(torch.load(path, weights_only=True)):
         network = found.build()
 
-Nothing here runs code from a file, downloads, or trusts a stated size: sizes come from the shapes of tensors.
+No code from a file is run, nothing is downloaded, and sizes come from the shapes of tensors, not from stated numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from inversion.checkpoints.layouts import encoders, stylegan, stylegan2
 from inversion.checkpoints.layouts.source import Renamed
@@ -22,6 +23,15 @@ from inversion.generators import GENERATORS, Discriminator, Prior, StateDictErro
 from inversion.perception.networks import KerasVGG16, LPIPSNetwork
 
 Builder = Callable[[Mapping[str, Tensor]], nn.Module]
+Checkpoint = Mapping[str, Any]  # content of a foreign file: tensors, state dicts, options; types are checked when read
+
+
+class Shared(TypedDict, total=False):
+    """What an encoder and its generator share. Layouts of either take it besides the tensors."""
+
+    latent_avg: Tensor | None  # mean style (w_dim,) or (num_ws, w_dim)
+    num_ws: int
+
 
 # Architecture -> function that builds the network, for all but generators and encoders.
 OTHERS: dict[str, Builder] = {
@@ -48,7 +58,7 @@ class Layout:
     kind: str  # generator, discriminator, encoder, identity or perceptual
     architecture: str  # see `builder`
     signature: str  # keys, separated by spaces; the layout with the most matching keys is chosen
-    rename: Callable[[Mapping[str, Tensor]], Renamed]
+    rename: Callable[..., Renamed]  # of a flat state dict; those of encoders and their generators also take `Shared`
 
 
 # A layout that is a special case of another one, with fewer keys of its own, comes after it.
@@ -214,14 +224,14 @@ def identify(tensors: Mapping[str, Tensor]) -> str:
     return best
 
 
-def network(tensors: Mapping[str, Tensor], **known: Any) -> Found:  # noqa: ANN401 - more arguments of a layout's function
-    """Recognise and rename one flat state dict; `known` is passed to the layout's function. Raises StateDictError."""
+def network(tensors: Mapping[str, Tensor], **shared: Unpack[Shared]) -> Found:
+    """Recognise and rename one flat state dict; `shared` is passed to the layout's function. Raises StateDictError."""
     name = identify(tensors)
     layout = LAYOUTS[name]
-    return Found(name, layout.kind, layout.architecture, layout.rename(tensors, **known))
+    return Found(name, layout.kind, layout.architecture, layout.rename(tensors, **shared))
 
 
-def networks(checkpoint: Mapping[str, Any], encoder: str | None = None) -> list[Found]:
+def networks(checkpoint: Checkpoint, encoder: str | None = None) -> list[Found]:
     """Recognise the networks of a checkpoint: nested as its authors save it, or a flat state dict.
 
     `encoder` ("psp", "e4e", ...) is the architecture of an encoder if its tensors do not show it; by default the
@@ -235,8 +245,8 @@ def networks(checkpoint: Mapping[str, Any], encoder: str | None = None) -> list[
     average = checkpoint.get("latent_avg")
     for key in ("g_ema", "G_ema", "generator_smooth"):
         if key in checkpoint:
-            known = {"latent_avg": average} if key == "g_ema" and average is not None else {}
-            found = [network(_stripped(checkpoint[key]), **known)]
+            shared: Shared = {"latent_avg": average} if key == "g_ema" and average is not None else {}
+            found = [network(_stripped(checkpoint[key]), **shared)]
             discriminators = [checkpoint[name] for name in ("d", "D", "discriminator") if name in checkpoint]
             return found + [network(_stripped(one)) for one in discriminators[:1]]
     tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
@@ -245,12 +255,12 @@ def networks(checkpoint: Mapping[str, Any], encoder: str | None = None) -> list[
     return [network(tensors)]
 
 
-def _inversion(tensors: Mapping[str, Tensor], around: Mapping[str, Any], encoder: str | None) -> list[Found]:
+def _inversion(tensors: Mapping[str, Tensor], around: Checkpoint, encoder: str | None) -> list[Found]:
     """The encoder and the StyleGAN2 decoder of a pSp, e4e or ReStyle file, with the mean style that both share."""
     parts = {name: _under(f"{name}.", tensors) for name in ("encoder", "decoder")}
-    alien = [key for key in tensors if not key.startswith(("encoder.", "decoder."))]
-    if alien:
-        raise StateDictError(f"pSp checkpoint: unknown {', '.join(sorted(alien)[:5])}")
+    unknown = [key for key in tensors if not key.startswith(("encoder.", "decoder."))]
+    if unknown:
+        raise StateDictError(f"pSp checkpoint: unknown {', '.join(sorted(unknown)[:5])}")
     options = around.get("opts") or {}
     average = around.get("latent_avg")
     if average is not None and average.ndim == 2 and not average.is_meta and bool((average == average[:1]).all()):
@@ -273,5 +283,5 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Remove the prefix that training on several devices adds."""
+    """The tensors without the prefix that training on several devices adds to their names."""
     return {key.removeprefix("module."): value for key, value in tensors.items()}

@@ -46,7 +46,7 @@ def arcface(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def idinvert_encoder(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename an IDInvert encoder; convolutions take over the biases behind them. Raises StateDictError."""
+    """Rename an IDInvert encoder; a bias after a convolution becomes its own. Raises StateDictError."""
     source = Source("IDInvert encoder", tensors)
     last = source.count("block{}.bn2.bn.weight", start=1, beside="block{}.conv1.") + 1
     source.move("block0.conv.weight", "stem.conv.weight")

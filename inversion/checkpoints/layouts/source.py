@@ -1,4 +1,4 @@
-"""Reads a foreign state dict once, key by key; every key is used or refused, and every error names a key."""
+"""Reads a foreign state dict once, key by key. Every key is used or refused, and every error names a key."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,12 +20,15 @@ class Renamed(dict[str, Tensor]):
         self.origins: dict[str, str] = {}
 
     def blame(self, message: str) -> str:
-        """A message about this package's names, with the file's own keys instead."""
+        """The message with this package's names replaced by the file's own keys."""
         return re.sub(r"[\w.]*\w", lambda word: self.origins.get(word[0], word[0]), message)
 
 
 class Source:
-    """A state dict that is emptied into `out`: `move` takes a key, `finish` checks that no key is left."""
+    """A state dict {key: tensor} that is emptied into `out`: `move` takes a key, `finish` checks that no key is left.
+
+    All methods raise StateDictError, with the layout's name and the key, if a tensor is missing or does not fit.
+    """
 
     def __init__(self, layout: str, tensors: Mapping[str, Tensor]) -> None:
         self.layout = layout
@@ -73,7 +76,7 @@ class Source:
         self.out.origins[to] = origin
 
     def optional(self, key: str) -> Tensor | None:
-        """Remove and return a tensor that a file may lack."""
+        """Remove and return a tensor (any shape) that may be missing; None if it is."""
         return self.take(key) if key in self.left else None
 
     def drop(self, *keys: str) -> None:
@@ -90,8 +93,8 @@ class Source:
     def count(self, pattern: str, start: int = 0, beside: str = "") -> int:
         """How many of the keys pattern.format(start), pattern.format(start + 1), ... exist without a gap.
 
-        StateDictError names the next one if the file has other keys of that number: those that start with
-        `beside`.format(number), by default the pattern up to the number.
+        Raises StateDictError for the next one if the file has other keys with its number. They start with
+        `beside`.format(number); by default, with the part of the pattern up to the number.
         """
         count = count_keys(self.left, pattern, start)
         prefix = beside or pattern.partition("{}")[0] + "{}."
@@ -99,7 +102,7 @@ class Source:
         return count
 
     def require(self, key: str, prefix: str) -> None:
-        """StateDictError if `key` is missing although there are keys that start with `prefix`."""
+        """Raises StateDictError if `key` is missing although there are keys that start with `prefix`."""
         if key not in self.left and any(other.startswith(prefix) for other in self.left):
             raise self.error(f"missing {key}")
 
@@ -110,7 +113,7 @@ class Source:
         return self.left[key].shape[dimension]
 
     def finish(self) -> Renamed:
-        """Return the moved tensors. StateDictError names keys that were not read."""
+        """Return the moved tensors. Raises StateDictError for keys that were not read."""
         if self.left:
             raise self.error(f"unknown {', '.join(sorted(self.left)[:5])}")
         return self.out

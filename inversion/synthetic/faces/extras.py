@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def extras_of(seeds: Sequence[int]) -> dict[str, Tensor]:
-    """Extras of the faces of these seeds, name -> (B,); {} if all seeds lie below ``OUT_OF_DOMAIN``.
+    """Extras of the faces of these seeds, name -> (B,); {} if all seeds lie below `OUT_OF_DOMAIN`.
 
     Each face from there on has one or two of hat, face paint and unnatural skin.
     """

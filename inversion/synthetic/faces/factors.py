@@ -1,4 +1,4 @@
-"""The named factors of a synthetic face, the classes of its segmentation map, and which factors make a person."""
+"""The named factors of a synthetic face, the classes of its segmentation map, and the factors of its identity."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ FACTORS: tuple[Factor, ...] = (
     Factor("light_elevation", 10.0, 50.0, "light", "degrees"),
     Factor("light_contrast", 0.35, 0.62, "light"),
 )
-# Two pictures show one person if these agree: shape, colours and hair; not pose, expression, age, glasses or light.
+# Two pictures show one person if these factors are equal: shape, colours and hair. Pose, expression, age, glasses and
+# light may differ.
 IDENTITY: tuple[str, ...] = tuple(
     f.name for f in FACTORS if f.group in ("shape", "colour", "hair") and f.name != "blush"
 )

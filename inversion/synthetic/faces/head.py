@@ -1,7 +1,7 @@
 """The geometry of one batch of faces: pose, the ellipsoids of head and hair, their colours, the light.
 
 An ellipsoid head is turned by yaw and pitch, and parallel rays intersect it. The features are drawn in the frontal
-coordinates of the hit points, so that they foreshorten as on a real face.
+coordinates of the hit points, so that they are foreshortened as on a real face.
 
 Head units: x to the right, y down, z to the viewer; the head is about 0.85 wide and 1.1 high.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SKIN = ((0.97, 0.85, 0.77), (0.92, 0.74, 0.62), (0.80, 0.59, 0.45), (0.62, 0.42, 0.30), (0.42, 0.27, 0.19))
-CENTRED = 0.7  # part of the features' shift under yaw and pitch that the crop follows
+CENTRED = 0.7  # fraction of the features' shift under yaw and pitch that the crop follows
 HAIR = (
     (0.10, 0.08, 0.08),
     (0.23, 0.15, 0.11),
@@ -46,7 +46,10 @@ class Surface:
 
 
 class Face:
-    """The parts of one batch of faces that several layers use: grid, pose, surfaces, colours, light."""
+    """The parts of one batch of faces that several layers use: grid, pose, surfaces, colours, light.
+
+    u (B, len(FACTORS)) in (-1, 1); extras: name -> (B,), see `render`.
+    """
 
     def __init__(self, u: Tensor, resolution: int, extras: Mapping[str, Tensor]) -> None:
         self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in factor_values(u, FACTORS).items()}
@@ -103,7 +106,7 @@ class Face:
         )
 
     def surface(self, radii: tuple[Tensor, Tensor, Tensor]) -> Surface:
-        """Intersect the ray of every pixel with the ellipsoid of these radii, which narrows towards the chin."""
+        """Intersect the ray of every pixel with the ellipsoid of these radii (B, 1, 1), which narrows at the chin."""
         v = self.v
         rx, ry, rz = radii
         taper = step(-0.1, 1.0, self.y / ry)
@@ -132,7 +135,7 @@ class Face:
         return x, y
 
     def lit(self, normal: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Wrapped Lambert shading of a head-space normal: about 1 where it faces the light."""
+        """Wrapped Lambert shading (B, H, W) of a normal in head coordinates: about 1 where it faces the light."""
         r, light = self.rotation, self.light
         towards = [sum(r[i][j] * light[i] for i in range(3)) for j in range(3)]  # the light in head coordinates
         cosine = normal[0] * towards[0] + normal[1] * towards[1] + normal[2] * towards[2]

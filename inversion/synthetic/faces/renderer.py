@@ -28,5 +28,5 @@ LAYERS: tuple[Callable[[Face, Canvas], None], ...] = (
     surroundings.hat,
 )
 
-# Extras, with values (B,): ``hat``, ``hat_hue``, ``paint``, ``paint_hue``, ``skin_odd`` and ``skin_hue``.
+# Extras, with values (B,): `hat`, `hat_hue`, `paint`, `paint_hue`, `skin_odd` and `skin_hue`.
 render: Renderer[Face] = Renderer(CLASSES, Face, surroundings.background, LAYERS)

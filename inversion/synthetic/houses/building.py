@@ -42,9 +42,9 @@ BRICK = (0.62, 0.34, 0.28)
 STONE = (0.70, 0.68, 0.66)
 GLASS = (0.36, 0.47, 0.58)
 GLOW = (1.0, 0.84, 0.48)
-EDGE_ON = 0.08  # a slope is hidden if the eye is closer to its plane: it is seen edge on, with rounding errors
+EDGE_ON = 0.08  # a slope is hidden if the eye is closer to its plane, where rounding errors would be visible
 ROWS = 7  # of tiles
-TALL = 9.0  # above every roof
+TALL = 9.0  # a height above every roof
 FRONT, RIGHT = (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)  # normals of the walls
 
 
@@ -104,7 +104,7 @@ class Slope:
     end: Tensor  # half the length of the ridge
 
     def coverage(self, height: float | Tensor) -> Tensor:
-        """Coverage of the strip from the eaves to this height above them."""
+        """Coverage (B, H, W) of the strip from the eaves to this height above them, measured along the slope."""
         low = self.top - self.length
         return self.plane.box(-self.end, self.end, low, low + height)
 

@@ -2,8 +2,8 @@
 
 The camera is to the right of the front, so that the front and the right wall are visible in every picture.
 House units: the origin is on the ground below the middle of the house, x along the front, y up, z towards the viewer;
-a house is about 1.7 wide. Every visible plane has two coordinates, so drawings on it foreshorten. The size of a pixel
-in these coordinates is known in closed form, so edges are smooth at any slant.
+a house is about 1.7 wide. Every visible plane has two coordinates, so that drawings on it are foreshortened. The size
+of a pixel in these coordinates is known in closed form, so edges are smooth at any angle.
 """
 
 from __future__ import annotations
@@ -41,19 +41,25 @@ Z_AXIS: Axis = (0.0, 0.0, 1.0)
 
 
 def dot(a: Vector | Axis, b: Vector) -> Tensor:
-    """Inner product of two vectors in house coordinates."""
+    """Inner product of two vectors in house coordinates, in the shape to which they broadcast."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def strip(x: Tensor, low: float | Tensor, high: float | Tensor, foot: float | Tensor) -> Tensor:
-    """Part of a pixel of width ``foot`` around x that is between low and high; exact for lines of any width."""
+    """Fraction of a pixel of width `foot` around x that is between low and high; exact for lines of any width.
+
+    The arguments broadcast, usually to (B, H, W).
+    """
     inside = (x + foot / 2).clamp(max=high) - (x - foot / 2).clamp(min=low)
     return (inside / foot).clamp(0, 1)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane seen through every pixel, all (B, H, W): two coordinates on it, and the extent of a pixel in each."""
+    """A plane seen through every pixel, all (B, H, W): two coordinates on it, and the extent of a pixel in each.
+
+    Coverages are (B, H, W) in [0, 1]; other arguments are in the plane's coordinates and broadcast.
+    """
 
     a: Tensor
     b: Tensor
@@ -73,13 +79,16 @@ class Plane:
         return self.seen * (0.5 - (distance - radius) / foot.clamp_min(1e-4)).clamp(0, 1)
 
     def under(self, height: Tensor, slope: Tensor) -> Tensor:
-        """Coverage of the area below a line b = height, whose slope against a is at most ``slope``."""
+        """Coverage of the area below a line b = height, whose slope against a is at most `slope`."""
         foot = (self.foot_b.square() + (slope * self.foot_a).square()).sqrt()
         return self.seen * (0.5 + (height - self.b) / foot).clamp(0, 1)
 
 
 class Scene:
-    """The parts of one batch that several layers use: grid, camera, sizes, colours and light."""
+    """The parts of one batch of houses that several layers use: grid, camera, sizes, colours and light.
+
+    u (B, len(FACTORS)) in (-1, 1). Sizes are (B, 1, 1), in house units.
+    """
 
     def __init__(self, u: Tensor, resolution: int) -> None:
         self.v: dict[str, Tensor] = {name: value[:, None, None] for name, value in factor_values(u, FACTORS).items()}
@@ -92,12 +101,11 @@ class Scene:
         self.right: Vector = (cy, torch.zeros_like(cy), -sy)
         self.up: Vector = (-sy * st, ct, -cy * st)
         self.forward: Vector = (-sy * ct, -st, -cy * ct)
-        middle = (0.0, TARGET, 0.0)
-        self.eye: Vector = tuple(m - v["distance"] * f for m, f in zip(middle, self.forward, strict=True))  # type: ignore[assignment]
+        eye = [m - v["distance"] * f for m, f in zip((0.0, TARGET, 0.0), self.forward, strict=True)]
+        self.eye: Vector = (eye[0], eye[1], eye[2])
         x, y = self.px - v["shift_x"], self.py - self.lowered
-        self.ray: Vector = tuple(  # type: ignore[assignment]
-            FOCAL * f + x * r - y * w for f, r, w in zip(self.forward, self.right, self.up, strict=True)
-        )
+        ray = [FOCAL * f + x * r - y * w for f, r, w in zip(self.forward, self.right, self.up, strict=True)]
+        self.ray: Vector = (ray[0], ray[1], ray[2])
         self.horizon = self.lowered - FOCAL * st / ct
         self.half = v["width"] / 2
         self.front = v["depth"] / 2
@@ -111,7 +119,7 @@ class Scene:
 
     @property
     def lowered(self) -> Tensor:
-        """Row of the camera's target in half pictures below the middle; tall houses are lower in the picture."""
+        """Row (B, 1, 1) of the camera's target, in half pictures below the middle. Tall houses are lower."""
         return 0.16 + 0.10 * (self.v["height"] - 0.72)
 
     def solid(self, colour: tuple[float, float, float]) -> Tensor:
@@ -137,7 +145,7 @@ class Scene:
         return 0.62 + 0.44 * cosine.clamp_min(0)
 
     def plane(self, normal: Vector | Axis, offset: float | Tensor, a: Vector | Axis, b: Vector | Axis) -> Plane:
-        """The plane normal . p = offset with coordinates along the axes a and b."""
+        """The plane of points p with normal . p = offset (house units), with coordinates along the axes a and b."""
         towards = dot(normal, self.ray)
         towards = torch.where(towards.abs() < 1e-3, torch.full_like(towards, 1e-3), towards)
         t = (offset - dot(normal, self.eye)) / towards
@@ -153,7 +161,7 @@ class Scene:
         return Plane(first, second, foot_a, foot_b, (t > 0).to(first))
 
     def project(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Picture coordinates x, y of a point, and the number of half pictures of one house unit there."""
+        """Picture coordinates x, y of a point, and the half pictures that a house unit covers there; all (B, 1, 1)."""
         rest: Vector = (x - self.eye[0], y - self.eye[1], z - self.eye[2])
         scale = FOCAL / dot(rest, self.forward)
         return scale * dot(rest, self.right) + self.v["shift_x"], self.lowered - scale * dot(rest, self.up), scale
@@ -169,9 +177,9 @@ class Scene:
         return self.upright(self.front)
 
     def upright(self, z: Tensor) -> Plane:
-        """The plane parallel to the front at depth z, with coordinates x and y."""
+        """The plane parallel to the front at depth z (B, 1, 1), with coordinates x and y."""
         return self.plane(Z_AXIS, z, X_AXIS, Y_AXIS)
 
     def flank(self, x: Tensor) -> Plane:
-        """The plane parallel to the side wall at x, with coordinates z and y."""
+        """The plane parallel to the side wall at x (B, 1, 1), with coordinates z and y."""
         return self.plane(X_AXIS, x, Z_AXIS, Y_AXIS)
