@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor
 
 from inversion.checkpoints import registry
 from inversion.common.commands import Parser, UsageError, positive
+from inversion.common.rows import RowView
 from inversion.methods import Code, Method, Result
 from inversion.methods.run import invert
 from inversion.model import Model
@@ -75,7 +76,7 @@ def reconstructed(model: Model, x: Tensor, method: Method, seed: int = 0) -> tup
     return result, result.code
 
 
-def write_rows(path: Path | None, rows: Sequence[DataclassInstance | Mapping[str, Any]]) -> None:
+def write_rows(path: Path | None, rows: Sequence[DataclassInstance | RowView]) -> None:
     """Replace the file by the rows; a stopped run never leaves half a file. If the path is None, write nothing."""
     if path is not None:
         part = path.with_name(f"{path.name}.part")
@@ -83,7 +84,7 @@ def write_rows(path: Path | None, rows: Sequence[DataclassInstance | Mapping[str
         part.replace(path)
 
 
-def plain(row: DataclassInstance | Mapping[str, Any]) -> Mapping[str, Any]:
+def plain(row: DataclassInstance | RowView) -> RowView:
     """The fields of a row as JSON stores them."""
     return asdict(row) if is_dataclass(row) else row
 

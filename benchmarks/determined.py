@@ -42,7 +42,7 @@ class Kind:
     read: Callable[[Pairs, int], Tensor]  # (pairs, classes) -> (B, channels, R, R)
 
 
-def lines(pairs: Pairs, classes: int) -> Tensor:  # noqa: ARG001 - as `parts`
+def lines(pairs: Pairs, _: int) -> Tensor:
     """Line drawings (B, 1, R, R) in [-1, 1]."""
     return pairs.sketch[:, None].float() / 127.5 - 1
 

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from inversion.checkpoints.registry import SERVE_ALL, registry
 from inversion.cli.common import add_task_inputs
 from inversion.common.commands import UsageError, add_device, guarded
 from inversion.common.errors import UserError
+from inversion.common.rows import Row, RowView
 from inversion.common.settings import kind_of, split_settings
 from inversion.methods import BASIC, parse_method
 from inversion.model import Model
@@ -35,7 +35,6 @@ from inversion.serving.lane import Finished, Lane, Request, measurement
 from inversion.tasks import TASKS, task_class
 from inversion.training.models import domain_of
 
-Row = dict[str, Any]  # as in the JSON file; every metric may add a column
 PROG = "python -m benchmarks.quality"
 MEASURED = "measured"  # pseudo-method: the measurement itself, enlarged with bicubic interpolation if it is small
 TASK_SHARE = 4  # tasks other than reconstruction use a quarter of the pictures
@@ -97,7 +96,9 @@ def centre_hole(resolution: int) -> np.ndarray:
     return mask
 
 
-def request_for(task: str, method: str, case: Case, settings: dict[str, Any], args: argparse.Namespace) -> Request:
+def request_for(
+    task: str, method: str, case: Case, settings: Mapping[str, object], args: argparse.Namespace
+) -> Request:
     """The request that the page would send to the lane."""
     specs = fields(task_class(task))
     inputs = {s.name: centre_hole(case.picture.shape[0]) for s in specs if kind_of(s) == "mask"}
@@ -185,10 +186,10 @@ def columns() -> dict[str, Column]:
     }
 
 
-def means_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def means_table(rows: Sequence[RowView]) -> str:
     """Means over pictures as a Markdown table, one line per task and label. Columns without a value are left out."""
     shown = {key: column for key, column in columns().items() if any(row.get(key) is not None for row in rows)}
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[RowView]] = {}
     for row in rows:
         groups.setdefault((row["task"], row["label"]), []).append(row)
     lines: list[list[object]] = []

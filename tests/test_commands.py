@@ -10,22 +10,37 @@ import pytest
 from test_architecture import loaded_after
 
 import app
+from inversion.__main__ import COMMANDS
 from inversion.cli.common import add_task_inputs, run_parser
 from inversion.common.commands import Parser, guarded, make_folder
 from inversion.common.settings import mask, setting
 from inversion.tasks import RESERVED, TASKS, Task, TaskError, task_fields
+from inversion.training.cli import COMMANDS as TRAINING
 from ui.tabs import all_tabs
+
+HELP = r"""
+import contextlib, re
+{imports}
+for arguments in {arguments!r}:
+    with contextlib.suppress(SystemExit):
+        main([*arguments, "--help"])
+[peak] = re.findall(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())
+assert int(peak) <= {limit} * 1024, peak
+"""
+MAIN = "from inversion.__main__ import main"
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("imports", "arguments", "limit"),
     [
-        "import app; app.main(['--help'])",
-        *(f"from inversion.__main__ import main; main(['{name}', '--help'])" for name in ("convert", "parity", "edit")),
+        ("from app import main", [[]], 60),
+        (MAIN, [[], *([name] for name in COMMANDS)], 60),
+        (MAIN, [["train", name] for name in TRAINING], 60),
     ],
+    ids=["page", "commands", "training"],
 )
-def test_help_is_light(code: str) -> None:
-    assert loaded_after(f"try:\n    {code}\nexcept SystemExit:\n    pass") == set()
+def test_help_of_every_command_is_light(imports: str, arguments: list[list[str]], limit: int) -> None:
+    assert loaded_after(HELP.format(imports=imports, arguments=arguments, limit=limit)) == set()
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_the_command_line_keeps_pictures_and_figures(
     assert main([*arguments, "--out", str(out), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert row["translation"] == "sketch"
-    assert (row["variations"], row["alpha"], row["mix_layers"], row["alike"]) == (3, 0.5, 7, 64)
+    assert (row["variations"], row["alpha"], row["mix_layers"], row["candidates"]) == (3, 0.5, 7, 64)
     assert len(row["images"]) == 3
     for path in row["images"]:
         assert images.read(path).size == (whole.resolution, whole.resolution)

@@ -17,6 +17,7 @@ from inversion import images
 from inversion.align import paste
 from inversion.checkpoints.registry import DEFAULT
 from inversion.common.commands import Parser, UsageError, add_device, make_folder
+from inversion.common.rows import Row
 from inversion.common.settings import Kind, SettingError, checked, kind_of, split_settings
 from inversion.methods import parse_method
 from inversion.metrics import METRICS
@@ -29,6 +30,7 @@ from inversion.serving.lane import (
     Progress,
     Ready,
     Request,
+    TaskInput,
     crop,
 )
 from inversion.tasks import TASKS, TaskError, task_class, task_fields
@@ -109,9 +111,9 @@ def sentence_part(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray) -> dict[str, Any]:
+def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray) -> dict[str, TaskInput]:
     """Values of the task's fields from the flags; files are read. picture: uint8 (H, W, 3), as large as a mask."""
-    inputs = {}
+    inputs: dict[str, TaskInput] = {}
     for spec in fields(task_class(task)):
         value = getattr(args, spec.name, None)
         if value is not None and kind_of(spec) == "mask":
@@ -125,12 +127,12 @@ def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray) -> dic
 
 
 # Called with each result. Returns more fields of its row, and more pictures of the sheet.
-AfterRun = Callable[[Lane, Request, Finished], tuple[dict[str, Any], list[np.ndarray]]]
+AfterRun = Callable[[Lane, Request, Finished], tuple[Row, list[np.ndarray]]]
 
 
 def run_methods(
     args: argparse.Namespace, methods: Sequence[str], then: AfterRun | None = None, *, optional: bool = False
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """One row per method, when its run is over. With --out, saves pictures, a sheet of them, and the rows as JSON.
 
     Raises LaneError before the first run if the model cannot run a method; `optional` methods are skipped instead.
@@ -140,7 +142,7 @@ def run_methods(
         make_folder(args.out)
     lane = Lane(args.device, args.dtype)
     requests = _possible(lane, _requests(args, methods, picture), optional)
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     sheet: list[np.ndarray] = []
     try:
         for request in requests:
@@ -178,7 +180,7 @@ def dumps(value: object) -> str:
     return json.dumps(value, indent=1, allow_nan=False)
 
 
-def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def write_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Print rows as aligned columns on stdout. A missing value is a dash."""
     cells = [list(columns), *([_cell(row.get(c)) for c in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
@@ -186,7 +188,7 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n")
 
 
-def write_rows(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> None:
+def write_rows(rows: Sequence[Row], args: argparse.Namespace) -> None:
     """Print the figures of runs as a table on stdout."""
     known = [name for name in METRICS if any(row.get(name) is not None for row in rows)]
     write_table(rows, ["method", *known, "seconds", "image"])
@@ -265,7 +267,7 @@ def _possible(lane: Lane, requests: Sequence[Request], optional: bool) -> list[R
     return possible
 
 
-def _settings(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _settings(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, str]]:
     """The --set values for the stages of each method. Raises UsageError, or SettingError if no method has the stage."""
     values: dict[str, str] = {}
     for text in texts:

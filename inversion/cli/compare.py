@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from inversion.cli.common import run_methods, run_parser, write_json, write_rows
 from inversion.common.commands import guarded
+from inversion.common.rows import Row
 from inversion.methods import BASIC
 
 
@@ -24,7 +23,7 @@ def main(argv: list[str]) -> int:
         parser.error("--methods needs at least one method")
 
     def run() -> None:
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         try:
             for row in run_methods(args, methods, optional=default):
                 rows.append(row)

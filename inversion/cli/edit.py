@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from inversion import images
 from inversion.cli.common import run_methods, run_parser, write_json, write_rows
 from inversion.common.commands import UsageError, guarded
+from inversion.common.rows import Row, RowView
 from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, check_moves, read_layers
 from inversion.methods import SettingError
 from inversion.metrics import METRICS
@@ -84,7 +84,7 @@ class _Plan:
             raise UsageError(f"no direction is given: add --edit NAME=STRENGTH, one or more of {choices}")
         check_moves(cards, {**dict.fromkeys(self.keep, 0.0), **self.moves})
 
-    def __call__(self, lane: Lane, request: Request, finished: Finished) -> tuple[dict[str, Any], list[np.ndarray]]:
+    def __call__(self, lane: Lane, request: Request, finished: Finished) -> tuple[Row, list[np.ndarray]]:
         """Edit a result. Returns the fields for its row, and the edited picture."""
         result = Inverted(finished.code, finished.weights)
 
@@ -93,7 +93,7 @@ class _Plan:
             return EditRequest(request.model, result, finished.image, moves, self.layers, self.keep)
 
         edited = lane.answer(ask(1.0))
-        added: dict[str, Any] = {
+        added: Row = {
             "moves": self.moves,
             "layers": self.layers,
             "keep": list(self.keep),
@@ -124,7 +124,7 @@ def _strengths(option: str, texts: Sequence[str], prefix: str) -> dict[str, floa
     return strengths
 
 
-def _write_changes(edit: Mapping[str, Any]) -> None:
+def _write_changes(edit: RowView) -> None:
     """Print the largest changes of attributes, the figures and the file."""
     changes = {name: after - before for name, (before, after) in edit["attributes"].items()}
     most = sorted(changes, key=lambda name: -abs(changes[name]))[:SHOWN]

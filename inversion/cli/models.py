@@ -6,7 +6,6 @@ import argparse
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any
 
 from tqdm import tqdm
 
@@ -14,6 +13,7 @@ from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import Entry, registry
 from inversion.cli.common import write_json, write_table
 from inversion.common.commands import Parser, UsageError, guarded
+from inversion.common.rows import Row
 
 COLUMNS = ["name", "kind", "resolution", "domain", "size", "cached", "grade", "licence", "from"]
 
@@ -23,11 +23,11 @@ def main(argv: list[str]) -> int:
     parser = Parser(
         prog="python -m inversion models", description="List the models that can be loaded.", allow_abbrev=False
     )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
         "--check", action="store_true", help="check the hashes of all available files; exit status 1 if one is wrong"
     )
-    what.add_argument("--pull", metavar="NAME", help="download a file, or replace a damaged one")
+    action.add_argument("--pull", metavar="NAME", help="download a file, or replace a damaged one")
     parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
     args = parser.parse_args(argv)
     wrong: list[str] = []
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     return guarded(parser.prog, run) or int(bool(wrong))
 
 
-def _write(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
+def _write(rows: list[Row], args: argparse.Namespace) -> None:
     if args.json:
         write_json(rows)
     elif args.check:
@@ -58,7 +58,7 @@ def _write(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
         write_table(shown, COLUMNS)
 
 
-def _row(entry: Entry, entries: dict[str, Entry]) -> dict[str, Any]:
+def _row(entry: Entry, entries: dict[str, Entry]) -> Row:
     """The entry with its origin, path, size, and the networks that belong to it."""
     path = fetch.cached(entry)
     size = fetch.size_of(entry)

@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,11 +16,10 @@ from inversion.align import paste
 from inversion.checkpoints.registry import DEFAULT
 from inversion.cli.common import dumps, metavar, reader, sentence_part, write_json
 from inversion.common.commands import Parser, add_device, guarded, make_folder
+from inversion.common.rows import Row
 from inversion.serving.lane import AUTOMATIC_CROPS, Lane, crop
 from inversion.translations import TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslatedPictures, TranslateRequest
-
-ALIASES = {"candidates": "alike"}  # public names of options, where they differ from the field
 
 
 def main(argv: list[str]) -> int:
@@ -35,7 +33,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--to", required=True, choices=list(TRANSLATIONS), metavar="|".join(TRANSLATIONS))
     parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="the generator, see `models`")
     for spec in fields(TranslationOptions):
-        flag = ALIASES.get(spec.name, spec.name).replace("_", "-")
+        flag = spec.name.replace("_", "-")
         text = (
             f"{sentence_part(spec.metadata['label'])}: {sentence_part(spec.metadata['help'])} (default {spec.default})"
         )
@@ -65,7 +63,7 @@ def main(argv: list[str]) -> int:
     return guarded(parser.prog, run)
 
 
-def _run(args: argparse.Namespace) -> dict[str, Any]:
+def _run(args: argparse.Namespace) -> Row:
     """The row of a translation. With --out, saves the pictures, a sheet of them, and the row as JSON."""
     options = TranslationOptions(**{spec.name: getattr(args, spec.name) for spec in fields(TranslationOptions)})
     picture = np.asarray(images.read(args.image))
@@ -77,10 +75,10 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     model = lane.load(args.model)
     begun = time.perf_counter()
     made: TranslatedPictures = lane.answer(TranslateRequest(args.model, args.to, picture, options, part))
-    row: dict[str, Any] = {
+    row: Row = {
         "translation": args.to,
         "model": args.model,
-        **{ALIASES.get(name, name): value for name, value in asdict(options).items()},
+        **asdict(options),
         "seconds": round(time.perf_counter() - begun, 3),
         "picture": str(args.image),
         "images": [],
@@ -91,11 +89,11 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         "crop": {"how": part.how, "quad": part.quad, "note": part.note},
     }
     if args.out is not None:
-        _keep(args, made, picture, row)
+        _save(args, made, picture, row)
     return row
 
 
-def _keep(args: argparse.Namespace, made: TranslatedPictures, picture: np.ndarray, row: dict[str, Any]) -> None:
+def _save(args: argparse.Namespace, made: TranslatedPictures, picture: np.ndarray, row: Row) -> None:
     """Save the pictures, the sheet and the row, which gets the names of the files."""
     make_folder(args.out)
     stem = args.out / f"{args.image.stem}_{args.to}"

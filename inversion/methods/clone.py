@@ -80,7 +80,7 @@ class Clone(Stage):
         "has no pictures.",
         choices=("auto", "adversarial", "samples"),
     )
-    game_weight: float = setting(
+    adversarial_weight: float = setting(
         0.0002,
         "Adversarial weight",
         "Weight of the adversarial loss of random samples. The paper uses 1.",
@@ -88,8 +88,8 @@ class Clone(Stage):
         max=1.0,
         step=0.0001,
     )
-    held_weight: float = setting(
-        1.0, "Samples weight", "Penalty on changes of random samples.", min=0.0, max=100.0, step=0.1
+    preservation_weight: float = setting(
+        1.0, "Preservation weight", "Penalty on changes of random samples.", min=0.0, max=100.0, step=0.1
     )
     batch: int = setting(
         4, "Pictures per step", "Number of random samples per step, your picture included.", min=2, max=64, step=1
@@ -174,14 +174,14 @@ class _AdversarialTuning:
         if self.adversarial_step and (self.adversarial or self.local):
             scores = torch.nn.functional.softplus(-self.discriminator(self._fakes))
             if self.local:
-                terms["adversarial"] = scores[-1:]
+                terms["local"] = scores[-1:]
                 terms["total"] = terms["total"] + self._every * self.stage.local_weight * scores[-1:]
             if self.adversarial:
-                terms["game"] = scores[: len(z)].mean().view(1)
-                terms["total"] = terms["total"] + self._every * self.stage.game_weight * terms["game"]
+                terms["adversarial"] = scores[: len(z)].mean().view(1)
+                terms["total"] = terms["total"] + self._every * self.stage.adversarial_weight * terms["adversarial"]
         if self.preserving:
-            terms["moved"] = self._sample_change(ws, samples)
-            terms["total"] = terms["total"] + self.stage.held_weight * terms["moved"]
+            terms["preservation"] = self._sample_change(ws, samples)
+            terms["total"] = terms["total"] + self.stage.preservation_weight * terms["preservation"]
         self._fakes = self._fakes.detach()
         return terms, self._image
 

@@ -70,7 +70,7 @@ class Request:
     method: str
     picture: np.ndarray
     model: str = DEFAULT
-    settings: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, TaskInput] = field(default_factory=dict)
     seed: int = 0
     measured: bool = False

@@ -21,7 +21,7 @@ class Plan:
     tunes: bool
 
     @classmethod
-    def of(cls, method: str, settings: Mapping[str, float]) -> Plan:
+    def of(cls, method: str, settings: Mapping[str, object]) -> Plan:
         """The plan of a method with these settings. Raises SettingError."""
         stages = parse_method(method).configured(settings).stages
         kinds = {stage.kind for stage in stages}

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ from inversion.training.loop import (
     ramp_factor,
     run,
 )
-from inversion.training.muon import Muon
+from inversion.training.muon import Group, Muon
 from inversion.training.options import DistillationOptions
 from inversion.training.pictures import PictureFile
 
@@ -204,7 +203,7 @@ class DistillationTrainer(Trainer):
         self.shown, self.steps = state["shown"], state["step"]
 
 
-def _parameter_groups(prior: Prior) -> list[dict[str, Any]]:
+def _parameter_groups(prior: Prior) -> list[Group]:
     """Parameter groups: the mapping's biases are stored 100 times larger than they act (run-time multiplier 0.01)."""
     named = list(prior.named_parameters())
     slow = [p for name, p in named if name.startswith("dense.") and name.endswith(".bias")]

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from inversion.common.commands import make_folder
-from inversion.training.muon import Muon
+from inversion.training.muon import Group, Muon
 from inversion.training.options import TrainingError, TrainOptions
 
 CHECKPOINT, LOG = "state.pt", "log.jsonl"
@@ -60,7 +60,7 @@ class Processes:
         for g, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
             g.copy_(part.view_as(g))
 
-    def muon(self, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], lr: float) -> Muon:
+    def muon(self, parameters: Iterable[nn.Parameter] | Iterable[Group], lr: float) -> Muon:
         """A Muon optimiser whose matrix updates are shared out among the processes."""
         return Muon(parameters, lr=lr, rank=self.rank, world=self.count, reduce=lambda x: self._reduce(x, "sum"))
 

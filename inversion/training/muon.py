@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+Group = dict[str, Any]  # as torch defines a group of parameters: {"params": [...], "lr": ...}
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic that drives singular values towards 1, from the Muon paper
 
 
@@ -34,7 +36,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        parameters: Iterable[nn.Parameter] | Iterable[Group],
         lr: float = 1e-2,
         momentum: float = 0.95,
         adam_scale: float = 0.5,
@@ -75,7 +77,7 @@ class Muon(torch.optim.Optimizer):
                 if not _is_matrix(p):
                     self._adam(p, group)
 
-    def _adam(self, p: nn.Parameter, group: dict[str, Any]) -> None:
+    def _adam(self, p: nn.Parameter, group: Group) -> None:
         state, gradient = self.state[p], p.grad if p.grad is not None else torch.zeros_like(p)
         state["step"] += 1
         state["moment"].lerp_(gradient, 0.1)

@@ -83,15 +83,16 @@ class TestClone:
         curves = {p: clone_run(model, pictures[:1], steps=12, probability=p).curves for p in (0.0, 0.5, 1.0)}
         local = {p: len(found["clone.pyramid"]) for p, found in curves.items()}
         assert local[0.0] == 1 and local[1.0] == 13 and 3 <= local[0.5] <= 11
-        assert [len(found["clone.game"]) for found in curves.values()] == [4] * 3  # steps 0, 4, 8 and 12
+        assert [len(found["clone.adversarial"]) for found in curves.values()] == [4] * 3  # steps 0, 4, 8 and 12
         paper = clone_run(model, pictures[:1], steps=12, cohesion="adversarial").curves
-        assert len(paper["clone.game"]) == 13  # without the samples term it counts in every step
+        assert len(paper["clone.adversarial"]) == 13  # without the samples term it counts in every step
 
     def test_total_is_the_paper_s_sum(self, model: Model, pictures: Tensor) -> None:
-        weights = {"probability": 1.0, "local_weight": 0.3, "game_weight": 0.5, "held_weight": 2}
+        weights = {"probability": 1.0, "local_weight": 0.3, "adversarial_weight": 0.5, "preservation_weight": 2}
         curves = clone_run(model, pictures[:1], **weights).curves
         total, fit, score, game, moved = (
-            torch.tensor(curves[f"clone.{name}"]) for name in ("total", "pyramid", "adversarial", "game", "moved")
+            torch.tensor(curves[f"clone.{name}"])
+            for name in ("total", "pyramid", "local", "adversarial", "preservation")
         )
         alone = fit + 2.0 * moved
         torch.testing.assert_close(total[1:4], alone[1:4])
@@ -99,10 +100,10 @@ class TestClone:
         torch.testing.assert_close(total[::4], alone[::4] + 4 * (0.3 * score + 0.5 * game))
         paper = clone_run(model, pictures[:1], cohesion="adversarial", **weights).curves
         total, fit, score, game = (
-            torch.tensor(paper[f"clone.{name}"]) for name in ("total", "pyramid", "adversarial", "game")
+            torch.tensor(paper[f"clone.{name}"]) for name in ("total", "pyramid", "local", "adversarial")
         )
         torch.testing.assert_close(total, fit + 0.3 * score + 0.5 * game)
-        assert "clone.moved" not in paper
+        assert "clone.preservation" not in paper
 
     @pytest.mark.parametrize("cohesion", ["samples", "auto"])
     def test_random_samples_move_less_than_with_pti(
@@ -126,15 +127,19 @@ class TestClone:
             return torch.rand(n, 3, 32, 32, generator=rng)  # unlike the pictures of the prior
 
         other = replace(model, pictures=unlike)
-        curve = clone_run(other, pictures[:1], steps=20, lr=0.02, game_weight=0, held_weight=0, probability=0).curves
-        fooled = curve["clone.game"]
+        curve = clone_run(
+            other, pictures[:1], steps=20, lr=0.02, adversarial_weight=0, preservation_weight=0, probability=0
+        ).curves
+        fooled = curve["clone.adversarial"]
         assert fooled[-1] > 1.5 * fooled[0]
 
     def test_without_pictures_the_samples_are_preserved(self, model: Model, pictures: Tensor) -> None:
         bare = replace(model, pictures=None)
         result = clone_run(bare, pictures[:1])
         assert "no pictures" in result.message and result.weights
-        assert result.curves["clone.moved"][0] < 1e-4 and "clone.game" not in result.curves  # nothing has moved yet
+        assert (
+            result.curves["clone.preservation"][0] < 1e-4 and "clone.adversarial" not in result.curves
+        )  # nothing has moved yet
         assert clone_run(bare, pictures[:1], cohesion="samples").message == ""
         with pytest.raises(SettingError, match="no pictures"):
             clone_run(bare, pictures[:1], cohesion="adversarial")
