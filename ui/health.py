@@ -1,4 +1,4 @@
-"""Answers for the machine that looks after the server: does it run, and is its model loaded?"""
+"""Health checks for the operator of the server: whether it is running, and whether its model is loaded."""
 
 from __future__ import annotations
 

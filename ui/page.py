@@ -31,7 +31,7 @@ MASTHEAD = """
 """
 FOOTNOTE = """
 Pictures stay in the memory and cache of the server that runs this page, for little more than an hour. The built-in
-model knows drawn faces only; no photograph of a person was used to train it.
+models were trained on drawn faces and drawn houses only, without any photograph of a person.
 """
 UPLOAD = 40 * 2**20  # bytes of one request
 HOUR = 3600
@@ -65,7 +65,7 @@ def build(
 
 
 def _offer_methods(page: gr.Blocks, desk: Desk, tabs: Sequence[Tab]) -> None:
-    """When the page opens, wait until the first model is loaded, and leave out what it cannot serve."""
+    """When the page opens, wait until the first model is loaded, and leave out the methods that it cannot run."""
     outputs = [component for tab in tabs for component in tab.method_menus()]
 
     def offer() -> dict[Any, Any] | list[Any]:

@@ -28,7 +28,7 @@ def edited(
 ) -> Code:
     """The code moved along directions; moves: name -> strength in deviations. Without moves, the code itself.
 
-    A move ends where random codes end (`Direction.reach`): beyond, pictures leave the domain and attributes reverse.
+    A move ends where random codes end (`Direction.reach`): beyond it, pictures leave the domain and attributes reverse.
     prior: the generator that the code was inverted with, tuned or not. layers: the styles to move, None for all. keep:
     attributes to hold, by moves parallel to their boundaries (conditional manipulation). Raises SettingError.
     """

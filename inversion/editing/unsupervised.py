@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from inversion.model import Model
 
 COUNT = 10  # directions that SeFa and GANSpace offer
-# The most wanted sliders in the order of the page; all others follow.
+# Directions whose sliders come first, if the model has them; all others follow.
 FIRST = (
     "yaw",
     "pitch",

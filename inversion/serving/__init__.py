@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inversion.serving.session import Session, Status
     from inversion.serving.store import Limits
 
-# A script that only runs requests needs no session, and the command line's help needs neither.
+# A script that only runs requests does not import the session, and the command line's help imports neither.
 __getattr__ = attributes(
     __name__,
     {

@@ -28,7 +28,7 @@ class Results(Protocol):
 
 
 class Edits:
-    """Edits as quick requests. Raises UnknownJob if a result is not kept any more, Busy, and UserError."""
+    """Edits as quick requests. Raises UnknownJob if a result is no longer stored, Busy, and UserError."""
 
     def __init__(self, results: Results) -> None:
         self._results = results

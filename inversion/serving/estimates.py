@@ -14,9 +14,9 @@ MEASURED = 3  # steps of a stage after which its speed counts as known
 
 
 class Estimates:
-    """Expected times in seconds, None if nothing like it has been measured. Access only while holding the lock.
+    """Expected times in seconds, None if no similar run has been measured. Access only while holding the lock.
 
-    The device is taken to be shared equally by the jobs that may take turns now; jobs that come later are unknown.
+    Assumes that the jobs that may take turns now share the device equally, and that no other jobs come.
     """
 
     def __init__(self, queue: Queue, limits: Limits) -> None:
@@ -101,7 +101,7 @@ class Estimates:
 
 
 def _shared(seconds: float | None, others: list[float | None]) -> float | None:
-    """Time until a job ends that needs so many seconds alone and shares the device equally with other jobs."""
+    """Time until a job ends that needs `seconds` alone, if it and jobs that need `others` share the device equally."""
     if seconds is None:
         return None
     return seconds + sum(seconds if other is None else min(seconds, other) for other in others)

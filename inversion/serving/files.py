@@ -62,11 +62,11 @@ class ModelFiles:
         self._downloads.start(name, visitor)
 
     def cancel(self, name: str, visitor: str) -> None:
-        """The visitor does not want the file any more."""
+        """Leave the download. It ends if no other visitor wants the file."""
         self._downloads.leave(name, visitor)
 
     def follow(self, name: str, visitor: str, every: float = 0.5) -> Iterator[Download]:
-        """The download every so many seconds, until it is over or the visitor has cancelled it."""
+        """The download, once in `every` seconds, until it is over or the visitor has cancelled it."""
         while self._downloads.wanted(name, visitor):
             view = self._downloads.view(name)
             if view is not None:

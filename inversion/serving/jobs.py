@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from inversion.align import Crop
 from inversion.common.errors import UserError
+from inversion.common.rows import RowView
 from inversion.serving.lane import Event, Finished, Progress, Ready, Request
 from inversion.serving.plans import Plan
 
@@ -52,7 +53,7 @@ class RunView:
     budget: float = 0.0  # the longest time that it may take
     stage_began: float = 0.0  # seconds of the run when the present stage began
     image: np.ndarray | None = None
-    row: Mapping[str, Any] | None = None
+    row: RowView | None = None
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     track: tuple[tuple[float, float], ...] = ()  # (seconds, PSNR in dB) of every preview
     message: str = ""
@@ -100,7 +101,7 @@ class Kept:
     weights: Mapping[str, Tensor] | None  # of a tuned generator, on the CPU
     model: str
     image: np.ndarray  # uint8 (R, R, 3)
-    row: Mapping[str, Any]  # figures and recipe
+    row: RowView  # figures and recipe
 
 
 @dataclass(eq=False)
@@ -243,7 +244,7 @@ def _finished(run: RunView, event: Finished, state: State, message: str) -> RunV
     )
 
 
-def _tracked(run: RunView, row: Mapping[str, Any] | None, seconds: float) -> tuple[tuple[float, float], ...]:
+def _tracked(run: RunView, row: RowView | None, seconds: float) -> tuple[tuple[float, float], ...]:
     """The run's track, with one more point if the row has a PSNR."""
     psnr = None if row is None else row.get("psnr")
     return run.track if psnr is None else (*run.track, (seconds, psnr))

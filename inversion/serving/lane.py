@@ -24,6 +24,7 @@ from inversion.align import Crop
 from inversion.checkpoints import detector
 from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.common.errors import UserError
+from inversion.common.rows import Row, RowView
 from inversion.common.settings import checked, kind_of
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.codes import to_plain
@@ -95,7 +96,7 @@ class Progress:
     total: int
     seconds: float
     image: np.ndarray | None = None
-    row: Mapping[str, Any] | None = None
+    row: RowView | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Finished:
     """The last event. `code` comes from `to_plain` or is None; `weights` are the tuned weights as CPU tensors."""
 
     image: np.ndarray
-    row: Mapping[str, Any]
+    row: RowView
     curves: Mapping[str, list[float]]
     code: PlainCode | None
     weights: Mapping[str, Tensor] | None
@@ -212,7 +213,7 @@ class RunReporter:
     def __init__(self, request: Request, method: Method, model: Model, task: Task, truth: Tensor | None) -> None:
         self.model, self.truth = model, truth
         self.labels = {stage.key: stage.label for stage in method.stages}
-        self.row: dict[str, Any] = {
+        self.row: Row = {
             "task": request.task,
             "method": request.method,
             "model": request.model,
@@ -261,14 +262,17 @@ def measurement(request: Request, model: Model) -> tuple[Task, Tensor | None, Te
     return task, truth, task.measure(truth, torch.Generator().manual_seed(request.seed))
 
 
-def _parameter(spec: Field[Any], value: Any, request: Request, model: Model) -> Any:  # noqa: ANN401 - by its kind
+def _parameter(spec: Field[Any], value: TaskInput, request: Request, model: Model) -> bool | int | float | str | Tensor:
     """The value of a task's field: a number, or a mask or picture as a tensor of the generator's resolution."""
-    if kind_of(spec) == "mask":
+    kind = kind_of(spec)
+    if kind == "number":
+        return checked(spec.name, spec, value)
+    if kind == "mask" and isinstance(value, np.ndarray):
         known = _known_pixels(value, request.crop, model.resolution)
         return 1 - known if spec.metadata["white"] else known
-    if kind_of(spec) == "picture":
+    if kind == "picture" and isinstance(value, CroppedPicture):
         return images.to_tensor(_cropped(value.pixels, value.crop, model.resolution)).to(model.device)
-    return checked(spec.name, spec, value)
+    raise LaneError(f"The input {spec.name} must be a {kind}, not {type(value).__name__}.")
 
 
 AUTOMATIC_CROPS = tuple(mode for mode in get_args(align.CropMode) if mode != "hand")  # those that `crop` can compute

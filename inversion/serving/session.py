@@ -1,11 +1,11 @@
-"""What the page talks to: jobs on one device, quick requests, edits, model files.
+"""The interface of the page: jobs on one device, quick requests, edits, model files.
 
-Only plain data crosses this border: requests go in (names, numbers, uint8 arrays), views and pictures come out. A job
+All arguments and results are plain data: requests (names, numbers, uint8 arrays), views and pictures. A job
 is open to anyone with its random key. Jobs take turns. A job goes on for a while if no client follows it, so that a
 reloaded page can follow it again; then it is paused, and later it is ended, see `Queue`.
 
-One lock guards all that the threads share. The session makes it; `Worker` (the thread that has the device), `Queue` and
-`Store` get it or rely on it, and say which of their fields need it.
+One lock guards all that the threads share. The session makes it. `Worker` (the thread that uses the device), `Queue`
+and `Store` get it or rely on it, and say which of their fields need it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Status:
 
 
 class Session:
-    """One device and everyone who uses it. Every public method is thread-safe.
+    """One device, shared by many callers. Every public method is thread-safe.
 
     files: the model files and their downloads. edits: edits of kept results.
     budget: the longest time in seconds that one run may compute. clock: seconds, for turns and the expiry of jobs.
@@ -93,10 +93,10 @@ class Session:
     def submit(
         self, requests: Sequence[Request], *, owner: str = "", place: str = "", replaces: str | None = None
     ) -> str:
-        """Queue the requests, one per method, as one job; returns its key. Raises Busy, or UserError if one is bad.
+        """Queue the requests, one per method, as one job; returns its key. Raises Busy, or UserError if one is invalid.
 
-        owner: a secret of the browser, see `mine`. place: where it was submitted, such as a tab of an open page. If it
-        is accepted, it replaces the job with the key `replaces` and those of its place: they are cancelled.
+        owner: a secret of the browser, see `mine`. place: where it was submitted, such as a tab of an open page. An
+        accepted job cancels the job with the key `replaces` and those of its place.
         """
         if not requests:
             raise LaneError("Choose at least one method.")
@@ -162,7 +162,7 @@ class Session:
         self._downloads.leave(job.model, key)
 
     def kept(self, key: str, index: int) -> Kept:
-        """Code and tuned weights of a finished run. Raises UnknownJob if they are not kept any more."""
+        """Code and tuned weights of a finished run. Raises UnknownJob if they are no longer stored."""
         with self._changed:
             return self._store.result(key, index)
 

@@ -1,4 +1,4 @@
-"""The thread that has the device: jobs take turns, quick requests are answered between two steps."""
+"""The thread that uses the device: jobs take turns, quick requests are answered between two steps."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Worker:
         self._suspended: dict[str, Events] = {}  # by job; access only in the worker's thread
         self._queue, self._store, self._estimates = queue, store, estimates
         self._changed, self._clock = changed, clock
-        self._questions: deque[Question[Any]] = deque()  # access only while holding the lock
+        self._questions: deque[Question[Any]] = deque()  # each has its own T; access only while holding the lock
         self._models: deque[str] = deque()  # to be loaded; access only while holding the lock
         self._closed = False  # access only while holding the lock
         self._thread = threading.Thread(target=self._work, name="device-lane", daemon=True)

@@ -35,9 +35,9 @@ PALETTE: tuple[Colour, ...] = (
     (83, 214, 2),
 )
 PURE = 24.0  # largest distance between a pixel of a class and its colour; pixels further away are mixtures
-LINE = 1.7 / 128  # width of lines in training data, as part of the side; wider lines of an eye would merge
+LINE = 1.7 / 128  # width of lines in training data as a fraction of the side; wider lines of an eye would merge
 FAINTEST = 14  # smallest contrast of the darkest lines, of 255
-BARE, QUANTILE = 0.3, 0.385  # part of a drawing that is paper; 30 % of N(0, 1) lie within +-0.385
+BARE, QUANTILE = 0.3, 0.385  # fraction of a drawing that is surely paper; 30 % of N(0, 1) lie within +-0.385
 MAP_SIDE = 512  # larger label maps are shrunk to this side, in pixels
 
 

@@ -38,11 +38,11 @@ def translate(
 ) -> TranslationResult:
     """The pictures that the translation `name` makes of an upload uint8 (H, W, 3).
 
-    The first is the result of the encoder. The variations share its styles before row `mix_layers`; from there on they
-    mix it with a random code each, alpha * random + (1 - alpha) * own, as the multi-modal output of the paper. Each
-    variation takes, of `candidates` random codes, the one with the nearest styles before `mix_layers`: the fine styles
-    of a face in another pose would paint halos around the head. Raises SettingError if the model lacks the translation
-    and TranslationError for a drawing that cannot be read.
+    The first is the result of the encoder. The variations share its styles before row `mix_layers`. The other rows are
+    alpha * random + (1 - alpha) * own, as in the multi-modal output of the paper. The random code of a
+    variation is, of `candidates` codes, the one whose styles before `mix_layers` are nearest, because the fine styles
+    of a face in another pose would paint halos around the head. Raises SettingError if the model lacks the translation, and
+    TranslationError for a drawing that cannot be read.
     """
     chosen = options or TranslationOptions()
     encoder, prior = encoder_for(model, name), prior_of(model)
@@ -80,7 +80,7 @@ def unavailable(model: Model, name: str) -> str | None:
 
 
 def classes_of(model: Model, name: str) -> tuple[str, ...]:
-    """Names of the classes of the label maps that the translation `name` reads, in the order of the channels."""
+    """Names of the classes that the model's encoder for `name` reads, in the order of its channels."""
     count = model.encoders[name].inputs
     domain = DOMAINS.get(model.domain)
     for names in (domain.classes if domain else (), CELEBA_CLASSES):

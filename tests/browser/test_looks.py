@@ -55,7 +55,7 @@ def test_picture_methods_run_and_results_share_a_screen(visit: Callable[..., Pag
     for part in ("picture img", "methods", "run", "cancel", "status", "column-0 .head", "column-0 img"):
         expect(page.locator(f"#reconstruct-{part}").first).to_be_in_viewport(ratio=0.9)
     take_example(page, "reconstruct")
-    expect(page.locator("#reconstruct-other")).to_contain_text("picture before")
+    expect(page.locator("#reconstruct-other")).to_contain_text("previous picture")
     page.click("#reconstruct-run")
     expect(page.locator("#reconstruct-other")).to_be_empty()
 

@@ -32,7 +32,7 @@ def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path)
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({}, "Say what to edit"),
+        ({}, "Choose at least one direction"),
         ({"moves": {"wings": 1}}, "Unknown direction 'wings"),
         ({"moves": {"yaw": 99}}, "Yaw must be a number between"),
         ({"moves": [1]}, "must be an object"),

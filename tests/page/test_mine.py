@@ -26,8 +26,8 @@ def mine() -> Iterator[MyJobs]:
 
 
 def test_a_new_browser_gets_a_secret_and_an_old_one_keeps_it(mine: MyJobs) -> None:
-    first, second = mine.greet(None)[0], mine.greet(["no secret"])[0]
-    assert len(first) > 20 and first != second and mine.greet("mine")[0] == "mine"
+    first, second = mine.identify(None)[0], mine.identify(["no secret"])[0]
+    assert len(first) > 20 and first != second and mine.identify("mine")[0] == "mine"
 
 
 def test_the_line_shows_and_cancels_ones_own_jobs(mine: MyJobs) -> None:

@@ -1,4 +1,4 @@
-"""What every tab needs to know."""
+"""What all tabs of a page share."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ui.parts.mine import MyJobs
 
 @dataclass(frozen=True)
 class Desk:
-    """What all tabs of a page share: the session that computes, what there is to choose from, examples, my jobs.
+    """The session that computes, the available methods and models, examples, and the visitor's jobs.
 
-    model: the one that is chosen when the page opens.
+    model: the model that is selected when the page opens.
     """
 
     session: Session

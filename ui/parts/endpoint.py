@@ -1,4 +1,4 @@
-"""Endpoints for scripts: what a tab offers, and the parameters and answers that runs of methods share."""
+"""Endpoints for scripts, and the parameters and answers that all runs of methods share."""
 
 from __future__ import annotations
 

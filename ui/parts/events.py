@@ -16,7 +16,7 @@ EDITS: dict[str, Any] = {"concurrency_id": "edits", "concurrency_limit": 8}
 CROPS: dict[str, Any] = {"concurrency_id": "crops", "concurrency_limit": 4}
 # Watching a download costs nothing.
 DOWNLOADS: dict[str, Any] = {"concurrency_id": "downloads", "concurrency_limit": 24}
-# Events that load a model to see what it offers, and events that only read what is known.
+# Events that load a model, and events that only read results or cards.
 MODELS: dict[str, Any] = {"concurrency_id": "models"}
 VIEWS: dict[str, Any] = {"concurrency_id": "views"}
 # Fields of the ticked methods are sent in order, so that no answer to an older choice arrives last.

@@ -53,7 +53,7 @@ class Files:
 
 
 def export(view: JobView, folder: Path) -> Files | None:
-    """Write what the job has so far; None if it has no picture. PNGs hold the recipe and nothing of the upload."""
+    """Write the results that the job has; None if it has no picture. PNGs hold the recipe and nothing of the upload."""
     names = {i: f"{view.task}-{file_name(run.method)}.png" for i, run in enumerate(view.runs) if run.image is not None}
     if not names:
         return None

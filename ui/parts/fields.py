@@ -26,9 +26,9 @@ from ui.static import script
 KINDS = {"embed": "Embed", "optimise": "Optimise", "refine": "Refine"}
 CUSTOM = "+"  # stands for the custom pipeline among the methods
 INTRO = "<b>Custom pipeline</b>: runs together with the ticked methods."
-# The component's value is {method: {field: value}}. It keeps the values of methods that are not ticked any more.
+# The component's value is {method: {field: value}}. It keeps the values of methods that are no longer ticked.
 FIELDS_SCRIPT = script("fields")
-# The component's value is {kind: stage}. A stage that is not offered any more is deselected.
+# The component's value is {kind: stage}. A stage that is no longer offered is deselected.
 STAGES_SCRIPT = script("stages")
 
 

@@ -1,4 +1,4 @@
-"""The page's own HTML: status line, column heads, notes. All text of users is escaped here."""
+"""HTML of the page: status line, column heads, notes. All text from users is escaped here."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ui.theme import COLUMN_COLOURS
 DOT = " \N{MIDDLE DOT} "
 STATES = {"queued": "waiting", "running": "running", "done": "", "cancelled": "cancelled", "failed": "failed"}
 READY = "Ready."
-OTHER_PICTURE = """<div class="note other-picture">These results are of the picture before. Press Run for the new one.
-</div>"""
+OTHER_PICTURE = """<div class="note other-picture">These results belong to the previous picture.
+Press Run for the new one.</div>"""
 HINT = """<div class="hint"><b>Each method gets a column here.</b><br>
 Upload a picture or choose an example, tick some methods, and press Run.</div>"""
 
@@ -36,7 +36,7 @@ def megabytes(size: int | None) -> str:
 
 
 def note(text: str, bad: bool = False) -> str:
-    """A line of small print; the text may be a user's."""
+    """A line of small print. The text is escaped."""
     return f'<div class="note{" bad" if bad else ""}">{escape(text[:1].upper() + text[1:])}</div>'
 
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from inversion import align, images
 from ui.parts.inputs import InputError, existing
 
-# Source of a mask -> its label. A script cannot paint, so its choices are the others.
+# Source of a mask -> its label. Scripts cannot paint: they have all sources but the first.
 SOURCES = {"painted": "Painted", "mask": "Uploaded mask", "centre": "Centre", "random": "Random strokes"}
 SIDE = 512  # pixels of a mask that is drawn for a crop of the picture
 
@@ -37,7 +37,7 @@ def chosen_mask(
     if not used.any():
         raise InputError("The mask is empty. Paint over a part of the picture, or choose another kind of mask.")
     if used.all():
-        raise InputError("The mask covers the whole picture. Leave a part of it free.")
+        raise InputError("The mask covers the whole picture. Leave a part of it unmarked.")
     return mask
 
 

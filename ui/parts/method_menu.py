@@ -18,7 +18,7 @@ GROUPS = {
     "optimise": "Optimise a code: slower",
     "refine": "Tune a network: slowest",
 }
-FALLBACKS = ("w", "z", "dip")  # the first that a model can serve is ticked if it serves no method that was
+FALLBACKS = ("w", "z", "dip")  # if a model can run no ticked method, the first of these that it can run is ticked
 SCRIPT = script("methods")
 
 
@@ -74,5 +74,5 @@ class MethodMenu:
 
 
 def last_sentence(text: str) -> str:
-    """The last sentence: in descriptions of methods, for what a method is good."""
+    """The last sentence; in a method's description it says what the method is good for."""
     return text.rpartition(". ")[2]

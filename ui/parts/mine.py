@@ -19,7 +19,7 @@ EVERY = 3  # seconds between two updates while there are jobs
 
 
 class MyJobs:
-    """The line, and the browser's secret by which the session knows its jobs. The page asks only while there are some.
+    """The line, and the browser's secret that identifies its jobs in the session. The page asks only while it has jobs.
 
     owner: None until the page has loaded in this browser for the first time.
     """
@@ -34,7 +34,7 @@ class MyJobs:
     def wire(self, page: gr.Blocks) -> None:
         """Connect the events."""
         shown = [self.line, self.timer]
-        page.load(self.greet, self.owner, [self.owner, *shown], **VIEWS, **PRIVATE)
+        page.load(self.identify, self.owner, [self.owner, *shown], **VIEWS, **PRIVATE)
         self.timer.tick(self.show, self.owner, shown, **QUIET)
         self.line.press(self.cancel, self.owner, shown, **QUIET)
 
@@ -42,13 +42,13 @@ class MyJobs:
         """What changes when a job has been submitted."""
         return {self.timer: gr.Timer(active=True)}
 
-    def greet(self, owner: object) -> list[object]:
-        """A secret for a new browser, and the jobs of a known one."""
+    def identify(self, owner: object) -> list[object]:
+        """The browser's secret, made for a new browser, and its jobs."""
         name = owner if isinstance(owner, str) and owner else secrets.token_urlsafe(16)
         return [name, *self.show(name)]
 
     def show(self, owner: str | None) -> list[object]:
-        """The line, and whether to ask again."""
+        """The line, and the timer that asks again while there are jobs."""
         views = self.session.mine(owner or "")
         return ["".join(map(_job, views)), gr.Timer(active=bool(views))]
 

@@ -26,8 +26,8 @@ GROUPS = {
     "sefa": "Unnamed directions (SeFa)",
     "ganspace": "Unnamed directions (GANSpace)",
 }
-INTRO = """**Edit.** 0 leaves the face unchanged. The limits keep it realistic. Each column shows the face before the
-edit on the left and after it on the right."""
+INTRO = """**Edit.** 0 leaves the picture unchanged. The limits keep it realistic. Each column shows the picture before
+the edit on the left and after it on the right."""
 # The component's value is {name: strength}, without zeros. It changes when a slider is released, not during a drag.
 SCRIPT = script("sliders")
 

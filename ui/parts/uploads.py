@@ -21,7 +21,7 @@ from ui.parts import inputs
 from ui.parts.events import QUIET
 from ui.parts.inputs import InputError, errors_as_messages
 
-MAX_EDITOR_LAYERS = 8  # more than a person paints, fewer than fill the memory
+MAX_EDITOR_LAYERS = 8  # limits the memory that one upload can take
 PAINT = "#24967e"
 CANVAS = 512  # pixels a side
 

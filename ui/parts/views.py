@@ -1,4 +1,4 @@
-"""Components that only show something."""
+"""Components that only show pictures."""
 
 from __future__ import annotations
 

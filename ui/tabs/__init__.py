@@ -1,4 +1,4 @@
-"""The tabs of the page, in their order. A new tab is one file and one line in TABS; a task gets its tab by itself."""
+"""The tabs of the page, in their order. A new tab is one file and one line in TABS; a task has a tab without one."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Tab(ABC):
     def build(self, tab: gr.Tab) -> None:
         """Lay out the tab and wire its events."""
 
-    def on_load(self, page: gr.Blocks) -> None:  # noqa: B027 - most tabs need not do anything
+    def on_load(self, page: gr.Blocks) -> None:  # noqa: B027 - most tabs have none
         """Wire events that happen when the page opens."""
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint | None:

@@ -158,7 +158,7 @@ class Edit(TaskTab):
             cards = session.edits.directions(values["model"])
             options = read_edit(cards, values["moves"], values["layers"], values["keep"])
             if not options.moves:
-                raise InputError('Say what to edit: moves such as {"yaw": 1.5}.')
+                raise InputError('Choose at least one direction: moves such as {"yaw": 1.5}.')
             key = session.submit(script_requests(self.desk, self.task, self.fields, values))
         yield from job_answers(session, key, lambda view, files: edited_answer(session, view, options, files))
 

@@ -1,4 +1,4 @@
-"""The tab that lists all model files: what they are, whether they are available, and buttons that download them."""
+"""The tab that lists all model files: what they are, with their state, and buttons that download them."""
 
 from __future__ import annotations
 
