@@ -39,9 +39,9 @@ def translate(
     """The pictures that the translation `name` makes of an upload uint8 (H, W, 3).
 
     The first is the result of the encoder. The variations share its styles before row `mix_layers`. The other rows are
-    alpha * random + (1 - alpha) * own, as in the multi-modal output of the paper. The random code of a
-    variation is, of `candidates` codes, the one whose styles before `mix_layers` are nearest, because the fine styles
-    of a face in another pose would paint halos around the head. Raises SettingError if the model lacks the translation, and
+    alpha * random + (1 - alpha) * own, as in the multi-modal output of the paper. The random code of a variation is, of
+    `candidates` codes, the one whose styles before `mix_layers` are nearest, because the fine styles of a face in
+    another pose would paint halos around the head. Raises SettingError if the model lacks the translation, and
     TranslationError for a drawing that cannot be read.
     """
     chosen = options or TranslationOptions()

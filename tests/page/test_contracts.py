@@ -15,13 +15,12 @@ import torch
 from helpers.page import ENDPOINTS, answer
 from helpers.serving import Served, free_port
 
-from inversion import images
 from inversion.serving.session import JobView, RunView
 from inversion.tasks import TASKS
 from ui.parts.figures import run_figures, table
 from ui.parts.markup import job_status
 
-ROOT = Path(images.__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_lpips_on_another_trunk_says_so_on_the_page() -> None:
