@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Literal
 
 from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import DEFAULT, Entry, registry
-from inversion.common.settings import Kind, default_of, kind_of
+from inversion.common.settings import Kind, SettingValue, Spec, default_of, kind_of
 from inversion.methods import METHODS, parse_method
 from inversion.tasks import TASKS, task_class
 
@@ -28,12 +28,12 @@ class FieldCard:
     kind: Kind
     label: str
     help: str
-    default: bool | int | float | str | None
+    default: SettingValue | None
     low: float | None
     high: float | None
     step: float | None
-    choices: tuple[Any, ...]
-    menu: tuple[Any, ...]
+    choices: tuple[SettingValue, ...]
+    menu: tuple[SettingValue, ...]
     source: str = ""
 
 
@@ -127,7 +127,7 @@ def _model(entry: Entry) -> ModelCard:
     )
 
 
-def _field(name: str, owner: str, spec: Field[Any], value: bool | int | float | str | None) -> FieldCard:
+def _field(name: str, owner: str, spec: Spec, value: SettingValue | None) -> FieldCard:
     get = spec.metadata.get
     return FieldCard(
         name=name,

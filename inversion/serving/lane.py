@@ -12,8 +12,8 @@ import math
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, NoReturn, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from inversion.checkpoints import detector
 from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.common.errors import UserError
 from inversion.common.rows import Row, RowView
-from inversion.common.settings import checked, kind_of
+from inversion.common.settings import SettingValue, Spec, checked, kind_of
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.codes import to_plain
 from inversion.methods.run import invert
@@ -54,7 +54,7 @@ class CroppedPicture:
     crop: Crop = Crop()
 
 
-TaskInput = bool | int | float | str | np.ndarray | CroppedPicture  # value of a task's own field
+TaskInput = SettingValue | np.ndarray | CroppedPicture  # value of a task's own field
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def measurement(request: Request, model: Model) -> tuple[Task, Tensor | None, Te
     return task, truth, task.measure(truth, torch.Generator().manual_seed(request.seed))
 
 
-def _parameter(spec: Field[Any], value: TaskInput, request: Request, model: Model) -> bool | int | float | str | Tensor:
+def _parameter(spec: Spec, value: TaskInput, request: Request, model: Model) -> SettingValue | Tensor:
     """The value of a task's field: a number, or a mask or picture as a tensor of the generator's resolution."""
     kind = kind_of(spec)
     if kind == "number":

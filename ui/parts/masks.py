@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image, ImageDraw
 
 from inversion import align, images
 from ui.parts.inputs import InputError, existing
 
-# Source of a mask -> its label. Scripts cannot paint: they have all sources but the first.
-SOURCES = {"painted": "Painted", "mask": "Uploaded mask", "centre": "Centre", "random": "Random strokes"}
 SIDE = 512  # pixels of a mask that is drawn for a crop of the picture
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a mask comes from. draw: draws it in a square of a page, given by left, top and side; None if users do."""
+
+    label: str
+    draw: Callable[[ImageDraw.ImageDraw, float, float, float, np.random.Generator], None] | None = None
 
 
 def chosen_mask(
@@ -21,9 +30,9 @@ def chosen_mask(
     path: of an uploaded mask. quad: the part of the picture that is used, None for its central square.
     """
     shape = (painted.shape[0], painted.shape[1])
-    if source == "mask":
+    if source == FILE:
         mask = uploaded_mask(path, shape)
-    elif source in ("centre", "random"):
+    elif SOURCES[source].draw is not None:
         drawn = drawn_mask(source, shape if quad is None else (SIDE, SIDE), seed)
         mask = drawn if quad is None else align.spread_mask(drawn, quad, shape)
     else:
@@ -49,16 +58,31 @@ def uploaded_mask(path: str | None, shape: tuple[int, int]) -> np.ndarray:
 
 
 def drawn_mask(source: str, shape: tuple[int, int], seed: int) -> np.ndarray:
-    """A square in the middle ("centre") or brush strokes inside the central square; uint8 (H, W), white = marked."""
+    """The mask that a source of `SOURCES` draws in the central square; uint8 (H, W), white = marked."""
     page = Image.new("L", (shape[1], shape[0]))
-    draw = ImageDraw.Draw(page)
-    side = min(shape)
-    left, top = (shape[1] - side) / 2, (shape[0] - side) / 2
-    if source == "centre":
-        draw.rectangle((left + side * 0.3, top + side * 0.3, left + side * 0.7, top + side * 0.7), fill=255)
-        return np.asarray(page)
-    rng = np.random.default_rng(seed)
+    side, draw = min(shape), SOURCES[source].draw
+    if draw is not None:
+        rng = np.random.default_rng(seed)
+        draw(ImageDraw.Draw(page), (shape[1] - side) / 2, (shape[0] - side) / 2, side, rng)
+    return np.asarray(page)
+
+
+def _square(draw: ImageDraw.ImageDraw, left: float, top: float, side: float, rng: np.random.Generator) -> None:
+    """A square in the middle."""
+    draw.rectangle((left + side * 0.3, top + side * 0.3, left + side * 0.7, top + side * 0.7), fill=255)
+
+
+def _strokes(draw: ImageDraw.ImageDraw, left: float, top: float, side: float, rng: np.random.Generator) -> None:
+    """Brush strokes."""
     for _ in range(4):
         points = [(left + side * x, top + side * y) for x, y in rng.uniform(0.1, 0.9, (4, 2))]
         draw.line(points, fill=255, width=max(2, round(side * 0.09)), joint="curve")
-    return np.asarray(page)
+
+
+PAINTED, FILE = "painted", "mask"  # sources that need the user
+SOURCES: dict[str, Source] = {
+    PAINTED: Source("Painted"),
+    FILE: Source("Uploaded mask"),
+    "centre": Source("Centre", _square),
+    "random": Source("Random strokes", _strokes),
+}

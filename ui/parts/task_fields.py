@@ -17,7 +17,7 @@ from inversion.serving.lane import CroppedPicture, TaskInput
 from ui.parts import inputs
 from ui.parts.events import QUIET
 from ui.parts.inputs import InputError
-from ui.parts.masks import SOURCES, chosen_mask
+from ui.parts.masks import FILE, PAINTED, SOURCES, chosen_mask
 from ui.parts.uploads import picture_field
 from ui.parts.values import Options, Parameters
 
@@ -109,18 +109,18 @@ class MaskField(TaskField):
 
     def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         card = self.card
-        options = [(label, source) for source, label in SOURCES.items()]
-        source = gr.Radio(options, value="painted", label=card.label, elem_id=f"{key}-{self.source}")
+        options = [(one.label, source) for source, one in SOURCES.items()]
+        source = gr.Radio(options, value=PAINTED, label=card.label, elem_id=f"{key}-{self.source}")
         with gr.Column(visible=False) as box:
             label = f"{card.label}: {lower_first(card.help).rstrip('.')}" if card.help else card.label
             file = picture_field(label, f"{key}-{card.name}", height=180)
-        source.change(lambda chosen: gr.update(visible=chosen == "mask"), source, box, **QUIET)
+        source.change(lambda chosen: gr.update(visible=chosen == FILE), source, box, **QUIET)
         return {self.source: source, card.name: file}
 
     def parameters(self) -> dict[str, Component]:
-        options = [source for source in SOURCES if source != "painted"]
+        options = [source for source in SOURCES if source != PAINTED]
         file = picture_field(self.card.name, f"api-{self.card.name}")
-        return {self.card.name: file, self.source: gr.Dropdown(options, value="mask", label=self.source)}
+        return {self.card.name: file, self.source: gr.Dropdown(options, value=FILE, label=self.source)}
 
     def read(self, values: Parameters, upload: Upload) -> np.ndarray:
         path = values[self.card.name]
