@@ -65,7 +65,7 @@ CONTROLS: dict[str, tuple[str, str | None]] = {
 }
 
 # In this order: the rules for phones override the others.
-SHEETS = ("page", "results", "methods", "edit", "sketch", "models", "phone")
+SHEETS = ("page", "framing", "results", "methods", "edit", "sketch", "models", "phone")
 CSS = "\n".join(style(name) for name in SHEETS)
 
 

@@ -103,7 +103,8 @@ def scores(model: Model, pictures: Tensor) -> list[float]:
 def _text(known: KnownDomain, better: KnownDomain | None) -> str:
     from inversion.methods import METHODS
 
+    start = f"This model knows {known.knows}. "
+    if better is not None:
+        return f"{start}The {better.label} fits this picture better."
     labels = [METHODS[key].label for key in OUTSIDE]
-    reach = f"{', '.join(labels[:-1])} and {labels[-1]} can reach it; encoders will show something else."
-    start = f"This model knows {known.knows}, and the picture differs from them. "
-    return start + (f"The {better.label} ({better.model}) fits better." if better else reach)
+    return f"{start}{', '.join(labels[:-1])} and {labels[-1]} can reach this picture; encoders show something else."

@@ -84,15 +84,28 @@ def choose_model(page: Page, name: str) -> None:
     expect(menu).to_have_value(re.compile(name))
 
 
+def square(page: Page, key: str) -> Locator:
+    """The square on the picture of a tab."""
+    return page.locator(f":is(#{key}-picture, #{key}-framing) .framing-square")
+
+
+def drag(page: Page, target: Locator, across: float, down: float) -> None:
+    """Drag the middle of something by so many pixels."""
+    target.scroll_into_view_if_needed()
+    box = target.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + across, y + down, steps=4)
+    page.mouse.up()
+
+
 def crop_by_hand(page: Page, key: str) -> None:
-    """Choose a part of the picture with the sliders, and look at it."""
-    page.locator(f"#{key}-crop").get_by_role("button", name="Crop").click()
-    page.locator(f"#{key}-crop").get_by_label("By hand").check()
-    turn = page.locator(f"#{key}-crop").get_by_label(re.compile("number input for Rotate clockwise"))
-    turn.fill("20")
-    turn.blur()
-    page.click(f"#{key}-look")
-    page.locator(f"#{key}-crop-preview img").wait_for()
+    """Turn the square on the picture."""
+    square(page, key).wait_for()
+    drag(page, square(page, key).locator("[data-grip=turn]"), 12, 0)
+    expect(page.locator(f"#{key}-framing .framing-line")).to_contain_text("Your own square")
 
 
 def shown(page: Page, index: int, key: str) -> str:

@@ -13,8 +13,9 @@ from helpers.serving import Served
 
 from inversion import images
 from inversion.serving.session import Request
-from ui.parts.combine import COMBINATIONS, digest, finished, mixture, painted_region, strip, with_published_settings
+from ui.parts.combine import COMBINATIONS, finished, mixture, painted_region, strip, with_published_settings
 from ui.parts.inputs import InputError
+from ui.parts.squares import digest
 from ui.tabs.edit import Edit
 
 PAGE = gr.Request(session_hash="a page")
@@ -58,9 +59,11 @@ def test_a_second_picture_is_combined(kind: str, site: Served, edit: Edit, pictu
 
 
 def test_a_region_is_measured_on_the_part_that_the_tab_uses(site: Served, edit: Edit, picture: Path) -> None:
-    values = {**values_of(edit, picture, "diffuse"), edit.crop.how: "hand", edit.crop.x: 30}
+    upload = np.asarray(images.read(picture))
+    choice = {"of": digest(upload), "hand": [0.3, 0.5, 0.8, 0]}
+    values = {**values_of(edit, picture, "diffuse"), edit.crop.component: choice}
     list(edit.panel.combine.run(values, PAGE))
-    model, upload = values[edit.settings.model], np.asarray(images.read(picture))
+    model = values[edit.settings.model]
     wanted = edit.crop.crop(upload, model, values)
     assert wanted.quad is not None and site.session.snapshot(site.session.submitted[-1]).crop == wanted
     # A page sends what its events name and nothing else.

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from helpers.page import W, call, laid_out
+from helpers.page import W, call
 from helpers.serving import Served
 
 from inversion import align, images
 from inversion.align import Face
 from inversion.serving.session import UnknownJob
-from ui.tabs import task_tab
 
 
 def test_a_face_is_cut_out_and_pasted_back(site: Served, client: Client, picture: Path, face: Face) -> None:
@@ -54,18 +51,6 @@ def test_without_the_detector_the_centre_is_used_and_said_so(client: Client, pic
     assert "without looking for a face" in rows[0]["crop"]["note"]
     with pytest.raises(AppError, match="detector"):
         call(client, "/reconstruct", picture, align="face", **W)
-
-
-def test_a_part_that_cannot_be_found_shows_no_other(site: Served, picture: Path) -> None:
-    box = laid_out(task_tab("reconstruct"), site).crop
-    values: dict[Any, Any] = {part: part.value for part in box.inputs()}
-    upload = np.asarray(images.read(picture))
-    [shown] = box.show(lambda: upload, "aligned", {**values, box.how: "hand"})
-    assert shown[box.preview]
-    failing = box.show(lambda: upload, "aligned", {**values, box.how: "face"})
-    assert set(next(failing).values()) == {None}
-    with pytest.raises(gr.Error, match="detector"):
-        next(failing)
 
 
 def test_photos_are_kept_for_the_last_few_jobs_only(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -18,13 +17,14 @@ from inversion.editing import DIFFUSION
 from inversion.serving.lane import CroppedPicture
 from inversion.serving.session import JobView, Request, Session, UnknownJob
 from ui.parts import inputs
-from ui.parts.crop import CropBox
 from ui.parts.desk import Desk
 from ui.parts.events import DEVICE, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
+from ui.parts.framing import Framing
 from ui.parts.inputs import MAX_LAYERS, InputError, errors_as_messages, whole
 from ui.parts.markup import READY, job_status, problem_list, status_line
 from ui.parts.settings import Settings
+from ui.parts.squares import digest
 from ui.parts.streams import Streams
 from ui.parts.uploads import examples_strip, mask_editor, picture_field
 from ui.parts.values import Options, Update, Values
@@ -78,7 +78,7 @@ class Combine:
         self,
         picture: Block,
         settings: Settings,
-        crop: CropBox,
+        crop: Framing,
         job: gr.State,
         streams: Streams,
     ) -> None:
@@ -287,8 +287,3 @@ def with_published_settings(request: Request) -> Request:
     """In-Domain's requests get the settings that its authors use for diffusion, unless the user has set others."""
     method, settings = DIFFUSION
     return replace(request, settings={**settings, **request.settings}) if request.method == method else request
-
-
-def digest(picture: np.ndarray) -> str:
-    """Tells pictures apart."""
-    return hashlib.sha256(picture.tobytes()).hexdigest()[:16]

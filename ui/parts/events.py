@@ -14,6 +14,8 @@ DEVICE: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 24}
 EDITS: dict[str, Any] = {"concurrency_id": "edits", "concurrency_limit": 8}
 # Crops and pasted pictures are made on the processor while others compute.
 CROPS: dict[str, Any] = {"concurrency_id": "crops", "concurrency_limit": 4}
+# Squares of uploads are found on the processor; then they wait for an answer between two steps of a run.
+FRAMING: dict[str, Any] = {"concurrency_id": "framing", "concurrency_limit": 16}
 # Watching a download costs nothing.
 DOWNLOADS: dict[str, Any] = {"concurrency_id": "downloads", "concurrency_limit": 24}
 # Events that load a model, and events that only read results or cards.

@@ -1,4 +1,4 @@
-"""The page's scripts and style sheets, read once at import."""
+"""The page's scripts, style sheets and templates, read once at import."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def script(name: str) -> str:
 def style(name: str) -> str:
     """The style sheet `name`.css."""
     return (FOLDER / f"{name}.css").read_text(encoding="utf-8")
+
+
+def template(name: str) -> str:
+    """The template `name`.html."""
+    return (FOLDER / f"{name}.html").read_text(encoding="utf-8")

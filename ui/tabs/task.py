@@ -14,10 +14,10 @@ from gradio.components import Component
 
 from inversion.serving import catalogue
 from inversion.serving.session import UnknownJob
-from ui.parts.crop import CropBox
 from ui.parts.desk import Desk
 from ui.parts.endpoint import Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET, VIEWS
+from ui.parts.framing import Framing, Source
 from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import OTHER_PICTURE, READY, status_line
 from ui.parts.results import Panel
@@ -58,12 +58,12 @@ class TaskTab(Tab):
     def _build_controls(self) -> None:
         paints = any(field.paints for field in self.fields)
         self.upload = PictureInput(self.words.picture, f"{self.key}-picture", paints)
+        self.crop = Framing(self.key, self.desk.session)
         self.controls: dict[str, Component] = {}
         for field in self.fields:
             self.controls |= field.controls(self.key, self.words.prefixes.get(field.card.name, ""))
         self.examples = examples_strip(self.desk.examples, self.upload.component, f"{self.key}-examples")
         self.settings = Settings(self.key, self.desk, self.words.methods, self.words.measured)
-        self.crop = CropBox(self.key, self.desk.session)
         with gr.Row(elem_classes="run-bar"):
             self.run = gr.Button("Run", variant="primary", elem_id=f"{self.key}-run", scale=3, min_width=90)
             self.stop = gr.Button("Cancel", elem_id=f"{self.key}-cancel", scale=1, min_width=90)
@@ -88,16 +88,17 @@ class TaskTab(Tab):
         picture = self.upload.component
         received = picture.upload(self.receive, [picture, self.job], panel.other, **CROPS, **PRIVATE)
         received.failure(lambda: None, None, picture, **QUIET)
-        self.crop.wire(self.upload.component, settings.model, self.upload.picture)
+        measured = settings.measured if settings.can_be_measured else None
+        source = Source(picture, self.upload.picture, settings.model, self.examples, measured)
+        switched = self.crop.wire(source)
         for i, column in enumerate(panel.columns):
             column.box.put(
                 partial(self.paste, i), self.job, [panel.pasted, panel.pasted_file], **CROPS, **PRIVATE
             )  # fmt: skip
         # Without preprocessing: the choices may have changed since the page sent the ticked methods.
         chosen = [settings.model, settings.methods]
-        settings.model.input(
-            self.switch_model, chosen, [*settings.menus(), panel.status], preprocess=False, **MODELS, **PRIVATE
-        )
+        for event in (settings.model.input, switched.then):
+            event(self.switch_model, chosen, [*settings.menus(), panel.status], preprocess=False, **MODELS, **PRIVATE)
 
     def on_load(self, page: gr.Blocks) -> None:
         outputs = [*self.panel.outputs(), self.job, self.stored]

@@ -1,0 +1,168 @@
+"""Below an upload: the square that is used is drawn on the picture before a run, and can be corrected there by hand.
+
+`static/framing.js` draws the square. The component's value is the user's choice, see `squares.read_choice`. The server
+writes two properties: `found` (the square of a picture and a line about it), then `domain` (whether the model knows
+such pictures), both as plain data.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.components import Component
+from gradio.events import Dependency
+from PIL import Image
+
+from inversion.align import Crop
+from inversion.checkpoints.registry import registry
+from inversion.common.errors import UserError
+from inversion.editing.domain import DOMAINS, DomainAnswer, DomainRequest
+from inversion.methods import METHODS
+from inversion.serving.session import Session
+from ui.parts import inputs
+from ui.parts.events import FRAMING, PRIVATE
+from ui.parts.squares import chosen_crop, digest, line_about, read_choice, square_on
+from ui.parts.streams import Streams, Update
+from ui.static import script, template
+
+THUMBNAIL = 480  # larger side in pixels of a picture that is shown again because the square cannot be drawn on it
+KNOWN = "The model knows pictures like this."
+
+
+@dataclass(frozen=True)
+class Source:
+    """Components that a framing looks at.
+
+    picture: the upload. read: its value -> uint8 (H, W, 3), may raise UserError. model: a menu whose value is a model
+    or a list of models. examples: the strip for the upload. measured: a tick box; a picture that already is the input
+    to the methods is no picture that a model could know.
+    """
+
+    picture: Component
+    read: Callable[[Any], np.ndarray]
+    model: Component
+    examples: gr.Dataset | None = None
+    measured: Component | None = None
+
+
+class Framing:
+    """The component; `crop` reads it.
+
+    key: ids are KEY-picture for the upload and KEY-framing. tells_domain: say whether the model knows such pictures.
+    """
+
+    def __init__(self, key: str, session: Session, tells_domain: bool = True) -> None:
+        self.session, self.tells_domain = session, tells_domain
+        self.streams, self.answers = Streams(), count(1)
+        self.component = gr.HTML(
+            {},
+            found=None,
+            domain=None,
+            html_template=template("framing"),
+            js_on_load=script("framing"),
+            apply_default_css=False,
+            elem_id=f"{key}-framing",
+            elem_classes="framing",
+        )
+
+    def inputs(self) -> set[Component]:
+        """Every component that `crop` reads."""
+        return {self.component}
+
+    def crop(self, picture: np.ndarray, model: str, values: Mapping[Any, Any]) -> Crop:
+        """The chosen part of uint8 (H, W, 3). Raises UserError."""
+        return chosen_crop(self.session, picture, model, read_choice(values[self.component], picture))
+
+    def wire(self, source: Source) -> Dependency:
+        """Look at the picture when it, the model or the choice changes. Returns the event that changes the model."""
+        # An editor's `change` means strokes, and it would send the picture each time.
+        paints = isinstance(source.picture, gr.ImageEditor)
+        names = ("upload", "clear") if paints else ("change",)
+        events = [*(getattr(source.picture, name) for name in names), source.model.input]  # type: ignore[attr-defined]
+        given = [source.model, self.component]
+        if source.measured is not None:
+            given.append(source.measured)
+            events.append(source.measured.input)  # type: ignore[attr-defined]
+
+        def look(request: gr.Request, value: object, *values: Any) -> Iterator[Update]:  # noqa: ANN401
+            yield from self.streams.newest(request, self.look(lambda: source.read(value), paints, *values))
+
+        def take(request: gr.Request, sample: list[str], *values: Any) -> Iterator[Update]:  # noqa: ANN401
+            yield from self.streams.newest(request, self.look(lambda: inputs.picture(sample[0]), paints, *values))
+
+        options: dict[str, Any] = {"trigger_mode": "multiple", **FRAMING, **PRIVATE}
+        gr.on(events, look, [source.picture, *given], self.component, **options)
+        self.component.placed(look, [source.picture, *given], self.component, **options)
+        if paints and source.examples is not None:
+            source.examples.click(take, [source.examples, *given], self.component, **options)
+        switched: Dependency = self.component.switched(self.better, None, source.model, **options)
+        switched.then(look, [source.picture, *given], self.component, **options)
+        return switched
+
+    def look(
+        self, read: Callable[[], np.ndarray], thumbnail: bool, model: object, value: object, measured: bool = False
+    ) -> Iterator[Update]:
+        """Updates: the square of the picture and a line about it, then whether the model knows such pictures."""
+        used = model[0] if isinstance(model, list) and model else model
+        try:
+            picture = read()
+            choice = read_choice(value, picture)
+        except UserError:  # no picture, or the upload's own event says what is wrong with it
+            yield self._update(found=None, domain=None)
+            return
+        name, entry = str(used), registry().get(str(used))
+        of = digest(picture)
+        found: dict[str, Any] = {"of": of, "answer": next(self.answers), "thumbnail": None, "bad": False}
+        if thumbnail:
+            found["thumbnail"] = picture_address(picture)
+        try:
+            crop = chosen_crop(self.session, picture, name, choice)
+        except UserError as error:
+            crop = Crop()
+            found |= {"line": str(error), "bad": True}
+        else:
+            found["line"] = line_about(crop, picture, entry)
+        found["square"] = square_on(crop.quad, (picture.shape[1], picture.shape[0]))
+        found |= {"size": [picture.shape[1], picture.shape[0]], "faces": len(crop.faces), "face": crop.number}
+        yield self._update(found=found, domain=None)
+        if self.tells_domain and not measured and entry is not None and entry.domain in DOMAINS:
+            with suppress(UserError):  # the model is not downloaded, or the server is busy: a run will say so
+                yield self._update(domain=told(self.session.ask(DomainRequest(name, picture, crop)), of))
+
+    @staticmethod
+    def better(event: gr.EventData) -> Any:  # noqa: ANN401 - the model or nothing
+        """The model that the page asks for, if it is one that can fit better."""
+        model = getattr(event, "model", None)
+        return model if model in [known.model for known in DOMAINS.values()] else gr.skip()
+
+    def _update(self, **properties: Any) -> Update:  # noqa: ANN401
+        return {self.component: gr.update(**properties)}
+
+
+def told(answer: DomainAnswer, of: str) -> dict[str, Any] | None:
+    """The answer about the picture with the digest `of` as the page shows it; None if the model has no measure."""
+    if answer.score is None:
+        return None
+    if answer.inside:
+        return {"of": of, "inside": True, "text": KNOWN}
+    told: dict[str, Any] = {"of": of, "inside": False, "text": answer.text, "model": answer.better, "methods": []}
+    if answer.better:
+        return {**told, "button": f"Use {answer.better}"}
+    labels = [METHODS[key].label for key in answer.methods]
+    return {**told, "methods": list(answer.methods), "button": f"Tick {', '.join(labels[:-1])} and {labels[-1]}"}
+
+
+def picture_address(picture: np.ndarray) -> str:
+    """A small copy of uint8 (H, W, 3) as a data address."""
+    image, file = Image.fromarray(picture), io.BytesIO()
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    image.save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
