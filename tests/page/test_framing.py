@@ -95,7 +95,7 @@ def test_three_clicks_make_the_square_of_that_face(crop: str) -> None:
     face = Face((180, 200), (260, 210), (218, 245), (210, 290), (210, 290))
     width, height = 512, 480
     clicks = [(x / width, y / height) for x, y in (face.left_eye, face.right_eye, face.left_mouth)]
-    made = by_points(np.zeros((height, width, 3), np.uint8), clicks, replace(entry("a model"), crop=crop))
+    made = by_points(np.zeros((height, width, 3), np.uint8), clicks, replace(entry("some"), crop=crop))
     assert made.how == "hand" and np.allclose(corners(made.quad), corners(align.quad_of(face, crop)))
 
 
@@ -142,7 +142,7 @@ def test_without_a_picture_nothing_is_drawn(framing: Framing, upload: np.ndarray
         raise InputError("no picture")
 
     [update] = framing.look(missing, False, MODEL, {})
-    assert update[framing.component]["found"] is None
+    assert update[framing.component]["found"] is False
 
 
 @pytest.fixture
@@ -173,8 +173,10 @@ def test_the_domain_is_said_after_the_square(
     assert len(looked(framing, upload, MODEL)) == 1  # a model without a measure is not asked
     monkeypatch.setitem(DOMAINS, "test", DOMAINS["synthetic-faces"])
     square, domain = looked(framing, upload, "synthetic-faces")
-    assert square["domain"] is None and domain["domain"] == told(outside, digest(upload))
+    assert square["domain"] is False and domain["domain"] == told(outside, digest(upload))
     assert domain["domain"]["methods"] == list(OUTSIDE) and "Clone" in domain["domain"]["button"]
+    house = told(DomainAnswer(12.0, False, "Outside.", "synthetic-houses", OUTSIDE), "x")
+    assert house is not None and house["button"] == "Use the house model" and not house["methods"]
     assert len(looked(framing, upload, "synthetic-faces", measured=True)) == 1
     answering(InputError("busy"))
     assert len(looked(framing, upload, "synthetic-faces")) == 1

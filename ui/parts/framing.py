@@ -64,8 +64,8 @@ class Framing:
         self.streams, self.answers = Streams(), count(1)
         self.component = gr.HTML(
             {},
-            found=None,
-            domain=None,
+            found=False,
+            domain=False,
             html_template=template("framing"),
             js_on_load=script("framing"),
             apply_default_css=False,
@@ -116,7 +116,7 @@ class Framing:
             picture = read()
             choice = read_choice(value, picture)
         except UserError:  # no picture, or the upload's own event says what is wrong with it
-            yield self._update(found=None, domain=None)
+            yield self._update(found=False, domain=False)
             return
         name, entry = str(used), registry().get(str(used))
         of = digest(picture)
@@ -132,7 +132,7 @@ class Framing:
             found["line"] = line_about(crop, picture, entry)
         found["square"] = square_on(crop.quad, (picture.shape[1], picture.shape[0]))
         found |= {"size": [picture.shape[1], picture.shape[0]], "faces": len(crop.faces), "face": crop.number}
-        yield self._update(found=found, domain=None)
+        yield self._update(found=found, domain=False)
         if self.tells_domain and not measured and entry is not None and entry.domain in DOMAINS:
             with suppress(UserError):  # the model is not downloaded, or the server is busy: a run will say so
                 yield self._update(domain=told(self.session.ask(DomainRequest(name, picture, crop)), of))
@@ -155,7 +155,8 @@ def told(answer: DomainAnswer, of: str) -> dict[str, Any] | None:
         return {"of": of, "inside": True, "text": KNOWN}
     told: dict[str, Any] = {"of": of, "inside": False, "text": answer.text, "model": answer.better, "methods": []}
     if answer.better:
-        return {**told, "button": f"Use {answer.better}"}
+        label = next(known.label for known in DOMAINS.values() if known.model == answer.better)
+        return {**told, "button": f"Use the {label}"}
     labels = [METHODS[key].label for key in answer.methods]
     return {**told, "methods": list(answer.methods), "button": f"Tick {', '.join(labels[:-1])} and {labels[-1]}"}
 

@@ -1,0 +1,138 @@
+"""The square on an upload: it is shown before a run, moved on the picture, and used by the run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.browser import choose, drag, open_tab, set_steps, shoot, square, status, take_example, upload
+from helpers.serving import Served
+from playwright.sync_api import Locator, Page, expect
+
+from inversion.align import Face
+from inversion.checkpoints import detector
+from inversion.editing import domain
+from inversion.editing.domain import DOMAINS, OUTSIDE, DomainAnswer, DomainRequest
+
+pytestmark = pytest.mark.browser
+
+SIZES = [(1440, 900), (390, 844)]
+
+
+@pytest.fixture
+def faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two faces in every picture, and a model that does not know any picture."""
+    found = [
+        Face((38, 40), (52, 42), (44, 48), (38, 55), (50, 56)),
+        Face((70, 20), (78, 20), (74, 24), (71, 29), (77, 29)),
+    ]
+    monkeypatch.setattr(detector, "registered", lambda entries: lambda picture: found)
+    monkeypatch.setitem(DOMAINS, "test", domain.KnownDomain("synthetic-faces", 99, "tests", "test model"))
+    answer = DomainAnswer(1.0, False, "This model knows tests.", None, OUTSIDE)
+    monkeypatch.setattr(DomainRequest, "__call__", lambda self, model: answer)
+
+
+def line(page: Page, key: str) -> Locator:
+    return page.locator(f"#{key}-framing .framing-line")
+
+
+def middle(target: Locator) -> tuple[float, float]:
+    box = target.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def crop_of_last_run(page: Page, site: Served, key: str) -> dict[str, object]:
+    """Run W, and read the crop in the recipe."""
+    choose(page, key, {"W"})
+    set_steps(page, key, 2)
+    page.click(f"#{key}-run")
+    expect(status(page, key)).to_contain_text("Done")
+    [run] = site.session.snapshot(site.session.submitted[-1]).runs
+    assert run.row is not None
+    return dict(run.row["crop"])
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["desktop", "phone"])
+@pytest.mark.usefixtures("faces")
+def test_the_square_is_shown_and_dragged_and_used(
+    visit: Callable[..., Page], site: Served, picture: Path, size: tuple[int, int]
+) -> None:
+    page = visit(*size)
+    upload(page, "reconstruct", picture)
+    mine = square(page, "reconstruct")
+    mine.wait_for()
+    shoot(page, f"framing-{size[0]}")
+    before = middle(mine)
+    drag(page, mine, 15, 10)
+    expect(line(page, "reconstruct")).to_contain_text("Your own square")
+    after = middle(mine)
+    assert after == pytest.approx((before[0] + 15, before[1] + 10), abs=1.5)
+    tools = page.locator("#reconstruct-framing")
+    mine.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("]")
+    crop = crop_of_last_run(page, site, "reconstruct")
+    (left, top), _, _, (right, upper) = crop["quad"]  # type: ignore[misc,attr-defined]
+    assert crop["how"] == "hand" and upper > top and right > left  # turned clockwise
+    tools.get_by_role("button", name="Reset").click()
+    expect(line(page, "reconstruct")).not_to_contain_text("Your own square")
+
+
+@pytest.mark.usefixtures("faces")
+def test_arrows_go_from_face_to_face_and_three_clicks_make_a_square(
+    visit: Callable[..., Page], site: Served, picture: Path
+) -> None:
+    page = visit()
+    page.get_by_label("Model").first.fill("aligned")
+    page.get_by_role("option", name=re.compile("aligned")).first.wait_for()
+    page.keyboard.press("Enter")
+    upload(page, "reconstruct", picture)
+    tools, mine = page.locator("#reconstruct-framing"), square(page, "reconstruct")
+    expect(tools).to_contain_text("1 of 2")
+    first = middle(mine)
+    tools.get_by_role("button", name="Next face").press("Enter")
+    expect(tools).to_contain_text("2 of 2")
+    expect(tools.get_by_role("button", name="Next face")).to_be_focused()
+    assert middle(mine) != first
+    tools.get_by_role("button", name="Click the eyes and the mouth").click()
+    box = page.locator("#reconstruct-picture .framing-layer").bounding_box()
+    assert box is not None
+    for x, y in ((0.4, 0.4), (0.6, 0.4), (0.5, 0.6)):
+        expect(line(page, "reconstruct")).to_contain_text("of 3")
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    expect(line(page, "reconstruct")).to_contain_text("Your own square")
+    assert middle(mine)[0] == pytest.approx(box["x"] + box["width"] / 2, abs=2)
+    assert crop_of_last_run(page, site, "reconstruct")["how"] == "hand"
+
+
+@pytest.mark.usefixtures("faces")
+def test_one_click_ticks_the_methods_that_reach_the_picture(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit()
+    choose(page, "reconstruct", {"W"})
+    upload(page, "reconstruct", picture)
+    domain_line = page.locator("#reconstruct-framing .framing-domain")
+    expect(domain_line).to_contain_text("This model knows tests.")
+    domain_line.get_by_role("button").click()
+    ticked = page.locator("#reconstruct-methods input:checked")
+    expect(ticked).to_have_count(len(OUTSIDE))
+    assert ticked.evaluate_all("boxes => boxes.map(box => box.value)") == list(OUTSIDE)
+    page.get_by_role("button", name="Remove Image").click()
+    expect(page.locator("#reconstruct-framing")).to_be_hidden()
+    expect(square(page, "reconstruct")).to_be_hidden()
+
+
+@pytest.mark.usefixtures("faces")
+def test_a_picture_that_is_painted_on_is_shown_again_with_its_square(visit: Callable[..., Page], site: Served) -> None:
+    page = visit()
+    open_tab(page, "Inpaint")
+    expect(page.locator("#inpaint-picture")).to_contain_text("Upload an image")
+    page.locator("#inpaint-hole").get_by_label("Centre").check()
+    take_example(page, "inpaint")
+    mine = square(page, "inpaint")
+    mine.wait_for()
+    drag(page, mine.locator("[data-grip=se]"), -20, -20)
+    expect(line(page, "inpaint")).to_contain_text("Your own square")
+    assert crop_of_last_run(page, site, "inpaint")["how"] == "hand"
