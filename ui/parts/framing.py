@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -30,7 +30,8 @@ from inversion.serving.session import Session
 from ui.parts import inputs
 from ui.parts.events import FRAMING, PRIVATE
 from ui.parts.squares import chosen_crop, digest, line_about, read_choice, square_on
-from ui.parts.streams import Streams, Update
+from ui.parts.streams import Streams
+from ui.parts.values import Options, Update, Value, Values
 from ui.static import script, template
 
 THUMBNAIL = 480  # larger side in pixels of a picture that is shown again because the square cannot be drawn on it
@@ -47,7 +48,7 @@ class Source:
     """
 
     picture: Component
-    read: Callable[[Any], np.ndarray]
+    read: Callable[[Value], np.ndarray]
     model: Component
     examples: gr.Dataset | None = None
     measured: Component | None = None
@@ -77,7 +78,7 @@ class Framing:
         """Every component that `crop` reads."""
         return {self.component}
 
-    def crop(self, picture: np.ndarray, model: str, values: Mapping[Any, Any]) -> Crop:
+    def crop(self, picture: np.ndarray, model: str, values: Values) -> Crop:
         """The chosen part of uint8 (H, W, 3). Raises UserError."""
         return chosen_crop(self.session, picture, model, read_choice(values[self.component], picture))
 
@@ -92,13 +93,13 @@ class Framing:
             given.append(source.measured)
             events.append(source.measured.input)  # type: ignore[attr-defined]
 
-        def look(request: gr.Request, value: object, *values: Any) -> Iterator[Update]:  # noqa: ANN401
+        def look(request: gr.Request, value: Value, *values: Value) -> Iterator[Update]:
             yield from self.streams.newest(request, self.look(lambda: source.read(value), paints, *values))
 
-        def take(request: gr.Request, sample: list[str], *values: Any) -> Iterator[Update]:  # noqa: ANN401
+        def take(request: gr.Request, sample: list[str], *values: Value) -> Iterator[Update]:
             yield from self.streams.newest(request, self.look(lambda: inputs.picture(sample[0]), paints, *values))
 
-        options: dict[str, Any] = {"trigger_mode": "multiple", **FRAMING, **PRIVATE}
+        options: Options = {"trigger_mode": "multiple", **FRAMING, **PRIVATE}
         gr.on(events, look, [source.picture, *given], self.component, **options)
         self.component.placed(look, [source.picture, *given], self.component, **options)
         if paints and source.examples is not None:
@@ -138,12 +139,12 @@ class Framing:
                 yield self._update(domain=told(self.session.ask(DomainRequest(name, picture, crop)), of))
 
     @staticmethod
-    def better(event: gr.EventData) -> Any:  # noqa: ANN401 - the model or nothing
+    def better(event: gr.EventData) -> Value:
         """The model that the page asks for, if it is one that can fit better."""
         model = getattr(event, "model", None)
         return model if model in [known.model for known in DOMAINS.values()] else gr.skip()
 
-    def _update(self, **properties: Any) -> Update:  # noqa: ANN401
+    def _update(self, **properties: Value) -> Update:
         return {self.component: gr.update(**properties)}
 
 
