@@ -16,14 +16,14 @@ from gradio.route_utils import delete_files_created_by_app
 from ui.parts.inputs import InputError
 from ui.parts.inputs import picture as picture_of
 from ui.parts.masks import chosen_mask
-from ui.parts.uploads import canvas, examples_strip, mask_editor, picture_field
+from ui.parts.uploads import drawing_canvas, examples_strip, mask_editor, picture_field
 
 
 def test_an_upload_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone.png")
     painted = np.zeros((8, 8), np.uint8)
     with gr.Blocks():
-        editor, drawing = mask_editor("x", "x"), canvas("y", "y", ["#000000"], 5)
+        editor, drawing = mask_editor("x", "x"), drawing_canvas("y", "y", ["#000000"], 5)
     part = FileData(path=gone)
     sent = EditorData(background=part, layers=[], composite=part)
     readers: list[Callable[[], object]] = [lambda: picture_of(gone), lambda: chosen_mask("mask", painted, gone, 0)]
