@@ -26,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=None, help="default: 7860, or the next free port")
     add_device(parser)
     parser.add_argument("--budget", type=float, default=300.0, help="time limit of one method in seconds")
-    parser.add_argument("--model", default=os.environ.get("HUB_MODEL"), help="the model that is chosen at first")
+    parser.add_argument(
+        "--model", default=os.environ.get("HUB_MODEL"), help="the initial model; default: the best one for the machine"
+    )
     parser.add_argument(
         "--preload",
         metavar="NAME,NAME",
@@ -45,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def prepare() -> None:
-    """What has to come before other imports."""
+    """Settings that other imports depend on."""
     if zero_gpu():
-        import spaces  # noqa: F401 - it changes how torch sees CUDA
+        import spaces  # noqa: F401 - its import changes torch's view of CUDA
     # The page opens without torch. The thread of the device lane loads it afterwards, by warming the default model.
     defer("torch")
     # Gradio calls its own address when it starts, and would send even that through a proxy.

@@ -1,4 +1,4 @@
-"""A tiny seeded prior and model, pictures, and the rules of repeatability for every test."""
+"""Fixtures of all tests: a tiny seeded prior and model, pictures, and the same global state at every start."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def other_models(discriminator: Discriminator) -> dict[str, Model]:
 
 @pytest.fixture(scope="session")
 def pictures(prior: StyleGAN2) -> Tensor:
-    """Four pictures (4, 3, 32, 32) in [-1, 1] that the prior can nearly make."""
+    """Four pictures (4, 3, 32, 32) in [-1, 1], close to pictures of the prior."""
     z = torch.randn(4, prior.z_dim, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         x = prior.synthesis(prior.mapping(z))

@@ -20,7 +20,7 @@ from inversion.checkpoints.detector import YuNet, choose
 from inversion.checkpoints.registry import HubError
 from inversion.model import Model
 
-# Landmarks of a face in an FFHQ crop, as parts of the side: from these five points the rule must find the same crop.
+# Landmarks of a face in an FFHQ crop, as fractions of the side. The rule must find the same crop from these five.
 # A distance of 0.25 between the eyes gives the half side max(2 * 0.25, 1.8 * 0.27) = 0.5; the centre is a tenth of the
 # way from the eyes to the mouth.
 TEMPLATE = np.array([(0.375, 0.473), (0.625, 0.473), (0.5, 0.6), (0.43, 0.743), (0.57, 0.743)])
@@ -28,7 +28,7 @@ ASTRONAUT = Face(
     (204, 101), (247, 103), (226, 124), (205, 141), (242, 142)
 )  # in the picture of scikit-image, measured by hand
 
-# An ONNX network with the inputs and outputs of YuNet (2 kB, deflated), made of poolings. It detects white squares as
+# An ONNX network with the inputs and outputs of YuNet (2 kB, deflated), built of poolings. It detects white squares as
 # faces: eyes at (0.2, 0.3) and (0.8, 0.3) of the square, nose in the middle, mouth at (0.3, 0.8) and (0.7, 0.8).
 TOY = (
     b"c-oCs&2G~`5YF08yi9{|7ZF8JAfy*$Kq7HfMLo1`xJ4WgLL9hMF<7QJ#FiZj+;{}8<;0zr-~r%CcnH|pA3IG<<CQk{>^J*;nfam#"

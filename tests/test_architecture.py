@@ -1,8 +1,9 @@
-"""The house rules: which room may import which, how large rooms are, and which modules are light to import."""
+"""Rules of the code: allowed imports, sizes of files and functions, docstrings, and light modules."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -139,7 +140,7 @@ PUBLIC_OPTIONS = ("invert", "setting")  # entry points whose options are keyword
 
 
 def undocumented(path: Path) -> Iterator[str]:
-    """What a file leaves unsaid: docstrings of the module and of its public names, return types of all functions."""
+    """The missing docstrings of a module and of its public names, and the functions without a return type."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     where = path.relative_to(ROOT)
     if ast.get_docstring(tree) is None:
@@ -155,6 +156,47 @@ def test_public_names_have_docstrings_and_functions_return_types() -> None:
     paths = [*sources("inversion", "ui", "benchmarks"), ROOT / "app.py"]
     bare = [line for path in paths for line in undocumented(path)]
     assert not bare, "\n".join(bare)
+
+
+def error_classes(trees: Mapping[Path, ast.Module]) -> dict[str, set[str]]:
+    """Every class of errors for users or for tensors, each with the names of its ancestors and its own."""
+    bases = {
+        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+
+    def family(name: str) -> set[str]:
+        return {name}.union(*(family(base) for base in bases.get(name, ())))
+
+    roots = {"UserError", "StateDictError"}
+    return {name: family(name) for name in bases if family(name) & roots}
+
+
+def documented_functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, str]]:
+    """Public functions and methods, each with its docstring and that of its class."""
+    for scope in ast.walk(tree):
+        if isinstance(scope, ast.Module) or (isinstance(scope, ast.ClassDef) and not scope.name.startswith("_")):
+            text = (ast.get_docstring(scope) or "") if isinstance(scope, ast.ClassDef) else ""
+            for node in scope.body:
+                public = isinstance(node, ast.FunctionDef) and (node.name[0] != "_" or node.name[:2] == "__")
+                if isinstance(node, ast.FunctionDef) and public and node.name != "main":  # commands report errors
+                    yield node, f"{text} {ast.get_docstring(node) or ''}"
+
+
+def test_docstrings_name_the_errors_that_a_public_function_raises() -> None:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sources("inversion")}
+    errors = error_classes(trees)
+    silent = []
+    for path, tree in trees.items():
+        for function, text in documented_functions(tree):
+            calls = [node.exc for node in ast.walk(function) if isinstance(node, ast.Raise)]
+            raised = {c.func.id for c in calls if isinstance(c, ast.Call) and isinstance(c.func, ast.Name)}
+            words = set(re.findall(r"\w+", text))
+            missing = [name for name in raised & errors.keys() if not errors[name] & words]
+            silent += [f"{path.relative_to(ROOT)}:{function.lineno} {function.name}: {name}" for name in missing]
+    assert len(errors) > 10 and not silent, "\n".join(silent)
 
 
 def loaded_after(code: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""The frame of the command lines: `--help` is light, and a wrong argument ends in one line and exit status 2."""
+"""Shared parts of the command lines: `--help` is light, and a wrong argument ends in one line and exit status 2."""
 
 from __future__ import annotations
 

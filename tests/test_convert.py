@@ -1,4 +1,4 @@
-"""Foreign files become one safetensors in a child process; what is opened computes what the file's networks compute."""
+"""Foreign files become one safetensors file in a child process, and its networks compute the same as the originals."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.foreign import CONTAINED, checkpoint, small, write, write_nvidia, write_tuned
+from helpers.networks import same_networks
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -35,12 +36,6 @@ ROOT = Path(__file__).resolve().parent.parent
 GENERATORS = [name for name in CONTAINED if layouts.LAYOUTS[name].kind == "generator"]
 
 
-def same(one: nn.Module, other: nn.Module) -> bool:
-    """Whether two networks are of one class and hold the same numbers."""
-    a, b = one.state_dict(), other.state_dict()
-    return type(one) is type(other) and a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
 # --- what is written ---
 
 
@@ -53,7 +48,7 @@ def test_every_layout_comes_back_as_it_was(layout: str, tmp_path: Path) -> None:
     assert opened.keys() == {part.kind for part in found} == {part.kind for part in contents.networks}
     for part, described in zip(found, contents.networks, strict=True):
         network = part.build()
-        assert same(opened[part.kind], network)
+        assert same_networks(opened[part.kind], network)
         assert (described.architecture, described.layout) == (part.architecture, part.layout)
         assert described.channels and described.weights == sum(value.numel() for value in part.tensors.values())
         if part.kind != "perceptual":
@@ -86,14 +81,14 @@ def test_a_safetensors_file_of_a_public_layout(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "trunk.safetensors")
     contents = transcribe(str(tmp_path / "trunk.safetensors"), str(tmp_path / "out"), None)
     assert contents.format == "safetensors" and contents.networks[0].layout == "torchvision"
-    assert same(open_converted(tmp_path / "out")["perceptual"], layouts.network(tensors).build())
+    assert same_networks(open_converted(tmp_path / "out")["perceptual"], layouts.network(tensors).build())
 
 
 def test_a_generator_tuned_by_pti(tmp_path: Path) -> None:
     tensors = small("nvidia_ada_g64_tiny")
     contents = transcribe(str(write_tuned(tmp_path / "model.pt", tensors)), str(tmp_path / "out"), None)
     assert [part.layout for part in contents.networks] == ["nvidia"]
-    assert same(open_converted(tmp_path / "out")["generator"], layouts.network(tensors).build())
+    assert same_networks(open_converted(tmp_path / "out")["generator"], layouts.network(tensors).build())
 
 
 def test_a_missing_mean_is_measured_once(tmp_path: Path) -> None:
@@ -114,7 +109,7 @@ def test_halves_stay_halves_and_doubles_become_singles(dtype: torch.dtype, tmp_p
     stored = load_file(tmp_path / "out")
     wanted = torch.float32 if dtype == torch.float64 else dtype
     assert {value.dtype for value in stored.values()} == {wanted}
-    assert same(open_converted(tmp_path / "out")["generator"], layouts.network(tensors).build())
+    assert same_networks(open_converted(tmp_path / "out")["generator"], layouts.network(tensors).build())
 
 
 def test_files_of_old_pytorch_and_of_training_scripts(tmp_path: Path) -> None:
@@ -125,7 +120,7 @@ def test_files_of_old_pytorch_and_of_training_scripts(tmp_path: Path) -> None:
         contents = transcribe(str(tmp_path / "g.pt"), str(tmp_path / "out"), None)
         assert contents.format == "torch" and [part.resolution for part in contents.networks] == [64, 64]
         opened = open_converted(tmp_path / "out")
-        assert all(same(opened[part.kind], part.build()) for part in layouts.networks(content))
+        assert all(same_networks(opened[part.kind], part.build()) for part in layouts.networks(content))
 
 
 def test_the_architecture_of_an_encoder_can_be_given(tmp_path: Path) -> None:
@@ -147,7 +142,7 @@ def test_converted_generators_compute_the_golden_outputs(
 
 
 def golden_difference(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> float:
-    """Largest difference to the reference, of a generator that has been written, converted and opened."""
+    """The largest difference between the reference and a generator that was written, converted and opened."""
 
     class Opened:
         def __init__(self, network: nn.Module) -> None:
@@ -181,7 +176,7 @@ def test_a_file_is_converted_in_a_child_process(tmp_path: Path) -> None:
     out = tmp_path / "cache" / "converted.safetensors"
     contents = convert(path, out)
     assert contents == transcribe(str(path), None, None)
-    assert same(open_converted(out)["generator"], layouts.network(small("nvidia_ada_g64_tiny")).build())
+    assert same_networks(open_converted(out)["generator"], layouts.network(small("nvidia_ada_g64_tiny")).build())
     assert [entry.name for entry in out.parent.iterdir()] == [out.name]
     assert not marker.exists()
 

@@ -11,7 +11,7 @@ import torch
 from helpers.checkpoints import in_process
 from helpers.foreign import CONTAINED, small, write, write_tensorflow
 from helpers.local_hub import Workplace, workplace
-from torch import nn
+from helpers.networks import same_networks
 
 from inversion.checkpoints import hub, layouts
 from inversion.checkpoints.convert import open_converted
@@ -25,12 +25,6 @@ CaptureFixture = pytest.CaptureFixture[str]
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATORS = [name for name in CONTAINED if layouts.LAYOUTS[name].kind == "generator"]
-
-
-def same(one: nn.Module, other: nn.Module) -> bool:
-    """Whether two networks are of one class and hold the same numbers."""
-    a, b = one.state_dict(), other.state_dict()
-    return type(one) is type(other) and a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 # --- the command ---
@@ -96,7 +90,7 @@ def test_a_manual_download_is_loaded_by_its_entrys_name(
         hub.load("pggan-tiny", "cpu")
     assert command.main([str(path), "--as", "pggan-tiny"]) == 0
     model = hub.load("pggan-tiny", "cpu", "float32")
-    assert model.prior is not None and same(model.prior, layouts.network(small("mgan_pggan_64")).build())
+    assert model.prior is not None and same_networks(model.prior, layouts.network(small("mgan_pggan_64")).build())
     assert command.main([str(path), "--as", "pggan-tiny"]) == 0
     assert command.main([str(write("genforce-pggan", tmp_path / "g.pth")), "--as", "pggan-tiny"]) == 2
     assert "not the file of pggan-tiny" in capsys.readouterr().err

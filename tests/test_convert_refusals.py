@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import sys
@@ -14,9 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.foreign import CONTAINED, small, write, write_tensorflow
+from helpers.headers import HOSTILE, headed, of_tensor
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from inversion.checkpoints import layouts
 from inversion.checkpoints.convert import open_converted
@@ -29,12 +29,6 @@ CaptureFixture = pytest.CaptureFixture[str]
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATORS = [name for name in CONTAINED if layouts.LAYOUTS[name].kind == "generator"]
-
-
-def same(one: nn.Module, other: nn.Module) -> bool:
-    """Whether two networks are of one class and hold the same numbers."""
-    a, b = one.state_dict(), other.state_dict()
-    return type(one) is type(other) and a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 # --- what is refused ---
@@ -61,43 +55,19 @@ def test_an_archive_that_declares_too_much_is_refused(tmp_path: Path) -> None:
 
 
 def status(field: str) -> int:
-    """A figure of this process's memory, KiB."""
+    """A number about this process's memory, in KiB."""
     found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1])
 
 
-def header(text: str | bytes, length: int | None = None, body: bytes = b"\0" * 64) -> bytes:
-    raw = text.encode() if isinstance(text, str) else text
-    return struct.pack("<Q", len(raw) if length is None else length) + raw + body
+NOT_CONVERTED = {**HOSTILE, "none": b"", "foreign": headed(of_tensor())}
 
 
-def entry(**changes: object) -> str:
-    return json.dumps({"a": {"dtype": "F32", "shape": [16], "data_offsets": [0, 64], **changes}})
-
-
-HOSTILE = {
-    "endless": header("{}", length=2**63 - 1),
-    "long": header("{}", length=200 * 2**20),
-    "overlap": header(json.dumps({k: {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]} for k in "ab"})),
-    "hole": header(entry(data_offsets=[8, 72]), body=b"\0" * 72),
-    "negative": header(entry(data_offsets=[-8, 56])),
-    "overflow": header(entry(shape=[2**40, 2**40])),
-    "mismatch": header(entry(shape=[15])),
-    "type": header(entry(dtype="F33")),
-    "cut": header(entry())[:-8],
-    "no json": header("not json"),
-    "pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94",
-    "short": b"\0",
-    "none": b"",
-    "foreign": header(entry()),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", NOT_CONVERTED)
 def test_hostile_headers_are_refused_at_once(name: str, tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
-    path.write_bytes(HOSTILE[name])
+    path.write_bytes(NOT_CONVERTED[name])
     before, best = status("VmRSS") if sys.platform == "linux" else 0, 1.0
     for _ in range(3):
         start = time.perf_counter()
@@ -132,7 +102,7 @@ def test_a_converted_file_with_other_tensors_is_refused(
 
 
 def test_foreign_files_are_refused_by_their_own_keys(tmp_path: Path) -> None:
-    """Before anything is written."""
+    """They are refused before a file is written."""
     good, path = small("mgan_pggan_64"), tmp_path / "g.pt"
     for change, says in (
         ({"layer1.wscale.bias": good["layer1.wscale.bias"] * float("inf")}, "layer1.wscale.bias holds"),

@@ -1,4 +1,4 @@
-"""Faces without a network: rendered faces in pictures are framed, other pictures have none; the lines for the user."""
+"""Faces without a network: rendered faces are found, other pictures have none, and the user gets notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files come from a Hub on this machine, complete or not at all."""
+"""Files are downloaded from a Hub on this machine, completely or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNKNOWN = {"sha256": None, "bytes": None, "note": "sha256 unknown"}
 
 
 def visible(place: Workplace) -> list[Path]:
-    """Everything in the cache that could be taken for a file of a repository."""
+    """All names in the cache that look like a file of a repository."""
     return [path for path in place.cache.rglob("*") if path.is_file() and {"blobs", "snapshots"} & set(path.parts)]
 
 

@@ -52,7 +52,7 @@ def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.Monke
 
 
 class _Gauge(torch.nn.Module):
-    """Says of a picture one attribute, its mean brightness, and a person that changes with it."""
+    """Predicts one attribute of a picture, its mean brightness, and an identity that changes with it."""
 
     names = ("brightness",)
 

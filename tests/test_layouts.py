@@ -37,12 +37,12 @@ SMALL = {  # one manifest of every layout
     "torchvision": "lpips_alex_features",
     "lpips": "lpips_alex",
 }
-# What a file may leave out.
+# Keys that a file may lack.
 OPTIONAL = (".kernel", ".resample_filter", "lod", "truncation", "w_avg", "num_batches_tracked", ".shift", ".scale")
 
 
 def known(name: str, width: int = 512) -> dict[str, Tensor]:
-    """What a layout needs besides the tensors."""
+    """Arguments of a layout besides the tensors."""
     return {"latent_avg": torch.zeros(width)} if name in ENCODERS or name.startswith("rosinality_g") else {}
 
 

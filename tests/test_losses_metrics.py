@@ -9,6 +9,7 @@ from math import pi
 
 import pytest
 import torch
+from helpers.pictures import random_pictures
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
@@ -19,10 +20,6 @@ from inversion.losses import LossWeights, Objective, geodesic_cross, gradient_pe
 from inversion.model import Model
 from inversion.perception import Perceptual
 from inversion.tasks import TASKS, Reconstruct, make_task
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
 def smooth(x: Tensor) -> Tensor:
@@ -36,7 +33,7 @@ def smooth(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("size", [(8, 8), (32, 32), (33, 47), (128, 128)])
 def test_residual_losses_are_even_grow_and_vanish_at_zero(loss: object, size: tuple[int, int]) -> None:
     assert callable(loss)
-    r = random(3, 2, *size)
+    r = random_pictures(3, 2, *size)
     value = loss(r)
     assert value.shape == (3,) and bool((value > 0).all())
     assert torch.equal(loss(torch.zeros_like(r)), torch.zeros(3))
@@ -46,14 +43,14 @@ def test_residual_losses_are_even_grow_and_vanish_at_zero(loss: object, size: tu
 
 def test_pyramid_bands_add_up_to_the_picture() -> None:
     """No picture but zero has a zero pyramid, and coarse errors cost more than in plain L1."""
-    fine, coarse = random(1, 1, 64, 64), smooth(smooth(random(1, 1, 64, 64)))
+    fine, coarse = random_pictures(1, 1, 64, 64), smooth(smooth(random_pictures(1, 1, 64, 64)))
     coarse = coarse * fine.abs().mean() / coarse.abs().mean()
     assert pyramid(coarse).item() > coarse.abs().mean().item()
     assert pyramid(torch.full((1, 1, 64, 64), 0.5)).item() >= 0.5 * 0.9
 
 
 def test_pyramid_has_its_gradient() -> None:
-    r = random(1, 1, 16, 16).double().requires_grad_(True)
+    r = random_pictures(1, 1, 16, 16).double().requires_grad_(True)
     assert torch.autograd.gradcheck(lambda t: pyramid(t).sum(), (r,), eps=1e-7, atol=1e-5)
 
 
@@ -147,7 +144,7 @@ def test_gradient_penalty_of_a_linear_discriminator() -> None:
 
 
 def test_psnr_and_ssim_are_scikit_image_s_on_8_bits() -> None:
-    a, b = random(2, 3, 40, 40), smooth(random(2, 3, 40, 40))
+    a, b = random_pictures(2, 3, 40, 40), smooth(random_pictures(2, 3, 40, 40))
     for i in range(2):
         p, q = (quantise(t)[i].permute(1, 2, 0).numpy() for t in (a, b))
         assert metrics.psnr(a, b)[i] == pytest.approx(peak_signal_noise_ratio(p, q, data_range=255), abs=1e-6)

@@ -17,7 +17,7 @@ from inversion.parity.fill import Filler, affine_of, draw, image_input, label_in
 from inversion.parity.runners import CACHED_WEIGHTS, check
 
 CASES = sorted((GOLDENS / "cases").glob("*.npz"))
-# A gigabyte of weights each: `python -m inversion parity tests/goldens/cases` runs them, and here this variable does.
+# Each needs a gigabyte of weights. They run if this variable is set, and with `python -m inversion parity`.
 LARGE = "" if os.environ.get("INVERSION_LARGE_GOLDENS") else "_n18"
 RULES = {"keep": None, "var": (1.0, 0.1), "small": (0.0, 0.1), "unit": (0.0, 1.0), "small_map": (0.0, 10.0)}
 RULES |= {"one": (1.0, 0.1), "prelu": (0.25, 0.05), "unit_map": (0.0, 100.0)}
@@ -61,7 +61,7 @@ def test_filled_weights_equal_the_recorded_ones() -> None:
     assert tried > 100
 
 
-def test_kept_weights_are_the_same() -> None:
+def test_cached_weights_are_the_same() -> None:
     shapes = manifest("nvidia_ada_d64_tiny")
     once, keeping = Filler()(shapes, "equalised"), Filler(20_000)
     for _ in range(3):

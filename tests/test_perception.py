@@ -1,4 +1,4 @@
-"""There is one LPIPS: the lpips package's numbers, whatever file its trunk comes from."""
+"""There is one LPIPS, with the lpips package's numbers, for every file of a trunk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import lpips
 import pytest
 import torch
 from helpers.foreign import small
+from helpers.pictures import random_pictures
 from torch import Tensor, nn
 
 from inversion.checkpoints.layouts import network
@@ -18,17 +19,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torchvision.*")
 CPU = torch.device("cpu")
 
 
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-
-
 def package(net: str) -> nn.Module:
     """The lpips package's own module with a random trunk and its published heads."""
     return lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval().requires_grad_(False)
 
 
 def read(module: nn.Module) -> LPIPSNetwork:
-    """Our network with the weights of the package's."""
+    """Our network with the weights of the package's module."""
     found = network(module.state_dict()).build()
     assert isinstance(found, LPIPSNetwork)
     return found
@@ -38,7 +35,7 @@ def read(module: nn.Module) -> LPIPSNetwork:
 def test_lpips_computes_what_the_package_computes(net: str, name: str) -> None:
     module = package(net)
     measure = LPIPS(read(module))
-    a, b = random(2, 3, 64, 64), random(2, 3, 64, 64, seed=1)
+    a, b = random_pictures(2, 3, 64, 64), random_pictures(2, 3, 64, 64, seed=1)
     assert measure.name == name
     torch.testing.assert_close(measure(a, b), module(a, b).flatten(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(measure(a, b), measure.distance(measure.features(a), measure.features(b)))
@@ -52,7 +49,7 @@ def test_the_gradient_is_finite_where_all_channels_are_0() -> None:
             if isinstance(layer, nn.Conv2d):
                 layer.bias.fill_(-1e3)
     dead, alive = LPIPS(read(module)), LPIPS(read(package("alex")))
-    x, y = random(1, 3, 64, 64).requires_grad_(), random(1, 3, 64, 64, seed=1)
+    x, y = random_pictures(1, 3, 64, 64).requires_grad_(), random_pictures(1, 3, 64, 64, seed=1)
     assert all(not f.any() for f in dead.features(x))
     dead(x, y).sum().backward()
     assert x.grad is not None and not x.grad.any()
@@ -97,7 +94,7 @@ def test_torchvisions_file_gives_the_same_distance_as_a_registered_one(
     assert isinstance(registered, LPIPSNetwork)
     found = cached_lpips(CPU)
     assert found is not None and found.name == "lpips"
-    a, b = random(2, 3, 64, 64), random(2, 3, 64, 64, seed=1)
+    a, b = random_pictures(2, 3, 64, 64), random_pictures(2, 3, 64, 64, seed=1)
     assert torch.equal(found(a, b), LPIPS(registered)(a, b))
 
 

@@ -1,4 +1,4 @@
-"""checkpoints.yaml is read strictly: what is wrong is named by entry and field."""
+"""checkpoints.yaml is read strictly: every error names entry and field."""
 
 from __future__ import annotations
 

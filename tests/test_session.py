@@ -1,4 +1,4 @@
-"""The job table: same results as alone, cancel, budget, queue, bounded stores, and failures that leave it working."""
+"""Jobs: the same results in every order, cancel, budget, queue, limits of stores, and recovery from failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.checkpoints import GOOD, use_entries
-from helpers.lanes import StubLane, finish, stub_request, until
+from helpers.lanes import StubLane, finish, stub_request
+from helpers.waiting import until
 
 from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import Entry, HubError
@@ -31,7 +32,7 @@ T = TypeVar("T")
 
 
 class Death(BaseException):
-    """As bad as it gets: `except Exception` does not catch it."""
+    """An error that `except Exception` does not catch."""
 
 
 def test_results_do_not_depend_on_who_else_runs(
@@ -64,7 +65,7 @@ def test_every_event_is_plain_data(lane: Lane, request_of: Callable[..., Request
 
 
 def inputs_of(task: str, mask: np.ndarray) -> dict[str, np.ndarray]:
-    """The mask for every field of the task that is one."""
+    """A mask for every field of the task that is a mask."""
     return {spec.name: mask for spec in fields(task_class(task)) if kind_of(spec) == "mask"}
 
 

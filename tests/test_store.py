@@ -1,4 +1,4 @@
-"""The store of results keeps to each of its limits."""
+"""The store of results respects each of its limits."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def run(store: Store, job: Job, tuned: bool = False) -> None:
 
 
 def known(store: Store, keys: str) -> str:
-    """Those of the keys whose jobs are remembered. Is no access."""
+    """The keys whose jobs are stored. It does not count as an access."""
     return "".join(job.key for job in store.jobs() if job.key in keys)
 
 
 def kept(store: Store, keys: str) -> str:
-    """Those of the keys whose first results are remembered. Is an access, in this order."""
+    """The keys whose first results are stored. It counts as an access, in this order."""
     found = ""
     for key in keys:
         try:

@@ -1,4 +1,4 @@
-"""Variations share what they must, options are checked, and every way in leads to the same code."""
+"""Variations share the coarse styles, options are checked, and page, script and command line give the same code."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.lanes import TickingLane, finish, stub_request, until
+from helpers.lanes import TickingLane, finish, stub_request
+from helpers.waiting import until
 
 from inversion.methods import Result, parse_method, run
 from inversion.model import Model

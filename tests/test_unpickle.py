@@ -1,4 +1,4 @@
-"""Pickles are read without running anything: hostile ones are refused, networks give their tensors."""
+"""Pickles are read without running code: hostile files are refused, networks give their tensors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def stack_global(module: str, name: str) -> bytes:
 
 
 def nested(data: bytes) -> bytes:
-    """A pickle that hands bytes to what torch calls `_load_from_bytes`."""
+    """A pickle that passes bytes to torch's `_load_from_bytes`."""
     size = len(data).to_bytes(4, "little")
     return HEAD + stack_global("torch.storage", "_load_from_bytes") + b"B" + size + data + b"\x85R."
 
@@ -81,7 +81,7 @@ def hostile(marker: Path) -> dict[str, bytes]:
         "persistent id": HEAD + text("x") + b"Q.",
         "NEWOBJ": HEAD + stack_global("subprocess", "Popen") + text(command) + b"\x85\x81.",
         "empty": b"",
-        # What the table holds cannot be turned into something else.
+        # The entries of the table cannot be changed.
         "BUILD on a function": HEAD
         + stack_global("torch._utils", "_rebuild_parameter")
         + b"N}"

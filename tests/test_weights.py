@@ -1,6 +1,6 @@
 """The shipped weights: sharp faces, true codes that reproduce their faces, methods in the papers' order.
 
-Bounds lie a little below what was measured (README), so that they catch a wrong file or a broken path, not noise.
+Bounds are a little below the measured values (README), so that they catch a wrong file or a broken path, not noise.
 """
 
 import pytest
@@ -135,7 +135,7 @@ def test_starting_from_the_encoder_saves_most_steps_of_w_plus(model: Model, held
 
 
 def test_the_domain_term_keeps_codes_near_the_encoders(model: Model, held_out: Batch) -> None:
-    """In-Domain's lambda: a smaller distance to what the encoder reads, for a little less PSNR."""
+    """In-Domain's lambda: a smaller distance to the encoder's code, for a slightly lower PSNR."""
     y, scores, domains = held_out.picture[:2], [], []
     for weight in (0.0, 2.0):
         result = reconstruct(model, "indomain", {"indomain.steps": 40, "indomain.domain_weight": weight}, y)
@@ -146,7 +146,7 @@ def test_the_domain_term_keeps_codes_near_the_encoders(model: Model, held_out: B
 
 
 def test_clone_moves_other_faces_less_than_pti_that_fits_as_well(model: Model, held_out: Batch) -> None:
-    """Without pictures of the domain, which is the cheaper half of it."""
+    """Without pictures of the domain, because that is faster."""
     assert model.prior is not None
     y = held_out.picture[3:4]
     pivot = {"wplus.steps": 60}

@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.lanes import PICTURE, StubLane, finish, stub_request, until
+from helpers.lanes import PICTURE, StubLane, finish, stub_request
 from helpers.spaces import Spaces
+from helpers.waiting import until
 
 from inversion.serving import zero
 from inversion.serving.lane import Finished, Lane, LaneError, Request

@@ -91,7 +91,10 @@ class EditRequest:
 
 @dataclass(frozen=True, eq=False)
 class InterpolateRequest:
-    """Pictures uint8 (R, R, 3) from one result to another, both ends included; see `interpolated`."""
+    """Pictures uint8 (R, R, 3) from one result to another, both ends included; see `interpolated`.
+
+    Raises SettingError for a number of frames out of range.
+    """
 
     model: str
     first: Inverted

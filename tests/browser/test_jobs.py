@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from helpers.browser import reconstruct, reload, shoot, status
-from helpers.page import until
 from helpers.serving import Served
+from helpers.waiting import until
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser

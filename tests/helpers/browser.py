@@ -1,4 +1,4 @@
-"""What a person does on the page, and where things are on it."""
+"""Actions of a user on the page, and locators of its parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def shoot(page: Page, name: str) -> None:
 
 def choose(page: Page, key: str, methods: set[str]) -> None:
     """Tick these methods and no others."""
-    # Until then the list may still lose those that the model cannot serve, or lack those that it can.
+    # Before this text appears, the list of methods may still change with the model.
     page.get_by_text("Not available with this model").filter(visible=True).first.wait_for()
     for name in methods:
         page.locator(f"#{key}-methods").get_by_label(name, exact=True).wait_for()
@@ -69,14 +69,14 @@ def column(page: Page, index: int, key: str = "reconstruct") -> Locator:
 
 
 def reload(page: Page) -> None:
-    """Reload. The page that is left complains about its broken streams, which counts for nothing."""
+    """Reload the page. Errors of the old page about its broken streams are ignored."""
     RELOADING.append(page)
     page.reload()
     RELOADING.remove(page)
 
 
 def choose_model(page: Page, name: str) -> None:
-    """By keyboard: a list that has opened stays where it was when a picture above it comes late and moves the page."""
+    """Choose a model by keyboard, because an open list does not move with the page when a picture above it loads."""
     menu = page.get_by_label("Model").first
     menu.fill(name)
     expect(page.get_by_role("option", name=re.compile(name)).first).to_be_attached()

@@ -38,12 +38,12 @@ def clear_caches() -> None:
 
 
 def use_registry(patch: pytest.MonkeyPatch, path: Path) -> None:
-    """Have everything read the registry file `path`; it need not exist yet."""
+    """Make all code read the registry file `path`, which may not exist yet."""
     patch.setattr(module, "REGISTRY", path)
 
 
 def use_entries(patch: pytest.MonkeyPatch, folder: Path, *entries: Entry) -> None:
-    """Write the entries into a registry file in `folder` and have everything read it."""
+    """Write the entries into a registry file in `folder`, and make all code read it."""
     values = {e.name: {k: v for k, v in asdict(e).items() if k != "name" and v != DEFAULTS[k]} for e in entries}
     path = folder / "checkpoints.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False))

@@ -74,7 +74,7 @@ def _quarter(shape: Sequence[int]) -> list[int]:
 
 # --- files, as their authors write them ---
 
-CONTAINED: dict[str, tuple[str, str]] = {  # layout -> (manifest, how its files hold it)
+CONTAINED: dict[str, tuple[str, str]] = {  # layout -> (manifest, container of its files)
     "rosinality": ("rosinality_g64", "g_ema"),
     "rosinality-discriminator": ("rosinality_d64", "bare"),
     "nvidia": ("nvidia_ada_g64_tiny", "pickle"),
@@ -99,7 +99,7 @@ WIDTH = 128  # of w in the small networks
 
 
 def checkpoint(layout: str) -> dict[str, Any]:
-    """What a small file of a layout holds, in its authors' container."""
+    """The content of a small file of a layout, in its authors' container."""
     name, container = CONTAINED[layout]
     tensors = small(name, channels=layout != "torchvision")  # LPIPS's published heads have the full channels
     mean = torch.linspace(-1.0, 1.0, WIDTH)
@@ -126,7 +126,7 @@ def write(layout: str, path: Path) -> Path:
 
 
 class _Persistent:
-    """Pickles as a module of NVIDIA's `torch_utils.persistence` does: its source goes along."""
+    """Pickles like a module of NVIDIA's `torch_utils.persistence`: with its source text."""
 
     def __init__(self, class_name: str, source: str, state: dict[str, Any]) -> None:
         self.meta = {"type": "class", "version": 6, "module_src": source, "class_name": class_name, "state": state}
@@ -139,7 +139,7 @@ BUFFERS = ("w_avg", "resample_filter", "noise_const")  # what NVIDIA's networks 
 
 
 def persistent(tensors: Mapping[str, Tensor], source: str = "", **kwargs: object) -> _Persistent:
-    """A network of NVIDIA's, made of the modules that the tensors' names tell of."""
+    """A network of NVIDIA's, built of the modules in the tensors' names."""
     children: dict[str, dict[str, Tensor]] = {}
     own: dict[str, dict[str, Tensor | None]] = {"_parameters": {"absent": None}, "_buffers": {}}
     for key, value in tensors.items():
@@ -164,7 +164,7 @@ def persistent(tensors: Mapping[str, Tensor], source: str = "", **kwargs: object
 
 @contextmanager
 def vendor() -> Iterator[None]:
-    """Modules under the names that NVIDIA's files ask for, while a file is written."""
+    """Modules under the names in NVIDIA's files, while a file is written."""
     names: dict[str, tuple[str, Any]] = {
         "torch_utils.persistence": ("_reconstruct_persistent_obj", lambda meta: meta),
         "dnnlib.util": ("EasyDict", type("EasyDict", (dict,), {})),
@@ -207,7 +207,7 @@ def write_tuned(path: Path, tensors: Mapping[str, Tensor], source: str = "") -> 
 
 
 def write_tensorflow(path: Path, builder: str = "G_main") -> Path:
-    """Write a pickle as NVIDIA's TensorFlow code does; `builder` is the function that its networks are made by."""
+    """Write a pickle as NVIDIA's TensorFlow code does; `builder` is the function that builds its networks."""
     with vendor(), path.open("wb") as file:
         network = sys.modules["dnnlib.tflib.network"].Network()
         network.__dict__ |= {"build_func_name": builder, "variables": [("lod", np.zeros(3, np.float32))]}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
 import numpy as np
 
+from helpers.waiting import WAIT, until
 from inversion.model import Model
 from inversion.serving.jobs import JobView
 from inversion.serving.lane import Event, Finished, LaneError, Progress, Ready, Request
@@ -16,7 +16,6 @@ from inversion.serving.requests import Quick
 from inversion.serving.session import Session
 
 T = TypeVar("T")
-WAIT = 60.0  # seconds after which a test gives up
 PICTURE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
 
 
@@ -108,16 +107,8 @@ def stub_request(seed: int = 0, method: str = "w", steps: int | None = None) -> 
     return Request("reconstruct", method, PICTURE, settings=settings, seed=seed)
 
 
-def until(ready: Callable[[], object]) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + WAIT
-    while not ready():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
-
-
 def finish(session: Session, key: str) -> JobView:
-    """The job's last view, when the worker has put the job away."""
+    """The last view of a job, after the worker has finished with it."""
     *_, last = session.follow(key, every=0.01)
     until(lambda: session.status().running != key)
     return last

@@ -63,7 +63,7 @@ MODES = ("whole", "cut", "range ignored", "always cut", "stalled", "silent", "no
 
 @dataclass
 class LocalHub:
-    """Files by (repo_id, filename), served as `mode` says; `asked` is what was requested, in order."""
+    """Files by (repo_id, filename), served as `mode` says; `asked` lists the requests in their order."""
 
     url: str = ""
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
     hub: LocalHub
 
     def do_HEAD(self) -> None:
-        """Answer with what the Hub says about a file: its commit, its hash as the etag, its size."""
+        """Answer with the Hub's headers of a file: its commit, its hash as the etag, its size."""
         self._note()
         data = self._file()
         if self.hub.mode == "silent":
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
 
     def do_GET(self) -> None:
-        """Send the file, whole or from where Range says, in the way of the mode."""
+        """Send the file, from its start or from the byte in Range, as the mode says."""
         self._note()
         data, mode = self._file(), self.hub.mode
         if data is None or mode in REFUSALS:
@@ -170,7 +170,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Be quiet: clients that hang up are part of what is tested."""
+        """Be quiet: some tests close the connection."""
 
 
 def serve() -> Iterator[LocalHub]:
@@ -191,14 +191,14 @@ def serve() -> Iterator[LocalHub]:
 
 @dataclass
 class Workplace:
-    """A registry of its own, a Hub that serves what it names, an empty cache."""
+    """A registry, a Hub that serves its entries, and an empty cache."""
 
     local: LocalHub
     path: Path  # of the registry
     cache: Path
 
     def add(self, name: str, data: bytes, serve: bytes | None = None, **fields: object) -> Entry:
-        """Register a file of the Hub with its own hash and size, and have it served (or `serve` in its place)."""
+        """Register a file of the Hub with its own hash and size, and serve it, or `serve` in its place."""
         values: dict[str, object] = {
             "kind": "generator",
             "repo_id": f"somebody/{name}",
@@ -223,9 +223,9 @@ class Workplace:
         return registry(self.path)[name]
 
     def add_official(self, layout: str) -> str:
-        """Register a small file of a published layout; returns the generator that it is, belongs to, or is used with.
+        """Register a small file of a published layout. Returns its generator, or the generator that uses it.
 
-        pSp's files are registered twice, as the encoder and as the decoder that they hold.
+        pSp's files are registered twice, for their encoder and for their decoder.
         """
         published = LAYOUTS["psp" if layout in IN_PSP_S_CONTAINER else layout]
         data = official(layout, self.path.with_name(f"{layout}.bin")).read_bytes()
@@ -257,7 +257,7 @@ class Workplace:
         return [path.name for path in self.cache.rglob("*.incomplete")]
 
     def settings(self) -> dict[str, object]:
-        """What huggingface_hub reads from the environment when it is imported, for this Hub and cache."""
+        """The environment variables of huggingface_hub for this Hub and cache."""
         return {
             "ENDPOINT": self.local.url,
             "HUGGINGFACE_CO_URL_TEMPLATE": self.local.url + "/{repo_id}/resolve/{revision}/{filename}",
@@ -268,7 +268,7 @@ class Workplace:
         }
 
     def process(self, name: str) -> tuple[BaseProcess, Connection]:
-        """Start a process that fetches an entry, and what it will send: the sha256 of what it got."""
+        """Start a process that fetches an entry and sends the sha256 of the file through the returned connection."""
         context = multiprocessing.get_context("forkserver")  # which imports once, not for every process
         context.set_forkserver_preload(["inversion.checkpoints.fetch"])
         mine, theirs = context.Pipe(duplex=False)

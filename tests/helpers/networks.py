@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from inversion.encoders import E4E, PSP, Encoder, InDomain
 from inversion.encoders.backbones import IRSE, stages
@@ -15,7 +15,7 @@ CHANNELS = {4: 16, 8: 16, 16: 16, 32: 8}
 
 
 def build_prior(noise: bool = False) -> StyleGAN2:
-    """A frozen StyleGAN2 of about 30 000 weights, the same every time."""
+    """A frozen StyleGAN2 of about 30,000 weights, the same every time."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         prior = StyleGAN2(TINY, z_dim=16, w_dim=32, channels=CHANNELS, mapping_layers=2, noise=noise)
@@ -59,7 +59,7 @@ def build_encoders(prior: Prior) -> dict[str, Encoder]:
 
 
 def build_full(prior: Prior, discriminator: Discriminator) -> Model:
-    """A model that lacks nothing a stage may need."""
+    """A model with every part that a stage may need."""
 
     def domain(n: int, rng: torch.Generator) -> Tensor:
         with torch.no_grad():
@@ -75,3 +75,9 @@ def build_full(prior: Prior, discriminator: Discriminator) -> Model:
         pictures=domain,
         sha256="0" * 64,
     )
+
+
+def same_networks(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks are of one class and hold the same numbers."""
+    a, b = one.state_dict(), other.state_dict()
+    return type(one) is type(other) and a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

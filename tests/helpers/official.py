@@ -11,7 +11,7 @@ from inversion.model import Model
 
 
 def picture(model: Model) -> Tensor:
-    """A picture of the model, checked for what every picture is."""
+    """A picture of the model, after a check of its shape and range."""
     assert model.prior is not None
     z = torch.randn(1, model.prior.z_dim, generator=torch.Generator().manual_seed(6))
     with torch.no_grad():
@@ -21,11 +21,11 @@ def picture(model: Model) -> Tensor:
 
 
 def expected(layout: str, like: Model) -> Tensor:
-    """The same picture of the generator as the layout's own reader makes it."""
+    """The same picture from the generator that the layout's own reader builds."""
     (prior,) = (found.build() for found in layouts.networks(foreign.checkpoint(layout)) if found.kind == "generator")
     return picture(Model("direct", prior.freeze(torch.float32), like.resolution))  # type: ignore[operator]
 
 
 def same(a: Tensor, b: Tensor) -> None:
-    """Equal but for what the place of a tensor in memory does to its rounding."""
+    """Check that tensors are equal, except for rounding, which depends on their alignment in memory."""
     torch.testing.assert_close(a, b, rtol=0, atol=1e-4 * float(b.abs().max()))

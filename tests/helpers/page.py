@@ -1,11 +1,9 @@
-"""The page's endpoints as a script calls them, and tabs that are laid out outside the page."""
+"""Calls of the page's endpoints by a script, and tabs that are laid out outside the page."""
 
 from __future__ import annotations
 
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +19,7 @@ from ui.tabs import Tab
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
 W = {"methods": ["w"], "settings": {"w.steps": 3}}
-# What an endpoint needs besides a picture.
+# Inputs that an endpoint needs besides a picture.
 REQUIRED: dict[str, dict[str, Any]] = {"inpaint": {"hole": "centre"}, "edit": {"moves": {"yaw": 1}}}
 PARAMETERS = ["picture", "methods", "model", "seed", "settings", "budget"]
 ENDPOINTS = {
@@ -38,7 +36,7 @@ T = TypeVar("T", bound=Tab)
 
 
 def call(client: Client, name: str, picture: Path | None, **parameters: Any) -> tuple[list[Any], list[Any], str | None]:  # noqa: ANN401
-    """The endpoint's last event."""
+    """Call an endpoint; returns its last event."""
     given = {"methods": ["w", "wplus"], "settings": FEW, **parameters}
     return client.predict(picture=handle_file(picture) if picture else None, api_name=name, **given)
 
@@ -48,14 +46,6 @@ def opened(path: str) -> Image.Image:
     with Image.open(path) as image:
         image.load()
         return image
-
-
-def until(ready: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + 60
-    while not ready():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
 
 
 def answer(url: str, data: bytes | None = None, **headers: str) -> int:

@@ -32,7 +32,7 @@ SIZE = 40_000_000  # bytes of the file of "remote", as its server states them
 
 
 class Remote:
-    """A Hub with one file. A download gets half of it at once, and the rest when `gate` is set."""
+    """A Hub with one file. A download gets half of it at once, and the rest after `gate` is set."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "remote.safetensors"

@@ -101,7 +101,7 @@ class TestEveryMethod:
             assert list(events) == []
 
     def test_two_threads_and_another_run_can_take_turns(self, key: str, model: Model, pictures: Tensor) -> None:
-        """No torch mode stays open across a yield, and neither the consumer's mode nor an interleaved run matters."""
+        """No torch mode stays open across a yield; the consumer's mode and an interleaved run have no effect."""
         _, alone = finish(invert(model, Reconstruct(), pictures[:1], quick(key)))
         events = invert(model, Reconstruct(), pictures[:1], quick(key))
         other = invert(model, Reconstruct(), pictures[1:2], quick(key), seed=1)
@@ -188,7 +188,7 @@ def lines_that_name_the_task(source: str) -> list[int]:
 
 @pytest.mark.parametrize("path", sorted(Path(methods.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
 def test_no_stage_looks_at_the_name_of_the_task(path: Path) -> None:
-    """Everything that a stage needs to know about its task is a property of `Task`."""
+    """A stage reads only properties of `Task`, never its name."""
     assert lines_that_name_the_task(path.read_text(encoding="utf-8")) == []
 
 

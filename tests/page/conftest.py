@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from gradio_client import Client
-from helpers.page import until
 from helpers.serving import Remote, Served, served
+from helpers.waiting import until
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 

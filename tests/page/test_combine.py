@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from helpers.page import laid_out, until
+from helpers.page import laid_out
 from helpers.serving import Served
+from helpers.waiting import until
 
 from inversion import images
 from inversion.serving.session import Request

@@ -10,8 +10,9 @@ import gradio as gr
 import httpx
 import pytest
 from gradio_client import Client, handle_file
-from helpers.page import W, call, until
+from helpers.page import W, call
 from helpers.serving import MODELS, SIZE, Remote, Served
+from helpers.waiting import until
 
 from inversion.tasks import TASKS
 from ui.tabs.models import describe

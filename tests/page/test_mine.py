@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
-from helpers.lanes import StubLane, stub_request, until
+from helpers.lanes import StubLane, stub_request
+from helpers.waiting import until
 
 from inversion.serving.session import Session
 from ui.parts.mine import MyJobs
