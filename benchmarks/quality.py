@@ -169,7 +169,7 @@ def method_row(lane: Lane, request: Request) -> tuple[Row, np.ndarray]:
 def measured_row(lane: Lane, request: Request) -> tuple[Row, np.ndarray]:
     """Row and picture of the measurement, without a method."""
     model = lane.load(request.model)
-    task, truth, y = measurement(request, model)
+    task, truth, y, _ = measurement(request, model)
     small = y.shape[-1] < model.resolution
     size = (model.resolution, model.resolution)
     enlarged = torch.nn.functional.interpolate(y, size, mode="bicubic").clamp(-1, 1) if small else task.pinv(y)

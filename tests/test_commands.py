@@ -13,7 +13,7 @@ import app
 from inversion.__main__ import COMMANDS
 from inversion.cli.common import add_task_inputs, run_parser
 from inversion.common.commands import Parser, guarded, make_folder
-from inversion.common.settings import mask, setting
+from inversion.common.settings import kind_of, mask, setting
 from inversion.tasks import RESERVED, TASKS, Task, TaskError, task_fields
 from inversion.training.cli import COMMANDS as TRAINING
 from ui.tabs import all_tabs
@@ -106,7 +106,9 @@ def test_fields_of_tasks_that_cannot_be_told_apart_are_refused(
 
 def test_every_flag_of_a_run_is_reserved_or_a_field() -> None:
     flags = {flag.removeprefix("--") for action in run_parser("invert", "")._actions for flag in action.option_strings}
-    assert {flag for flag in flags if not flag.startswith("-")} == flags & RESERVED | set(task_fields())
+    known = task_fields()
+    switches = {f"invert-{name}" for name, (spec, _) in known.items() if kind_of(spec) == "mask"}
+    assert {flag for flag in flags if not flag.startswith("-")} == flags & RESERVED | set(known) | switches
 
 
 def test_a_yes_or_no_is_read_from_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,12 @@ def add_task_inputs(
             continue
         numeric = kind_of(spec) == "number"
         text = f"for {', '.join(owners)}: {sentence_part(spec.metadata['help'])}"
+        if kind_of(spec) == "mask":
+            parser.add_argument(
+                f"--invert-{name.replace('_', '-')}",
+                action="store_true",
+                help=f"for {', '.join(owners)}: mark the other part of the {spec.metadata['label'].lower()}",
+            )
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=reader(spec) if numeric else Path,
@@ -111,16 +117,24 @@ def sentence_part(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray) -> dict[str, TaskInput]:
-    """Values of the task's fields from the flags; files are read. picture: uint8 (H, W, 3), as large as a mask."""
+def task_inputs(args: argparse.Namespace, task: str, picture: np.ndarray, notes: list[str]) -> dict[str, TaskInput]:
+    """Values of the task's fields from the flags; files are read, and facts about them are added to `notes`.
+
+    picture: uint8 (H, W, 3), as large as a mask.
+    """
     inputs: dict[str, TaskInput] = {}
     for spec in fields(task_class(task)):
         value = getattr(args, spec.name, None)
         if value is not None and kind_of(spec) == "mask":
-            value = images.read_mask(value, picture.shape[:2])
+            invert = getattr(args, f"invert_{spec.name}")
+            mask = images.decode_mask(value, (picture.shape[0], picture.shape[1]), invert=invert)
+            value = mask.pixels
+            notes += mask.notes
         elif value is not None and kind_of(spec) == "picture":
-            second = np.asarray(images.read(value))
+            decoded = images.decode(value)
+            second = np.asarray(decoded.picture)
             value = CroppedPicture(second, crop(second, args.model, args.align))
+            notes += decoded.notes
         if value is not None:
             inputs[spec.name] = value
     return inputs
@@ -137,16 +151,18 @@ def run_methods(
 
     Raises LaneError before the first run if the model cannot run a method; `optional` methods are skipped instead.
     """
-    picture = np.asarray(images.read(args.image))
+    decoded = images.decode(args.image)
+    picture = np.asarray(decoded.picture)
     if args.out is not None:
         make_folder(args.out)
     lane = Lane(args.device, args.dtype)
-    requests = _possible(lane, _requests(args, methods, picture), optional)
+    requests = _possible(lane, _requests(args, methods, decoded), optional)
     rows: list[Row] = []
     sheet: list[np.ndarray] = []
+    printed: set[str] = set()
     try:
         for request in requests:
-            ready, finished = _run(lane, request)
+            ready, finished = _run(lane, request, printed)
             row = {**finished.row, "picture": str(args.image), "message": finished.message}
             sheet = sheet or [p for p in (ready.truth, ready.measured) if p is not None]
             sheet.append(finished.image)
@@ -188,6 +204,14 @@ def write_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) ->
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n")
 
 
+def write_notes(notes: Sequence[str], printed: set[str]) -> None:
+    """Print the notes that are not in `printed` on stderr, and add them to it."""
+    for note in dict.fromkeys(notes):
+        if note not in printed:
+            sys.stderr.write(f"{note}\n")
+    printed.update(notes)
+
+
 def write_rows(rows: Sequence[Row], args: argparse.Namespace) -> None:
     """Print the figures of runs as a table on stdout."""
     known = [name for name in METRICS if any(row.get(name) is not None for row in rows)]
@@ -205,8 +229,8 @@ def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _run(lane: Lane, request: Request) -> tuple[Ready, Finished]:
-    """Do one run, with a progress bar for each stage on stderr."""
+def _run(lane: Lane, request: Request, printed: set[str]) -> tuple[Ready, Finished]:
+    """Do one run, with a progress bar for each stage on stderr, after the notes that are not in `printed`."""
     bar: tqdm | None = None
     stage = ""
     ready: Ready | None = None
@@ -214,6 +238,7 @@ def _run(lane: Lane, request: Request) -> tuple[Ready, Finished]:
         for event in lane(request):
             if isinstance(event, Ready):
                 ready = event
+                write_notes(event.notes, printed)
             elif isinstance(event, Progress):
                 if bar is None or event.stage != stage:
                     if bar is not None:
@@ -229,10 +254,10 @@ def _run(lane: Lane, request: Request) -> tuple[Ready, Finished]:
     raise LaneError(f"{request.method} ended without a result")
 
 
-def _requests(args: argparse.Namespace, methods: Sequence[str], picture: np.ndarray) -> list[Request]:
+def _requests(args: argparse.Namespace, methods: Sequence[str], decoded: images.Decoded) -> list[Request]:
     """One request per method. Prints the note of the crop, if any, on stderr."""
-    chosen = _settings(args.settings, methods)
-    inputs = task_inputs(args, args.task, picture)
+    chosen, picture, notes = _settings(args.settings, methods), np.asarray(decoded.picture), [*decoded.notes]
+    inputs = task_inputs(args, args.task, picture, notes)
     part = crop(picture, args.model, args.align, args.face)
     if part.note:
         sys.stderr.write(f"{part.note}\n")
@@ -248,6 +273,7 @@ def _requests(args: argparse.Namespace, methods: Sequence[str], picture: np.ndar
             measured=args.measured,
             budget=args.budget,
             crop=part,
+            notes=tuple(notes),
         )
         for method in methods
     ]

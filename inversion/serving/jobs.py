@@ -83,6 +83,7 @@ class JobView:
     measured: np.ndarray | None = None  # uint8 (R, R, 3), pinv(y)
     model: str = ""
     crop: Crop = Crop()
+    notes: tuple[str, ...] = ()  # on the measurement, for the user
     download: tuple[int, int] | None = None  # bytes done and in all (0: unknown) while the model's file is downloaded
     wait: float | None = None
     remaining: float | None = None
@@ -116,6 +117,7 @@ class Job:
     version: int = 0
     truth: np.ndarray | None = None
     measured: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
     download: tuple[int, int] | None = None  # as in JobView
     owner: str = ""  # a secret of the browser that submitted it, "" if it is unknown
     place: str = ""  # a tab of an open page, "" if it is unknown
@@ -170,6 +172,7 @@ class Job:
             measured=self.measured,
             model=self.model,
             crop=self.crop,
+            notes=self.notes,
             download=self.download,
         )
 
@@ -198,7 +201,7 @@ class Job:
         """Record an event of a run. stopped: the run was asked to stop before the event."""
         run = self.runs[index]
         if isinstance(event, Ready):
-            self.truth, self.measured = event.truth, event.measured
+            self.truth, self.measured, self.notes = event.truth, event.measured, event.notes
             self._replace(index, replace(run, stage="starting"))
         elif isinstance(event, Progress):
             self._replace(index, _advanced(run, event))

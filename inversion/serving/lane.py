@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ class Request:
     picture: uint8 (H, W, 3), any size. crop: the part of it to use. settings: "stage.field" -> value.
     inputs: field of the task -> a number, a mask or a `CroppedPicture`; missing fields have their defaults. A mask is
     uint8 (H, W), marked where it exceeds 127; for a crop with a quad it must have the size of the picture.
-    measured: the picture already is the measurement of the task. budget: seconds.
+    measured: the picture already is the measurement of the task. budget: seconds. notes: on how the files were read.
     """
 
     task: str
@@ -77,14 +77,19 @@ class Request:
     measured: bool = False
     budget: float = 300.0
     crop: Crop = Crop()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The measurement is ready. Pictures are uint8 (R, R, 3); `truth` is None if the upload is the measurement."""
+    """The measurement is ready. Pictures are uint8 (R, R, 3); `truth` is None if the upload is the measurement.
+
+    notes: sentences for the user on what was measured.
+    """
 
     truth: np.ndarray | None
     measured: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,9 +197,10 @@ class Lane:
         reason = method.unavailable(model)
         if reason is not None:
             raise LaneError(f"{method.label} cannot run on {request.model}: {reason}.")
-        task, truth, y = measurement(request, model)
-        yield Ready(None if truth is None else images.to_array(truth), images.to_array(task.pinv(y)))
-        reporter = RunReporter(request, method, model, task, truth)
+        measured = measurement(request, model)
+        task, truth, y, notes = measured
+        yield Ready(None if truth is None else images.to_array(truth), images.to_array(task.pinv(y)), notes)
+        reporter = RunReporter(request, method, model, measured)
         computed, stop = 0.0, None
         with closing(invert(model, task, y, method, seed=request.seed, budget=request.budget)) as events:
             while True:
@@ -210,8 +216,8 @@ class Lane:
 class RunReporter:
     """Turns the steps and the result of one run into events, with the metrics of their pictures."""
 
-    def __init__(self, request: Request, method: Method, model: Model, task: Task, truth: Tensor | None) -> None:
-        self.model, self.truth = model, truth
+    def __init__(self, request: Request, method: Method, model: Model, measured: Measurement) -> None:
+        self.model, self.truth, task = model, measured.truth, measured.task
         self.labels = {stage.key: stage.label for stage in method.stages}
         self.row: Row = {
             "task": request.task,
@@ -226,6 +232,8 @@ class RunReporter:
             "measured": request.measured,
             "crop": {"how": request.crop.how, "quad": request.crop.quad, "note": request.crop.note},
             "parameters": task.parameters(),
+            "hole_share": task.hole_share,
+            "notes": list(measured.notes),
             "settings": method.settings(),
             "sha256": model.sha256,
             "domain": model.domain,
@@ -250,16 +258,49 @@ class RunReporter:
         return Finished(images.to_array(result.image), row, result.curves, code, result.weights, result.message)
 
 
-def measurement(request: Request, model: Model) -> tuple[Task, Tensor | None, Tensor]:
-    """The task, the truth (1, 3, R, R) in [-1, 1] or None, and y, on the model's device. Raises UserError."""
+class Measurement(NamedTuple):
+    """The task, the truth (1, 3, R, R) in [-1, 1] or None, y, and sentences for the user. Tensors on the device."""
+
+    task: Task
+    truth: Tensor | None
+    y: Tensor
+    notes: tuple[str, ...]
+
+
+def measurement(request: Request, model: Model) -> Measurement:
+    """What is known of a request's picture, on the model's device. Raises UserError."""
     specs = {spec.name: spec for spec in fields(task_class(request.task))}
     parameters = {name: _parameter(specs[name], value, request, model) for name, value in request.inputs.items()}
     task = make_task(request.task, **parameters)
+    task.measured_size(model.resolution)  # refuses what does not fit the generator
+    notes = [*request.notes, *task.remarks()]
+    if request.measured:
+        task, note = task.fitted(_side(request), model.resolution)
+        notes += [*([note] if note else []), *_scaled(request, task.measured_size(model.resolution))]
     size = task.measured_size(model.resolution)
     if request.measured or not task.has_truth:
-        return task, None, task.read(images.to_tensor(_cropped(request.picture, request.crop, size)).to(model.device))
+        y = task.read(images.to_tensor(_cropped(request.picture, request.crop, size)).to(model.device))
+        return Measurement(task, None, y, tuple(notes))
     truth = images.to_tensor(_cropped(request.picture, request.crop, model.resolution)).to(model.device)
-    return task, truth, task.measure(truth, torch.Generator().manual_seed(request.seed))
+    y = task.measure(truth, torch.Generator().manual_seed(request.seed))
+    return Measurement(task, truth, y, tuple(notes))
+
+
+def _scaled(request: Request, size: int) -> list[str]:
+    """How a measurement becomes a square of `size` pixels a side, if it is none."""
+    height, width = request.picture.shape[:2]
+    side, lines = _side(request), []
+    if request.crop.quad is None and height != width:
+        lines.append(f"The input has {width}x{height} pixels; its central {side}x{side} pixels are used.")
+    if side != size:
+        lines.append(f"The input was scaled from {side}x{side} to {size}x{size} pixels.")
+    return lines
+
+
+def _side(request: Request) -> int:
+    """Pixels a side of the part of the picture that is used."""
+    quad = request.crop.quad
+    return min(request.picture.shape[:2]) if quad is None else round(align.side_of(quad))
 
 
 def _parameter(spec: Spec, value: TaskInput, request: Request, model: Model) -> SettingValue | Tensor:

@@ -64,9 +64,22 @@ class Task(ABC):
         """y from a picture (B, 3, S, S) in [-1, 1] that already is the measurement; S = measured_size(R)."""
         return self.A(picture)
 
+    def fitted(self, side: int, resolution: int) -> tuple[Task, str]:
+        """The task that a measurement of `side` pixels fits, and a sentence if it is another one than this."""
+        return self, ""
+
     def measured_size(self, resolution: int) -> int:
         """Side in pixels of the measurement of pictures with side `resolution`. Raises TaskError if it does not fit."""
         return resolution
+
+    @property
+    def hole_share(self) -> float | None:
+        """The part of the picture that is a hole, 0 to 1; None if the task has no hole."""
+        return None
+
+    def remarks(self) -> list[str]:
+        """Sentences for the user about the measurement."""
+        return []
 
     def parameters(self) -> dict[str, SettingValue]:
         """The numbers of this task for the recipe of a result, as JSON values."""

@@ -36,9 +36,9 @@ class Inpaint(Task):
             raise TaskError("A mask must hold only 1 (known) and 0 (hole).")
         known = self.mask.flatten(1).mean(dim=1)
         if bool((known == 1).any()):
-            raise TaskError("The mask marks no hole. Paint over the part to fill.")
+            raise TaskError("The mask marks no hole in the part of the picture that is used. Paint over it there.")
         if bool((known == 0).any()):
-            raise TaskError("The mask covers the whole picture. Leave a part unpainted.")
+            raise TaskError("The mask covers the whole picture, or the part that is used. Leave a part unpainted.")
 
     def measured_size(self, resolution: int) -> int:
         if self.mask.shape[-2:] != (resolution, resolution):
@@ -62,8 +62,16 @@ class Inpaint(Task):
         inside = x.clamp(-1, 1)
         return torch.where(known > 0, y, (inside + fill_smoothly(y - inside, known)).clamp(-1, 1))
 
+    @property
+    def hole_share(self) -> float:
+        return round(1 - float(self.mask.double().mean()), 6)
+
+    def remarks(self) -> list[str]:
+        more = "" if self.hole_share <= 0.5 else ", more than half. If this is the wrong part, invert the mask"
+        return [f"The hole covers {100 * self.hole_share:.0f} % of the picture{more}."]
+
     def parameters(self) -> dict[str, SettingValue]:
-        return {"hole": round(1 - float(self.mask.mean()), 4)}
+        return {"hole_share": self.hole_share}
 
 
 def fill_smoothly(d: Tensor, known: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ITERATIONS = 10  # of back-projection
+MAX_FACTOR = 64
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,26 @@ class Superres(Task):
     merges: ClassVar[bool] = True
 
     factor: int = setting(
-        4, "Factor", "How many times larger the result is.", min=2, max=64, step=1, menu=(2, 4, 8, 16)
+        4, "Factor", "How many times larger the result is.", min=2, max=MAX_FACTOR, step=1, menu=(2, 4, 8, 16)
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.factor, bool) or not isinstance(self.factor, int) or not 2 <= self.factor <= 64:
-            raise TaskError(f"factor must be a whole number between 2 and 64, not {self.factor}.")
+        if isinstance(self.factor, bool) or not isinstance(self.factor, int) or not 2 <= self.factor <= MAX_FACTOR:
+            raise TaskError(f"factor must be a whole number between 2 and {MAX_FACTOR}, not {self.factor}.")
+
+    def fitted(self, side: int, resolution: int) -> tuple[Task, str]:
+        """With the nearest factor that divides `resolution`, so that the small picture is scaled as little as it can.
+
+        The factor stays if it fits, and for pictures that are not smaller than the result.
+        """
+        if side >= resolution or side == self.measured_size(resolution):
+            return self, ""
+        factors = [factor for factor in range(2, MAX_FACTOR + 1) if resolution % factor == 0]
+        nearest = min(factors, key=lambda factor: abs(math.log(side * factor / resolution)))
+        if nearest == self.factor:
+            return self, ""
+        sides = f"the input has {side} pixels a side and the result {resolution}"
+        return replace(self, factor=nearest), f"The factor is {nearest} instead of {self.factor}: {sides}."
 
     def measured_size(self, resolution: int) -> int:
         if resolution % self.factor:

@@ -26,11 +26,22 @@ ENDPOINTS = {
     "/reconstruct": [*PARAMETERS, "align"],
     "/colorize": [*PARAMETERS, "measured", "align"],
     "/superres": [*PARAMETERS, "measured", "factor", "align"],
-    "/inpaint": [*PARAMETERS, "measured", "mask", "hole", "align"],
+    "/inpaint": [*PARAMETERS, "measured", "mask", "hole", "invert_mask", "align"],
     "/denoise": [*PARAMETERS, "measured", "sigma", "align"],
     "/edit": [*PARAMETERS, "moves", "layers", "keep", "align"],
     "/sketch": ["picture", "kind", "model", "seed", "variations", "alpha", "mix_layers", "align"],
-    "/compare": ["picture", "task", *PARAMETERS[1:], "measured", "factor", "mask", "hole", "sigma", "align"],
+    "/compare": [
+        "picture",
+        "task",
+        *PARAMETERS[1:],
+        "measured",
+        "factor",
+        "mask",
+        "hole",
+        "invert_mask",
+        "sigma",
+        "align",
+    ],
 }
 T = TypeVar("T", bound=Tab)
 

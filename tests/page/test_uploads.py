@@ -15,7 +15,7 @@ from gradio.route_utils import delete_files_created_by_app
 
 from ui.parts.inputs import InputError
 from ui.parts.inputs import picture as picture_of
-from ui.parts.masks import chosen_mask
+from ui.parts.masks import MaskFile, chosen_mask
 from ui.parts.uploads import drawing_canvas, examples_strip, mask_editor, picture_field
 
 
@@ -26,7 +26,10 @@ def test_an_upload_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:
         editor, drawing = mask_editor("x", "x"), drawing_canvas("y", "y", ["#000000"], 5)
     part = FileData(path=gone)
     sent = EditorData(background=part, layers=[], composite=part)
-    readers: list[Callable[[], object]] = [lambda: picture_of(gone), lambda: chosen_mask("mask", painted, gone, 0)]
+    readers: list[Callable[[], object]] = [
+        lambda: picture_of(gone),
+        lambda: chosen_mask("mask", painted, MaskFile(gone), 0),
+    ]
     readers += [lambda: editor.preprocess(sent), lambda: drawing.preprocess(sent)]
     for reader in readers:
         with pytest.raises((InputError, gr.Error), match="Upload it again") as raised:

@@ -277,7 +277,7 @@ def painted_region(painted: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.nd
     """The picture and the mask of an editor. Raises InputError without a picture or a mask."""
     if painted is None:
         raise InputError("Press Paint on my picture first, then paint the region to transplant.")
-    picture, mask = painted
+    picture, mask = painted[:2]
     if not mask.any():
         raise InputError("No region is painted. Paint over a part of your picture.")
     return picture, mask

@@ -106,13 +106,16 @@ def common_inputs(desk: Desk) -> dict[str, Component]:
 def script_requests(desk: Desk, task: str, fields: Sequence[TaskField], values: Mapping[str, Any]) -> list[Request]:
     """One request per method from the values of an endpoint's parameters. Raises UserError."""
     session, model = desk.session, values["model"]
-    picture, seed = inputs.picture(values["picture"]), inputs.whole(values["seed"], "seed")
+    picture, notes = inputs.noted_picture(values["picture"])
+    seed = inputs.whole(values["seed"], "seed")
     crop = session.crop(picture, model, values["align"])
-    upload = Upload(picture, np.zeros(picture.shape[:2], np.uint8), crop, seed, partial(session.crop, model=model))
+    cropper, unmarked = partial(session.crop, model=model), np.zeros(picture.shape[:2], np.uint8)
+    upload = Upload(picture, unmarked, crop, seed, cropper, [*notes])
     common = {
         "picture": picture,
         "model": model,
         "inputs": {field.card.name: field.read(values, upload) for field in fields},
+        "notes": tuple(upload.notes),
         "seed": seed,
         "measured": values.get("measured", False),
         "budget": inputs.number(values["budget"], "budget", 1, session.budget),

@@ -40,9 +40,15 @@ def errors_as_messages() -> Iterator[None]:
 
 def picture(path: str | None) -> np.ndarray:
     """The uploaded file as uint8 (H, W, 3). Raises InputError or BadImage."""
+    return noted_picture(path)[0]
+
+
+def noted_picture(path: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The uploaded file as uint8 (H, W, 3), and notes for the user. Raises InputError or BadImage."""
     if not path:
         raise InputError(NO_PICTURE)
-    return np.asarray(images.read(existing(path)))
+    decoded = images.decode(existing(path))
+    return np.asarray(decoded.picture), decoded.notes
 
 
 def existing(path: str) -> str:

@@ -131,5 +131,5 @@ def about(view: JobView, card: ModelCard | None) -> str:
         facts += [f"domain: {card.domain}"] if card.domain != view.model else []
         facts.append(f"licence: {card.licence}")
     line = DOT.join(escape(fact) for fact in facts)
-    crop = f"<br>{escape(view.crop.note)}" if view.crop.note else ""
-    return f'<div class="note">{line}{crop}</div>'
+    notes = " ".join(dict.fromkeys(note for note in (view.crop.note, *view.notes) if note))
+    return f'<div class="note">{line}{f"<br>{escape(notes)}" if notes else ""}</div>'

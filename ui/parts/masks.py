@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -22,16 +22,25 @@ class Source:
     draw: Callable[[ImageDraw.ImageDraw, float, float, float, np.random.Generator], None] | None = None
 
 
+@dataclass(frozen=True)
+class MaskFile:
+    """An uploaded mask. invert: the other part is marked. Facts about it are added to `notes`, for the user."""
+
+    path: str | None
+    invert: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
 def chosen_mask(
-    source: str, painted: np.ndarray, path: str | None, seed: int, quad: align.Quad | None = None
+    source: str, painted: np.ndarray, file: MaskFile, seed: int, quad: align.Quad | None = None
 ) -> np.ndarray:
     """The mask from this source, uint8 like `painted`, white = marked. Raises InputError if it is empty or full.
 
-    path: of an uploaded mask. quad: the part of the picture that is used, None for its central square.
+    quad: the part of the picture that is used, None for its central square.
     """
     shape = (painted.shape[0], painted.shape[1])
     if source == FILE:
-        mask = uploaded_mask(path, shape)
+        mask = uploaded_mask(file, shape)
     elif SOURCES[source].draw is not None:
         drawn = drawn_mask(source, shape if quad is None else (SIDE, SIDE), seed)
         mask = drawn if quad is None else align.spread_mask(drawn, quad, shape)
@@ -44,17 +53,29 @@ def chosen_mask(
     else:
         used = align.cut_mask(mask, quad, SIDE)
     if not used.any():
+        if mask.any():
+            raise InputError("The mask lies outside the part of the picture that is used. Move the crop or the mask.")
         raise InputError("The mask is empty. Paint over a part of the picture, or choose another kind of mask.")
     if used.all():
-        raise InputError("The mask covers the whole picture. Leave a part of it unmarked.")
+        raise InputError("The mask covers the whole part of the picture that is used. Leave a part of it free.")
     return mask
 
 
-def uploaded_mask(path: str | None, shape: tuple[int, int]) -> np.ndarray:
+def uploaded_mask(file: MaskFile, shape: tuple[int, int] | None) -> np.ndarray:
     """A mask file at the size (H, W) of its picture, uint8, white = marked. Raises InputError or BadImage."""
-    if not path:
+    if not file.path:
         raise InputError("Upload a picture that is white where the mask applies, or choose another kind of mask.")
-    return images.read_mask(existing(path), shape)
+    mask = images.decode_mask(existing(file.path), shape, invert=file.invert)
+    file.notes.extend(mask.notes)
+    return mask.pixels
+
+
+def mask_note(path: str, shape: tuple[int, int] | None, invert: bool) -> str:
+    """How a mask file is read, and its share of the picture, as plain text. Raises InputError or BadImage."""
+    file = MaskFile(path, invert)
+    share = float((uploaded_mask(file, shape) > 0).mean())
+    more = "" if share <= 0.5 else ", more than half. Is it inverted?"
+    return " ".join([*file.notes, f"The mask marks {100 * share:.0f} % of the picture{more or '.'}"])
 
 
 def drawn_mask(source: str, shape: tuple[int, int], seed: int) -> np.ndarray:

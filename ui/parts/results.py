@@ -169,10 +169,11 @@ class Panel:
         return update
 
     def _input(self, view: JobView, files: PictureFiles) -> Update:
-        """Show the input to the methods if it differs from the picture."""
+        """Show the input to the methods if it differs from the picture, and the notes on it."""
+        update: Update = {self.about: about(view, self.models.get(view.model))} if view.notes else {}
         if not has_own_input(view):
-            return {}
-        return {
+            return update
+        return update | {
             self.measured: files.path("measured", view.measured),
             self.truth: files.path("truth", view.truth),
             self.left: gr.update(visible=view.truth is not None),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from html import escape
 
 import gradio as gr
 import numpy as np
@@ -15,10 +17,10 @@ from inversion.common.settings import Kind
 from inversion.serving.catalogue import FieldCard
 from inversion.serving.lane import CroppedPicture, TaskInput
 from ui.parts import inputs
-from ui.parts.events import QUIET
-from ui.parts.inputs import InputError
-from ui.parts.masks import FILE, PAINTED, SOURCES, chosen_mask
-from ui.parts.uploads import picture_field
+from ui.parts.events import CROPS, PRIVATE, QUIET
+from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.masks import FILE, PAINTED, SOURCES, MaskFile, chosen_mask, mask_note
+from ui.parts.uploads import PictureInput, picture_field
 from ui.parts.values import Options, Parameters
 
 Cropper = Callable[[np.ndarray], Crop]  # uint8 (H, W, 3) -> the part of it that is used
@@ -34,6 +36,10 @@ class Upload:
     crop: Crop
     seed: int
     cropper: Cropper  # of further pictures
+    notes: list[str] = dataclass_field(default_factory=list)  # on the files, for the user; fields add theirs
+
+
+INVERT = "Invert the mask"
 
 
 class TaskField(ABC):
@@ -47,6 +53,9 @@ class TaskField(ABC):
     @abstractmethod
     def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         """Lay out the controls in the tab `key`; choices are shown with the prefix."""
+
+    def wire(self, picture: PictureInput) -> None:  # noqa: B027 - most have none
+        """Connect events of the laid out controls. picture: the tab's upload."""
 
     @abstractmethod
     def parameters(self) -> dict[str, Component]:
@@ -107,29 +116,50 @@ class MaskField(TaskField):
         """Name of the control that says where the mask comes from."""
         return self.card.source
 
+    @property
+    def invert(self) -> str:
+        """Name of the control that marks the other part of a mask from a file."""
+        return f"invert_{self.card.name}"
+
     def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         card = self.card
         options = [(one.label, source) for source, one in SOURCES.items()]
         source = gr.Radio(options, value=PAINTED, label=card.label, elem_id=f"{key}-{self.source}")
         with gr.Column(visible=False) as box:
             label = f"{card.label}: {lower_first(card.help).rstrip('.')}" if card.help else card.label
-            file = picture_field(label, f"{key}-{card.name}", height=180)
+            self.file = picture_field(label, f"{key}-{card.name}", height=180)
+            self.tick = gr.Checkbox(False, label=INVERT, elem_id=f"{key}-{self.invert}")
+            self.said = gr.HTML(elem_classes="note", elem_id=f"{key}-{card.name}-note")
         source.change(lambda chosen: gr.update(visible=chosen == FILE), source, box, **QUIET)
-        return {self.source: source, card.name: file}
+        return {self.source: source, card.name: self.file, self.invert: self.tick}
+
+    def wire(self, picture: PictureInput) -> None:
+        def check(uploaded: object, path: str | None, inverted: bool) -> str:
+            """Refuse a mask that does not fit, and say how it was read."""
+            with errors_as_messages():
+                shape = None if uploaded is None else picture.picture(uploaded).shape[:2]
+                return "" if not path else escape(mask_note(path, shape, inverted))
+
+        given = [picture.component, self.file, self.tick]
+        for event in (self.file.upload, self.tick.input):
+            checked = event(check, given, self.said, **CROPS, **PRIVATE)
+            checked.failure(lambda: (None, ""), None, [self.file, self.said], **QUIET)
 
     def parameters(self) -> dict[str, Component]:
         options = [source for source in SOURCES if source != PAINTED]
         file = picture_field(self.card.name, f"api-{self.card.name}")
-        return {self.card.name: file, self.source: gr.Dropdown(options, value=FILE, label=self.source)}
+        source = gr.Dropdown(options, value=FILE, label=self.source)
+        return {self.card.name: file, self.source: source, self.invert: gr.Checkbox(False, label=self.invert)}
 
     def read(self, values: Parameters, upload: Upload) -> np.ndarray:
-        path = values[self.card.name]
-        return chosen_mask(values[self.source], upload.painted, path, upload.seed, upload.crop.quad)
+        file = MaskFile(values[self.card.name], bool(values[self.invert]), upload.notes)
+        return chosen_mask(values[self.source], upload.painted, file, upload.seed, upload.crop.quad)
 
     def notes(self) -> dict[str, str]:
         name = self.card.name
         source = f"Where the mask comes from: the file in `{name}`, a centred square, or random strokes."
-        return {name: f"a file; {lower_first(self.card.help)}", self.source: source}
+        file = f"a file; {lower_first(self.card.help)} A layer marks its paint, a photo its transparent part."
+        return {name: file, self.source: source, self.invert: f"True to mark the other part of `{name}`."}
 
 
 class PictureField(TaskField):
@@ -144,7 +174,8 @@ class PictureField(TaskField):
     def read(self, values: Parameters, upload: Upload) -> CroppedPicture:
         if not values[self.card.name]:
             raise InputError(f"{self.card.label}: upload a picture.")
-        picture = inputs.picture(values[self.card.name])
+        picture, notes = inputs.noted_picture(values[self.card.name])
+        upload.notes.extend(notes)
         return CroppedPicture(picture, upload.cropper(picture))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -42,8 +42,16 @@ def picture_field(label: str, elem_id: str, height: int = 184) -> gr.Image:
     return field
 
 
+class Painted(NamedTuple):
+    """The value of a `mask_editor`."""
+
+    picture: np.ndarray  # uint8 (H, W, 3)
+    mask: np.ndarray  # uint8 (H, W), white where the picture is painted on
+    notes: tuple[str, ...] = ()  # on the picture, for the user
+
+
 def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
-    """A field for a picture to paint on; its value is (picture uint8 (H, W, 3), painted mask uint8 (H, W)), or None."""
+    """A field for a picture to paint on; its value is `Painted`, or None."""
     editor = gr.ImageEditor(
         label=label,
         image_mode="RGBA",
@@ -58,7 +66,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         elem_id=elem_id,
     )
 
-    def preprocess(payload: Any) -> tuple[np.ndarray, np.ndarray] | None:  # noqa: ANN401 - Gradio's EditorData
+    def preprocess(payload: Any) -> Painted | None:  # noqa: ANN401 - Gradio's EditorData
         if payload is None:
             return None
         # The page sends the pictures first, under an id; scripts and untouched examples name files.
@@ -66,8 +74,10 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         if parts is None or parts.background is None:
             return None
         with errors_as_messages():
-            picture = np.asarray(images.read(_source(parts.background)))
-            return picture, _painted([layer for layer in parts.layers if layer is not None], picture.shape)
+            decoded = images.decode(_source(parts.background))
+            picture = np.asarray(decoded.picture)
+            mask = _painted([layer for layer in parts.layers if layer is not None], picture.shape)
+            return Painted(picture, mask, decoded.notes)
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
     return editor
@@ -128,15 +138,18 @@ class PictureInput:
         self.paints = paints
         self.component: gr.Image | gr.ImageEditor = (mask_editor if paints else picture_field)(label, elem_id)
 
+    def read(self, value: Any) -> Painted:  # noqa: ANN401 - the component's value
+        """Picture, mask and notes; nothing is marked if the field is not painted on. Raises InputError or BadImage."""
+        if not self.paints:
+            picture, notes = inputs.noted_picture(value)
+            return Painted(picture, np.zeros(picture.shape[:2], np.uint8), notes)
+        if value is None:
+            raise InputError(inputs.NO_PICTURE)
+        return Painted(*value)
+
     def picture(self, value: Any) -> np.ndarray:  # noqa: ANN401 - the component's value
         """The picture, uint8 (H, W, 3). Raises InputError or BadImage."""
-        if self.paints and value is None:
-            raise InputError(inputs.NO_PICTURE)
-        return value[0] if self.paints else inputs.picture(value)
-
-    def painted(self, value: Any) -> np.ndarray:  # noqa: ANN401 - the component's value
-        """The mask, uint8 (H, W), white where the picture is painted on. Raises InputError or BadImage."""
-        return value[1] if self.paints else np.zeros(self.picture(value).shape[:2], np.uint8)
+        return self.read(value).picture
 
 
 def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem_id: str) -> gr.Dataset:
@@ -161,10 +174,10 @@ def _painted(layers: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
     if len(layers) > MAX_EDITOR_LAYERS:
         raise InputError(f"The editor has more than {MAX_EDITOR_LAYERS} layers. Clear it and paint again.")
     for layer in layers:
-        strokes = images.read(_source(layer))  # on white, and the brush is not white
+        strokes = Image.fromarray(images.read_layer(_source(layer)))
         if strokes.size != (shape[1], shape[0]):
             strokes = strokes.resize((shape[1], shape[0]), Image.Resampling.NEAREST)
-        mask[(np.asarray(strokes) < 255).any(axis=2)] = 255
+        mask |= np.asarray(strokes)
     return mask
 
 

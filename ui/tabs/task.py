@@ -62,6 +62,7 @@ class TaskTab(Tab):
         self.controls: dict[str, Component] = {}
         for field in self.fields:
             self.controls |= field.controls(self.key, self.words.prefixes.get(field.card.name, ""))
+        self.said = gr.HTML(elem_classes="note", elem_id=f"{self.key}-picture-note")
         self.examples = examples_strip(self.desk.examples, self.upload.component, f"{self.key}-examples")
         self.settings = Settings(self.key, self.desk, self.words.methods, self.words.measured)
         with gr.Row(elem_classes="run-bar"):
@@ -84,10 +85,12 @@ class TaskTab(Tab):
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.job, None, **QUIET)
         panel.left.input(self.compare, [self.job, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
-        self.examples.click(self.mark_other, self.job, panel.other, **QUIET)
+        self.examples.click(lambda key: (self.mark_other(key), ""), self.job, [panel.other, self.said], **QUIET)
         picture = self.upload.component
-        received = picture.upload(self.receive, [picture, self.job], panel.other, **CROPS, **PRIVATE)
-        received.failure(lambda: None, None, picture, **QUIET)
+        received = picture.upload(self.receive, [picture, self.job], [panel.other, self.said], **CROPS, **PRIVATE)
+        received.failure(lambda: (None, ""), None, [picture, self.said], **QUIET)
+        for field in self.fields:
+            field.wire(self.upload)
         measured = settings.measured if settings.can_be_measured else None
         source = Source(picture, self.upload.picture, settings.model, self.examples, measured)
         switched = self.crop.wire(source)
@@ -128,20 +131,19 @@ class TaskTab(Tab):
     def _request_fields(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         """Picture, crop and the task's own inputs. Raises UserError."""
         uploaded, model = values[self.upload.component], values[self.settings.model]
-        picture, painted = self.upload.picture(uploaded), self.upload.painted(uploaded)
+        picture, painted, notes = self.upload.read(uploaded)
         crop = self.crop.crop(picture, model, values)
         cropper = partial(self.desk.session.crop, model=model)
-        upload = Upload(picture, painted, crop, self.settings.seed_of(values), cropper)
+        upload = Upload(picture, painted, crop, self.settings.seed_of(values), cropper, [*notes])
         own = {name: values[control] for name, control in self.controls.items()}
         inputs = {field.card.name: field.read(own, upload) for field in self.fields}
-        return {"picture": picture, "crop": crop, "inputs": inputs}
+        return {"picture": picture, "crop": crop, "inputs": inputs, "notes": tuple(upload.notes)}
 
-    def receive(self, uploaded: object, key: str | None) -> str | None:
-        """Refuse a file that is no picture, and say that the results are of another picture."""
+    def receive(self, uploaded: object, key: str | None) -> tuple[str | None, str]:
+        """Refuse a file that is no picture; say that the results are of another picture, and how the file was read."""
         with errors_as_messages():
-            if uploaded is not None:
-                self.upload.picture(uploaded)
-        return self.mark_other(key)
+            notes = () if uploaded is None else self.upload.read(uploaded).notes
+        return self.mark_other(key), escape(" ".join(notes))
 
     @staticmethod
     def mark_other(key: str | None) -> str | None:
