@@ -17,7 +17,7 @@ from helpers.waiting import until
 from inversion.methods import Result, parse_method, run
 from inversion.model import Model
 from inversion.serving.jobs import FINAL, JobView
-from inversion.serving.session import Busy, Limits, Session
+from inversion.serving.session import Busy, Limits, Session, UnknownJob
 from inversion.tasks import Reconstruct
 
 PATIENT: dict[str, Any] = {"grace": math.inf, "abandoned": math.inf}
@@ -143,8 +143,26 @@ def test_an_abandoned_job_ends_with_its_best_picture(
     until(lambda: session.status().running is None)
     one, other = finish(session, key).runs
     assert one.state == other.state == "cancelled" and one.image is not None and one.row["psnr"] == 30.0  # type: ignore[index]
-    assert one.message == "Stopped because its page was closed: this is the best picture so far."
-    assert other.message == "Stopped because its page was closed before it started." and ticking.order == [1]
+    assert one.message == "Stopped because its page was closed or inactive: this is the best picture so far."
+    assert other.message == "Stopped because its page was closed or inactive before it started."
+    assert ticking.order == [1]
+    assert session.snapshot(key).abandoned
+    again = session.run_again(key, owner="me")
+    assert [view.key for view in session.mine("me")] == [again]
+    assert [one.state for one in finish(session, again).runs] == ["done", "done"] and ticking.order == [1, 1, 2]
+    with pytest.raises(UnknownJob, match="press Run"):
+        session.run_again(again)
+
+
+def test_a_job_survives_five_minutes_in_the_background(ticking: TickingLane, opened: Opened) -> None:
+    session = opened(ticking, clock=ticking.clock)
+    key = submit(ticking, session, 1, 400)
+    ticking.gate.set()  # type: ignore[union-attr]
+    until(lambda: session.status().waiting == (key,))  # paused
+    ticking.now += 300
+    ticking.at_step = lambda made: session.snapshot(key)  # the page is shown again
+    assert session.snapshot(key).runs[0].state == "running"
+    assert finish(session, key).runs[0].state == "done" and len(ticking.log) == 400
 
 
 def test_an_abandoned_job_that_keeps_another_from_beginning_ends(ticking: TickingLane, opened: Opened) -> None:

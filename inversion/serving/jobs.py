@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from inversion.methods.codes import PlainCode
 
 State = Literal["queued", "running", "done", "cancelled", "failed"]
+PAGE_CLOSED = "Stopped because its page was closed or inactive"
 FINAL: frozenset[State] = frozenset({"done", "cancelled", "failed"})
 
 
@@ -87,6 +88,7 @@ class JobView:
     download: tuple[int, int] | None = None  # bytes done and in all (0: unknown) while the model's file is downloaded
     wait: float | None = None
     remaining: float | None = None
+    abandoned: bool = False  # it was ended because nobody followed it; it can be run again
 
     @property
     def over(self) -> bool:
@@ -123,6 +125,7 @@ class Job:
     place: str = ""  # a tab of an open page, "" if it is unknown
     current: int | None = None  # index of the run that has begun and is not over
     ending: str = ""  # why it was cancelled
+    again: tuple[Request, ...] = ()  # kept if nobody followed it, so that it can be run again
     context: Context = field(default_factory=copy_context)  # of the submission: ZeroGPU finds the visitor's quota in it
     plans: tuple[Plan, ...] = field(init=False)  # of the runs
     task: str = field(init=False)
@@ -174,6 +177,7 @@ class Job:
             crop=self.crop,
             notes=self.notes,
             download=self.download,
+            abandoned=self.ending == PAGE_CLOSED,
         )
 
     def begin(self) -> int | None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from inversion.serving.jobs import Job
+from inversion.serving.jobs import PAGE_CLOSED, Job
 from inversion.serving.store import Limits
-
-PAGE_CLOSED = "Stopped because its page was closed"
 
 
 class Queue:

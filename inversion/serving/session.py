@@ -124,6 +124,14 @@ class Session:
                 self.cancel(old.key)
         return job.key
 
+    def run_again(self, key: str, *, owner: str = "", place: str = "") -> str:
+        """Submit the requests of a job that ended because nobody followed it; returns the new key. Raises UserError."""
+        with self._changed:
+            requests = self._store.find(key).again
+        if not requests:
+            raise UnknownJob("The picture of this job is no longer kept. Upload it and press Run.")
+        return self.submit(requests, owner=owner, place=place, replaces=key)
+
     def snapshot(self, key: str) -> JobView:
         """The job as it is now; a paused job goes on. Raises UnknownJob."""
         with self._changed:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from inversion.serving.jobs import Job, Kept, UnknownJob
+from inversion.serving.jobs import PAGE_CLOSED, Job, Kept, UnknownJob
 from inversion.serving.lane import Finished
 
 K = TypeVar("K")
@@ -35,7 +35,7 @@ class Limits:
     open: int = 3
     slice: float = 1.0
     grace: float = 45.0
-    abandoned: float = 300.0
+    abandoned: float = 900.0
     expiry: float = 600.0
 
 
@@ -106,6 +106,8 @@ class Store:
         if not job.released and job.crop.quad is not None and any(run.image is not None for run in job.runs):
             self._photos[job.key] = job.requests[0].picture
             _shorten(self._photos, self.limits.photos)
+        if not job.released and job.ending == PAGE_CLOSED:
+            job.again = job.requests
         job.requests, job.context = (), Context()
         self.touch(job)
 

@@ -1,4 +1,4 @@
-"""Contrast, names, and what is on the screen without scrolling."""
+"""Contrast, names, faults that axe-core knows, controls by keyboard, and what is on the screen without scrolling."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.browser import choose, open_tab, set_steps, shoot, status, take_example, upload
+from helpers.accessibility import faults, unreached
+from helpers.browser import choose, open_tab, set_steps, shoot, status, take_example, unfold, upload
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -17,7 +18,7 @@ FAINT = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_text_can_be_read(visit: Callable[..., Page], theme: str) -> None:
+def test_every_text_can_be_read_and_axe_finds_nothing_serious(visit: Callable[..., Page], theme: str) -> None:
     page = visit(*SIZES["desk"], color_scheme=theme)
     for tab in page.get_by_role("tab").all():
         tab.click()
@@ -25,6 +26,7 @@ def test_every_text_can_be_read(visit: Callable[..., Page], theme: str) -> None:
         page.wait_for_timeout(500)  # colours fade in
         shoot(page, f"looks-{theme}-{tab.inner_text()}")
         assert page.evaluate(FAINT) == {}, tab.inner_text()
+        assert faults(page) == [], tab.inner_text()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -42,7 +44,7 @@ def test_all_tabs_and_run_are_in_reach(visit: Callable[..., Page], size: str) ->
             page.evaluate("window.scrollTo(0, 0)")
 
 
-def test_picture_methods_run_and_results_share_a_screen(visit: Callable[..., Page], picture: Path) -> None:
+def test_run_and_results_share_a_screen_and_the_keyboard_reaches_all(visit: Callable[..., Page], picture: Path) -> None:
     page = visit(*SIZES["desk"])
     upload(page, "reconstruct", picture)
     page.wait_for_selector("#reconstruct-picture img")
@@ -58,6 +60,14 @@ def test_picture_methods_run_and_results_share_a_screen(visit: Callable[..., Pag
     expect(page.locator("#reconstruct-other")).to_contain_text("previous picture")
     page.click("#reconstruct-run")
     expect(page.locator("#reconstruct-other")).to_be_empty()
+    expect(status(page)).to_contain_text("Done")
+    unfold(page)
+    assert faults(page) == []
+    for tab in ("Reconstruct", "Inpaint", "Edit", "Sketch"):
+        open_tab(page, tab)
+        page.get_by_role("button", name="Advanced").filter(visible=True).wait_for()
+        unfold(page)
+        assert unreached(page) == [], tab
 
 
 def test_a_run_on_a_phone_shows_where_something_happens(visit: Callable[..., Page], picture: Path) -> None:

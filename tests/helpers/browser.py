@@ -43,6 +43,14 @@ def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
+def unfold(page: Page) -> None:
+    """Open all folds of the tab."""
+    closed = page.locator("button.label-wrap:not(.open)").filter(visible=True)
+    for _ in range(closed.count()):
+        closed.first.click()
+    expect(closed).to_have_count(0)
+
+
 def upload(page: Page, key: str, path: Path) -> None:
     page.locator(f"#{key}-picture input[type=file]").first.set_input_files(path)
 

@@ -118,6 +118,9 @@ def _result(view: JobView) -> str:
         names = ", ".join(escape(run.label) for run in failed)
         text = f"<b>{len(done)} of {len(view.runs)} done</b>{DOT}{names}: {escape(failed[0].message)}"
         return status_line(text, bad=True)
+    if view.abandoned:
+        text = f"<b>Stopped because this page was inactive.</b> {len(done)} of {len(view.runs)} methods done, partial"
+        return status_line(f'{text} results kept. <button type="button" class="again">Run again</button>')
     if cancelled:
         return status_line(f"<b>Cancelled.</b> {len(done)} of {len(view.runs)} methods done, partial results kept.")
     seconds = sum(run.seconds for run in view.runs)

@@ -62,7 +62,7 @@ class MethodMenu:
             return ""
         title = f"{self.key}-methods-{kind}"
         rows = "".join(self._row(card) for card in cards)
-        return f'<section role="group" aria-labelledby="{title}"><h4 id="{title}">{GROUPS[kind]}</h4>{rows}</section>'
+        return f'<section role="group" aria-labelledby="{title}"><h2 id="{title}">{GROUPS[kind]}</h2>{rows}</section>'
 
     def _row(self, card: MethodCard) -> str:
         about = f"{self.key}-about-{escape(card.key)}"

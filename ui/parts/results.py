@@ -28,6 +28,7 @@ PREVIEW = 384  # pixels a side of pictures that are shown during a run
 GREY = "var(--body-text-color-subdued)"
 # The button stands below the figures if there is a photo to paste the result into.
 PASTE_BUTTON = '<button type="button" class="put">Paste the result into my picture</button>'
+STATUS_SCRIPT = script("status")
 COLUMN_SCRIPT = script("column")
 
 
@@ -49,7 +50,7 @@ class Panel:
 
     def __init__(self, key: str, models: Mapping[str, ModelCard]) -> None:
         self.models = models
-        self.status = gr.HTML(status_line(READY), elem_id=f"{key}-status")
+        self.status = gr.HTML(status_line(READY), js_on_load=STATUS_SCRIPT, elem_id=f"{key}-status")
         self.other = gr.HTML(elem_id=f"{key}-other")  # says when the results are of another picture than the upload
         self.about = gr.HTML(elem_id=f"{key}-about")
         self.hint = gr.HTML(HINT, elem_classes="hint-box")

@@ -14,9 +14,10 @@
       if (top < 0 || bottom > window.innerHeight * 0.6) status().scrollIntoView({behavior: 'smooth', block: 'start'});
     }, 100);
   });
-  // Gradio gives no names to thumbnails, and neither a name nor keys to the handle of a comparison.
+  // Gradio gives no names to thumbnails, no role to empty galleries, and neither to the handle of a comparison.
   const HANDLE = '.outer[data-testid=slider]';
   const name = () => {
+    document.querySelectorAll('.empty[aria-label]:not([role])').forEach(box => box.setAttribute('role', 'img'));
     document.querySelectorAll('[id$=-examples] .gallery').forEach(strip =>
       strip.querySelectorAll('.gallery-item:not([aria-label])').forEach(button =>
         button.setAttribute('aria-label', `Example ${[...strip.children].indexOf(button) + 1}`)));

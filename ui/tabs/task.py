@@ -83,6 +83,9 @@ class TaskTab(Tab):
         # "multiple": another Run replaces the running job.
         started: dict[str, Any] = {"trigger_mode": "multiple", "show_progress_on": panel.status}
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
+        after = [*panel.outputs(), self.job, self.stored, mine.timer]
+        panel.status.back(self.come_back, [self.job, self.stored, panel.left], after, **started, **DEVICE, **PRIVATE)
+        panel.status.again(self.run_again, [self.job, mine.owner, panel.left], after, **started, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.job, None, **QUIET)
         panel.left.input(self.compare, [self.job, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
         self.examples.click(lambda key: (self.mark_other(key), ""), self.job, [panel.other, self.said], **QUIET)
@@ -162,6 +165,25 @@ class TaskTab(Tab):
             return
         updates = self.panel.updates(self.desk.session, key, left)
         yield from self.streams.newest(request, chain([{self.job: key}], updates))
+
+    def come_back(self, key: str | None, stored: str | None, left: str, request: gr.Request) -> Iterator[Update]:
+        """When a page is shown again that was in the background, follow its job again, or say that it is gone."""
+        key = key or stored
+        try:
+            self.desk.session.snapshot(str(key))
+        except UnknownJob:
+            text = "<b>This job has expired.</b> Press Run to start it again."
+            yield {self.job: None, self.stored: None, self.panel.status: status_line(text)}
+            return
+        yield from self.resume(key, left, request)
+
+    def run_again(self, key: str | None, owner: str | None, left: str, request: gr.Request) -> Iterator[Update]:
+        """Run a job again that ended because nobody followed it."""
+        with errors_as_messages():
+            again = self.desk.session.run_again(str(key), owner=owner or "", place=f"{request.session_hash} {self.key}")
+        first = {self.job: again, self.stored: again, **self.desk.mine.started()}
+        updates = self.panel.updates(self.desk.session, again, left)
+        yield from self.streams.newest(request, chain([first], updates))
 
     def cancel(self, key: str | None) -> None:
         """End the job that is shown."""

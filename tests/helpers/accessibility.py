@@ -1,0 +1,53 @@
+"""What axe-core finds on a page, and which controls the Tab key does not reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+SERIOUS = ("serious", "critical")
+MOST_CONTROLS = 300  # of a page
+
+MARK = """() => {
+  const here = document.activeElement;
+  if (!here || here === document.body || here.hasAttribute('data-reached')) return false;
+  here.setAttribute('data-reached', '');
+  return true;
+}"""
+# A group of radio buttons is one stop: arrows choose within it. Cells of a table are reached by arrows, too.
+UNREACHED = """() => {
+  const all = 'a[href], button, input, select, textarea, summary, canvas, [role=slider], [role=button], [tabindex]';
+  const groups = new Set([...document.querySelectorAll('input[type=radio][data-reached]')]
+    .map(one => one.closest('fieldset, .wrap')));
+  return [...document.querySelectorAll(all)].filter(one =>
+    !one.hasAttribute('data-reached') && !one.disabled && !one.closest('[role=grid], [inert], [aria-hidden=true]')
+    && one.tabIndex >= 0 && !(one.type === 'radio' && groups.has(one.closest('fieldset, .wrap')))
+    && one.checkVisibility({opacityProperty: true, visibilityProperty: true}) && one.getClientRects().length
+  ).map(one => one.outerHTML.slice(0, 160));
+}"""
+
+
+def faults(page: Page) -> list[str]:
+    """Serious and critical violations on the page as it is, one line each."""
+    options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{one['id']}: {' '.join(map(str, node['target']))}: {' '.join(node['failureSummary'].split())}"
+        for one in found
+        if one["impact"] in SERIOUS
+        for node in one["nodes"]
+    ]
+
+
+def unreached(page: Page) -> list[str]:
+    """Visible controls that the Tab key does not reach from the first tab on, as HTML."""
+    page.get_by_role("tab").first.focus()
+    for _ in range(MOST_CONTROLS):
+        if not page.evaluate(MARK):
+            break
+        page.keyboard.press("Tab")
+    left = page.evaluate(UNREACHED)
+    page.evaluate("document.querySelectorAll('[data-reached]').forEach(one => one.removeAttribute('data-reached'))")
+    return left
