@@ -1,7 +1,7 @@
-"""Is a picture in the domain of an embedded model? If not: what the model knows, and what may work instead.
+"""Whether a picture is in the domain of an embedded model; if not, what the model knows and what may work instead.
 
-The measure is the PSNR of one pass of the pSp encoder, which was taught renders only: it gives back what it knows and
-nothing else. `python -m benchmarks.domain` measures how well that separates, and prints the numbers of DOMAINS.
+The measure is the PSNR of one pass of the pSp encoder, which was trained on renders only and reproduces nothing else.
+`python -m benchmarks.domain` measures how well the thresholds of the domains separate pictures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from PIL import Image
 
 from inversion import align, images, metrics
 from inversion.align import Crop
+from inversion.synthetic import DOMAINS as RENDERED
+from inversion.synthetic.base import KnownDomain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,22 +23,8 @@ if TYPE_CHECKING:
     from inversion.model import Model
 
 OUTSIDE = ("mganprior", "pti", "clone")  # methods that reach pictures outside the domain
-
-
-@dataclass(frozen=True)
-class KnownDomain:
-    """model: whose encoder measures it. threshold: PSNR in dB below which a picture is outside."""
-
-    model: str
-    threshold: float
-    knows: str  # completes "This model knows ..."
-    label: str
-
-
-DOMAINS: dict[str, KnownDomain] = {
-    "synthetic-faces": KnownDomain("synthetic-faces", 25.5, "drawn faces without hats or face paint", "face model"),
-    "synthetic-houses": KnownDomain("synthetic-houses", 22.0, "drawn houses", "house model"),
-}
+# The embedded domains that a model can recognise.
+DOMAINS: dict[str, KnownDomain] = {name: domain.known for name, domain in RENDERED.items() if domain.known is not None}
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,19 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class KnownDomain:
+    """How `inversion.editing.domain` recognises pictures of a domain, and the words for it.
+
+    model: whose pSp encoder measures it. threshold: PSNR in dB below which a picture is outside.
+    """
+
+    model: str
+    threshold: float
+    knows: str  # completes "This model knows ..."
+    label: str
+
+
+@dataclass(frozen=True)
 class Domain:
     """An embedded domain: its factors, its renderer, and all other facts that training and benchmarks need.
 
@@ -66,6 +79,7 @@ class Domain:
     # Seeds -> values (B,) that `render` takes as `extras`: parts that only pictures of seeds from OUT_OF_DOMAIN have.
     extras: Callable[[Sequence[int]], Mapping[str, Tensor]] | None = None
     seldom_drawn: Mapping[str, str] = field(default_factory=dict)  # class that a drawn map may lack -> class there
+    known: KnownDomain | None = None  # None if no model can tell whether a picture belongs to it
 
     @property
     def classes(self) -> tuple[str, ...]:

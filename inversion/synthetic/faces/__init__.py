@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversion.synthetic.base import Domain
+from inversion.synthetic.base import Domain, KnownDomain
 from inversion.synthetic.faces.extras import extras_of
 from inversion.synthetic.faces.factors import CLASSES, FACTORS, IDENTITY, POSE
 from inversion.synthetic.faces.renderer import render
@@ -17,6 +17,7 @@ FACES = Domain(
     frontal=POSE,
     extras=extras_of,
     seldom_drawn={"nose": "face", "ears": "face"},
+    known=KnownDomain("synthetic-faces", 25.5, "drawn faces without hats or face paint", "face model"),
 )
 NAMES = FACES.names
 draw_faces = FACES.draw

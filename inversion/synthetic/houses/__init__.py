@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversion.synthetic.base import Domain
+from inversion.synthetic.base import Domain, KnownDomain
 from inversion.synthetic.houses.factors import FACTORS
 from inversion.synthetic.houses.renderer import render
 
@@ -12,6 +12,7 @@ HOUSES = Domain(
     render=render,
     detail={"window": 0.6, "door": 0.6, "shutters": 0.6, "beams": 0.6, "chimney": 0.6, "fence": 0.4},
     headline=("yaw", "roof_pitch", "season", "daytime"),
+    known=KnownDomain("synthetic-houses", 22.0, "drawn houses", "house model"),
 )
 
 __all__ = ["HOUSES"]
