@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import unescape
-from typing import Any
 
 import gradio as gr
 from gradio.components import Component
@@ -16,19 +15,20 @@ from ui.parts.desk import Desk
 from ui.parts.endpoint import Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
 from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.values import Parameters, Value
 from ui.tabs.base import Tab
 
 
 class Page(gr.Blocks):
     """Blocks whose API schema has an exact type and a sentence for every parameter of the endpoints."""
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of Blocks
+    def __init__(self, **options: Value) -> None:
         super().__init__(**options)
         self.endpoints: list[Endpoint] = []
 
-    def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> Any:  # noqa: ANN401 - as in Blocks
+    def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> Value:
         """The schema that clients read."""
-        schema: Any = super().get_api_info(all_endpoints, page)
+        schema: Value = super().get_api_info(all_endpoints, page)
         for endpoint in self.endpoints:
             for parameter in schema["named_endpoints"].get(f"/{endpoint.name}", {}).get("parameters", []):
                 name = parameter["parameter_name"]
@@ -69,7 +69,7 @@ def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> E
     for endpoint in tasks.values():
         inputs |= {name: part for name, part in endpoint.inputs.items() if name not in (*inputs, "align")}
 
-    def run(values: Mapping[str, Any]) -> Iterator[Answer]:
+    def run(values: Parameters) -> Iterator[Answer]:
         with errors_as_messages():
             if values["task"] not in tasks:
                 raise InputError(f"Unknown task {values['task']!r}. Choose one of: {', '.join(tasks)}.")
@@ -86,7 +86,7 @@ def function(endpoint: Endpoint) -> Callable[..., Iterator[Answer]]:
     """The endpoint as a generator function with a signature, from which Gradio takes the names of the parameters."""
     names = list(endpoint.inputs)
 
-    def call(*values: Any) -> Iterator[Answer]:  # noqa: ANN401 - types are those of the components
+    def call(*values: Value) -> Iterator[Answer]:
         try:
             yield from endpoint.run(dict(zip(names, values, strict=True)))
         except (gr.Error, UserError) as error:  # those of the page are HTML

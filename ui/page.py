@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -20,6 +19,7 @@ from ui.parts.desk import Desk
 from ui.parts.events import MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.mine import MyJobs
 from ui.parts.settings import model_choices
+from ui.parts.values import Options, Update
 from ui.static import script
 from ui.tabs import Tab, all_tabs
 from ui.theme import CSS, theme
@@ -68,11 +68,11 @@ def _offer_methods(page: gr.Blocks, desk: Desk, tabs: Sequence[Tab]) -> None:
     """When the page opens, wait until the first model is loaded, and leave out the methods that it cannot run."""
     outputs = [component for tab in tabs for component in tab.method_menus()]
 
-    def offer() -> dict[Any, Any] | list[Any]:
+    def offer() -> Update:
         try:
             missing, lacking = desk.session.unavailable(desk.model)
         except UserError:  # a run with this model will show it
-            return [gr.skip()] * len(outputs)
+            return dict.fromkeys(outputs, gr.skip())
         return {part: update for tab in tabs for part, update in tab.offered(missing, lacking).items()}
 
     page.load(offer, None, outputs, **MODELS, **PRIVATE)
@@ -82,13 +82,13 @@ def _refresh_models(page: gr.Blocks, tabs: Sequence[Tab]) -> None:
     """When the page opens, show which models have been downloaded since the server started."""
     menus = [menu for tab in tabs for menu in tab.model_menus()]
 
-    def refresh() -> list[Any]:
+    def refresh() -> list[object]:
         return [gr.update(choices=model_choices(catalogue.models()))] * len(menus)
 
     page.load(refresh, None, menus, **VIEWS, **PRIVATE)
 
 
-def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
+def launch_options(ready: Callable[[], bool] = lambda: True) -> Options:
     """Arguments of `launch` that make the page look right and stay private. ready: what /readyz answers."""
     middleware = [
         Middleware(Health, ready),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
+from ui.parts.values import Options
 from ui.static import style
 
 # Ink and paper with one accent; pictures are the only other colour on the page.
@@ -82,7 +81,7 @@ def theme() -> gr.themes.Base:
         font=(sans, "ui-sans-serif", "system-ui", "sans-serif"),
         font_mono=(mono, "ui-monospace", "monospace"),
     )
-    values: dict[str, Any] = {}
+    values: Options = {}
     for name, (light, dark) in {**SURFACES, **CONTROLS}.items():
         values[name] = light
         if dark is not None:

@@ -17,14 +17,15 @@ from inversion.translations import INPUTS, TRANSLATIONS, InputKind, TranslationO
 from inversion.translations.base import Colour
 from inversion.translations.requests import TranslatedPictures, TranslateRequest, TranslationCard, TranslationsRequest
 from ui.parts.uploads import drawing_canvas, drawing_upload, picture_field
+from ui.parts.values import Value
 
 MAX_VARIATIONS = 10
 Legend = Sequence[tuple[str, Colour]]  # names and colours of a map's classes
 
 
-def read_options(**values: object) -> TranslationOptions:
+def read_options(**values: Value) -> TranslationOptions:
     """The options of a translation; None stands for a default. Raises SettingError."""
-    return TranslationOptions(**{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
+    return TranslationOptions(**{name: value for name, value in values.items() if value is not None})
 
 
 def translation_cards(session: Session, model: str) -> dict[str, TranslationCard]:

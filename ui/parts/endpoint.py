@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import numpy as np
 from gradio.components import Component
 
+from inversion.common.rows import Row
 from inversion.common.settings import split_settings
 from inversion.serving.lane import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session
@@ -24,9 +24,10 @@ from ui.parts.plots import Tile, sheet
 from ui.parts.settings import requests
 from ui.parts.task_fields import TaskField, Upload
 from ui.parts.uploads import picture_field
+from ui.parts.values import Parameters
 
 # Rows as plain JSON, pictures with captions, the file of a comparison sheet.
-Answer = tuple[list[dict[str, Any]], list[tuple[str | None, str]], str | None]
+Answer = tuple[list[Row], list[tuple[str | None, str]], str | None]
 Finish = Callable[[JobView, PictureFiles], Answer]  # the last answer of a job that is over
 
 # Parameters that several endpoints share, a sentence each.
@@ -56,12 +57,12 @@ class Endpoint:
     name: str
     summary: str
     inputs: Mapping[str, Component]
-    run: Callable[[Mapping[str, Any]], Iterator[Answer]]
+    run: Callable[[Parameters], Iterator[Answer]]
     notes: Mapping[str, str]
     events: str = RUN_EVENTS
     task: str = ""
 
-    def schema(self, name: str) -> dict[str, Any]:
+    def schema(self, name: str) -> dict[str, object]:
         """The JSON schema of a parameter. A number whose default is whole is a whole number."""
         part = self.inputs[name]
         if isinstance(part, gr.Number) and (isinstance(part.value, int) or name == "mix_layers"):
@@ -103,7 +104,7 @@ def common_inputs(desk: Desk) -> dict[str, Component]:
     }
 
 
-def script_requests(desk: Desk, task: str, fields: Sequence[TaskField], values: Mapping[str, Any]) -> list[Request]:
+def script_requests(desk: Desk, task: str, fields: Sequence[TaskField], values: Parameters) -> list[Request]:
     """One request per method from the values of an endpoint's parameters. Raises UserError."""
     session, model = desk.session, values["model"]
     picture, notes = inputs.noted_picture(values["picture"])

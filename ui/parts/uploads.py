@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
+from gradio.components.image_editor import EditorData
+from gradio.data_classes import FileData, ImageData
 from PIL import Image
 
 from inversion import images
 from ui.parts import inputs
 from ui.parts.events import QUIET
 from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.values import Value
 
 MAX_EDITOR_LAYERS = 8  # limits the memory that one upload can take
 PAINT = "#24967e"
@@ -66,7 +69,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         elem_id=elem_id,
     )
 
-    def preprocess(payload: Any) -> Painted | None:  # noqa: ANN401 - Gradio's EditorData
+    def preprocess(payload: EditorData | None) -> Painted | None:
         if payload is None:
             return None
         # The page sends the pictures first, under an id; scripts and untouched examples name files.
@@ -106,7 +109,7 @@ def drawing_canvas(label: str, elem_id: str, colours: Sequence[str], size: int, 
         elem_classes=["drawing-canvas", *(["palette"] if named else [])],
     )
 
-    def preprocess(payload: Any) -> np.ndarray | None:  # noqa: ANN401 - Gradio's EditorData
+    def preprocess(payload: EditorData | None) -> np.ndarray | None:
         if payload is None:
             return None
         parts = editor.blob_storage.pop(payload.id, None) if payload.id is not None else payload
@@ -138,7 +141,7 @@ class PictureInput:
         self.paints = paints
         self.component: gr.Image | gr.ImageEditor = (mask_editor if paints else picture_field)(label, elem_id)
 
-    def read(self, value: Any) -> Painted:  # noqa: ANN401 - the component's value
+    def read(self, value: Value) -> Painted:
         """Picture, mask and notes; nothing is marked if the field is not painted on. Raises InputError or BadImage."""
         if not self.paints:
             picture, notes = inputs.noted_picture(value)
@@ -147,7 +150,7 @@ class PictureInput:
             raise InputError(inputs.NO_PICTURE)
         return Painted(*value)
 
-    def picture(self, value: Any) -> np.ndarray:  # noqa: ANN401 - the component's value
+    def picture(self, value: Value) -> np.ndarray:
         """The picture, uint8 (H, W, 3). Raises InputError or BadImage."""
         return self.read(value).picture
 
@@ -168,7 +171,7 @@ def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem
     return strip
 
 
-def _painted(layers: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+def _painted(layers: Sequence[FileData | bytes], shape: tuple[int, ...]) -> np.ndarray:
     """White where any layer is painted on. Raises InputError or BadImage."""
     mask = np.zeros(shape[:2], np.uint8)
     if len(layers) > MAX_EDITOR_LAYERS:
@@ -181,9 +184,9 @@ def _painted(layers: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
     return mask
 
 
-def _path(payload: Any) -> str | None:  # noqa: ANN401 - Gradio's ImageData
+def _path(payload: ImageData | None) -> str | None:
     return None if payload is None else payload.path
 
 
-def _source(part: Any) -> str | bytes:  # noqa: ANN401 - bytes, or Gradio's FileData
+def _source(part: FileData | bytes) -> str | bytes:
     return bytes(part) if isinstance(part, bytes | bytearray | memoryview) else inputs.existing(str(part.path))

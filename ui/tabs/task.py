@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from html import escape
 from itertools import chain
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gradio as gr
 from gradio.blocks import Block
@@ -22,9 +22,10 @@ from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import OTHER_PICTURE, READY, status_line
 from ui.parts.results import Panel
 from ui.parts.settings import Settings
-from ui.parts.streams import Streams, Update
+from ui.parts.streams import Streams
 from ui.parts.task_fields import FIELDS, Upload
 from ui.parts.uploads import PictureInput, examples_strip
+from ui.parts.values import Options, Parameters, Update, Values
 from ui.tabs.base import Tab
 from ui.tabs.words import WORDS, Words
 
@@ -81,7 +82,7 @@ class TaskTab(Tab):
         given |= self.crop.inputs() | settings.inputs() | {self.job, mine.owner}
         outputs = [*panel.outputs(), self.job, self.stored, mine.timer]
         # "multiple": another Run replaces the running job.
-        started: dict[str, Any] = {"trigger_mode": "multiple", "show_progress_on": panel.status}
+        started: Options = {"trigger_mode": "multiple", "show_progress_on": panel.status}
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
         after = [*panel.outputs(), self.job, self.stored, mine.timer]
         panel.status.back(self.come_back, [self.job, self.stored, panel.left], after, **started, **DEVICE, **PRIVATE)
@@ -111,16 +112,16 @@ class TaskTab(Tab):
         status = self.panel.status
         page.load(self.resume, [self.stored, self.panel.left], outputs, show_progress_on=status, **DEVICE, **PRIVATE)
 
-    def model_menus(self) -> list[Any]:
+    def model_menus(self) -> list[Component]:
         return [self.settings.model]
 
-    def method_menus(self) -> list[Any]:
+    def method_menus(self) -> list[Component]:
         return self.settings.menus()
 
     def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str]) -> Update:
         return self.settings.offered(missing, lacking, self.words.methods)
 
-    def start(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Update]:
+    def start(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Run the chosen methods instead of this tab's job, and show their progress and results."""
         with errors_as_messages():
             requests = self.settings.requests(values, self._request_fields(values), self.task)
@@ -131,7 +132,7 @@ class TaskTab(Tab):
         updates = self.panel.updates(self.desk.session, key, values[self.panel.left])
         yield from self.streams.newest(request, chain([first], updates))
 
-    def _request_fields(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+    def _request_fields(self, values: Values) -> Options:
         """Picture, crop and the task's own inputs. Raises UserError."""
         uploaded, model = values[self.upload.component], values[self.settings.model]
         picture, painted, notes = self.upload.read(uploaded)
@@ -233,7 +234,7 @@ class TaskTab(Tab):
         parameters["align"] = common["align"]
         return Endpoint(self.key, self.card.description, parameters, self.answers, notes, task=self.task)
 
-    def answers(self, values: Mapping[str, Any]) -> Iterator[Answer]:
+    def answers(self, values: Parameters) -> Iterator[Answer]:
         """Run the methods for a script."""
         with errors_as_messages():
             key = self.desk.session.submit(script_requests(self.desk, self.task, self.fields, values))
