@@ -21,6 +21,7 @@ from torch import nn
 from inversion.checkpoints import convert as converting
 from inversion.checkpoints import layouts
 from inversion.checkpoints.convert import Limits, convert, inspect, open_converted
+from inversion.checkpoints.layouts import search
 from inversion.checkpoints.registry import BadCheckpoint
 from inversion.checkpoints.transcribe import transcribe
 from inversion.checkpoints.unpickle import Refused
@@ -43,7 +44,7 @@ GENERATORS = [name for name in CONTAINED if layouts.LAYOUTS[name].kind == "gener
 def test_every_layout_comes_back_as_it_was(layout: str, tmp_path: Path) -> None:
     path, out = write(layout, tmp_path / "official.bin"), tmp_path / "converted.safetensors"
     contents = transcribe(str(path), str(out), None)
-    found = layouts.networks(checkpoint(layout))
+    found = search.networks(checkpoint(layout))
     opened = open_converted(out)
     assert opened.keys() == {part.kind for part in found} == {part.kind for part in contents.networks}
     for part, described in zip(found, contents.networks, strict=True):
@@ -120,7 +121,7 @@ def test_files_of_old_pytorch_and_of_training_scripts(tmp_path: Path) -> None:
         contents = transcribe(str(tmp_path / "g.pt"), str(tmp_path / "out"), None)
         assert contents.format == "torch" and [part.resolution for part in contents.networks] == [64, 64]
         opened = open_converted(tmp_path / "out")
-        assert all(same_networks(opened[part.kind], part.build()) for part in layouts.networks(content))
+        assert all(same_networks(opened[part.kind], part.build()) for part in search.networks(content))
 
 
 def test_the_architecture_of_an_encoder_can_be_given(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_wrong_keys_are_named(encoder: Encoder) -> None:
     with pytest.raises(StateDictError, match="extra.key"):
         type(encoder).from_state_dict({**tensors, "extra.key": torch.zeros(1)})
     for key in list(tensors)[::9]:
-        if not key.endswith("num_batches_tracked"):
+        if not key.endswith(("num_batches_tracked", "latent_avg")):  # what files may lack
             with pytest.raises(StateDictError):
                 type(encoder).from_state_dict({k: v for k, v in tensors.items() if k != key})
 

@@ -151,6 +151,9 @@ def _encoder(model: Model, entry: Entry) -> Encoder:
     """The entry's encoder. Raises BadCheckpoint if its styles do not fit the model's generator."""
     encoder = open_network(entry, ENCODERS[entry.architecture])
     prior = model.prior
+    if prior is not None and encoder.w_dim == prior.w_dim and bool(encoder.latent_avg.isnan().any()):
+        encoder.latent_avg = prior.w_avg.cpu().clone()  # the file lacks the mean, which is the generator's
+        encoder.num_ws = prior.num_ws if encoder.num_ws == 1 else encoder.num_ws
     if prior is None or (encoder.num_ws, encoder.w_dim) != (prior.num_ws, prior.w_dim):
         raise BadCheckpoint(f"{entry.name}: its {encoder.num_ws} styles do not fit the generator {model.name}")
     return frozen(encoder, model.device)

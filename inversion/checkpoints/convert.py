@@ -96,7 +96,7 @@ def read_in_child(path: Path, out: Path | None, encoder: str | None, limits: Lim
         raise BadCheckpoint(f"{path.name}: {answer['error']}")
     found = answer["contents"]
     parts = (Part(**{**part, "channels": tuple(part["channels"])}) for part in found["networks"])
-    return Contents(**{**found, "networks": tuple(parts)})
+    return Contents(**{**found, "networks": tuple(parts), "notes": tuple(found["notes"])})
 
 
 def _cause_of_death(done: subprocess.CompletedProcess[bytes], memory: int) -> str:

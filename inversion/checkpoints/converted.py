@@ -46,6 +46,7 @@ class Contents:
     bytes: int
     sha256: str
     networks: tuple[Part, ...]
+    notes: tuple[str, ...] = ()  # sentences on what was left out
 
 
 def open_converted(path: Path) -> dict[str, nn.Module]:

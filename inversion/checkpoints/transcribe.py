@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import sys
-import zipfile
-from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,24 +13,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from inversion.checkpoints import layouts
 from inversion.checkpoints.converted import HEADER, VERSION, Contents, Part, finite
-from inversion.checkpoints.unpickle import (
-    Refused,
-    archived_networks,
-    described,
-    flat_tensors,
-    load_plain,
-    networks,
-    one_line,
-)
+from inversion.checkpoints.formats import read
+from inversion.checkpoints.layouts import Checkpoint, Found
+from inversion.checkpoints.layouts.search import NothingFound, survey_of
+from inversion.checkpoints.layouts.vectors import vectors_of
+from inversion.checkpoints.unpickle import Refused, described, one_line
 from inversion.encoders import InDomain
 from inversion.generators import Discriminator, Prior, StateDictError
 
-LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number at the start of every torch.save without an archive
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -56,55 +48,65 @@ def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
     a hostile file can still fill the memory and take time.
     """
     source = Path(path)
-    sha256 = _sha256(source)
     kind, checkpoint = read(source)
+    sha256 = _sha256(source)
+    described_as = (kind, source.stat().st_size, sha256)
     if isinstance(checkpoint, Tensor):
-        return Contents(kind, source.stat().st_size, sha256, (_direction(checkpoint, out),))
-    found = layouts.networks(checkpoint, encoder)
+        return Contents(*described_as, (_directions({"": checkpoint}, out),))
+    try:
+        survey = survey_of(checkpoint, encoder)
+    except NothingFound:
+        vectors = vectors_of(checkpoint)
+        if not vectors:
+            raise
+        return Contents(*described_as, (_directions(vectors, out),))
     halves = [dtype for dtype in HALVES if dtype in _dtypes(checkpoint)]
-    tensors: dict[str, Tensor] = {}
-    parts = []
-    for part in found:
-        for key, value in part.tensors.items():
-            if not finite(value):
-                raise Refused(f"{part.tensors.origins.get(key, key)} holds values that are not finite numbers")
-        network = part.build()
-        measured = isinstance(network, Prior) and "w_avg" in network.state_dict() and "w_avg" not in part.tensors
-        if measured:
-            part.tensors["w_avg"] = network.get_buffer("w_avg")
-        parts.append(_part(part, network, measured))
-        tensors |= {f"{part.kind}.{key}": _as_stored(value, halves) for key, value in part.tensors.items()}
-    contents = Contents(kind, source.stat().st_size, sha256, tuple(parts))
+    parts, tensors, notes = _checked(survey.found, halves)
+    contents = Contents(*described_as, tuple(parts), (*survey.notes, *notes))
     if out is not None:
         named = {part.kind: {"architecture": part.architecture, "layout": part.layout} for part in parts}
         header = {"version": VERSION, "networks": named, "source_sha256": sha256, "format": kind}
-        try:
-            save_file(_unshared(tensors), out, {HEADER: json.dumps(header)})
-            _settle(Path(out))
-        except (OSError, SafetensorError) as error:
-            raise Refused(f"the converted copy cannot be written ({described(error)})") from None
+        _save(tensors, Path(out), {HEADER: json.dumps(header)})
     return contents
 
 
-def read(path: Path) -> tuple[str, layouts.Checkpoint | Tensor]:
-    """(format, checkpoint or single tensor) of a foreign file, by its content, not its name. Raises Refused."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head[:4] == b"PK\x03\x04":
-        return _archive(path)
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
-        return "safetensors", load_file(path)
-    if head[:1] == b"\x80" and head[2:].startswith(LEGACY_TORCH):
-        return "torch", _content(load_plain(path))
-    if head[:1] == b"\x80":
-        with path.open("rb") as file:
-            return "nvidia-pickle", flat_tensors(networks(file))
-    if head.lstrip()[:1] == b"<":
-        raise Refused(
-            "it is a web page, not a checkpoint; sites over their quota send one: download the file again later"
-        )
-    raise Refused("its format is unknown: convert reads safetensors, PyTorch files and NVIDIA pickles")
+def _checked(found: list[Found], halves: list[torch.dtype]) -> tuple[list[Part], dict[str, Tensor], list[str]]:
+    """Descriptions, tensors and notes of the networks. A discriminator that does not fit is left out with a note."""
+    parts: list[Part] = []
+    tensors: dict[str, Tensor] = {}
+    notes: list[str] = []
+    for part in found:
+        try:
+            network, measured = _built(part)
+        except (Refused, StateDictError) as error:
+            if part.kind != "discriminator" or len(found) == 1:
+                raise
+            notes.append(f"The discriminator is left out, because it does not fit: {error}.")
+            continue
+        parts.append(_part(part, network, measured))
+        tensors |= {f"{part.kind}.{key}": _as_stored(value, halves) for key, value in part.tensors.items()}
+    return parts, tensors, notes
+
+
+def _built(part: Found) -> tuple[nn.Module, bool]:
+    """The network of a part, and whether its mean style was measured. Raises Refused or StateDictError."""
+    for key, value in part.tensors.items():
+        if not finite(value):
+            raise Refused(f"{part.tensors.origins.get(key, key)} holds values that are not finite numbers")
+    network = part.build()
+    measured = isinstance(network, Prior) and "w_avg" in network.state_dict() and "w_avg" not in part.tensors
+    if measured:
+        part.tensors["w_avg"] = network.get_buffer("w_avg")
+    return network, measured
+
+
+def _save(tensors: dict[str, Tensor], out: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors. Raises Refused."""
+    try:
+        save_file(_unshared(tensors), out, metadata)
+        _settle(out)
+    except (OSError, SafetensorError) as error:
+        raise Refused(f"the converted copy cannot be written ({described(error)})") from None
 
 
 def limit_process(seconds: float, memory: int) -> None:
@@ -125,46 +127,29 @@ def limit_process(seconds: float, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
-def _archive(path: Path) -> tuple[str, layouts.Checkpoint | Tensor]:
-    """Read a zip archive as torch.save writes it. Raises Refused, also for the declared content alone."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        declared = sum(member.file_size for member in members)
-        if declared > path.stat().st_size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise Refused(f"its archive declares {declared} bytes of content, but torch.save compresses nothing")
-        if any(member.filename.endswith("/constants.pkl") for member in members):
-            raise Refused("it is TorchScript, which is a program: download the weights as a plain state dict")
-        found = archived_networks(archive)
-    if found is not None:
-        return "nvidia-pickle", flat_tensors(found)
-    return "torch", _content(load_plain(path, mmap=True))
-
-
-def _direction(tensor: Tensor, out: str | None) -> Part:
-    """A file's only tensor as a direction in W, written to `out` as a plain float32 array (1 or num_ws, w_dim)."""
-    shape = tuple(tensor.shape)
-    if not tensor.is_floating_point() or not 1 <= tensor.ndim <= 3 or (tensor.ndim == 3 and shape[0] != 1):
-        kind = str(tensor.dtype).removeprefix("torch.")
-        raise Refused(f"it holds one {kind} tensor {shape}, which is neither a checkpoint nor a direction in W")
-    if not finite(tensor):
-        raise Refused("its direction holds values that are not finite numbers")
-    rows = tensor.detach().float().reshape(-1, shape[-1])
-    if out is not None:
+def _directions(vectors: dict[str, Tensor], out: str | None) -> Part:
+    """Directions in W by name, written to `out`: one as a plain float32 array (1 or num_ws, w_dim), several by name."""
+    rows: dict[str, Tensor] = {}
+    for name, tensor in vectors.items():
+        shape = tuple(tensor.shape)
+        if not tensor.is_floating_point() or not 1 <= tensor.ndim <= 3 or (tensor.ndim == 3 and shape[0] != 1):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise Refused(f"it holds one {kind} tensor {shape}, which is neither a checkpoint nor a direction in W")
+        if not finite(tensor):
+            raise Refused("its direction holds values that are not finite numbers")
+        rows[name] = tensor.detach().float().reshape(-1, shape[-1])
+    if out is not None and len(rows) > 1:
+        _save(rows, Path(out))
+    elif out is not None:
         with Path(out).open("wb") as file:
-            np.save(file, rows.numpy(), allow_pickle=False)
+            np.save(file, next(iter(rows.values())).numpy(), allow_pickle=False)
         _settle(Path(out))
-    return Part("directions", "directions", "tensor", 0, len(rows), 0, (shape[-1],), rows.numel(), False)
+    first, weights = next(iter(rows.values())), sum(row.numel() for row in rows.values())
+    layout = "tensor" if len(rows) == 1 else "tensors"
+    return Part("directions", "directions", layout, 0, len(first), 0, (first.shape[-1],), weights, False)
 
 
-def _content(checkpoint: object) -> layouts.Checkpoint | Tensor:
-    if isinstance(checkpoint, Tensor):
-        return checkpoint
-    if not isinstance(checkpoint, Mapping) or not all(isinstance(key, str) for key in checkpoint):
-        raise Refused(f"it holds a {type(checkpoint).__name__}, not a checkpoint")
-    return {key: vars(value) if isinstance(value, Namespace) else value for key, value in checkpoint.items()}
-
-
-def _part(part: layouts.Found, network: nn.Module, measured: bool) -> Part:
+def _part(part: Found, network: nn.Module, measured: bool) -> Part:
     """The description of a network."""
     side = getattr(network, "resolution", getattr(network, "size", 0))
     inputs = 0 if isinstance(network, Prior) else getattr(network, "inputs", 3)
@@ -192,7 +177,7 @@ def _channels(network: nn.Module) -> tuple[int, ...]:
     return tuple(getattr(body, "widths", ()))
 
 
-def _dtypes(checkpoint: layouts.Checkpoint) -> Iterator[torch.dtype]:
+def _dtypes(checkpoint: Checkpoint) -> Iterator[torch.dtype]:
     """The element types of all tensors of a checkpoint."""
     for value in checkpoint.values():
         if isinstance(value, Tensor):
@@ -223,7 +208,7 @@ def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _settle(path: Path) -> None:
     """Wait until a file is on the disk, so that a crash after renaming it leaves no empty file."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows does not sync a handle that only reads
         os.fsync(file.fileno())
 
 

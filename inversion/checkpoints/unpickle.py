@@ -1,8 +1,9 @@
 """Reads pickled networks without running any code from the file.
 
 A pickle names the functions that rebuild its objects. Here each name is looked up in one table only, and the functions
-in that table make plain data: tensors, dicts, `Network`. The source text in NVIDIA's files is dropped. A hostile file
-can still ask for all the memory of the machine: call this in a process with limits (see `convert`).
+in that table make plain data: tensors, dicts, `Network`. Every other name becomes an `Inert` placeholder, which is
+never imported. The source text in NVIDIA's files is dropped. A hostile file can still ask for all the memory of the
+machine: call this in a process with limits (see `convert`).
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import math
 import pickle
 import pickletools
 import re
-import zipfile
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeGuard
@@ -24,11 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DEPTH = 100  # of nested modules; published networks have four
+from inversion.checkpoints.accidents import CUT
+from inversion.checkpoints.inert import DEPTH, Array, DType, Inert, Refused, numbers, one_line, placeholder
 
+__all__ = ["Inert", "Network", "Refused", "described", "flat", "load_inert", "load_plain", "networks", "one_line"]
 
-class Refused(ValueError):
-    """A file that is refused. The message is one line and says why."""
+CLAMP = "conv_clamp"  # the largest magnitude of a layer's output, in NVIDIA's files
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Network:
             members = self.state.get(group)
             if not isinstance(members, dict):
                 raise Refused(f"{one_line(prefix) or 'the network'} has no {group}")
-            for name, member in members.items():
+            for name, value in members.items():
+                member = as_network(value) if wanted is Network else value
                 key = f"{prefix}{name}"
                 if member is None:
                     continue
@@ -56,19 +58,29 @@ class Network:
                 found |= member.tensors(f"{key}.", depth + 1) if isinstance(member, Network) else {key: member}
         return found
 
+    def clamps(self, depth: int = 0) -> set[float]:
+        """The limits of magnitude (`conv_clamp`) that its layers state; None counts as infinity."""
+        own: set[float] = set()
+        if CLAMP in self.state:
+            value = self.state[CLAMP]
+            own = {value if isinstance(value, int | float) else math.inf}
+        modules = self.state.get("_modules")
+        inner = modules.values() if isinstance(modules, dict) and depth < DEPTH else ()
+        members = [member for member in map(as_network, inner) if isinstance(member, Network)]
+        return own.union(*(member.clamps(depth + 1) for member in members))
 
-def networks(source: BinaryIO, storage: Callable[[object], Tensor] | None = None) -> dict[str, Network]:
+
+def as_network(value: object) -> object:
+    """A module of an unknown class as a network; any other value as it is."""
+    return Network(value.origin, value.attributes) if isinstance(value, Inert) and value.is_module else value
+
+
+def networks(source: BinaryIO) -> dict[str, Network]:
     """The networks of an NVIDIA pickle by name (G, D, G_ema). A single network, as PTI saves it, is G_ema.
 
-    `storage` returns the flat tensor of a persistent id, for a pickle in an archive. Raises Refused if the pickle is
-    broken, or if it asks for anything but tensors and plain data.
+    Refused if the pickle is broken or holds no network.
     """
-    try:
-        content = _Reader(source, storage).load()
-    except Refused:
-        raise
-    except Exception as error:  # a broken pickle raises almost anything, even MemoryError and SystemError
-        raise Refused(f"it is a broken pickle ({described(error)})") from None
+    content = load_inert(source)
     content = {"G_ema": content} if isinstance(content, Network) else content
     if not isinstance(content, dict):
         raise Refused("it is a pickle, but not of networks")
@@ -76,6 +88,21 @@ def networks(source: BinaryIO, storage: Callable[[object], Tensor] | None = None
     if not found:
         raise Refused("it is a pickle without a network")
     return found
+
+
+def load_inert(source: BinaryIO, storage: Callable[[object], object] | None = None) -> object:
+    """The content of a pickle: tensors, plain data, `Network`, and `Inert` for everything else.
+
+    `storage` returns what a persistent id stands for, in a pickle that belongs to an archive. Raises Refused.
+    """
+    try:
+        return _Reader(source, storage).load()
+    except Refused:
+        raise
+    except Exception as error:  # a broken pickle raises almost anything, even MemoryError and SystemError
+        if isinstance(error, EOFError) or "truncated" in str(error):
+            raise Refused(CUT) from None
+        raise Refused(f"it is a broken pickle ({described(error)})") from None
 
 
 def load_plain(source: Path | BinaryIO, mmap: bool = False) -> object:
@@ -107,31 +134,11 @@ def described(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def one_line(name: object, length: int = 80) -> str:
-    """Text from a file, printable and at most `length` characters long."""
-    text = str(name)
-    text = text if len(text) <= length else f"{text[: length - 3]}..."
-    return text if text.isprintable() else repr(text)
-
-
 class _Plain(dict[object, object]):
     """Replaces subclasses of dict. Attributes that a pickle sets are dropped."""
 
     def __setstate__(self, state: object) -> None:
         pass
-
-
-class _DType:
-    """Replaces numpy.dtype, for numbers only."""
-
-    def __init__(self, name: object, *_: object) -> None:
-        if not isinstance(name, str) or re.fullmatch("[fiub][1248]", name) is None:
-            raise Refused(f"it holds a value of type {one_line(name)}")
-        self.name, self.order = name, "<"
-
-    def __setstate__(self, state: object) -> None:
-        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "|", "="):
-            self.order = state[1]
 
 
 class _Function:
@@ -179,9 +186,17 @@ def _tensor(storage: object, offset: object, size: object, stride: object, *_: o
     """A tensor within a storage. It must not have more elements than the storage, as strides of 0 would allow."""
     if not isinstance(storage, Tensor) or not isinstance(offset, int):
         raise Refused("a tensor without a storage")
-    if not _counts(size) or not _counts(stride) or math.prod(size) > storage.numel():
+    if not _counts(size) or not _counts(stride) or len(size) != len(stride) or offset < 0:
         raise Refused("a tensor's shape does not fit its storage")
-    return storage.as_strided(size, stride, offset)
+    if math.prod(size) > storage.numel() or _end(size, stride, offset) > storage.numel():
+        raise Refused("a tensor's shape does not fit its storage")
+    return storage.as_strided(size, stride, storage.storage_offset() + offset)
+
+
+def _end(size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> int:
+    """The index after a tensor's last element within its storage; 0 for an empty tensor."""
+    steps = sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    return offset + steps + 1 if math.prod(size) else 0
 
 
 def _counts(values: object) -> TypeGuard[tuple[int, ...]]:
@@ -194,14 +209,31 @@ def _parameter(data: object, *_: object) -> Tensor:
     return data
 
 
-def _scalar(dtype: object, data: object) -> object:
-    """A numpy number as a Python number."""
-    if not isinstance(dtype, _DType) or not isinstance(data, bytes):
-        raise Refused("it holds a value that is not a number")
-    kind = np.dtype(dtype.order + dtype.name)
-    if len(data) != kind.itemsize:
-        raise Refused("it holds a value that is not a number")
+def _retyped(function: object, kind: object, args: object, *_: object) -> object:
+    """A tensor of a subclass: what its own function makes."""
+    if not isinstance(function, _Function) or not isinstance(args, tuple):
+        raise Refused("a tensor of an unknown kind")
+    return function(*args)
+
+
+def _scalar(dtype: object, data: object = None, *_: object) -> object:
+    """A numpy number as Python's; an inert value for any other."""
+    kind = dtype.kind if isinstance(dtype, DType) else None
+    if kind is None or not isinstance(data, bytes) or len(data) != kind.itemsize:
+        return Inert(data)
     return np.frombuffer(data, kind)[0].item()
+
+
+def _array_of(data: object, dtype: object, shape: object, order: object = "C") -> Array:
+    """A numpy array of protocol 5."""
+    made = Array()
+    made.tensor = numbers(data, dtype, shape, order)
+    return made
+
+
+def _reconstructed(kind: object, *_: object) -> Inert:
+    """An object of an unknown class, in the form of old pickles."""
+    return kind() if isinstance(kind, type) and issubclass(kind, Inert) else Inert()
 
 
 def _encode(text: object, encoding: object) -> bytes:
@@ -211,30 +243,39 @@ def _encode(text: object, encoding: object) -> bytes:
     return text.encode("latin1")
 
 
-_STORAGES = {
+STORAGES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16,
     "DoubleStorage": torch.float64,
     "LongStorage": torch.int64,
     "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
 }
 
 _NAMES: dict[tuple[str, str], object] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _Function(_network),
     ("torch._utils", "_rebuild_parameter"): _Function(_parameter),
+    ("torch._utils", "_rebuild_parameter_with_state"): _Function(_parameter),
+    ("torch._utils", "_rebuild_tensor"): _Function(_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): _Function(_tensor),
+    ("torch._tensor", "_rebuild_from_type_v2"): _Function(_retyped),
     ("torch.storage", "_load_from_bytes"): _Function(_storage),
     ("collections", "OrderedDict"): _Plain,
     ("dnnlib.util", "EasyDict"): _Plain,
-    ("numpy.core.multiarray", "scalar"): _Function(_scalar),
-    ("numpy._core.multiarray", "scalar"): _Function(_scalar),
-    ("numpy", "dtype"): _DType,
+    **{(f"numpy.{core}.multiarray", "scalar"): _Function(_scalar) for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Function(lambda *_: Array()) for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _Function(_array_of) for core in ("core", "_core")},
+    ("numpy", "dtype"): DType,
+    **{(module, "_reconstructor"): _Function(_reconstructed) for module in ("copyreg", "copy_reg")},
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,  # up to protocol 2
     ("_codecs", "encode"): _Function(_encode),
-    # Element types of storages in archives: persistent ids hold them, and only their names are used.
-    **{("torch", name): name for name in _STORAGES},
+    # Element types of storages in archives. A persistent id names them, and only their names are used.
+    **{("torch", name): name for name in STORAGES},
 }
 
 # The class of the objects in TensorFlow files of PGGAN, StyleGAN and StyleGAN2.
@@ -249,22 +290,23 @@ _INSTEAD = {
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that accepts only the names in the table."""
+    """An unpickler that knows the names in the table; every other name becomes a placeholder."""
 
-    def __init__(self, source: BinaryIO, storage: Callable[[object], Tensor] | None) -> None:
+    def __init__(self, source: BinaryIO, storage: Callable[[object], object] | None) -> None:
         super().__init__(source)
         self._source, self._storage = source, storage
+        self._placeholders: dict[tuple[str, str], type[Inert]] = {}
 
     def find_class(self, module: str, name: str) -> object:
-        """The table's value for a name. No part of the name is ever imported or looked up in a module."""
+        """The table's value for a name, else a placeholder. No part of the name is ever imported."""
         if (module, name) in _TENSORFLOW:
             raise Refused(_tensorflow(self._source))
-        if (module, name) not in _NAMES:
-            raise _asks_for(f"{module}.{name}")
-        return _NAMES[module, name]
+        if (module, name) in _NAMES:
+            return _NAMES[module, name]
+        return self._placeholders.setdefault((module, name), placeholder(module, name))
 
-    def persistent_load(self, pid: object) -> Tensor:
-        """The tensor (n,) that an archive keeps beside the pickle. Raises Refused if there is no archive."""
+    def persistent_load(self, pid: object) -> object:
+        """What an archive keeps beside the pickle. Refused for a pickle without an archive."""
         if self._storage is None:
             raise Refused("it refers to data outside the pickle")
         return self._storage(pid)
@@ -279,38 +321,3 @@ def _tensorflow(source: BinaryIO) -> str:
     known = [_INSTEAD[name] for name in _INSTEAD if name in builders] or list(_INSTEAD.values())
     places = ", or ".join(f"{kind} from {place}" for kind, place in known)
     return f"it is a TensorFlow pickle, which is code and is not opened: download the PyTorch file of {places}"
-
-
-def flat_tensors(found: Mapping[str, Network]) -> dict[str, dict[str, Tensor]]:
-    """State dicts of the generator for inversion (G_ema, else G) and of the discriminator, as `layouts` reads them.
-
-    Raises Refused if there is no generator.
-    """
-    generator = next((name for name in ("G_ema", "G") if name in found), None)
-    if generator is None:
-        raise Refused(f"it holds no generator, only {', '.join(map(one_line, sorted(found)))}")
-    tensors = {"G_ema": found[generator].tensors()}
-    return tensors | ({"D": found["D"].tensors()} if "D" in found else {})
-
-
-def archived_networks(archive: zipfile.ZipFile) -> dict[str, Network] | None:
-    """The networks of a torch archive with persistent modules, as PTI saves its generators. None if it has none.
-
-    Raises Refused if the archive is not from PyTorch, or if a network is refused.
-    """
-    name = next((entry for entry in archive.namelist() if entry.endswith("data.pkl")), None)
-    if name is None:
-        raise Refused("it is a zip archive, but not from PyTorch")
-    data = archive.read(name)
-    if b"_reconstruct_persistent_obj" not in data:
-        return None
-    folder = name.removesuffix("data.pkl")
-
-    def storage(pid: object) -> Tensor:
-        kind, dtype, key = pid[:3] if isinstance(pid, tuple) and len(pid) > 2 else (None, None, None)
-        if kind != "storage" or dtype not in _STORAGES or not isinstance(key, str):
-            raise Refused("it refers to data of an unknown kind")
-        raw = archive.read(f"{folder}data/{key}")
-        return torch.frombuffer(bytearray(raw), dtype=_STORAGES[dtype]) if raw else torch.empty(0)
-
-    return networks(io.BytesIO(data), storage)

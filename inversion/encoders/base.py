@@ -1,5 +1,6 @@
 """The interface of every encoder: from a picture, a sketch or a label map to a code in a generator's W+."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -24,7 +25,7 @@ class Encoder(nn.Module, ABC):
     size: int  # side, in pixels
     num_ws: int
     w_dim: int
-    latent_avg: Tensor  # (num_ws, w_dim); zero for encoders that predict styles, not offsets
+    latent_avg: Tensor  # (num_ws, w_dim); zero for encoders that predict styles, not offsets; NaN if unknown
 
     @classmethod
     @abstractmethod
@@ -56,8 +57,11 @@ class Encoder(nn.Module, ABC):
 def load_frozen(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """`load_strictly`, with missing batch-norm counters set to 0; then eval mode without gradients.
 
-    Raises StateDictError.
+    A missing mean style becomes NaN: the encoder cannot be used before it gets that of its generator.
     """
-    counters = {key: torch.zeros((), dtype=torch.long) for key in module.state_dict() if key.endswith(COUNTER)}
-    load_strictly(module, {**counters, **tensors})
+    own = module.state_dict()
+    absent = {key: torch.zeros((), dtype=torch.long) for key in own if key.endswith(COUNTER)}
+    if "latent_avg" in own:
+        absent["latent_avg"] = torch.full(own["latent_avg"].shape, math.nan)
+    load_strictly(module, {**absent, **tensors})
     module.eval().requires_grad_(False)

@@ -28,8 +28,10 @@ class SingleW(Encoder):
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Build from a state dict. The number of styles is that of `latent_avg`. Raises StateDictError."""
-        (num_ws, _), (w_dim, _) = shapes_of(cls.__name__, tensors, ["latent_avg", "linear.weight"], 2)
+        """Build from a state dict. `latent_avg` has the number of styles; without it, 1. Raises StateDictError."""
+        ((w_dim, _),) = shapes_of(cls.__name__, tensors, ["linear.weight"], 2)
+        known = "latent_avg" in tensors
+        num_ws = shapes_of(cls.__name__, tensors, ["latent_avg"], 2)[0][0] if known else 1
         backbone = backbone_of(cls.__name__, tensors)
         encoder = build_without_weights(lambda: cls(backbone, num_ws, w_dim))
         load_frozen(encoder, tensors)

@@ -138,9 +138,19 @@ class StyledConv(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, size: int, up: bool, noise: bool) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        size: int,
+        up: bool,
+        noise: bool,
+        clamp: float | None = None,
+    ) -> None:
         super().__init__()
         self.size = size  # of the output
+        self.clamp = clamp  # largest magnitude of the output; None: any
         self.up = up
         self.affine = EqualLinear(w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
@@ -182,7 +192,8 @@ class StyledConv(nn.Module):
         shift = _map((self.bias * SQRT2)[None], dtype)
         if noise is not None and self.noise_strength is not None:
             shift = torch.addcmul(shift, noise.to(dtype), (self.noise_strength * SQRT2).to(dtype))
-        return F.leaky_relu_(torch.addcmul(shift, x, _map(gain, dtype)), SLOPE)
+        x = F.leaky_relu_(torch.addcmul(shift, x, _map(gain, dtype)), SLOPE)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
     def _oriented(self, weight: Tensor) -> Tensor:
         return weight.transpose(0, 1) if self.up else weight
@@ -200,8 +211,9 @@ class ToRGB(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, inputs: int, w_dim: int) -> None:
+    def __init__(self, inputs: int, w_dim: int, clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp  # largest magnitude of what is added; None: any
         self.affine = EqualLinear(w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
@@ -216,6 +228,9 @@ class ToRGB(nn.Module):
         # A channels-last map is already a matrix of rows, so the style needs no pass over it.
         y = torch.bmm(x.permute(0, 2, 3, 1).reshape(batch, height * width, channels), mix).to(self.bias.dtype)
         y = y.view(batch, height, width, 3).permute(0, 3, 1, 2)
+        if self.clamp is not None:
+            y = (y + self.bias[:, None, None]).clamp(-self.clamp, self.clamp)
+            return y if rgb is None else upsample(rgb, self.kernel) + y
         if rgb is None:
             return y + self.bias[:, None, None]
         return upsample(rgb, self.kernel, self.bias) + y

@@ -33,7 +33,14 @@ def config_f(resolution: int) -> dict[int, int]:
 
 
 class StyleGAN2(Prior):
-    """Generator z -> w -> picture; `channels` gives the width at every side 4, 8, ... resolution."""
+    """Generator z -> w -> picture; `channels` gives the width at every side 4, 8, ... resolution.
+
+    classes: of a conditional generator, 0 for any other. clamp: largest magnitude of every layer's output, as
+    StyleGAN2-ADA's `conv_clamp` (Karras et al. 2020, "Training generative adversarial networks with limited data").
+    """
+
+    embed: EqualLinear | None
+    condition: Tensor  # (classes,), of a conditional generator
 
     def __init__(
         self,
@@ -44,6 +51,8 @@ class StyleGAN2(Prior):
         mapping_layers: int = 8,
         noise: bool = True,
         compute_dtype: torch.dtype = torch.float32,
+        classes: int = 0,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         table = config_f(resolution) if channels is None else dict(channels)
@@ -56,20 +65,27 @@ class StyleGAN2(Prior):
         self._channels = [table[side] for side in self._sizes]
         self.noise_shapes = tuple((side, side) for side in self._sizes[1:]) if noise else ()
 
-        widths = [z_dim] + [w_dim] * mapping_layers
+        self.classes = classes
+        self.embed = EqualLinear(classes, w_dim) if classes else None
+        widths = [z_dim + (w_dim if classes else 0)] + [w_dim] * mapping_layers
         self.dense = nn.ModuleList(
             EqualLinear(a, b, multiplier=MAPPING_MULTIPLIER, activate=True)
             for a, b in zip(widths[:-1], widths[1:], strict=True)
         )
         self.const = nn.Parameter(torch.randn(table[4], 4, 4))
         self.convs = nn.ModuleList(
-            StyledConv(self._channels[k], self._channels[k + 1], w_dim, self._sizes[k + 1], up=k % 2 == 1, noise=noise)
+            StyledConv(self._channels[k], self._channels[k + 1], w_dim, self._sizes[k + 1], k % 2 == 1, noise, clamp)
             for k in range(self.num_layers)
         )
-        self.rgbs = nn.ModuleList(ToRGB(table[side], w_dim) for side in sides)
+        self.rgbs = nn.ModuleList(ToRGB(table[side], w_dim, clamp) for side in sides)
         for k, shape in enumerate(self.noise_shapes):
             self.register_buffer(f"noise_{k}", torch.randn(1, 1, *shape))
         self.register_buffer("w_avg", torch.zeros(self.num_ws, w_dim))
+        if clamp is not None:
+            self.register_buffer("clamp", torch.full((), clamp))
+        if classes:  # the condition of the mapping: by default the mean of all classes
+            mean = torch.full((classes,), 1.0 / classes, device="cpu")
+            self.register_buffer("condition", mean, persistent=False)
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor]) -> Self:
@@ -82,13 +98,26 @@ class StyleGAN2(Prior):
         ((constant, *_),) = shapes_of(name, tensors, ["const"], 3)
         channels = {4 << j: width for j, (width,) in enumerate(shapes_of(name, tensors, biases, 1))} | {4: constant}
         noise = "convs.0.noise_strength" in tensors
-        prior = build_without_weights(lambda: cls(4 << (blocks - 1), z_dim, w_dim, channels, depth, noise))
+        clamp = float(tensors["clamp"]) if "clamp" in tensors else None
+        classes = 0
+        if "embed.weight" in tensors:
+            ((embedded, classes),) = shapes_of(name, tensors, ["embed.weight"], 2)
+            z_dim -= embedded
+        prior = build_without_weights(
+            lambda: cls(4 << (blocks - 1), z_dim, w_dim, channels, depth, noise, classes=classes, clamp=clamp)
+        )
         load_prior(prior, tensors)
         return prior
 
     def mapping(self, z: Tensor) -> Tensor:
-        """Map z (B, z_dim), normalised inside, to ws (B, num_ws, w_dim) with equal rows."""
+        """Map z (B, z_dim), normalised inside, to ws (B, num_ws, w_dim) with equal rows.
+
+        A conditional generator joins z with the embedding of its condition, which is normalised, too.
+        """
         w = pixel_norm(z.to(self.w_avg))
+        if self.embed is not None:
+            label = pixel_norm(self.embed(self.condition[None]))
+            w = torch.cat([w, label.expand(len(w), -1)], dim=1)
         for layer in self.dense:
             w = layer(w)
         return w[:, None].expand(-1, self.num_ws, -1)
@@ -128,7 +157,7 @@ class StyleGAN2(Prior):
     def tunable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and weights of the synthesis without the strengths of noise."""
         for name, parameter in self.named_parameters():
-            if not name.startswith("dense.") and not name.endswith(".noise_strength"):
+            if not name.startswith(("dense.", "embed.")) and not name.endswith(".noise_strength"):
                 yield name, parameter
 
     def prepare(self) -> None:

@@ -158,6 +158,7 @@ def persistent(tensors: Mapping[str, Tensor], source: str = "", **kwargs: object
         "_init_args": (),
         "_init_kwargs": sys.modules["dnnlib.util"].EasyDict(kwargs),
         "weight_gain": np.float64(0.5),
+        **({"conv_clamp": kwargs["conv_clamp"]} if "conv_clamp" in kwargs and not children else {}),
     }
     return _Persistent("Generator", source, state)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers import foreign
-from inversion.checkpoints import layouts
+from inversion.checkpoints.layouts import search
 from inversion.model import Model
 
 
@@ -21,8 +21,8 @@ def picture(model: Model) -> Tensor:
 
 
 def expected(layout: str, like: Model) -> Tensor:
-    """The same picture from the generator that the layout's own reader builds."""
-    (prior,) = (found.build() for found in layouts.networks(foreign.checkpoint(layout)) if found.kind == "generator")
+    """The same picture of the generator as the layout's own reader makes it."""
+    (prior,) = (found.build() for found in search.networks(foreign.checkpoint(layout)) if found.kind == "generator")
     return picture(Model("direct", prior.freeze(torch.float32), like.resolution))  # type: ignore[operator]
 
 

@@ -1,7 +1,7 @@
 """From the tensors of public checkpoints to this package's networks: recognised by their keys and checked strictly.
 
-    for found in networks(torch.load(path, weights_only=True)):
-        network = found.build()
+    found = network(state_dict)         # a flat state dict; `search` finds such dicts in checkpoints
+    network = found.build()
 
 No code from a file is run, nothing is downloaded, and sizes come from the shapes of tensors, not from stated numbers.
 """
@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from inversion.checkpoints.layouts import encoders, stylegan, stylegan2
 from inversion.checkpoints.layouts.source import Renamed
 from inversion.encoders import ENCODERS, ArcFace
-from inversion.generators import GENERATORS, Discriminator, Prior, StateDictError
+from inversion.generators import GENERATORS, Discriminator, StateDictError
 from inversion.perception.networks import KerasVGG16, LPIPSNetwork
 
 Builder = Callable[[Mapping[str, Tensor]], nn.Module]
@@ -229,59 +228,3 @@ def network(tensors: Mapping[str, Tensor], **shared: Unpack[Shared]) -> Found:
     name = identify(tensors)
     layout = LAYOUTS[name]
     return Found(name, layout.kind, layout.architecture, layout.rename(tensors, **shared))
-
-
-def networks(checkpoint: Checkpoint, encoder: str | None = None) -> list[Found]:
-    """Recognise the networks of a checkpoint: nested as its authors save it, or a flat state dict.
-
-    `encoder` ("psp", "e4e", ...) is the architecture of an encoder if its tensors do not show it; by default the
-    file's own `opts` decide. An NVIDIA pickle is given as {"G_ema": {key: tensor}, "D": ...}. Raises StateDictError.
-    """
-    checkpoint = checkpoint.get("models", checkpoint)  # GenForce's training files
-    if "state_dict" in checkpoint:
-        return _inversion(checkpoint["state_dict"], checkpoint, encoder)
-    if any(key.startswith("encoder.") for key in checkpoint):
-        return _inversion(checkpoint, {}, encoder)
-    average = checkpoint.get("latent_avg")
-    for key in ("g_ema", "G_ema", "generator_smooth"):
-        if key in checkpoint:
-            shared: Shared = {"latent_avg": average} if key == "g_ema" and average is not None else {}
-            found = [network(_stripped(checkpoint[key]), **shared)]
-            discriminators = [checkpoint[name] for name in ("d", "D", "discriminator") if name in checkpoint]
-            return found + [network(_stripped(one)) for one in discriminators[:1]]
-    tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
-    if len(tensors) < len(checkpoint) or not tensors:
-        raise StateDictError(f"this kind of checkpoint is unknown: {', '.join(sorted(map(str, checkpoint))[:5])}, ...")
-    return [network(tensors)]
-
-
-def _inversion(tensors: Mapping[str, Tensor], around: Checkpoint, encoder: str | None) -> list[Found]:
-    """The encoder and the StyleGAN2 decoder of a pSp, e4e or ReStyle file, with the mean style that both share."""
-    parts = {name: _under(f"{name}.", tensors) for name in ("encoder", "decoder")}
-    unknown = [key for key in tensors if not key.startswith(("encoder.", "decoder."))]
-    if unknown:
-        raise StateDictError(f"pSp checkpoint: unknown {', '.join(sorted(unknown)[:5])}")
-    options = around.get("opts") or {}
-    average = around.get("latent_avg")
-    if average is not None and average.ndim == 2 and not average.is_meta and bool((average == average[:1]).all()):
-        average = average[0]  # equal rows, so one row also serves a generator of another size
-    decoder = network(parts["decoder"], latent_avg=average)
-    prior = decoder.build()
-    if not isinstance(prior, Prior):
-        raise StateDictError("pSp checkpoint: decoder.* is not a generator")
-    decoder.tensors["w_avg"] = start = prior.w_avg  # measured if the file lacks it
-    kind = encoder or ENCODER_TYPES.get(str(options.get("encoder_type")))
-    if average is None and options.get("start_from_latent_avg") is False:
-        start = torch.zeros_like(start)  # trained to predict styles, not offsets
-    found = network(parts["encoder"], latent_avg=start, num_ws=prior.num_ws)
-    architecture = kind if kind and found.architecture == "psp" else found.architecture
-    return [Found(found.layout, "encoder", architecture, found.tensors), decoder]
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _stripped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors without the prefix that training on several devices adds to their names."""
-    return {key.removeprefix("module."): value for key, value in tensors.items()}

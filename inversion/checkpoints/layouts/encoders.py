@@ -9,6 +9,7 @@ from inversion.encoders.base import COUNTER
 from inversion.perception.networks import ALEX, VGG16
 
 BODY = ("input_layer.", "body.", "conv1.", "bn1.", "relu.")  # prefixes of the backbone's keys
+HEADS = ("styles.", "latlayer", "output_layer", "linear.")  # of what follows it
 SHARED = tuple(f"lins.{i}.model.1.weight" for i in range(5))  # LPIPS stores its heads twice
 
 
@@ -98,13 +99,13 @@ def lpips(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def _keep(source: Source) -> None:
-    """Keep the name of every tensor, with `backbone.` before those of the backbone."""
+    """Keep the name of every tensor of an encoder, with `backbone.` before those of the backbone."""
     irse = any(key.startswith("input_layer.") for key in source.left)
     source.count("body.{}.res_layer.1.weight" if irse else "body.{}.conv1.weight")
     for key in list(source.left):
         if key.endswith(COUNTER):
             source.drop(key)
-        else:
+        elif key.startswith(BODY + HEADS):
             source.move(key, f"backbone.{key}" if key.startswith(BODY) else key)
 
 

@@ -13,11 +13,15 @@ ROWS = {4: (1.0, 3.0, 3.0, 1.0), 3: (1.0, 2.0, 1.0)}  # the binomial filters tha
 
 
 class Renamed(dict[str, Tensor]):
-    """A state dict under this package's names. `origins` maps each name to the key in the file."""
+    """A state dict under this package's names. `origins` maps each name to the key in the file.
+
+    `extra`: keys of modules of the file that do not belong to the network.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.origins: dict[str, str] = {}
+        self.extra: list[str] = []
 
     def blame(self, message: str) -> str:
         """The message with this package's names replaced by the file's own keys."""
@@ -34,6 +38,7 @@ class Source:
         self.layout = layout
         self.out = Renamed()
         self.left = {key: value for key, value in tensors.items() if not key.endswith(FILTERS)}
+        self._modules: set[str] = set()  # from which a tensor was taken
         for key in tensors.keys() - self.left.keys():
             self._check_filter(key, tensors[key])
 
@@ -42,6 +47,7 @@ class Source:
         if key not in self.left:
             raise self.error(f"missing {key}")
         value = self.left.pop(key)
+        self._modules.add(_module(key))
         value = value.float() if value.is_floating_point() else value
         if shape is None:
             return value
@@ -90,6 +96,19 @@ class Source:
         if value is not None and not value.is_meta and bool(value.any()):
             raise self.error(f"{key} must be 0, which means that the network is fully grown")
 
+    def colour(self, pattern: str, bias: str = "{}.bias") -> None:
+        """Repeat the one channel of a grey generator's picture layers (pattern, {} an index) three times."""
+        for weight in [key for key in self.out if re.fullmatch(pattern.replace("{}", r"\d+") + r"\.weight", key)]:
+            for key in (weight, bias.format(weight.removesuffix(".weight"))):
+                if len(self.out[key]) == 1:
+                    self.out[key] = self.out[key].repeat(3, *[1] * (self.out[key].ndim - 1))
+
+    def colour_input(self, key: str) -> None:
+        """Let a grey discriminator's first weight (O, 1, 1, 1) read three equal channels, with the same output."""
+        weight = self.out[key]
+        if weight.ndim == 4 and weight.shape[1] == 1:
+            self.out[key] = weight.repeat(1, 3, 1, 1) / 3**0.5  # run-time scales divide by sqrt(3), too
+
     def count(self, pattern: str, start: int = 0, beside: str = "") -> int:
         """How many of the keys pattern.format(start), pattern.format(start + 1), ... exist without a gap.
 
@@ -113,9 +132,11 @@ class Source:
         return self.left[key].shape[dimension]
 
     def finish(self) -> Renamed:
-        """Return the moved tensors. Raises StateDictError for keys that were not read."""
-        if self.left:
-            raise self.error(f"unknown {', '.join(sorted(self.left)[:5])}")
+        """Return the moved tensors. StateDictError names keys that were not read, of modules that the network has."""
+        unknown = sorted(key for key in self.left if _module(key) in self._modules)
+        if unknown:
+            raise self.error(f"unknown {', '.join(unknown[:5])}")
+        self.out.extra = sorted(self.left)
         return self.out
 
     def error(self, message: str) -> StateDictError:
@@ -132,3 +153,8 @@ class Source:
         sums = value.float().sum(dim=(-2, -1), keepdim=True)
         if value.shape[-2:] != wanted.shape or not torch.allclose(value.float(), wanted / wanted.sum() * sums):
             raise self.error(f"{key} is not the binomial filter")
+
+
+def _module(key: str) -> str:
+    """The name of the outermost module of a tensor, without its number."""
+    return re.sub(r"\d+", "", key.partition(".")[0])

@@ -99,6 +99,7 @@ def _stylegan(source: Source, names: _Names) -> Renamed:
     source.move(names.output[1].format(last), "bias")
     for j in range(last):  # picture layers of earlier stages of growing
         source.drop(names.output[0].format(j), names.output[1].format(j))
+    source.colour("to_rgb", bias="bias")
     source.drop_zero("synthesis.lod")
     source.optional("truncation.truncation")
     source.average(source.optional("truncation.w_avg"), "truncation.w_avg", layers, w_dim)
@@ -117,6 +118,7 @@ def _pggan(source: Source, weight: str, bias: str) -> Renamed:
     source.move(f"output{last}.{bias}", "bias")
     for j in range(last):
         source.drop(f"output{j}.{weight}", f"output{j}.{bias}")
+    source.colour("to_rgb", bias="bias")
     source.drop_zero("lod")
     return source.finish()
 

@@ -37,16 +37,22 @@ def rosinality_generator(tensors: Mapping[str, Tensor], latent_avg: Tensor | Non
     for j in range(layers // 2 + 1):
         name, to = ("to_rgb1" if j == 0 else f"to_rgbs.{j - 1}"), f"rgbs.{j}"
         source.move(f"{name}.conv.weight", f"{to}.weight", change=_unbatched)
-        source.move(f"{name}.bias", f"{to}.bias", (3,))
+        source.move(f"{name}.bias", f"{to}.bias", (-1,))
         source.pair(f"{name}.conv.modulation", f"{to}.affine")
     source.average(latent_avg, "latent_avg", layers + 1, w_dim)
+    source.colour("rgbs.{}")
     return source.finish()
 
 
 def nvidia_generator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename the `G_ema` of a StyleGAN2-ADA pickle (unconditional). Raises StateDictError."""
+    """Rename the `G_ema` of a StyleGAN2-ADA pickle; `synthesis.conv_clamp` is its layers' limit. StateDictError."""
     source = Source("StyleGAN2-ADA generator", tensors)
     w_dim = source.width("synthesis.b4.conv1.affine.weight")
+    noise = any(".noise_" in key for key in source.left)
+    if "mapping.embed.weight" in source.left:
+        source.pair("mapping.embed", "embed")
+    if "synthesis.conv_clamp" in source.left:
+        source.move("synthesis.conv_clamp", "clamp", ())
     source.move("synthesis.b4.const", "const")
     for i in range(source.count("mapping.fc{}.weight")):
         source.pair(f"mapping.fc{i}", f"dense.{i}")
@@ -56,14 +62,16 @@ def nvidia_generator(tensors: Mapping[str, Tensor]) -> Renamed:
         parts = {f"b{side}.conv1": 2 * block} | ({f"b{side}.conv0": 2 * block - 1} if block else {})
         for name, k in parts.items():
             source.pair(f"synthesis.{name}", f"convs.{k}")
-            source.move(f"synthesis.{name}.noise_strength", f"convs.{k}.noise_strength", ())
-            source.move(f"synthesis.{name}.noise_const", f"noise_{k}", (1, 1, side, side))
+            if noise:
+                source.move(f"synthesis.{name}.noise_strength", f"convs.{k}.noise_strength", ())
+                source.move(f"synthesis.{name}.noise_const", f"noise_{k}", (1, 1, side, side))
             source.pair(f"synthesis.{name}.affine", f"convs.{k}.affine")
         source.pair(f"synthesis.b{side}.torgb", f"rgbs.{block}")
         source.pair(f"synthesis.b{side}.torgb.affine", f"rgbs.{block}.affine")
         block += 1
     source.require(f"synthesis.b{4 << block}.torgb.weight", f"synthesis.b{4 << block}.")
     source.average(source.optional("mapping.w_avg"), "mapping.w_avg", 2 * block, w_dim)
+    source.colour("rgbs.{}")
     return source.finish()
 
 
@@ -98,6 +106,7 @@ def _genforce(source: Source, fc: str, orient: Callable[[Tensor], Tensor]) -> Re
         source.move(f"synthesis.output{j}.bias", f"rgbs.{j}.bias")
         source.pair(f"synthesis.output{j}.style", f"rgbs.{j}.affine", 1.0, fc)
     source.average(source.optional("truncation.w_avg"), "truncation.w_avg", layers + 1, w_dim)
+    source.colour("rgbs.{}")
     return source.finish()
 
 
@@ -117,6 +126,7 @@ def rosinality_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
     source.move("final_conv.1.bias", "conv.bias")
     source.pair("final_linear.0", "fc")
     source.pair("final_linear.1", "out")
+    source.colour_input("from_rgb.weight")
     return source.finish()
 
 
@@ -136,6 +146,7 @@ def nvidia_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
         side, i = side // 2, i + 1
     for name in ("conv", "fc", "out"):
         source.pair(f"b4.{name}", name)
+    source.colour_input("from_rgb.weight")
     return source.finish()
 
 
@@ -150,6 +161,7 @@ def genforce_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
         source.move(f"skip_layer{i}.weight", f"blocks.{i}.skip.weight")
     for name, to in zip(range(2 * blocks, 2 * blocks + 3), ("conv", "fc", "out"), strict=True):
         source.pair(f"layer{name}", to)
+    source.colour_input("from_rgb.weight")
     return source.finish()
 
 

@@ -1,0 +1,64 @@
+"""What a file is that is no checkpoint: pointers, web pages, cut downloads, archives, files of other libraries."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+CUT = "it ends too early, so the download is incomplete: download it again"
+PACKED = "unpack it, then use the file inside"
+
+# The first bytes of files -> what they are, and what to do.
+MAGIC: dict[bytes, str] = {
+    b"\x1f\x8b": f"it is a gzip archive: {PACKED}",
+    b"BZh": f"it is a bzip2 archive: {PACKED}",
+    b"\xfd7zXZ": f"it is an xz archive: {PACKED}",
+    b"7z\xbc\xaf": f"it is a 7-Zip archive: {PACKED}",
+    b"Rar!": f"it is a RAR archive: {PACKED}",
+    b"PK": "it is an empty or broken zip archive: download it again",
+    b"\x89HDF": "it is an HDF5 file of TensorFlow or Keras, which cannot be read: use the PyTorch version of the model",
+    b"GGUF": "it is a GGUF file of a language model, not a GAN: use a StyleGAN, StyleGAN2 or PGGAN checkpoint",
+    b"\x89PNG": "it is a picture, not a checkpoint: give it as the input picture",
+    b"\xff\xd8\xff": "it is a picture, not a checkpoint: give it as the input picture",
+    b"GIF8": "it is a picture, not a checkpoint: give it as the input picture",
+    b"RIFF": "it is a picture or a video, not a checkpoint",
+    b"%PDF": "it is a PDF document, not a checkpoint: download the weights that it names",
+}
+TENSORFLOW = "it is a TensorFlow file, which cannot be read: use the PyTorch version of the model"
+UNKNOWN = (
+    "its format is unknown: give a safetensors file, a PyTorch file (.pt, .pth), an NVIDIA pickle or a NumPy array"
+)
+
+
+def explain(path: Path, head: bytes) -> str:
+    """One line on a file that no reader takes: what it is, then what to do. head: its first bytes."""
+    size, text = path.stat().st_size, head.lstrip()
+    if not size:
+        return "it is empty, so the download has failed: download it again"
+    if text.startswith(b"version https://git-lfs"):
+        stated = re.search(rb"size (\d+)", head)
+        real = f" of {int(stated[1]):,} bytes" if stated else ""
+        return (
+            f"it is a Git LFS pointer of {size} bytes, not the file{real} itself: run `git lfs pull` in its "
+            "repository, or download the file from its page"
+        )
+    if text[:1] == b"<":
+        return (
+            "it is a web page, not a checkpoint. Sites send one when their quota is used up or a login is needed: "
+            "open the link in a browser and download the file again"
+        )
+    if text[:1] in (b"{", b"["):
+        return "it is a JSON text, for example a server's error message, not a checkpoint: download the file again"
+    for magic, message in MAGIC.items():
+        if head.startswith(magic):
+            return message
+    if head[257:262] == b"ustar":
+        return f"it is a tar archive: {PACKED}"
+    return TENSORFLOW if _is_tensorflow(path, head) else UNKNOWN
+
+
+def _is_tensorflow(path: Path, head: bytes) -> bool:
+    """Whether it is a graph, a checkpoint's part or a TFLite model."""
+    if head[4:8] == b"TFL3" or path.suffix in (".pb", ".tflite", ".meta", ".h5", ".tfrecord"):
+        return True
+    return ".ckpt" in path.name and (path.suffix == ".index" or ".data-" in path.name)

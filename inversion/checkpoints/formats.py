@@ -1,0 +1,168 @@
+"""Reads a file of any kind that people take for a checkpoint: its tensors by name, or a message that says what it is.
+
+The content decides, not the name. Nothing in a file is run; see `unpickle`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zipfile
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from inversion.checkpoints.accidents import CUT, explain
+from inversion.checkpoints.archives import load_archive, load_stream
+from inversion.checkpoints.inert import Array
+from inversion.checkpoints.layouts import Checkpoint
+from inversion.checkpoints.layouts.search import Unreadable
+from inversion.checkpoints.unpickle import Inert, Network, Refused, as_network, described, load_inert, one_line
+
+LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number at the start of every torch.save without an archive
+WEIGHTS = (".pt", ".pth", ".pkl", ".safetensors", ".ckpt", ".bin", ".tar")
+DEEP = 50  # nested containers; deeper ones are left out
+CLAMP_KEY = "synthesis.conv_clamp"  # what `layouts` calls the limit of NVIDIA's layers
+
+
+def read(path: Path) -> tuple[str, Checkpoint | Tensor]:
+    """(format, tensors by name in nested dicts, or a single tensor) of a foreign file. Raises Refused."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if head[:4] == b"PK\x03\x04":
+        return _archive(path)
+    if head[8:9] == b"{":
+        if int.from_bytes(head[:8], "little") > path.stat().st_size - 8:
+            raise Refused(CUT)
+        try:
+            return "safetensors", dict(load_file(path))
+        except SafetensorError as error:
+            incomplete = "Incomplete" in str(error) or "incomplete" in str(error)
+            raise Refused(CUT if incomplete else f"it is a broken safetensors file ({described(error)})") from None
+    if head[:6] == b"\x93NUMPY":
+        return "numpy", _array(path.read_bytes())
+    if head[:1] == b"\x80" and LEGACY_TORCH in head[2:24]:
+        return "torch", _content(load_stream(path))
+    if head[:1] == b"\x80":
+        with path.open("rb") as file:
+            content = load_inert(file)
+        return "nvidia-pickle", _content({"G_ema": content} if isinstance(content, Network) else content)
+    raise Refused(explain(path, head))
+
+
+def _archive(path: Path) -> tuple[str, Checkpoint | Tensor]:
+    """Read a zip archive as torch.save writes it, or refuse it by its declared content."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise Refused(CUT) from None
+    with archive:
+        members = archive.infolist()
+        names = [member.filename for member in members]
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise Refused("it is TorchScript, which is a program: download the weights as a plain state dict")
+        if not any(name.endswith("data.pkl") for name in names):
+            if names and all(name.endswith(".npy") for name in names):
+                return "numpy", {name.removesuffix(".npy"): _array(archive.read(name)) for name in names}
+            raise Refused(_zipped(names))
+        declared = sum(member.file_size for member in members)
+        if declared > path.stat().st_size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise Refused(f"its archive declares {declared} bytes of content, but torch.save compresses nothing")
+        return "torch", _content(load_archive(path, archive))
+
+
+def _zipped(names: list[str]) -> str:
+    """The message about a zip archive that is not PyTorch's."""
+    inside = [name for name in names if name.lower().endswith(WEIGHTS)]
+    if inside:
+        return f"it is a zip archive that contains {inside[0]}: unpack it, then use the file inside"
+    if any(name.endswith(".h5") or name.endswith("saved_model.pb") for name in names):
+        return "it is a TensorFlow or Keras model, which cannot be read: use its PyTorch version"
+    return "it is a zip archive, but not from PyTorch: unpack it and look for the checkpoint inside"
+
+
+def _array(data: bytes) -> Checkpoint | Tensor:
+    """The content of an .npy file; pickled objects are read with placeholders. Raises Refused."""
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        _, _, dtype = reader(file)
+        if dtype.hasobject:
+            return _content(load_inert(file))
+        return torch.from_numpy(np.ascontiguousarray(np.load(io.BytesIO(data), allow_pickle=False)))
+    except (ValueError, TypeError, EOFError, OSError) as error:
+        if isinstance(error, Refused):
+            raise
+        raise Refused(f"it is a broken NumPy file ({described(error)})") from None
+
+
+def _content(content: object) -> Checkpoint | Tensor:
+    """What was saved, as tensors by name in nested dicts, or a single tensor. Raises Refused."""
+    plain = _Plainer()(content)
+    if isinstance(plain, Tensor | dict):
+        return plain
+    kind = type(content).__name__ if not isinstance(content, Inert) else content.origin or "object"
+    raise Refused(f"it holds a {kind}, not a checkpoint: give a file of networks or of a direction")
+
+
+class _Plainer:
+    """Turns what a file holds into nested dicts of tensors, numbers and text. Shared objects are visited once."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, object] = {}
+        self._held: list[object] = []  # so that no id is used twice
+
+    def __call__(self, value: object, depth: int = 0) -> object:
+        if value is None or isinstance(value, Tensor | bool | int | float | str | bytes):
+            return value
+        if id(value) in self._done or depth > DEEP:
+            return self._done.get(id(value))
+        self._done[id(value)] = None  # for cycles
+        self._held.append(value)
+        self._done[id(value)] = result = self._convert(value, depth + 1)
+        return result
+
+    def _convert(self, value: object, depth: int) -> object:
+        if isinstance(value, Array):
+            return value.tensor if not value.members else self._several(value.members, depth)
+        value = as_network(value)
+        if isinstance(value, Network):
+            try:
+                return self._network(value)
+            except Refused as error:
+                return Unreadable(str(error), network=True)
+        if isinstance(value, Namespace):
+            value = vars(value)
+        if isinstance(value, Inert):
+            held = dict(value) or value.attributes or value.members
+            if not held:
+                return Unreadable(f"it is an object of the class {one_line(value.origin)}, whose code is not run")
+            value = held
+        if isinstance(value, Mapping):
+            return {str(key): self(item, depth) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return self._several(list(value), depth)
+        return None
+
+    def _several(self, values: list[object], depth: int) -> object:
+        return self(values[0], depth) if len(values) == 1 else {str(i): self(v, depth) for i, v in enumerate(values)}
+
+    @staticmethod
+    def _network(network: Network) -> dict[str, object]:
+        tensors: dict[str, object] = dict(network.tensors())
+        if any(key.startswith("synthesis.") for key in tensors):
+            clamps: set[float] = set()
+            with contextlib.suppress(TypeError, ValueError):
+                clamps = network.clamps()
+            if len(clamps) > 1:
+                raise Refused("its layers clamp at different values, which is not supported")
+            if clamps and max(clamps) < float("inf"):
+                tensors[CLAMP_KEY] = torch.tensor(max(clamps))
+        return tensors

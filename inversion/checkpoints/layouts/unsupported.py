@@ -1,0 +1,104 @@
+"""Names networks that people take for supported ones: what a file is, why it cannot be used, and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+USE = "use a checkpoint of StyleGAN2, StyleGAN or PGGAN"
+ALIAS_FREE = "use the StyleGAN2 checkpoint of the same pictures"
+
+# What it is -> (patterns of keys, all of which must occur; why and what to do). The first one that fits counts.
+KINDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "a StyleGAN-XL generator": (
+        (r"mapping\.embed_proj\.", r"synthesis\."),
+        f"Its networks differ from StyleGAN2's, so the methods here cannot invert it: {ALIAS_FREE}.",
+    ),
+    "an EG3D generator": (
+        (r"backbone\.(mapping|synthesis)\.", r"decoder\.net\.0\."),
+        f"It renders a scene from a camera, which is not supported: {USE}.",
+    ),
+    "a StyleGAN3 generator": (
+        (r"synthesis\.input\.(affine|weight|transform)", r"synthesis\.L\d+_\d+_\d+\."),
+        f"Its layers are not those of StyleGAN2, so the methods here cannot invert it yet: {ALIAS_FREE}.",
+    ),
+    "a StyleGAN generator in rosinality's layout": (
+        (r"generator\.progression\.\d+\.conv1\.",),
+        "This layout of StyleGAN is not supported: use GenForce's or IDInvert's PyTorch file of StyleGAN.",
+    ),
+    "a StyleGAN generator in lernapparat's layout": (
+        (r"g_synthesis\.blocks\.4x4\.",),
+        "This layout of StyleGAN is not supported: use GenForce's or IDInvert's PyTorch file of StyleGAN.",
+    ),
+    "a HyperStyle network": (
+        (r"hypernet\.",),
+        "It predicts changes of weights, which is not supported: use its W encoder, or the method PTI.",
+    ),
+    "a GFPGAN network": (
+        (r"stylegan_decoder\.", r"conv_body_first\."),
+        f"It restores faces and is no generator of its own: {USE}.",
+    ),
+    "a BigGAN generator": ((r"(^|\.)shared\.weight$", r"blocks\.0\.0\.conv1\."), f"BigGAN is not supported: {USE}."),
+    "a diffusion model": (
+        (r"(model\.diffusion_model|unet|input_blocks|down_blocks|transformer_blocks)\b",),
+        f"It is no GAN and cannot be inverted here: {USE}.",
+    ),
+    "a LoRA": ((r"lora_(up|down|A|B|unet|te)",), f"It adapts a diffusion or language model: {USE}."),
+    "an autoencoder": ((r"quant_conv\.|quantize\.embedding",), f"It is no GAN: {USE}."),
+    "a CLIP or text model": (
+        (r"(visual\.transformer|text_model|token_embedding|self_attn|wte\.weight)",),
+        f"It is no GAN: {USE}.",
+    ),
+    "a face parsing network": ((r"cp\.resnet\.|ffm\.convblk\.",), f"It is no generator: {USE}."),
+    "a ResNet classifier": ((r"(^|\.)layer1\.0\.conv1\.weight$", r"(^|\.)layer4\.\d+\."), f"It is no GAN: {USE}."),
+    "a vision transformer": ((r"blocks\.0\.attn\.qkv\.",), f"It is no GAN: {USE}."),
+}
+
+CONSTANTS = {  # layout -> the key of its constant input (..., height, width)
+    "rosinality": "input.input",
+    "nvidia": "synthesis.b4.const",
+    "genforce-stylegan2": "synthesis.early_layer.const",
+    "mganprior-stylegan2": "synthesis.early_layer.const",
+    "genforce-stylegan": "synthesis.layer0.const",
+    "idinvert": "synthesis.layer0.const",
+}
+PICTURE_LAYERS = {"rosinality": "to_rgb1.bias", "nvidia": "synthesis.b4.torgb.bias"}  # -> channels of pictures
+
+
+def name_of(keys: Iterable[str]) -> str | None:
+    """What a state dict with these keys is, and what to do. None if it is of no known kind."""
+    known = list(keys)
+    for kind, (patterns, advice) in KINDS.items():
+        if all(any(re.search(pattern, key) for key in known) for pattern in patterns):
+            return f"it holds {kind}. {advice}"
+    return None
+
+
+def peculiarity(layout: str, tensors: Mapping[str, Tensor]) -> str | None:
+    """Why a generator of a known layout is not supported, and what to do. None if nothing speaks against it."""
+    constant = tensors.get(CONSTANTS.get(layout, ""))
+    if constant is not None and constant.ndim >= 2:
+        height, width = constant.shape[-2:]
+        if height != width:
+            return (
+                f"it holds a generator of pictures that are not square ({width}:{height}). Only square pictures are "
+                f"supported: use a model that was trained on square pictures."
+            )
+        if height != 4:
+            return f"it holds a generator that starts from {height}x{width} pixels instead of 4x4: {USE}."
+    colours = tensors.get(PICTURE_LAYERS.get(layout, ""))
+    if colours is not None and colours.numel() not in (1, 3):
+        return f"it holds a generator of pictures with {colours.numel()} channels. Only 1 or 3 are supported: {USE}."
+    if layout == "nvidia" and any(re.match(r"synthesis\.b\d+\.skip\.", key) for key in tensors):
+        return (
+            "it holds a StyleGAN2 generator of the 'resnet' kind, which is not supported: use one of the 'skip' kind, "
+            "which is the default of StyleGAN2-ADA."
+        )
+    if layout == "nvidia" and "synthesis.b4.torgb.weight" not in tensors:
+        return (
+            "it holds a StyleGAN2 generator of the 'orig' kind, which is not supported: use one of the 'skip' kind, "
+            "which is the default of StyleGAN2-ADA."
+        )
+    return None

@@ -1,0 +1,39 @@
+"""Finds directions in W in files without a network: named vectors, boundaries, principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+COMPONENTS = ("comp", "mean", "std")  # keys of GANSpace's files, as e4e's repository keeps them
+SHOWN = 20  # of the principal components
+MOST_ROWS = 32  # styles of a generator
+NARROW, WIDE = 32, 8192  # plausible widths of W
+
+
+def vectors_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Directions by name: (w_dim,), (1 or num_ws, w_dim) or (1, num_ws, w_dim) each. {} if the file holds other things.
+
+    GANSpace's components give `SHOWN` directions; IDInvert's boundary is one, whose layers are not kept.
+    """
+    if all(isinstance(checkpoint.get(key), Tensor) for key in COMPONENTS):
+        components = checkpoint["comp"].reshape(len(checkpoint["comp"]), -1)[:SHOWN]
+        return {f"component_{i + 1:02d}": component[None] for i, component in enumerate(components)}
+    if isinstance(checkpoint.get("boundary"), Tensor):
+        return {"": checkpoint["boundary"]}
+    found = {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+    nested = [value for value in checkpoint.values() if isinstance(value, Mapping)]
+    if not found and len(nested) == 1:
+        return vectors_of(nested[0])
+    widths = {value.shape[-1] for value in found.values() if value.ndim}
+    plausible = len(widths) == 1 and all(_is_vector(value) for value in found.values())
+    return found if found and plausible and NARROW <= widths.pop() <= WIDE else {}
+
+
+def _is_vector(value: Tensor) -> bool:
+    """Whether a tensor has the shape of a direction: one style, or one for each layer."""
+    if not value.is_floating_point() or not 1 <= value.ndim <= 3 or (value.ndim == 3 and len(value) > 1):
+        return False
+    return 1 <= value.numel() // max(value.shape[-1], 1) <= MOST_ROWS

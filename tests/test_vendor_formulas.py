@@ -1,0 +1,58 @@
+"""Grey, conditional and clamped generators of StyleGAN2-ADA compute the pictures of its published formulas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import ada
+from helpers.foreign import write_nvidia
+from torch import Tensor
+
+from inversion.checkpoints.convert import open_converted
+from inversion.checkpoints.transcribe import transcribe
+from inversion.generators import StyleGAN2
+
+CLASSES = 5
+KINDS: dict[str, dict[str, int | bool]] = {
+    "colour": {},
+    "grey": {"colours": 1},
+    "conditional": {"classes": CLASSES},
+    "without noise": {"noise": False},
+    "grey and conditional": {"colours": 1, "classes": CLASSES},
+}
+
+
+def opened(tensors: dict[str, Tensor], folder: Path, clamp: float | None) -> StyleGAN2:
+    """The generator of a pickle as StyleGAN2-ADA writes it, converted and opened."""
+    transcribe(str(write_nvidia(folder / "g.pkl", {"G_ema": tensors}, conv_clamp=clamp)), str(folder / "out"), None)
+    prior = open_converted(folder / "out")["generator"]
+    assert isinstance(prior, StyleGAN2)
+    return prior
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("clamp", [None, 0.7, 256.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_are_those_of_the_formulas(kind: str, clamp: float | None, frozen: bool, tmp_path: Path) -> None:
+    tensors = ada.weights(**KINDS[kind])  # type: ignore[arg-type]
+    prior = opened(tensors, tmp_path, clamp)
+    prior = prior.freeze() if frozen else prior
+    z = torch.randn(3, ada.Z, generator=torch.Generator().manual_seed(1))
+    label = torch.full((3, CLASSES), 1 / CLASSES) if prior.classes else None
+    w = ada.mapped(tensors, z, label)
+    expected = ada.pictures(tensors, w, clamp).expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        ws = prior.mapping(z)
+        assert float((ws - w[:, None]).abs().max()) <= 1e-4
+        assert float((prior.synthesis(ws) - expected).abs().max()) <= 1e-4
+    if clamp == 0.7:
+        assert float((ada.pictures(tensors, w) - ada.pictures(tensors, w, clamp)).abs().max()) > 0.1
+
+
+def test_gradients_flow_through_a_clamped_generator(tmp_path: Path) -> None:
+    prior = opened(ada.weights(), tmp_path, 0.7)
+    ws = prior.w_avg[None].clone().requires_grad_(True)
+    prior.synthesis(ws).square().sum().backward()
+    assert ws.grad is not None and bool(ws.grad.isfinite().all()) and float(ws.grad.abs().sum()) > 0
