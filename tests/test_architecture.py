@@ -199,6 +199,33 @@ def test_docstrings_name_the_errors_that_a_public_function_raises() -> None:
     assert len(errors) > 10 and not silent, "\n".join(silent)
 
 
+# Names with an underscore that belong to other libraries or to the format of their files.
+FOREIGN = {"_replace", "_actions", "_utils", "_rebuild_tensor_v2", "_reconstruct_persistent_obj"}
+
+
+def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Lines and names of private attributes that a file reads, replaces or imports, except its own `self._name`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not (
+            isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        ):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
+            texts = [one.value for one in node.args[:2] if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+            yield from ((node.lineno, text.rpartition(".")[2]) for text in texts)
+
+
+def test_tests_use_public_names_only() -> None:
+    found = []
+    for path in sources("tests"):
+        for line, name in private_names(ast.parse(path.read_text(encoding="utf-8"))):
+            if re.match("_[^_]", name) and name not in FOREIGN:
+                found.append(f"{path.relative_to(ROOT)}:{line} {name}")
+    assert not found, "\n".join(found)
+
+
 def loaded_after(code: str) -> set[str]:
     """Heavy modules that have been executed in a new process after the code."""
     report = f"\nimport sys, types\nprint(*[n for n in {HEAVY!r} if type(sys.modules.get(n)) is types.ModuleType])"

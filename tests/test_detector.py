@@ -123,7 +123,7 @@ def test_without_the_file_of_yunet_the_cascade_is_used_and_no_error_is_shown(mon
 
     monkeypatch.setattr(fetch, "fetch", absent)
     monkeypatch.setattr(fetch, "cached", lambda entry: None)
-    monkeypatch.setattr(detector, "_downloads", detector._Downloads())
+    monkeypatch.setattr(detector, "yunet_pause", detector.DownloadPause())
     assert [type(detector.registered(registry())) for _ in range(2)] == [FaceCascade, FaceCascade]
     assert tried == ["yunet", "cascade", "cascade"]  # the download is not tried again at once
 

@@ -26,8 +26,8 @@ Opened = Callable[..., Session]
 @pytest.mark.parametrize(("gpu", "cached", "online"), [(g, c, o) for g in (0, 1) for c in (0, 1) for o in (0, 1)])
 def test_photos_need_a_gpu_and_the_files(gpu: int, cached: int, online: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "has_gpu", lambda: bool(gpu))
-    monkeypatch.setattr(host, "_all_cached", lambda names: bool(cached))
-    monkeypatch.setattr(host, "_online", lambda: bool(online))
+    monkeypatch.setattr(host, "all_cached", lambda names: bool(cached))
+    monkeypatch.setattr(host, "online", lambda: bool(online))
     assert host.best_files() == (host.PHOTOS if gpu and (cached or online) else (DEFAULT,))
     assert host.best_files("cpu") == (DEFAULT,)
 

@@ -95,11 +95,11 @@ def registered(entries: Mapping[str, Entry]) -> Detector:
     Raises HubError if neither is available.
     """
     entry = next((entry for entry in entries.values() if entry.architecture == "yunet"), None)
-    if entry is not None and (fetch.cached(entry) is not None or _downloads.allowed()):
+    if entry is not None and (fetch.cached(entry) is not None or yunet_pause.allowed()):
         try:
             return YuNet(fetch.fetch(entry))
         except HubError as error:
-            _downloads.failed()
+            yunet_pause.failed()
             logger.info("%s", error)
     cascade = offline(entries)
     if cascade is None:
@@ -165,17 +165,19 @@ def _square(picture: np.ndarray, face: Face, target: Target) -> Quad:
     return quad_of(face, target.crop)
 
 
-class _Downloads:
+class DownloadPause:
     """Remembers a failed download for PAUSE seconds, so that not every photo waits for it without a network."""
 
     def __init__(self) -> None:
         self._until = 0.0
 
     def allowed(self) -> bool:
+        """Whether a download may be tried."""
         return time.monotonic() >= self._until
 
     def failed(self) -> None:
+        """Start a pause."""
         self._until = time.monotonic() + PAUSE
 
 
-_downloads = _Downloads()
+yunet_pause = DownloadPause()

@@ -1,4 +1,4 @@
-"""Pictures and masks in files and arrays. Only this room knows files, formats, colour profiles and orientation."""
+"""Pictures and masks in files and arrays. Only this room handles files, formats, colour profiles and orientation."""
 
 from __future__ import annotations
 

@@ -8,15 +8,15 @@ import numpy as np
 from PIL import Image
 
 MAX_PROFILE = 4 * 2**20  # bytes
-NEAR = 2  # largest difference of 255 of a profile that is sRGB under another name
-NAME = 60  # characters of a profile's name that are shown
+SRGB_WITHIN = 2  # largest difference, of 255, between sRGB and a profile that counts as sRGB
+NAME_LENGTH = 60  # largest number of characters of a profile's name in a note
 MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # colour space of a profile -> mode of its pictures
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """A picture of 16 bits, 32 bits or floating-point numbers as 8 bits grey; others as they are.
+    """A picture of 16 bits, 32 bits or floating-point numbers as 8 bits grey; any other picture unchanged.
 
-    Pillow's own conversion would clip. Values below 256 are taken as they are: masks and maps of class numbers.
+    Pillow's own conversion would clip. Values below 256 stay as they are: masks and maps of class numbers.
     """
     if image.mode not in ("F", "I") and not image.mode.startswith("I;"):
         return image
@@ -30,12 +30,15 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
-    """8-bit picture of any mode -> RGB without alpha, by its ICC profile if there is one; says so in `notes`."""
+    """8-bit picture of any mode -> RGB without alpha, converted by its ICC profile if it has one.
+
+    Adds a sentence to `notes` if the colours change, or if the profile cannot be read.
+    """
     if not profile:
         return image.convert("RGB")
     try:
         return _converted(image, profile, notes)
-    except Exception:  # of littleCMS and of Pillow, for damaged profiles
+    except Exception:  # errors of littleCMS and of Pillow, for damaged profiles
         notes.append("The colour profile of the file cannot be read. The colours are taken as sRGB.")
         return image.convert("RGB")
 
@@ -57,9 +60,9 @@ def _converted(image: Image.Image, data: bytes, notes: list[str]) -> Image.Image
     if mode != "CMYK":
         probe = _probe().convert(mode)
         change = np.asarray(transform.apply(probe), np.int16) - np.asarray(probe.convert("RGB"))
-        if np.abs(change).max() <= NEAR:
+        if np.abs(change).max() <= SRGB_WITHIN:
             return image.convert("RGB")
-    name = "".join(c for c in ImageCms.getProfileDescription(profile) if c.isprintable()).strip()[:NAME]
+    name = "".join(c for c in ImageCms.getProfileDescription(profile) if c.isprintable()).strip()[:NAME_LENGTH]
     result = transform.apply(image.convert(mode), Image.new("RGB", image.size))
     notes.append(f"Converted from {name or 'another colour space'} to sRGB.")
     return result

@@ -1,4 +1,4 @@
-"""The pixels of a file: the part that is there, upright, at most MAX_PIXELS, and what the user should know of them."""
+"""The pixels of a file, upright and at most MAX_PIXELS, with notes for the user. A cut file gives its existing part."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from inversion.images.errors import BadImage
 from inversion.images.files import read_bytes
 from inversion.images.formats import CUT, MAX_PIXELS, opened
 
-# Colour of the part that a cut PNG lacks, as in a cut JPEG.
+# Colour of the missing part of a cut PNG, the same as in a cut JPEG.
 GREY: dict[str, tuple[int, ...]] = {"L": (128,), "LA": (128, 255), "RGB": (128,) * 3, "RGBA": (128, 128, 128, 255)}
-AT_ONCE = threading.BoundedSemaphore(2)  # decoders: each may take a few hundred MiB
-WAIT = 60.0  # seconds until a picture is refused because others are being read
-WHITE_FROM = 224  # mean of a drawing in white ink, which would not show on a white page
+DECODERS = threading.BoundedSemaphore(2)  # at the same time: each may take a few hundred MiB
+WAIT = 60.0  # seconds for a free decoder; after that, the picture is refused
+WHITE_FROM = 224  # lowest mean of a drawing in white ink, which would be invisible on a white page
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ def read(source: str | Path | bytes) -> Image.Image:
 def decode(source: str | Path | bytes) -> Decoded:
     """Decode the first picture of a file, or of its bytes, to RGB in the colours of sRGB.
 
-    Pictures of more than MAX_PIXELS are shrunk by a whole factor. Transparent parts become white, or black behind a
-    drawing in white. Raises BadImage.
+    Pictures of more than MAX_PIXELS are shrunk by a whole factor. Transparent parts become white; behind a drawing in
+    white they become black. Raises BadImage.
     """
     with decoding():
         image, notes = pixels(source)
@@ -50,8 +50,8 @@ def decode(source: str | Path | bytes) -> Decoded:
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """Few at a time, and every error of a decoder as BadImage."""
-    if not AT_ONCE.acquire(timeout=WAIT):
+    """A context for decoding: it limits the number of decoders, and turns every error into BadImage."""
+    if not DECODERS.acquire(timeout=WAIT):
         raise BadImage("Many pictures are being read at the moment. Try again in a minute.")
     try:
         yield
@@ -62,11 +62,14 @@ def decoding() -> Iterator[None]:
             f"The picture is damaged or cut off ({type(error).__name__}). Copy or download it again."
         ) from None
     finally:
-        AT_ONCE.release()
+        DECODERS.release()
 
 
 def pixels(source: str | Path | bytes) -> tuple[Image.Image, list[str]]:
-    """The first picture of a file in its own mode, upright and at most MAX_PIXELS, and notes. Call it in `decoding`."""
+    """The first picture of a file in its own mode, upright and at most MAX_PIXELS, and notes for the user.
+
+    Call it within `decoding`. Raises BadImage, and errors of Pillow for damaged files.
+    """
     notes: list[str] = []
     with opened(read_bytes(source), notes) as image:
         drafted = image.format == "JPEG" and bool(image.decoderconfig)
@@ -94,7 +97,7 @@ def _load(image: ImageFile.ImageFile, notes: list[str]) -> None:
 
 
 def _cut_note(image: Image.Image) -> str:
-    """What a cut file lacks, by its last pixels. Raises BadImage if it lacks everything."""
+    """The note about the missing part of a cut file, by its last pixels. Raises BadImage if no pixels exist."""
     if image.format not in ("JPEG", "PNG"):
         return "The file is cut off; the missing part is blank."
     width, height = image.size
@@ -120,7 +123,7 @@ def _shrunk(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The picture turned as its metadata say; as it is if these cannot be read."""
+    """The picture turned as its metadata state; unchanged if they cannot be read."""
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return ImageOps.exif_transpose(image) if turned else image
@@ -146,7 +149,7 @@ def _flat(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _is_white(rgb: Image.Image, alpha: Image.Image) -> bool:
-    """True if the visible part is a drawing in white, which would not show on a white page."""
+    """True if the visible part is a drawing in white, which would be invisible on a white page."""
     cover = np.asarray(alpha, np.float32)
     total = float(cover.sum())
     return total > 0 and float((np.asarray(rgb.convert("L"), np.float32) * cover).sum()) / total >= WHITE_FROM

@@ -1,6 +1,6 @@
 """From the bytes of a file to a picture of Pillow with a checked size, before its pixels are decoded.
 
-Everything that decoding may cost is limited here, by what the header says: bytes, pixels, scans, frames.
+The header states the cost of decoding, which is limited here: bytes, pixels, scans, frames.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from inversion.images import jpeg, png
 from inversion.images.errors import BadImage
 
 MIN_SIDE, MAX_SIDE = 8, 16384
-MAX_PIXELS = 4096 * 4096  # of a picture after reading: larger ones are shrunk
+MAX_PIXELS = 4096 * 4096  # of a picture after reading; larger pictures are shrunk
 SCANS_TIMES_PIXELS = 10**9  # of a JPEG, about 5 s
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF")
 
-# Largest numbers of pixels that decode in about 400 MiB. JPEG is shrunk while it is decoded, if it has one scan.
+# Largest numbers of pixels that can be decoded in about 400 MiB. A JPEG of one scan is shrunk while it is decoded.
 LARGEST: Mapping[str, int] = {
     "PNG": 50 * 10**6,
     "JPEG": 128 * 10**6,
@@ -34,7 +34,7 @@ LARGEST: Mapping[str, int] = {
     "AVIF": 32 * 10**6,
     "HEIF": 50 * 10**6,
 }
-# The plugins themselves, and not `Image.open`, whose limit holds for the whole process.
+# The plugins are used instead of `Image.open`, whose limit applies to the whole process.
 PLUGINS: Mapping[str, tuple[str, str]] = {
     "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
@@ -64,16 +64,16 @@ SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("PDF", 0, b"%PDF"),
     ("ZIP", 0, b"PK\3\4"),
 )
-BRANDS = {  # of files that begin with a box "ftyp", the first that is found
+BRANDS = {  # of files that begin with a box "ftyp"; the first match counts
     "AVIF": (b"avif", b"avis"),
     "HEIF": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
     "video": (b"isom", b"iso2", b"mp41", b"mp42", b"qt  ", b"M4V ", b"3gp4", b"3gp5"),
 }
 SUBFILE_TYPE, DNG_VERSION = 254, 50706  # tags of TIFF
 
-# Pillow raises above twice this number in the whole process, so also when gradio decodes before our code runs.
+# Pillow raises above twice this number in the whole process, so also if gradio decodes a file before our code runs.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
-# Between once and twice this number Pillow only warns. Our own reading checks the size itself.
+# Between this number and twice this number, Pillow only warns. Our own code checks the size itself.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -89,7 +89,7 @@ HELP = {
 
 
 def opened(data: bytes, notes: list[str]) -> ImageFile.ImageFile:
-    """The first picture of a file, not decoded yet. Facts that the user should know are added to `notes`.
+    """The first picture of a file, not yet decoded. Sentences for the user are added to `notes`.
 
     Raises BadImage; plugins of Pillow raise other errors for damaged files.
     """
@@ -121,7 +121,7 @@ def opened(data: bytes, notes: list[str]) -> ImageFile.ImageFile:
 
 
 def _format_of(data: bytes) -> str:
-    """The format by the first bytes. Raises BadImage, with the name of a format that is known but not read."""
+    """The format, by the first bytes. Raises BadImage, which names the format if it is known but not supported."""
     form = next((name for name, place, mark in SIGNATURES if data.startswith(mark, place)), None)
     if form is None and data[4:8] == b"ftyp":
         brands = data[8 : max(16, min(int.from_bytes(data[:4], "big"), 256))]
@@ -148,7 +148,7 @@ def _plugin(form: str) -> Any:  # noqa: ANN401 - a class of Pillow or pillow-hei
 
 
 def _check_size(image: Image.Image, form: str) -> None:
-    """Check the size by the header. Raises BadImage."""
+    """Check the size in the header. Raises BadImage."""
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise BadImage(f"The picture is {width}x{height} pixels. Each side must have at least {MIN_SIDE}.")
@@ -165,7 +165,7 @@ def _check_tiff(image: Image.Image) -> None:
 
 
 def _draft(image: Image.Image) -> None:
-    """Have a JPEG decoded at a half, a quarter or an eighth of its size if it exceeds MAX_PIXELS."""
+    """Let Pillow decode a JPEG at a half, a quarter or an eighth of its size if it exceeds MAX_PIXELS."""
     width, height = image.size
     for part in (2, 4, 8):
         if -(-width // part) * -(-height // part) <= MAX_PIXELS:

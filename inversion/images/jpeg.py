@@ -1,7 +1,7 @@
-"""JPEG files before they are decoded: how many scans they have, and whether their end is there.
+"""JPEG files before they are decoded: the number of their scans, and whether their end is missing.
 
-libjpeg decodes every scan, however many there are: 100 KB can take minutes. So the scans are counted first. A second
-picture behind the first one (a preview, a gain map, an MPO frame) is never looked at.
+libjpeg decodes every scan, and 100 KB with many scans can take minutes. So the scans are counted first. A second
+picture after the first one (a preview, a gain map, an MPO frame) is ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Jpeg:
 
 def first_picture(data: bytes) -> Jpeg:
     """The first picture of a JPEG file. Raises BadImage if it has no pixels or too many parts."""
-    kept, scans, place = [b"\xff\xd8"], 0, 2
+    parts, scans, place = [b"\xff\xd8"], 0, 2
     start = end = 0  # of the pixels: from the first scan
     for _ in range(MAX_MARKERS):
         found = MARKER.search(data, place)
@@ -46,12 +46,12 @@ def first_picture(data: bytes) -> Jpeg:
         if code == SCAN:
             scans += 1
             start = start or found.end() - 2
-        elif not start:  # without the bytes between the parts, which belong to none
-            kept.append(b"\xff" + data[found.end() - 1 : place])
+        elif not start:  # bytes between the parts are left out
+            parts.append(b"\xff" + data[found.end() - 1 : place])
     else:
         raise BadImage("The JPEG file has too many parts. Open it in an image editor and save it again.")
     if scans > MAX_SCANS:
         raise BadImage(f"The JPEG file has {scans} scans, the limit is {MAX_SCANS}. Save it again without them.")
     if not start:
         raise BadImage("The file is cut off before its first pixels. Copy or download it again.")
-    return Jpeg(b"".join([*kept, data[start:end], b"\xff\xd9"]), scans, cut=found is None)
+    return Jpeg(b"".join([*parts, data[start:end], b"\xff\xd9"]), scans, cut=found is None)

@@ -1,4 +1,4 @@
-"""Masks from files: which pixels are meant, in the ways that people mark them."""
+"""Masks from files: the marked pixels, for the usual ways of marking them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from inversion.images.errors import BadImage
 
 Marks = NDArray[np.bool_]
 
-VARIES = 32  # smallest difference of alpha that marks something
-FLAT = 8  # colours of a painted layer; a photo has more
-MOST = 0.95  # part of the pixels that have these colours
-SATURATED = 64  # difference of the channels of a colour
+MIN_ALPHA_RANGE = 32  # smallest difference of alpha values that marks pixels
+FLAT_COLOURS = 8  # largest number of colours of a painted layer; a photo has more
+FLAT_SHARE = 0.95  # fraction of the pixels that have these colours
+SATURATED = 64  # difference between the channels of a colour
 TONES = (32, 224)  # greys between black and white
-SOFT = 0.2  # part of the pixels with these greys from which the picture may be no mask
-SMALL = 32  # numbers below this one are classes, not greys
-SHAPE = 0.02  # largest difference of proportions
+MANY_GREYS = 0.2  # fraction of the pixels with these greys from which the user gets a note
+CLASS_NUMBERS = 32  # numbers below this one are classes, not greys
+SHAPE_WITHIN = 0.02  # largest difference of proportions
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +46,9 @@ def decode_mask(
     """Decode a mask: uint8 (H, W), 255 where the file marks a hole, else 0.
 
     An alpha channel that varies is the mask: on a painted layer the opaque part is marked, in a photo the clear part.
-    Otherwise white is marked, or the larger of two values, or what is not background in a mask of a few colours.
-    shape: (H, W) of the picture, to which the mask is scaled. invert: mark the rest instead.
-    Raises BadImage, also for other proportions and if nothing or everything is marked.
+    Otherwise white is marked, or the larger of two values, or all but the background in a mask of a few colours.
+    shape: (H, W) of the picture, to which the mask is scaled. invert: mark the other pixels instead.
+    Raises BadImage, also if the proportions differ, and if no pixel or every pixel is marked.
     """
     with decoding():
         image, notes = pixels(source)
@@ -62,7 +62,7 @@ def decode_mask(
     if shape is None or mask.shape == shape:
         return DecodedMask(mask, tuple(notes))
     (height, width), (tall, wide) = mask.shape, shape
-    if abs(width / height - wide / tall) > SHAPE * wide / tall:
+    if abs(width / height - wide / tall) > SHAPE_WITHIN * wide / tall:
         raise BadImage(
             f"The mask is {width}x{height} pixels and the picture {wide}x{tall}. Their proportions must be the same."
         )
@@ -88,7 +88,7 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         low, high = int(alpha.min()), int(alpha.max())
-        if high - low >= VARIES:
+        if high - low >= MIN_ALPHA_RANGE:
             return _by_alpha(np.asarray(image.convert("RGB")), alpha >= (low + high) / 2, notes)
         if high == 0:
             raise BadImage("The mask is transparent everywhere, so that it marks nothing. Paint over the part to fill.")
@@ -97,7 +97,7 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
         values = _few(numbers.reshape(-1, 1))
         if values is not None and len(values) == 2:
             return _larger(numbers, *(float(one) for one in values[:, 0]), notes=notes)
-        if values is not None and values.max() < SMALL:
+        if values is not None and values.max() < CLASS_NUMBERS:
             notes.append("The mask holds small numbers: everything that is not 0 is the hole.")
             return numbers > 0
     rgb = np.asarray(colour.eight_bits(image).convert("RGB"))
@@ -108,7 +108,7 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
     if colours is not None and len(colours) == 2:
         return _larger(grey, float(grey.min()), float(grey.max()), notes=notes)
     tones = (grey > TONES[0]) & (grey < TONES[1])
-    if tones.mean() > SOFT:
+    if tones.mean() > MANY_GREYS:
         notes.append("The mask has many greys. Pixels that are closer to white are the hole.")
     return grey >= 128
 
@@ -117,7 +117,7 @@ def _by_alpha(rgb: NDArray[np.uint8], opaque: Marks, notes: list[str]) -> Marks:
     """The paint of a layer, or the part of a photo that was erased."""
     shades = rgb[opaque].astype(np.int32) >> 3
     _, counts = np.unique(shades @ (1, 32, 1024), return_counts=True)
-    if np.sort(counts)[::-1][:FLAT].sum() >= MOST * counts.sum():
+    if np.sort(counts)[::-1][:FLAT_COLOURS].sum() >= FLAT_SHARE * counts.sum():
         notes.append("The mask is a painted layer: its paint is the hole.")
         return opaque
     notes.append("The mask is a picture with a transparent part: that part is the hole.")
@@ -134,14 +134,14 @@ def _few(values: NDArray[np.generic], most: int = 32) -> NDArray[np.generic] | N
 
 
 def _larger(values: NDArray[np.generic], low: float, high: float, *, notes: list[str]) -> Marks:
-    """The pixels with the larger of two values. A note says so unless these are black and white."""
+    """The pixels with the larger of two values. A note tells about it, unless the values are black and white."""
     if (low, high) not in ((0, 255), (0, 65535), (0, 1)):
         notes.append(f"The mask has the values {low:g} and {high:g}; {high:g} is the hole.")
     return np.asarray(values) == high
 
 
 def _not_background(rgb: NDArray[np.uint8], colours: NDArray[np.generic], notes: list[str]) -> Marks:
-    """The pixels of a mask of a few colours that are not black or, if there is no black, not white."""
+    """The pixels of a mask of a few colours that are not background: black, else white, else the border's colour."""
     named = {"black": (0, 0, 0), "white": (255, 255, 255)}
     name = next((name for name, one in named.items() if (colours == one).all(axis=1).any()), "like the border")
     edge = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])

@@ -1,7 +1,7 @@
 """PNG files before they are decoded: without text and frames, and with an end.
 
-Pillow refuses files whose text chunks are long (workflows, prompts) or whose end is missing, and their pixels with
-them. So only the chunks that concern the pixels are passed on.
+Pillow refuses whole files if their text chunks are long (workflows, prompts) or if their end is missing. So only the
+chunks that concern the pixels are passed on.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from inversion.images.errors import BadImage
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 PROFILE = b"iCCP"
-TURNS = {b"eXIf": b"", b"zTXt": b"Raw profile type exif", b"iTXt": b"XML:com.adobe.xmp"}  # may tell the orientation
+TURNS = {b"eXIf": b"", b"zTXt": b"Raw profile type exif", b"iTXt": b"XML:com.adobe.xmp"}  # may hold the orientation
 MAX_CHUNKS = 100_000
 MAX_TEXT = 2**20  # bytes of a chunk in TURNS or of a profile, when it is inflated; Pillow's own limit
 DEFLATE = 1032  # largest ratio of a deflated stream
-LEAST = 0.02  # part of the pixels that must be there
+MIN_SHARE = 0.02  # smallest fraction of the pixels that the file must contain
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Png:
 
 def first_picture(data: bytes) -> Png:
     """The first picture of a PNG file. Raises BadImage if it has no pixels or too many parts."""
-    kept, cut, frames, stream = [SIGNATURE], True, False, 0
+    parts, cut, frames, stream = [SIGNATURE], True, False, 0
     for count, (kind, body, whole) in enumerate(_chunks(data)):
         if count > MAX_CHUNKS:
             raise BadImage("The PNG file has too many parts. Open it in an image editor and save it again.")
@@ -46,11 +46,11 @@ def first_picture(data: bytes) -> Png:
             stream += len(body)
         if (kind in PIXELS and (whole or kind == b"IDAT")) or (whole and _is_small(kind, body)):
             checksum = zlib.crc32(body, zlib.crc32(kind))
-            kept += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)]
-    if stream * DEFLATE < LEAST * _raw_size(data):
+            parts += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)]
+    if stream * DEFLATE < MIN_SHARE * _raw_size(data):
         raise BadImage("The file is cut off before its first pixels. Copy or download it again.")
-    kept += [struct.pack(">I", 0), b"IEND", struct.pack(">I", zlib.crc32(b"IEND"))]
-    return Png(b"".join(kept), cut, frames)
+    parts += [struct.pack(">I", 0), b"IEND", struct.pack(">I", zlib.crc32(b"IEND"))]
+    return Png(b"".join(parts), cut, frames)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
@@ -61,7 +61,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         body = data[place + 8 : place + 8 + length]
         ends = data[place + 8 + length : place + 12 + length]
         place += 12 + length
-        # The stream of the pixels has a checksum of its own, so that not all writers care about this one.
+        # The stream of the pixels has its own checksum, so some writers leave this one wrong.
         if len(ends) == 4 and kind in PIXELS[:3] and ends != struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))):
             raise BadImage("The picture is damaged: its checksum is wrong. Copy or download it again.")
         yield kind, body, len(body) == length

@@ -27,7 +27,7 @@ def best_files(device: str = "auto") -> tuple[str, ...]:
     `PHOTOS` on a GPU if the files are cached or the Hub can be reached, else the embedded model. Runs torch only if the
     machine may have a GPU.
     """
-    if device != "cpu" and has_gpu() and (_all_cached(PHOTOS) or _online()):
+    if device != "cpu" and has_gpu() and (all_cached(PHOTOS) or online()):
         return PHOTOS
     return (DEFAULT,)
 
@@ -67,12 +67,13 @@ def preload(session: Session, names: Sequence[str]) -> None:
         session.unavailable(name)  # waits until it is loaded
 
 
-def _all_cached(names: Sequence[str]) -> bool:
+def all_cached(names: Sequence[str]) -> bool:
+    """Whether the files of all these entries are cached. Uses no network."""
     return all(fetch.cached(registry()[name]) is not None for name in names)
 
 
-def _online() -> bool:
-    """Whether the Hub answers."""
+def online() -> bool:
+    """Whether the Hub answers. False if HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

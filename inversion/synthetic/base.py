@@ -122,7 +122,7 @@ class Domain:
     def frontal_codes(self, z: Tensor) -> Tensor:
         """Codes (B, 64) of the frontal views of z (B, 64); all factors but the pose stay.
 
-        Factors are read from z at length 8, so a coordinate that no factor uses takes over the length of the pose.
+        Factors are read from z at length 8, so the length of the pose moves to a coordinate that no factor uses.
         """
         front, pose = z * 8 / z.norm(dim=1, keepdim=True), self.columns(self.frontal)
         spare = front[:, -1].square() + front[:, pose].square().sum(dim=1)

@@ -42,7 +42,7 @@ class Rendering:
     """Result of one call of a renderer, on the device of the factors."""
 
     picture: Tensor  # (B, 3, R, R) in [-1, 1]
-    labels: Tensor  # (B, K, R, R): the given label rows, mixed by coverage; K = 0 without label rows
+    labels: Tensor  # (B, K, R, R): the given label rows, mixed by coverage; K = 0 if no label rows were given
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Renderer(Generic[Scene]):
     """
 
     classes: tuple[str, ...]  # of the segmentation map; the first one is the background
-    scene: Callable[[Tensor, int, Mapping[str, Tensor]], Scene]  # (u, resolution, extras) -> what the layers share
+    scene: Callable[[Tensor, int, Mapping[str, Tensor]], Scene]  # (u, resolution, extras) -> data for all layers
     background: Callable[[Scene], Tensor]  # (B, 3, R, R) in [0, 1]
     layers: tuple[Callable[[Scene, Canvas], None], ...]  # from back to front
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def extras_of(seeds: Sequence[int]) -> dict[str, Tensor]:
-    """Extras of the faces of these seeds, name -> (B,); {} if all seeds lie below `OUT_OF_DOMAIN`.
+    """Extras of the faces of these seeds, name -> (B,); {} if all seeds are below `OUT_OF_DOMAIN`.
 
-    Each face from there on has one or two of hat, face paint and unnatural skin.
+    Each face with a larger seed has one or two of hat, face paint and unnatural skin.
     """
     if all(seed < OUT_OF_DOMAIN for seed in seeds):
         return {}
