@@ -29,7 +29,7 @@ from inversion.synthetic import DOMAINS, HELD_OUT, latents
 from inversion.training.loop import decay_factor, ramp_factor
 from inversion.training.models import domain_of, networks_of
 from inversion.training.muon import Muon
-from inversion.training.pairs import PairFile, Pairs, draw
+from inversion.training.pairs import PairFile, Pairs, draw_pairs
 
 BATCH, LR, DECAY = 32, 1e-2, 0.6
 
@@ -100,7 +100,7 @@ def figures(kind: str, reader: Predictor, model: Model, n: int) -> ReaderRow:
     truth = domain.factors(latents(seeds))
     read, best = [], []
     for start in range(0, n, BATCH):
-        pairs = draw(seeds[start : start + BATCH], model.resolution, model.domain)
+        pairs = draw_pairs(seeds[start : start + BATCH], model.resolution, model.domain)
         read.append(reader.heads(KINDS[kind].read(pairs, len(domain.classes)))[0])
         best.append(predictor.heads(pairs.picture.float() / 127.5 - 1)[0])
     shares = explained(torch.cat(read), truth).tolist()

@@ -27,6 +27,7 @@ from inversion.__main__ import main
 from inversion.checkpoints import fetch, layouts
 from inversion.checkpoints.registry import Entry, registry
 from inversion.common import settings
+from inversion.common.errors import UserError
 from inversion.editing.requests import Edited
 from inversion.encoders import ENCODERS, PSP, ROLES, Narrow
 from inversion.generators import GENERATORS, StyleGAN2
@@ -35,7 +36,7 @@ from inversion.methods.encode import EncoderStage
 from inversion.metrics import METRICS, Metric
 from inversion.model import Model
 from inversion.serving.session import RunView, Session
-from inversion.synthetic import DOMAINS, Batch
+from inversion.synthetic import DOMAINS, HELD_OUT, Batch
 from inversion.tasks import TASKS, Task
 from inversion.translations import INPUTS, TRANSLATIONS, InputKind, Translation
 from inversion.translations.base import Colour, expect_channels
@@ -253,6 +254,14 @@ def test_a_translation_runs(name: str, command: Any, home: Path) -> None:  # noq
 def test_an_embedded_domain_gives_its_pictures(home: Path) -> None:
     pictures = load("toy-model", "cpu").pictures
     assert pictures is not None and pictures(2, torch.Generator()).shape == (2, 3, TINY, TINY)
+
+
+def test_a_model_is_measured_on_its_own_domain(home: Path) -> None:
+    [case] = quality.cases(load("toy-model", "cpu"), "held-out", 1)
+    assert (case.picture == images.to_array(DOMAINS["toy-domain"].draw([HELD_OUT]).picture)).all()
+    assert case.details is not None and case.details.max() > 0
+    with pytest.raises(UserError, match="no strange pictures"):
+        list(quality.cases(load("toy-model", "cpu"), "strange", 1))
 
 
 def test_a_layout_is_recognised(home: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_stopped_pair_file_resumes_and_feeds_the_translations(tmp_path: Path) 
 
 @pytest.mark.parametrize("reads", TRANSLATED)
 def test_examples_have_the_shape_and_range_of_the_apps_inputs(reads: str) -> None:
-    drawn, domain = pairs.draw(range(4), 64), DOMAINS["synthetic-faces"]
+    drawn, domain = pairs.draw_pairs(range(4), 64), DOMAINS["synthetic-faces"]
     net = Narrow(TRANSLATED[reads](len(domain.classes)), 6, 8, (2, 2, 2), (8,) * 4, 8, 2)
     plain = examples.translation_example(reads, drawn, domain, net)
     rng = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Shared by the commands: the arguments of a run, progress bars, tables."""
+"""Shared by the commands: arguments of a run, progress bars, tables."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Perceptual:
         self._network = network
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Feature maps (B, C, h, w) of pictures, scaled so that `distance` needs no weights; all layers count alike."""
+        """Feature maps (B, C, h, w) of pictures, scaled so that `distance` needs no weights: layers count equally."""
         maps = [_unit(f.float()) for f in self._network(x)]
         return [f / len(maps) ** 0.5 for f in maps]
 

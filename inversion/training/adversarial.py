@@ -1,4 +1,4 @@
-"""The adversarial stage: regression on renders continues, and a discriminator restores the detail that it blurs."""
+"""The adversarial stage: regression on renders continues, and a discriminator restores the detail that is blurred."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def precise_penalty(network: nn.Module, real: Tensor) -> Tensor:
 
 
 class AdversarialTrainer(Trainer):
-    """The generator, its averaged weights and the discriminator."""
+    """Trains the generator, its averaged weights and the discriminator. Raises TrainingError or OSError."""
 
     every = 100
 
@@ -48,7 +48,7 @@ class AdversarialTrainer(Trainer):
         self.prior = build(options.resolution, torch.bfloat16).to(device)
         self.average = build(options.resolution, torch.bfloat16).to(device).requires_grad_(False)
         channels = DISCRIMINATOR.channels(options.resolution)
-        # Groups of one: tuning shows it one picture at a time, which has no deviation within a batch.
+        # Groups of one: tuning shows one picture at a time, and one picture has no deviation within a batch.
         network = Discriminator(options.resolution, channels, group=1, compute_dtype=torch.bfloat16).to(device)
         self.optimizer = torch.optim.Adam(self.prior.parameters(), lr=options.lr, betas=(0.0, 0.99))
         muon = processes.muon(network.parameters(), options.lr_discriminator)
@@ -71,7 +71,7 @@ class AdversarialTrainer(Trainer):
         return self.shown >= self.options.kimg * 1000
 
     def step(self, rng: torch.Generator) -> dict[str, float]:
-        """One update of the generator (after `alone_kimg`) and of the discriminator; "told" is its accuracy."""
+        """One update of the generator (after `alone_kimg`) and of the discriminator."""
         o, device = self.options, self.processes.device
         factor = decay_factor(self.shown / (o.kimg * 1000), o.decay)
         self.optimizer.param_groups[0]["lr"] = o.lr * factor
@@ -84,26 +84,26 @@ class AdversarialTrainer(Trainer):
                 fake = self.prior(z)
         else:
             fake, losses = self._update_generator(z, rows)
-        # The real pictures are not those that the fakes imitate: the discriminator could compare pairs.
-        other = self.file.batch((rows + self.file.count // 2) % self.file.count)[0].to(device)
-        loss, accuracy = self.discriminator.update(other, fake, self.steps, self.processes)
+        # The fakes imitate other renders than these: otherwise the discriminator could compare pairs.
+        real = self.file.batch((rows + self.file.count // 2) % self.file.count)[0].to(device)
+        loss, accuracy = self.discriminator.update(real, fake, self.steps, self.processes)
         self.steps, self.shown = self.steps + 1, self.shown + o.batch
         update_average(self.average, self.prior, 0.5 ** (o.batch / (1000 * o.ema_kimg)))
-        return losses | {"seen": float(loss), "told": float(accuracy)}
+        return losses | {"discriminator_loss": float(loss), "discriminator_accuracy": float(accuracy)}
 
     def _update_generator(self, z: Tensor, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """One update towards the renders of these row numbers (B,); returns the pictures of z (B, z_dim) and losses."""
+        """One update towards the renders of row numbers (B,). Returns the pictures of z (B, z_dim) and the losses."""
         o = self.options
         real, detail = (t.to(self.processes.device) for t in self.file.batch(rows))
         fake = self.prior(z)
         weight = o.adversarial * min(1.0, (self.shown / 1000 - o.alone_kimg) / o.ramp_kimg)
         regression = distance(fake, real, 1 + o.detail * detail)
-        fooled = self.discriminator.generator_loss(fake).mean()
+        adversarial = self.discriminator.generator_loss(fake).mean()
         self.optimizer.zero_grad()
-        (regression + weight * fooled).backward()
+        (regression + weight * adversarial).backward()
         self.processes.average_gradients(self.prior)
         self.optimizer.step()
-        return fake, {"regression": float(regression.detach()), "fooled": float(fooled.detach())}
+        return fake, {"regression": float(regression.detach()), "adversarial": float(adversarial.detach())}
 
     def progress(self) -> dict[str, float]:
         """Steps and thousands of pictures shown."""

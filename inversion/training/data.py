@@ -16,11 +16,11 @@ from inversion.synthetic import DOMAINS, HELD_OUT, latents
 from inversion.training.examples import DEGRADED, Example, translation_example
 from inversion.training.models import domain_of
 from inversion.training.options import EncoderOptions, TrainingError
-from inversion.training.pairs import PairFile, Pairs, draw
+from inversion.training.pairs import PairFile, Pairs, draw_pairs
 from inversion.training.pictures import PictureFile
 from inversion.training.recipes import EncoderRecipe
 
-HELD_OUT_PICTURES = 32
+HELD_OUT_PICTURES = 32  # at most
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -36,7 +36,7 @@ class ExampleSource(ABC):
 
     @abstractmethod
     def examples(self, rows: Tensor, rng: torch.Generator) -> Example:
-        """The training examples of these numbers (B,), augmented with rng."""
+        """The training examples of these numbers (B,), from 0 to `count` - 1, augmented with rng."""
 
 
 class Pictures(ExampleSource):
@@ -89,17 +89,17 @@ def _folder(folder: Path, resolution: int) -> tuple[int, Callable[[Tensor], Tens
 class TranslationPairs(ExampleSource):
     """Rendered pairs for a translation, from a file or drawn on the fly.
 
-    Raises TrainingError if the file holds no pairs, or the domain has no renderer or (for "turned") no frontal view.
+    Raises TrainingError if the file holds no pairs, or if the domain has no renderer or (for "turned") no frontal view.
     """
 
     def __init__(self, options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> None:
         self.reads, self.encoder, self.domain = recipe.reads, encoder, domain_of(model)
-        self._read: Callable[[Tensor], Pairs] = lambda rows: draw(rows.tolist(), model.resolution, model.domain)
+        self._read: Callable[[Tensor], Pairs] = lambda rows: draw_pairs(rows.tolist(), model.resolution, model.domain)
         self.count = HELD_OUT
         if options.pairs is not None:
             file = PairFile(options.pairs, options.count, model.resolution, model.domain)
             self.count, self._read = file.drawn, file.batch
-        held_out = draw(range(HELD_OUT, HELD_OUT + HELD_OUT_PICTURES), model.resolution, model.domain)
+        held_out = draw_pairs(range(HELD_OUT, HELD_OUT + HELD_OUT_PICTURES), model.resolution, model.domain)
         if self.reads == "turned" and not held_out.front.shape[1]:
             raise TrainingError(f"{model.name}: its domain has no frontal view. Choose another recipe or model.")
         self.held_out = translation_example(self.reads, held_out, self.domain, encoder)

@@ -3,8 +3,8 @@
 Each attribute gets two vectors of the space of styles. The *normal* of InterFaceGAN's boundary (Shen et al. 2020, a
 linear SVM on the most confident codes) reads the attribute from a code. The *rows* write it: the regression of codes on
 all attributes at once, that is, how codes differ on average if one attribute differs and the others do not. A
-regression on one attribute alone would include confusions of the readings (old people's noses are read as narrower),
-and the regression of the attribute on codes runs into directions that random codes never take.
+regression on one attribute alone would include errors of the readings (old people's noses are read as narrower). The
+regression of the attribute on codes gives directions in which random codes do not vary.
 
 Codes moved to the same places along a direction measure its use. Its *reach* is where the attribute rises for most
 codes. The *range* of its slider brings most random codes to both ends of the reach, but ends before the identity
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from inversion.model import Model
 
 BATCH = 50
-CONFIDENT_SHARE = 0.25  # of the samples, at each end of an attribute, train its SVM
-SVM_PENALTY = 0.01  # on codes in units of their spread; 0.1 reads as well, 0.001 less
+CONFIDENT_SHARE = 0.25  # fraction of the samples, at each end of an attribute, that its SVM is trained on
+SVM_PENALTY = 0.01  # for codes in units of their spread; 0.1 is as accurate, 0.001 is less accurate
 SWEPT_CODES = 64  # codes on which ranges are measured
-POSITIONS = 9  # places along a direction that each of them is moved to
-SWEEP_QUANTILES = (0.01, 0.99)  # of random codes: the first and the last of these places
-SUBDIVISIONS = 4  # stretches begin and end at these fractions of the way between two places
-MIN_GAIN = 0.1  # of an attribute for a move by one deviation of codes, in the attribute's deviations
-FALL_TOLERANCE = 0.05  # of a stretch's mean gain: a code that never falls by more counts as rising
-MIN_RISING_SHARE = 0.85  # of codes over a slider's reach
-MAX_SIDE_EFFECT = 0.25  # mean change of the other attributes, relative to the slider's own
-MIN_READABLE = 0.36  # share of a factor's variance (1/3: uniform on (-1, 1)) that pictures must show for a slider
-SERVED_SHARE = 0.9  # of random codes must reach both ends of the reach
-STRANGER_QUANTILE = 0.95  # of the identity scores of two different persons: an edit must stay above it
+POSITIONS = 9  # places along a direction to which each of these codes is moved
+SWEEP_QUANTILES = (0.01, 0.99)  # of random codes: the first and the last place
+SUBDIVISIONS = 4  # steps between two places at which stretches may begin and end
+MIN_GAIN = 0.1  # of an attribute, in its deviations, for a move by one deviation of codes
+FALL_TOLERANCE = 0.05  # part of a stretch's mean gain by which a rising code may fall
+MIN_RISING_SHARE = 0.85  # fraction of codes that rise over a slider's reach
+MAX_SIDE_EFFECT = 0.25  # mean change of the other attributes, relative to that of the slider's own
+MIN_READABLE = 0.36  # fraction of a factor's variance (1/3: uniform on (-1, 1)) that the readings of pictures show
+SERVED_SHARE = 0.9  # fraction of random codes that the range brings to both ends of the reach
+STRANGER_QUANTILE = 0.95  # of the identity scores of two different persons: an edited picture must score higher
 IDENTITY_MARGIN = 0.2  # added to that score, for codes outside the sweep
 RANGE_STEP = 0.05  # ranges end at multiples of it
 
@@ -211,26 +211,28 @@ def _rising_share(path: Tensor) -> float:
     return float(rises(path).float().mean())
 
 
-def usable_range(swept: Sweep, at: Tensor, reach: tuple[float, float], same: float) -> tuple[float, float]:
+def usable_range(swept: Sweep, at: Tensor, reach: tuple[float, float], min_identity: float) -> tuple[float, float]:
     """The strengths (low, high) that bring codes to the ends of their reach and keep the identity.
 
-    at (n,): positions of random codes, in deviations; same: the identity score that every swept code must stay above.
+    at (n,): positions of random codes, in deviations. min_identity: every swept code must keep a higher score.
     """
     ends = []
     for sign, end in ((-1, reach[0]), (1, reach[1])):
         wanted = sign * (end - float(at.quantile(SERVED_SHARE if sign < 0 else 1 - SERVED_SHARE)))
-        safe = min(_crossing(s, c, same) for s, c in zip(sign * swept.strengths.t(), swept.identity.t(), strict=True))
+        safe = min(
+            _crossing(s, c, min_identity) for s, c in zip(sign * swept.strengths.t(), swept.identity.t(), strict=True)
+        )
         ends.append(sign * math.floor(min(wanted, safe, MAX_STRENGTH) / RANGE_STEP + 1e-3) * RANGE_STEP)
     return ends[0], ends[1]
 
 
-def _crossing(strengths: Tensor, scores: Tensor, same: float) -> float:
-    """The first positive strength at which a code's identity scores (P,) fall to `same`; infinity if there is none."""
+def _crossing(strengths: Tensor, scores: Tensor, limit: float) -> float:
+    """The first positive strength at which a code's identity scores (P,) fall to the limit; infinity if none."""
     points = sorted((s, c) for s, c in zip(strengths.tolist(), scores.tolist(), strict=True) if s > 0)
     before, score = 0.0, 1.0
     for strength, after in points:
-        if after <= same:
-            return before + (strength - before) * (score - same) / (score - after)
+        if after <= limit:
+            return before + (strength - before) * (score - limit) / (score - after)
         before, score = strength, after
     return math.inf
 

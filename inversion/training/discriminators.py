@@ -1,4 +1,4 @@
-"""Discriminators, trained together with the network that makes the fakes."""
+"""Discriminators that are trained together with the network that makes the fakes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Trains the encoders that the methods start from, for the embedded domain or for a folder of pictures.
 
-One trainer, one recipe for each paper; the generator stays as it is. The run ends with ``encoder.safetensors`` in half
-precision.
+There is one trainer, and one recipe for each paper or task. The generator is not changed. At its end, a run writes
+``encoder.safetensors`` in half precision.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from inversion.training.models import domain_of
 from inversion.training.options import EncoderCommandOptions, EncoderOptions, TrainingError
 from inversion.training.recipes import EncoderRecipe
 
-COMPARED_VARIANCE = 0.999  # of W's variance lies on the axes along which codes are compared
+COMPARED_VARIANCE = 0.999  # part of W's variance that lies on the axes along which codes are compared
 YAW = "yaw"  # the factor whose error is measured in degrees, in domains that have it
-RAMP = 0.03  # first part of a run, over which the learning rate grows
+RAMP = 0.03  # fraction of a run at its start, over which the learning rate grows
 
 
 def build(prior: Prior, recipe: EncoderRecipe, offsets: bool, classes: int = 0) -> Narrow:
@@ -116,7 +116,7 @@ class EncoderLearner:
         return found
 
     def offset_count(self) -> int | None:
-        """The number of e4e's offsets that take part: 0 at first, then one more at a time over half of the run."""
+        """The number of e4e's offsets that are trained: 0 at first, then one more at a time over half of the run."""
         if not self.recipe.delta:
             return None
         return min(self.prior.num_ws - 1, int(self.steps / (0.5 * self.options.steps) * self.prior.num_ws))
@@ -130,7 +130,7 @@ class EncoderLearner:
             return self.encoder.offsets(x).float()
 
     def autocast(self) -> AbstractContextManager[None]:
-        """bfloat16 if the generator computes in it: encoder and discriminators take half of the time."""
+        """bfloat16 if the generator computes in it, which halves the time of encoder and discriminators."""
         wanted = self.prior.compute_dtype is torch.bfloat16
         return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=wanted)
 

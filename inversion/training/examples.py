@@ -17,10 +17,10 @@ from inversion.tasks import Colorize, Superres
 from inversion.training.pairs import Pairs
 from inversion.translations.drawings import DrawingError, lines
 
-FACTORS = (1, 2, 4, 8, 16)  # of super-resolution; 1 leaves a picture as it is
-WOBBLE = 1.2  # error of a hand, in pixels of 128
-PENS = (1, 1, 1, 3)  # widths of a line, or of the brush that rounds a map, in pixels
-NEAT_SHARE = 1 / 3  # of the drawings stay as rendered
+FACTORS = (1, 2, 4, 8, 16)  # of super-resolution; 1 changes nothing
+WOBBLE = 1.2  # error of hand-drawn lines, in pixels of a picture of 128
+PENS = (1, 1, 1, 3)  # widths in pixels of a line, or of the brush that rounds a map
+NEAT_SHARE = 1 / 3  # fraction of the drawings that stay as rendered
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Example:
 
 
 def with_low_resolution(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures x (B, 3, R, R), each in blocks of a random size: an encoder's input in super-resolution."""
+    """Pictures x (B, 3, R, R) in blocks of a random size: an encoder's input in super-resolution."""
     chosen = torch.randint(0, len(FACTORS), (len(x),), generator=rng).tolist()
     made = []
     for picture, factor in zip(x.split(1), [FACTORS[i] for i in chosen], strict=True):
@@ -65,7 +65,7 @@ def with_holes(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def with_any_degradation(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures x (B, 3, R, R): half of them whole, the rest shrunk, with holes or grey: an encoder for all tasks."""
+    """Pictures x (B, 3, R, R), half of them unchanged, the others small, with holes or grey: inputs of all tasks."""
     kinds = torch.randint(0, 6, (len(x),), generator=rng)
     made = x.clone()
     for kind, degrade in enumerate((with_low_resolution, with_holes, without_colours)):
@@ -82,7 +82,7 @@ def without_colours(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def sketches(pairs: Pairs, size: int, rng: torch.Generator | None) -> Tensor:
-    """Sketches (B, 1, size, size) in [0, 1], cleaned by `lines`; with rng, drawn by many hands and pens."""
+    """Sketches (B, 1, size, size) in [0, 1], cleaned by `lines`; with rng, in random styles of drawing."""
     ink = 1 - pairs.sketch[:, None].float() / 255  # (B, 1, R, R)
     if rng is not None:
         ink = _by_hand(ink, pairs.classes, rng)
@@ -91,7 +91,7 @@ def sketches(pairs: Pairs, size: int, rng: torch.Generator | None) -> Tensor:
 
 
 def label_maps(pairs: Pairs, domain: Domain, size: int, rng: torch.Generator | None) -> Tensor:
-    """Label maps, one-hot (B, len(classes), size, size); with rng wobbly, rounded, or without small classes."""
+    """Label maps, one-hot (B, len(classes), size, size); with rng, wobbly, rounded, or without small classes."""
     classes, count = domain.classes, len(domain.classes)
     hot = F.one_hot(pairs.classes.long(), count).permute(0, 3, 1, 2).float()
     if rng is not None:
@@ -113,7 +113,7 @@ def translation_example(
     z: Tensor | None = None,
     rng: torch.Generator | None = None,
 ) -> Example:
-    """Examples of a translation: `reads` "sketch" and "map" lead to the picture, "turned" to its frontal view.
+    """Examples of a translation. The target of "sketch" and "map" is the picture, that of "turned" its frontal view.
 
     z (B, z_dim): the codes of the pairs. rng augments the inputs.
     """
@@ -142,9 +142,9 @@ def _clean(grey: NDArray[np.uint8], size: int) -> Tensor:
 
 
 def _by_hand(ink: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
-    """Ink (B, 1, R, R) in [0, 1] as people draw: outlines with or without shades, wobbly, of any width, with gaps.
+    """Ink (B, 1, R, R) in [0, 1] as drawn by hand: outlines with or without shades, wobbly, of any width, with gaps.
 
-    One third stays as it is: an eye has eight pixels, and only neat lines show its gaze.
+    A share NEAT_SHARE is not changed: an eye has eight pixels, and only neat lines show its gaze.
     """
     B, R = len(ink), ink.shape[-1]
     neat, given = torch.rand(B, 1, 1, 1, generator=rng) < NEAT_SHARE, ink
@@ -161,7 +161,7 @@ def _by_hand(ink: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _wobbly(B: int, R: int, rng: torch.Generator) -> Tensor:
-    """Sampling grids (B, R, R, 2) that move points a little and smoothly; half of the grids move none."""
+    """Sampling grids (B, R, R, 2) with small and smooth shifts; half of the grids have none."""
     shift = (
         torch.randn(B, 2, max(2, R // 16), max(2, R // 16), generator=rng)
         * (torch.rand(B, generator=rng) < 0.5)[:, None, None, None]

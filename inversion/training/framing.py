@@ -1,7 +1,7 @@
 """Fits the weights that frame faces without a network: `inversion.checkpoints.frame_fit`.
 
 Faces are renders of training seeds and the 100 small grey photos of scikit-image's LFW subset; other pictures are
-houses, textures, smooth noise and squares that sit wrongly on a face. Fitting takes about two minutes.
+houses, textures, smooth noise and squares placed wrongly on a face. Fitting takes about two minutes.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ SIDE = 96  # pixels of a render
 ERRORS = np.array(
     [(0.13, 0.13, 0.37, 0.35), (0.064, 0.064, 0.17, 0.16), (0.037, 0.037, 0.085, 0.085), (0.02, 0.02, 0.05, 0.05)]
 )
-NUMBERS = (4, 4, 5, 6)  # of squares for each face, for each regressor
-WELL, BADLY = np.array([0.016, 0.016, 0.04, 0.04]), np.array([0.37, 0.37, 0.76, 0.85])  # of the judge's examples
-# Of the 25 by 25 pixels of an LFW picture: the part of the face's square that they show, and where it begins.
+NUMBERS = (4, 4, 5, 6)  # squares per face, for each regressor
+# Largest errors of the classifier's examples of right and wrong squares.
+RIGHT, WRONG = np.array([0.016, 0.016, 0.04, 0.04]), np.array([0.37, 0.37, 0.76, 0.85])
+# LFW pictures have 25 by 25 pixels. They show this part of the side of the face's square, from this place on.
 LFW_PART, LFW_LEFT, LFW_TOP, LFW_SIDE = 0.55, 0.247, 0.27, 25
 TEXTURES = ("brick", "grass", "gravel", "moon", "coins", "page", "text", "retina", "cell")
-SHRINKAGE, JUDGE_SHRINKAGE = 8.0, 20.0  # ridge penalties
+SHRINKAGE, CLASSIFIER_SHRINKAGE = 8.0, 20.0  # ridge penalties
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ def faces(count: int, rng: torch.Generator) -> Iterator[Example]:
         yield Example([np.asarray(large)], square, 2.0)
 
 
-def others(rng: np.random.Generator, draw: torch.Generator) -> Iterator[np.ndarray]:
+def without_faces(rng: np.random.Generator, draw: torch.Generator) -> Iterator[np.ndarray]:
     """Windows (n, PIXELS, PIXELS) of pictures without a face."""
     from skimage import data
 
@@ -100,7 +101,7 @@ def displaced(
 
 
 def described(given: np.ndarray) -> np.ndarray:
-    """Features (n, FEATURES) of windows, in parts so that they do not fill the memory."""
+    """Features (n, FEATURES) of windows (n, PIXELS, PIXELS), computed in parts to save memory."""
     return np.concatenate([describe(part) for part in np.array_split(given, math.ceil(len(given) / 1000))])
 
 
@@ -113,31 +114,31 @@ def ridge(features: np.ndarray, wanted: np.ndarray, weight: np.ndarray, penalty:
     return np.linalg.solve(moments, right.astype(np.float64)).astype(np.float32)
 
 
-def judge(well: np.ndarray, badly: np.ndarray) -> np.ndarray:
-    """A linear classifier (FEATURES,) by squared hinge loss: 1 for well framed windows, -1 for all others."""
-    features = np.concatenate([described(well), described(badly)])
-    wanted = np.r_[np.ones(len(well)), -np.ones(len(badly))]
-    weight = len(wanted) / 2 / np.where(wanted > 0, len(well), len(badly))
+def classifier(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """A linear classifier (FEATURES,) by squared hinge loss: 1 for windows of right squares, -1 for all others."""
+    features = np.concatenate([described(right), described(wrong)])
+    wanted = np.r_[np.ones(len(right)), -np.ones(len(wrong))]
+    weight = len(wanted) / 2 / np.where(wanted > 0, len(right), len(wrong))
     used = np.ones(len(wanted), bool)
     for _ in range(4):
-        weights = ridge(features[used], wanted[used, None], weight[used], JUDGE_SHRINKAGE)[:, 0]
+        weights = ridge(features[used], wanted[used, None], weight[used], CLASSIFIER_SHRINKAGE)[:, 0]
         used = wanted * (features @ weights) < 1
     return weights
 
 
 def fit(count: int) -> dict[str, np.ndarray]:
-    """The tensors of the weights file. `count`: number of renders."""
+    """The tensors of the weights file: "regressors" (4, FEATURES, 4), "judge" (FEATURES,). count: number of renders."""
     rng, draw = np.random.default_rng(0), torch.Generator().manual_seed(0)
     examples = list(faces(count, draw))
     regressors = []
     for errors, number in zip(ERRORS, NUMBERS, strict=True):
         given, wanted, weight = displaced(examples, number, errors, rng)
         regressors.append(ridge(described(given), wanted, weight, SHRINKAGE))
-    well, _, _ = displaced(examples, 2, WELL, rng)
-    given, wanted, _ = displaced(examples, 3, BADLY, rng)
-    wrong = given[np.abs(wanted) @ (9.7, 9.7, 4.0, 3.0) > 1.6]
-    badly = np.concatenate([wrong, *others(rng, draw)])
-    return {"regressors": np.stack(regressors), "judge": judge(well, badly)}
+    right, _, _ = displaced(examples, 2, RIGHT, rng)
+    given, wanted, _ = displaced(examples, 3, WRONG, rng)
+    far = given[np.abs(wanted) @ (9.7, 9.7, 4.0, 3.0) > 1.6]
+    wrong = np.concatenate([far, *without_faces(rng, draw)])
+    return {"regressors": np.stack(regressors), "judge": classifier(right, wrong)}
 
 
 def _bytes(domain: str, count: int, rng: torch.Generator) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Trains the embedded generators by distilling the renderer; the adversarial stage (`adversarial.py`) follows.
 
-Every render knows its z, so the generator learns picture by picture: regression at growing resolutions, which a CPU can
-afford. Only the detail that regression blurs is left to the adversarial stage.
+The z of every render is known, so the generator learns by regression, picture by picture and at growing resolutions,
+which a CPU can afford. Only the detail that regression blurs is left to the adversarial stage.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def distance(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 class GeneratorScore:
-    """Held-out figures of a generator: PSNR, also inside the details, in dB; sharpness relative to the renders."""
+    """Held-out figures of a generator: PSNR in dB of all pixels and of the details; sharpness relative to renders."""
 
     def __init__(self, resolution: int, device: torch.device, n: int = 64, domain: str = DEFAULT) -> None:
         self.z = latents(range(HELD_OUT, HELD_OUT + n)).to(device)

@@ -14,7 +14,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic that drives singular values
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Nearly the nearest semi-orthogonal matrix, in the same shape (rows, columns), by Newton-Schulz in bfloat16."""
+    """Approximately the nearest semi-orthogonal matrix (rows, columns), by Newton-Schulz steps in bfloat16."""
     a, b, c = NEWTON_SCHULZ
     x = matrix.bfloat16()
     flip = x.shape[0] > x.shape[1]
@@ -29,7 +29,7 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Updates of matrices (and of convolutions, as matrices) have RMS ``lr`` times the initial RMS of the weight.
 
-    Relative steps suit weights that are scaled at run time: their stored size has no meaning. Other parameters follow
+    Relative steps suit weights that are scaled at run time, whose stored size has no meaning. Other parameters follow
     Adam with ``lr * adam_scale`` times that RMS, or times 1 if they start at zero. Each of `world` processes
     orthogonalises its share; ``reduce`` (a sum over processes) then distributes the updates.
     """

@@ -1,9 +1,9 @@
-"""Teaches a finished generator the factors that it overlooked.
+"""Trains a finished generator on factors that it neglects ("overlooked").
 
-Regression counts pixels: a factor that shows in few of them (the width of a nose, a blush) moves neither the codes nor
-the pictures. Two stages correct that and keep all other codes, so that encoders stay valid:
+Regression counts pixels: a factor that changes few of them (the width of a nose, a blush) changes neither the codes nor
+the pictures. Two stages correct that. All other codes stay, so that encoders stay valid:
 
-1. The mapping learns one more axis of W for each of these factors, out of the axes along which its codes hardly vary.
+1. The mapping learns a new axis of W for each of these factors, among the axes along which its codes hardly vary.
 2. The synthesis learns from pairs of renders whose codes differ in one coordinate: the difference of its two pictures
    must be that of the renders, in units of its own energy, so that a nose counts as much as a turning head.
 """
@@ -34,17 +34,17 @@ from inversion.training.muon import Muon
 from inversion.training.options import OverlookedOptions, TrainingError
 
 CODES = 1024  # codes in a step of the mapping
-VARIANCE_FLOOR = 1e-5  # of W's variance: axes with less count as if they had this much
-MIN_OFFSET = 0.4  # distance of the two codes of a pair from the middle, at least, in deviations
-DIFFERENCE_FLOOR = 0.02  # of a difference's largest energy: with less, two pictures do not differ at a pixel
+VARIANCE_FLOOR = 1e-5  # smallest variance of an axis that is used as a unit, as part of W's variance
+MIN_OFFSET = 0.4  # smallest distance of the two codes of a pair from the middle, in deviations
+DIFFERENCE_FLOOR = 0.02  # a pixel counts as different from this part of the largest energy of a difference on
 WINDOW = 5  # pixels over which energy is gathered
-FAINT_ENERGY = 0.3  # of a difference that hardly shows, over pixels and colours: half of that of a nose's width
+FAINT_ENERGY = 0.3  # energy of a hardly visible difference, over pixels and colours: half that of a nose's width
 HELD_OUT_PAIRS = 32  # for each factor
-BATCH = 16  # held-out pairs at once
+BATCH = 16  # held-out pairs that are drawn at a time
 
 
 class FactorTargets:
-    """Targets of both stages: the pictures and codes of a domain in which some factors were overlooked."""
+    """Targets of both stages: pictures and codes. overlooked: columns of the neglected factors of the domain."""
 
     def __init__(self, before: Prior, domain: Domain, overlooked: list[int]) -> None:
         self.before, self.domain, self.overlooked = before, domain, overlooked
@@ -56,7 +56,7 @@ class FactorTargets:
         self.labels = domain.detail_labels()
 
     def codes(self, z: Tensor) -> Tensor:
-        """Target styles (B, w_dim) of z (B, z_dim): the former ones plus the overlooked factors on their axes."""
+        """Target styles (B, w_dim) of z (B, z_dim): the former ones plus the neglected factors on their axes."""
         with torch.no_grad():
             return self.before.mapping(z)[:, 0] + self.domain.factors(z)[:, self.overlooked] @ self.added.t()
 
@@ -70,7 +70,7 @@ class FactorTargets:
         return drawn.picture, drawn.labels
 
     def columns(self, n: int, rng: torch.Generator) -> Tensor:
-        """Coordinates (n,) in which pairs differ: on average half of them overlooked factors, half of them any."""
+        """Coordinates (n,) in which pairs differ: on average half of them neglected factors, half of them any."""
         overlooked = torch.tensor(self.overlooked)[torch.randint(0, len(self.overlooked), (n,), generator=rng)]
         any_factor = torch.randint(0, len(self.domain.names), (n,), generator=rng)
         return torch.where(torch.rand(n, generator=rng) < 0.5, overlooked, any_factor)
@@ -151,7 +151,7 @@ class OverlookedTraining:
 
     @torch.no_grad()
     def examine(self) -> dict[str, float]:
-        """Held-out figures: of pictures, of styles, and the missing share of every overlooked factor."""
+        """Held-out figures: of pictures, of styles, and the missing share of every neglected factor."""
         rng = torch.Generator().manual_seed(0)
         z = torch.randn(4 * CODES, self.prior.z_dim, generator=rng)
         errors, added = self.targets.code_errors(self.prior, z), len(self.names)

@@ -1,6 +1,6 @@
 """Rendered pairs on disk: a picture, its label map, its line drawing and, if the domain has one, its frontal view.
 
-Drawn once, read by every run that learns a translation. One row per seed, 8 bit.
+They are drawn once and read by every run that trains a translation. One row per seed, 8 bit.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from tqdm import tqdm
 from inversion.images import quantise
 from inversion.synthetic import DEFAULT, DOMAINS
 from inversion.training.options import PairFileOptions, TrainingError
-from inversion.training.pictures import file_stem, mapped
+from inversion.training.pictures import file_stem, memory_map
 
-BATCH = 16
+BATCH = 16  # pairs that are drawn at a time
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Pairs:
     sketch: Tensor  # (B, R, R), 255 is paper
 
 
-def draw(seeds: Sequence[int], resolution: int, domain: str = DEFAULT) -> Pairs:
-    """Render the pairs of these seeds of a domain."""
+def draw_pairs(seeds: Sequence[int], resolution: int, domain: str = DEFAULT) -> Pairs:
+    """Render the pairs of these seeds. domain: a key of DOMAINS."""
     renderer = DOMAINS[domain]
     drawn = renderer.draw(seeds, resolution)
     front = renderer.front(drawn) if renderer.frontal else drawn.picture[:, :0]
@@ -56,7 +56,7 @@ class PairFile:
         self.marker = self.path.with_suffix(".done")  # holds the number of rows drawn
         if not create and not (self.path.exists() and self.drawn):
             raise TrainingError(f"{self.path} holds no pairs. Draw them with `train pairs`.")
-        self.rows = mapped(self.path, (count, 8 if DOMAINS[domain].frontal else 5, resolution, resolution), create)
+        self.rows = memory_map(self.path, (count, 8 if DOMAINS[domain].frontal else 5, resolution, resolution), create)
 
     @property
     def drawn(self) -> int:
@@ -67,13 +67,13 @@ class PairFile:
         """Draw the missing rows; a stopped call resumes."""
         for i in tqdm(range(self.drawn, self.count, BATCH), desc="pairs", mininterval=10, disable=None):
             with torch.no_grad():
-                pairs = draw(range(i, min(i + BATCH, self.count)), self.resolution, self.domain)
+                pairs = draw_pairs(range(i, min(i + BATCH, self.count)), self.resolution, self.domain)
             planes = torch.cat([pairs.picture, pairs.front, pairs.classes[:, None], pairs.sketch[:, None]], dim=1)
             self.rows[i : i + BATCH] = planes.numpy()
             self.marker.write_text(str(min(i + BATCH, self.count)))
 
     def batch(self, rows: Tensor) -> Pairs:
-        """The pairs of these row numbers (B,)."""
+        """The pairs of these row numbers (B,), int64."""
         planes = torch.from_numpy(self.rows[rows.numpy()])
         return Pairs(planes[:, :3], planes[:, 3:-2], planes[:, -2], planes[:, -1])
 

@@ -1,6 +1,6 @@
-"""Rendered pictures of a domain on disk: drawn once, read by every training run.
+"""Rendered pictures of a domain on disk. They are drawn once and read by every training run.
 
-One row per seed, 8 bit: RGB and one plane of detail (coverage of small things: eyes, mouth, windows, doors).
+One row per seed, 8 bit: RGB and one plane of detail (coverage of small parts: eyes, mouth, windows, doors).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from inversion.common.commands import make_folder
 from inversion.synthetic import DEFAULT, DOMAINS, latents
 from inversion.training.options import PictureFileOptions, TrainingError
 
-BATCH = 16
+BATCH = 16  # pictures that are drawn at a time
 
 
 class PictureFile:
@@ -45,7 +45,7 @@ class PictureFile:
         if not create and not self.ready():
             state = "not completely drawn" if self.path.exists() else "missing"
             raise TrainingError(f"{self.path} is {state}. Draw it with `train faces{' --mates' if mate else ''}`.")
-        self.rows = mapped(self.path, (count, 4, resolution, resolution), create)
+        self.rows = memory_map(self.path, (count, 4, resolution, resolution), create)
 
     def render(self, part: int = 0, parts: int = 1, compiled: bool = True) -> None:
         """Draw the rows of every parts-th batch from ``part`` on; resumes after the batches already drawn."""
@@ -88,8 +88,8 @@ def file_stem(domain: str, kind: str) -> str:
     return kind if domain == DEFAULT else f"{kind}_{domain.removeprefix('synthetic-')}"
 
 
-def mapped(path: Path, shape: tuple[int, ...], create: bool) -> NDArray[np.uint8]:
-    """A memory-mapped file: to read, or to write and created if it is missing."""
+def memory_map(path: Path, shape: tuple[int, ...], create: bool) -> NDArray[np.uint8]:
+    """A memory-mapped file of this shape, to be read. create: to be written, and created if it is missing."""
     if create and not path.exists():
         make_folder(path.parent)
         with path.open("wb") as file:

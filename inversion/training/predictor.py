@@ -1,4 +1,4 @@
-"""Trains the predictor on renders: attributes by regression, identity by telling one person's pictures from others'."""
+"""Trains the predictor on renders: attributes by regression, identity by contrasting pictures of different persons."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from inversion.training.options import PredictorOptions
 from inversion.training.pictures import PictureFile
 
 HELD_OUT_PERSONS = 128
-DECAY = 0.6  # last part of the run, over which the learning rate falls to 0
+DECAY = 0.6  # fraction of the run at its end, over which the learning rate falls to 0
 
 
 def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures (B, 3, R, R), some blurred and noisy, so that a generator's softness does not read as another face."""
+    """Pictures (B, 3, R, R), some blurred and noisy: a generator's soft picture must not be read as another person."""
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     amount = torch.rand(len(x), 1, 1, 1, generator=rng)
     noise = torch.randn(x.shape, generator=rng) * 0.06 * torch.rand(len(x), 1, 1, 1, generator=rng)
@@ -47,19 +47,19 @@ class PredictorScore:
 
     def __init__(self, domain: Domain, n: int) -> None:
         self.domain, seeds = domain, list(range(HELD_OUT, HELD_OUT + n))
-        self.u = domain.factors(latents(seeds))
-        self.x = domain.render(self.u, domain.resolution).picture
-        self.y = domain.render(domain.mates(self.u, seeds), domain.resolution).picture
+        self.factors = domain.factors(latents(seeds))
+        self.pictures = domain.render(self.factors, domain.resolution).picture
+        self.mates = domain.render(domain.mates(self.factors, seeds), domain.resolution).picture
 
     @torch.no_grad()
     def __call__(self, net: Predictor) -> dict[str, float]:
         """Fractions, at most 1: over all attributes, of identities, and of each headline attribute."""
         net.eval()
-        predicted, a = net.heads(self.x)
-        b = net.embed(self.y)
+        predicted, identities = net.heads(self.pictures)
+        nearest = (identities @ net.embed(self.mates).t()).argmax(1)
         net.train()
-        error = (predicted - self.u).square().mean(0) / self.u.var(0)
-        hits = ((a @ b.t()).argmax(1) == torch.arange(len(a))).float().mean()
+        error = (predicted - self.factors).square().mean(0) / self.factors.var(0)
+        hits = (nearest == torch.arange(len(nearest))).float().mean()
         headline = self.domain.headline
         columns = zip(headline, self.domain.columns(headline), strict=True)
         named = {name: round(1 - float(error[column]), 3) for name, column in columns}
@@ -67,7 +67,7 @@ class PredictorScore:
 
 
 class PredictorTrainer(Trainer):
-    """The predictor and its pairs of pictures, each of one person."""
+    """Trains the predictor on pairs of pictures of one person. Raises TrainingError if a file is missing."""
 
     every = 200
 
@@ -76,8 +76,8 @@ class PredictorTrainer(Trainer):
         self.net = Predictor(self.domain.names).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = Muon(self.net.parameters(), lr=options.lr)
         side = self.domain.resolution
-        self.first = PictureFile(options.faces, options.count, side, domain=options.domain)
-        self.second = PictureFile(options.faces, options.pairs, side, mate=True, domain=options.domain)
+        self.pictures = PictureFile(options.faces, options.count, side, domain=options.domain)
+        self.mates = PictureFile(options.faces, options.pairs, side, mate=True, domain=options.domain)
         self.resume(options.out)
 
     @cached_property
@@ -94,13 +94,13 @@ class PredictorTrainer(Trainer):
         """One update on a batch of pairs."""
         o = self.options
         rows = torch.randperm(o.pairs, generator=rng)[: o.batch]
-        u = self.domain.factors(latents(rows.tolist()))
-        v = self.domain.mates(u, rows.tolist())
-        x = torch.cat([self.first.batch(rows)[0], self.second.batch(rows)[0]])
+        own = self.domain.factors(latents(rows.tolist()))
+        factors = torch.cat([own, self.domain.mates(own, rows.tolist())])
+        x = torch.cat([self.pictures.batch(rows)[0], self.mates.batch(rows)[0]])
         with torch.autocast("cpu", torch.bfloat16):
             predicted, embedding = self.net.heads(augmented(x, rng))
-        a, b = embedding.float().chunk(2)
-        loss = F.mse_loss(predicted.float(), torch.cat([u, v])) + 0.1 * contrast(a, b)
+        identities, of_mates = embedding.float().chunk(2)
+        loss = F.mse_loss(predicted.float(), factors) + 0.1 * contrast(identities, of_mates)
         self.optimizer.zero_grad()
         loss.backward()
         rate = o.lr * ramp_factor(self.steps, 100) * decay_factor(self.steps / o.steps, DECAY)

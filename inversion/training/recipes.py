@@ -15,16 +15,16 @@ class EncoderRecipe:
 
     - pixel, perceptual, identity: distances between the reconstruction and the picture.
     - norm: distance of the styles from the mean style; 1 for a random code.
-    - codes: squared error of the styles. Without `reads` these are predicted for samples of the generator, with it for
-      renders, whose codes are known.
+    - codes: squared error of the styles, predicted for samples of the generator, or, if the recipe has `reads`, for
+      renders. The codes of both are known.
     - compared: "entries" compares styles entry by entry in units of their spread. "axes" compares them along the
       principal axes of W, each in its own unit: small changes of a style (nose, gaze) count as much as the pose.
-    - adversarial: against a discriminator that keeps learning (In-Domain).
+    - adversarial: against a discriminator that is trained at the same time (In-Domain).
     - delta, latent: the size of e4e's offsets, and its discriminator of styles.
     - turns: passes of ReStyle.
     - rows: "pyramid" (pSp), "last" (naive W+) or "single" (one style).
-    - reads: the encoder's input in place of the picture, a key of DEGRADED or TRANSLATED, or "".
-    - warm: first part of the run, 0 to 1, in which only known codes count: without pictures a step takes a third.
+    - reads: the encoder's input instead of the picture, a key of DEGRADED or TRANSLATED, or "".
+    - warm: fraction of the run at its start, 0 to 1, in which only codes are compared: a step then takes a third.
     """
 
     pixel: float = 1.0
@@ -56,9 +56,9 @@ class EncoderRecipe:
         return 3 if self.turns == 1 else 6
 
 
-# pSp's weights for its other tasks: no identity if the input shows no person, and a pull to the mean style. Its 0.005
-# is per unit of FFHQ's styles, where a random code lies about 40 from the mean: 0.2 here. We pull less and teach the
-# codes as well: renders have exact codes, photographs have none.
+# pSp's weights for its other tasks: no identity if the input shows no person, and a penalty on the distance from the
+# mean style. The paper's 0.005 is per unit of FFHQ's styles, where a random code lies about 40 from the mean: 0.2 in
+# our units. Our weight is smaller, and the loss includes the codes: renders have exact codes, photographs have none.
 _CONDITIONAL = EncoderRecipe(identity=0, norm=0.05, codes=0.3, compared="axes", warm=0.9)
 RECIPES: dict[str, EncoderRecipe] = {
     "encoder": EncoderRecipe(pixel=0, perceptual=0, identity=0, codes=1),
@@ -68,10 +68,10 @@ RECIPES: dict[str, EncoderRecipe] = {
     "restyle": EncoderRecipe(turns=3),  # the paper has 5: a pass costs as much as another batch
     "sketch": replace(_CONDITIONAL, reads="sketch"),
     "map": replace(_CONDITIONAL, reads="map"),
-    # The paper has no frontal picture, so its weight of the pixels is tiny (0.001) and that of identity is 1.
+    # The paper has no true frontal pictures. So its weight of the pixels is tiny (0.001), and that of identity is 1.
     "frontalize": EncoderRecipe(identity=1, norm=0.05, codes=0.3, compared="axes", reads="turned", warm=0.85),
     "superres": EncoderRecipe(norm=0.05, codes=0.1, reads="shrunk", warm=0.2),
     "inpaint": EncoderRecipe(norm=0.05, codes=0.1, reads="holed", warm=0.2),
-    # Our own: the paper has one encoder for each of these tasks, this one reads whole pictures as well.
+    # Our own: the paper trains one encoder per task. This one serves all tasks and also reads complete pictures.
     "restore": EncoderRecipe(norm=0.01, codes=0.1, compared="axes", warm=0.65, reads="damaged"),
 }
