@@ -14,7 +14,7 @@ from PIL import Image
 from inversion import images
 from inversion.align import paste
 from inversion.checkpoints.registry import DEFAULT
-from inversion.cli.common import dumps, metavar, reader, sentence_part, write_json
+from inversion.cli.common import dumps, metavar, reader, sentence_part, write_json, write_notes
 from inversion.common.commands import Parser, add_device, guarded, make_folder
 from inversion.common.rows import Row
 from inversion.serving.lane import AUTOMATIC_CROPS, Lane, crop
@@ -66,8 +66,9 @@ def main(argv: list[str]) -> int:
 def _run(args: argparse.Namespace) -> Row:
     """The row of a translation. With --out, saves the pictures, a sheet of them, and the row as JSON."""
     options = TranslationOptions(**{spec.name: getattr(args, spec.name) for spec in fields(TranslationOptions)})
-    picture = np.asarray(images.read(args.image))
-    drawn = input_of(args.to).drawn
+    decoded = input_of(args.to).decode(args.image)
+    picture, drawn = np.asarray(decoded.picture), input_of(args.to).drawn
+    write_notes(decoded.notes, set())
     part = crop(picture, args.model, "centre" if drawn else args.align, args.face)
     if part.note and not drawn:
         sys.stderr.write(f"{part.note}\n")
@@ -87,6 +88,7 @@ def _run(args: argparse.Namespace) -> Row:
         "domain": model.domain,
         "licence": model.licence,
         "crop": {"how": part.how, "quad": part.quad, "note": part.note},
+        "notes": list(decoded.notes),
     }
     if args.out is not None:
         _save(args, made, picture, row)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from inversion.images import colour
@@ -26,10 +27,14 @@ WHITE_FROM = 224  # lowest mean of a drawing in white ink, which would be invisi
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """An upright RGB picture without metadata, and sentences about it for the user."""
+    """An upright RGB picture without metadata, and sentences about it for the user.
+
+    indices: of the colours of a palette picture, uint8 (H, W); None for other pictures.
+    """
 
     picture: Image.Image
     notes: tuple[str, ...] = ()
+    indices: NDArray[np.uint8] | None = None
 
 
 def read(source: str | Path | bytes) -> Image.Image:
@@ -45,7 +50,8 @@ def decode(source: str | Path | bytes) -> Decoded:
     """
     with decoding():
         image, notes = pixels(source)
-        return Decoded(_flat(image, notes), tuple(notes))
+        indices = np.asarray(image) if image.mode == "P" else None
+        return Decoded(_flat(image, notes), tuple(notes), indices)
 
 
 @contextmanager

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inversion import images
 from inversion.common.errors import UserError
 from inversion.common.settings import checked, setting
+from inversion.images import Decoded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +44,10 @@ class InputKind(ABC):
     def drawn(self) -> bool:
         """Whether the input is drawn: then it is used as it is, without a search for a face."""
         return bool(self.colours)
+
+    def decode(self, source: str | Path | bytes) -> Decoded:
+        """A file as the upload that `read` takes, uint8 (H, W, 3), with notes for the user. Raises BadImage."""
+        return images.decode(source)
 
     @abstractmethod
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:

@@ -6,6 +6,8 @@ kind. Training and app therefore normalise every drawing here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,33 @@ PALETTE: tuple[Colour, ...] = (
     (83, 255, 168),
     (83, 214, 2),
 )
+# The colours that CelebAMask-HQ (Lee et al. 2020) and its parsers give the same 19 classes.
+CELEBA_PALETTE: tuple[tuple[int, int, int], ...] = (
+    (0, 0, 0),
+    (204, 0, 0),
+    (76, 153, 0),
+    (204, 204, 0),
+    (51, 51, 255),
+    (204, 0, 204),
+    (0, 255, 255),
+    (255, 204, 204),
+    (102, 51, 0),
+    (255, 0, 0),
+    (102, 204, 0),
+    (255, 255, 0),
+    (0, 0, 153),
+    (0, 0, 204),
+    (255, 51, 153),
+    (0, 204, 204),
+    (0, 51, 0),
+    (255, 153, 51),
+    (0, 204, 0),
+)
+MIXTURE = (128, 128, 128)  # stands for colours of no class; it is far from all of PALETTE
+BLANK = 255  # a grey value that stands for no class, in maps of class numbers
+STRAY = 0.002  # part of a map that may have colours beyond the last class
+MAPPED = 0.5  # part of a map that must have the colours of a palette
+TIGHT = 12.0  # as PURE, for CELEBA_PALETTE
 PURE = 24.0  # largest distance between a pixel of a class and its colour; pixels further away are mixtures
 LINE = 1.7 / 128  # width of lines in training data as a fraction of the side; wider lines of an eye would merge
 FAINTEST = 14  # smallest contrast of the darkest lines, of 255
@@ -91,6 +120,57 @@ def _one_width(ink: NDArray[np.float32], wanted: float) -> NDArray[np.float32]:
     return np.maximum(cv2.erode(ink, disc), kept)
 
 
+def in_palette(picture: NDArray[np.uint8], indices: NDArray[np.uint8] | None = None) -> tuple[NDArray[np.uint8], str]:
+    """A label map uint8 (H, W, 3) in the colours of PALETTE, and a sentence on how it was read, "" if as it is.
+
+    Read are class numbers as grey values, the colours of CELEBA_PALETTE, and `indices` (H, W) of another palette.
+    Other pictures are returned as they are.
+    """
+    whole, step = picture, max(1, max(picture.shape) // MAP_SIDE)  # `classes` shrinks large maps, too
+    picture = picture[::step, ::step]
+    grey, last = picture[..., 0], len(PALETTE) - 1
+    if (picture == grey[..., None]).all() and ((grey <= last) | (grey == BLANK)).all() and (grey % BLANK).any():
+        return _in_colours(np.where(grey == BLANK, 0, grey)), "The grey values of the map were read as class numbers."
+    flat = picture.reshape(-1, 3).astype(np.float32)
+    own, _ = _distances(flat, PALETTE)
+    other, nearest = _distances(flat, CELEBA_PALETTE)
+    pure = other <= TIGHT**2
+    if pure.mean() >= MAPPED and pure.mean() > (own <= PURE**2).mean():
+        if not pure.all():  # smoothed edges, where mixtures of two colours look like a third
+            pure = _solid(np.where(pure, nearest, -1).reshape(picture.shape[:2])).ravel()
+        coloured = np.where(pure[:, None], np.asarray(PALETTE, np.uint8)[nearest], np.asarray(MIXTURE, np.uint8))
+        return coloured.reshape(picture.shape), "The map was read in the colours of CelebAMask-HQ."
+    if indices is not None and 0 < indices.max() <= last and (own <= PURE**2).mean() < MAPPED:
+        return _in_colours(indices[::step, ::step]), "The map was read by the numbers of its palette."
+    return whole, ""
+
+
+def _solid(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Pixels of (H, W) in a block of 2x2 pixels with one label that is not negative."""
+    block = (labels[:-1, :-1] >= 0) & (labels[:-1, :-1] == labels[1:, 1:])
+    block &= (labels[:-1, :-1] == labels[1:, :-1]) & (labels[:-1, :-1] == labels[:-1, 1:])
+    solid = np.zeros(labels.shape, bool)
+    for rows in (slice(0, -1), slice(1, None)):
+        for columns in (slice(0, -1), slice(1, None)):
+            solid[rows, columns] |= block
+    return solid
+
+
+def _in_colours(numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Class numbers (H, W) as their colours, uint8 (H, W, 3)."""
+    return np.asarray(PALETTE, np.uint8)[numbers]
+
+
+def _distances(
+    flat: NDArray[np.float32], palette: Sequence[tuple[int, int, int]]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Squared distance of each of (N, 3) to the nearest colour of a palette, and that colour's index."""
+    colours = np.asarray(palette, np.float32)
+    # |a - b|^2 = |a|^2 - 2ab + |b|^2 for all pixels and colours at once: (N, colours)
+    distance = np.square(flat).sum(axis=1)[:, None] - 2 * flat @ colours.T + np.square(colours).sum(axis=1)
+    return distance.min(axis=1), distance.argmin(axis=1)
+
+
 def classes(picture: NDArray[np.uint8], count: int, size: int) -> NDArray[np.int64]:
     """Class indices (size, size) of a label map uint8 (S, S, 3) in the first `count` colours of the palette.
 
@@ -101,11 +181,16 @@ def classes(picture: NDArray[np.uint8], count: int, size: int) -> NDArray[np.int
 
     side = min(MAP_SIDE, picture.shape[0])
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_NEAREST)
-    colours = np.asarray(PALETTE[:count], np.float32)
-    flat = small.reshape(-1, 3).astype(np.float32)
-    # |a - b|^2 = |a|^2 - 2ab + |b|^2 for all pixels and colours at once: (S S, count)
-    distance = np.square(flat).sum(axis=1)[:, None] - 2 * flat @ colours.T + np.square(colours).sum(axis=1)
-    nearest, pure = distance.argmin(axis=1), distance.min(axis=1) <= PURE**2
+    distance, nearest = _distances(small.reshape(-1, 3).astype(np.float32), PALETTE)
+    pure = distance <= PURE**2
+    beyond = pure & (nearest >= count)
+    if beyond.mean() > STRAY:
+        number = np.bincount(nearest[beyond]).argmax()
+        raise DrawingError(
+            f"The map has the class {number}, but the model's encoder reads the classes 0 to {count - 1}. "
+            "Choose another model, or change the numbers of the map."
+        )
+    pure &= ~beyond
     painted = (nearest > 0) | ~pure
     if not painted.any():
         raise DrawingError("The canvas is empty. Paint the parts first.")

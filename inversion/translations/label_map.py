@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
+from inversion import images
+from inversion.images import Decoded
 from inversion.translations.base import Colour, InputKind, TranslationError, square
-from inversion.translations.drawings import PALETTE, classes
+from inversion.translations.drawings import PALETTE, classes, in_palette
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,9 +56,15 @@ class LabelMap(InputKind):
     pen: ClassVar[int] = 24
     has_classes: ClassVar[bool] = True
 
+    def decode(self, source: str | Path | bytes) -> Decoded:
+        """A map of class numbers (grey values, or indices of a palette) or in other colours gets those of PALETTE."""
+        decoded = images.decode(source)
+        picture, note = in_palette(np.asarray(decoded.picture), decoded.indices)
+        return replace(decoded, picture=Image.fromarray(picture), notes=(*decoded.notes, *([note] if note else [])))
+
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
         _check(channels)
-        indices = torch.from_numpy(classes(square(picture), channels, size))
+        indices = torch.from_numpy(classes(square(in_palette(picture)[0]), channels, size))
         return torch.nn.functional.one_hot(indices, channels).permute(2, 0, 1)[None].float()
 
     def show(self, read: Tensor) -> NDArray[np.uint8]:

@@ -101,7 +101,7 @@ def input_field(name: str) -> gr.Image | gr.ImageEditor:
     if not kind.drawn:
         return picture_field(kind.label, field_id(name))
     canvas = drawing_canvas(kind.label, field_id(name), swatches(kind), kind.pen, kind.has_classes)
-    drawing_upload(canvas, kind.upload, f"{field_id(name)}-upload")
+    drawing_upload(canvas, kind, f"{field_id(name)}-upload")
     return canvas
 
 

@@ -9,6 +9,7 @@ makes a new component of the original class. Events may return values, and may s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from gradio.data_classes import FileData, ImageData
 from PIL import Image
 
 from inversion import images
+from inversion.translations import InputKind
 from ui.parts import inputs
 from ui.parts.events import QUIET
 from ui.parts.inputs import InputError, errors_as_messages
@@ -123,13 +125,18 @@ def drawing_canvas(label: str, elem_id: str, colours: Sequence[str], size: int, 
     return editor
 
 
-def drawing_upload(field: gr.ImageEditor, label: str, elem_id: str) -> None:
-    """A button that puts a file into a canvas."""
-    button = gr.UploadButton(label, file_types=["image"], size="sm", elem_id=elem_id)
+def drawing_upload(field: gr.ImageEditor, kind: InputKind, elem_id: str) -> None:
+    """A button that puts a file into a canvas for this kind of input."""
+    button = gr.UploadButton(kind.upload, file_types=["image"], size="sm", elem_id=elem_id)
 
     def put(path: str | None) -> np.ndarray:
         with errors_as_messages():
-            return inputs.picture(path)
+            if not path:
+                raise InputError(inputs.NO_PICTURE)
+            decoded = kind.decode(inputs.existing(path))
+        if decoded.notes:
+            gr.Info(escape(" ".join(decoded.notes)))
+        return np.asarray(decoded.picture)
 
     button.upload(put, button, field, **QUIET)
 

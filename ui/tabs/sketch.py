@@ -231,13 +231,25 @@ class Sketch(Tab):
         with errors_as_messages():
             whole(values["variations"], "variations", 1, MAX_VARIATIONS)
             options = read_options(**{key: values[key] for key in ("variations", "alpha", "mix_layers", "seed")})
-            name, picture = values["kind"], inputs.picture(values["picture"])
+            name, picture, notes = _given(values)
             made, row = run_translation(self.desk.session, values["model"], name, picture, options, values["align"])
+            row["notes"] = list(notes)
         with tempfile.TemporaryDirectory() as folder:
             files, results = PictureFiles(folder), captioned("", made, row)
             pictures = [(files.path(f"{name}-{i}", one), text) for i, (text, one, _) in enumerate(results)]
             tiles = [Tile(text, name if i else "", one) for i, (text, one, _) in enumerate(results)]
             yield [row], pictures, sheet_file(tiles, files)
+
+
+def _given(values: Parameters) -> tuple[str, np.ndarray, tuple[str, ...]]:
+    """Name of the translation, picture uint8 (H, W, 3) and notes on its file. Raises UserError."""
+    name, path = values["kind"], values["picture"]
+    if name not in TRANSLATIONS:
+        raise InputError(f"Unknown kind {name!r}. Choose one of: {', '.join(TRANSLATIONS)}.")
+    if not path:
+        raise InputError(inputs.NO_PICTURE)
+    decoded = input_of(name).decode(inputs.existing(path))
+    return name, np.asarray(decoded.picture), decoded.notes
 
 
 def _unavailable(name: str, cards: Mapping[str, Mapping[str, TranslationCard]]) -> str:
