@@ -31,7 +31,7 @@ from inversion.synthetic import DOMAINS, HELD_OUT
 LIMITS = {"cascade": 0.08, "yunet": 0.05}
 WRONG = 0.15  # corner error above which a frame shows something else
 SIDE, FACE = 512, 320  # pixels of a picture and of the render that is pasted
-SIZES, TURN = (0.25, 0.6), 20.0  # of the face: part of the side, degrees
+SIZES, TURN = (0.25, 0.6), 20.0  # range of the face's size as part of the side; largest turn in degrees
 METHODS = ("pti", "clone", "mganprior")
 
 

@@ -1,18 +1,18 @@
 """Measures the attribute sliders: the effect of each over its range, and its side effects.
 
-``python -m benchmarks.sliders --n 32 --json sliders.json`` edits two codes of every held-out face, pSp's and the style
-of its true z, with every slider at POSITIONS strengths from its low to its high end. For each slider it prints
+``python -m benchmarks.sliders --n 32 --json sliders.json`` edits two codes of every held-out picture, pSp's and
+the style of its true z, with every slider at POSITIONS strengths from its low to its high end. It prints per slider:
 
 - `monotone`: the share of codes whose attribute, as the predictor reads it, never falls below an earlier position's by
-  more than FALL_TOLERANCE of the slider's mean change, and ends higher than it began. The predictor misses most
-  factors of a true render by more than that, so smaller falls mean nothing;
-- `mean`: whether the mean over codes never falls from one position to the next. It stays once all codes have reached
-  the end of their reach. A reading beyond a factor's ends counts as the end;
+  more than FALL_TOLERANCE of the slider's mean change, and ends higher than it began. The predictor's own errors are
+  larger for most factors, so smaller falls do not count;
+- `mean`: whether the mean over codes never falls from one position to the next. Where all codes have reached the end
+  of their reach, it is constant. Readings are clamped to the factor's range;
 - `wanted` and `others`: the change of the slider's own attribute from end to end, in units of the deviation of its
-  readings over PERSONS held-out faces, and the mean change of all other attributes in units of their own;
+  readings over PERSONS held-out pictures, and the mean change of all other attributes in units of their own;
 - `identity`: the synthetic identity between the unedited picture and those at the low and the high end, as mean and
-  worst, and the share of codes that stay closer to themselves than different persons are at every position. That level
-  is the STRANGER_QUANTILE of the identity between different held-out faces;
+  worst. `same_person`: the share of codes that at every position score higher than different persons, that is, than
+  the STRANGER_QUANTILE of the identity between different held-out pictures;
 - `clipped`: the share of pixel values at both ends that leave [-1, 1] by more than one grey level.
 """
 
@@ -42,9 +42,9 @@ from inversion.synthetic import HELD_OUT
 from inversion.training.directions import POSITIONS, STRANGER_QUANTILE, rises
 from inversion.training.models import domain_of, networks_of
 
-ROUNDING = 1e-4  # by which a constant mean may fall
+ROUNDING = 1e-4  # largest fall of a mean that counts as constant
 PERSONS = 128  # held-out pictures that measure how different persons are
-GREY_LEVEL = 2 / 255  # of 8 bits, in pictures in [-1, 1]
+GREY_LEVEL = 2 / 255  # one step of 8 bits, for pictures in [-1, 1]
 BATCH = 16
 
 

@@ -4,10 +4,10 @@
 
 - `yaw_degrees`: mean error of the yaw that the predictor reads from the result (frontalisation: against the front);
 - `attributes`: for each factor that the input shows, how often the predictor reads the right sign from the result,
-  divided by how often it does from the true render. `Translation.unseen` says which factors it does not show
+  divided by how often it does from the true render. `Translation.unseen` names the factors that it does not show
   (`benchmarks.determined` measures how much a network can read from drawings at all);
 - `generator`: those of these factors for which that ratio is below LOST for the generator's picture of the true code:
-  the generator never learnt them, and no encoder can make up for that;
+  the generator cannot show them, so no encoder can recover them;
 - `iou`: mean over classes of the result's segmentation against the true one, and the same for a reconstruction (pSp's)
   and for the true render; `iou_ratio` is the first divided by the second. No segmenter is shipped: a small one is
   fitted here on training renders, from the colours around a pixel, its place and the predictor's features;
@@ -45,7 +45,7 @@ from inversion.translations import TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.translate import translate, unavailable
 
 FITTED = 96  # training renders of the segmenter
-STEPS, SAMPLED = 600, 4096  # of the segmenter, and pixels in a step
+STEPS, SAMPLED = 600, 4096  # steps of the segmenter's training, and pixels per step
 PATCH = 5  # side of the neighbourhood that it sees, in pixels
 STRIDE = 2  # between the pixels that are classified, in both directions
 READABLE = 0.5  # a factor counts if the predictor explains more than this of its variance on true renders
