@@ -14,8 +14,10 @@ import torch
 from helpers.lanes import TickingLane, finish, stub_request
 from helpers.waiting import until
 
-from inversion.methods import Result, parse_method, run
+from inversion.checkpoints.registry import DEFAULT
+from inversion.methods import STAGES, Result, parse_method, run
 from inversion.model import Model
+from inversion.serving.costs import COSTS
 from inversion.serving.jobs import FINAL, JobView
 from inversion.serving.session import Busy, Limits, Session, UnknownJob
 from inversion.tasks import Reconstruct
@@ -216,6 +218,17 @@ def test_expected_times_count_the_jobs_that_share_the_device(ticking: TickingLan
     assert first_view.remaining == pytest.approx((40 - 4) * 0.25 + (20 - 4) * 0.25, rel=0.3)
     assert first_view.runs[0].remaining == first_view.remaining
     assert late.remaining == pytest.approx(0.25, abs=0.1)
+
+
+def test_times_of_stages_that_never_ran_are_guessed_from_a_measured_one(ticking: TickingLane, session: Session) -> None:
+    methods = {"w": {"w.steps": 100}, "wplus": {}, "clone": {}}
+    assert session.expected(DEFAULT, methods) == {}
+    begin(ticking, session, submit(ticking, session, 1, 40))
+    times = session.expected(DEFAULT, methods)
+    assert times["w"] == pytest.approx(100 * 0.25, rel=0.1)
+    assert times["w"] * 2 < times["wplus"] < times["clone"]
+    assert session.expected("another", methods) == {}
+    assert set(COSTS) == set(STAGES)
 
 
 def test_a_job_without_a_place_waits_for_the_end_of_an_open_run(ticking: TickingLane, opened: Opened) -> None:

@@ -15,6 +15,7 @@ from ui.parts.desk import Desk
 from ui.parts.endpoint import Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
 from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.lazy import hide
 from ui.parts.values import Parameters, Value
 from ui.tabs.base import Tab
 
@@ -40,7 +41,7 @@ class Page(gr.Blocks):
 
 def add_endpoints(page: Page, desk: Desk, tabs: Sequence[Tab]) -> None:
     """Register the endpoints, on components that no page shows."""
-    with gr.Row(visible=False):
+    with gr.Row(visible=False) as box:
         common = common_inputs(desk)
         made = [tab.endpoint(common) for tab in tabs]
         endpoints = [endpoint for endpoint in made if endpoint is not None]
@@ -61,6 +62,7 @@ def add_endpoints(page: Page, desk: Desk, tabs: Sequence[Tab]) -> None:
                 api_description=one.description,
                 **DEVICE,
             )
+    hide(box)
 
 
 def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> Endpoint:

@@ -12,11 +12,13 @@ from inversion.common.errors import UserError
 from inversion.serving import catalogue
 from inversion.serving.session import Session
 from ui import api
+from ui.compression import CompressedEvents, CompressedFiles
 from ui.examples import examples
 from ui.guard import Guard
 from ui.health import Health
 from ui.parts.desk import Desk
 from ui.parts.events import MODELS, PRIVATE, QUIET, VIEWS
+from ui.parts.lazy import delay
 from ui.parts.mine import MyJobs
 from ui.parts.settings import model_choices
 from ui.parts.values import Options, Update
@@ -52,6 +54,8 @@ def build(
             for tab in made:
                 with gr.Tab(tab.label, id=tab.key, elem_id=f"{tab.key}-tab") as place:
                     tab.build(place)
+                    if tab is not made[0]:
+                        delay(place)
         gr.Markdown(FOOTNOTE, elem_classes="note")
         for tab in made:
             tab.on_load(page)
@@ -93,7 +97,9 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> Options:
     middleware = [
         Middleware(Health, ready),
         Middleware(Guard, limit=UPLOAD),
-        Middleware(GZipMiddleware, compresslevel=6),  # event streams pass it as they are
+        Middleware(CompressedFiles),
+        Middleware(CompressedEvents),
+        Middleware(GZipMiddleware, compresslevel=6),  # all other answers
     ]
     return {
         "theme": theme(),

@@ -72,14 +72,13 @@ def theme() -> gr.themes.Base:
     """The page's theme, light and dark."""
     # Regular and bold only: the semibold files that come with Gradio 6.31 lack the Latin letters.
     sans = gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700))
-    mono = gr.themes.utils.fonts.LocalFont("IBM Plex Mono", weights=(400, 700))
     base = gr.themes.Base(
         primary_hue=PINE,
         secondary_hue=PINE,
         neutral_hue=PAPER,
         radius_size=gr.themes.sizes.radius_lg,
         font=(sans, "ui-sans-serif", "system-ui", "sans-serif"),
-        font_mono=(mono, "ui-monospace", "monospace"),
+        font_mono=("ui-monospace", "monospace"),
     )
     values: Options = {}
     for name, (light, dark) in {**SURFACES, **CONTROLS}.items():

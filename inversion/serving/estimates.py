@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from inversion.serving.costs import relative_cost
 from inversion.serving.jobs import Job, JobView
+from inversion.serving.plans import Plan
 from inversion.serving.queue import Queue
 from inversion.serving.store import Limits
 
@@ -22,14 +24,23 @@ class Estimates:
     def __init__(self, queue: Queue, limits: Limits) -> None:
         self._queue, self._limits = queue, limits
         self._steps: dict[tuple[str, str], float] = {}  # seconds per step, last measured, by model and stage
-        self._latest: dict[str, float] = {}  # the same for any stage, by model
+        self._units: dict[str, float] = {}  # seconds of a step of W, by model, from the last measured step of any stage
 
     def note(self, job: Job, index: int) -> None:
         """Measure the speed of a run that has just made a step."""
         run = job.runs[index]
         if run.state == "running" and run.step >= MEASURED and run.seconds > run.stage_began:
-            speed = (run.seconds - run.stage_began) / run.step
-            self._steps[job.model, run.stage] = self._latest[job.model] = speed
+            self.measured(job.model, run.stage, (run.seconds - run.stage_began) / run.step)
+
+    def measured(self, model: str, stage: str, seconds: float) -> None:
+        """Remember the time of one step of a stage (its label)."""
+        self._steps[model, stage] = seconds
+        self._units[model] = seconds / relative_cost(stage)
+
+    def expected(self, model: str, plan: Plan) -> float | None:
+        """Computing time of a run that is alone."""
+        speeds = [(steps, self._speed(model, stage)) for stage, steps in plan.stages]
+        return None if any(speed is None for _, speed in speeds) else sum(n * speed for n, speed in speeds if speed)
 
     def view(self, job: Job) -> JobView:
         """The job as it is now, with its place in the queue and expected times."""
@@ -56,12 +67,17 @@ class Estimates:
         """Computing time that is left of a run. It ends within its budget."""
         seconds = 0.0
         for stage, steps in self._stages(job, index):
-            speed = self._steps.get((job.model, stage), self._latest.get(job.model))
+            speed = self._speed(job.model, stage)
             if speed is None:
                 return None
             seconds += steps * speed
         run = job.runs[index]
         return min(seconds, max(0.0, run.budget - run.seconds))
+
+    def _speed(self, model: str, stage: str) -> float | None:
+        """Seconds of a step: measured, or estimated from another stage of the model."""
+        unit = self._units.get(model)
+        return self._steps.get((model, stage), None if unit is None else unit * relative_cost(stage))
 
     @staticmethod
     def _stages(job: Job, index: int) -> list[tuple[str, int]]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from inversion.model import Model
 
 T = TypeVar("T")
+WARM_STEPS = 6
 SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones are refused
 
 
@@ -134,11 +135,17 @@ class Lane:
 
         return hub.load(model, device=self.device, dtype=self.dtype)
 
-    def warm(self, model: str) -> None:
-        """Load a model and run it once, so that the first user does not wait for imports. Raises UserError."""
+    def warm(self, model: str) -> float | None:
+        """Load a model and run it, so that the first user does not wait for imports. Raises UserError.
+
+        Returns the seconds of one step of W, None if they were not measured.
+        """
         self.load(model)
-        for _ in self(Request("reconstruct", "w", np.zeros((8, 8, 3), np.uint8), model, {"w.steps": 1})):
-            pass
+        request = Request("reconstruct", "w", np.zeros((8, 8, 3), np.uint8), model, {"w.steps": WARM_STEPS})
+        steps = [event for event in self(request) if isinstance(event, Progress) and event.total == WARM_STEPS]
+        if len(steps) < WARM_STEPS:
+            return None
+        return (steps[-1].seconds - steps[0].seconds) / (WARM_STEPS - 1)  # the first step is slower
 
     def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]:
         """Key -> reason, for the methods that cannot run on the model. Loads the model; raises HubError."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -30,6 +30,7 @@ from inversion.serving.files import ModelFiles
 from inversion.serving.jobs import Busy, Job, JobView, Kept, RunView, SessionError, UnknownJob
 from inversion.serving.lane import Lane, LaneError, Request
 from inversion.serving.lane import crop as choose_crop
+from inversion.serving.plans import Plan
 from inversion.serving.queue import Queue
 from inversion.serving.requests import Quick, Unavailable, UnavailableRequest
 from inversion.serving.store import Limits, Store
@@ -195,6 +196,16 @@ class Session:
     def unavailable(self, model: str) -> Unavailable:
         """Why methods and stages cannot run on the model. Waits until the model is loaded. Raises as `ask`."""
         return self.ask(UnavailableRequest(model))
+
+    def expected(self, model: str, methods: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """About how many seconds each method takes on this device, {key: settings} -> {key: seconds}.
+
+        Methods of which nothing is known yet are left out. Raises SettingError.
+        """
+        plans = {key: Plan.of(key, settings) for key, settings in methods.items()}
+        with self._changed:
+            times = {key: self._estimates.expected(model, plan) for key, plan in plans.items()}
+        return {key: seconds for key, seconds in times.items() if seconds is not None}
 
     def warm(self, model: str) -> None:
         """Load a model in the background, so that its first run begins at once."""

@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from inversion.common.errors import UserError
+from inversion.serving.costs import REFERENCE
 from inversion.serving.estimates import Estimates
 from inversion.serving.jobs import Busy, Job
 from inversion.serving.lane import Event, Finished, LaneError, Request
@@ -32,8 +33,8 @@ class DeviceLane(Protocol):
     def check(self, request: Request) -> str:
         """The label of the request's method. Raises UserError if the request is wrong. Any thread."""
 
-    def warm(self, model: str) -> None:
-        """Load a model. Raises UserError."""
+    def warm(self, model: str) -> float | None:
+        """Load a model. Returns the seconds of one step of W, None if they are unknown. Raises UserError."""
 
     def answer(self, request: Quick[T]) -> T:
         """The answer of a quick request. Raises UserError."""
@@ -148,7 +149,10 @@ class Worker:
 
     def _load(self, model: str) -> None:
         try:
-            self._lane.warm(model)
+            seconds = self._lane.warm(model)
+            if seconds is not None:
+                with self._changed:
+                    self._estimates.measured(model, REFERENCE, seconds)
         except BaseException:
             # A run on this model meets the same error and shows it.
             log.exception("could not load %s ahead of its first use", model)

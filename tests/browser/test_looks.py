@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from helpers.accessibility import faults, unreached
-from helpers.browser import choose, open_tab, set_steps, shoot, status, take_example, unfold, upload
+from helpers.browser import choose, open_tab, set_steps, shoot, status, unfold, upload
 from playwright.sync_api import Page, expect
+
+from ui.tabs import TaskTab, all_tabs
 
 pytestmark = pytest.mark.browser
 
@@ -44,6 +46,25 @@ def test_all_tabs_and_run_are_in_reach(visit: Callable[..., Page], size: str) ->
             page.evaluate("window.scrollTo(0, 0)")
 
 
+def test_the_page_opens_with_results_and_every_tab_shows_all_on_one_screen(visit: Callable[..., Page]) -> None:
+    page = visit(*SIZES["desk"])
+    expect(status(page)).to_contain_text("Precomputed")
+    expect(page.locator("#reconstruct-column-2 img").first).to_be_in_viewport()
+    for key, tab in all_tabs().items():
+        if not issubclass(tab, TaskTab):
+            continue
+        open_tab(page, tab.label)
+        page.locator(f"#{key}-examples button").first.click()
+        expect(status(page, key)).to_contain_text("Press Run to compute it live")
+        expect(page.locator(f"#{key}-picture")).to_be_in_viewport(ratio=1)
+        for part in ("methods", "run", "cancel", "status", "column-0 .head", "column-0 img"):
+            expect(page.locator(f"#{key}-{part}").first).to_be_in_viewport(ratio=0.9)
+        methods, run = (page.locator(f"#{key}-{part}").first.bounding_box() for part in ("methods", "run"))
+        assert methods is not None and run is not None
+        assert methods["y"] + methods["height"] <= run["y"] and methods["height"] > 150, key
+    assert page.locator("#edit-sliders .move").count() == 0, "a stored result has no code to edit"
+
+
 def test_run_and_results_share_a_screen_and_the_keyboard_reaches_all(visit: Callable[..., Page], picture: Path) -> None:
     page = visit(*SIZES["desk"])
     upload(page, "reconstruct", picture)
@@ -56,11 +77,15 @@ def test_run_and_results_share_a_screen_and_the_keyboard_reaches_all(visit: Call
     page.evaluate("window.scrollTo(0, 0)")
     for part in ("picture img", "methods", "run", "cancel", "status", "column-0 .head", "column-0 img"):
         expect(page.locator(f"#reconstruct-{part}").first).to_be_in_viewport(ratio=0.9)
-    take_example(page, "reconstruct")
+    examples = page.locator("#reconstruct-examples button")
+    examples.nth(5).click()  # the photo, of which no results are stored
     expect(page.locator("#reconstruct-other")).to_contain_text("previous picture")
     page.click("#reconstruct-run")
     expect(page.locator("#reconstruct-other")).to_be_empty()
     expect(status(page)).to_contain_text("Done")
+    examples.first.click()
+    expect(status(page)).to_contain_text("Precomputed")
+    expect(page.locator("#reconstruct-other")).to_be_empty()
     unfold(page)
     assert faults(page) == []
     for tab in ("Reconstruct", "Inpaint", "Edit", "Sketch"):

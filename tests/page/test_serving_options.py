@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import urllib.request
+import zlib
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from helpers.serving import Served
 from starlette.types import Receive, Scope, Send
 
 import app
+from ui.compression import CompressedEvents, CompressedFiles
 from ui.health import Health
 
 
@@ -44,6 +46,43 @@ def test_the_page_goes_out_compressed(site: Served) -> None:
         body = response.read()
     assert response.headers["Content-Encoding"] == "gzip" and len(body) < 300_000
     assert b"Inversion Hub" in gzip.decompress(body)
+
+
+def test_files_are_compressed_once_and_streams_event_by_event() -> None:
+    asked: list[str] = []
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        assert scope["path"] == "/events" or not dict(scope["headers"]), "the whole file, as it is"
+        kind = b"text/event-stream" if scope["path"] == "/events" else b"text/javascript"
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+        for more in (True, False):
+            await send({"type": "http.response.body", "body": b"x" * 999, "more_body": more})
+
+    async def get(path: str, *headers: tuple[bytes, bytes]) -> tuple[dict[bytes, bytes], list[bytes]]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:  # noqa: ANN401
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": path, "headers": list(headers)}
+        await served(scope, None, send)  # type: ignore[arg-type]
+        return dict(sent[0]["headers"]), [message["body"] for message in sent[1:]]
+
+    served = CompressedFiles(CompressedEvents(page))
+    gzips = (b"accept-encoding", b"gzip, br")
+    for _ in range(2):
+        headers, [body] = asyncio.run(get("/assets/a.js", gzips, (b"if-none-match", b"x")))
+        assert gzip.decompress(body) == b"x" * 1998 and int(headers[b"content-length"]) == len(body) < 99
+        assert headers[b"content-encoding"] == b"gzip" and b"immutable" in headers[b"cache-control"]
+    assert asked == ["/assets/a.js"]
+    assert b"".join(asyncio.run(get("/assets/b.js"))[1]) == b"x" * 1998
+    headers, [first, last] = asyncio.run(get("/events", gzips))
+    assert headers[b"content-encoding"] == b"gzip"
+    assert zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(first) == b"x" * 999, (
+        "an event is readable when it is sent"
+    )
+    assert gzip.decompress(first + last) == b"x" * 1998
 
 
 @pytest.mark.parametrize("arguments", [["--auth", "anna"], ["--auth", ":x"], ["--model", "nope"]])

@@ -94,7 +94,7 @@ def test_a_custom_pipeline_is_one_more_method_of_every_tab(tab: TaskTab) -> None
 def test_what_a_model_lacks_is_left_out_with_the_reason(tab: TaskTab, site: Served) -> None:
     _, without = site.session.unavailable("only-z")
     assert "w" in without and "z" not in without and "dip" not in without
-    updates = tab.settings.offered({}, without, [])
+    updates = tab.settings.offered({}, without, [], "synthetic-faces")
     shown = updates[tab.settings.fields.stages]["rows"]
     assert set(re.findall(r'<option value="(.*?)"', shown)) == {"", *STAGES} - set(without)
     assert "offers no W codes" in shown

@@ -47,11 +47,13 @@ def test_an_example_that_was_taken_stays_when_uploads_are_deleted(
             examples_strip([picture], taker, f"{taker.elem_id}-examples")
     strips = [block for block in page.blocks.values() if isinstance(block, gr.Dataset)]
     for taker, shown in zip((field, editor), strips, strict=True):
-        taken = taker.postprocess(shown.preprocess(0)[0])  # type: ignore[index]
+        [full] = [path for path in shown.keep_in_cache if Path(path).name == picture.name]
+        taken = taker.postprocess(full)
         move_files_to_cache(taken.model_dump(), taker, postprocess=True)  # type: ignore[union-attr]
     upload = tmp_path / "upload.png"
     upload.write_bytes(picture.read_bytes())
     field.temp_files.add(str(upload))
     delete_files_created_by_app(page, age=-1)
     assert not upload.exists()
-    assert all(Path(sample["path"]).is_file() for shown in strips for [sample] in shown.samples)
+    kept = [path for shown in strips for path in shown.keep_in_cache]
+    assert len(kept) == 4 and all(Path(path).is_file() for path in kept)

@@ -13,6 +13,7 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent
 SIDE = 256  # pixels
+THUMBNAIL = 96  # pixels a side
 # Held-out faces that differ in pose, hair, age and accessories, then one from outside the domain.
 FACES = (1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002)
 HOUSES = (1_000_002, 1_000_008)
@@ -41,10 +42,27 @@ def photo() -> tuple[Path, ...]:
     folders = [] if spec is None else spec.submodule_search_locations or []
     for source in (Path(folder) / "data" / "astronaut.png" for folder in folders):
         if source.is_file():
-            private = tempfile.mkdtemp(prefix="inversion-hub-")
-            atexit.register(shutil.rmtree, private, ignore_errors=True)
-            path = Path(private) / "astronaut.png"
+            path = private_folder() / "astronaut.png"
             with Image.open(source) as picture:
                 picture.convert("RGB").crop((96, 0, 96 + SIDE, SIDE)).save(path)
             return (path,)
     return ()
+
+
+@functools.cache
+def thumbnail(path: Path) -> Path:
+    """A small JPEG of a picture, made at the first call."""
+    small = private_folder() / f"{path.stem}-{THUMBNAIL}.jpg"
+    with Image.open(path) as picture:
+        shown = picture.convert("RGB")
+        shown.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        shown.save(small, quality=85)
+    return small
+
+
+@functools.cache
+def private_folder() -> Path:
+    """A folder of this process, in which nobody else can put a file."""
+    folder = tempfile.mkdtemp(prefix="inversion-hub-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

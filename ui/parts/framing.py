@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -43,8 +44,8 @@ class Source:
     """Components that a framing looks at.
 
     picture: the upload. read: its value -> uint8 (H, W, 3), may raise UserError. model: a menu whose value is a model
-    or a list of models. examples: the strip for the upload. measured: a tick box; a picture that already is the input
-    to the methods is no picture that a model could know.
+    or a list of models. examples: the strip for the upload, and paths: of its pictures. measured: a tick box; a picture
+    that already is the input to the methods is no picture that a model could know.
     """
 
     picture: Component
@@ -52,6 +53,7 @@ class Source:
     model: Component
     examples: gr.Dataset | None = None
     measured: Component | None = None
+    paths: Sequence[Path] = ()
 
 
 class Framing:
@@ -96,8 +98,9 @@ class Framing:
         def look(request: gr.Request, value: Value, *values: Value) -> Iterator[Update]:
             yield from self.streams.newest(request, self.look(lambda: source.read(value), paints, *values))
 
-        def take(request: gr.Request, sample: list[str], *values: Value) -> Iterator[Update]:
-            yield from self.streams.newest(request, self.look(lambda: inputs.picture(sample[0]), paints, *values))
+        def take(request: gr.Request, index: int, *values: Value) -> Iterator[Update]:
+            path = str(source.paths[index])
+            yield from self.streams.newest(request, self.look(lambda: inputs.picture(path), paints, *values))
 
         options: Options = {"trigger_mode": "multiple", **FRAMING, **PRIVATE}
         gr.on(events, look, [source.picture, *given], self.component, **options)

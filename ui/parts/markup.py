@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from inversion.serving import catalogue
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, RunView
 from ui.theme import COLUMN_COLOURS
@@ -125,6 +126,15 @@ def _result(view: JobView) -> str:
         return status_line(f"<b>Cancelled.</b> {len(done)} of {len(view.runs)} methods done, partial results kept.")
     seconds = sum(run.seconds for run in view.runs)
     return status_line(f"<b>Done</b>{DOT}{len(done)} method{'s' * (len(done) != 1)} in {seconds:.1f} s")
+
+
+def precomputed_status(view: JobView, given: bool) -> str:
+    """That a comparison was computed in advance, and of what. given: Run would take its picture."""
+    label = escape(catalogue.task(view.task).label)
+    row = view.runs[0].row or {}
+    facts = f"{label}{DOT}{len(view.runs)} methods on an example{DOT}{escape(view.model)}{DOT}seed {row.get('seed', 0)}"
+    then = "Press Run to compute it live." if given else "Upload your picture or choose an example, and press Run."
+    return status_line(f"<b>Precomputed</b>{DOT}{facts}. {then}")
 
 
 def about(view: JobView, card: ModelCard | None) -> str:

@@ -8,7 +8,7 @@ from html import escape
 import gradio as gr
 
 from inversion.serving.catalogue import MethodCard
-from ui.parts.markup import slot
+from ui.parts.markup import duration, slot
 from ui.parts.values import Options, Update
 from ui.static import script
 
@@ -38,39 +38,51 @@ class MethodMenu:
             elem_classes="methods",
         )
 
-    def rows(self, missing: Mapping[str, str]) -> str:
-        """The methods that are not `missing` as HTML."""
-        return "<p>Methods</p>" + "".join(self._group(kind, missing) for kind in GROUPS)
+    def rows(self, missing: Mapping[str, str], seconds: Mapping[str, float] | None = None) -> str:
+        """The methods that are not `missing` as HTML, with the expected seconds of those in `seconds`."""
+        return "<p>Methods</p>" + "".join(self._group(kind, missing, seconds or {}) for kind in GROUPS)
 
-    def offered(self, missing: Mapping[str, str], ticked: Sequence[str]) -> Update:
+    def offered(
+        self, missing: Mapping[str, str], ticked: Sequence[str], seconds: Mapping[str, float] | None = None
+    ) -> Update:
         """Updates that leave out `missing` methods; the others stay ticked, or a fallback if there are none."""
         usable = [key for key in ticked if key not in missing]
         if ticked and not usable:
             usable = [key for key in FALLBACKS if key not in missing][:1]
         # The value changes only if it must: the user may be ticking at the same time.
         value: Options = {} if usable == list(ticked) else {"value": usable}
-        return {self.component: gr.update(rows=self.rows(missing), **value)}
+        return {self.component: gr.update(rows=self.rows(missing, seconds), **value)}
 
     def ticked(self, value: object) -> list[str]:
         """The ticked methods in the order of the menu, fast ones first, from the component's value."""
         given = value if isinstance(value, list) else []
         return [key for key in self.methods if key in given]
 
-    def _group(self, kind: str, missing: Mapping[str, str]) -> str:
+    def _group(self, kind: str, missing: Mapping[str, str], seconds: Mapping[str, float]) -> str:
         cards = [card for key, card in self.methods.items() if card.kind == kind and key not in missing]
         if not cards:
             return ""
         title = f"{self.key}-methods-{kind}"
-        rows = "".join(self._row(card) for card in cards)
+        rows = "".join(self._row(card, seconds.get(card.key)) for card in cards)
         return f'<section role="group" aria-labelledby="{title}"><h2 id="{title}">{GROUPS[kind]}</h2>{rows}</section>'
 
-    def _row(self, card: MethodCard) -> str:
+    def _row(self, card: MethodCard, seconds: float | None) -> str:
         about = f"{self.key}-about-{escape(card.key)}"
-        label, line = escape(card.label), escape(last_sentence(card.description))
+        label = escape(card.label)
+        line = f'<small id="{about}">{escape(last_sentence(card.description))}</small>{_time(seconds)}'
         return (
             f'<label title="{escape(card.description)}"><input type="checkbox" value="{escape(card.key)}" '
-            f'aria-label="{label}" aria-describedby="{about}"><b>{label}</b><small id="{about}">{line}</small></label>'
+            f'aria-label="{label}" aria-describedby="{about}"><b>{label}</b>{line}</label>'
         )
+
+
+def _time(seconds: float | None) -> str:
+    """About how long a method takes here, "" if nothing is known."""
+    if seconds is None:
+        return ""
+    rounded = seconds if seconds < 10 else 5 * round(seconds / 5) if seconds < 90 else 10 * round(seconds / 10)
+    text = "under 1 s" if seconds < 1 else f"about {duration(rounded)}"
+    return f'<i title="Expected computing time on this server">{text}</i>'
 
 
 def last_sentence(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ import numpy as np
 from inversion import images
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, Session
+from ui.examples.precomputed import Comparison, StoredFiles
 from ui.parts import export
 from ui.parts.export import PictureFiles, has_own_input
 from ui.parts.figures import run_figures, table
-from ui.parts.markup import HINT, READY, about, head, job_status, run_head, slot, status_line
+from ui.parts.markup import HINT, READY, about, head, job_status, precomputed_status, run_head, slot, status_line
 from ui.parts.plots import Line, quality_plot
 from ui.parts.values import Options, Update
 from ui.parts.views import picture_view
@@ -30,6 +31,7 @@ GREY = "var(--body-text-color-subdued)"
 PASTE_BUTTON = '<button type="button" class="put">Paste the result into my picture</button>'
 STATUS_SCRIPT = script("status")
 COLUMN_SCRIPT = script("column")
+PictureSource = PictureFiles | StoredFiles
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,19 @@ class Panel:
         self.other = gr.HTML(elem_id=f"{key}-other")  # says when the results are of another picture than the upload
         self.about = gr.HTML(elem_id=f"{key}-about")
         self.hint = gr.HTML(HINT, elem_classes="hint-box")
-        with gr.Row(elem_classes=["cards", "given"]):
-            with gr.Column(min_width=230, elem_classes="card"):
+        with gr.Row(elem_classes="given"):
+            with gr.Column(min_width=130, elem_classes="card"):
                 gr.HTML(head("Input to the methods", "", GREY))
                 self.measured = picture_view("input to the methods", f"{key}-measured")
-            with gr.Column(min_width=230, elem_classes="card"):
+            with gr.Column(min_width=130, elem_classes="card"):
                 gr.HTML(head("Your picture", "", GREY))
                 self.truth = picture_view("your picture", f"{key}-truth")
-        self.left = gr.Radio(
-            [("Input", "measured"), ("Original", "truth")],
-            value="measured",
-            label="Compare with",
-            visible=False,
-        )
+            self.left = gr.Radio(
+                [("Input", "measured"), ("Original", "truth")],
+                value="measured",
+                label="Compare with",
+                visible=False,
+            )
         with gr.Row(elem_classes="cards"):
             self.columns = [self._column(key, i) for i in range(MAX_METHODS)]
         self.more(key)
@@ -126,34 +128,43 @@ class Panel:
         """Follow a job until it is over. Each update holds only what changed. Raises UnknownJob."""
         # Gradio has copied the files of an update when it asks for the next one.
         with tempfile.TemporaryDirectory() as folder:
-            files = PictureFiles(folder)
-            images_seen: dict[int, np.ndarray] = {}
-            seen, input_shown = -1, False
-            for view in session.follow(key):
-                update: Update = {self.status: job_status(view)}
-                if seen < 0:
-                    update |= self._cleared(view)
-                if view.measured is not None and not input_shown:
-                    input_shown = True
-                    update |= self._input(view, files)
-                for i, run in enumerate(view.runs):
-                    if run.version > seen or view.over:
-                        update[self.columns[i].box] = gr.update(**column_text(view, i))
-                    if run.image is not None and images_seen.get(i) is not run.image:
-                        images_seen[i] = run.image
-                        update[self.columns[i].slider] = slider_pictures(view, i, left, files)
-                if any(run.version > seen for run in view.runs):
-                    update |= {self.plot: quality_plot(lines(view)), self.table: table(view.runs)}
-                if view.over:
-                    update |= self._downloads(view, Path(folder))
-                seen = view.version
-                yield update
+            for view, update in self._followed(session.follow(key), left, PictureFiles(folder)):
+                yield {**update, **self._downloads(view, Path(folder))} if view.over else update
 
-    def compare(self, view: JobView, left: str) -> Iterator[Update]:
-        """The sliders with the other picture on their left."""
+    def stored(self, comparison: Comparison, left: str, given: bool = True) -> Iterator[Update]:
+        """Show a comparison that was computed in advance. given: its picture is the one that Run would take."""
+        with tempfile.TemporaryDirectory() as folder:
+            files = StoredFiles(folder, comparison)
+            for view, update in self._followed([comparison.view], left, files):
+                yield {**update, self.status: precomputed_status(view, given)}
+
+    def _followed(self, views: Iterable[JobView], left: str, files: PictureSource) -> Iterator[tuple[JobView, Update]]:
+        """Every view of a job with what it changes."""
+        images_seen: dict[int, np.ndarray] = {}
+        seen, input_shown = -1, False
+        for view in views:
+            update: Update = {self.status: job_status(view)}
+            if seen < 0:
+                update |= self._cleared(view)
+            if view.measured is not None and not input_shown:
+                input_shown = True
+                update |= self._input(view, files)
+            for i, run in enumerate(view.runs):
+                if run.version > seen or view.over:
+                    update[self.columns[i].box] = gr.update(**column_text(view, i))
+                if run.image is not None and images_seen.get(i) is not run.image:
+                    images_seen[i] = run.image
+                    update[self.columns[i].slider] = slider_pictures(view, i, left, files)
+            if any(run.version > seen for run in view.runs):
+                update |= {self.plot: quality_plot(lines(view)), self.table: table(view.runs)}
+            seen = view.version
+            yield view, update
+
+    def compare(self, view: JobView, left: str, comparison: Comparison | None = None) -> Iterator[Update]:
+        """The sliders with the other picture on their left; of a job, or of a comparison that is stored."""
         with tempfile.TemporaryDirectory() as folder:
             runs = [i for i, run in enumerate(view.runs) if run.image is not None]
-            files = PictureFiles(folder)
+            files = PictureFiles(folder) if comparison is None else StoredFiles(folder, comparison)
             yield {self.columns[i].slider: slider_pictures(view, i, left, files) for i in runs}
 
     def _cleared(self, view: JobView) -> Update:
@@ -169,7 +180,7 @@ class Panel:
             update[column.download] = gr.update(interactive=False)
         return update
 
-    def _input(self, view: JobView, files: PictureFiles) -> Update:
+    def _input(self, view: JobView, files: PictureSource) -> Update:
         """Show the input to the methods if it differs from the picture, and the notes on it."""
         update: Update = {self.about: about(view, self.models.get(view.model))} if view.notes else {}
         if not has_own_input(view):
@@ -207,7 +218,7 @@ def column_text(view: JobView, index: int) -> Options:
     return {"above": run_head(index, run), "below": run_figures(run) + (PASTE_BUTTON if can_paste else "")}
 
 
-def slider_pictures(view: JobView, index: int, left: str, files: PictureFiles) -> tuple[str | None, str | None]:
+def slider_pictures(view: JobView, index: int, left: str, files: PictureSource) -> tuple[str | None, str | None]:
     """Files of the left and the right picture of a slider; smaller during the run, for speed."""
     run = view.runs[index]
     largest = PREVIEW if run.state == "running" else None

@@ -22,7 +22,7 @@ BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds
 
 
 class Settings:
-    """The controls; `advanced` lays out the folded ones, `requests` reads them all.
+    """The menu of methods; `more` and `advanced` lay out the other controls, `requests` reads them all.
 
     key: of the tab. ticked: methods that are ticked at first. measured: label of the tick box for pictures that already
     are the input to the methods, "" for no such box.
@@ -32,14 +32,19 @@ class Settings:
         self.key, self.desk, self.ticked = key, desk, ticked
         self.menu = MethodMenu(key, desk.methods, ticked)
         self.methods = self.menu.component
+        self.can_be_measured = bool(measured)
+        self._measured_label = measured or "Measured"
+
+    def more(self) -> None:
+        """Lay out model, seed, and the tick box for pictures that already are the input."""
+        desk = self.desk
         self.missing = gr.HTML(visible=False, elem_classes="note")
         with gr.Row():
             self.model = gr.Dropdown(
                 model_choices(desk.models), value=desk.model, label="Model", min_width=150, scale=3
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
-        self.can_be_measured = bool(measured)
-        self.measured = gr.Checkbox(False, label=measured or "Measured", visible=self.can_be_measured)
+        self.measured = gr.Checkbox(False, label=self._measured_label, visible=self.can_be_measured)
 
     def advanced(self) -> None:
         """Lay out the time budget and the settings of the chosen methods and of a custom pipeline."""
@@ -60,11 +65,14 @@ class Settings:
         """Every component that `offered` updates."""
         return [self.methods, self.missing, self.fields.stages]
 
-    def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str], ticked: Sequence[str]) -> Update:
+    def offered(
+        self, missing: Mapping[str, str], lacking: Mapping[str, str], ticked: Sequence[str], model: str
+    ) -> Update:
         """Updates that leave out `missing` methods and `lacking` stages, with the reasons; the others stay ticked."""
         labels = {key: card.label for key, card in self.desk.methods.items()}
+        seconds = self.desk.session.expected(model, {key: {} for key in labels if key not in missing})
         return {
-            **self.menu.offered(missing, ticked),
+            **self.menu.offered(missing, ticked, seconds),
             self.missing: gr.update(value=missing_note(missing, labels), visible=bool(missing)),
             **self.fields.offered(lacking),
         }

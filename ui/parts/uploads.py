@@ -17,10 +17,12 @@ import gradio as gr
 import numpy as np
 from gradio.components.image_editor import EditorData
 from gradio.data_classes import FileData, ImageData
+from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 
 from inversion import images
 from inversion.translations import InputKind
+from ui.examples import thumbnail
 from ui.parts import inputs
 from ui.parts.events import QUIET
 from ui.parts.inputs import InputError, errors_as_messages
@@ -66,7 +68,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         layers=False,
         brush=gr.Brush(default_size="auto", colors=[PAINT], default_color=PAINT, color_mode="fixed"),
         buttons=["fullscreen"],
-        height=360,
+        height=300,
         canvas_size=(512, 512),
         elem_id=elem_id,
     )
@@ -163,18 +165,20 @@ class PictureInput:
 
 
 def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem_id: str) -> gr.Dataset:
-    """Thumbnails that put their picture into the field. (`gr.Examples` returns `gr.update`.)"""
+    """Thumbnails that put their picture into the field; the value is an index. (`gr.Examples` returns `gr.update`.)"""
     strip = gr.Dataset(
         components=[gr.Image(render=False, format="png")],
-        samples=[[str(path)] for path in paths],
+        samples=[[str(thumbnail(path))] for path in paths],
         label="Examples",
         layout="gallery",
+        type="index",
         elem_id=elem_id,
     )
-    # A field takes the thumbnail's own file, and Gradio deletes files of fields after a while. Its mark that keeps a
-    # file is on the inner component, where it does not look for it.
-    strip.keep_in_cache.update(sample["path"] for [sample] in strip.samples)
-    strip.click(lambda sample: sample[0], strip, field, **QUIET)
+    # Gradio deletes files of fields after a while. Its mark that keeps a file is on the inner component, where it does
+    # not look for it.
+    files = [save_file_to_cache(path, strip.GRADIO_CACHE) for path in paths]
+    strip.keep_in_cache.update([*files, *(sample["path"] for [sample] in strip.samples)])
+    strip.click(lambda index: files[index], strip, field, **QUIET)
     return strip
 
 

@@ -55,15 +55,15 @@ class EditPanel(Panel):
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
         """As in every tab; the sliders appear at the end of the job. Raises UnknownJob."""
-        cleared: Update = {**self.sliders.closed(), **self.combine.cleared()}
-        for update in super().updates(session, key, left):
-            yield {**cleared, **update}
-            cleared = {}
+        yield from super().updates(session, key, left)
         view = session.snapshot(key)
         if any(run.image is not None for run in view.runs):
             with errors_as_messages():
                 cards = session.edits.directions(view.model)
             yield self.sliders.opened(view.model, cards)
+
+    def _cleared(self, view: JobView) -> Update:
+        return {**super()._cleared(view), **self.sliders.closed(), **self.combine.cleared()}
 
     def edited(self, view: JobView, index: int, options: EditOptions, edited: Edited, folder: Path) -> Update:
         """A column with the picture before the edit on the left and after it on the right."""

@@ -20,6 +20,7 @@ from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import OTHER_PICTURE, READY, status_line
+from ui.parts.precomputed import StoredResults
 from ui.parts.results import Panel
 from ui.parts.settings import Settings
 from ui.parts.streams import Streams
@@ -47,7 +48,9 @@ class TaskTab(Tab):
         self.streams = Streams()
 
     def build(self, tab: gr.Tab) -> None:
-        self.job = gr.State(None)  # the key of the job that is shown; the only state per visitor
+        # The key of the job that is shown, and the example whose stored results are shown: the only state per visitor.
+        self.job = gr.State(None)
+        self.stored_results = StoredResults(self.desk, self.task, self.words.methods)
         gr.Markdown(self.words.intro, elem_classes="intro")
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320, elem_classes="controls"):
@@ -58,14 +61,17 @@ class TaskTab(Tab):
 
     def _build_controls(self) -> None:
         paints = any(field.paints for field in self.fields)
-        self.upload = PictureInput(self.words.picture, f"{self.key}-picture", paints)
-        self.crop = Framing(self.key, self.desk.session)
-        self.controls: dict[str, Component] = {}
-        for field in self.fields:
-            self.controls |= field.controls(self.key, self.words.prefixes.get(field.card.name, ""))
-        self.said = gr.HTML(elem_classes="note", elem_id=f"{self.key}-picture-note")
-        self.examples = examples_strip(self.desk.examples, self.upload.component, f"{self.key}-examples")
-        self.settings = Settings(self.key, self.desk, self.words.methods, self.words.measured)
+        # The first screen: the list of methods gets the height that is left.
+        with gr.Column(elem_classes="first"):
+            self.upload = PictureInput(self.words.picture, f"{self.key}-picture", paints)
+            self.crop = Framing(self.key, self.desk.session)
+            self.controls: dict[str, Component] = {}
+            for field in self.fields:
+                self.controls |= field.controls(self.key, self.words.prefixes.get(field.card.name, ""))
+            self.said = gr.HTML(elem_classes="note", elem_id=f"{self.key}-picture-note")
+            self.examples = examples_strip(self.desk.examples, self.upload.component, f"{self.key}-examples")
+            self.settings = Settings(self.key, self.desk, self.words.methods, self.words.measured)
+        self.settings.more()
         with gr.Row(elem_classes="run-bar"):
             self.run = gr.Button("Run", variant="primary", elem_id=f"{self.key}-run", scale=3, min_width=90)
             self.stop = gr.Button("Cancel", elem_id=f"{self.key}-cancel", scale=1, min_width=90)
@@ -80,7 +86,7 @@ class TaskTab(Tab):
         panel, settings, mine = self.panel, self.settings, self.desk.mine
         given: set[Block] = {self.upload.component, *self.controls.values(), panel.left}
         given |= self.crop.inputs() | settings.inputs() | {self.job, mine.owner}
-        outputs = [*panel.outputs(), self.job, self.stored, mine.timer]
+        outputs = [*panel.outputs(), self.job, self.stored, self.stored_results.shown, mine.timer]
         # "multiple": another Run replaces the running job.
         started: Options = {"trigger_mode": "multiple", "show_progress_on": panel.status}
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
@@ -88,15 +94,17 @@ class TaskTab(Tab):
         panel.status.back(self.come_back, [self.job, self.stored, panel.left], after, **started, **DEVICE, **PRIVATE)
         panel.status.again(self.run_again, [self.job, mine.owner, panel.left], after, **started, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.job, None, **QUIET)
-        panel.left.input(self.compare, [self.job, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
-        self.examples.click(lambda key: (self.mark_other(key), ""), self.job, [panel.other, self.said], **QUIET)
+        shown = [self.job, self.stored_results.shown]
+        panel.left.input(self.compare, [*shown, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
+        self.stored_results.wire(self.examples, panel, self.streams, settings.model, self.job)
+        self.examples.click(lambda: "", None, self.said, **QUIET)
         picture = self.upload.component
-        received = picture.upload(self.receive, [picture, self.job], [panel.other, self.said], **CROPS, **PRIVATE)
+        received = picture.upload(self.receive, [picture, *shown], [panel.other, self.said], **CROPS, **PRIVATE)
         received.failure(lambda: (None, ""), None, [picture, self.said], **QUIET)
         for field in self.fields:
             field.wire(self.upload)
         measured = settings.measured if settings.can_be_measured else None
-        source = Source(picture, self.upload.picture, settings.model, self.examples, measured)
+        source = Source(picture, self.upload.picture, settings.model, self.examples, measured, self.desk.examples)
         switched = self.crop.wire(source)
         for i, column in enumerate(panel.columns):
             column.box.put(
@@ -108,7 +116,7 @@ class TaskTab(Tab):
             event(self.switch_model, chosen, [*settings.menus(), panel.status], preprocess=False, **MODELS, **PRIVATE)
 
     def on_load(self, page: gr.Blocks) -> None:
-        outputs = [*self.panel.outputs(), self.job, self.stored]
+        outputs = [*self.panel.outputs(), self.job, self.stored, self.stored_results.shown]
         status = self.panel.status
         page.load(self.resume, [self.stored, self.panel.left], outputs, show_progress_on=status, **DEVICE, **PRIVATE)
 
@@ -119,7 +127,7 @@ class TaskTab(Tab):
         return self.settings.menus()
 
     def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str]) -> Update:
-        return self.settings.offered(missing, lacking, self.words.methods)
+        return self.settings.offered(missing, lacking, self.words.methods, self.desk.model)
 
     def start(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Run the chosen methods instead of this tab's job, and show their progress and results."""
@@ -127,7 +135,8 @@ class TaskTab(Tab):
             requests = self.settings.requests(values, self._request_fields(values), self.task)
             owner, place = values[self.desk.mine.owner] or "", f"{request.session_hash} {self.key}"
             key = self.desk.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
-        first: Update = {self.job: key, self.stored: key, self.panel.status: status_line("<b>Starting</b>", 0.0)}
+        first: Update = {self.job: key, self.stored: key, self.stored_results.shown: None}
+        first |= {self.panel.status: status_line("<b>Starting</b>", 0.0)}
         first |= self.desk.mine.started()
         updates = self.panel.updates(self.desk.session, key, values[self.panel.left])
         yield from self.streams.newest(request, chain([first], updates))
@@ -143,26 +152,24 @@ class TaskTab(Tab):
         inputs = {field.card.name: field.read(own, upload) for field in self.fields}
         return {"picture": picture, "crop": crop, "inputs": inputs, "notes": tuple(upload.notes)}
 
-    def receive(self, uploaded: object, key: str | None) -> tuple[str | None, str]:
+    def receive(self, uploaded: object, key: str | None, example: str | None) -> tuple[str | None, str]:
         """Refuse a file that is no picture; say that the results are of another picture, and how the file was read."""
         with errors_as_messages():
             notes = () if uploaded is None else self.upload.read(uploaded).notes
-        return self.mark_other(key), escape(" ".join(notes))
-
-    @staticmethod
-    def mark_other(key: str | None) -> str | None:
-        """Say that the results, if there are any, are of another picture."""
-        return OTHER_PICTURE if key else None
+        return OTHER_PICTURE if key or example else None, escape(" ".join(notes))
 
     def resume(self, key: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         """After a reload, follow the job that this browser was watching."""
+        try:
+            if isinstance(key, str):
+                self.desk.session.snapshot(key)
+        except UnknownJob:  # expired, or the server has restarted
+            yield {self.stored: None}
+            key = None
         if not isinstance(key, str):
             yield {self.job: None}
-            return
-        try:
-            self.desk.session.snapshot(key)
-        except UnknownJob:  # expired, or the server has restarted
-            yield {self.job: None, self.stored: None}
+            if self.words.opens_with_results:
+                yield from self.stored_results.opening(self.panel, left)
             return
         updates = self.panel.updates(self.desk.session, key, left)
         yield from self.streams.newest(request, chain([{self.job: key}], updates))
@@ -194,8 +201,12 @@ class TaskTab(Tab):
         with errors_as_messages():
             self.desk.session.cancel(key)
 
-    def compare(self, key: str | None, left: str) -> Iterator[Update]:
+    def compare(self, key: str | None, example: str | None, left: str) -> Iterator[Update]:
         """Show another picture on the left of the sliders."""
+        stored = self.stored_results.find(example, self.desk.model)
+        if stored is not None:
+            yield from self.panel.compare(stored.view, left, stored)
+            return
         if key is None:
             yield {self.panel.left: gr.skip()}
             return
@@ -214,7 +225,7 @@ class TaskTab(Tab):
         session, status = self.desk.session, self.panel.status
         if session.files.missing(model):
             text = f"<b>{escape(model)}</b> is not downloaded yet. Run downloads it, or use the Models tab."
-            yield {**self.settings.offered({}, {}, ticked), status: status_line(text)}
+            yield {**self.settings.offered({}, {}, ticked, model), status: status_line(text)}
             return
         yield {status: status_line("<b>Loading the model</b>", 0.0)}
         try:
@@ -223,7 +234,7 @@ class TaskTab(Tab):
         except gr.Error:
             yield {status: status_line("This model could not be loaded.", bad=True)}
             raise
-        yield {**self.settings.offered(missing, lacking, ticked), status: status_line(READY)}
+        yield {**self.settings.offered(missing, lacking, ticked, model), status: status_line(READY)}
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
         names = [name for name in common if name not in ("measured", "align")]

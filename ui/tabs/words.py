@@ -13,6 +13,7 @@ class Words:
     measured: label of the tick box for pictures that already are the input to the methods; "" for no such box.
     methods: keys of the methods that are ticked at first: an encoder, then the best optimisers in the README's tables
     that together take less than 20 s on two cores. prefixes: of the choices of a field, by the field's name.
+    opens_with_results: stored results of an example are shown before anything is chosen.
     """
 
     label: str
@@ -21,6 +22,7 @@ class Words:
     picture: str = "Picture"
     methods: tuple[str, ...] = ("psp", "w")
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    opens_with_results: bool = False
 
 
 WORDS: dict[str, Words] = {
@@ -29,6 +31,7 @@ WORDS: dict[str, Words] = {
         "Rebuild your picture with a GAN. The closer the result, the better the inversion.",
         measured="",
         methods=("psp", "restyle", "hybrid"),
+        opens_with_results=True,
     ),
     "colorize": Words(
         "Colourise",

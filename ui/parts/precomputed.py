@@ -1,0 +1,59 @@
+"""Shows the stored comparison of an example, when it is chosen and when the page opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import gradio as gr
+
+from inversion.serving.session import UnknownJob
+from ui.examples.precomputed import OPENING, Comparison, comparison
+from ui.parts.desk import Desk
+from ui.parts.events import PRIVATE, VIEWS
+from ui.parts.markup import OTHER_PICTURE
+from ui.parts.results import Panel
+from ui.parts.streams import Streams, Update
+
+
+class StoredResults:
+    """The comparisons of a tab's first methods, and which of them is shown: `shown` is an example's name, or None."""
+
+    def __init__(self, desk: Desk, task: str, methods: tuple[str, ...]) -> None:
+        self.desk, self.task, self.methods = desk, task, methods
+        self.shown = gr.State(None)
+
+    def find(self, example: str | None, model: str) -> Comparison | None:
+        """The comparison on an example, None if it is not stored for this model."""
+        return None if example is None else comparison(self.task, self.methods, example, model)
+
+    def wire(self, strip: gr.Dataset, panel: Panel, streams: Streams, model: gr.Dropdown, job: gr.State) -> None:
+        """Show the comparison of the example that is chosen, unless results of a job are still arriving."""
+
+        def show(
+            index: int, chosen: str, key: str | None, before: str | None, left: str, request: gr.Request
+        ) -> Iterator[Update]:
+            found = self.find(self.desk.examples[index].stem, chosen)
+            if found is None or self._runs(key):
+                yield {panel.other: OTHER_PICTURE if key or before else None}
+                return
+            first: Update = {job: None, self.shown: found.example}
+            yield from streams.newest(request, chain([first], panel.stored(found, left)))
+
+        outputs: list[Any] = [*panel.outputs(), job, self.shown]
+        strip.click(show, [strip, model, job, self.shown, panel.left], outputs, **VIEWS, **PRIVATE)
+
+    def opening(self, panel: Panel, left: str) -> Iterator[Update]:
+        """What a tab shows when the page opens without a job of this browser."""
+        found = self.find(OPENING, self.desk.model)
+        if found is not None:
+            yield {self.shown: found.example}
+            yield from panel.stored(found, left, given=False)
+
+    def _runs(self, key: str | None) -> bool:
+        """Whether the job is still running."""
+        try:
+            return key is not None and not self.desk.session.snapshot(key).over
+        except UnknownJob:
+            return False
