@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
+
+from inversion.common.settings import SettingError, checked, setting
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +23,30 @@ def _cpu() -> torch.device:
     import torch
 
     return torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What a user may choose of a model besides its name. Commands, page and API derive their controls from it."""
+
+    label: int = setting(
+        -1, "Class", "The class of pictures, from 0, if the model has classes; -1 for the mean of all classes.", min=-1
+    )
+
+
+def checked_options(values: Mapping[str, object], classes: int) -> ModelOptions:
+    """The options of a model with `classes` classes (0: none) from values by field. Raises SettingError."""
+    specs = {spec.name: spec for spec in fields(ModelOptions)}
+    for name in values:
+        if name not in specs:
+            raise SettingError(f"A model has no option {name!r}. Choose one of: {', '.join(specs)}.")
+    given = {name: checked(f"The model's {name}", specs[name], value) for name, value in values.items()}
+    options = replace(ModelOptions(), **given)  # type: ignore[arg-type]
+    if options.label >= 0 and not classes:
+        raise SettingError("This model has no classes. Leave the class out.")
+    if options.label >= max(classes, 1) and classes:
+        raise SettingError(f"This model has the classes 0 to {classes - 1}, not {options.label}.")
+    return options
 
 
 @dataclass
@@ -42,7 +68,15 @@ class Model:
     domain: str = ""
     licence: str = ""
     sha256: str = ""  # of the generator's file
+    options: ModelOptions = ModelOptions()
     absent: dict[str, str] = field(default_factory=dict)  # name of an entry that is not attached -> reason
+
+    def configured(self, values: Mapping[str, object]) -> Model:
+        """The model with these options, by field of `ModelOptions`; weights are shared. Raises SettingError."""
+        options = checked_options(values, 0 if self.prior is None else self.prior.classes)
+        if options == self.options:
+            return self
+        return replace(self, prior=prior_of(self).for_class(options.label), options=options)
 
     @property
     def perceptual_loss(self) -> Perceptual | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: tiny networks are slower on more threads
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network
+os.environ["INVERSION_CACHE"] = tempfile.mkdtemp(prefix="inversion-tests-")  # without the user's own models
+atexit.register(shutil.rmtree, os.environ["INVERSION_CACHE"], ignore_errors=True)
 
 from collections.abc import Callable, Iterator  # noqa: E402
 from dataclasses import replace  # noqa: E402

@@ -66,7 +66,7 @@ def test_the_header_records_the_source(tmp_path: Path) -> None:
         header = json.loads(file.metadata()["inversion-hub"])
         kinds = {name.partition(".")[0] for name in file.keys()}  # noqa: SIM118 - no dict
     assert header == {
-        "version": 1,
+        "version": 2,
         "networks": {
             "generator": {"architecture": "stylegan2", "layout": "nvidia"},
             "discriminator": {"architecture": "stylegan2-discriminator", "layout": "nvidia-discriminator"},
@@ -273,7 +273,7 @@ def test_opening_a_large_generator_is_quick_and_takes_little_memory(tmp_path: Pa
     tensors = {f"generator.{key}": torch.zeros(value.shape) for key, value in shapes.items()}
     named = {"generator": {"architecture": "stylegan2", "layout": "nvidia"}}
     path = tmp_path / "large.safetensors"
-    save_file(tensors, path, {"inversion-hub": json.dumps({"version": 1, "networks": named})})
+    save_file(tensors, path, {"inversion-hub": json.dumps({"version": 2, "networks": named})})
     done = subprocess.run([sys.executable, "-c", OPENING, path], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-500:]
     report = json.loads(done.stdout)

@@ -227,7 +227,7 @@ def test_an_unknown_hash_is_kept_and_a_later_change_is_refused(workplace: Workpl
     assert store.expected(entry) == (None, None)
     path = fetch.fetch(entry)
     assert store.expected(entry) == (SHA, len(DATA))
-    learnt = json.loads((workplace.cache / "inversion-hub/learnt.json").read_text())
+    learnt = json.loads((workplace.derived / "learnt.json").read_text())
     assert learnt == {"tiny@main": {"sha256": SHA, "bytes": len(DATA)}}
     other = DAMAGE["flipped"](DATA)
     path.resolve().write_bytes(other)
@@ -236,7 +236,7 @@ def test_an_unknown_hash_is_kept_and_a_later_change_is_refused(workplace: Workpl
     workplace.local.add("somebody/tiny", "weights.pt", other)
     with pytest.raises(BadCheckpoint, match="has changed.*delete tiny@main from .*learnt.json"):
         fetch.fetch(entry)
-    (workplace.cache / "inversion-hub/learnt.json").write_text("{")
+    (workplace.derived / "learnt.json").write_text("{")
     with pytest.raises(HubError, match="learnt.json is damaged"):
         fetch.fetch(entry)
 

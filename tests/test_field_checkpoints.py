@@ -75,7 +75,7 @@ class Whole(nn.Module):
             here: nn.Module = self
             *path, name = key.split(".")
             for part in path:
-                if part not in here._modules:
+                if not hasattr(here, part):
                     here.add_module(part, nn.Module())
                 here = here.get_submodule(part)
             here.register_parameter(name, nn.Parameter(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
     model = replace(bare, directions={}, absent={})
     encoders: dict[str, Callable[[], Encoder]] = {}
     filled: set[str] = set()  # architectures, roles of encoders and names of directions that the model already has
-    entries = [entry for entry in registry().values() if belongs(entry, model)]
+    entries = belonging(model)
     marks = {entry: fetch.mark(entry) for entry in entries}  # before the files are read, so that no change is missed
     for entry in entries:
         place = entry.name if entry.kind == "directions" else entry.role or entry.architecture
@@ -86,6 +87,11 @@ def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
                 model.absent[entry.name] = str(error)
     model.encoders = Encoders(encoders)
     return model, {entry: marks[entry] for entry in entries if entry.name in model.absent}
+
+
+def belonging(model: Model) -> list[Entry]:
+    """The entries that the model uses besides its generator, in the order of the registry."""
+    return [entry for entry in registry().values() if belongs(entry, model)]
 
 
 def belongs(entry: Entry, model: Model) -> bool:
@@ -135,7 +141,8 @@ def _perceptual(model: Model, entry: Entry) -> None:
 
 
 def _directions(model: Model, entry: Entry) -> None:
-    model.directions |= {direction.name: direction for direction in _read_directions(entry, model)}
+    for direction in _read_directions(entry, model):
+        model.directions.setdefault(direction.name, direction)
 
 
 ATTACH: dict[Kind, Callable[[Model, Entry], None]] = {
@@ -162,9 +169,12 @@ def _encoder(model: Model, entry: Entry) -> Encoder:
 def _read_directions(entry: Entry, model: Model) -> list[Direction]:
     """The directions in our own safetensors file, or the single one in a plain array. Pickled arrays are refused."""
     prior = prior_of(model)
+    name = Path(entry.filename or "").stem if entry.own else entry.name
     if entry.format == "safetensors":
         tensors = weights.tensors_of(entry)
         with weights.errors_naming(entry):
+            if entry.own:  # as other projects publish them
+                return [from_array(key, value.reshape(-1, value.shape[-1]), prior) for key, value in tensors.items()]
             return from_tensors(tensors, prior)
     path = fetch.fetch(entry)
     try:
@@ -174,7 +184,7 @@ def _read_directions(entry: Entry, model: Model) -> list[Direction]:
         reason = " ".join(str(error).split())
         raise BadCheckpoint(f"{entry.name}: {path.name} is not a plain array ({reason})") from None
     with weights.errors_naming(entry):
-        return [from_array(entry.name, vector, prior)]
+        return [from_array(name, vector, prior)]
 
 
 def _pictures(entry: Entry, device: torch.device) -> Callable[[int, torch.Generator], Tensor] | None:

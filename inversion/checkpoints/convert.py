@@ -12,17 +12,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from inversion.checkpoints.converted import Contents, Part, open_converted
-from inversion.checkpoints.registry import ROOT, BadCheckpoint
+from inversion.checkpoints.places import PACKAGE
+from inversion.checkpoints.registry import BadCheckpoint
 
 CHILD = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+    f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); "
     "from inversion.checkpoints.transcribe import answer_request; answer_request()"
 )
 
@@ -67,25 +71,22 @@ def convert(path: Path, out: Path, encoder: str | None = None, limits: Limits = 
 
 def read_in_child(path: Path, out: Path | None, encoder: str | None, limits: Limits) -> Contents:
     """Run `transcribe.answer_request` in a new interpreter. Any failure raises BadCheckpoint with one line."""
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise BadCheckpoint(f"{path.name}: cannot read it ({error.strerror or error})") from None
-    memory = limits.allowance(size)
+    memory = limits.allowance(file_size(path))
     work = {"path": str(path.resolve()), "out": str(out.resolve()) if out else None, "encoder": encoder}
     request = {"seconds": limits.seconds, "memory": memory, "work": work}
     # One thread, because the stacks and heaps of more threads would count against the limit. The child needs no GPU.
     settings = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     try:
-        done = subprocess.run(  # noqa: S603 - this interpreter, on a module of this package
-            [sys.executable, "-c", CHILD, json.dumps(request)],
-            cwd=ROOT,
-            env={**os.environ, **settings},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=limits.seconds,
-            check=False,
-        )
+        with _lifeline() as lifeline:
+            done = subprocess.run(  # noqa: S603 - this interpreter, on a module of this package
+                [sys.executable, "-c", CHILD, json.dumps(request)],
+                cwd=PACKAGE.parent,
+                env={**os.environ, **settings},
+                stdin=lifeline,
+                capture_output=True,
+                timeout=limits.seconds,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise BadCheckpoint(f"{path.name}: reading it takes longer than {limits.seconds:g} s") from None
     try:
@@ -97,6 +98,30 @@ def read_in_child(path: Path, out: Path | None, encoder: str | None, limits: Lim
     found = answer["contents"]
     parts = (Part(**{**part, "channels": tuple(part["channels"])}) for part in found["networks"])
     return Contents(**{**found, "networks": tuple(parts), "notes": tuple(found["notes"])})
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file. Raises BadCheckpoint unless it is a plain file that can be read."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise BadCheckpoint(f"{path.name}: cannot read it ({error.strerror or error})") from None
+    if stat.S_ISDIR(state.st_mode):
+        raise BadCheckpoint(f"{path.name}: it is a folder: give the checkpoint's file inside")
+    if not stat.S_ISREG(state.st_mode):
+        raise BadCheckpoint(f"{path.name}: it is not a plain file: copy the checkpoint to the disk first")
+    return state.st_size
+
+
+@contextmanager
+def _lifeline() -> Iterator[int]:
+    """A file for the child to read from. It ends when this process ends in any way, and the child ends with it."""
+    theirs, mine = os.pipe()
+    try:
+        yield theirs
+    finally:
+        os.close(mine)
+        os.close(theirs)
 
 
 def _cause_of_death(done: subprocess.CompletedProcess[bytes], memory: int) -> str:

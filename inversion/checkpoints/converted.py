@@ -19,7 +19,9 @@ from inversion.checkpoints.registry import BadCheckpoint
 from inversion.checkpoints.unpickle import described
 from inversion.generators import StateDictError
 
-VERSION = 1
+VERSION = 2
+OLDEST = 1  # version that is still read, if the layout is not in `CHANGED`
+CHANGED = ("nvidia",)  # layouts that gained tensors since: the limits of their layers
 HEADER = "inversion-hub"  # the key of a converted file's metadata
 
 
@@ -36,6 +38,7 @@ class Part:
     channels: tuple[int, ...]  # of its feature maps, one per side, in the order of computation
     weights: int  # numbers in its tensors
     measured: bool  # whether the file lacks the mean style and it was computed
+    classes: int = 0  # of a conditional generator
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,13 @@ def finite(tensor: Tensor) -> bool:
 
 def _builders(path: Path, header: object) -> dict[str, layouts.Builder]:
     """{kind: builder of its network}, from a converted file's header. Raises BadCheckpoint for any other header."""
-    networks = header.get("networks") if isinstance(header, dict) and header.get("version") == VERSION else None
+    version = header.get("version") if isinstance(header, dict) else None
+    known = isinstance(version, int) and OLDEST <= version <= VERSION
+    networks = header.get("networks") if isinstance(header, dict) and known else None
     builders: dict[str, layouts.Builder] = {}
     for kind, part in networks.items() if isinstance(networks, dict) else ():
         build = layouts.builder(str(part.get("architecture"))) if isinstance(part, dict) else None
-        if build is not None:
+        if build is not None and (version == VERSION or part.get("layout") not in CHANGED):
             builders[kind] = build
     if not builders or len(builders) < len(networks or ()):
         raise BadCheckpoint(f"{path.name} was not written by `convert` of this version: convert the original again")

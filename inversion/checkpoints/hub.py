@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from inversion.checkpoints import fetch
-from inversion.checkpoints.assembly import bare_model, complete_model
-from inversion.checkpoints.registry import DEFAULT, Entry, HubError
+from inversion.checkpoints.assembly import bare_model, belonging, complete_model
+from inversion.checkpoints.registry import DEFAULT, Entry, HubError, registry
 from inversion.checkpoints.store import Mark
 from inversion.common.commands import DEVICES, DTYPES
 from inversion.model import Model
@@ -27,11 +27,13 @@ class OpenedModel:
     bare: Model  # the generator and what its own file holds
     complete: Model  # with every available entry that belongs to it
     lacking: Mapping[Entry, Mark | None]
+    entries: tuple[Entry | None, ...]  # its own, and those that belong to it
 
     @property
     def current(self) -> bool:
-        """Whether no lacking file has been added or replaced since."""
-        return all(fetch.mark(entry) == mark for entry, mark in self.lacking.items())
+        """Whether no entry and no lacking file has been added or replaced since."""
+        unchanged = all(fetch.mark(entry) == mark for entry, mark in self.lacking.items())
+        return unchanged and self.entries == _entries(self.bare)
 
 
 class ModelCache:
@@ -84,10 +86,16 @@ def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Mode
     with models.loading(key):
         opened = models.get(key)
         if opened is None or not opened.current:
-            bare = bare_model(name, where, precision) if opened is None else opened.bare
-            opened = OpenedModel(bare, *complete_model(bare))
+            same = opened is not None and opened.entries[0] == registry().get(name)
+            bare = opened.bare if opened is not None and same else bare_model(name, where, precision)
+            opened = OpenedModel(bare, *complete_model(bare), _entries(bare))
         models.put(key, opened)  # not reached by a load that fails
         return opened.complete
+
+
+def _entries(model: Model) -> tuple[Entry | None, ...]:
+    """The entry of a model, and those that belong to it."""
+    return (registry().get(model.name), *belonging(model))
 
 
 def find_device(name: str) -> torch.device:

@@ -11,11 +11,11 @@ from typing import Literal, get_args
 
 import yaml
 
+from inversion.checkpoints.places import ROOT, folder
 from inversion.common.errors import UserError
 from inversion.encoders import ENCODERS
 from inversion.generators import GENERATORS
 
-ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / "checkpoints.yaml"
 DEFAULT = "synthetic-faces"  # the default model
 
@@ -29,6 +29,7 @@ CROPS = ("none", "ffhq", "synthetic-faces")  # other than none and ffhq: the key
 PERCEPTUALS = ("none", "lpips", "keras-vgg16")
 SERVE_ALL = ("identity", "perceptual", "detector")  # these kinds need not belong to one generator
 COMMIT = "[0-9a-f]{40}"
+TYPES = {"int": (int, "a whole number"), "bool": (bool, "true or false"), "str": (str, "text")}  # of an entry's fields
 Rule = tuple[object, str, str]  # true if the rule holds, the field, the description of valid values
 
 
@@ -72,6 +73,8 @@ class Entry:
     generator: str | None = None  # the entry of the generator that this one belongs to
     crop: str = "none"  # how pictures of this domain are cropped
     perceptual: str = "none"  # the perceptual network for this domain
+    classes: int = 0  # of a conditional generator
+    own: bool = False  # whether it is a file that the user has added; see `own`
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -117,7 +120,10 @@ class Entry:
         pinned = self.revision is None or re.fullmatch(COMMIT, self.revision)
         floating = self.revision == "main" and "revision" in self.note
         yield pinned or floating, "revision", "a commit, 40 hex digits, or main with a note on the revision"
-        if self.file is None:
+        yield not self.own or self.by_hand, "own", "left out for files of the repository or of the Hub"
+        if self.own:
+            yield self.grade is None, "grade", "left out for a file of your own"
+        elif self.file is None:
             yield _one_of("grade", self.grade, GRADES)
             yield self.source.startswith("https://"), "source", "an https address"
         else:
@@ -147,29 +153,41 @@ def architectures(kind: Kind) -> tuple[str, ...]:
 
 
 def registry(path: Path | None = None) -> dict[str, Entry]:
-    """Every entry of the registry by name, from `REGISTRY` unless `path` is given.
+    """Every entry by name: the user's own files, the latest first, then those of `REGISTRY`. With `path`, only its own.
 
     Raises RegistryError, which names the first wrong entry and field.
     """
-    path = REGISTRY if path is None else path
+    entries = read_entries(REGISTRY if path is None else path)
+    for entry in entries.values():
+        owner = entries.get(entry.generator or "")
+        if entry.generator is not None and (owner is None or owner.kind != "generator"):
+            raise RegistryError(f"{entry.name}: generator {entry.generator!r} is not a registered generator")
+    if path is not None or not own_path().is_file():
+        return entries
+    mine = read_entries(own_path())
+    return {name: entry for name, entry in mine.items() if entry.generator in {None, *mine, *entries}} | entries
+
+
+def own_path() -> Path:
+    """The list of the files that the user has added."""
+    return folder() / "own.yaml"
+
+
+def read_entries(path: Path) -> dict[str, Entry]:
+    """The entries of a registry file by name. Raises RegistryError."""
     try:
         return dict(_parsed(path.name, path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise RegistryError(f"{path.name}: {' '.join(str(error).split())}") from None
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _parsed(name: str, text: str) -> dict[str, Entry]:
     """The entries in a registry file's text. Cached, because parsing takes a tenth of a second."""
     content = _StrictLoader(text).get_single_data()
     if not isinstance(content, dict):
         raise RegistryError(f"{name}: the file must map names to entries")
-    entries = {str(key): _entry(str(key), values) for key, values in content.items()}
-    for entry in entries.values():
-        owner = entries.get(entry.generator or "")
-        if entry.generator is not None and (owner is None or owner.kind != "generator"):
-            raise RegistryError(f"{entry.name}: generator {entry.generator!r} is not a registered generator")
-    return entries
+    return {str(key): _entry(str(key), values) for key, values in content.items()}
 
 
 def _one_of(name: str, value: str | None, choices: tuple[str, ...]) -> Rule:
@@ -191,11 +209,9 @@ def _entry(name: str, values: object) -> Entry:
     for key, spec in specs.items():
         if key not in values and spec.default is MISSING:
             raise RegistryError(f"{name}: {key} is missing")
-        wanted = int if str(spec.type).startswith("int") else str
-        if key in values and (not isinstance(values[key], wanted) or isinstance(values[key], bool)):
-            raise RegistryError(
-                f"{name}: {key} must be {'a whole number' if wanted is int else 'text'}, not {values[key]!r}"
-            )
+        wanted, text = TYPES.get(str(spec.type).split(" ")[0], TYPES["str"])
+        if key in values and type(values[key]) is not wanted:
+            raise RegistryError(f"{name}: {key} must be {text}, not {values[key]!r}")
     return Entry(name=name, **values)
 
 

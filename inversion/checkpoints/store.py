@@ -1,4 +1,4 @@
-"""Files on disk: their hashes, converted copies, and the hashes of first downloads, all kept beside the Hub's cache."""
+"""Files on disk: their hashes, converted copies, and the hashes of first downloads, in the folder of `places`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypedDict
 
+from inversion.checkpoints.places import VARIABLE, folder
 from inversion.checkpoints.registry import Entry, HubError
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -125,13 +126,6 @@ def _learnt() -> dict[str, Learnt]:
 # --- writing ---
 
 
-def folder() -> Path:
-    """The package's own folder in the Hub's cache."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE) / "inversion-hub"
-
-
 def write(path: Path, data: bytes) -> None:
     """Write a small file, which is never visible in part. Raises HubError."""
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.incomplete")
@@ -166,4 +160,5 @@ def file_lock(path: Path) -> Iterator[None]:
 
 
 def _unwritable(path: Path, error: OSError) -> HubError:
-    return HubError(f"cannot write to {path.parent} ({error.strerror}): set HF_HUB_CACHE to a folder that you may use")
+    variable = VARIABLE if path.is_relative_to(folder()) else "HF_HUB_CACHE"
+    return HubError(f"cannot write to {path.parent} ({error.strerror}): set {variable} to a folder that you may use")

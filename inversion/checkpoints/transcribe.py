@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +33,7 @@ HALVES = (torch.float16, torch.bfloat16)
 def answer_request() -> None:
     """The child process: read a request from argv, apply its limits, and answer with one line of JSON on stdout."""
     request = json.loads(sys.argv[1])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     limit_process(request["seconds"], request["memory"])
     try:
         answer: dict[str, object] = {"contents": asdict(transcribe(**request["work"]))}
@@ -39,6 +42,13 @@ def answer_request() -> None:
     except Exception as error:  # a hostile file can raise anything
         answer = {"error": f"it cannot be read ({described(error)})"}
     sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def _end_with_parent() -> None:
+    """End this process when the parent does: then the pipe at stdin ends, to which the parent never writes."""
+    with contextlib.suppress(OSError):  # without a stdin there is nothing to wait for
+        if not os.read(0, 1):
+            os._exit(1)
 
 
 def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
@@ -62,7 +72,7 @@ def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
         return Contents(*described_as, (_directions(vectors, out),))
     halves = [dtype for dtype in HALVES if dtype in _dtypes(checkpoint)]
     parts, tensors, notes = _checked(survey.found, halves)
-    contents = Contents(*described_as, tuple(parts), (*survey.notes, *notes))
+    contents = Contents(*described_as, tuple(parts), tuple(one_line(note, 500) for note in [*survey.notes, *notes]))
     if out is not None:
         named = {part.kind: {"architecture": part.architecture, "layout": part.layout} for part in parts}
         header = {"version": VERSION, "networks": named, "source_sha256": sha256, "format": kind}
@@ -163,6 +173,7 @@ def _part(part: Found, network: nn.Module, measured: bool) -> Part:
         channels=_channels(network),
         weights=sum(value.numel() for value in part.tensors.values()),
         measured=measured,
+        classes=getattr(network, "classes", 0),
     )
 
 

@@ -57,6 +57,8 @@ def how_to_get(entry: Entry) -> str:
     """The instruction for getting the entry's file, or for getting it again, as a clause of a message."""
     if entry.file is not None:
         return "get the repository again with all its files"
+    if entry.own:
+        return "add the file again, with `--model FILE` or in the Models tab"
     if entry.repo_id is None:
         command = f"python -m inversion convert {entry.filename or 'FILE'} --as {entry.name}"
         return f"download it manually from {entry.source}, then run `{command}`"

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from inversion import images
 from inversion.align import paste
-from inversion.checkpoints.registry import DEFAULT
+from inversion.cli.own import add_model, add_options, choose_model, options_of
 from inversion.common.commands import Parser, UsageError, add_device, make_folder
 from inversion.common.rows import Row
 from inversion.common.settings import Kind, SettingError, checked, kind_of, split_settings
@@ -41,7 +41,8 @@ def run_parser(command: str, description: str) -> Parser:
     parser = Parser(prog=f"python -m inversion {command}", description=description, allow_abbrev=False)
     parser.add_argument("image", type=Path, metavar="IMAGE", help="the input picture")
     parser.add_argument("--task", default="reconstruct", choices=list(TASKS), help="default: reconstruct")
-    parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="the generator, see `models`")
+    add_model(parser)
+    add_options(parser)
     parser.add_argument(
         "--set",
         action="append",
@@ -151,6 +152,7 @@ def run_methods(
 
     Raises LaneError before the first run if the model cannot run a method; `optional` methods are skipped instead.
     """
+    choose_model(args)
     decoded = images.decode(args.image)
     picture = np.asarray(decoded.picture)
     if args.out is not None:
@@ -273,6 +275,7 @@ def _requests(args: argparse.Namespace, methods: Sequence[str], decoded: images.
             measured=args.measured,
             budget=args.budget,
             crop=part,
+            options=options_of(args),
             notes=tuple(notes),
         )
         for method in methods

@@ -98,5 +98,7 @@ def _report(file: Path, contents: Contents, out: Path) -> None:
     for part in contents.networks:
         if part.measured:
             sys.stdout.write(f"{part.kind}: the file has no mean style, so it was computed from mapped codes\n")
+    for note in contents.notes:
+        sys.stdout.write(f"{note}\n")
     sys.stdout.write(f"output: {out}\n")
     sys.stdout.flush()

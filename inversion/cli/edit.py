@@ -10,6 +10,7 @@ import numpy as np
 
 from inversion import images
 from inversion.cli.common import run_methods, run_parser, write_json, write_rows
+from inversion.cli.own import choose_model
 from inversion.common.commands import UsageError, guarded
 from inversion.common.rows import Row, RowView
 from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, check_moves, read_layers
@@ -51,6 +52,7 @@ def main(argv: list[str]) -> int:
             raise UsageError("--strip needs at least 2 pictures")
         if args.strip and args.out is None:
             raise UsageError("--strip needs a folder: add --out DIR")
+        choose_model(args)
         plan = _Plan(args)
         rows = list(run_methods(args, [args.method], plan))
         if args.json:
@@ -86,7 +88,7 @@ class _Plan:
 
     def __call__(self, lane: Lane, request: Request, finished: Finished) -> tuple[Row, list[np.ndarray]]:
         """Edit a result. Returns the fields for its row, and the edited picture."""
-        result = Inverted(finished.code, finished.weights)
+        result = Inverted(finished.code, finished.weights, finished.row["model_options"])
 
         def ask(part: float) -> EditRequest:
             moves = {name: part * strength for name, strength in self.moves.items()}

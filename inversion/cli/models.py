@@ -1,4 +1,4 @@
-"""`models`: list the registered files, check the available ones, or download one."""
+"""`models`: list the registered files and your own, check the available ones, download one, or remove yours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
-from inversion.checkpoints import fetch
+from inversion.checkpoints import fetch, own
 from inversion.checkpoints.registry import Entry, registry
 from inversion.cli.common import write_json, write_table
 from inversion.common.commands import Parser, UsageError, guarded
@@ -28,11 +28,15 @@ def main(argv: list[str]) -> int:
         "--check", action="store_true", help="check the hashes of all available files; exit status 1 if one is wrong"
     )
     action.add_argument("--pull", metavar="NAME", help="download a file, or replace a damaged one")
+    action.add_argument("--remove", metavar="NAME", help="remove a file of yours, and everything that belongs to it")
     parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
     args = parser.parse_args(argv)
     wrong: list[str] = []
 
     def run() -> None:
+        if args.remove is not None:
+            sys.stdout.write("".join(f"removed: {name}\n" for name in own.remove(args.remove)))
+            return
         entries = registry()
         shown = list(entries.values()) if args.pull is None else [_pull(args.pull, entries)]
         rows = [_row(entry, entries) for entry in shown]
@@ -64,13 +68,20 @@ def _row(entry: Entry, entries: dict[str, Entry]) -> Row:
     size = fetch.size_of(entry)
     return {
         **asdict(entry),
-        "from": entry.repo_id or ("embedded" if entry.file is not None else "manual download"),
+        "from": _origin(entry),
         "with": ", ".join(e.role or e.kind for e in entries.values() if e.generator == entry.name),
         "cached": path is not None,
         "path": None if path is None else str(path),
         "bytes": size,
         "size": None if size is None else f"{size / 1e6:.1f} MB",
     }
+
+
+def _origin(entry: Entry) -> str:
+    """Where the entry's file comes from."""
+    if entry.own:
+        return "yours"
+    return entry.repo_id or ("embedded" if entry.file is not None else "manual download")
 
 
 def _pull(name: str, entries: dict[str, Entry]) -> Entry:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from inversion import images
 from inversion.align import paste
-from inversion.checkpoints.registry import DEFAULT
 from inversion.cli.common import dumps, metavar, reader, sentence_part, write_json, write_notes
+from inversion.cli.own import add_model, choose_model
 from inversion.common.commands import Parser, add_device, guarded, make_folder
 from inversion.common.rows import Row
 from inversion.serving.lane import AUTOMATIC_CROPS, Lane, crop
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("image", type=Path, metavar="IMAGE", help="a sketch, a label map, or a picture")
     parser.add_argument("--to", required=True, choices=list(TRANSLATIONS), metavar="|".join(TRANSLATIONS))
-    parser.add_argument("--model", default=DEFAULT, metavar="NAME", help="the generator, see `models`")
+    add_model(parser)
     for spec in fields(TranslationOptions):
         flag = spec.name.replace("_", "-")
         text = (
@@ -65,6 +65,7 @@ def main(argv: list[str]) -> int:
 
 def _run(args: argparse.Namespace) -> Row:
     """The row of a translation. With --out, saves the pictures, a sheet of them, and the row as JSON."""
+    choose_model(args)
     options = TranslationOptions(**{spec.name: getattr(args, spec.name) for spec in fields(TranslationOptions)})
     decoded = input_of(args.to).decode(args.image)
     picture, drawn = np.asarray(decoded.picture), input_of(args.to).drawn

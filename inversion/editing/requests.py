@@ -32,10 +32,14 @@ MIN_FRAMES, MAX_FRAMES = 2, 60  # of an interpolation
 
 @dataclass(frozen=True, eq=False)
 class Inverted:
-    """The result of an inversion: its code, and the weights of a tuned generator, both on the CPU."""
+    """The result of an inversion: its code, and the weights of a tuned generator, both on the CPU.
+
+    options: those of the model that it was made with, by field of `ModelOptions`.
+    """
 
     code: PlainCode | None  # None if the method has no code
     weights: Mapping[str, Tensor] | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
     def on(self, model: Model) -> Code:
         """The code on the device of the model. Raises SettingError if the method has no code."""
@@ -80,6 +84,7 @@ class EditRequest:
     keep: tuple[str, ...] = ()
 
     def __call__(self, model: Model) -> Edited:
+        model = model.configured(self.result.options)
         code, prior = self.result.on(model), _prior(model, self.result.weights)
         with torch.no_grad():
             moved = edited(code, prior, directions_of(model, self.layers), self.moves, self.layers, self.keep)
@@ -104,6 +109,7 @@ class InterpolateRequest:
     def __call__(self, model: Model) -> list[np.ndarray]:
         if not MIN_FRAMES <= self.frames <= MAX_FRAMES:
             raise SettingError(f"An interpolation has {MIN_FRAMES} to {MAX_FRAMES} frames, not {self.frames}.")
+        model = model.configured(self.first.options)
         a, b = self.first.on(model), self.second.on(model)
         pictures = []
         for t in np.linspace(0, 1, self.frames).tolist():
@@ -123,6 +129,7 @@ class MixRequest:
     start: int
 
     def __call__(self, model: Model) -> np.ndarray:
+        model = model.configured(self.content.options)
         prior = _prior(model, self.content.weights)
         with torch.no_grad():
             return images.to_array(mixed(self.content.on(model), self.style.on(model), self.start, prior).render(prior))

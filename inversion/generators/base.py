@@ -43,6 +43,7 @@ class Prior(nn.Module, ABC):
     noise_shapes: tuple[tuple[int, int], ...]  # (height, width) of each noise input
     w_avg: Tensor  # (num_ws, w_dim)
     compute_dtype: torch.dtype
+    classes: int = 0  # of a conditional generator
 
     @abstractmethod
     def mapping(self, z: Tensor) -> Tensor:
@@ -114,6 +115,10 @@ class Prior(nn.Module, ABC):
             z = torch.randn(min(batch, samples - start), self.z_dim, generator=rng)
             total += self.mapping(z.to(self.w_avg)).double().sum(0).cpu()
         return (total / samples).to(self.w_avg)
+
+    def for_class(self, label: int) -> Self:
+        """This prior for one class, -1 for the mean of all; it shares the weights. Priors without classes: itself."""
+        return self
 
     def freeze(self, dtype: torch.dtype | None = None) -> Self:
         """Freeze the prior (eval mode, no gradients to weights), prepare its weights, and return it.

@@ -4,6 +4,7 @@ Weights are stored unscaled, as in official checkpoints (mapping weights divided
 0.01), so `inversion.checkpoints.layouts` only has to rename them.
 """
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from inversion.generators.base import (
+    AVERAGE_SAMPLES,
     Prior,
     State,
     StateDictError,
@@ -121,6 +123,18 @@ class StyleGAN2(Prior):
         for layer in self.dense:
             w = layer(w)
         return w[:, None].expand(-1, self.num_ws, -1)
+
+    def for_class(self, label: int) -> Self:
+        """A prior whose mapping and w_avg are those of one class; -1: of the mean of all classes."""
+        if not self.classes:
+            return self
+        chosen = copy.copy(self)  # modules and parameters are shared, the two buffers below are its own
+        chosen._buffers = dict(self._buffers)
+        one_hot = torch.zeros_like(self.condition)
+        one_hot[label] = 1.0
+        chosen.condition = torch.full_like(one_hot, 1.0 / self.classes) if label < 0 else one_hot
+        chosen.w_avg = chosen.measure_w_avg(AVERAGE_SAMPLES, torch.Generator().manual_seed(0))
+        return chosen
 
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
         """Run the first k convolutions for ws (B, num_ws, w_dim).

@@ -174,6 +174,7 @@ def _recipe(problem: Problem, method: Method, seed: int) -> dict[str, object]:
         "loss": asdict(objective.weights),
         "perceptual_loss": objective.perceptual_name,
         "model": model.name,
+        "model_options": asdict(model.options),
         "sha256": model.sha256,
         "device": str(model.device),
         "dtype": str(model.prior.compute_dtype).removeprefix("torch.") if model.prior is not None else None,

@@ -50,7 +50,7 @@ class Edits:
         layers: first and last style that are moved. keep: attributes whose boundaries the move does not cross.
         """
         kept = self._results.kept(key, index)
-        result = Inverted(kept.code, kept.weights)
+        result = _inverted(kept)
         return self._results.ask(EditRequest(kept.model, result, kept.image, dict(moves), layers, tuple(keep)))
 
     def interpolate(self, first: Place, second: Place, frames: int = 7) -> list[np.ndarray]:
@@ -68,4 +68,9 @@ class Edits:
         a, b = self._results.kept(*first), self._results.kept(*second)
         if a.model != b.model:
             raise LaneError(f"One result is of {a.model}, the other of {b.model}: invert both with the same model.")
-        return Inverted(a.code, a.weights), Inverted(b.code, b.weights), a.model
+        return _inverted(a), _inverted(b), a.model
+
+
+def _inverted(kept: Kept) -> Inverted:
+    """A stored result as a request takes it."""
+    return Inverted(kept.code, kept.weights, kept.row.get("model_options", {}))

@@ -29,6 +29,7 @@ from inversion.common.settings import SettingValue, Spec, checked, kind_of
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.codes import to_plain
 from inversion.methods.run import invert
+from inversion.model import checked_options
 from inversion.serving.requests import Quick
 from inversion.tasks import Task, make_task, task_class
 
@@ -66,6 +67,7 @@ class Request:
     inputs: field of the task -> a number, a mask or a `CroppedPicture`; missing fields have their defaults. A mask is
     uint8 (H, W), marked where it exceeds 127; for a crop with a quad it must have the size of the picture.
     measured: the picture already is the measurement of the task. budget: seconds. notes: on how the files were read.
+    options: field of `ModelOptions` -> value.
     """
 
     task: str
@@ -79,6 +81,7 @@ class Request:
     budget: float = 300.0
     crop: Crop = Crop()
     notes: tuple[str, ...] = ()
+    options: Mapping[str, SettingValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,10 @@ class Lane:
             if name not in own:
                 available = ", ".join(own) or "none"
                 raise LaneError(f"The task {request.task} has no input {name!r}. Choose one of: {available}.")
-        if request.model not in registry():
+        entry = registry().get(request.model)
+        if entry is None:
             raise LaneError(f"There is no model {request.model!r}.")
+        checked_options(request.options, entry.classes)
         second = [value.pixels for value in request.inputs.values() if isinstance(value, CroppedPicture)]
         for picture in (request.picture, *second):
             if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
@@ -199,7 +204,7 @@ class Lane:
         _raise_out_of_memory()
 
     def _run(self, request: Request) -> Generator[Event, bool | None, None]:
-        model = self.load(request.model)
+        model = self.load(request.model).configured(request.options)
         method = _method(request)
         reason = method.unavailable(model)
         if reason is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from helpers.checkpoints import clear_caches, use_registry
 from helpers.foreign import checkpoint, small, write
 from inversion.checkpoints import fetch, transfer
 from inversion.checkpoints.layouts import LAYOUTS
+from inversion.checkpoints.places import VARIABLE
 from inversion.checkpoints.registry import SERVE_ALL, Entry, registry
 
 COMMIT = "c" * 40
@@ -252,9 +254,14 @@ class Workplace:
         self.add(layout, data, generator=None if alone else owner, **what)
         return owner
 
+    @property
+    def derived(self) -> Path:
+        """The folder of derived files."""
+        return self.cache.with_name("derived")
+
     def leftovers(self) -> list[str]:
         """Unfinished files in the cache."""
-        return [path.name for path in self.cache.rglob("*.incomplete")]
+        return [path.name for folder in (self.cache, self.derived) for path in folder.rglob("*.incomplete")]
 
     def settings(self) -> dict[str, object]:
         """The environment variables of huggingface_hub for this Hub and cache."""
@@ -272,7 +279,7 @@ class Workplace:
         context = multiprocessing.get_context("forkserver")  # which imports once, not for every process
         context.set_forkserver_preload(["inversion.checkpoints.fetch"])
         mine, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_fetch, args=(self.path, name, self.settings(), theirs))
+        process = context.Process(target=_fetch, args=(self.path, name, (self.settings(), str(self.derived)), theirs))
         process.start()
         theirs.close()
         return process, mine
@@ -288,7 +295,8 @@ def official(name: str, path: Path) -> Path:
     return path
 
 
-def _fetch(path: Path, name: str, settings: Mapping[str, object], answer: Connection) -> None:
+def _fetch(path: Path, name: str, places: tuple[Mapping[str, object], str], answer: Connection) -> None:
+    settings, os.environ[VARIABLE] = places
     for key, value in settings.items():
         setattr(constants, key, value)
     answer.send(hashlib.sha256(fetch.fetch(registry(path)[name]).read_bytes()).hexdigest())
@@ -308,6 +316,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workp
     place = Workplace(local, tmp_path / "checkpoints.yaml", tmp_path / "cache")
     place.cache.mkdir()
     use(monkeypatch, place.settings())
+    monkeypatch.setenv(VARIABLE, str(place.derived))
     monkeypatch.setattr(transfer, "PAUSE", 0.01)
     use_registry(monkeypatch, place.path)
     clear_caches()

@@ -1,0 +1,193 @@
+"""The user's own files: converted by the safe child, listed beside the registry, named after file and hash.
+
+    model = add(Path("mine.pkl"))                         # a name for `hub.load`
+    add(Path("mine_encoder.pt"), generator=model)
+    remove(model)
+
+The list, `own.yaml`, and the converted copies lie in the folder of derived files; the original is not needed again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inversion.checkpoints import store
+from inversion.checkpoints.registry import (
+    CROPS,
+    BadCheckpoint,
+    Entry,
+    HubError,
+    Kind,
+    own_path,
+    read_entries,
+    registry,
+)
+
+if TYPE_CHECKING:
+    from inversion.checkpoints.converted import Contents, Part
+
+SUFFIXES = (".safetensors", ".pt", ".pkl", ".pth", ".ckpt", ".bin", ".npy", ".npz")
+HASH_DIGITS = 8  # of the file's hash in a name
+ROLES = {1: "sketch", 3: "psp", 6: "restyle"}  # of an encoder by its input channels; any other number reads label maps
+DEFAULTS = {"domain": "own pictures", "crop": "none", "licence": "not stated"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file does not say about itself. None: as before, or the default.
+
+    domain: what its pictures show. crop: how pictures are cropped for it. licence: shown beside every result.
+    """
+
+    domain: str | None = None
+    crop: str | None = None
+    licence: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """The facts that are not None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def looks_like_file(text: str) -> bool:
+    """Whether a name of a model on a command line means a file: by its suffix, or because such a file exists."""
+    return text.lower().endswith(SUFFIXES) or "/" in text or "\\" in text
+
+
+def add(path: Path, kind: Kind = "generator", generator: str | None = None, facts: Facts = Facts()) -> str:
+    """Add a file, or find it again by its hash, and return the name of its entry of this kind.
+
+    generator: the model that an encoder or a direction belongs to. Raises HubError, and BadCheckpoint if the file
+    cannot be used as that kind.
+    """
+    if facts.crop is not None and facts.crop not in CROPS:
+        raise HubError(f"unknown crop {facts.crop!r}: choose from {', '.join(CROPS)}")
+    if kind != "generator" and registry().get(generator or "") is None:
+        raise HubError(f"unknown model {generator!r}: give the model that {path.name} belongs to with --model")
+    known = _known(path, kind, generator)
+    if known is None:
+        known = _converted(path, kind, generator)
+    _write({entry.name: replace(entry, **facts.given()) for entry in known})  # type: ignore[arg-type]
+    return next(entry.name for entry in known if entry.kind == kind)
+
+
+def change(name: str, facts: Facts) -> None:
+    """Change the given facts of one of the user's files. Raises HubError if there is no such file."""
+    mine = own()
+    if name not in mine:
+        raise HubError(f"{name!r} is not a file that you have added: choose from {', '.join(mine) or 'none'}")
+    _write({name: replace(mine[name], **facts.given())})  # type: ignore[arg-type]
+
+
+def remove(name: str) -> list[str]:
+    """Remove one of the user's files, everything that belongs to it, and their converted copies. The names of all.
+
+    Raises HubError if there is no such file.
+    """
+    with store.locked("own"):
+        mine = own()
+        if name not in mine:
+            known = ", ".join(mine) or "none"
+            raise HubError(f"{name!r} is not a file that you have added: choose from {known}")
+        gone = [entry for entry in mine.values() if name in (entry.name, entry.generator)]
+        _save({key: entry for key, entry in mine.items() if entry not in gone})
+        used = {entry.sha256 for entry in registry().values()}
+        for entry in gone:
+            copy = store.converted(str(entry.sha256))
+            if entry.sha256 not in used:
+                copy.unlink(missing_ok=True)
+                copy.with_suffix(".sha256").unlink(missing_ok=True)
+    return [entry.name for entry in gone]
+
+
+def own() -> dict[str, Entry]:
+    """The entries of the user's own files by name, the latest first. Raises RegistryError if the list is damaged."""
+    return read_entries(own_path()) if own_path().is_file() else {}
+
+
+def _known(path: Path, kind: Kind, generator: str | None) -> list[Entry] | None:
+    """The entries of a file that was added before, if its converted copy is still there."""
+    if not path.is_file():
+        return None  # the conversion says why
+    sha256 = store.digests.of(path)
+    found = [entry for entry in own().values() if entry.sha256 == sha256 and entry.kind in (kind, "encoder")]
+    if kind != "generator":
+        found = [entry for entry in found if entry.kind == kind and entry.generator == generator]
+    good = any(entry.kind == kind for entry in found) and store.intact(store.converted(sha256))
+    return found if good else None
+
+
+def _converted(path: Path, kind: Kind, generator: str | None) -> list[Entry]:
+    """Convert a file into the folder of derived files. Returns its entries."""
+    from inversion.checkpoints import convert  # imports all networks
+
+    convert.file_size(path)  # refuses folders and pipes before anything is read
+    contents = convert.inspect(path)
+    kinds = [part.kind for part in contents.networks]
+    if kind not in kinds:
+        wanted = {"generator": "--model", "encoder": "--encoder", "directions": "--direction"}
+        flags = ", ".join(wanted.get(found, "") for found in kinds if found in wanted)
+        hint = f"give it as {flags}" if flags else "give another file"
+        raise BadCheckpoint(f"{path.name}: it holds no {kind}, only {', '.join(kinds)}: {hint}")
+    copy = store.converted(contents.sha256)
+    with store.locked(copy.stem):
+        if not store.intact(copy):
+            if convert.convert(path, copy) != contents:
+                copy.unlink()
+                raise BadCheckpoint(f"{path.name} changed while it was read: try again")
+            store.seal(copy)
+    name = name_of(path, contents.sha256)
+    parts = {part.kind: part for part in contents.networks}
+    if kind != "generator":
+        return [_entry(parts[kind], contents, path, (name, generator))]
+    made = [_entry(parts["generator"], contents, path, (name, None))]
+    return made + ([_entry(parts["encoder"], contents, path, (f"{name}-encoder", name))] if "encoder" in parts else [])
+
+
+def name_of(path: Path, sha256: str) -> str:
+    """The name of a file's entry: its stem, and the first digits of its hash."""
+    stem = re.sub(r"[^\w.-]+", "-", path.stem).strip("-.") or "model"
+    return f"{stem.lstrip('_')}-{sha256[:HASH_DIGITS]}"
+
+
+def _entry(part: Part, contents: Contents, path: Path, names: tuple[str, str | None]) -> Entry:
+    """The entry of one network of a file. names: its own, and its generator's."""
+    owner = registry().get(names[1] or "")
+    facts = dict(DEFAULTS) if owner is None else {key: getattr(owner, key) for key in DEFAULTS}
+    role = part.architecture if part.architecture in ("e4e", "indomain") else ROLES.get(part.inputs, "map")
+    several = part.layout == "tensors"
+    return Entry(
+        name=names[0],
+        kind=part.kind,  # type: ignore[arg-type]
+        format="numpy" if part.kind == "directions" and not several else "safetensors",
+        architecture=part.architecture,
+        source=f"your file {path.name}",
+        resolution=part.resolution or (owner.resolution if owner else 0),
+        sha256=contents.sha256,
+        bytes=contents.bytes,
+        filename=path.name,
+        role=(ROLES[6] if part.inputs == 6 else role) if part.kind == "encoder" else None,
+        generator=names[1],
+        classes=part.classes,
+        own=True,
+        **facts,
+    )
+
+
+def _write(entries: Mapping[str, Entry]) -> None:
+    """Put entries at the head of the list. Raises HubError."""
+    with store.locked("own"):
+        _save({**entries, **{name: entry for name, entry in own().items() if name not in entries}})
+
+
+def _save(entries: Mapping[str, Entry]) -> None:
+    defaults = {spec.name: spec.default for spec in fields(Entry) if spec.default is not MISSING}
+    values = {
+        name: {key: value for key, value in asdict(entry).items() if key != "name" and value != defaults.get(key)}
+        for name, entry in entries.items()
+    }
+    store.write(own_path(), json.dumps(values, indent=1, ensure_ascii=False).encode())  # JSON is YAML

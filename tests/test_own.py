@@ -1,0 +1,205 @@
+"""The user's own files: one line adds a model, an encoder or a direction; later snapshots are other models."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import ada
+from helpers.checkpoints import clear_caches, in_process
+from helpers.foreign import small, write, write_nvidia
+from PIL import Image
+
+from inversion.__main__ import main
+from inversion.checkpoints import fetch, hub, own, store
+from inversion.checkpoints.places import VARIABLE
+from inversion.checkpoints.registry import HubError, registry
+from inversion.common.errors import UserError
+from inversion.common.settings import SettingError
+from inversion.serving import catalogue
+from inversion.serving.lane import Lane, Request
+
+__all__ = ["in_process"]  # a fixture
+CaptureFixture = pytest.CaptureFixture[str]
+CLASSES = 5
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: list[str]) -> Iterator[None]:
+    """An empty folder of derived files."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "derived"))
+    clear_caches()
+    yield
+    clear_caches()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A small picture."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def snapshot(path: Path, seed: int = 0, classes: int = 0) -> Path:
+    """A tiny generator of the user's."""
+    return write_nvidia(path, {"G_ema": ada.weights(classes=classes, seed=seed)}, conv_clamp=256.0)
+
+
+def invert(photo: Path, *arguments: object) -> int:
+    """Run a method on the picture, in one line."""
+    words = [*map(str, arguments), "--method", "w", "--set", "w.steps=2", "--device", "cpu", "--json"]
+    return main(["invert", str(photo), *words])
+
+
+def test_a_file_is_a_model_in_one_line(
+    photo: Path, tmp_path: Path, capsys: CaptureFixture, in_process: list[str]
+) -> None:
+    path = snapshot(tmp_path / "my model.pkl")
+    facts = ("--domain", "cats", "--licence", "CC0", "--crop", "none")
+    assert invert(photo, "--model", path, *facts) == 0
+    printed = capsys.readouterr()
+    row = json.loads(printed.out)
+    assert row["model"].startswith("my-model-") and row["model"] in printed.err
+    assert (row["domain"], row["licence"], row["sha256"]) == ("cats", "CC0", store.digests.of(path))
+    converted = len(in_process)
+    assert invert(photo, "--model", path) == 0  # found again by its hash, with its facts
+    again = json.loads(capsys.readouterr().out)
+    assert (again["model"], again["domain"]) == (row["model"], "cats") and len(in_process) == converted
+    path.unlink()  # the original is not needed any more
+    hub.models.clear()
+    assert invert(photo, "--model", row["model"]) == 0
+    capsys.readouterr()
+
+
+def test_a_later_snapshot_of_the_same_name_is_another_model(tmp_path: Path) -> None:
+    first = own.add(snapshot(tmp_path / "g.pkl", seed=0))
+    second = own.add(snapshot(tmp_path / "g.pkl", seed=1))
+    assert first != second and list(own.own()) == [second, first]
+    a, b = hub.load(first, "cpu").prior, hub.load(second, "cpu").prior
+    assert a is not None and b is not None and not torch.equal(a.get_parameter("const"), b.get_parameter("const"))
+
+
+def test_files_are_listed_and_removed(tmp_path: Path, capsys: CaptureFixture) -> None:
+    name = own.add(snapshot(tmp_path / "g.pkl"))
+    np.save(tmp_path / "age.npy", np.ones((1, ada.W * 4), np.float32)[:, : ada.W])
+    own.add(tmp_path / "age.npy", "directions", name)
+    assert main(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows[name]["from"] == "yours" and rows[name]["cached"] and name in catalogue.models()
+    assert fetch.verify(registry()[name]) == "ok"
+    assert main(["models", "--remove", name]) == 0
+    assert capsys.readouterr().out.count("removed: ") == 2
+    assert name not in registry() and not list(store.folder().glob("*.safetensors"))
+    assert main(["models", "--remove", name]) == 2
+    assert "is not a file that you have added" in capsys.readouterr().err
+
+
+def test_a_direction_and_an_encoder_join_a_model(photo: Path, tmp_path: Path, capsys: CaptureFixture) -> None:
+    torch.save({"g_ema": small("psp_full_32_decoder"), "latent_avg": torch.ones(128)}, tmp_path / "g.pt")
+    prefixed = {f"encoder.{key}": value for key, value in small("psp_encoder_n8").items()}
+    torch.save({"state_dict": prefixed}, tmp_path / "e.pt")
+    np.save(tmp_path / "age.npy", np.ones((1, 128), np.float32))
+    name = own.add(tmp_path / "g.pt")
+    before = hub.load(name, "cpu")
+    assert "psp" not in before.encoders
+    own.add(tmp_path / "e.pt", "encoder", name)
+    own.add(tmp_path / "age.npy", "directions", name)
+    model = hub.load(name, "cpu")
+    assert list(model.directions) == ["age"] and model.prior is before.prior
+    assert model.prior is not None and torch.equal(model.encoders["psp"].latent_avg, model.prior.w_avg)
+    flags = ("--encoder", tmp_path / "e.pt", "--direction", tmp_path / "age.npy")
+    assert (
+        main(
+            [
+                "edit",
+                str(photo),
+                "--model",
+                str(tmp_path / "g.pt"),
+                *map(str, flags),
+                "--method",
+                "psp",
+                "--edit",
+                "age=1.0",
+                "--device",
+                "cpu",
+                "--json",
+            ]
+        )
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["edit"]["moves"] == {"age": 1.0}
+
+
+def test_a_file_with_an_encoder_gives_both(tmp_path: Path) -> None:
+    name = own.add(write("psp", tmp_path / "both.pt"))
+    assert [entry.kind for entry in own.own().values()] == ["generator", "encoder"]
+    assert "psp" in hub.load(name, "cpu").encoders
+
+
+def test_wrong_files_say_what_they_are(photo: Path, tmp_path: Path, capsys: CaptureFixture) -> None:
+    np.save(tmp_path / "age.npy", np.ones((1, 128), np.float32))
+    (tmp_path / "page.pkl").write_text("<html>")
+    os.mkfifo(tmp_path / "pipe.pt")
+    for file, says in (
+        ("age.npy", "it holds no generator, only directions: give it as --direction"),
+        ("page.pkl", "a web page"),
+        ("none.pt", "cannot read it (No such file"),
+        ("pipe.pt", "not a plain file"),
+        (".", "it is a folder"),
+    ):
+        assert invert(photo, "--model", tmp_path / file) == 2
+        assert says in capsys.readouterr().err
+    assert invert(photo, "--licence", "MIT") == 2
+    assert "only for a file of yours" in capsys.readouterr().err
+    with pytest.raises(HubError, match="unknown crop"):
+        own.add(snapshot(tmp_path / "g.pkl"), facts=own.Facts(crop="round"))
+    assert own.own() == {}
+
+
+# --- labels of conditional generators ---
+
+
+def test_a_label_chooses_a_class(photo: Path, tmp_path: Path, capsys: CaptureFixture) -> None:
+    name = own.add(snapshot(tmp_path / "g.pkl", classes=CLASSES))
+    assert registry()[name].classes == CLASSES
+    assert invert(photo, "--model", name, "--label", 3) == 0
+    assert json.loads(capsys.readouterr().out)["model_options"] == {"label": 3}
+    assert invert(photo, "--model", name) == 0
+    assert json.loads(capsys.readouterr().out)["model_options"] == {"label": -1}
+    for model, label, says in ((name, CLASSES, "classes 0 to 4"), ("synthetic-faces", 0, "has no classes")):
+        assert invert(photo, "--model", model, "--label", label) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_every_class_has_the_mapping_of_the_formulas(tmp_path: Path) -> None:
+    tensors = ada.weights(classes=CLASSES)
+    model = hub.load(own.add(snapshot(tmp_path / "g.pkl", classes=CLASSES)), "cpu", "float32")
+    z = torch.randn(3, ada.Z)
+    for label in range(CLASSES):
+        prior = model.configured({"label": label}).prior
+        assert prior is not None and model.prior is not None
+        one_hot = torch.eye(CLASSES)[[label] * 3]
+        w = ada.mapped(tensors, z, one_hot)
+        with torch.no_grad():
+            assert float((prior.mapping(z) - w[:, None]).abs().max()) <= 1e-4
+            assert float((prior(z) - ada.pictures(tensors, w)).abs().max()) <= 1e-4
+            middle = ada.mapped(tensors, torch.randn(20_000, ada.Z), one_hot[:1].expand(20_000, -1)).mean(dim=0)
+        assert float((prior.w_avg[0] - middle).abs().max()) < 0.1
+        assert prior.get_parameter("const") is model.prior.get_parameter("const")  # weights are shared
+    assert model.configured({}) is model and model.configured({"label": -1}) is model
+
+
+def test_options_are_checked_before_the_run(tmp_path: Path) -> None:
+    name = own.add(snapshot(tmp_path / "g.pkl", classes=CLASSES))
+    picture = np.zeros((16, 16, 3), np.uint8)
+    for options, says in (({"label": 9}, "0 to 4"), ({"label": "x"}, "whole number"), ({"colour": 1}, "no option")):
+        with pytest.raises(UserError, match=says):
+            Lane("cpu").check(Request("reconstruct", "w", picture, name, options=options))  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="no classes"):
+        hub.load("synthetic-faces", "cpu").configured({"label": 1})
