@@ -1,6 +1,6 @@
 """The shipped weights: sharp faces, true codes that reproduce their faces, methods in the papers' order.
 
-Bounds are a little below the measured values (README), so that they catch a wrong file or a broken path, not noise.
+Bounds are a little below the measured values (docs/), so that they catch a wrong file or a broken path, not noise.
 """
 
 import pytest
