@@ -35,5 +35,10 @@ def main(argv: list[str]) -> int:
     return module.main(argv[1:]) or 0
 
 
+def run() -> int:
+    """The console script `inversion`: the same commands."""
+    return main(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run())

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# An installed package has its data within; in the repository they lie beside it.
-ROOT = PACKAGE / "data" if (PACKAGE / "data").is_dir() else PACKAGE.parent
+ROOT = PACKAGE.parent  # where the paths of embedded files begin
 VARIABLE = "INVERSION_CACHE"  # the environment variable that replaces the folder of derived files
 NAME = "inversion-hub"
 

@@ -11,12 +11,13 @@ from typing import Literal, get_args
 
 import yaml
 
-from inversion.checkpoints.places import ROOT, folder
+from inversion.checkpoints.places import PACKAGE, ROOT, folder
 from inversion.common.errors import UserError
 from inversion.encoders import ENCODERS
 from inversion.generators import GENERATORS
 
-REGISTRY = ROOT / "checkpoints.yaml"
+INSTALLED = PACKAGE / "checkpoints.yaml"  # in the repository it lies beside the package
+REGISTRY = INSTALLED if INSTALLED.is_file() else ROOT / "checkpoints.yaml"
 DEFAULT = "synthetic-faces"  # the default model
 
 Kind = Literal["generator", "discriminator", "predictor", "encoder", "identity", "perceptual", "detector", "directions"]
