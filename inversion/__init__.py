@@ -16,6 +16,7 @@ from inversion.common.lazy import attributes
 
 if TYPE_CHECKING:
     from inversion.checkpoints.hub import load
+    from inversion.checkpoints.own import Facts, add_file, remove_file
     from inversion.checkpoints.registry import HubError, registry
     from inversion.common.errors import UserError
     from inversion.common.settings import SettingError
@@ -31,6 +32,7 @@ __getattr__ = attributes(
     __name__,
     {
         "checkpoints.hub": "load",
+        "checkpoints.own": "Facts add_file remove_file",
         "checkpoints.registry": "HubError registry",
         "common.errors": "UserError",
         "common.settings": "SettingError",
@@ -50,6 +52,7 @@ __all__ = [
     "STAGES",
     "TASKS",
     "TRANSLATIONS",
+    "Facts",
     "HubError",
     "LossWeights",
     "Method",
@@ -60,10 +63,12 @@ __all__ = [
     "Task",
     "TaskError",
     "UserError",
+    "add_file",
     "invert",
     "load",
     "make_task",
     "parse_method",
     "registry",
+    "remove_file",
     "tuned",
 ]

@@ -78,17 +78,17 @@ def test_a_file_is_a_model_in_one_line(
 
 
 def test_a_later_snapshot_of_the_same_name_is_another_model(tmp_path: Path) -> None:
-    first = own.add(snapshot(tmp_path / "g.pkl", seed=0))
-    second = own.add(snapshot(tmp_path / "g.pkl", seed=1))
+    first = own.add_file(snapshot(tmp_path / "g.pkl", seed=0))
+    second = own.add_file(snapshot(tmp_path / "g.pkl", seed=1))
     assert first != second and list(own.own()) == [second, first]
     a, b = hub.load(first, "cpu").prior, hub.load(second, "cpu").prior
     assert a is not None and b is not None and not torch.equal(a.get_parameter("const"), b.get_parameter("const"))
 
 
 def test_files_are_listed_and_removed(tmp_path: Path, capsys: CaptureFixture) -> None:
-    name = own.add(snapshot(tmp_path / "g.pkl"))
+    name = own.add_file(snapshot(tmp_path / "g.pkl"))
     np.save(tmp_path / "age.npy", np.ones((1, ada.W * 4), np.float32)[:, : ada.W])
-    own.add(tmp_path / "age.npy", "directions", name)
+    own.add_file(tmp_path / "age.npy", "directions", name)
     assert main(["models", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows[name]["from"] == "yours" and rows[name]["cached"] and name in catalogue.models()
@@ -105,11 +105,11 @@ def test_a_direction_and_an_encoder_join_a_model(photo: Path, tmp_path: Path, ca
     prefixed = {f"encoder.{key}": value for key, value in small("psp_encoder_n8").items()}
     torch.save({"state_dict": prefixed}, tmp_path / "e.pt")
     np.save(tmp_path / "age.npy", np.ones((1, 128), np.float32))
-    name = own.add(tmp_path / "g.pt")
+    name = own.add_file(tmp_path / "g.pt")
     before = hub.load(name, "cpu")
     assert "psp" not in before.encoders
-    own.add(tmp_path / "e.pt", "encoder", name)
-    own.add(tmp_path / "age.npy", "directions", name)
+    own.add_file(tmp_path / "e.pt", "encoder", name)
+    own.add_file(tmp_path / "age.npy", "directions", name)
     model = hub.load(name, "cpu")
     assert list(model.directions) == ["age"] and model.prior is before.prior
     assert model.prior is not None and torch.equal(model.encoders["psp"].latent_avg, model.prior.w_avg)
@@ -137,7 +137,7 @@ def test_a_direction_and_an_encoder_join_a_model(photo: Path, tmp_path: Path, ca
 
 
 def test_a_file_with_an_encoder_gives_both(tmp_path: Path) -> None:
-    name = own.add(write("psp", tmp_path / "both.pt"))
+    name = own.add_file(write("psp", tmp_path / "both.pt"))
     assert [entry.kind for entry in own.own().values()] == ["generator", "encoder"]
     assert "psp" in hub.load(name, "cpu").encoders
 
@@ -158,7 +158,7 @@ def test_wrong_files_say_what_they_are(photo: Path, tmp_path: Path, capsys: Capt
     assert invert(photo, "--licence", "MIT") == 2
     assert "only for a file of yours" in capsys.readouterr().err
     with pytest.raises(HubError, match="unknown crop"):
-        own.add(snapshot(tmp_path / "g.pkl"), facts=own.Facts(crop="round"))
+        own.add_file(snapshot(tmp_path / "g.pkl"), facts=own.Facts(crop="round"))
     assert own.own() == {}
 
 
@@ -166,7 +166,7 @@ def test_wrong_files_say_what_they_are(photo: Path, tmp_path: Path, capsys: Capt
 
 
 def test_a_label_chooses_a_class(photo: Path, tmp_path: Path, capsys: CaptureFixture) -> None:
-    name = own.add(snapshot(tmp_path / "g.pkl", classes=CLASSES))
+    name = own.add_file(snapshot(tmp_path / "g.pkl", classes=CLASSES))
     assert registry()[name].classes == CLASSES
     assert invert(photo, "--model", name, "--label", 3) == 0
     assert json.loads(capsys.readouterr().out)["model_options"] == {"label": 3}
@@ -179,7 +179,7 @@ def test_a_label_chooses_a_class(photo: Path, tmp_path: Path, capsys: CaptureFix
 
 def test_every_class_has_the_mapping_of_the_formulas(tmp_path: Path) -> None:
     tensors = ada.weights(classes=CLASSES)
-    model = hub.load(own.add(snapshot(tmp_path / "g.pkl", classes=CLASSES)), "cpu", "float32")
+    model = hub.load(own.add_file(snapshot(tmp_path / "g.pkl", classes=CLASSES)), "cpu", "float32")
     z = torch.randn(3, ada.Z)
     for label in range(CLASSES):
         prior = model.configured({"label": label}).prior
@@ -196,7 +196,7 @@ def test_every_class_has_the_mapping_of_the_formulas(tmp_path: Path) -> None:
 
 
 def test_options_are_checked_before_the_run(tmp_path: Path) -> None:
-    name = own.add(snapshot(tmp_path / "g.pkl", classes=CLASSES))
+    name = own.add_file(snapshot(tmp_path / "g.pkl", classes=CLASSES))
     picture = np.zeros((16, 16, 3), np.uint8)
     for options, says in (({"label": 9}, "0 to 4"), ({"label": "x"}, "whole number"), ({"colour": 1}, "no option")):
         with pytest.raises(UserError, match=says):

@@ -1,8 +1,8 @@
 """The user's own files: converted by the safe child, listed beside the registry, named after file and hash.
 
-    model = add(Path("mine.pkl"))                         # a name for `hub.load`
-    add(Path("mine_encoder.pt"), generator=model)
-    remove(model)
+    model = add_file(Path("mine.pkl"))                         # a name for `hub.load`
+    add_file(Path("mine_encoder.pt"), generator=model)
+    remove_file(model)
 
 The list, `own.yaml`, and the converted copies lie in the folder of derived files; the original is not needed again.
 """
@@ -58,7 +58,7 @@ def looks_like_file(text: str) -> bool:
     return text.lower().endswith(SUFFIXES) or "/" in text or "\\" in text
 
 
-def add(path: Path, kind: Kind = "generator", generator: str | None = None, facts: Facts = Facts()) -> str:
+def add_file(path: Path, kind: Kind = "generator", generator: str | None = None, facts: Facts = Facts()) -> str:
     """Add a file, or find it again by its hash, and return the name of its entry of this kind.
 
     generator: the model that an encoder or a direction belongs to. Raises HubError, and BadCheckpoint if the file
@@ -83,7 +83,7 @@ def change(name: str, facts: Facts) -> None:
     _write({name: replace(mine[name], **facts.given())})  # type: ignore[arg-type]
 
 
-def remove(name: str) -> list[str]:
+def remove_file(name: str) -> list[str]:
     """Remove one of the user's files, everything that belongs to it, and their converted copies. The names of all.
 
     Raises HubError if there is no such file.

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
 
     def run() -> None:
         if args.remove is not None:
-            sys.stdout.write("".join(f"removed: {name}\n" for name in own.remove(args.remove)))
+            sys.stdout.write("".join(f"removed: {name}\n" for name in own.remove_file(args.remove)))
             return
         entries = registry()
         shown = list(entries.values()) if args.pull is None else [_pull(args.pull, entries)]

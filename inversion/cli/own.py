@@ -45,16 +45,16 @@ def choose_model(args: argparse.Namespace) -> None:
     facts = own.Facts(args.domain, args.crop, args.licence)
     if args.model not in registry() and (own.looks_like_file(args.model) or Path(args.model).is_file()):
         path = Path(args.model)
-        args.model = own.add(path, facts=facts)
+        args.model = own.add_file(path, facts=facts)
         sys.stderr.write(f"{path.name}: used as the model {args.model}\n")
     elif facts.given() and args.model not in own.own():
         raise UsageError(f"--{next(iter(facts.given()))} is only for a file of yours: give it with --model FILE")
     elif facts.given():
         own.change(args.model, facts)
     if args.encoder is not None:
-        own.add(args.encoder, "encoder", args.model)
+        own.add_file(args.encoder, "encoder", args.model)
     for path in args.direction:
-        own.add(path, "directions", args.model)
+        own.add_file(path, "directions", args.model)
     args.encoder, args.direction = None, []
 
 
