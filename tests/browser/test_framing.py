@@ -35,7 +35,7 @@ def faces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def line(page: Page, key: str) -> Locator:
-    return page.locator(f"#{key}-framing .framing-line")
+    return page.locator(f"#{key}-picture-framing .framing-line")
 
 
 def middle(target: Locator) -> tuple[float, float]:
@@ -70,7 +70,7 @@ def test_the_square_is_shown_and_dragged_and_used(
     expect(line(page, "reconstruct")).to_contain_text("Your own square")
     after = middle(mine)
     assert after == pytest.approx((before[0] + 15, before[1] + 10), abs=1.5)
-    tools = page.locator("#reconstruct-framing")
+    tools = page.locator("#reconstruct-picture-framing")
     mine.focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("]")
@@ -90,7 +90,7 @@ def test_arrows_go_from_face_to_face_and_three_clicks_make_a_square(
     page.get_by_role("option", name=re.compile("aligned")).first.wait_for()
     page.keyboard.press("Enter")
     upload(page, "reconstruct", picture)
-    tools, mine = page.locator("#reconstruct-framing"), square(page, "reconstruct")
+    tools, mine = page.locator("#reconstruct-picture-framing"), square(page, "reconstruct")
     expect(tools).to_contain_text("1 of 2")
     first = middle(mine)
     tools.get_by_role("button", name="Next face").press("Enter")
@@ -113,14 +113,14 @@ def test_one_click_ticks_the_methods_that_reach_the_picture(visit: Callable[...,
     page = visit()
     choose(page, "reconstruct", {"W"})
     upload(page, "reconstruct", picture)
-    domain_line = page.locator("#reconstruct-framing .framing-domain")
+    domain_line = page.locator("#reconstruct-picture-framing .framing-domain")
     expect(domain_line).to_contain_text("This model knows tests.")
     domain_line.get_by_role("button").click()
     ticked = page.locator("#reconstruct-methods input:checked")
     expect(ticked).to_have_count(len(OUTSIDE))
     assert ticked.evaluate_all("boxes => boxes.map(box => box.value)") == list(OUTSIDE)
     page.get_by_role("button", name="Remove Image").click()
-    expect(page.locator("#reconstruct-framing")).to_be_hidden()
+    expect(page.locator("#reconstruct-picture-framing")).to_be_hidden()
     expect(square(page, "reconstruct")).to_be_hidden()
 
 

@@ -94,7 +94,7 @@ def choose_model(page: Page, name: str) -> None:
 
 def square(page: Page, key: str) -> Locator:
     """The square on the picture of a tab."""
-    return page.locator(f":is(#{key}-picture, #{key}-framing) .framing-square")
+    return page.locator(f":is(#{key}-picture, #{key}-picture-framing) .framing-square")
 
 
 def drag(page: Page, target: Locator, across: float, down: float) -> None:
@@ -113,7 +113,7 @@ def crop_by_hand(page: Page, key: str) -> None:
     """Turn the square on the picture."""
     square(page, key).wait_for()
     drag(page, square(page, key).locator("[data-grip=turn]"), 12, 0)
-    expect(page.locator(f"#{key}-framing .framing-line")).to_contain_text("Your own square")
+    expect(page.locator(f"#{key}-picture-framing .framing-line")).to_contain_text("Your own square")
 
 
 def shown(page: Page, index: int, key: str) -> str:

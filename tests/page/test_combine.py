@@ -13,8 +13,9 @@ from helpers.serving import Served
 from helpers.waiting import until
 
 from inversion import images
+from inversion.serving.lane import CroppedPicture
 from inversion.serving.session import Request
-from ui.parts.combine import COMBINATIONS, finished, mixture, painted_region, strip, with_published_settings
+from ui.parts.combine import COMBINATIONS, finished, mixture, name_of, painted_region, strip, with_published_settings
 from ui.parts.inputs import InputError
 from ui.parts.squares import digest
 from ui.tabs.edit import Edit
@@ -39,7 +40,8 @@ def values_of(edit: Edit, picture: Path, kind: str = "interpolate", first: str |
     combine, upload = edit.panel.combine, np.asarray(images.read(picture))
     mask = np.zeros(upload.shape[:2], np.uint8)
     mask[20:40, 30:60] = 255
-    values: dict[Any, Any] = {part: part.value for part in {*edit.settings.inputs(), *edit.crop.inputs()}}
+    parts = {*edit.settings.inputs(), *edit.crop.inputs(), *combine.second_crop.inputs()}
+    values: dict[Any, Any] = {part: part.value for part in parts}
     values |= {edit.settings.methods: ["w"], edit.settings.fields.typed: {"w": {"w.steps": 2}}}
     values |= {edit.upload.component: str(picture), edit.panel.left: "measured", edit.job: first}
     values |= {edit.desk.mine.owner: "me"}
@@ -78,14 +80,15 @@ def test_a_second_picture_whose_results_are_gone_is_inverted_again(
     first, combine, upload = submitted(site, picture, 2), edit.panel.combine, np.asarray(images.read(picture))
     until(lambda: site.session.snapshot(first).over)
     view = site.session.snapshot(first)
-    key = combine.inverted(view, upload, None)
+    second = CroppedPicture(upload)
+    key = combine.inverted(view, second, None)
     until(lambda: site.session.snapshot(key).over)
-    other = [first, digest(upload), key]
-    assert combine.inverted(view, upload, other) == key
+    other = [first, name_of(upload, second.crop), key]
+    assert combine.inverted(view, second, other) == key
     monkeypatch.setattr(site.session.limits, "kept", 1)
     newer = submitted(site, picture, 2)
     until(lambda: site.session.snapshot(newer).over)
-    assert combine.inverted(view, upload, other) != key
+    assert combine.inverted(view, second, other) != key
 
 
 def test_only_the_newest_stream_writes_into_a_page(site: Served, edit: Edit, picture: Path) -> None:

@@ -12,7 +12,9 @@ from gradio.components.image_editor import EditorData
 from gradio.data_classes import FileData
 from gradio.processing_utils import move_files_to_cache
 from gradio.route_utils import delete_files_created_by_app
+from helpers.serving import Served
 
+from inversion.common.errors import UserError
 from ui.parts.inputs import InputError
 from ui.parts.inputs import picture as picture_of
 from ui.parts.masks import MaskFile, chosen_mask
@@ -57,3 +59,24 @@ def test_an_example_that_was_taken_stays_when_uploads_are_deleted(
     assert not upload.exists()
     kept = [path for shown in strips for path in shown.keep_in_cache]
     assert len(kept) == 4 and all(Path(path).is_file() for path in kept)
+
+
+
+def test_every_upload_is_checked_when_it_arrives(site: Served) -> None:
+    """Every field for a file has an event at its upload, and one that empties it if the file is refused."""
+    fields = [
+        block
+        for block in site.page.blocks.values()
+        if isinstance(block, gr.Image | gr.ImageEditor) and block.sources and block.interactive is not False
+    ]
+    shown = [field for field in fields if not str(field.elem_id).startswith("api-")]
+    listened = {target for fn in site.page.fns.values() for target, event in fn.targets if event == "upload"}
+    assert len(shown) > 8 and [field.elem_id for field in shown if field._id not in listened] == []
+
+
+@pytest.mark.parametrize("read", [picture_of, images.read_mask])
+def test_a_file_that_is_no_picture_is_refused(read: Callable[[str], object], tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(UserError):
+        read(str(path))

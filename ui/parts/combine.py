@@ -12,15 +12,17 @@ import gradio as gr
 import numpy as np
 from gradio.blocks import Block
 
+from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.editing import DIFFUSION
 from inversion.serving.lane import CroppedPicture
 from inversion.serving.session import JobView, Request, Session, UnknownJob
 from ui.parts import inputs
+from ui.parts.checks import refuse_bad_files
 from ui.parts.desk import Desk
 from ui.parts.events import DEVICE, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
-from ui.parts.framing import Framing
+from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, InputError, errors_as_messages, whole
 from ui.parts.markup import READY, job_status, problem_list, status_line
 from ui.parts.settings import Settings
@@ -39,12 +41,14 @@ class Combine:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        # The last combination: key of the tab's job, digest of the second picture, key of the job that inverts it.
+        # The last combination: key of the tab's job, name of the second picture, key of the job that inverts it.
         self.last = gr.State(None)
         with gr.Accordion("Combine two pictures", open=False, elem_id="edit-pair"):
             with gr.Row(equal_height=False):
                 with gr.Column(min_width=240):
                     self.second = picture_field("Second picture", "edit-second-picture", height=240)
+                    refuse_bad_files(self.second, inputs.picture)
+                    self.second_crop = Framing("edit-second-picture", desk.session, tells_domain=False)
                     examples_strip(desk.examples, self.second, "edit-second-examples")
                 with gr.Column(min_width=240):
                     first, *_ = COMBINATIONS
@@ -73,6 +77,7 @@ class Combine:
         """Lay out the editor that marks a region."""
         self.take = gr.Button("Paint on my picture", size="sm", elem_id="edit-take")
         self.region = mask_editor("Paint the region to transplant", "edit-region")
+        refuse_bad_files(self.region, painted_region)
 
     def wire(
         self,
@@ -95,7 +100,8 @@ class Combine:
         )
         self.take.click(_uploaded, picture, self.region, **QUIET)
         given: set[Block] = {job, self.last, self.second, self.kind, self.frames, self.start, self.region}
-        given |= settings.inputs() | crop.inputs()
+        given |= settings.inputs() | crop.inputs() | self.second_crop.inputs()
+        self.second_crop.wire(Source(self.second, inputs.picture, settings.model))
         outputs: list[Block] = [self.status, self.gallery, self.last]
         self.go.click(self.run, given, outputs, show_progress_on=self.status, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.last, None, **QUIET)
@@ -142,7 +148,7 @@ class Combine:
         session, model = self.desk.session, values[self.settings.model]
         with errors_as_messages():
             picture, mask = painted_region(values[self.region])
-            context = CroppedPicture(second, session.crop(second, model))
+            context = CroppedPicture(second, self.second_crop.crop(second, model, values))
             fields: Options = {"picture": picture, "crop": self.crop.crop(picture, model, values)}
             fields["inputs"] = {"mask": mask, "context": context}
             requests = self.settings.requests(values, fields, "diffuse")
@@ -162,8 +168,9 @@ class Combine:
         session = self.desk.session
         with errors_as_messages():
             first = session.snapshot(values[self.job] or "")
-            key = self.inverted(first, second, values[self.last])
-        yield {self.last: [first.key, digest(second), key]}
+            crop = self.second_crop.crop(second, first.model, values)
+            key = self.inverted(first, CroppedPicture(second, crop), values[self.last])
+        yield {self.last: [first.key, name_of(second, crop), key]}
         yield from self._follow(key)
         view, joined, problems = session.snapshot(key), [], {}
         for j, i in enumerate(finished(first)):
@@ -175,13 +182,13 @@ class Combine:
                 problems[view.runs[j].label] = str(error)
         yield from self._show(joined, problems)
 
-    def inverted(self, first: JobView, second: np.ndarray, last: list[str] | None) -> str:
+    def inverted(self, first: JobView, second: CroppedPicture, last: list[str] | None) -> str:
         """Key of a job that inverts the second picture by the methods of the first job.
 
         The job of the last combination is used again if its results are still stored. Raises UserError.
         """
         session = self.desk.session
-        if last is not None and last[:2] == [first.key, digest(second)]:
+        if last is not None and last[:2] == [first.key, name_of(second.pixels, second.crop)]:
             with suppress(UnknownJob):  # expired
                 states = [run.state for run in session.snapshot(last[2]).runs]
                 for j in range(len(states)):
@@ -194,12 +201,11 @@ class Combine:
         for i in finished(first):  # marks them as used, so that the new job's results do not replace them
             with suppress(UnknownJob):
                 session.kept(first.key, i)
-        crop = session.crop(second, first.model)
         requests = []
         for run in runs:
             row = run.row or {}
             common: Options = {"settings": row["settings"], "seed": row["seed"], "budget": run.budget}
-            requests.append(Request("reconstruct", run.method, second, first.model, crop=crop, **common))
+            requests.append(Request("reconstruct", run.method, second.pixels, first.model, crop=second.crop, **common))
         return session.submit(requests)
 
     def _follow(self, key: str) -> Iterator[Update]:
@@ -250,6 +256,11 @@ COMBINATIONS: dict[str, Combination] = {
         Combine.transplant,
     ),
 }
+
+
+def name_of(picture: np.ndarray, crop: Crop) -> str:
+    """Tells pictures and their parts apart."""
+    return f"{digest(picture)} {crop.quad}"
 
 
 def _uploaded(path: str | None) -> np.ndarray:

@@ -9,11 +9,11 @@ from html import escape
 import gradio as gr
 import numpy as np
 
-from inversion.align import Crop, CropMode
+from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.common.rows import Row
 from inversion.serving.session import Session
-from inversion.translations import INPUTS, TRANSLATIONS, InputKind, TranslationOptions, input_of
+from inversion.translations import INPUTS, TRANSLATIONS, InputKind, TranslationOptions
 from inversion.translations.base import Colour
 from inversion.translations.requests import TranslatedPictures, TranslateRequest, TranslationCard, TranslationsRequest
 from ui.parts.uploads import drawing_canvas, drawing_upload, picture_field
@@ -66,10 +66,9 @@ def common_legend(kind: str, cards: Mapping[str, Mapping[str, TranslationCard]])
 
 
 def run_translation(
-    session: Session, model: str, name: str, picture: np.ndarray, options: TranslationOptions, align: CropMode = "auto"
+    session: Session, model: str, name: str, picture: np.ndarray, options: TranslationOptions, crop: Crop
 ) -> tuple[TranslatedPictures, Row]:
     """The pictures that a model makes of uint8 (H, W, 3), and the recipe to make them again. Raises UserError."""
-    crop = Crop() if input_of(name).drawn else session.crop(picture, model, align)
     began = time.perf_counter()
     made = session.ask(TranslateRequest(model, name, picture, options, crop))
     recipe = {

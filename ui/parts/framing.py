@@ -59,10 +59,10 @@ class Source:
 class Framing:
     """The component; `crop` reads it.
 
-    key: ids are KEY-picture for the upload and KEY-framing. tells_domain: say whether the model knows such pictures.
+    upload: id of the upload's element. tells_domain: say whether the model knows such pictures.
     """
 
-    def __init__(self, key: str, session: Session, tells_domain: bool = True) -> None:
+    def __init__(self, upload: str, session: Session, tells_domain: bool = True) -> None:
         self.session, self.tells_domain = session, tells_domain
         self.streams, self.answers = Streams(), count(1)
         self.component = gr.HTML(
@@ -72,7 +72,7 @@ class Framing:
             html_template=template("framing"),
             js_on_load=script("framing"),
             apply_default_css=False,
-            elem_id=f"{key}-framing",
+            elem_id=f"{upload}-framing",
             elem_classes="framing",
         )
 
@@ -89,7 +89,7 @@ class Framing:
         # An editor's `change` means strokes, and it would send the picture each time.
         paints = isinstance(source.picture, gr.ImageEditor)
         names = ("upload", "clear") if paints else ("change",)
-        events = [*(getattr(source.picture, name) for name in names), source.model.input]  # type: ignore[attr-defined]
+        events = [*(getattr(source.picture, name) for name in names), source.model.change]  # type: ignore[attr-defined]
         given = [source.model, self.component]
         if source.measured is not None:
             given.append(source.measured)
@@ -108,7 +108,6 @@ class Framing:
         if paints and source.examples is not None:
             source.examples.click(take, [source.examples, *given], self.component, **options)
         switched: Dependency = self.component.switched(self.better, None, source.model, **options)
-        switched.then(look, [source.picture, *given], self.component, **options)
         return switched
 
     def look(

@@ -17,6 +17,7 @@ from inversion.common.settings import Kind
 from inversion.serving.catalogue import FieldCard
 from inversion.serving.lane import CroppedPicture, TaskInput
 from ui.parts import inputs
+from ui.parts.checks import refuse_bad_files
 from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.masks import FILE, PAINTED, SOURCES, MaskFile, chosen_mask, mask_note
@@ -166,7 +167,9 @@ class PictureField(TaskField):
     """One more picture."""
 
     def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
-        return {self.card.name: picture_field(self.card.label, f"{key}-{self.card.name}", height=240)}
+        field = picture_field(self.card.label, f"{key}-{self.card.name}", height=240)
+        refuse_bad_files(field, inputs.picture)
+        return {self.card.name: field}
 
     def parameters(self) -> dict[str, Component]:
         return {self.card.name: picture_field(self.card.name, f"api-{self.card.name}")}

@@ -1,6 +1,6 @@
 // Draws the square of `found` on the picture above, and lets a person move it. The value is the person's choice.
 const find = name => element.querySelector(`.framing-${name}`);
-const key = element.closest('[id$=-framing]').id.replace(/-framing$/, '');
+const fieldId = element.closest('[id$=-framing]').id.replace(/-framing$/, '');
 const [line, tools, domainBox, ownStage] = ['line', 'tools', 'domain', 'stage'].map(find);
 const KEYS = {ArrowLeft: [-1, 0, 0, 0], ArrowRight: [1, 0, 0, 0], ArrowUp: [0, -1, 0, 0], ArrowDown: [0, 1, 0, 0],
   '+': [0, 0, 1, 0], '=': [0, 0, 1, 0], '-': [0, 0, -1, 0], '[': [0, 0, 0, -1], ']': [0, 0, 0, 1]};
@@ -15,7 +15,7 @@ layer.innerHTML = `<div class="framing-shade"><i></i></div><div class="framing-s
   ${['nw', 'ne', 'sw', 'se', 'turn'].map(grip => `<b data-grip="${grip}"></b>`).join('')}</div>`;
 const square = layer.querySelector('.framing-square');
 
-const stage = () => (props.found && props.found.thumbnail ? ownStage : document.getElementById(`${key}-picture`));
+const stage = () => (props.found && props.found.thumbnail ? ownStage : document.getElementById(fieldId));
 const image = () => stage()?.querySelector('.image-frame img, :scope > img');
 const chosen = () => {
   const value = props.value || {};
@@ -156,7 +156,7 @@ element.addEventListener('click', event => {
   }
   if (name !== 'take') return;
   if (domain.model) return trigger('switched', {model: domain.model});
-  const menu = document.getElementById(`${key}-methods`), boxes = [...menu.querySelectorAll('input[type=checkbox]')];
+  const menu = document.getElementById(fieldId.replace(/picture$/, 'methods')), boxes = [...menu.querySelectorAll('input[type=checkbox]')];
   boxes.forEach(box => { box.checked = domain.methods.includes(box.value); });
   boxes[0].dispatchEvent(new Event('change', {bubbles: true}));
 });
@@ -172,7 +172,7 @@ watch('found', () => {
 watch('domain', write);
 const sized = new ResizeObserver(draw);
 const follow = () => {
-  const picture = document.getElementById(`${key}-picture`);
+  const picture = document.getElementById(fieldId);
   if (!picture) return setTimeout(follow, 500);
   new MutationObserver(changes => {
     if (changes.every(change => layer.contains(change.target) || change.target === layer)) return;

@@ -14,6 +14,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from inversion import images
+from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.common.rows import Row
 from inversion.synthetic import DOMAINS
@@ -21,10 +22,12 @@ from inversion.translations import INPUTS, TRANSLATIONS, TranslationOptions, inp
 from inversion.translations.requests import TranslationCard
 from ui import examples
 from ui.parts import inputs
+from ui.parts.checks import refuse_bad_files
 from ui.parts.drawing import (
     MAX_VARIATIONS,
     captioned,
     common_legend,
+    field_id,
     input_field,
     legend_html,
     read_options,
@@ -34,6 +37,7 @@ from ui.parts.drawing import (
 from ui.parts.endpoint import Answer, Endpoint, sheet_file
 from ui.parts.events import DEVICE, MODELS, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
+from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
 from ui.parts.markup import DOT, READY, missing_note, problem_list, status_line
 from ui.parts.plots import Tile
@@ -104,9 +108,13 @@ class Sketch(Tab):
         self.fields: dict[str, gr.Image | gr.ImageEditor] = {}
         self.legends: dict[str, gr.HTML] = {}
         self.strips: dict[str, gr.Column] = {}
+        self.framings: dict[str, Framing] = {}  # of photos
         for name, kind in INPUTS.items():
             with gr.Column(visible=name == first) as self.boxes[name]:
                 self.fields[name] = input_field(name)
+                if not kind.drawn:
+                    refuse_bad_files(self.fields[name], inputs.picture)
+                    self.framings[name] = Framing(field_id(name), self.desk.session, tells_domain=False)
                 if kind.has_classes:
                     self.legends[name] = gr.HTML(elem_id=f"sketch-{name}-legend")
                 with gr.Column() as self.strips[name]:
@@ -123,6 +131,9 @@ class Sketch(Tab):
         )
         given: set[Block] = {self.kind, self.models, self.variations, self.blend, self.first_layer, self.seed}
         given |= set(self.fields.values())
+        for name, framing in self.framings.items():
+            framing.wire(Source(self.fields[name], inputs.picture, self.models))
+            given |= framing.inputs()
         outputs = [self.status, self.gallery]
         self.run.click(self.make, given, outputs, show_progress_on=self.status, **DEVICE, **PRIVATE)
         chosen = [self.models, self.kind]
@@ -173,7 +184,8 @@ class Sketch(Tab):
         began = time.perf_counter()
         for model in [model for model in models if model not in problems]:
             try:
-                made, recipe = run_translation(session, model, name, picture, options)
+                crop = self._crop(name, picture, model, values)
+                made, recipe = run_translation(session, model, name, picture, options, crop)
             except UserError as error:
                 problems[model] = str(error)
                 continue
@@ -197,6 +209,11 @@ class Sketch(Tab):
         if not values[self.models]:
             raise InputError("Choose at least one model.")
         return name, given if kind.drawn else inputs.picture(given), options
+
+    def _crop(self, name: str, picture: np.ndarray, model: str, values: Values) -> Crop:
+        """The part of uint8 (H, W, 3) that is used; a drawing is used as it is. Raises UserError."""
+        framing = self.framings.get(TRANSLATIONS[name].takes)
+        return Crop() if framing is None else framing.crop(picture, model, values)
 
     def _show(self, results: Sequence[Result], problems: Mapping[str, str], seconds: float) -> Iterator[Update]:
         """Every picture as a file with its recipe, and the problems by model."""
@@ -232,7 +249,9 @@ class Sketch(Tab):
             whole(values["variations"], "variations", 1, MAX_VARIATIONS)
             options = read_options(**{key: values[key] for key in ("variations", "alpha", "mix_layers", "seed")})
             name, picture, notes = _given(values)
-            made, row = run_translation(self.desk.session, values["model"], name, picture, options, values["align"])
+            session, model = self.desk.session, values["model"]
+            crop = Crop() if input_of(name).drawn else session.crop(picture, model, values["align"])
+            made, row = run_translation(session, model, name, picture, options, crop)
             row["notes"] = list(notes)
         with tempfile.TemporaryDirectory() as folder:
             files, results = PictureFiles(folder), captioned("", made, row)
