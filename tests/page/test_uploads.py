@@ -69,7 +69,7 @@ def test_every_upload_is_checked_when_it_arrives(site: Served) -> None:
         for block in site.page.blocks.values()
         if isinstance(block, gr.Image | gr.ImageEditor) and block.sources and block.interactive is not False
     ]
-    shown = [field for field in fields if not str(field.elem_id).startswith("api-")]
+    shown = [field for field in fields if field.elem_id and not field.elem_id.startswith("api-")]
     listened = {target for fn in site.page.fns.values() for target, event in fn.targets if event == "upload"}
     assert len(shown) > 8 and [field.elem_id for field in shown if field._id not in listened] == []
 

@@ -151,12 +151,14 @@ element.addEventListener('click', event => {
   if (name === 'centre') choose({how: 'centre'});
   if (name === 'points') { marks = marks ? null : []; show(); }
   if (name === 'large') {
+    stage().style.setProperty('--framing-height', `${element.clientWidth * found.size[1] / found.size[0] + 18}px`);
     button.setAttribute('aria-pressed', stage().classList.toggle('framing-large'));
     button.textContent = stage().classList.contains('framing-large') ? 'Smaller' : 'Enlarge';
   }
   if (name !== 'take') return;
   if (domain.model) return trigger('switched', {model: domain.model});
-  const menu = document.getElementById(fieldId.replace(/picture$/, 'methods')), boxes = [...menu.querySelectorAll('input[type=checkbox]')];
+  const menu = document.getElementById(fieldId.replace(/picture$/, 'methods'));
+  const boxes = [...menu.querySelectorAll('input[type=checkbox]')];
   boxes.forEach(box => { box.checked = domain.methods.includes(box.value); });
   boxes[0].dispatchEvent(new Event('change', {bubbles: true}));
 });
