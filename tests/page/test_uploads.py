@@ -14,6 +14,7 @@ from gradio.processing_utils import move_files_to_cache
 from gradio.route_utils import delete_files_created_by_app
 from helpers.serving import Served
 
+from inversion import images
 from inversion.common.errors import UserError
 from ui.parts.inputs import InputError
 from ui.parts.inputs import picture as picture_of
