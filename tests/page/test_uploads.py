@@ -62,7 +62,6 @@ def test_an_example_that_was_taken_stays_when_uploads_are_deleted(
     assert len(kept) == 4 and all(Path(path).is_file() for path in kept)
 
 
-
 def test_every_upload_is_checked_when_it_arrives(site: Served) -> None:
     """Every field for a file has an event at its upload, and one that empties it if the file is refused."""
     fields = [
