@@ -19,6 +19,8 @@ MIN_ALPHA_RANGE = 32  # smallest difference of alpha values that marks pixels
 FLAT_COLOURS = 8  # largest number of colours of a painted layer; a photo has more
 FLAT_SHARE = 0.95  # fraction of the pixels that have these colours
 SATURATED = 64  # difference between the channels of a colour
+FEW = 32  # colours or numbers of a mask that is no grey picture
+SAMPLE = 100_000  # pixels that are looked at, of many
 TONES = (32, 224)  # greys between black and white
 MANY_GREYS = 0.2  # fraction of the pixels with these greys from which the user gets a note
 CLASS_NUMBERS = 32  # numbers below this one are classes, not greys
@@ -94,17 +96,18 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
             raise BadImage("The mask is transparent everywhere, so that it marks nothing. Paint over the part to fill.")
     if len(image.getbands()) == 1 and image.mode != "P":
         numbers = np.asarray(image)
-        values = _few(numbers.reshape(-1, 1))
+        values = _few_numbers(numbers)
         if values is not None and len(values) == 2:
-            return _larger(numbers, *(float(one) for one in values[:, 0]), notes=notes)
+            return _larger(numbers, float(values[0]), float(values[1]), notes=notes)
         if values is not None and values.max() < CLASS_NUMBERS:
             notes.append("The mask holds small numbers: everything that is not 0 is the hole.")
             return numbers > 0
-    rgb = np.asarray(colour.eight_bits(image).convert("RGB"))
-    colours = _few(rgb.reshape(-1, 3))
+    picture = colour.eight_bits(image).convert("RGB")
+    rgb, counted = np.asarray(picture), picture.getcolors(FEW)
+    colours = None if counted is None else np.array([one for _, one in counted])
     if colours is not None and np.ptp(colours, axis=1).max() >= SATURATED:
         return _not_background(rgb, colours, notes)
-    grey = np.asarray(Image.fromarray(rgb).convert("L"))
+    grey = np.asarray(picture.convert("L"))
     if colours is not None and len(colours) == 2:
         return _larger(grey, float(grey.min()), float(grey.max()), notes=notes)
     tones = (grey > TONES[0]) & (grey < TONES[1])
@@ -115,7 +118,8 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
 
 def _by_alpha(rgb: NDArray[np.uint8], opaque: Marks, notes: list[str]) -> Marks:
     """The paint of a layer, or the part of a photo that was erased."""
-    shades = rgb[opaque].astype(np.int32) >> 3
+    visible = rgb[opaque]
+    shades = visible[:: max(1, len(visible) // SAMPLE)].astype(np.int32) >> 3
     _, counts = np.unique(shades @ (1, 32, 1024), return_counts=True)
     if np.sort(counts)[::-1][:FLAT_COLOURS].sum() >= FLAT_SHARE * counts.sum():
         notes.append("The mask is a painted layer: its paint is the hole.")
@@ -124,13 +128,13 @@ def _by_alpha(rgb: NDArray[np.uint8], opaque: Marks, notes: list[str]) -> Marks:
     return ~opaque
 
 
-def _few(values: NDArray[np.generic], most: int = 32) -> NDArray[np.generic] | None:
-    """The distinct rows of (N, C), sorted, or None if there are more than `most`."""
-    sample = np.unique(values[:: max(1, len(values) // 4096)], axis=0)
-    if len(sample) > most:
+def _few_numbers(values: NDArray[np.generic]) -> NDArray[np.generic] | None:
+    """The distinct numbers, sorted, or None if there are more than FEW."""
+    flat = values.ravel()
+    if len(np.unique(flat[:: max(1, len(flat) // SAMPLE)])) > FEW:
         return None
-    distinct = np.unique(values, axis=0)
-    return distinct if len(distinct) <= most else None
+    distinct = np.unique(flat)
+    return distinct if len(distinct) <= FEW else None
 
 
 def _larger(values: NDArray[np.generic], low: float, high: float, *, notes: list[str]) -> Marks:
