@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.photos import (
     ADOBE_RGB,
     DISPLAY_P3,
@@ -24,8 +25,10 @@ from helpers.photos import (
 )
 from PIL import Image, features
 
-from inversion import images
+from inversion import METHODS, images, invert, load
 from inversion.images import BadImage
+from inversion.synthetic import DOMAINS
+from inversion.tasks import Reconstruct
 
 P3 = profile("Display P3", DISPLAY_P3, 2.2)
 ADOBE = profile("Adobe RGB (1998)", ADOBE_RGB, 2.19921875)
@@ -103,6 +106,36 @@ def test_display_p3_red_is_the_red_that_was_meant() -> None:
     assert np.abs(np.asarray(numbers)[0, 0].astype(int) - (211, 61, 52)).max() <= 3
     read = np.asarray(images.read(encoded(numbers, icc_profile=P3)))[0, 0]
     assert np.abs(read.astype(int) - (230, 40, 40)).max() <= 2
+
+
+def test_adobe_rgb_that_only_exif_names_is_converted() -> None:
+    exif = Image.Exif()
+    exif[0x8769] = {0xA001: 65535, 0xA005: {1: "R03"}}
+    read = images.decode(encoded(in_profile(scene(), ADOBE), "JPEG", exif=exif, **JPEG))
+    assert difference(read.picture, scene()) <= 2 and "Adobe RGB" in read.notes[0]
+
+
+@pytest.mark.weights
+def test_an_encoder_sees_the_plain_picture() -> None:
+    whole = load("synthetic-faces")
+    face = DOMAINS["synthetic-faces"].pictures(1, torch.Generator().manual_seed(11), 256)
+    plain = Image.fromarray(images.to_array(face))
+
+    def inverted(data: bytes) -> Image.Image:
+        y = images.to_tensor(images.fit(images.read(data), whole.resolution))
+        *_, result = invert(whole, Reconstruct(), y, METHODS["psp"])
+        return Image.fromarray(images.to_array(result.image))
+
+    expected = inverted(encoded(plain))
+    assert difference(inverted(encoded(in_profile(plain, P3), icc_profile=P3)), expected) <= 1
+    large = plain.resize((4800, 4800), Image.Resampling.LANCZOS)
+    for photo, options in (
+        (plain, {"save_all": True, "append_images": [plain.reduce(2)], "quality": 92}),
+        (in_profile(plain, ADOBE), {"icc_profile": ADOBE, "quality": 92}),
+        (large, {"quality": 90}),
+    ):
+        form = "MPO" if "save_all" in options else "JPEG"
+        assert difference(inverted(encoded(photo, form, **options)), expected) <= 2
 
 
 def test_profiles_of_srgb_change_nothing() -> None:

@@ -17,6 +17,7 @@ from inversion.images import colour
 from inversion.images.errors import BadImage
 from inversion.images.files import read_bytes
 from inversion.images.formats import CUT, MAX_PIXELS, opened
+from inversion.images.profiles import profile_of
 
 # Colour of the missing part of a cut PNG, the same as in a cut JPEG.
 GREY: dict[str, tuple[int, ...]] = {"L": (128,), "LA": (128, 255), "RGB": (128,) * 3, "RGBA": (128, 128, 128, 255)}
@@ -81,9 +82,11 @@ def pixels(source: str | Path | bytes) -> tuple[Image.Image, list[str]]:
         drafted = image.format == "JPEG" and bool(image.decoderconfig)
         _load(image, notes)
         small = _shrunk(image)
+        turned = _upright(small)
         if drafted or small is not image:
-            notes.append(f"The picture is large and is used at {small.width}x{small.height} pixels.")
-        return _upright(small), notes
+            notes.append(f"The picture is large and is used at {turned.width}x{turned.height} pixels.")
+        turned.info["icc_profile"] = profile_of(image)
+        return turned, notes
 
 
 def _load(image: ImageFile.ImageFile, notes: list[str]) -> None:
