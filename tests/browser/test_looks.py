@@ -91,6 +91,8 @@ def test_run_and_results_share_a_screen_and_the_keyboard_reaches_all(visit: Call
     for tab in ("Reconstruct", "Inpaint", "Edit", "Sketch"):
         open_tab(page, tab)
         page.get_by_role("button", name="Advanced").filter(visible=True).wait_for()
+        if tab in ("Inpaint", "Sketch"):  # editors are loaded when their tab is opened
+            page.locator("canvas").filter(visible=True).first.wait_for()
         unfold(page)
         assert unreached(page) == [], tab
 

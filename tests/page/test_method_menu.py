@@ -57,3 +57,10 @@ def test_a_tab_starts_with_an_encoder_and_one_optimiser(key: str) -> None:
     assert issubclass(kind, TaskTab)
     kinds = [catalogue.method(method).kind for method in kind.words.methods]
     assert kinds[0] == "embed" and kinds.count("optimise") == 1 and "refine" not in kinds and len(kinds) <= 3
+
+
+def test_times_are_rounded_and_only_told_if_known(menu: MethodMenu) -> None:
+    update = menu.offered({}, ["w"], {"psp": 0.2, "w": 8.4, "pti": 43.0, "clone": 312.0})[menu.component]
+    known = {"psp": "under 1 s", "w": "about 8 s", "pti": "about 45 s", "clone": "about 5 min"}
+    assert update["times"] == known
+    assert menu.offered({}, ["w"])[menu.component]["times"] == {}

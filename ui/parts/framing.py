@@ -7,8 +7,6 @@ such pictures), both as plain data.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +18,6 @@ import gradio as gr
 import numpy as np
 from gradio.components import Component
 from gradio.events import Dependency
-from PIL import Image
 
 from inversion.align import Crop
 from inversion.checkpoints.registry import registry
@@ -30,6 +27,7 @@ from inversion.methods import METHODS
 from inversion.serving.session import Session
 from ui.parts import inputs
 from ui.parts.events import FRAMING, PRIVATE
+from ui.parts.markup import data_address
 from ui.parts.squares import chosen_crop, digest, line_about, read_choice, square_on
 from ui.parts.streams import Streams
 from ui.parts.values import Options, Update, Value, Values
@@ -125,7 +123,7 @@ class Framing:
         of = digest(picture)
         found: dict[str, Any] = {"of": of, "answer": next(self.answers), "thumbnail": None, "bad": False}
         if thumbnail:
-            found["thumbnail"] = picture_address(picture)
+            found["thumbnail"] = data_address(picture, THUMBNAIL)
         try:
             crop = chosen_crop(self.session, picture, name, choice)
         except UserError as error:
@@ -162,11 +160,3 @@ def told(answer: DomainAnswer, of: str) -> dict[str, Any] | None:
         return {**told, "button": f"Use the {label}"}
     labels = [METHODS[key].label for key in answer.methods]
     return {**told, "methods": list(answer.methods), "button": f"Tick {', '.join(labels[:-1])} and {labels[-1]}"}
-
-
-def picture_address(picture: np.ndarray) -> str:
-    """A small copy of uint8 (H, W, 3) as a data address."""
-    image, file = Image.fromarray(picture), io.BytesIO()
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    image.save(file, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

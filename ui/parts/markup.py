@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping
 from html import escape
+
+import numpy as np
+from PIL import Image
 
 from inversion.serving import catalogue
 from inversion.serving.catalogue import ModelCard
@@ -13,8 +18,6 @@ from ui.theme import COLUMN_COLOURS
 DOT = " \N{MIDDLE DOT} "
 STATES = {"queued": "waiting", "running": "running", "done": "", "cancelled": "cancelled", "failed": "failed"}
 READY = "Ready."
-OTHER_PICTURE = """<div class="note other-picture">These results belong to the previous picture.
-Press Run for the new one.</div>"""
 HINT = """<div class="hint"><b>Each method gets a column here.</b><br>
 Upload a picture or choose an example, tick some methods, and press Run.</div>"""
 
@@ -135,6 +138,21 @@ def precomputed_status(view: JobView, given: bool) -> str:
     facts = f"{label}{DOT}{len(view.runs)} methods on an example{DOT}{escape(view.model)}{DOT}seed {row.get('seed', 0)}"
     then = "Press Run to compute it live." if given else "Upload your picture or choose an example, and press Run."
     return status_line(f"<b>Precomputed</b>{DOT}{facts}. {then}")
+
+
+def other_picture(picture: np.ndarray | None) -> str:
+    """That the results belong to another picture, uint8 (H, W, 3) or None if it is not known, with a small copy."""
+    copy = "" if picture is None else f'<img src="{data_address(picture, 64)}" alt="the previous picture">'
+    text = "These results belong to the previous picture. Press Run for the new one."
+    return f'<div class="note other-picture">{copy}{text}</div>'
+
+
+def data_address(picture: np.ndarray, largest: int) -> str:
+    """A copy of uint8 (H, W, 3) as a data address, at most `largest` pixels a side."""
+    image, file = Image.fromarray(picture), io.BytesIO()
+    image.thumbnail((largest, largest))
+    image.save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def about(view: JobView, card: ModelCard | None) -> str:

@@ -31,6 +31,7 @@ class MethodMenu:
         self.component = gr.HTML(
             list(ticked),
             rows=self.rows({}),
+            times={},
             html_template=slot("rows"),
             js_on_load=SCRIPT,
             apply_default_css=False,
@@ -38,51 +39,55 @@ class MethodMenu:
             elem_classes="methods",
         )
 
-    def rows(self, missing: Mapping[str, str], seconds: Mapping[str, float] | None = None) -> str:
-        """The methods that are not `missing` as HTML, with the expected seconds of those in `seconds`."""
-        return "<p>Methods</p>" + "".join(self._group(kind, missing, seconds or {}) for kind in GROUPS)
+    def rows(self, missing: Mapping[str, str]) -> str:
+        """The methods that are not `missing` as HTML. The script puts their times in."""
+        return "<p>Methods</p>" + "".join(self._group(kind, missing) for kind in GROUPS)
 
     def offered(
         self, missing: Mapping[str, str], ticked: Sequence[str], seconds: Mapping[str, float] | None = None
     ) -> Update:
-        """Updates that leave out `missing` methods; the others stay ticked, or a fallback if there are none."""
+        """Updates that leave out `missing` methods; the others stay ticked, or a fallback if there are none.
+
+        seconds: expected, by method, of those of which something is known.
+        """
         usable = [key for key in ticked if key not in missing]
         if ticked and not usable:
             usable = [key for key in FALLBACKS if key not in missing][:1]
         # The value changes only if it must: the user may be ticking at the same time.
         value: Options = {} if usable == list(ticked) else {"value": usable}
-        return {self.component: gr.update(rows=self.rows(missing, seconds), **value)}
+        return {self.component: gr.update(rows=self.rows(missing), times=times(seconds or {}), **value)}
 
     def ticked(self, value: object) -> list[str]:
         """The ticked methods in the order of the menu, fast ones first, from the component's value."""
         given = value if isinstance(value, list) else []
         return [key for key in self.methods if key in given]
 
-    def _group(self, kind: str, missing: Mapping[str, str], seconds: Mapping[str, float]) -> str:
+    def _group(self, kind: str, missing: Mapping[str, str]) -> str:
         cards = [card for key, card in self.methods.items() if card.kind == kind and key not in missing]
         if not cards:
             return ""
         title = f"{self.key}-methods-{kind}"
-        rows = "".join(self._row(card, seconds.get(card.key)) for card in cards)
+        rows = "".join(self._row(card) for card in cards)
         return f'<section role="group" aria-labelledby="{title}"><h2 id="{title}">{GROUPS[kind]}</h2>{rows}</section>'
 
-    def _row(self, card: MethodCard, seconds: float | None) -> str:
+    def _row(self, card: MethodCard) -> str:
         about = f"{self.key}-about-{escape(card.key)}"
         label = escape(card.label)
-        line = f'<small id="{about}">{escape(last_sentence(card.description))}</small>{_time(seconds)}'
+        line = f'<small id="{about}">{escape(last_sentence(card.description))}</small><i></i>'
         return (
             f'<label title="{escape(card.description)}"><input type="checkbox" value="{escape(card.key)}" '
             f'aria-label="{label}" aria-describedby="{about}"><b>{label}</b>{line}</label>'
         )
 
 
-def _time(seconds: float | None) -> str:
-    """About how long a method takes here, "" if nothing is known."""
-    if seconds is None:
-        return ""
-    rounded = seconds if seconds < 10 else 5 * round(seconds / 5) if seconds < 90 else 10 * round(seconds / 10)
-    text = "under 1 s" if seconds < 1 else f"about {duration(rounded)}"
-    return f'<i title="Expected computing time on this server">{text}</i>'
+def times(seconds: Mapping[str, float]) -> dict[str, str]:
+    """About how long methods take here, in words. Rounded, because it is a guess."""
+    return {key: "under 1 s" if one < 1 else f"about {duration(_rounded(one))}" for key, one in seconds.items()}
+
+
+def _rounded(seconds: float) -> float:
+    step = 1 if seconds < 10 else 5 if seconds < 60 else 10
+    return step * round(seconds / step)
 
 
 def last_sentence(text: str) -> str:

@@ -82,7 +82,7 @@ def _line(line: Line, points: Sequence[tuple[float, float]], name_y: float) -> s
     return (
         f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="2" stroke-linejoin="round"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{line.colour}"/>'
-        f'<text class="name" x="{x + 9:.1f}" y="{name_y + 4:.1f}" style="fill:{line.colour}">{escape(line.name)}'
+        f'<text class="name" x="{x + 9:.1f}" y="{name_y + 4:.1f}">{escape(line.name)}'
         f"<title>{psnr:.2f} dB after {seconds:.1f} s</title></text>"
     )
 

@@ -12,7 +12,7 @@ from inversion.serving.session import UnknownJob
 from ui.examples.precomputed import OPENING, Comparison, comparison
 from ui.parts.desk import Desk
 from ui.parts.events import PRIVATE, VIEWS
-from ui.parts.markup import OTHER_PICTURE
+from ui.parts.markup import other_picture
 from ui.parts.results import Panel
 from ui.parts.streams import Streams, Update
 
@@ -36,7 +36,7 @@ class StoredResults:
         ) -> Iterator[Update]:
             found = self.find(self.desk.examples[index].stem, chosen)
             if found is None or self._runs(key):
-                yield {panel.other: OTHER_PICTURE if key or before else None}
+                yield {panel.other: self.marked(key, before)}
                 return
             first: Update = {job: None, self.shown: found.example}
             yield from streams.newest(request, chain([first], panel.stored(found, left)))
@@ -50,6 +50,22 @@ class StoredResults:
         if found is not None:
             yield {self.shown: found.example}
             yield from panel.stored(found, left, given=False)
+
+    def marked(self, key: str | None, example: str | None) -> str | None:
+        """That the results are of another picture than the one just given, None if there are no results.
+
+        key: of the job that is shown, or example: whose stored results are shown.
+        """
+        found = self.find(example, self.desk.model)
+        if found is not None:
+            return other_picture(found.view.truth)
+        if key is None:
+            return None
+        try:
+            view = self.desk.session.snapshot(key)
+        except UnknownJob:
+            return other_picture(None)
+        return other_picture(view.measured if view.truth is None else view.truth)
 
     def _runs(self, key: str | None) -> bool:
         """Whether the job is still running."""

@@ -69,9 +69,10 @@ class Panel:
                 label="Compare with",
                 visible=False,
             )
-        with gr.Row(elem_classes="cards"):
-            self.columns = [self._column(key, i) for i in range(MAX_METHODS)]
-        self.more(key)
+        with gr.Column(elem_classes="stage"):
+            with gr.Row(elem_classes="cards"):
+                self.columns = [self._column(key, i) for i in range(MAX_METHODS)]
+            self.more(key)
         with gr.Column(elem_classes=["card", "pasted"]):
             gr.HTML(head("Your picture with the result", "", GREY))
             self.pasted = picture_view("your picture with the result", f"{key}-pasted")

@@ -28,7 +28,7 @@ GROUPS = {
 }
 INTRO = """**Edit.** 0 leaves the picture unchanged. The limits keep it realistic. Each column shows the picture before
 the edit on the left and after it on the right."""
-# The component's value is {name: strength}, without zeros. It changes when a slider is released, not during a drag.
+# The component's value is {name: strength}, without zeros. It changes during a drag too, several times a second.
 SCRIPT = script("sliders")
 
 

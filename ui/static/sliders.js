@@ -1,9 +1,13 @@
+const PAUSE = 120;  // milliseconds
 const rows = () => element.querySelectorAll('.move');
 const show = (row, value) => {
   row.querySelector('[type=range]').value = value;
   row.querySelector('[type=number]').value = row.querySelector('[type=range]').value;
 };
+let waiting = null;
 const send = () => {
+  clearTimeout(waiting);
+  waiting = null;
   const moves = {};
   rows().forEach(row => {
     const slider = row.querySelector('[type=range]');
@@ -14,7 +18,10 @@ const send = () => {
 };
 element.addEventListener('input', event => {
   const row = event.target.closest('.move');
-  if (row && event.target.type === 'range') show(row, event.target.value);
+  if (!row || event.target.type !== 'range') return;
+  show(row, event.target.value);
+  // During a drag too, but not for every pixel; the server drops all but the newest that wait.
+  waiting ??= setTimeout(send, PAUSE);
 });
 element.addEventListener('change', event => {
   const row = event.target.closest('.move');

@@ -19,7 +19,7 @@ from ui.parts.endpoint import Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import errors_as_messages
-from ui.parts.markup import OTHER_PICTURE, READY, status_line
+from ui.parts.markup import READY, status_line
 from ui.parts.precomputed import StoredResults
 from ui.parts.results import Panel
 from ui.parts.settings import Settings
@@ -156,7 +156,7 @@ class TaskTab(Tab):
         """Refuse a file that is no picture; say that the results are of another picture, and how the file was read."""
         with errors_as_messages():
             notes = () if uploaded is None else self.upload.read(uploaded).notes
-        return OTHER_PICTURE if key or example else None, escape(" ".join(notes))
+        return self.stored_results.marked(key, example), escape(" ".join(notes))
 
     def resume(self, key: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         """After a reload, follow the job that this browser was watching."""
