@@ -15,6 +15,7 @@ from ui.tabs import TaskTab, all_tabs
 pytestmark = pytest.mark.browser
 
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+OWN_PART = "[role=tabpanel]:not([style*='display: none'])"  # the tab that is open
 # Texts with a contrast below 4.5 (WCAG AA), with their ratios. Disabled controls do not count, as in WCAG.
 FAINT = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
@@ -28,7 +29,9 @@ def test_every_text_can_be_read_and_axe_finds_nothing_serious(visit: Callable[..
         page.wait_for_timeout(500)  # colours fade in
         shoot(page, f"looks-{theme}-{tab.inner_text()}")
         assert page.evaluate(FAINT) == {}, tab.inner_text()
-        assert faults(page) == [], tab.inner_text()
+        # Only colours depend on the theme, and only the tab's own part on the tab.
+        part = None if theme == "light" and tab.get_attribute("data-tab-id") == "reconstruct" else OWN_PART
+        assert faults(page, part, [] if theme == "light" else ["color-contrast"]) == [], tab.inner_text()
 
 
 @pytest.mark.parametrize("size", SIZES)

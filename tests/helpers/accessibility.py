@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
@@ -9,6 +10,7 @@ from playwright.sync_api import Page
 
 SERIOUS = ("serious", "critical")
 MOST_CONTROLS = 300  # of a page
+ROUNDS = 3  # a late answer may replace controls, and their marks, during a round
 
 MARK = """() => {
   const here = document.activeElement;
@@ -29,10 +31,15 @@ UNREACHED = """() => {
 }"""
 
 
-def faults(page: Page) -> list[str]:
-    """Serious and critical violations on the page as it is, one line each."""
+def faults(page: Page, part: str | None = None, rules: Sequence[str] = ()) -> list[str]:
+    """Serious and critical violations on the page as it is, or in a part of it, one line each.
+
+    part: a selector. rules: the only ones to check, all of them by default.
+    """
     options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
-    found = Axe().run(page, options=options).response["violations"]
+    if rules:
+        options["runOnly"] = list(rules)
+    found = Axe().run(page, context=part, options=options).response["violations"]
     return [
         f"{one['id']}: {' '.join(map(str, node['target']))}: {' '.join(node['failureSummary'].split())}"
         for one in found
@@ -43,11 +50,15 @@ def faults(page: Page) -> list[str]:
 
 def unreached(page: Page) -> list[str]:
     """Visible controls that the Tab key does not reach from the first tab on, as HTML."""
-    page.get_by_role("tab").first.focus()
-    for _ in range(MOST_CONTROLS):
-        if not page.evaluate(MARK):
+    left: list[str] = []
+    for _ in range(ROUNDS):
+        page.get_by_role("tab").first.focus()
+        for _ in range(MOST_CONTROLS):
+            if not page.evaluate(MARK):
+                break
+            page.keyboard.press("Tab")
+        left = page.evaluate(UNREACHED)
+        page.evaluate("document.querySelectorAll('[data-reached]').forEach(one => one.removeAttribute('data-reached'))")
+        if not left:
             break
-        page.keyboard.press("Tab")
-    left = page.evaluate(UNREACHED)
-    page.evaluate("document.querySelectorAll('[data-reached]').forEach(one => one.removeAttribute('data-reached'))")
     return left

@@ -24,6 +24,7 @@
     document.querySelectorAll(`${HANDLE}:not([tabindex])`).forEach(handle => {
       const facts = {role: 'slider', tabindex: 0, 'aria-label': 'Compare the left and the right picture',
         'aria-valuemin': 0, 'aria-valuemax': 100, 'aria-valuenow': 50};
+      handle.querySelectorAll('.icon').forEach(icon => icon.setAttribute('aria-hidden', 'true'));
       Object.entries(facts).forEach(([key, value]) => handle.setAttribute(key, value));
     });
   };

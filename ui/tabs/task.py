@@ -90,9 +90,8 @@ class TaskTab(Tab):
         # "multiple": another Run replaces the running job.
         started: Options = {"trigger_mode": "multiple", "show_progress_on": panel.status}
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
-        after = [*panel.outputs(), self.job, self.stored, mine.timer]
-        panel.status.back(self.come_back, [self.job, self.stored, panel.left], after, **started, **DEVICE, **PRIVATE)
-        panel.status.again(self.run_again, [self.job, mine.owner, panel.left], after, **started, **DEVICE, **PRIVATE)
+        panel.status.back(self.come_back, [self.job, self.stored, panel.left], outputs, **started, **DEVICE, **PRIVATE)
+        panel.status.again(self.run_again, [self.job, mine.owner, panel.left], outputs, **started, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.job, None, **QUIET)
         shown = [self.job, self.stored_results.shown]
         panel.left.input(self.compare, [*shown, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
