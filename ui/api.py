@@ -12,7 +12,7 @@ from gradio_client.utils import json_schema_to_python_type
 
 from inversion.common.errors import UserError
 from ui.parts.desk import Desk
-from ui.parts.endpoint import Answer, Endpoint, common_inputs
+from ui.parts.endpoint import LAST, Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.lazy import hide
@@ -69,7 +69,7 @@ def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> E
     """Runs any task; its parameters are those of all the tasks' endpoints."""
     inputs = {"picture": common["picture"], "task": gr.Dropdown(list(tasks), value=next(iter(tasks)), label="task")}
     for endpoint in tasks.values():
-        inputs |= {name: part for name, part in endpoint.inputs.items() if name not in (*inputs, "align")}
+        inputs |= {name: part for name, part in endpoint.inputs.items() if name not in (*inputs, *LAST)}
 
     def run(values: Parameters) -> Iterator[Answer]:
         with errors_as_messages():
@@ -77,7 +77,7 @@ def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> E
                 raise InputError(f"Unknown task {values['task']!r}. Choose one of: {', '.join(tasks)}.")
         yield from tasks[values["task"]].run(values)
 
-    inputs["align"] = common["align"]
+    inputs |= {name: common[name] for name in LAST}
     notes = {"task": f"One of {', '.join(tasks)}; parameters of other tasks are ignored."}
     for endpoint in tasks.values():
         notes |= endpoint.notes

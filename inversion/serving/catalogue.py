@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import DEFAULT, Entry, registry
 from inversion.common.settings import Kind, SettingValue, Spec, default_of, kind_of
 from inversion.methods import METHODS, parse_method
+from inversion.model import ModelOptions
 from inversion.tasks import TASKS, task_class
 
 DEFAULT_MODEL = DEFAULT
@@ -55,6 +56,7 @@ class ModelCard:
 
     embedded: the file is part of the package. cached: it can be loaded without a network. by_hand: the user must
     download the file; `note` and `source` say where. bytes: size of the file, None if unknown. resolution: in pixels.
+    own: the user has added it. classes: of a conditional generator, else 0.
     """
 
     key: str
@@ -68,6 +70,8 @@ class ModelCard:
     grade: str | None = None
     source: str = ""
     note: str = ""
+    own: bool = False
+    classes: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,19 @@ def _model(entry: Entry) -> ModelCard:
         grade=entry.grade,
         source=entry.source,
         note=entry.note,
+        own=entry.own,
+        classes=entry.classes,
     )
+
+
+def model_fields(model: str | None = None) -> tuple[FieldCard, ...]:
+    """The fields of `ModelOptions`; with a model, those that it offers, with the bounds that it has."""
+    cards = tuple(_field(spec.name, "Model", spec, default_of(spec)) for spec in fields(ModelOptions))
+    if model is None:
+        return cards
+    entry = registry().get(model)
+    limits = {"label": entry.classes - 1} if entry is not None and entry.classes else {}
+    return tuple(replace(card, high=limits[card.name]) for card in cards if card.name in limits)
 
 
 def _field(name: str, owner: str, spec: Spec, value: SettingValue | None) -> FieldCard:

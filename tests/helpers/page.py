@@ -23,12 +23,12 @@ W = {"methods": ["w"], "settings": {"w.steps": 3}}
 REQUIRED: dict[str, dict[str, Any]] = {"inpaint": {"hole": "centre"}, "edit": {"moves": {"yaw": 1}}}
 PARAMETERS = ["picture", "methods", "model", "seed", "settings", "budget"]
 ENDPOINTS = {
-    "/reconstruct": [*PARAMETERS, "align"],
-    "/colorize": [*PARAMETERS, "measured", "align"],
-    "/superres": [*PARAMETERS, "measured", "factor", "align"],
-    "/inpaint": [*PARAMETERS, "measured", "mask", "hole", "invert_mask", "align"],
-    "/denoise": [*PARAMETERS, "measured", "sigma", "align"],
-    "/edit": [*PARAMETERS, "moves", "layers", "keep", "align"],
+    "/reconstruct": [*PARAMETERS, "label", "align"],
+    "/colorize": [*PARAMETERS, "measured", "label", "align"],
+    "/superres": [*PARAMETERS, "measured", "factor", "label", "align"],
+    "/inpaint": [*PARAMETERS, "measured", "mask", "hole", "invert_mask", "label", "align"],
+    "/denoise": [*PARAMETERS, "measured", "sigma", "label", "align"],
+    "/edit": [*PARAMETERS, "moves", "layers", "keep", "label", "align"],
     "/sketch": ["picture", "kind", "model", "seed", "variations", "alpha", "mix_layers", "align"],
     "/compare": [
         "picture",
@@ -40,6 +40,7 @@ ENDPOINTS = {
         "hole",
         "invert_mask",
         "sigma",
+        "label",
         "align",
     ],
 }

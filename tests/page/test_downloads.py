@@ -79,7 +79,16 @@ def test_a_full_queue_refuses_the_rest_at_once(
     index, event = next((index, fn) for index, fn in site.page.fns.items() if fn.api_name == "reconstruct")
     with httpx.Client(base_url=f"{site.url}gradio_api", timeout=30) as http:
         stored = http.post("/upload", files={"files": picture.read_bytes()}).json()[0]
-        given = [{"path": stored, "meta": {"_type": "gradio.FileData"}}, ["w"], "remote", 0, W["settings"], 60, "auto"]
+        given = [
+            {"path": stored, "meta": {"_type": "gradio.FileData"}},
+            ["w"],
+            "remote",
+            0,
+            W["settings"],
+            60,
+            -1,
+            "auto",
+        ]
 
         def join(user: int) -> httpx.Response:
             return http.post("/queue/join", json={"data": given, "fn_index": index, "session_hash": f"r23-{user}"})

@@ -31,7 +31,7 @@ def test_endpoints_and_their_parameters_are_stable(client: Client) -> None:
         assert name == "/sketch" or "settings" in info["description"]
 
 
-WHOLE = {"seed", "factor", "variations", "mix_layers"}
+WHOLE = {"seed", "factor", "variations", "mix_layers", "label"}
 CHOICES = {"task", "model", "align", "hole", "kind"}
 
 

@@ -205,6 +205,7 @@ class Combine:
         for run in runs:
             row = run.row or {}
             common: Options = {"settings": row["settings"], "seed": row["seed"], "budget": run.budget}
+            common["options"] = row.get("model_options", {})
             requests.append(Request("reconstruct", run.method, second.pixels, first.model, crop=second.crop, **common))
         return session.submit(requests)
 

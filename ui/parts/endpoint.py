@@ -20,6 +20,7 @@ from ui.parts import inputs
 from ui.parts.desk import Desk
 from ui.parts.export import PictureFiles, export, rows
 from ui.parts.inputs import InputError
+from ui.parts.model_fields import model_notes, model_parameters, read_parameters
 from ui.parts.plots import Tile, sheet
 from ui.parts.settings import requests
 from ui.parts.task_fields import TaskField, Upload
@@ -39,8 +40,10 @@ NOTES = {
     "settings": '{"stage.field": value} for the methods that have the stage.',
     "budget": "Seconds for each method.",
     "measured": "True if the picture already is the input to the methods (grey, small, ...). It has no scores then.",
+    **model_notes(),
     "align": "The part that is used: auto (the face for models of aligned faces, else the centre), face or centre.",
 }
+LAST = (*model_notes(), "align")  # names of the last parameters of endpoints that run methods
 RUN_EVENTS = """Every event has rows (one object per method, with its figures, settings and state) and pictures (with
 captions, in the order of the methods that have one). The last event also has a comparison sheet."""
 
@@ -88,7 +91,7 @@ class Endpoint:
 
 
 def common_inputs(desk: Desk) -> dict[str, Component]:
-    """The parameters that several endpoints share. `align` comes last in every endpoint."""
+    """The parameters that several endpoints share. `LAST` come last in every endpoint."""
     longest = desk.session.budget
     return {
         "picture": picture_field("picture", "api-picture"),
@@ -100,6 +103,7 @@ def common_inputs(desk: Desk) -> dict[str, Component]:
         "settings": gr.JSON({}, label="settings"),
         "budget": gr.Number(min(120.0, longest), label="budget"),
         "measured": gr.Checkbox(False, label="measured"),
+        **model_parameters(),
         "align": gr.Dropdown(list(AUTOMATIC_CROPS), value="auto", label="align"),
     }
 
@@ -119,6 +123,7 @@ def script_requests(desk: Desk, task: str, fields: Sequence[TaskField], values: 
         "notes": tuple(upload.notes),
         "seed": seed,
         "measured": values.get("measured", False),
+        "options": read_parameters(values),
         "budget": inputs.number(values["budget"], "budget", 1, session.budget),
         "crop": crop,
     }

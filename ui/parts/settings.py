@@ -15,6 +15,7 @@ from ui.parts.fields import Fields
 from ui.parts.inputs import MAX_SEED, InputError, number, whole
 from ui.parts.markup import DOT, megabytes, missing_note
 from ui.parts.method_menu import MethodMenu
+from ui.parts.model_fields import ModelFields
 from ui.parts.results import MAX_METHODS
 from ui.parts.values import Options, Update, Values
 
@@ -44,6 +45,8 @@ class Settings:
                 model_choices(desk.models), value=desk.model, label="Model", min_width=150, scale=3
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
+        self.options = ModelFields(self.key)
+        self.options.controls(desk.model)
         self.measured = gr.Checkbox(False, label=self._measured_label, visible=self.can_be_measured)
 
     def advanced(self) -> None:
@@ -59,11 +62,12 @@ class Settings:
 
     def inputs(self) -> set[Component]:
         """Every component that `requests` reads."""
-        return {self.methods, self.model, self.seed, self.measured, self.budget, *self.fields.inputs()}
+        own = self.options.menus.values()
+        return {self.methods, self.model, self.seed, self.measured, self.budget, *own, *self.fields.inputs()}
 
     def menus(self) -> list[Component]:
         """Every component that `offered` updates."""
-        return [self.methods, self.missing, self.fields.stages]
+        return [self.methods, self.missing, self.fields.stages, *self.options.menus.values()]
 
     def offered(
         self, missing: Mapping[str, str], lacking: Mapping[str, str], ticked: Sequence[str], model: str
@@ -75,6 +79,7 @@ class Settings:
             **self.menu.offered(missing, ticked, seconds),
             self.missing: gr.update(value=missing_note(missing, labels), visible=bool(missing)),
             **self.fields.offered(lacking),
+            **self.options.offered(model),
         }
 
     def seed_of(self, values: Values) -> int:
@@ -89,6 +94,7 @@ class Settings:
         ticked = self.menu.ticked(values[self.methods])
         common = {
             "model": values[self.model],
+            "options": self.options.read(values, values[self.model]),
             "seed": self.seed_of(values),
             "measured": self.can_be_measured and bool(values[self.measured]),
             "budget": number(values[self.budget], "The time budget", 1, self.desk.session.budget),

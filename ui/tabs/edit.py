@@ -17,7 +17,7 @@ from inversion.serving.session import JobView, Session
 from ui.parts import sliders
 from ui.parts.combine import Combine
 from ui.parts.desk import Desk
-from ui.parts.endpoint import Answer, Endpoint, job_answers, script_requests, sheet_file
+from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests, sheet_file
 from ui.parts.events import EDITS, PRIVATE
 from ui.parts.export import PictureFiles, file_name, rows
 from ui.parts.figures import edit_figures
@@ -148,8 +148,8 @@ class Edit(TaskTab):
             "keep": gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, label="keep"),
         }
         summary = "Invert the picture, then move every result along directions. The last event has the edited results."
-        inputs = {name: part for name, part in runs.inputs.items() if name != "align"}
-        inputs |= {**parameters, "align": runs.inputs["align"]}
+        inputs = {name: part for name, part in runs.inputs.items() if name not in LAST}
+        inputs |= {**parameters, **{name: runs.inputs[name] for name in LAST}}
         return Endpoint(self.key, summary, inputs, self.answers, NOTES)
 
     def answers(self, values: Parameters) -> Iterator[Answer]:

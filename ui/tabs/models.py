@@ -18,7 +18,8 @@ from ui.tabs.base import Tab
 
 INTRO = """
 All model files that can be used here. *Available* files work without a network. Generators are downloaded on first use,
-encoders when you press their button. A file is opened only if its size and sha256 are correct.
+encoders when you press their button. A file is opened only if its size and sha256 are correct. Your own StyleGAN is
+added on the command line, with `--model FILE`.
 """
 GRADES = """
 Official file: the authors of the network link to it. Copy: published by a third party. A licence also covers the
@@ -26,6 +27,7 @@ pictures that are made with a model: read it before you publish them.
 """
 GRADE_LABELS = {"A": "official file", "B": "copy"}
 SECTIONS = {"Generators": ("generator",), "Encoders": ("encoder",), "Other networks": ()}  # (): all other kinds
+YOURS = "Yours"  # section of the files that were added
 # The component's value is {model: its row as HTML}, of the rows that have changed. Open notes stay open.
 SCRIPT = script("models")
 
@@ -74,12 +76,13 @@ class Models(Tab):
 def listing(cards: Sequence[FileCard]) -> str:
     """All models in their sections, as HTML."""
     parts, left = [], list(cards)
-    for title, kinds in SECTIONS.items():
+    for title, kinds in {YOURS: (), **SECTIONS}.items():
         members = [card for card in left if not kinds or card.entry.kind in kinds]
+        members = [card for card in members if card.entry.own] if title == YOURS else members
         left = [card for card in left if card not in members]
         rows = "".join(f'<div class="model" id="model-{escape(card.entry.name)}">{row(card)}</div>' for card in members)
         if members:
-            fold = "details open" if title == "Generators" else "details"
+            fold = "details open" if title in (YOURS, "Generators") else "details"
             parts.append(f'<{fold} class="models"><summary>{title} ({len(members)})</summary>{rows}</details>')
     return "".join(parts)
 
@@ -122,7 +125,9 @@ def describe(card: FileCard) -> str:
     source = escape(entry.source)
     link = f'<a href="{source}" target="_blank" rel="noopener noreferrer">{source}</a>'
     more = [f"<p>From {link if entry.source.startswith('https://') else source}</p>"]
-    if entry.by_hand and (card.damage or not card.cached):
+    if entry.own:
+        more.insert(0, f"<p>Remove it with <code>python -m inversion models --remove {escape(entry.name)}</code></p>")
+    elif entry.by_hand and (card.damage or not card.cached):
         command = f"python -m inversion convert FILE --as {escape(entry.name)}"
         more.insert(0, f"<p>Download the file from the address below, then run <code>{command}</code></p>")
     if entry.generator:

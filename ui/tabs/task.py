@@ -15,7 +15,7 @@ from gradio.components import Component
 from inversion.serving import catalogue
 from inversion.serving.session import UnknownJob
 from ui.parts.desk import Desk
-from ui.parts.endpoint import Answer, Endpoint, job_answers, script_requests
+from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import errors_as_messages
@@ -236,12 +236,12 @@ class TaskTab(Tab):
         yield {**self.settings.offered(missing, lacking, ticked, model), status: status_line(READY)}
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
-        names = [name for name in common if name not in ("measured", "align")]
+        names = [name for name in common if name not in ("measured", *LAST)]
         parameters = {name: common[name] for name in [*names, *(["measured"] if self.words.measured else [])]}
         for field in self.fields:
             parameters |= field.parameters()
         notes = {name: note for field in self.fields for name, note in field.notes().items()}
-        parameters["align"] = common["align"]
+        parameters |= {name: common[name] for name in LAST}
         return Endpoint(self.key, self.card.description, parameters, self.answers, notes, task=self.task)
 
     def answers(self, values: Parameters) -> Iterator[Answer]:
