@@ -56,6 +56,8 @@ def test_two_pictures_are_combined(visit: Callable[..., Page], picture: Path) ->
     page.click("#edit-take")
     canvas = page.locator("#edit-region canvas").first
     expect(page.locator("#edit-region")).not_to_contain_text("Upload an image")
+    page.locator("#edit-region").get_by_label("Brush").first.wait_for()
+    page.wait_for_timeout(500)  # the editor takes the picture, then the brush
     stroke(page, canvas)
     before = gallery.first.get_attribute("src") or ""
     page.click("#edit-pair-run")

@@ -72,7 +72,8 @@ class Panel:
         with gr.Column(elem_classes="stage"):
             with gr.Row(elem_classes="cards"):
                 self.columns = [self._column(key, i) for i in range(MAX_METHODS)]
-            self.more(key)
+            self.below_cards(key)
+        self.below_stage(key)
         with gr.Column(elem_classes=["card", "pasted"]):
             gr.HTML(head("Your picture with the result", "", GREY))
             self.pasted = picture_view("your picture with the result", f"{key}-pasted")
@@ -93,8 +94,11 @@ class Panel:
                 self.sheet = gr.DownloadButton("Comparison sheet (png)", interactive=False, elem_id=f"{key}-sheet")
                 self.json = gr.DownloadButton("Figures and recipe (json)", interactive=False)
 
-    def more(self, key: str) -> None:
-        """Lay out further components between the columns and the table."""
+    def below_cards(self, key: str) -> None:
+        """Lay out controls that change the results; the results stay in view while they are used."""
+
+    def below_stage(self, key: str) -> None:
+        """Lay out further components between the results and the table."""
 
     @staticmethod
     def _column(key: str, index: int) -> Column:

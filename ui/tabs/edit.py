@@ -45,9 +45,12 @@ class EditPanel(Panel):
         self.desk = desk
         super().__init__(key, desk.models)
 
-    def more(self, key: str) -> None:
+    def below_cards(self, key: str) -> None:
         with gr.Column(elem_id=f"{key}-box"):
             self.sliders = DirectionSliders(key)
+
+    def below_stage(self, key: str) -> None:
+        with gr.Column(elem_id=f"{key}-two"):
             self.combine = Combine(self.desk)
 
     def outputs(self) -> list[Component]:
