@@ -13,12 +13,14 @@ from gradio.data_classes import FileData
 from gradio.processing_utils import move_files_to_cache
 from gradio.route_utils import delete_files_created_by_app
 from helpers.serving import Served
+from PIL import Image
 
 from inversion import images
 from inversion.common.errors import UserError
+from inversion.images import BadImage
 from ui.parts.inputs import InputError
 from ui.parts.inputs import picture as picture_of
-from ui.parts.masks import MaskFile, chosen_mask
+from ui.parts.masks import MaskFile, chosen_mask, mask_note
 from ui.parts.uploads import drawing_canvas, examples_strip, mask_editor, picture_field
 
 
@@ -80,3 +82,39 @@ def test_a_file_that_is_no_picture_is_refused(read: Callable[[str], object], tmp
     path.write_bytes(b"no picture")
     with pytest.raises(UserError):
         read(str(path))
+
+
+def test_a_mask_file_is_checked_and_explained_when_it_arrives(tmp_path: Path) -> None:
+    path = str(tmp_path / "mask.png")
+    layer = Image.new("RGBA", (40, 40))
+    layer.paste((0, 0, 0, 255), (0, 0, 20, 10))
+    layer.save(path)
+    shown = mask_note(path, (40, 40), False)
+    assert "painted layer" in shown and shown.endswith("marks 12 % of the picture.")
+    assert "more than half" in mask_note(path, (80, 80), True) and "scaled" in mask_note(path, (80, 80), True)
+    with pytest.raises(BadImage, match="proportions"):
+        mask_note(path, (40, 80), False)
+    file = MaskFile(path, True)
+    mask = chosen_mask("mask", np.zeros((40, 40), np.uint8), file, 0)
+    assert not mask[:10, :20].any() and mask[10:].all() and file.notes
+
+
+def test_a_mask_outside_the_part_that_is_used_says_so() -> None:
+    painted = np.zeros((40, 80), np.uint8)
+    painted[:, :10] = 255
+    with pytest.raises(InputError, match="outside the part"):
+        chosen_mask("painted", painted, MaskFile(None), 0)
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255, 255), (36, 150, 126, 255)])
+def test_paint_of_any_colour_marks_the_picture(colour: tuple[int, ...], tmp_path: Path) -> None:
+    with gr.Blocks():
+        editor = mask_editor("x", "x")
+    background, layer = tmp_path / "photo.png", tmp_path / "layer.png"
+    Image.new("RGB", (40, 40), "navy").save(background)
+    strokes = Image.new("RGBA", (40, 40))
+    strokes.paste(colour, (5, 5, 15, 25))
+    strokes.save(layer)
+    sent = EditorData(background=FileData(path=str(background)), layers=[FileData(path=str(layer))], composite=None)
+    painted = editor.preprocess(sent)
+    assert painted is not None and painted.mask[5:25, 5:15].all() and (painted.mask > 0).mean() == 200 / 1600

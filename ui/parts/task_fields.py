@@ -126,7 +126,7 @@ class MaskField(TaskField):
         card = self.card
         options = [(one.label, source) for source, one in SOURCES.items()]
         source = gr.Radio(options, value=PAINTED, label=card.label, elem_id=f"{key}-{self.source}")
-        with gr.Column(visible=False) as box:
+        with gr.Column(visible=False, elem_classes="mask-file") as box:
             label = f"{card.label}: {lower_first(card.help).rstrip('.')}" if card.help else card.label
             self.file = picture_field(label, f"{key}-{card.name}", height=180)
             self.tick = gr.Checkbox(False, label=INVERT, elem_id=f"{key}-{self.invert}")
@@ -145,6 +145,7 @@ class MaskField(TaskField):
         for event in (self.file.upload, self.tick.input):
             checked = event(check, given, self.said, **CROPS, **PRIVATE)
             checked.failure(lambda: (None, ""), None, [self.file, self.said], **QUIET)
+        self.file.clear(lambda: "", None, self.said, **QUIET)
 
     def parameters(self) -> dict[str, Component]:
         options = [source for source in SOURCES if source != PAINTED]
