@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from inversion.translations import INPUTS
 from inversion.translations.drawings import CELEBA_PALETTE, PALETTE, DrawingError, classes, lines
 
 Array = NDArray[np.uint8]
+README = Path(__file__).resolve().parents[1] / "README.md"
 COUNT = len(CLASSES)
 
 
@@ -72,6 +74,11 @@ def test_an_array_of_class_numbers_is_read_like_a_file(numbers: Array) -> None:
 def test_smoothed_colours_of_celebamask_make_no_other_class(numbers: Array) -> None:
     found = classes(np.asarray(INPUTS["map"].decode(smooth(numbers, CELEBA_PALETTE)).picture), COUNT, SIDE)
     assert (found == numbers).mean() > 0.97 and set(np.unique(found)) <= set(np.unique(numbers))
+
+
+def test_the_readme_lists_the_palette() -> None:
+    found = re.findall(r"(\d+)\s`#([0-9a-f]{6})`", README.read_text(encoding="utf-8"))
+    assert found == [(str(i), "{:02x}{:02x}{:02x}".format(*colour)) for i, colour in enumerate(PALETTE)]
 
 
 def test_a_class_that_the_model_does_not_know_is_named(numbers: Array) -> None:

@@ -81,6 +81,8 @@ MEANT = {
     "erased photo that kept its colours": erased(photo),
     "half erased photo": erased(photo, 90),
     "erased grey photo": erased(photo.convert("L").convert("RGB")).convert("LA"),
+    "erased black page": erased(Image.new("RGB", (SIDE, SIDE))),
+    "erased white page": erased(Image.new("RGB", (SIDE, SIDE), "white")),
     "soft mask": soft,
 }  # fmt: skip
 

@@ -64,6 +64,8 @@ def decoding() -> Iterator[None]:
         yield
     except BadImage:
         raise
+    except MemoryError:
+        raise BadImage("There is not enough memory to read the picture. Use a smaller one.") from None
     except Exception as error:  # decoders raise anything from SyntaxError to struct.error on damaged files
         raise BadImage(
             f"The picture is damaged or cut off ({type(error).__name__}). Copy or download it again."

@@ -121,7 +121,9 @@ def _by_alpha(rgb: NDArray[np.uint8], opaque: Marks, notes: list[str]) -> Marks:
     visible = rgb[opaque]
     shades = visible[:: max(1, len(visible) // SAMPLE)].astype(np.int32) >> 3
     _, counts = np.unique(shades @ (1, 32, 1024), return_counts=True)
-    if np.sort(counts)[::-1][:FLAT_COLOURS].sum() >= FLAT_SHARE * counts.sum():
+    edge = np.concatenate([opaque[0], opaque[-1], opaque[:, 0], opaque[:, -1]])
+    framed = edge.mean() >= FLAT_SHARE and opaque.mean() > 0.5  # a window in a page of one colour
+    if np.sort(counts)[::-1][:FLAT_COLOURS].sum() >= FLAT_SHARE * counts.sum() and not framed:
         notes.append("The mask is a painted layer: its paint is the hole.")
         return opaque
     notes.append("The mask is a picture with a transparent part: that part is the hole.")

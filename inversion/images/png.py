@@ -38,6 +38,8 @@ def first_picture(data: bytes) -> Png:
     for count, (kind, body, whole) in enumerate(_chunks(data)):
         if count > MAX_CHUNKS:
             raise BadImage("The PNG file has too many parts. Open it in an image editor and save it again.")
+        if kind == b"CgBI":
+            raise BadImage("The PNG file is made for iOS apps. Open it on an Apple device and save it as a usual PNG.")
         if kind == b"IEND":
             cut = False
             break
