@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.accessibility import faults
 from helpers.browser import choose, drag, open_tab, set_steps, shoot, square, status, take_example, upload
 from helpers.serving import Served
 from playwright.sync_api import Locator, Page, expect
@@ -115,6 +116,7 @@ def test_one_click_ticks_the_methods_that_reach_the_picture(visit: Callable[...,
     upload(page, "reconstruct", picture)
     domain_line = page.locator("#reconstruct-picture-framing .framing-domain")
     expect(domain_line).to_contain_text("This model knows tests.")
+    assert faults(page) == []
     domain_line.get_by_role("button").click()
     ticked = page.locator("#reconstruct-methods input:checked")
     expect(ticked).to_have_count(len(OUTSIDE))

@@ -161,6 +161,7 @@ element.addEventListener('click', event => {
   const boxes = [...menu.querySelectorAll('input[type=checkbox]')];
   boxes.forEach(box => { box.checked = domain.methods.includes(box.value); });
   boxes[0].dispatchEvent(new Event('change', {bubbles: true}));
+  boxes.find(box => box.checked)?.closest('label').scrollIntoView({block: 'nearest'});
 });
 
 watch('found', () => {
