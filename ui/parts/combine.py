@@ -77,7 +77,7 @@ class Combine:
         """Lay out the editor that marks a region."""
         self.take = gr.Button("Paint on my picture", size="sm", elem_id="edit-take")
         self.region = mask_editor("Paint the region to transplant", "edit-region")
-        refuse_bad_files(self.region, painted_region)
+        refuse_bad_files(self.region, lambda painted: painted[0])  # the editor has read it
 
     def wire(
         self,
