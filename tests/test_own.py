@@ -13,8 +13,10 @@ import torch
 from helpers import ada
 from helpers.checkpoints import clear_caches, in_process
 from helpers.foreign import small, write, write_nvidia
+from helpers.networks import same_networks
 from PIL import Image
 
+import inversion
 from inversion.__main__ import main
 from inversion.checkpoints import fetch, hub, own, store
 from inversion.checkpoints.places import VARIABLE
@@ -160,6 +162,22 @@ def test_wrong_files_say_what_they_are(photo: Path, tmp_path: Path, capsys: Capt
     with pytest.raises(HubError, match="unknown crop"):
         own.add_file(snapshot(tmp_path / "g.pkl"), facts=own.Facts(crop="round"))
     assert own.own() == {}
+
+
+def test_files_of_this_package_are_models_too(tmp_path: Path) -> None:
+    snapshot(tmp_path / "g.pkl", classes=CLASSES)
+    assert main(["convert", str(tmp_path / "g.pkl")]) == 0
+    both = own.add_file(write("psp", tmp_path / "both.pt"))
+    assert main(["convert", str(tmp_path / "both.pt"), "--encoder", "e4e"]) == 0
+    again = hub.load(own.add_file(tmp_path / "both.safetensors"), "cpu")
+    assert again.prior is not None and again.prior.num_ws == registry()[both].resolution.bit_length() * 2 - 4
+    assert list(again.encoders) == ["e4e"]
+    one, other = (hub.load(own.add_file(tmp_path / name), "cpu").prior for name in ("g.pkl", "g.safetensors"))
+    assert one is not None and other is not None and same_networks(one, other) and other.classes == CLASSES
+    trained = Path(inversion.__file__).parent / "weights" / "synthetic_faces_generator.safetensors"
+    prior = hub.load(own.add_file(trained), "cpu").prior
+    embedded = hub.load("synthetic-faces", "cpu").prior
+    assert prior is not None and embedded is not None and same_networks(prior, embedded)
 
 
 # --- labels of conditional generators ---

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".safetensors", ".pt", ".pkl", ".pth", ".ckpt", ".bin", ".npy", ".npz")
 HASH_DIGITS = 8  # of the file's hash in a name
 ROLES = {1: "sketch", 3: "psp", 6: "restyle"}  # of an encoder by its input channels; any other number reads label maps
-DEFAULTS = {"domain": "own pictures", "crop": "none", "licence": "not stated"}
+DEFAULTS = {"domain": "own pictures", "crop": "none", "licence": "licence not stated"}
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from inversion.checkpoints.converted import HEADER, VERSION, Contents, Part, finite
 from inversion.checkpoints.formats import read
 from inversion.checkpoints.layouts import Checkpoint, Found
-from inversion.checkpoints.layouts.search import NothingFound, survey_of
+from inversion.checkpoints.layouts.ours import own_networks
+from inversion.checkpoints.layouts.search import NothingFound, Survey, survey_of
 from inversion.checkpoints.layouts.vectors import vectors_of
 from inversion.checkpoints.unpickle import Refused, described, one_line
 from inversion.encoders import InDomain
@@ -64,7 +65,8 @@ def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
     if isinstance(checkpoint, Tensor):
         return Contents(*described_as, (_directions({"": checkpoint}, out),))
     try:
-        survey = survey_of(checkpoint, encoder)
+        ours = own_networks(checkpoint, _header(source) if kind == "safetensors" else None)
+        survey = Survey(ours) if ours else survey_of(checkpoint, encoder)
     except NothingFound:
         vectors = vectors_of(checkpoint)
         if not vectors:
@@ -78,6 +80,13 @@ def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
         header = {"version": VERSION, "networks": named, "source_sha256": sha256, "format": kind}
         _save(tensors, Path(out), {HEADER: json.dumps(header)})
     return contents
+
+
+def _header(path: Path) -> object:
+    """The header of a converted file; None for any other safetensors file."""
+    with safe_open(path, framework="pt") as file, contextlib.suppress(ValueError):
+        return json.loads((file.metadata() or {}).get(HEADER, "null"))
+    return None
 
 
 def _checked(found: list[Found], halves: list[torch.dtype]) -> tuple[list[Part], dict[str, Tensor], list[str]]:
