@@ -137,7 +137,7 @@ def test_formats_that_are_not_read(tmp_path: Path) -> None:
         (tmp_path / "list.pt", "no tensors"),
         (tmp_path / "plain.zip", "not from PyTorch"),
         (tmp_path / "page.pt", "web page"),
-        (tmp_path / "text.pt", "format is unknown"),
+        (tmp_path / "text.pt", "is a text"),
         (tmp_path / "empty.pt", "is empty"),
         (write_tensorflow(tmp_path / "tf.pkl", "G_paper"), "huggan/pggan-celebahq-1024"),
     ):

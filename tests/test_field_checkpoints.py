@@ -100,6 +100,9 @@ PLACES: dict[str, Callable[[], object]] = {
     "options": lambda: {"g_ema": G, "args": Namespace(path=Path("x"), device=torch.device("cpu"))},
     "foreign object": lambda: {"g_ema": G, "d": Foreign(a=1), "hook": len},
     "foreign dict": lambda: {"g_ema": ForeignDict(G), "extra": collections.defaultdict(list, a=[Foreign()])},
+    "pair": lambda: [G, D],
+    "numpy arrays": lambda: {"params": {key: value.numpy() for key, value in G.items()}},
+    "lightning": lambda: {"state_dict": prefixed("generator_ema.", G), "callbacks": {"a": Foreign(best=MEAN)}},
     "optimiser": lambda: {"g_ema": G, "g_optim": {"state": {0: {"exp_avg": MEAN}}, "param_groups": []}},
     "whole network": lambda: Whole(G),
     "whole network within": lambda: {"g_ema": Whole(G), "d": Whole(D)},
@@ -205,6 +208,9 @@ KINDS: dict[str, tuple[Mapping[str, Tensor], str]] = {
     "diffusion": ({"model.diffusion_model.input_blocks.0.weight": X}, "a diffusion model"),
     "classifier": ({"layer1.0.conv1.weight": X, "layer4.1.conv1.weight": X, "fc.weight": X}, "a ResNet classifier"),
     "unknown": ({"some.thing": X, "other": X}, "their names .g_ema.some.thing"),
+    "quantised": ({**G, "convs.0.conv.weight": G["convs.0.conv.weight"].to(torch.int8)}, "int8 numbers, as quantised"),
+    "diverged": ({**G, "convs.0.conv.weight": G["convs.0.conv.weight"] / 0}, "convs.0.conv.weight .* not finite"),
+    "wrong shape": ({**G, "convs.0.conv.weight": torch.zeros(1, 3, 2, 3, 3)}, "convs.0.conv.weight is .*expected"),
     "half a generator": ({k: v for k, v in G.items() if k != "input.input"}, "missing g_ema.input.input"),
 }
 
@@ -213,10 +219,10 @@ KINDS: dict[str, tuple[Mapping[str, Tensor], str]] = {
 def test_other_networks_are_named(kind: str, tmp_path: Path) -> None:
     tensors, says = KINDS[kind]
     torch.save({"g_ema": tensors}, tmp_path / "g.pt")
-    with pytest.raises(StateDictError, match=f"it holds .*{says}") as caught:
+    with pytest.raises((Refused, StateDictError), match=f"it holds .*{says}") as caught:
         read(tmp_path / "g.pt")
     text = str(caught.value)
-    assert "\n" not in text and any(word in text for word in (": use ", ": give ")), text
+    assert "\n" not in text and any(word in text for word in (": use ", ": give ", "so use ")), text
 
 
 def test_layers_that_clamp_at_different_values_are_refused(tmp_path: Path) -> None:
@@ -240,7 +246,8 @@ ACCIDENTS: dict[str, tuple[bytes, str]] = {
     "gzip": (gzip.compress(b"x" * 99), "gzip archive: unpack"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "TensorFlow or Keras"),
     "picture": (b"\x89PNG\r\n\x1a\n" + b"\0" * 99, "a picture, not a checkpoint"),
-    "noise": (b"hello, this is no checkpoint", "format is unknown"),
+    "text": (b"Google Drive: this file is too large to be scanned", "a text, not a checkpoint"),
+    "noise": (bytes(range(200)), "format is unknown"),
 }
 
 

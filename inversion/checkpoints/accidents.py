@@ -24,6 +24,7 @@ MAGIC: dict[bytes, str] = {
     b"RIFF": "it is a picture or a video, not a checkpoint",
     b"%PDF": "it is a PDF document, not a checkpoint: download the weights that it names",
 }
+TEXT = frozenset((*b"\t\n\r", *range(32, 127)))  # bytes of plain English text
 TENSORFLOW = "it is a TensorFlow file, which cannot be read: use the PyTorch version of the model"
 UNKNOWN = (
     "its format is unknown: give a safetensors file, a PyTorch file (.pt, .pth), an NVIDIA pickle or a NumPy array"
@@ -49,6 +50,8 @@ def explain(path: Path, head: bytes) -> str:
         )
     if text[:1] in (b"{", b"["):
         return "it is a JSON text, for example a server's error message, not a checkpoint: download the file again"
+    if all(byte in TEXT for byte in head):
+        return "it is a text, not a checkpoint: look for the link to the weights in it"
     for magic, message in MAGIC.items():
         if head.startswith(magic):
             return message

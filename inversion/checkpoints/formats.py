@@ -27,6 +27,8 @@ from inversion.checkpoints.unpickle import Inert, Network, Refused, as_network, 
 
 LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number at the start of every torch.save without an archive
 WEIGHTS = (".pt", ".pth", ".pkl", ".safetensors", ".ckpt", ".bin", ".tar")
+PICKLES = (".pkl", ".pickle", ".p")
+PROTOCOL_0 = (b"(", b"c", b"]", b"}")  # first bytes of pickles of the oldest kind
 DEEP = 50  # nested containers; deeper ones are left out
 CLAMP_KEY = "synthesis.conv_clamp"  # what `layouts` calls the limit of NVIDIA's layers
 
@@ -49,7 +51,7 @@ def read(path: Path) -> tuple[str, Checkpoint | Tensor]:
         return "numpy", _array(path.read_bytes())
     if head[:1] == b"\x80" and LEGACY_TORCH in head[2:24]:
         return "torch", _content(load_stream(path))
-    if head[:1] == b"\x80":
+    if head[:1] == b"\x80" or (head[:1] in PROTOCOL_0 and path.suffix in PICKLES):
         with path.open("rb") as file:
             content = load_inert(file)
         return "nvidia-pickle", _content({"G_ema": content} if isinstance(content, Network) else content)

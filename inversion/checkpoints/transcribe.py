@@ -22,7 +22,7 @@ from inversion.checkpoints.converted import HEADER, VERSION, Contents, Part, fin
 from inversion.checkpoints.formats import read
 from inversion.checkpoints.layouts import Checkpoint, Found
 from inversion.checkpoints.layouts.ours import own_networks
-from inversion.checkpoints.layouts.search import NothingFound, Survey, survey_of
+from inversion.checkpoints.layouts.search import WHOLE, NothingFound, Survey, survey_of
 from inversion.checkpoints.layouts.vectors import vectors_of
 from inversion.checkpoints.unpickle import Refused, described, one_line
 from inversion.encoders import InDomain
@@ -41,7 +41,7 @@ def answer_request() -> None:
     except (Refused, StateDictError) as error:
         answer = {"error": one_line(error, 500)}
     except Exception as error:  # a hostile file can raise anything
-        answer = {"error": f"it cannot be read ({described(error)})"}
+        answer = {"error": f"it is damaged and cannot be read ({described(error)}): download it again"}
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
@@ -111,8 +111,17 @@ def _built(part: Found) -> tuple[nn.Module, bool]:
     """The network of a part, and whether its mean style was measured. Raises Refused or StateDictError."""
     for key, value in part.tensors.items():
         if not finite(value):
-            raise Refused(f"{part.tensors.origins.get(key, key)} holds values that are not finite numbers")
-    network = part.build()
+            name = part.tensors.origins.get(key, key)
+            text = (
+                f"it holds a {part.kind} of the kind {part.architecture}, but {name} holds values that are not finite"
+            )
+            raise Refused(f"{text} numbers: the training has diverged, so use an earlier snapshot")
+    try:
+        network = part.build()
+    except StateDictError as error:
+        raise StateDictError(
+            f"it holds a network of the kind {part.architecture} that does not fit: {error}: {WHOLE}"
+        ) from None
     measured = isinstance(network, Prior) and "w_avg" in network.state_dict() and "w_avg" not in part.tensors
     if measured:
         part.tensors["w_avg"] = network.get_buffer("w_avg")

@@ -235,9 +235,10 @@ def _left_out(
 def _unrecognised(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], unreadable: Mapping[str, Unreadable]) -> str:
     """What a checkpoint without a known network is, and what to do."""
     if not tensors:
-        names = ", ".join([*map(one_line, checkpoint)][:5]) or "nothing"
+        names = ", ".join([*map(one_line, checkpoint)][:5])
         reasons = "".join(f" {one_line(name)}: {part.reason}." for name, part in [*unreadable.items()][:3])
-        return f"it holds no tensors, only {names}.{reasons} Give a checkpoint of StyleGAN2, StyleGAN or PGGAN"
+        only = f", only {names}" if names else " at all"
+        return f"it holds no tensors{only}.{reasons} Give a checkpoint of StyleGAN2, StyleGAN or PGGAN"
     known = name_of(tensors)
     if known is not None:
         return known.rstrip(".")

@@ -61,6 +61,8 @@ class Source:
     ) -> None:
         """Take a tensor, apply `change` and store it under its new name."""
         value = self.take(key, shape)
+        if not value.is_floating_point():
+            raise self.error(f"{key} holds {str(value.dtype).removeprefix('torch.')} numbers, as quantised networks do")
         try:
             self.out[to] = value if change is None else change(value)
         except (RuntimeError, IndexError, ValueError) as error:
