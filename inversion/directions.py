@@ -26,6 +26,23 @@ Layers = tuple[int, int]  # first and last style of a range, both included
 
 EVERYWHERE = (-float("inf"), float("inf"))
 
+# Attributes whose names do not say what they change.
+ATTRIBUTE_LABELS = {
+    "yaw": "Turn head",
+    "pitch": "Look up or down",
+    "roll": "Tilt head",
+    "shift_x": "Move left or right",
+    "shift_y": "Move up or down",
+    "scale": "Size",
+    "gaze_x": "Eyes left or right",
+    "gaze_y": "Eyes up or down",
+    "light_azimuth": "Light from left or right",
+    "light_elevation": "Light from above",
+    "light_contrast": "Contrast of the light",
+    "background_hue": "Background colour",
+    "clothes_hue": "Clothes colour",
+}
+
 
 class DirectionCard(TypedDict):
     """The data of a slider."""
@@ -122,6 +139,11 @@ def from_array(name: str, vector: Tensor, prior: Prior) -> Direction:
     return Direction(name, label, "attributes", rows, deviation, normal=rows)
 
 
+def attribute_label(name: str) -> str:
+    """The name of an attribute in words."""
+    return ATTRIBUTE_LABELS.get(name, name.replace("_", " ").capitalize())
+
+
 def from_tensors(tensors: Mapping[str, Tensor], prior: Prior) -> list[Direction]:
     """The directions in a file from `train directions`; the inverse of `to_tensors`, which gives the shapes.
 
@@ -141,7 +163,7 @@ def from_tensors(tensors: Mapping[str, Tensor], prior: Prior) -> list[Direction]
         if rows.shape not in shapes or normal.shape != rows.shape or numbers.shape != (5,):
             raise StateDictError(f"directions: {name} does not fit {prior.num_ws} styles of {prior.w_dim} numbers")
         deviation, low, high, *reach = numbers.tolist()
-        label = name.replace("_", " ").capitalize()
+        label = attribute_label(name)
         found.append(Direction(name, label, "attributes", rows, deviation, low, high, normal, (reach[0], reach[1])))
     if not found:
         raise StateDictError("directions: the file contains none")

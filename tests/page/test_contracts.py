@@ -15,9 +15,10 @@ import torch
 from helpers.page import ENDPOINTS, answer
 from helpers.serving import Served, free_port
 
+from inversion.metrics import METRICS
 from inversion.serving.session import JobView, RunView
 from inversion.tasks import TASKS
-from ui.parts.figures import run_figures, table
+from ui.parts.figures import not_computed, run_figures, table
 from ui.parts.markup import job_status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,3 +127,11 @@ def test_the_entry_point_serves_on_this_machine_only(tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_a_run_in_torch(site: Served) -> None:
     assert torch.is_grad_enabled() and site.session.status().running is None
+
+
+def test_metrics_without_a_network_are_named_once() -> None:
+    row = {"psnr": 30.0, "ssim": 0.9, "lpips": None, "lpips_vgg": 0.1, "identity": None, "synthetic_identity": 0.9}
+    line = not_computed([RunView("w", "W", "done", row=row)])
+    assert METRICS["identity"].label in line and METRICS["lpips"].label + "," not in line
+    assert not_computed([RunView("w", "W", "done", row=dict.fromkeys(METRICS))]) == ""
+    assert not_computed([RunView("w", "W")]) == ""

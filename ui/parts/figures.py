@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from inversion.common.rows import Row, RowView
+from inversion.directions import attribute_label
 from inversion.editing.requests import Edited
 from inversion.metrics import METRICS, Metric
 from inversion.serving.session import RunView
@@ -33,6 +34,17 @@ def metric_figures(row: RowView) -> list[Figure]:
     ]
 
 
+def not_computed(runs: Sequence[RunView]) -> str:
+    """Which metrics finished runs lack and why, as a line of HTML; "" if they lack none."""
+    rows = [run.row for run in runs if run.state == "done" and run.row]
+    known = {METRICS[name].needs for row in rows for name in METRICS if row.get(name) is not None}
+    lacking = [metric.label for metric in METRICS.values() if metric.needs and metric.needs not in known]
+    if not rows or not lacking or "" not in known:  # without a picture to compare with, nothing is computed
+        return ""
+    names = escape(", ".join(lacking))
+    return f'<div class="note">Not computed, because the model has no network for it: {names}.</div>'
+
+
 def run_figures(run: RunView) -> str:
     """A run's figures and message as HTML."""
     figures = [*metric_figures(run.row or {}), Figure("Seconds", fixed(run.seconds, 1), "Computing time")]
@@ -45,7 +57,7 @@ def edit_figures(moves: Mapping[str, float], edited: Edited) -> str:
     moved = [name for name in changes if name in moves]
     unmoved = sorted((name for name in changes if name not in moves), key=lambda name: -abs(changes[name]))
     figures = [
-        Figure(name.replace("_", " ").capitalize(), f"{changes[name]:+.2f}", "moved" if name in moves else "not moved")
+        Figure(attribute_label(name), f"{changes[name]:+.2f}", "moved" if name in moves else "not moved")
         for name in moved + unmoved[:MOST_CHANGED]
     ]
     figures += metric_figures(edited.figures)

@@ -16,7 +16,7 @@ from inversion.serving.session import JobView, Session
 from ui.examples.precomputed import Comparison, StoredFiles
 from ui.parts import export
 from ui.parts.export import PictureFiles, has_own_input
-from ui.parts.figures import run_figures, table
+from ui.parts.figures import not_computed, run_figures, table
 from ui.parts.markup import HINT, READY, about, head, job_status, precomputed_status, run_head, slot, status_line
 from ui.parts.plots import Line, quality_plot
 from ui.parts.values import Options, Update
@@ -89,6 +89,7 @@ class Panel:
                 elem_classes="figure-table",
                 buttons=["copy"],
             )
+            self.lacking = gr.HTML(elem_id=f"{key}-lacking")
             with gr.Row():
                 self.archive = gr.DownloadButton("All pictures (zip)", interactive=False)
                 self.sheet = gr.DownloadButton("Comparison sheet (png)", interactive=False, elem_id=f"{key}-sheet")
@@ -126,7 +127,7 @@ class Panel:
     def outputs(self) -> list[gr.components.Component]:
         """Every component that `updates` may name."""
         own = [self.status, self.other, self.about, self.hint, self.measured, self.truth, self.left]
-        own += [self.plot, self.table, self.archive, self.sheet, self.json, self.pasted]
+        own += [self.plot, self.table, self.lacking, self.archive, self.sheet, self.json, self.pasted]
         return own + [part for c in self.columns for part in (c.box, c.slider, c.download)]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
@@ -162,6 +163,7 @@ class Panel:
                     update[self.columns[i].slider] = slider_pictures(view, i, left, files)
             if any(run.version > seen for run in view.runs):
                 update |= {self.plot: quality_plot(lines(view)), self.table: table(view.runs)}
+                update[self.lacking] = not_computed(view.runs)
             seen = view.version
             yield view, update
 
