@@ -25,6 +25,9 @@ def _cpu() -> torch.device:
     return torch.device("cpu")
 
 
+MAX_CONFIGURED = 16  # kept per model: measuring the mean style of a class takes a second
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """What a user may choose of a model besides its name. Commands, page and API derive their controls from it."""
@@ -69,6 +72,7 @@ class Model:
     licence: str = ""
     sha256: str = ""  # of the generator's file
     options: ModelOptions = ModelOptions()
+    _configured: dict[ModelOptions, Model] = field(default_factory=dict, init=False, repr=False)  # made so far
     absent: dict[str, str] = field(default_factory=dict)  # name of an entry that is not attached -> reason
 
     def configured(self, values: Mapping[str, object]) -> Model:
@@ -76,7 +80,12 @@ class Model:
         options = checked_options(values, 0 if self.prior is None else self.prior.classes)
         if options == self.options:
             return self
-        return replace(self, prior=prior_of(self).for_class(options.label), options=options)
+        if options not in self._configured:
+            if len(self._configured) >= MAX_CONFIGURED:
+                self._configured.clear()
+            chosen = replace(self, prior=prior_of(self).for_class(options.label), options=options)
+            self._configured[options] = chosen
+        return self._configured[options]
 
     @property
     def perceptual_loss(self) -> Perceptual | None:

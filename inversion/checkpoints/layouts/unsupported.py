@@ -32,6 +32,10 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
         (r"g_synthesis\.blocks\.4x4\.",),
         "This layout of StyleGAN is not supported: use GenForce's or IDInvert's PyTorch file of StyleGAN.",
     ),
+    "a StyleGAN2 generator in BasicSR's layout": (
+        (r"style_mlp\.1\.weight$", r"style_conv1\.modulated_conv\.weight$"),
+        "This layout is not supported: use rosinality's or NVIDIA's file of the same generator.",
+    ),
     "a HyperStyle network": (
         (r"hypernet\.",),
         "It predicts changes of weights, which is not supported: use its W encoder, or the method PTI.",
