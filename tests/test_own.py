@@ -186,6 +186,10 @@ def test_files_of_this_package_are_models_too(tmp_path: Path) -> None:
 def test_a_label_chooses_a_class(photo: Path, tmp_path: Path, capsys: CaptureFixture) -> None:
     name = own.add_file(snapshot(tmp_path / "g.pkl", classes=CLASSES))
     assert registry()[name].classes == CLASSES
+    (card,) = catalogue.model_fields(name)  # what the page makes its menu of
+    assert (card.name, card.low, card.high) == ("label", -1, CLASSES - 1) and not catalogue.model_fields(
+        "synthetic-faces"
+    )
     assert invert(photo, "--model", name, "--label", 3) == 0
     assert json.loads(capsys.readouterr().out)["model_options"] == {"label": 3}
     assert invert(photo, "--model", name) == 0
