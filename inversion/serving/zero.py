@@ -41,7 +41,7 @@ class ZeroLane(Lane):
         self._run_there: Callable[..., Generator[bytes, None, None]] = gpu(duration=duration)(run_there)
 
     def warm(self, model: str) -> None:
-        """Load a model. No run: nobody's GPU time is spent."""
+        """Load a model. Runs nothing, because GPU time is a visitor's; so no step is measured."""
         self.load(model)
 
     def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
