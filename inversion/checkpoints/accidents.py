@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint: pointers, web pages, cut downloads, archives, files of other libraries."""
+"""Messages about files that are no checkpoints: pointers, web pages, cut downloads, archives, and the like."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 CUT = "it ends too early, so the download is incomplete: download it again"
 PACKED = "unpack it, then use the file inside"
 
-# The first bytes of files -> what they are, and what to do.
+# The first bytes of a file -> its message: the kind of file, and what to do.
 MAGIC: dict[bytes, str] = {
     b"\x1f\x8b": f"it is a gzip archive: {PACKED}",
     b"BZh": f"it is a bzip2 archive: {PACKED}",
@@ -32,7 +32,7 @@ UNKNOWN = (
 
 
 def explain(path: Path, head: bytes) -> str:
-    """One line on a file that no reader takes: what it is, then what to do. head: its first bytes."""
+    """One line about a file that no reader accepts: its kind, then what to do. head: its first bytes."""
     size, text = path.stat().st_size, head.lstrip()
     if not size:
         return "it is empty, so the download has failed: download it again"
@@ -61,7 +61,7 @@ def explain(path: Path, head: bytes) -> str:
 
 
 def _is_tensorflow(path: Path, head: bytes) -> bool:
-    """Whether it is a graph, a checkpoint's part or a TFLite model."""
+    """Whether it is a graph, a part of a checkpoint, or a TFLite model."""
     if head[4:8] == b"TFL3" or path.suffix in (".pb", ".tflite", ".meta", ".h5", ".tfrecord"):
         return True
     return ".ckpt" in path.name and (path.suffix == ".index" or ".data-" in path.name)

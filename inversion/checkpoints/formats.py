@@ -1,6 +1,6 @@
-"""Reads a file of any kind that people take for a checkpoint: its tensors by name, or a message that says what it is.
+"""Reads any file that may be a checkpoint: gives its tensors by name, or a message about the kind of file.
 
-The content decides, not the name. Nothing in a file is run; see `unpickle`.
+The kind is recognised by the content, not by the name. No code in a file is run; see `unpickle`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number at the start of
 WEIGHTS = (".pt", ".pth", ".pkl", ".safetensors", ".ckpt", ".bin", ".tar")
 PICKLES = (".pkl", ".pickle", ".p")
 PROTOCOL_0 = (b"(", b"c", b"]", b"}")  # first bytes of pickles of the oldest kind
-DEEP = 50  # nested containers; deeper ones are left out
-CLAMP_KEY = "synthesis.conv_clamp"  # what `layouts` calls the limit of NVIDIA's layers
+MAX_DEPTH = 50  # of nested containers; deeper ones are left out
+CLAMP_KEY = "synthesis.conv_clamp"  # name in `layouts` of the limit of NVIDIA's layers
 
 
 def read(path: Path) -> tuple[str, Checkpoint | Tensor]:
@@ -106,7 +106,7 @@ def _array(data: bytes) -> Checkpoint | Tensor:
 
 
 def _content(content: object) -> Checkpoint | Tensor:
-    """What was saved, as tensors by name in nested dicts, or a single tensor. Raises Refused."""
+    """The saved content, as tensors by name in nested dicts, or a single tensor. Raises Refused."""
     plain = _Plainer()(content)
     if isinstance(plain, Tensor | dict):
         return plain
@@ -115,7 +115,7 @@ def _content(content: object) -> Checkpoint | Tensor:
 
 
 class _Plainer:
-    """Turns what a file holds into nested dicts of tensors, numbers and text. Shared objects are visited once."""
+    """Turns the content of a file into nested dicts of tensors, numbers and text. Shared objects are visited once."""
 
     def __init__(self) -> None:
         self._done: dict[int, object] = {}
@@ -124,7 +124,7 @@ class _Plainer:
     def __call__(self, value: object, depth: int = 0) -> object:
         if value is None or isinstance(value, Tensor | bool | int | float | str | bytes):
             return value
-        if id(value) in self._done or depth > DEEP:
+        if id(value) in self._done or depth > MAX_DEPTH:
             return self._done.get(id(value))
         self._done[id(value)] = None  # for cycles
         self._held.append(value)

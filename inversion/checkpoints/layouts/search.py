@@ -1,7 +1,7 @@
-"""Finds networks in a checkpoint of any form: at any depth, under any prefix, beside anything else.
+"""Finds networks in a checkpoint of any form: at any depth, under any prefix, beside any other content.
 
     survey = survey_of(checkpoint)      # nested dicts of tensors
-    survey.found, survey.notes          # networks to use, and what was left out
+    survey.found, survey.notes          # networks to use, and notes about other parts
 
 A network is the part of the keys below one dotted prefix that has all signature keys of a layout.
 """
@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from inversion.checkpoints.inert import one_line
-from inversion.checkpoints.layouts import ENCODER_TYPES, LAYOUTS, Checkpoint, Found, network
+from inversion.checkpoints.layouts import ENCODER_TYPES, LAYOUTS, Checkpoint, Found, Shared, network
 from inversion.checkpoints.layouts.unsupported import name_of, peculiarity
 from inversion.generators import Prior, StateDictError
 
@@ -25,18 +25,18 @@ AVERAGES = ("latent_avg", "mean_latent", "latent_mean")  # names of the mean sty
 WITH_AVERAGE = ("rosinality", "psp", "single-w", "single-wplus")  # layouts that keep it outside of the network
 PSP = WITH_AVERAGE[1:]
 OPTIONS = ("opts", "args", "hparams")  # where a training script keeps its settings
-MAIN = ("generator", "encoder", "discriminator")  # kinds beside which networks of other kinds are losses
-MOST = 1_000_000  # entries of a checkpoint; an optimiser of the largest network has 10,000
+MAIN = ("generator", "encoder", "discriminator")  # if a file has one of these kinds, its other networks are losses
+MAX_ENTRIES = 1_000_000  # of a checkpoint; an optimiser of the largest network has 10,000
 WHOLE = "use the file as its authors published it"
 
 
 class NothingFound(StateDictError):
-    """A checkpoint without a network that is known."""
+    """A checkpoint without a known network."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands in a checkpoint for a part that could not be read. `network`: whether it is a network."""
+    """Placeholder for a part of a checkpoint that could not be read. `network`: whether it is a network."""
 
     reason: str
     network: bool = False
@@ -44,7 +44,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a checkpoint holds: the networks to use, and sentences on what was left out."""
+    """The networks of a checkpoint to use, and sentences about the parts that were left out."""
 
     found: list[Found]
     notes: list[str] = field(default_factory=list)
@@ -65,12 +65,12 @@ class _Place:
 
     @property
     def rank(self) -> int:
-        """0 for an averaged copy of the weights, which is the better one; 1 otherwise."""
+        """0 for an averaged copy of the weights, which is preferred; 1 otherwise."""
         return 0 if re.search(r"(^|[._])ema($|[._])|smooth", self.prefix.lower()) else 1
 
 
 def networks(checkpoint: Checkpoint, encoder: str | None = None) -> list[Found]:
-    """The networks of a checkpoint; see `survey_of`."""
+    """The networks of a checkpoint; see `survey_of`, which also tells the errors raised."""
     return survey_of(checkpoint, encoder).found
 
 
@@ -127,13 +127,18 @@ def _renamed(
     return found
 
 
-def _named(place: _Place, tensors: Mapping[str, Tensor], **known: Any) -> Found:  # noqa: ANN401 - see `network`
-    """A place's network under this package's names. StateDictError says what it is and which key does not fit."""
-    if place.layout in WITH_AVERAGE and "latent_avg" not in known:
-        known["latent_avg"] = _average(place, tensors)
+def _named(place: _Place, tensors: Mapping[str, Tensor], **shared: Unpack[Shared]) -> Found:
+    """A place's network under this package's names. Raises StateDictError with the key that does not fit."""
+    if place.layout in WITH_AVERAGE and "latent_avg" not in shared:
+        shared["latent_avg"] = _average(place, tensors)
     own = {key: value for key, value in place.tensors.items() if key not in AVERAGES}
     try:
-        return network(own, **{key: value for key, value in known.items() if value is not None})
+        given: Shared = {}
+        if shared.get("latent_avg") is not None:
+            given["latent_avg"] = shared["latent_avg"]
+        if shared.get("num_ws") is not None:
+            given["num_ws"] = shared["num_ws"]
+        return network(own, **given)
     except StateDictError as error:
         architecture = LAYOUTS[place.layout].architecture
         raise StateDictError(
@@ -151,7 +156,8 @@ def _inversion(
         average = average[0]  # equal rows, so one row also serves a generator of another size
     start, num_ws, decoder = average, 0, None
     if owner is not None:
-        decoder = _named(owner, tensors, **({"latent_avg": average} if owner.layout in WITH_AVERAGE else {}))
+        own: Shared = {"latent_avg": average} if owner.layout in WITH_AVERAGE else {}
+        decoder = _named(owner, tensors, **own)
         prior = decoder.build()
         if isinstance(prior, Prior):
             decoder.tensors["w_avg"] = start = prior.w_avg  # measured if the file lacks it
@@ -185,8 +191,8 @@ def _flattened(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Unr
         nonlocal visited
         for key, value in tree.items():
             visited += 1
-            if visited > MOST:
-                raise StateDictError(f"it holds more than {MOST:,} entries, which no checkpoint has: {WHOLE}")
+            if visited > MAX_ENTRIES:
+                raise StateDictError(f"it holds more than {MAX_ENTRIES:,} entries, which no checkpoint has: {WHOLE}")
             name = f"{prefix}{key}"
             if isinstance(value, Tensor):
                 tensors[name] = value
@@ -200,7 +206,7 @@ def _flattened(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Unr
 
 
 def _places(tensors: Mapping[str, Tensor], prefix: str) -> Iterator[_Place]:
-    """The networks below a prefix: here, if all signature keys of a layout are, else further down."""
+    """The networks below a prefix: one here, if all signature keys of a layout are here, else those further down."""
     scores = {name: layout.signature.split() for name, layout in LAYOUTS.items()}
     whole = [name for name, keys in scores.items() if all(key in tensors for key in keys)]
     if whole:
@@ -219,7 +225,7 @@ def _places(tensors: Mapping[str, Tensor], prefix: str) -> Iterator[_Place]:
 def _left_out(
     tensors: Mapping[str, Tensor], used: set[str], chosen: Mapping[str, _Place], places: list[_Place]
 ) -> list[str]:
-    """A sentence on the parts of a checkpoint that are not used, unless they are copies of those that are."""
+    """A sentence about the parts of a checkpoint that are not used, except copies of used parts."""
     copies = {place.prefix for place in places if place.kind in chosen}
     if "" in used:
         return []
@@ -233,7 +239,7 @@ def _left_out(
 
 
 def _unrecognised(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], unreadable: Mapping[str, Unreadable]) -> str:
-    """What a checkpoint without a known network is, and what to do."""
+    """The message about a checkpoint without a known network: its content, and what to do."""
     if not tensors:
         names = ", ".join([*map(one_line, checkpoint)][:5])
         reasons = "".join(f" {one_line(name)}: {part.reason}." for name, part in [*unreadable.items()][:3])
@@ -253,7 +259,7 @@ def _unrecognised(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], unreada
 
 
 def _nearest(tensors: Mapping[str, Tensor]) -> str | None:
-    """The fault of a network that lacks some of its layout's signature keys. None if nothing is near."""
+    """The message about a network that lacks some of its layout's signature keys. None if no layout is near."""
     best: tuple[float, str, str] = (0.0, "", "")
     prefixes = {""} | {key[: key.index(".", at) + 1] for key in tensors for at in _dots(key)}
     for prefix in prefixes:
@@ -271,6 +277,6 @@ def _nearest(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _dots(key: str) -> list[int]:
-    """Where to look for the ends of the first three components of a key."""
+    """Positions from which to search for the ends of the first three components of a key."""
     ends = [i for i, letter in enumerate(key) if letter == "."]
     return [0, *(end + 1 for end in ends)][: min(3, len(ends))]

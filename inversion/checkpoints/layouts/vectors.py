@@ -7,19 +7,19 @@ from typing import Any
 
 from torch import Tensor
 
-COMPONENTS = ("comp", "mean", "std")  # keys of GANSpace's files, as e4e's repository keeps them
-SHOWN = 20  # of the principal components
-MOST_ROWS = 32  # styles of a generator
+COMPONENTS = ("comp", "mean", "std")  # keys of GANSpace's files in e4e's repository
+MAX_COMPONENTS = 20  # principal components that become directions
+MAX_ROWS = 32  # styles of a generator
 NARROW, WIDE = 32, 8192  # plausible widths of W
 
 
 def vectors_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Directions by name: (w_dim,), (1 or num_ws, w_dim) or (1, num_ws, w_dim) each. {} if the file holds other things.
+    """Directions by name: (w_dim,), (1 or num_ws, w_dim) or (1, num_ws, w_dim) each. {} if the file has none.
 
-    GANSpace's components give `SHOWN` directions; IDInvert's boundary is one, whose layers are not kept.
+    GANSpace's components give `MAX_COMPONENTS` directions. IDInvert's boundary gives one, without its layers.
     """
     if all(isinstance(checkpoint.get(key), Tensor) for key in COMPONENTS):
-        components = checkpoint["comp"].reshape(len(checkpoint["comp"]), -1)[:SHOWN]
+        components = checkpoint["comp"].reshape(len(checkpoint["comp"]), -1)[:MAX_COMPONENTS]
         return {f"component_{i + 1:02d}": component[None] for i, component in enumerate(components)}
     if isinstance(checkpoint.get("boundary"), Tensor):
         return {"": checkpoint["boundary"]}
@@ -36,4 +36,4 @@ def _is_vector(value: Tensor) -> bool:
     """Whether a tensor has the shape of a direction: one style, or one for each layer."""
     if not value.is_floating_point() or not 1 <= value.ndim <= 3 or (value.ndim == 3 and len(value) > 1):
         return False
-    return 1 <= value.numel() // max(value.shape[-1], 1) <= MOST_ROWS
+    return 1 <= value.numel() // max(value.shape[-1], 1) <= MAX_ROWS
