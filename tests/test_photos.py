@@ -226,6 +226,7 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
         (b"II*\0\x10\0\0\0CR\2\0" + bytes(99), "camera raw"),
         (encoded(scene(), "TIFF", tiffinfo={50706: b"\1\4\0\0"}), "camera raw"),
         (encoded(scene(), "TIFF", tiffinfo={254: 1}), "camera raw"),
+        (b"II*\0\x08\0\0\0" + bytes(99), "TIFF file is damaged or of a rare kind"),
         (b"\xff\x0a" + bytes(99), "JPEG XL"),
         (b"8BPS\0\1" + bytes(99), "Photoshop"),
         (b"%PDF-1.7" + bytes(99), "PDF"),

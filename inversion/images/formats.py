@@ -111,7 +111,12 @@ def opened(data: bytes, notes: list[str]) -> ImageFile.ImageFile:
         data, several = first.data, first.frames
         if first.cut:
             notes.append(CUT)
-    image = plugin(io.BytesIO(data))
+    try:
+        image = plugin(io.BytesIO(data))
+    except SyntaxError:
+        if form != "TIFF":
+            raise
+        raise BadImage("The TIFF file is damaged or of a rare kind. Export the picture as JPEG or PNG.") from None
     _check_size(image, form)
     if form == "TIFF":
         _check_tiff(image)
