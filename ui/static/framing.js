@@ -32,6 +32,9 @@ const frame = () => {
   return {left: box.left - outer.left + (box.width - w) / 2, top: box.top - outer.top + (box.height - h) / 2, w, h};
 };
 
+// A new picture has been uploaded, and the server has not answered yet.
+const waits = () => Boolean(image()?.src) && image().src !== known;
+
 const draw = () => {
   const here = props.found && stage(), picture = here && image();
   const shown = Boolean(picture && picture.src === known && picture.getBoundingClientRect().width);
@@ -53,7 +56,9 @@ const draw = () => {
 
 const write = () => {
   const {found, domain} = props;
-  line.textContent = !found ? '' : marks ? `Click ${NAMES[marks.length]} (${marks.length + 1} of 3).` : found.line;
+  const asked = marks && `Click ${NAMES[marks.length]} (${marks.length + 1} of 3).`;
+  const text = waits() ? 'Looking at the picture.' : found ? asked || found.line : '';
+  if (line.textContent !== text) line.textContent = text;
   line.classList.toggle('bad', Boolean(found && found.bad && !marks));
   tools.querySelector('[data-do=points]').setAttribute('aria-pressed', Boolean(marks));
   if (found) {
@@ -168,7 +173,7 @@ watch('found', () => {
   const {found} = props;
   if (found && found.thumbnail) ownStage.querySelector('img').src = found.thumbnail;
   ownStage.hidden = !(found && found.thumbnail);
-  known = found ? image()?.src : '';
+  known = image()?.src || '';
   if (found && (props.value || {}).of !== found.of) { marks = null; props.value = {of: found.of}; }
   show();
 });
@@ -181,7 +186,7 @@ const follow = () => {
     if (changes.every(change => layer.contains(change.target) || change.target === layer)) return;
     const shown = image();
     if (shown) sized.observe(shown);
-    draw();
+    show();
   }).observe(picture, {childList: true, subtree: true, attributeFilter: ['src', 'class', 'style']});
   sized.observe(picture);
 };
