@@ -64,7 +64,7 @@ class TaskTab(Tab):
         # The first screen: the list of methods gets the height that is left.
         with gr.Column(elem_classes="first"):
             self.upload = PictureInput(self.words.picture, f"{self.key}-picture", paints)
-            self.crop = Framing(f"{self.key}-picture", self.desk.session)
+            self.crop = Framing(f"{self.key}-picture", self.desk.session, self.words.tells_domain)
             self.controls: dict[str, Component] = {}
             for field in self.fields:
                 self.controls |= field.controls(self.key, self.words.prefixes.get(field.card.name, ""))

@@ -14,6 +14,7 @@ class Words:
     methods: keys of the methods that are ticked at first: an encoder, then the best optimisers in docs/results.md
     that together take less than 20 s on two cores. prefixes: of the choices of a field, by the field's name.
     opens_with_results: stored results of an example are shown before anything is chosen.
+    tells_domain: say at upload whether the model knows the picture, and which methods reach it.
     """
 
     label: str
@@ -22,6 +23,7 @@ class Words:
     picture: str = "Picture"
     methods: tuple[str, ...] = ("psp", "w")
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    tells_domain: bool = True
     opens_with_results: bool = False
 
 
@@ -38,6 +40,8 @@ WORDS: dict[str, Words] = {
         "The methods get a grey picture, and the generator suggests the colours. The luminance stays exactly yours.",
         "My picture is already grey",
         methods=("psp", "z"),
+        # On a grey photo, pSp's colours are better than those of the methods that reach it (docs/results.md).
+        tells_domain=False,
     ),
     "superres": Words(
         "Super-resolve",
