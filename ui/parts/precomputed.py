@@ -7,7 +7,9 @@ from itertools import chain
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
+from inversion import images
 from inversion.serving.session import UnknownJob
 from ui.examples.precomputed import OPENING, Comparison, comparison
 from ui.parts.desk import Desk
@@ -50,6 +52,11 @@ class StoredResults:
         if found is not None:
             yield {self.shown: found.example}
             yield from panel.stored(found, left, given=False)
+
+    def shows(self, example: str | None, picture: np.ndarray) -> bool:
+        """Whether the stored results that are shown are those of this picture, uint8 (H, W, 3)."""
+        paths = [path for path in self.desk.examples if path.stem == example]
+        return any(np.array_equal(np.asarray(images.read(path)), picture) for path in paths)
 
     def marked(self, key: str | None, example: str | None) -> str | None:
         """That the results are of another picture than the one just given, None if there are no results.

@@ -68,7 +68,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         layers=False,
         brush=gr.Brush(default_size="auto", colors=[PAINT], default_color=PAINT, color_mode="fixed"),
         buttons=["fullscreen"],
-        height=300,
+        height=250,
         canvas_size=(512, 512),
         elem_id=elem_id,
     )

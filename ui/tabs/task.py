@@ -154,8 +154,10 @@ class TaskTab(Tab):
     def receive(self, uploaded: object, key: str | None, example: str | None) -> tuple[str | None, str]:
         """Refuse a file that is no picture; say that the results are of another picture, and how the file was read."""
         with errors_as_messages():
-            notes = () if uploaded is None else self.upload.read(uploaded).notes
-        return self.stored_results.marked(key, example), escape(" ".join(notes))
+            read = None if uploaded is None else self.upload.read(uploaded)
+        if read is not None and self.stored_results.shows(example, read.picture):  # an editor tells of examples, too
+            return None, ""
+        return self.stored_results.marked(key, example), escape(" ".join(() if read is None else read.notes))
 
     def resume(self, key: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         """After a reload, follow the job that this browser was watching."""
