@@ -62,6 +62,7 @@ def test_the_page_opens_with_results_and_every_tab_shows_all_on_one_screen(visit
         expect(page.locator(f"#{key}-picture")).to_be_in_viewport(ratio=1)
         for part in ("methods", "run", "cancel", "status", "column-0 .head", "column-0 img"):
             expect(page.locator(f"#{key}-{part}").first).to_be_in_viewport(ratio=0.9)
+        expect(page.locator(f"#{key}-other")).to_be_empty()
         methods, run = (page.locator(f"#{key}-{part}").first.bounding_box() for part in ("methods", "run"))
         assert methods is not None and run is not None
         assert methods["y"] + methods["height"] <= run["y"] and methods["height"] > 150, key
