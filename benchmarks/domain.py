@@ -17,10 +17,10 @@ from torch import Tensor
 
 from benchmarks.common import benchmark_parser, table, write_rows
 from inversion import images
-from inversion.align import Crop
+from inversion.align import Crop, part_of
 from inversion.checkpoints import hub
 from inversion.common.commands import guarded, positive
-from inversion.editing.domain import DOMAINS, part_of, scores
+from inversion.editing.domain import DOMAINS, scores
 from inversion.serving.lane import crop
 from inversion.synthetic import DOMAINS as RENDERED
 from inversion.synthetic import HELD_OUT, OUT_OF_DOMAIN

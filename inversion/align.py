@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from inversion import images
 from inversion.common.errors import UserError
 
 CropMode = Literal["auto", "face", "centre", "hand"]
@@ -138,6 +139,13 @@ def by_hand(size: tuple[int, int], x: float, y: float, side: float, turn: float 
     half, angle = side * min(size) / 2, math.radians(turn)
     centre = np.array([x * size[0], y * size[1]])
     return Crop("hand", square_of(centre, half * np.array([math.cos(angle), math.sin(angle)])))
+
+
+def part_of(picture: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+    """The cropped part of a picture uint8 (H, W, 3), uint8 (size, size, 3)."""
+    if crop.quad is None:
+        return np.asarray(images.fit(Image.fromarray(picture), size))
+    return cut(picture, crop.quad, size)
 
 
 def cut(picture: np.ndarray, quad: Quad, size: int) -> np.ndarray:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from inversion import align, images, metrics
 from inversion.align import Crop
@@ -66,15 +65,8 @@ class DomainRequest:
         from inversion.checkpoints import hub  # imports all networks
 
         used = model if model.name == known.model else hub.load(known.model, device=str(model.device))
-        picture = images.to_tensor(part_of(self.picture, crop, used.resolution))
+        picture = images.to_tensor(align.part_of(self.picture, crop, used.resolution))
         return scores(used, picture)[0]
-
-
-def part_of(picture: np.ndarray, crop: Crop, size: int) -> np.ndarray:
-    """The cropped part of a picture uint8 (H, W, 3), uint8 (size, size, 3)."""
-    if crop.quad is None:
-        return np.asarray(images.fit(Image.fromarray(picture), size))
-    return align.cut(picture, crop.quad, size)
 
 
 def scores(model: Model, pictures: Tensor) -> list[float]:

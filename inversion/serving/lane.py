@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar, get_args
 
 import numpy as np
 import torch
-from PIL import Image
 
 from inversion import align, images, metrics
 from inversion.align import Crop
@@ -291,9 +290,9 @@ def measurement(request: Request, model: Model) -> Measurement:
         notes += [*([note] if note else []), *_scaled(request, task.measured_size(model.resolution))]
     size = task.measured_size(model.resolution)
     if request.measured or not task.has_truth:
-        y = task.read(images.to_tensor(_cropped(request.picture, request.crop, size)).to(model.device))
+        y = task.read(images.to_tensor(align.part_of(request.picture, request.crop, size)).to(model.device))
         return Measurement(task, None, y, tuple(notes))
-    truth = images.to_tensor(_cropped(request.picture, request.crop, model.resolution)).to(model.device)
+    truth = images.to_tensor(align.part_of(request.picture, request.crop, model.resolution)).to(model.device)
     y = task.measure(truth, torch.Generator().manual_seed(request.seed))
     return Measurement(task, truth, y, tuple(notes))
 
@@ -324,7 +323,7 @@ def _parameter(spec: Spec, value: TaskInput, request: Request, model: Model) -> 
         known = _known_pixels(value, request.crop, model.resolution)
         return 1 - known if spec.metadata["white"] else known
     if kind == "picture" and isinstance(value, CroppedPicture):
-        return images.to_tensor(_cropped(value.pixels, value.crop, model.resolution)).to(model.device)
+        return images.to_tensor(align.part_of(value.pixels, value.crop, model.resolution)).to(model.device)
     raise LaneError(f"The input {spec.name} must be a {kind}, not {type(value).__name__}.")
 
 
@@ -344,13 +343,6 @@ def crop(picture: np.ndarray, model: str, how: align.CropMode = "auto", face: in
         return Crop()
     target = detector.target_of(entries, entry)
     return detector.choose(picture, how, lambda: detector.registered(entries), face, target)
-
-
-def _cropped(picture: np.ndarray, crop: Crop, size: int) -> np.ndarray:
-    """The cropped part of a picture, uint8 (size, size, 3)."""
-    if crop.quad is None:
-        return np.asarray(images.fit(Image.fromarray(picture), size))
-    return align.cut(picture, crop.quad, size)
 
 
 def _known_pixels(mask: np.ndarray, crop: Crop, size: int) -> Tensor:
