@@ -236,7 +236,7 @@ BAD = [
     ),
     (["invert", "PICTURE", "--seed", "-1"], "seed"),
     (["invert", "PICTURE", "--budget", "0"], "budget"),
-    (["invert", "PICTURE", "--out", __file__], "(File exists): choose another one"),
+    (["invert", "PICTURE", "--out", __file__], "(File exists). Choose another one."),
     (["compare", "PICTURE", "--methods", ","], "at least one method"),
     (["compare", "PICTURE", "--methods", "w,nope"], "nope"),
     (["invert", "PICTURE", "--speed", "9"], "--speed"),
