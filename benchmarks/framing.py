@@ -44,9 +44,9 @@ class FramingRow:
     limit: float  # error up to which a frame is right
     within: int
     not_found: int  # and the note says so
-    off_noted: int  # farther off, and the note asks to check
-    off: int  # farther off without a note
-    wrong: int  # farther off than WRONG
+    off_noted: int  # a larger error, and the note asks to check
+    off: int  # a larger error without a note
+    wrong: int  # an error larger than WRONG
     median_error: float
     largest_error: float
     errors: list[float | None]  # of every composite; None: not found
@@ -58,8 +58,8 @@ COLUMNS: dict[str, Callable[[FramingRow], object]] = {
     "Limit": lambda row: f"{row.limit:.0%}",
     "Within": lambda row: row.within,
     "Not found, with a note": lambda row: row.not_found,
-    "Farther off, with a note": lambda row: row.off_noted,
-    "Farther off, without": lambda row: row.off,
+    "Larger error, with a note": lambda row: row.off_noted,
+    "Larger error, without": lambda row: row.off,
     f"Wrong by > {WRONG:.0%}": lambda row: row.wrong,
     "Median error": lambda row: row.median_error,
     "Largest error": lambda row: row.largest_error,

@@ -154,7 +154,7 @@ class TranslationRow:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a translation should give for pictures of a domain."""
+    """The expected results of a translation for pictures of a domain."""
 
     domain: Domain
     drawn: Batch

@@ -30,7 +30,7 @@ MAX_CONFIGURED = 16  # kept per model: measuring the mean style of a class takes
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What a user may choose of a model besides its name. Commands, page and API derive their controls from it."""
+    """Options of a model besides its name. Commands, page and API derive their controls from it."""
 
     label: int = setting(
         -1, "Class", "The class of pictures, from 0, if the model has classes; -1 for the mean of all classes.", min=-1

@@ -128,7 +128,7 @@ def test_formats_that_are_not_read(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "plain.zip", "w") as file:
         file.writestr("readme", "nothing")
     (tmp_path / "page.pt").write_bytes(b"\n<!DOCTYPE html><html>Quota exceeded</html>")
-    (tmp_path / "text.pt").write_bytes(b"hello, this is no checkpoint")
+    (tmp_path / "text.pt").write_bytes(b"hello, this is not a checkpoint")
     (tmp_path / "empty.pt").write_bytes(b"")
     for path, says in (
         (scripted, "TorchScript"),

@@ -1,4 +1,4 @@
-"""What a run says about its files: notes, the share of the hole, the factor of a small picture."""
+"""Notes of a run about its files: remarks, the share of the hole, the factor of a small picture."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-# Before Gradio is imported: the page sends nothing to anybody.
+# Before Gradio is imported: the page sends no telemetry.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from ui.page import build, launch_options  # noqa: E402

@@ -1,4 +1,4 @@
-"""What the page weighs on the wire: its files are compressed once, and event streams as they go."""
+"""Compression of static files, once, and of event streams, as they are sent."""
 
 from __future__ import annotations
 

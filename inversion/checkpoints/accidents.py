@@ -1,4 +1,4 @@
-"""Messages about files that are no checkpoints: pointers, web pages, cut downloads, archives, and the like."""
+"""Messages about files that are not checkpoints: pointers, web pages, incomplete downloads, archives, and the like."""
 
 from __future__ import annotations
 

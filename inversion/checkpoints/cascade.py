@@ -67,7 +67,7 @@ class FaceCascade:
         return []
 
     def is_framed(self, picture: np.ndarray) -> bool:
-        """Whether the whole picture uint8 (H, W, 3) already is a framed face."""
+        """Whether the whole picture uint8 (H, W, 3) is already a framed face."""
         height, width = picture.shape[:2]
         side = max(height, width)
         if abs(height - width) > FRAMED_WITHIN * side:

@@ -39,7 +39,7 @@ DEFAULTS = {"domain": "own pictures", "crop": "none", "licence": "licence not st
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file does not say about itself. None: as before, or the default.
+    """Facts that a file does not state. None: as before, or the default.
 
     domain: what its pictures show. crop: how pictures are cropped for it. licence: shown beside every result.
     """

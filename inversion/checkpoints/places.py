@@ -16,7 +16,7 @@ def folder() -> Path:
     """The folder of derived files: converted copies, hashes of first downloads, the list of the user's own models.
 
     It lies outside the Hub's cache, which may be read-only. A folder that an earlier version has made within the Hub's
-    cache is used further on if it is writable.
+    cache stays in use if it is writable.
     """
     chosen = os.environ.get(VARIABLE)
     if chosen:

@@ -112,16 +112,12 @@ def _built(part: Found) -> tuple[nn.Module, bool]:
     for key, value in part.tensors.items():
         if not finite(value):
             name = part.tensors.origins.get(key, key)
-            text = (
-                f"it holds a {part.kind} of the kind {part.architecture}, but {name} holds values that are not finite"
-            )
+            text = f"it holds a {part.kind} ({part.architecture}), but {name} holds values that are not finite"
             raise Refused(f"{text} numbers: the training has diverged, so use an earlier snapshot")
     try:
         network = part.build()
     except StateDictError as error:
-        raise StateDictError(
-            f"it holds a network of the kind {part.architecture} that does not fit: {error}: {WHOLE}"
-        ) from None
+        raise StateDictError(f"its {part.architecture} network does not fit: {error}: {WHOLE}") from None
     measured = isinstance(network, Prior) and "w_avg" in network.state_dict() and "w_avg" not in part.tensors
     if measured:
         part.tensors["w_avg"] = network.get_buffer("w_avg")

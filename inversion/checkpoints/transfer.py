@@ -66,7 +66,7 @@ def how_to_get(entry: Entry) -> str:
 
 
 def _changed(entry: Entry) -> str:
-    """What to do about a file on the Hub that is not the expected one, as the end of a message."""
+    """The remedy for an unexpected file on the Hub, as the end of a message."""
     if entry.sha256 is not None:
         return "it is not loaded; its entry in checkpoints.yaml must be updated"
     return f"it is not loaded; if you trust the new file, delete {key_of(entry)} from {learnt_path()}"

@@ -306,7 +306,7 @@ class _Reader(pickle.Unpickler):
         return self._placeholders.setdefault((module, name), placeholder(module, name))
 
     def persistent_load(self, pid: object) -> object:
-        """What an archive keeps beside the pickle. Refused for a pickle without an archive."""
+        """Data that an archive stores beside the pickle. Refused for a pickle without an archive."""
         if self._storage is None:
             raise Refused("it refers to data outside the pickle")
         return self._storage(pid)

@@ -109,7 +109,7 @@ def reader(spec: Field[Any]) -> Callable[[str], bool | int | float | str]:
 
 
 def metavar(spec: Field[Any]) -> str | None:
-    """What the help shows for the value of a field's flag; None: its name."""
+    """The placeholder in the help for the value of a field's flag; None: its name."""
     return "true|false" if isinstance(spec.default, bool) else None
 
 

@@ -30,7 +30,10 @@ def precision_recall(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def average_precision(scores: Tensor, labels: Tensor) -> float:
-    """Area under the precision-recall curve as a step function, 0 to 1: 1 if every positive outranks every negative."""
+    """Area under the precision-recall curve as a step function, 0 to 1: 1 if every positive outranks every negative.
+
+    scores: (n,). labels: booleans (n,). Raises ValueError without a positive label.
+    """
     precision, recall = precision_recall(scores, labels)
     return float((precision * recall.diff(prepend=recall.new_zeros(1))).sum())
 

@@ -57,7 +57,8 @@ def interpolated_weights(
 ) -> dict[str, Tensor] | None:
     """Tuned weights by name at t in [0, 1] between those of two results; None if neither generator was tuned.
 
-    A generator that was not tuned has the weights of the prior.
+    Tensors have the shapes of the prior's weights and lie on the CPU. A generator that was not tuned has the weights
+    of the prior.
     """
     if not a and not b:
         return None

@@ -19,7 +19,7 @@ MIN_ALPHA_RANGE = 32  # smallest difference of alpha values that marks pixels
 FLAT_COLOURS = 8  # largest number of colours of a painted layer; a photo has more
 FLAT_SHARE = 0.95  # fraction of the pixels that have these colours
 SATURATED = 64  # difference between the channels of a colour
-FEW = 32  # colours or numbers of a mask that is no grey picture
+FEW = 32  # colours or numbers of a mask that is not a grey picture
 SAMPLE = 100_000  # pixels that are looked at, of many
 TONES = (32, 224)  # greys between black and white
 MANY_GREYS = 0.2  # fraction of the pixels with these greys from which the user gets a note
@@ -38,7 +38,7 @@ class DecodedMask:
 def read_mask(
     source: str | Path | bytes, shape: tuple[int, int] | None = None, *, invert: bool = False
 ) -> NDArray[np.uint8]:
-    """The pixels of `decode_mask`. Raises BadImage."""
+    """The pixels of `decode_mask`, uint8 (H, W), 255 where marked. Raises BadImage."""
     return decode_mask(source, shape, invert=invert).pixels
 
 

@@ -26,7 +26,7 @@ class Code(ABC):
 
     @abstractmethod
     def render(self, prior: Prior) -> Tensor:
-        """Pictures (B, 3, R, R), not clamped."""
+        """Pictures (B, 3, R, R), about [-1, 1] but not clamped."""
 
     @abstractmethod
     def ws(self, prior: Prior) -> Tensor:

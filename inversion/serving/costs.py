@@ -1,4 +1,4 @@
-"""What a step of each stage costs, as a multiple of a step of W. Times of stages that never ran are guessed from it."""
+"""Relative cost of a step of each stage; a step of W costs 1. Times of stages that never ran are estimated from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine can serve, and the files that are loaded before the server is ready."""
+"""The models and tasks that the machine can serve, and the files that are loaded before the server is ready."""
 
 from __future__ import annotations
 

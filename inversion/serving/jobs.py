@@ -80,7 +80,7 @@ class JobView:
     runs: tuple[RunView, ...]
     position: int
     version: int
-    truth: np.ndarray | None = None  # uint8 (R, R, 3); None if the upload already is the measurement
+    truth: np.ndarray | None = None  # uint8 (R, R, 3); None if the upload is already the measurement
     measured: np.ndarray | None = None  # uint8 (R, R, 3), pinv(y)
     model: str = ""
     crop: Crop = Crop()
@@ -88,7 +88,7 @@ class JobView:
     download: tuple[int, int] | None = None  # bytes done and in all (0: unknown) while the model's file is downloaded
     wait: float | None = None
     remaining: float | None = None
-    abandoned: bool = False  # it was ended because nobody followed it; it can be run again
+    abandoned: bool = False  # it was ended because no client was connected; it can be run again
 
     @property
     def over(self) -> bool:
@@ -125,7 +125,7 @@ class Job:
     place: str = ""  # a tab of an open page, "" if it is unknown
     current: int | None = None  # index of the run that has begun and is not over
     ending: str = ""  # why it was cancelled
-    again: tuple[Request, ...] = ()  # kept if nobody followed it, so that it can be run again
+    again: tuple[Request, ...] = ()  # stored if no client was connected, for another run
     context: Context = field(default_factory=copy_context)  # of the submission: ZeroGPU finds the visitor's quota in it
     plans: tuple[Plan, ...] = field(init=False)  # of the runs
     task: str = field(init=False)

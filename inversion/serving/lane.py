@@ -65,7 +65,7 @@ class Request:
     picture: uint8 (H, W, 3), any size. crop: the part of it to use. settings: "stage.field" -> value.
     inputs: field of the task -> a number, a mask or a `CroppedPicture`; missing fields have their defaults. A mask is
     uint8 (H, W), marked where it exceeds 127; for a crop with a quad it must have the size of the picture.
-    measured: the picture already is the measurement of the task. budget: seconds. notes: on how the files were read.
+    measured: the picture is already the measurement of the task. budget: seconds. notes: on how the files were read.
     options: field of `ModelOptions` -> value.
     """
 
@@ -279,7 +279,7 @@ class Measurement(NamedTuple):
 
 
 def measurement(request: Request, model: Model) -> Measurement:
-    """What is known of a request's picture, on the model's device. Raises UserError."""
+    """The measurement of a request's picture, on the model's device. Raises UserError."""
     specs = {spec.name: spec for spec in fields(task_class(request.task))}
     parameters = {name: _parameter(specs[name], value, request, model) for name, value in request.inputs.items()}
     task = make_task(request.task, **parameters)
@@ -298,7 +298,7 @@ def measurement(request: Request, model: Model) -> Measurement:
 
 
 def _scaled(request: Request, size: int) -> list[str]:
-    """How a measurement becomes a square of `size` pixels a side, if it is none."""
+    """How a measurement becomes a square of `size` pixels a side, if it is not one."""
     height, width = request.picture.shape[:2]
     side, lines = _side(request), []
     if request.crop.quad is None and height != width:

@@ -1,4 +1,4 @@
-"""What a run is going to do, known before it begins: its stages, their steps, and how much memory it needs."""
+"""The plan of a run, known before it begins: stages, steps and memory."""
 
 from __future__ import annotations
 

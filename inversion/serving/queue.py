@@ -18,7 +18,7 @@ class Queue:
     - Any job with an open run. A new run may begin if fewer than `limits.open` are open, and none of them tunes if it
       tunes too, for the memory. A short run always may: it ends within its first turn.
     - A short run goes before longer ones, but never twice in a row.
-    - A job that nobody has asked about for `limits.grace` seconds is paused. It ends after `limits.abandoned` seconds,
+    - A job that no client has polled for `limits.grace` seconds is paused. It ends after `limits.abandoned` seconds,
       or as soon as its open run keeps another job from beginning.
 
     clock: seconds, the same as that of the store.
@@ -79,7 +79,7 @@ class Queue:
         return job.cancelled or self._is_overdue(job) or (not self.is_paused(job) and self.has_room(job))
 
     def is_paused(self, job: Job) -> bool:
-        """Whether nobody has asked about the job for the grace time."""
+        """Whether no client has polled the job for `grace` seconds."""
         return self._clock() - job.touched > self._limits.grace
 
     def has_room(self, job: Job, without: Job | None = None) -> bool:

@@ -126,7 +126,7 @@ class Session:
         return job.key
 
     def run_again(self, key: str, *, owner: str = "", place: str = "") -> str:
-        """Submit the requests of a job that ended because nobody followed it; returns the new key. Raises UserError."""
+        """Submit the requests of a job that ended without a connected client; returns the new key. Raises UserError."""
         with self._changed:
             requests = self._store.find(key).again
         if not requests:
@@ -194,7 +194,7 @@ class Session:
         return self._worker.ask(request)
 
     def unavailable(self, model: str) -> Unavailable:
-        """Why methods and stages cannot run on the model. Waits until the model is loaded. Raises as `ask`."""
+        """Why methods and stages cannot run on the model. Waits for it to load. Raises the errors of `ask`."""
         return self.ask(UnavailableRequest(model))
 
     def expected(self, model: str, methods: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -240,7 +240,7 @@ class Session:
             return self._estimates.view(job)
 
     def _note_download(self, download: Download) -> None:
-        """Record a download in the jobs that wait for it, and queue or end them when it is over. Any thread."""
+        """Record a download in the jobs that wait for it, then queue or end them. May be called from any thread."""
         running = download.state == "running"
         with self._changed:
             for job in self._queue.downloading(download.name):

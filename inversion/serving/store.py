@@ -1,4 +1,4 @@
-"""What a session remembers, within limits: jobs, their results, and the photos to paste results into."""
+"""Bounded storage of jobs, their results, and the photos to paste results into."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class DeviceLane(Protocol):
     """The part of `inversion.serving.lane.Lane` that a session uses. All but `check` run in the worker's thread."""
 
     def check(self, request: Request) -> str:
-        """The label of the request's method. Raises UserError if the request is wrong. Any thread."""
+        """The label of the request's method. Raises UserError. May be called from any thread."""
 
     def warm(self, model: str) -> float | None:
         """Load a model. Returns the seconds of one step of W, None if they are unknown. Raises UserError."""

@@ -61,7 +61,7 @@ class Task(ABC):
         return self.A(x)
 
     def read(self, picture: Tensor) -> Tensor:
-        """y from a picture (B, 3, S, S) in [-1, 1] that already is the measurement; S = measured_size(R)."""
+        """y from a picture (B, 3, S, S) in [-1, 1] that is already the measurement; S = measured_size(R)."""
         return self.A(picture)
 
     def fitted(self, side: int, resolution: int) -> tuple[Task, str]:

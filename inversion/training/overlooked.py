@@ -135,11 +135,11 @@ class OverlookedTraining:
         return {name: stage.steps for name, stage in self.stages.items()}
 
     def mapping_loss(self, rng: torch.Generator) -> Tensor:
-        """Loss of the mapping: the errors of its styles."""
+        """Loss of the mapping, a scalar of at least 0: the errors of its styles."""
         return self.targets.code_errors(self.prior, torch.randn(CODES, self.prior.z_dim, generator=rng)).sum()
 
     def synthesis_loss(self, rng: torch.Generator) -> Tensor:
-        """Loss of the synthesis: the distance of the pictures, and the missing share of their differences."""
+        """Loss of the synthesis, a scalar: the distance of the pictures, and the missing share of their differences."""
         z = torch.randn(self.options.pairs, self.prior.z_dim, generator=rng)
         z = opposite_pairs(z, self.targets.columns(len(z), rng))
         truth, detail = self.targets.pictures(z)

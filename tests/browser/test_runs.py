@@ -89,7 +89,7 @@ def test_bad_input_is_explained_and_costs_nothing(visit: Callable[..., Page], tm
     page.click("#reconstruct-run")
     expect(page.locator("body")).to_contain_text("Choose at least one method")
     bad = tmp_path / "bad.png"
-    bad.write_bytes(b"this is no picture")
+    bad.write_bytes(b"this is not a picture")
     choose(page, "reconstruct", {"W"})
     page.locator("#reconstruct-picture").get_by_label("Remove Image").click()
     upload(page, "reconstruct", bad)

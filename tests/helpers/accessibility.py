@@ -1,4 +1,4 @@
-"""What axe-core finds on a page, and which controls the Tab key does not reach."""
+"""Problems that axe-core finds on a page, and controls that the Tab key does not reach."""
 
 from __future__ import annotations
 

@@ -165,14 +165,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.tokens.setdefault(host, set()).add(self.headers.get("Authorization"))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Be quiet."""
+        """Suppress the log."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Be quiet: some tests close the connection."""
+        """Suppress the log: some tests close the connection."""
 
 
 def serve() -> Iterator[LocalHub]:

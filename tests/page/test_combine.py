@@ -36,7 +36,7 @@ def edit(site: Served) -> Edit:
 
 
 def values_of(edit: Edit, picture: Path, kind: str = "interpolate", first: str | None = None) -> dict[Any, Any]:
-    """What the page sends with Run and with Combine: two steps of W, the same picture twice and a region of it."""
+    """Requests of the page for Run and Combine: two steps of W, the same picture twice and a region of it."""
     combine, upload = edit.panel.combine, np.asarray(images.read(picture))
     mask = np.zeros(upload.shape[:2], np.uint8)
     mask[20:40, 30:60] = 255

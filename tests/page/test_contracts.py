@@ -1,4 +1,4 @@
-"""What every event and component of the page must obey, and how the page is served."""
+"""Laws of every event and component of the page, and how the page is served."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def upload(picture: Path) -> np.ndarray:
 
 
 def found(framing: Framing, picture: np.ndarray, choice: object = None, model: object = MODEL) -> dict[str, Any]:
-    """What the first update says."""
+    """The first update."""
     first = next(framing.look(lambda: picture, False, model, choice))
     return dict(first[framing.component]["found"])
 

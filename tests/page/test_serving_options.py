@@ -1,4 +1,4 @@
-"""What is served besides the page: health, compression, options of `python app.py`."""
+"""Services besides the page: health, compression, options of `python app.py`."""
 
 from __future__ import annotations
 

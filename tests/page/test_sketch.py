@@ -65,7 +65,7 @@ def test_the_palette_shows_the_classes_of_the_model_and_no_others() -> None:
 
 
 def cards(legends: dict[str, list[tuple[str, tuple[int, int, int]]]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """What models with these classes say of their translations."""
+    """Translation cards of models with these classes."""
     return {
         model: {
             name: {"unavailable": None, "takes": kind.takes, "legend": own if INPUTS[kind.takes].has_classes else []}

@@ -38,7 +38,7 @@ COMMAND = "python -m ui.examples.compute"
 
 @dataclass(frozen=True)
 class Work:
-    """What is stored for one task: all methods that are ticked at first in any of its tabs."""
+    """The stored runs of one task: all methods that are selected at first in any of its tabs."""
 
     task: str
     methods: tuple[str, ...]
@@ -63,7 +63,7 @@ def weights() -> dict[str, str | None]:
 
 
 def requests(work: Work, example: str, session: Session) -> list[Request]:
-    """What Run submits for an example in a tab with its first settings; a mask is the square in the middle."""
+    """The requests of Run for an example in a tab with its first settings; a mask is the square in the middle."""
     with Image.open(FOLDER / f"{example}.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))
     masks = [field.name for field in catalogue.task(work.task).fields if field.kind == "mask"]
@@ -103,7 +103,7 @@ def write(session: Session, examples: Sequence[str]) -> None:
 
 
 def differences(session: Session, examples: Sequence[str]) -> list[str]:
-    """What differs between the stored comparisons of the examples and those that are computed now."""
+    """Differences between the stored comparisons of the examples and those that are computed now."""
     return [
         f"{example}, {view.task}, {run.label}: {difference}"
         for example, view in computed(session, examples)

@@ -25,7 +25,7 @@ RESULTS = FOLDER / "results"
 INDEX = RESULTS / "index.json"
 OPENING = f"face-{FACES[0]}"  # the example whose comparison is shown when the page opens
 NAMES = (*(f"face-{seed}" for seed in FACES), *(f"house-{seed}" for seed in HOUSES))
-SOURCE = "centre"  # of the mask of a task that has one: nobody has painted on an example
+SOURCE = "centre"  # of the mask of a task that has one: no mask is painted on an example
 SEED = 0
 
 
@@ -67,7 +67,7 @@ def file_of(example: str, task: str, part: str) -> Path:
 
 @functools.cache
 def index() -> dict[str, Any]:
-    """What `compute` wrote: model, weights {entry: sha256}, and runs[example][task][method]: label, row, track."""
+    """The index by `compute`: model, weights {entry: sha256}, and runs[example][task][method]: label, row, track."""
     return json.loads(INDEX.read_text(encoding="utf-8"))
 
 

@@ -1,1 +1,1 @@
-"""What several tabs share: uploads, settings, results."""
+"""Parts that several tabs share: uploads, settings, results."""

@@ -132,19 +132,19 @@ class Combine:
         yield from self.streams.newest(request, made, "pair")
 
     def interpolate(self, values: Values, second: np.ndarray) -> Iterator[Update]:
-        """A strip of pictures for every method, from its result to that of the second picture."""
+        """A strip uint8 (R, frames R, 3) for every method, from its result to that of `second`, uint8 (H, W, 3)."""
         with errors_as_messages():
             frames = whole(values[self.frames], "The number of pictures", *FRAMES)
         yield from self._join(values, second, partial(strip, self.desk.session, frames))
 
     def mix(self, values: Values, second: np.ndarray) -> Iterator[Update]:
-        """For every method, both results and their mixture."""
+        """Both results and their mixture, uint8 (R, 3 R, 3), for every method. second: uint8 (H, W, 3)."""
         with errors_as_messages():
             start = whole(values[self.start], "The layer", 1, MAX_LAYERS)
         yield from self._join(values, second, partial(mixture, self.desk.session, start))
 
     def transplant(self, values: Values, second: np.ndarray) -> Iterator[Update]:
-        """Put the painted region into the second picture."""
+        """Put the painted region into the second picture, uint8 (H, W, 3); shows uint8 (R, 2 R, 3) for every method."""
         session, model = self.desk.session, values[self.settings.model]
         with errors_as_messages():
             picture, mask = painted_region(values[self.region])
@@ -260,7 +260,7 @@ COMBINATIONS: dict[str, Combination] = {
 
 
 def name_of(picture: np.ndarray, crop: Crop) -> str:
-    """Tells pictures and their parts apart."""
+    """A name that differs for every picture uint8 (H, W, 3) and every crop of it."""
     return f"{digest(picture)} {crop.quad}"
 
 
@@ -286,7 +286,7 @@ def mixture(session: Session, start: int, first: tuple[str, int], second: tuple[
 
 
 def painted_region(painted: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
-    """The picture and the mask of an editor. Raises InputError without a picture or a mask."""
+    """Picture uint8 (H, W, 3) and mask uint8 (H, W) of an editor. Raises InputError without a picture or a mask."""
     if painted is None:
         raise InputError("Press Paint on my picture first, then paint the region to transplant.")
     picture, mask = painted[:2]

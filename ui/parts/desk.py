@@ -1,4 +1,4 @@
-"""What all tabs of a page share."""
+"""The context that all tabs of a page share."""
 
 from __future__ import annotations
 

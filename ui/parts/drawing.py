@@ -1,4 +1,4 @@
-"""Translations for the page: fields for their inputs, what a model offers, what it makes of an input."""
+"""Translations for the page: fields for their inputs, the translations of a model, and their results."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def common_legend(kind: str, cards: Mapping[str, Mapping[str, TranslationCard]])
 def run_translation(
     session: Session, model: str, name: str, picture: np.ndarray, options: TranslationOptions, crop: Crop
 ) -> tuple[TranslatedPictures, Row]:
-    """The pictures that a model makes of uint8 (H, W, 3), and the recipe to make them again. Raises UserError."""
+    """The pictures into which a model turns uint8 (H, W, 3), and the recipe to make them again. Raises UserError."""
     began = time.perf_counter()
     made = session.ask(TranslateRequest(model, name, picture, options, crop))
     recipe = {

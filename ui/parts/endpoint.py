@@ -39,7 +39,7 @@ NOTES = {
     "seed": f"A whole number from 0 to {inputs.MAX_SEED}; the same seed gives the same result.",
     "settings": '{"stage.field": value} for the methods that have the stage.',
     "budget": "Seconds for each method.",
-    "measured": "True if the picture already is the input to the methods (grey, small, ...). It has no scores then.",
+    "measured": "True if the picture is already the input to the methods (grey, small, ...). It has no scores then.",
     **model_notes(),
     "align": "The part that is used: auto (the face for models of aligned faces, else the centre), face or centre.",
 }

@@ -52,7 +52,7 @@ def run_figures(run: RunView) -> str:
 
 
 def edit_figures(moves: Mapping[str, float], edited: Edited) -> str:
-    """What an edit changed according to the predictor, as HTML: moved attributes, then those that changed most."""
+    """The changes by an edit according to the predictor, as HTML: moved attributes, then the largest changes."""
     changes = {name: after - before for name, (before, after) in edited.attributes.items()}
     moved = [name for name in changes if name in moves]
     unmoved = sorted((name for name in changes if name not in moves), key=lambda name: -abs(changes[name]))

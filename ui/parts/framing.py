@@ -43,7 +43,7 @@ class Source:
 
     picture: the upload. read: its value -> uint8 (H, W, 3), may raise UserError. model: a menu whose value is a model
     or a list of models. examples: the strip for the upload, and paths: of its pictures. measured: a tick box; a picture
-    that already is the input to the methods is no picture that a model could know.
+    that is already the input to the methods is not one that a model could know.
     """
 
     picture: Component
@@ -111,7 +111,11 @@ class Framing:
     def look(
         self, read: Callable[[], np.ndarray], thumbnail: bool, model: object, value: object, measured: bool = False
     ) -> Iterator[Update]:
-        """Updates: the square of the picture and a line about it, then whether the model knows such pictures."""
+        """Updates: the square of the picture and a line about it, then whether the model knows such pictures.
+
+        read: gives uint8 (H, W, 3). thumbnail: send a small copy as well. model: a name or a list of names. value: of
+        the component. measured: the picture is already the input to the methods.
+        """
         used = model[0] if isinstance(model, list) and model else model
         try:
             picture = read()

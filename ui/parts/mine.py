@@ -39,7 +39,7 @@ class MyJobs:
         self.line.press(self.cancel, self.owner, shown, **QUIET)
 
     def started(self) -> Update:
-        """What changes when a job has been submitted."""
+        """The update when a job has been submitted."""
         return {self.timer: gr.Timer(active=True)}
 
     def identify(self, owner: object) -> list[object]:

@@ -47,7 +47,7 @@ class StoredResults:
         strip.click(show, [strip, model, job, self.shown, panel.left], outputs, **VIEWS, **PRIVATE)
 
     def opening(self, panel: Panel, left: str) -> Iterator[Update]:
-        """What a tab shows when the page opens without a job of this browser."""
+        """Updates of a tab when the page opens without a job of this browser."""
         found = self.find(OPENING, self.desk.model)
         if found is not None:
             yield {self.shown: found.example}

@@ -208,7 +208,7 @@ class Panel:
         return {button: gr.update(value=str(path), interactive=True) for button, path in ready}
 
     def paste(self, picture: np.ndarray) -> Iterator[Update]:
-        """Show the upload with a result in it, and offer it in full size."""
+        """Show the upload with a result in it, uint8 (H, W, 3), and offer it in full size."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "my-picture.png"
             images.write_png(path, picture)

@@ -25,8 +25,8 @@ BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds
 class Settings:
     """The menu of methods; `more` and `advanced` lay out the other controls, `requests` reads them all.
 
-    key: of the tab. ticked: methods that are ticked at first. measured: label of the tick box for pictures that already
-    are the input to the methods, "" for no such box.
+    key: of the tab. ticked: methods that are ticked at first. measured: label of the tick box for pictures that are
+    already the input to the methods, "" for no such box.
     """
 
     def __init__(self, key: str, desk: Desk, ticked: Sequence[str], measured: str) -> None:
@@ -37,7 +37,7 @@ class Settings:
         self._measured_label = measured or "Measured"
 
     def more(self) -> None:
-        """Lay out model, seed, and the tick box for pictures that already are the input."""
+        """Lay out model, seed, and the tick box for pictures that are already the input."""
         desk = self.desk
         self.missing = gr.HTML(visible=False, elem_classes="note")
         with gr.Row():

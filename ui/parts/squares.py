@@ -1,4 +1,4 @@
-"""Squares on a picture: what the user chose, the crop that it means, and one line about it."""
+"""Squares on a picture: the user's choice, the resulting crop, and one line about it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FITS = "Drag the square if it does not fit."
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user chose for one picture.
+    """The user's choice for one picture.
 
     how: where the square comes from without a correction. face: which face, 1 for the largest. hand: a square as
     (x, y, side, turn), see `align.by_hand`. points: the eye on the left, the eye on the right and the mouth, 0 to 1 of
@@ -44,7 +44,7 @@ class Choice:
 
 
 def read_choice(value: object, picture: np.ndarray) -> Choice:
-    """The choice in the value of the page's component. Raises InputError if it is no choice.
+    """The choice in the value of the page's component. Raises InputError if it is not a choice.
 
     All but `how` is left out if it is for another picture than uint8 (H, W, 3).
     """
@@ -78,7 +78,10 @@ def chosen_crop(session: Session, picture: np.ndarray, model: str, choice: Choic
 
 
 def by_points(picture: np.ndarray, points: Sequence[Point], entry: Entry | None) -> Crop:
-    """The crop of a face whose left eye, right eye and mouth were clicked, for a model. Raises UserError."""
+    """The crop for a model of the face in uint8 (H, W, 3) whose left eye, right eye and mouth were clicked.
+
+    points: in that order, 0 to 1 of width and height. Raises UserError.
+    """
     if len(points) != 3:
         raise InputError("Click the eye on the left, the eye on the right, and the mouth.")
     width, height = _size(picture)
@@ -98,7 +101,7 @@ def square_on(quad: Quad | None, size: tuple[int, int]) -> tuple[float, float, f
 
 
 def line_about(crop: Crop, picture: np.ndarray, entry: Entry | None) -> str:
-    """One line about the crop for a model: what was found, the most important problem, and what to do."""
+    """One line about the crop of uint8 (H, W, 3) for a model: the result, the main problem, and the remedy."""
     faces = entry is not None and entry.crop != "none"
     if crop.quad is None:
         if crop.note == FRAMED_NOTE:
@@ -123,7 +126,7 @@ def leaves(quad: Quad, size: tuple[int, int]) -> bool:
 
 
 def digest(picture: np.ndarray) -> str:
-    """Tells pictures apart."""
+    """16 hexadecimal digits that differ for different pictures uint8 (H, W, 3)."""
     return hashlib.sha256(picture.tobytes()).hexdigest()[:16]
 
 

@@ -1,9 +1,10 @@
 """Upload fields. Only `inversion.images` decodes uploads: it knows limits, formats and rotation.
 
-If Gradio decoded them, a file that is no picture would end in an error without a text, and a rotated photo would stay
-rotated. So `preprocess` is replaced on each field. It is replaced on the instance because Gradio writes a stub file
-beside the source of a subclass at every start. Events must not return `gr.update` for these fields, because Gradio then
-makes a new component of the original class. Events may return values, and may show or hide a column around a field.
+If Gradio decoded them, a file that is not a picture would end in an error without a text, and a rotated photo would
+stay rotated. So `preprocess` is replaced on each field. It is replaced on the instance because Gradio writes a stub
+file beside the source of a subclass at every start. Events must not return `gr.update` for these fields, because Gradio
+then makes a new component of the original class. Events may return values, and may show or hide a column around a
+field.
 """
 
 from __future__ import annotations

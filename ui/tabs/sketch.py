@@ -48,10 +48,8 @@ from ui.parts.views import pictures_view
 from ui.static import script
 from ui.tabs.base import Tab
 
-INTRO = (
-    "An encoder makes a picture of your drawing, label map or photo in one pass, and variations that keep its shapes."
-)
-SUMMARY = "Make pictures of a drawing, a label map or a photo, in one pass of an encoder."
+INTRO = "An encoder turns your drawing, label map or photo into a picture in one pass. Variations keep its shapes."
+SUMMARY = "Turn a drawing, label map or photo into pictures, in one pass of an encoder."
 NOTES = {
     "variations": f"number of pictures, 1 to {MAX_VARIATIONS}: the main result and variations with random fine styles.",
     "alpha": "how different the variations are, 0 to 1.",

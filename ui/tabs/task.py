@@ -152,7 +152,7 @@ class TaskTab(Tab):
         return {"picture": picture, "crop": crop, "inputs": inputs, "notes": tuple(upload.notes)}
 
     def receive(self, uploaded: object, key: str | None, example: str | None) -> tuple[str | None, str]:
-        """Refuse a file that is no picture; say that the results are of another picture, and how the file was read."""
+        """Refuse a file without a picture; say that the results are of another picture, and how the file was read."""
         with errors_as_messages():
             read = None if uploaded is None else self.upload.read(uploaded)
         if read is not None and self.stored_results.shows(example, read.picture):  # an editor tells of examples, too
@@ -187,7 +187,7 @@ class TaskTab(Tab):
         yield from self.resume(key, left, request)
 
     def run_again(self, key: str | None, owner: str | None, left: str, request: gr.Request) -> Iterator[Update]:
-        """Run a job again that ended because nobody followed it."""
+        """Run a job again that ended because no client was connected."""
         with errors_as_messages():
             again = self.desk.session.run_again(str(key), owner=owner or "", place=f"{request.session_hash} {self.key}")
         first = {self.job: again, self.stored: again, **self.desk.mine.started()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Words:
     """Texts of a task's tab.
 
-    measured: label of the tick box for pictures that already are the input to the methods; "" for no such box.
+    measured: label of the tick box for pictures that are already the input to the methods; "" for no such box.
     methods: keys of the methods that are ticked at first: an encoder, then the best optimisers in docs/results.md
     that together take less than 20 s on two cores. prefixes: of the choices of a field, by the field's name.
     opens_with_results: stored results of an example are shown before anything is chosen.
@@ -19,7 +19,7 @@ class Words:
 
     label: str
     intro: str
-    measured: str = "My picture already is the input"
+    measured: str = "My picture is already the input"
     picture: str = "Picture"
     methods: tuple[str, ...] = ("psp", "w")
     prefixes: Mapping[str, str] = field(default_factory=dict)
@@ -37,7 +37,8 @@ WORDS: dict[str, Words] = {
     ),
     "colorize": Words(
         "Colourise",
-        "The methods get a grey picture, and the generator suggests the colours. The luminance stays exactly yours.",
+        "The methods get a grey picture, and the generator suggests the colours. The luminance of your picture is kept "
+        "exactly.",
         "My picture is already grey",
         methods=("psp", "z"),
         # On a grey photo, pSp's colours are better than those of the methods that reach it (docs/results.md).
@@ -52,7 +53,7 @@ WORDS: dict[str, Words] = {
     ),
     "inpaint": Words(
         "Inpaint",
-        "Paint over a part, and the generator fills it. Everything outside the hole stays exactly yours.",
+        "Paint over a part, and the generator fills it. Everything outside the hole is unchanged.",
         "My picture already has the hole",
         "Picture: paint over the part to fill",
     ),

@@ -26,7 +26,7 @@ Checkpoint = Mapping[str, Any]  # content of a foreign file: tensors, state dict
 
 
 class Shared(TypedDict, total=False):
-    """What an encoder and its generator share. Layouts of either take it besides the tensors."""
+    """Properties that an encoder and its generator share. Layouts of both take them besides the tensors."""
 
     latent_avg: Tensor | None  # mean style (w_dim,) or (num_ws, w_dim)
     num_ws: int

@@ -70,7 +70,7 @@ class _Place:
 
 
 def networks(checkpoint: Checkpoint, encoder: str | None = None) -> list[Found]:
-    """The networks of a checkpoint; see `survey_of`, which also tells the errors raised."""
+    """The networks of a checkpoint; see `survey_of`, which lists the errors raised."""
     return survey_of(checkpoint, encoder).found
 
 
@@ -141,9 +141,7 @@ def _named(place: _Place, tensors: Mapping[str, Tensor], **shared: Unpack[Shared
         return network(own, **given)
     except StateDictError as error:
         architecture = LAYOUTS[place.layout].architecture
-        raise StateDictError(
-            f"it holds a network of the kind {architecture} that does not fit: {error}: {WHOLE}"
-        ) from None
+        raise StateDictError(f"its {architecture} network does not fit: {error}: {WHOLE}") from None
 
 
 def _inversion(
@@ -273,7 +271,7 @@ def _nearest(tensors: Mapping[str, Tensor]) -> str | None:
     _, prefix, name = best
     absent = [prefix + key for key in LAYOUTS[name].signature.split() if prefix + key not in tensors]
     architecture = LAYOUTS[name].architecture
-    return f"it holds a part of a network of the kind {architecture}: missing {', '.join(absent)}: {WHOLE}"
+    return f"it holds only a part of a network ({architecture}): missing {', '.join(absent)}: {WHOLE}"
 
 
 def _dots(key: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Names networks that people take for supported ones: what a file is, why it cannot be used, and what to do."""
+"""Names networks that people take for supported ones: the kind of file, why it cannot be used, and the remedy."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "a GFPGAN network": (
         (r"stylegan_decoder\.", r"conv_body_first\."),
-        f"It restores faces and is no generator of its own: {USE}.",
+        f"It restores faces and is not a generator: {USE}.",
     ),
     "a BigGAN generator": ((r"(^|\.)shared\.weight$", r"blocks\.0\.0\.conv1\."), f"BigGAN is not supported: {USE}."),
     "a diffusion model": (
         (r"(model\.diffusion_model|unet|input_blocks|down_blocks|transformer_blocks)\b",),
-        f"It is no GAN and cannot be inverted here: {USE}.",
+        f"It is not a GAN and cannot be inverted here: {USE}.",
     ),
     "a LoRA": ((r"lora_(up|down|A|B|unet|te)",), f"It adapts a diffusion or language model: {USE}."),
-    "an autoencoder": ((r"quant_conv\.|quantize\.embedding",), f"It is no GAN: {USE}."),
+    "an autoencoder": ((r"quant_conv\.|quantize\.embedding",), f"It is not a GAN: {USE}."),
     "a CLIP or text model": (
         (r"(visual\.transformer|text_model|token_embedding|self_attn|wte\.weight)",),
-        f"It is no GAN: {USE}.",
+        f"It is not a GAN: {USE}.",
     ),
-    "a face parsing network": ((r"cp\.resnet\.|ffm\.convblk\.",), f"It is no generator: {USE}."),
-    "a ResNet classifier": ((r"(^|\.)layer1\.0\.conv1\.weight$", r"(^|\.)layer4\.\d+\."), f"It is no GAN: {USE}."),
-    "a vision transformer": ((r"blocks\.0\.attn\.qkv\.",), f"It is no GAN: {USE}."),
+    "a face parsing network": ((r"cp\.resnet\.|ffm\.convblk\.",), f"It is not a generator: {USE}."),
+    "a ResNet classifier": ((r"(^|\.)layer1\.0\.conv1\.weight$", r"(^|\.)layer4\.\d+\."), f"It is not a GAN: {USE}."),
+    "a vision transformer": ((r"blocks\.0\.attn\.qkv\.",), f"It is not a GAN: {USE}."),
 }
 
 CONSTANTS = {  # layout -> the key of its constant input (..., height, width)
@@ -72,7 +72,7 @@ PICTURE_LAYERS = {"rosinality": "to_rgb1.bias", "nvidia": "synthesis.b4.torgb.bi
 
 
 def name_of(keys: Iterable[str]) -> str | None:
-    """What a state dict with these keys is, and what to do. None if it is of no known kind."""
+    """The kind of network that has these keys, and the remedy. None if the kind is unknown."""
     known = list(keys)
     for kind, (patterns, advice) in KINDS.items():
         if all(any(re.search(pattern, key) for key in known) for pattern in patterns):
@@ -81,7 +81,7 @@ def name_of(keys: Iterable[str]) -> str | None:
 
 
 def peculiarity(layout: str, tensors: Mapping[str, Tensor]) -> str | None:
-    """Why a generator of a known layout is not supported, and what to do. None if nothing speaks against it."""
+    """Why a generator of a known layout is not supported, and what to do. None if it is supported."""
     constant = tensors.get(CONSTANTS.get(layout, ""))
     if constant is not None and constant.ndim >= 2:
         height, width = constant.shape[-2:]
