@@ -18,7 +18,7 @@ from inversion.align import Face, Quad
 from inversion.checkpoints import detector
 from inversion.editing.domain import DOMAINS, OUTSIDE, DomainAnswer
 from inversion.serving.session import Session
-from ui.parts.framing import Framing, told
+from ui.parts.framing import Framing, domain_line
 from ui.parts.inputs import InputError
 from ui.parts.squares import CUT, NO_FACE, by_points, digest, line_about, read_choice, square_on
 from ui.tabs import task_tab
@@ -173,9 +173,9 @@ def test_the_domain_is_said_after_the_square(
     assert len(looked(framing, upload, MODEL)) == 1  # a model without a measure is not asked
     monkeypatch.setitem(DOMAINS, "test", DOMAINS["synthetic-faces"])
     square, domain = looked(framing, upload, "synthetic-faces")
-    assert square["domain"] is False and domain["domain"] == told(outside, digest(upload))
+    assert square["domain"] is False and domain["domain"] == domain_line(outside, digest(upload))
     assert domain["domain"]["methods"] == list(OUTSIDE) and "Clone" in domain["domain"]["button"]
-    house = told(DomainAnswer(12.0, False, "Outside.", "synthetic-houses", OUTSIDE), "x")
+    house = domain_line(DomainAnswer(12.0, False, "Outside.", "synthetic-houses", OUTSIDE), "x")
     assert house is not None and house["button"] == "Use the house model" and not house["methods"]
     assert len(looked(framing, upload, "synthetic-faces", measured=True)) == 1
     answering(InputError("busy"))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import gradio as gr
 import numpy as np
@@ -35,6 +35,31 @@ from ui.static import script, template
 
 THUMBNAIL = 480  # larger side in pixels of a picture that is shown again because the square cannot be drawn on it
 KNOWN = "The model knows pictures like this."
+
+
+class FoundSquare(TypedDict, total=False):
+    """The property `found`: the square of a picture, and a line about it."""
+
+    of: str  # digest of the picture
+    answer: int  # the answers of a framing, counted
+    thumbnail: str | None  # a small copy as a data address
+    bad: bool  # `line` is a problem
+    line: str
+    square: tuple[float, float, float, float]  # as `align.by_hand` takes it
+    size: list[int]  # width and height in pixels
+    faces: int
+    face: int  # the number of the face, 1 for the largest
+
+
+class DomainLine(TypedDict):
+    """The property `domain`: whether the model knows pictures like this, and a button that helps if it does not."""
+
+    of: str  # digest of the picture
+    inside: bool
+    text: str
+    model: NotRequired[str | None]  # one that fits better
+    methods: NotRequired[list[str]]  # keys of methods that reach such pictures
+    button: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -125,7 +150,7 @@ class Framing:
             return
         name, entry = str(used), registry().get(str(used))
         of = digest(picture)
-        found: dict[str, Any] = {"of": of, "answer": next(self.answers), "thumbnail": None, "bad": False}
+        found: FoundSquare = {"of": of, "answer": next(self.answers), "thumbnail": None, "bad": False}
         if thumbnail:
             found["thumbnail"] = data_address(picture, THUMBNAIL)
         try:
@@ -140,7 +165,7 @@ class Framing:
         yield self._update(found=found, domain=False)
         if self.tells_domain and not measured and entry is not None and entry.domain in DOMAINS:
             with suppress(UserError):  # the model is not downloaded, or the server is busy: a run will say so
-                yield self._update(domain=told(self.session.ask(DomainRequest(name, picture, crop)), of))
+                yield self._update(domain=domain_line(self.session.ask(DomainRequest(name, picture, crop)), of))
 
     @staticmethod
     def better(event: gr.EventData) -> Value:
@@ -152,15 +177,15 @@ class Framing:
         return {self.component: gr.update(**properties)}
 
 
-def told(answer: DomainAnswer, of: str) -> dict[str, Any] | None:
+def domain_line(answer: DomainAnswer, of: str) -> DomainLine | None:
     """The answer about the picture with the digest `of` as the page shows it; None if the model has no measure."""
     if answer.score is None:
         return None
     if answer.inside:
         return {"of": of, "inside": True, "text": KNOWN}
-    told: dict[str, Any] = {"of": of, "inside": False, "text": answer.text, "model": answer.better, "methods": []}
+    line: DomainLine = {"of": of, "inside": False, "text": answer.text, "model": answer.better, "methods": []}
     if answer.better:
         label = next(known.label for known in DOMAINS.values() if known.model == answer.better)
-        return {**told, "button": f"Use the {label}"}
+        return {**line, "button": f"Use the {label}"}
     labels = [METHODS[key].label for key in answer.methods]
-    return {**told, "methods": list(answer.methods), "button": f"Tick {', '.join(labels[:-1])} and {labels[-1]}"}
+    return {**line, "methods": list(answer.methods), "button": f"Tick {', '.join(labels[:-1])} and {labels[-1]}"}

@@ -68,13 +68,13 @@ const write = () => {
     tools.querySelector('[data-do=reset]').hidden = !(hand || points || how || face > 1);
     tools.querySelector('[data-do=centre]').hidden = how === 'centre' || !(hand || points || found.faces);
   }
-  const told = found && domain && domain.of === found.of ? domain : null;
-  domainBox.hidden = !told;
-  if (!told) return;
-  domainBox.classList.toggle('outside', !told.inside);
-  domainBox.querySelector('span').textContent = told.text;
-  domainBox.querySelector('button').hidden = !told.button;
-  domainBox.querySelector('button').textContent = told.button || '';
+  const domainLine = found && domain && domain.of === found.of ? domain : null;
+  domainBox.hidden = !domainLine;
+  if (!domainLine) return;
+  domainBox.classList.toggle('outside', !domainLine.inside);
+  domainBox.querySelector('span').textContent = domainLine.text;
+  domainBox.querySelector('button').hidden = !domainLine.button;
+  domainBox.querySelector('button').textContent = domainLine.button || '';
 };
 const show = () => { write(); draw(); };
 
