@@ -149,13 +149,13 @@ def test_shipped_sliders_move_their_attribute_and_little_else(
     name: str, shipped: tuple[Model, WPlus, Tensor, Tensor]
 ) -> None:
     model, code, before, persons = shipped
-    prior, judge, d = model.prior, model.predictor, model.directions[name]
-    assert prior is not None and judge is not None
+    prior, predictor, d = model.prior, model.predictor, model.directions[name]
+    assert prior is not None and predictor is not None
     heads = []
     with torch.no_grad():
         for strength in (d.low, d.high):
             moved = edited(code, prior, model.directions, {name: strength})
-            heads.append(judge.heads(moved.render(prior).clamp(-1, 1)))
+            heads.append(predictor.heads(moved.render(prior).clamp(-1, 1)))
     column = NAMES.index(name)
     low, middle, high = (attributes[:, column].mean() for attributes in (heads[0][0], before, heads[1][0]))
     assert low < middle < high

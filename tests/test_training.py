@@ -123,9 +123,9 @@ def test_the_adversarial_stage_starts_from_a_distilled_generator_and_exports_bot
     train("export", "--state", folder / "game" / "state.pt", "--out", folder)
     prior = StyleGAN2.from_state_dict(load_file(folder / "synthetic_faces_generator.safetensors"))
     assert prior.w_avg.abs().max() > 0
-    judge = Discriminator.from_state_dict(load_file(folder / "synthetic_faces_discriminator.safetensors"))
+    discriminator = Discriminator.from_state_dict(load_file(folder / "synthetic_faces_discriminator.safetensors"))
     with torch.no_grad():
-        assert judge(prior(torch.randn(2, prior.z_dim))).isfinite().all()
+        assert discriminator(prior(torch.randn(2, prior.z_dim))).isfinite().all()
     assert "sha256" in capsys.readouterr().out
 
 

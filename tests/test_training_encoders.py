@@ -40,12 +40,12 @@ def test_an_encoder_trains_resumes_and_is_exported(
 ) -> None:
     folder = tmp_path
     train("faces", "--folder", folder, "--count", COUNT, "--resolution", SIDE, "--no-compile")
-    judge = Discriminator(SIDE, dict.fromkeys((4, 8, 16), 8)).requires_grad_(False)
+    discriminator = Discriminator(SIDE, dict.fromkeys((4, 8, 16), 8)).requires_grad_(False)
     tiny = Model(
         "tiny",
         prior,
         SIDE,
-        discriminator=judge,
+        discriminator=discriminator,
         predictor=Predictor(FACES.names, (8,) * 5).eval().requires_grad_(False),
         domain="synthetic-faces",
     )
@@ -53,7 +53,7 @@ def test_an_encoder_trains_resumes_and_is_exported(
     monkeypatch.setattr(encoder.hub, "load", lambda *_, **__: tiny)
     monkeypatch.setattr(data, "HELD_OUT_PICTURES", 4)
     monkeypatch.setattr(encoder, "WIDTHS", (8,) * 5)
-    before = {k: v.clone() for k, v in [*prior.state_dict().items(), *judge.state_dict().items()]}
+    before = {k: v.clone() for k, v in [*prior.state_dict().items(), *discriminator.state_dict().items()]}
     arguments = ["--recipe", recipe, "--faces", folder, "--count", COUNT, "--out", folder / "net", "--batch", 4]
     arguments += ["--pairs", folder]
     train("encoder", *arguments, "--steps", 20, "--minutes", 0)
@@ -70,7 +70,7 @@ def test_an_encoder_trains_resumes_and_is_exported(
     assert made.num_ws == prior.num_ws
     assert made.inputs == RECIPES[recipe].inputs(len(CLASSES))
     assert made.reads == {"restyle": "pair", "sketch": "sketch", "map": "labels"}.get(recipe, "picture")
-    after = {**prior.state_dict(), **judge.state_dict()}
+    after = {**prior.state_dict(), **discriminator.state_dict()}
     assert all(torch.equal(before[k], after[k]) for k in before)  # the shared networks are unchanged
 
 

@@ -34,8 +34,8 @@ def test_the_benchmark_scores_what_is_made(
         monkeypatch.setattr(benchmark, name, small)
     predictor = Predictor(NAMES, (8,) * 5).eval().requires_grad_(False)
     encoders = {k: v for k, v in whole.encoders.items() if k != "map"} | {"psp": whole.encoders["frontalize"]}
-    judged = replace(whole, predictor=predictor, encoders=encoders)
-    monkeypatch.setattr(hub, "load", lambda *_, **__: judged)
+    scored = replace(whole, predictor=predictor, encoders=encoders)
+    monkeypatch.setattr(hub, "load", lambda *_, **__: scored)
     arguments = ["--n", "3", "--json", str(tmp_path / "rows.json"), "--pictures", str(tmp_path)]
     assert benchmark.main(arguments) == 0
     assert "map is left out" in capsys.readouterr().err
@@ -63,8 +63,8 @@ def test_readings_are_scored_by_what_they_explain_and_on_which_side_they_lie() -
 def test_a_reader_learns_what_drawings_show(
     whole: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judged = replace(whole, predictor=Predictor(NAMES, (8,) * 5).eval().requires_grad_(False))
-    monkeypatch.setattr(hub, "load", lambda *_, **__: judged)
+    scored = replace(whole, predictor=Predictor(NAMES, (8,) * 5).eval().requires_grad_(False))
+    monkeypatch.setattr(hub, "load", lambda *_, **__: scored)
     monkeypatch.setattr(determined, "BATCH", 4)
     arguments = ["--pairs", str(tmp_path), "--count", "8", "--n", "6", "--json", str(tmp_path / "rows.json")]
     with pytest.raises(UserError, match="train pairs"):

@@ -29,10 +29,10 @@ GRID = (np.arange(PIXELS) + 0.5) / PIXELS - 0.5
 
 @dataclass(frozen=True, eq=False)
 class FrameFit:
-    """The fit. regressors (4, FEATURES, 4) predict steps in parts of the side; judge (FEATURES,) scores a square."""
+    """The fit. regressors (4, FEATURES, 4) predict steps in parts of the side; scorer (FEATURES,) scores it."""
 
     regressors: np.ndarray
-    judge: np.ndarray
+    scorer: np.ndarray
 
     @classmethod
     def read(cls, path: Path) -> FrameFit:
@@ -40,7 +40,9 @@ class FrameFit:
         from safetensors.numpy import load_file
 
         tensors = load_file(path)
-        return cls(tensors["regressors"], tensors["judge"])
+        return cls(
+            tensors["regressors"], tensors["scorer"] if "scorer" in tensors else tensors["judge"]
+        )  # the older name
 
     def __call__(self, levels: Sequence[np.ndarray], squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Fitted squares (n, 4) and their scores (n,). A positive score means that a square shows a framed face.
@@ -49,7 +51,7 @@ class FrameFit:
         """
         for stage in STAGES:
             squares = moved(squares, describe(windows(levels, squares)) @ self.regressors[stage])
-        return squares, describe(windows(levels, squares)) @ self.judge
+        return squares, describe(windows(levels, squares)) @ self.scorer
 
     def averaged(self, levels: Sequence[np.ndarray], square: np.ndarray) -> np.ndarray:
         """A fitted square (4,) with less noise: the mean of the last step from 24 places around it."""

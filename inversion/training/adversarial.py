@@ -118,9 +118,9 @@ class AdversarialTrainer(Trainer):
         return {
             "prior": self.prior,
             "average": self.average,
-            "judge": self.discriminator.network,
+            "discriminator": self.discriminator.network,
             "prior_optimizer": self.optimizer,
-            "judge_optimizer": self.discriminator.optimizer,
+            "discriminator_optimizer": self.discriminator.optimizer,
         }
 
     def state(self) -> State:

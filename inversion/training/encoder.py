@@ -112,7 +112,7 @@ class EncoderLearner:
         """All networks and optimisers, by their names in the checkpoint."""
         found: dict[str, Stateful] = {"encoder": self.encoder, "optimizer": self.optimizer}
         for name, one in self.discriminators.items():
-            found |= {f"{name}.judge": one.network, f"{name}.optimizer": one.optimizer}
+            found |= {f"{name}.discriminator": one.network, f"{name}.optimizer": one.optimizer}
         return found
 
     def offset_count(self) -> int | None:

@@ -41,8 +41,8 @@ def main(options: ExportOptions) -> None:
     state = load_checkpoint(options.state)
     kind = "generator" if "w_avg" in state["average"] else "pggan"
     written = {kind: generator(state["average"])}
-    if "judge" in state:
-        written["discriminator"] = discriminator(state["judge"])
+    if "discriminator" in state:
+        written["discriminator"] = discriminator(state["discriminator"])
     for name, tensors in written.items():
         path = options.out / f"{options.domain.replace('-', '_')}_{name}.safetensors"
         save_network(path, tensors)

@@ -127,7 +127,7 @@ def classifier(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 
 
 def fit(count: int) -> dict[str, np.ndarray]:
-    """The tensors of the weights file: "regressors" (4, FEATURES, 4), "judge" (FEATURES,). count: number of renders."""
+    """The tensors of the weights file: "regressors" (4, FEATURES, 4), "scorer" (FEATURES,). count: number of renders."""
     rng, draw = np.random.default_rng(0), torch.Generator().manual_seed(0)
     examples = list(faces(count, draw))
     regressors = []
@@ -138,7 +138,7 @@ def fit(count: int) -> dict[str, np.ndarray]:
     given, wanted, _ = displaced(examples, 3, WRONG, rng)
     far = given[np.abs(wanted) @ (9.7, 9.7, 4.0, 3.0) > 1.6]
     wrong = np.concatenate([far, *without_faces(rng, draw)])
-    return {"regressors": np.stack(regressors), "judge": classifier(right, wrong)}
+    return {"regressors": np.stack(regressors), "scorer": classifier(right, wrong)}
 
 
 def _bytes(domain: str, count: int, rng: torch.Generator) -> np.ndarray:

@@ -120,7 +120,8 @@ def save_checkpoint(path: Path, state: State) -> None:
 
 def load_checkpoint(path: Path) -> State:
     """Read a checkpoint to the CPU, without running code from the file. Raises OSError if it is missing."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    state: State = torch.load(path, map_location="cpu", weights_only=True)
+    return {name.replace("judge", "discriminator"): part for name, part in state.items()}  # of earlier versions
 
 
 def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -58,5 +58,5 @@ def editable(model: Model, prior: Prior) -> Model:
     """The model with a direction and a predictor."""
     with torch.random.fork_rng():
         torch.manual_seed(8)
-        judge = Predictor(NAMES, (4, 4, 6, 6, 8)).eval().requires_grad_(False)
-    return replace(model, directions={"smile": some_direction(prior)}, predictor=judge)
+        predictor = Predictor(NAMES, (4, 4, 6, 6, 8)).eval().requires_grad_(False)
+    return replace(model, directions={"smile": some_direction(prior)}, predictor=predictor)
