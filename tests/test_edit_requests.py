@@ -75,11 +75,11 @@ def test_results_of_every_method_can_be_edited(session: Session, pictures: Tenso
             with pytest.raises(UserError, match="no code"):
                 session.edits.move(key, index, {"smile": 1.0})
             continue
-        kept = session.kept(key, index)
+        stored = session.stored_result(key, index)
         still = session.edits.move(key, index, {})
         moved = session.edits.move(key, index, {"smile": 1.5}, (0, 6), ("smile",))
-        assert np.array_equal(still.picture, kept.image) and kept.row["method"] == method
-        assert not np.array_equal(moved.picture, kept.image)
+        assert np.array_equal(still.picture, stored.image) and stored.row["method"] == method
+        assert not np.array_equal(moved.picture, stored.image)
         assert set(moved.attributes) == set(NAMES) and still.figures["synthetic_identity"] == pytest.approx(1, abs=1e-3)
         assert still.attributes["smile"][0] == pytest.approx(still.attributes["smile"][1], abs=1e-3)
 
@@ -88,18 +88,19 @@ def test_an_edit_of_a_tuned_result_is_rendered_by_the_tuned_generator(
     session: Session, pictures: Tensor, prior: Prior, editable_model: Model
 ) -> None:
     key = finish(session, [request_of(pictures[0], "pti")])
-    kept = session.kept(key, 0)
-    code = from_plain(kept.code, torch.device("cpu"))
+    stored = session.stored_result(key, 0)
+    code = from_plain(stored.code, torch.device("cpu"))
     with torch.no_grad():
-        moved = edited(code, prior, editable_model.directions, {"smile": 1.0}).render(tuned(prior, kept.weights or {}))
+        smiling = edited(code, prior, editable_model.directions, {"smile": 1.0})
+        moved = smiling.render(tuned(prior, stored.weights or {}))
     assert np.array_equal(session.edits.move(key, 0, {"smile": 1.0}).picture, images.to_array(moved))
 
 
 def test_two_results_are_interpolated_and_mixed(session: Session, pictures: Tensor) -> None:
     key = finish(session, [request_of(pictures[0], "wplus"), request_of(pictures[1], "pti")])
     frames = session.edits.interpolate((key, 0), (key, 1), frames=4)
-    assert len(frames) == 4 and np.array_equal(frames[0], session.kept(key, 0).image)
-    assert np.array_equal(frames[-1], session.kept(key, 1).image)
+    assert len(frames) == 4 and np.array_equal(frames[0], session.stored_result(key, 0).image)
+    assert np.array_equal(frames[-1], session.stored_result(key, 1).image)
     mix = session.edits.mix((key, 0), (key, 1), 4)
     assert mix.shape == (32, 32, 3) and not np.array_equal(mix, frames[0])
     with pytest.raises(UserError, match="frames"):
@@ -149,8 +150,8 @@ def test_a_region_of_one_picture_is_diffused_into_another(session: Session, pict
 
 def test_requests_and_answers_are_plain_data(session: Session, pictures: Tensor) -> None:
     key = finish(session, [request_of(pictures[0], "mganprior"), request_of(pictures[1], "pti")])
-    a, b = (Inverted(k.code, k.weights) for k in (session.kept(key, 0), session.kept(key, 1)))
-    before = session.kept(key, 0).image
+    a, b = (Inverted(k.code, k.weights) for k in (session.stored_result(key, 0), session.stored_result(key, 1)))
+    before = session.stored_result(key, 0).image
     lane = Lane("cpu")
     for request in (
         DirectionsRequest("tiny"),

@@ -240,11 +240,11 @@ def test_stores_are_bounded(opened: Callable[..., Session]) -> None:
     finish(session, session.submit([stub_request(99)]))
     with pytest.raises(UnknownJob):
         session.snapshot(keys[0])
-    assert session.kept(keys[-1], 0).weights == {"w": 11}
+    assert session.stored_result(keys[-1], 0).weights == {"w": 11}
     with pytest.raises(UnknownJob):
-        session.kept(keys[-4], 0)  # of an older tuned job
+        session.stored_result(keys[-4], 0)  # of an older tuned job
     with pytest.raises(UnknownJob):
-        session.kept("somebody else's", 0)
+        session.stored_result("somebody else's", 0)
     now[0] = 1000.0
     finish(session, session.submit([stub_request()]))
     with pytest.raises(UnknownJob):
@@ -258,15 +258,15 @@ def test_two_jobs_to_be_joined_keep_all_their_tuned_results(opened: Callable[...
         keys.append(session.submit([stub_request(seed) for seed in range(8)]))
         finish(session, keys[-1])
     old, first, second = keys
-    assert all(session.kept(key, index).weights is not None for key in (first, second) for index in range(8))
+    assert all(session.stored_result(key, index).weights is not None for key in (first, second) for index in range(8))
     for index in range(8):
         with pytest.raises(UnknownJob):
-            session.kept(old, index)
-    session.kept(first, 0)  # used now, so the second one has to go
+            session.stored_result(old, index)
+    session.stored_result(first, 0)  # used now, so the second one has to go
     finish(session, session.submit([stub_request()]))
-    assert session.kept(first, 7).weights is not None
+    assert session.stored_result(first, 7).weights is not None
     with pytest.raises(UnknownJob):
-        session.kept(second, 7)
+        session.stored_result(second, 7)
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,8 @@ class FrameFit:
         from safetensors.numpy import load_file
 
         tensors = load_file(path)
-        return cls(
-            tensors["regressors"], tensors["scorer"] if "scorer" in tensors else tensors["judge"]
-        )  # the older name
+        scorer = tensors["scorer"] if "scorer" in tensors else tensors["judge"]  # "judge" in older files
+        return cls(tensors["regressors"], scorer)
 
     def __call__(self, levels: Sequence[np.ndarray], squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Fitted squares (n, 4) and their scores (n,). A positive score means that a square shows a framed face.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from inversion.common.lazy import attributes
 
 if TYPE_CHECKING:
-    from inversion.serving.jobs import Busy, JobView, Kept, RunView, SessionError, UnknownJob
+    from inversion.serving.jobs import Busy, JobView, RunView, SessionError, StoredResult, UnknownJob
     from inversion.serving.lane import Lane, LaneError, Request
     from inversion.serving.session import Session, Status
     from inversion.serving.store import Limits
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __getattr__ = attributes(
     __name__,
     {
-        "jobs": "Busy JobView Kept RunView SessionError UnknownJob",
+        "jobs": "Busy JobView RunView SessionError StoredResult UnknownJob",
         "lane": "Lane LaneError Request",
         "session": "Session Status",
         "store": "Limits",
@@ -26,7 +26,6 @@ __getattr__ = attributes(
 __all__ = [
     "Busy",
     "JobView",
-    "Kept",
     "Lane",
     "LaneError",
     "Limits",
@@ -35,5 +34,6 @@ __all__ = [
     "Session",
     "SessionError",
     "Status",
+    "StoredResult",
     "UnknownJob",
 ]

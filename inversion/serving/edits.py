@@ -1,4 +1,4 @@
-"""Edits of kept results: moves along directions, interpolation, mixing."""
+"""Edits of stored results: moves along directions, interpolation, mixing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from inversion.directions import DirectionCard, Layers
 from inversion.editing.requests import DirectionsRequest, Edited, EditRequest, InterpolateRequest, Inverted, MixRequest
-from inversion.serving.jobs import Kept
+from inversion.serving.jobs import StoredResult
 from inversion.serving.lane import LaneError
 from inversion.serving.requests import Quick
 
@@ -18,9 +18,9 @@ Place = tuple[str, int]  # a result: its job's key and the index of its run
 
 
 class Results(Protocol):
-    """Kept results, and answers of quick requests about them: the part of a `Session` that edits use."""
+    """Stored results, and answers of quick requests about them: the part of a `Session` that edits use."""
 
-    def kept(self, key: str, index: int) -> Kept:
+    def stored_result(self, key: str, index: int) -> StoredResult:
         """The result of a finished run. Raises UnknownJob."""
 
     def ask(self, request: Quick[T]) -> T:
@@ -49,9 +49,9 @@ class Edits:
 
         layers: first and last style that are moved. keep: attributes whose boundaries the move does not cross.
         """
-        kept = self._results.kept(key, index)
-        result = _inverted(kept)
-        return self._results.ask(EditRequest(kept.model, result, kept.image, dict(moves), layers, tuple(keep)))
+        stored = self._results.stored_result(key, index)
+        result = _inverted(stored)
+        return self._results.ask(EditRequest(stored.model, result, stored.image, dict(moves), layers, tuple(keep)))
 
     def interpolate(self, first: Place, second: Place, frames: int = 7) -> list[np.ndarray]:
         """Pictures uint8 (R, R, 3) from the first result to the second, both included."""
@@ -65,12 +65,12 @@ class Edits:
 
     def _pair(self, first: Place, second: Place) -> tuple[Inverted, Inverted, str]:
         """Two results of one model, and its name."""
-        a, b = self._results.kept(*first), self._results.kept(*second)
+        a, b = self._results.stored_result(*first), self._results.stored_result(*second)
         if a.model != b.model:
             raise LaneError(f"One result is of {a.model}, the other of {b.model}: invert both with the same model.")
         return _inverted(a), _inverted(b), a.model
 
 
-def _inverted(kept: Kept) -> Inverted:
+def _inverted(stored: StoredResult) -> Inverted:
     """A stored result as a request takes it."""
-    return Inverted(kept.code, kept.weights, kept.row.get("model_options", {}))
+    return Inverted(stored.code, stored.weights, stored.row.get("model_options", {}))

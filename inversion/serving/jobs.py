@@ -97,7 +97,7 @@ class JobView:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredResult:
     """The result of a run, as plain data, for later requests."""
 
     code: PlainCode | None  # see `inversion.methods.codes.to_plain`; None if the method has no code

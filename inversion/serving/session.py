@@ -27,7 +27,7 @@ from inversion.methods import parse_method
 from inversion.serving.edits import Edits
 from inversion.serving.estimates import Estimates
 from inversion.serving.files import ModelFiles
-from inversion.serving.jobs import Busy, Job, JobView, Kept, RunView, SessionError, UnknownJob
+from inversion.serving.jobs import Busy, Job, JobView, RunView, SessionError, StoredResult, UnknownJob
 from inversion.serving.lane import Lane, LaneError, Request
 from inversion.serving.lane import crop as choose_crop
 from inversion.serving.plans import Plan
@@ -39,13 +39,13 @@ from inversion.serving.worker import DeviceLane, Worker
 __all__ = [
     "Busy",
     "JobView",
-    "Kept",
     "LaneError",
     "Limits",
     "Request",
     "RunView",
     "Session",
     "SessionError",
+    "StoredResult",
     "UnknownJob",
 ]
 
@@ -65,7 +65,7 @@ class Status:
 class Session:
     """One device, shared by many callers. Every public method is thread-safe.
 
-    files: the model files and their downloads. edits: edits of kept results.
+    files: the model files and their downloads. edits: edits of stored results.
     budget: the longest time in seconds that one run may compute. clock: seconds, for turns and the expiry of jobs.
     """
 
@@ -170,7 +170,7 @@ class Session:
             self._changed.notify_all()
         self._downloads.leave(job.model, key)
 
-    def kept(self, key: str, index: int) -> Kept:
+    def stored_result(self, key: str, index: int) -> StoredResult:
         """Code and tuned weights of a finished run. Raises UnknownJob if they are no longer stored."""
         with self._changed:
             return self._store.result(key, index)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from inversion.serving.jobs import PAGE_CLOSED, Job, Kept, UnknownJob
+from inversion.serving.jobs import PAGE_CLOSED, Job, StoredResult, UnknownJob
 from inversion.serving.lane import Finished
 
 K = TypeVar("K")
@@ -49,7 +49,7 @@ class Store:
         self.limits = limits
         self._clock = clock
         self._jobs: dict[str, Job] = {}
-        self._results: OrderedDict[tuple[str, int], Kept] = OrderedDict()  # by job and run, least recently used first
+        self._results: OrderedDict[tuple[str, int], StoredResult] = OrderedDict()  # by job and run, oldest use first
         self._photos: OrderedDict[str, np.ndarray] = OrderedDict()  # uint8 (H, W, 3) by job, oldest first
 
     def add(self, job: Job) -> None:
@@ -79,8 +79,8 @@ class Store:
 
     def keep(self, job: Job, index: int, event: Finished) -> None:
         """Remember the result of a run, and forget the least recently used ones that exceed the limits."""
-        self._results[job.key, index] = Kept(event.code, event.weights, job.model, event.image, event.row)
-        tuned = [place for place, kept in reversed(self._results.items()) if kept.weights is not None]
+        self._results[job.key, index] = StoredResult(event.code, event.weights, job.model, event.image, event.row)
+        tuned = [place for place, result in reversed(self._results.items()) if result.weights is not None]
         # Tuned results of one job are forgotten together: joining two jobs needs every run of both.
         recent = list(dict.fromkeys(key for key, _ in tuned))[: self.limits.tuned]
         for place in tuned:
@@ -88,7 +88,7 @@ class Store:
                 del self._results[place]
         _shorten(self._results, self.limits.kept)
 
-    def result(self, key: str, index: int) -> Kept:
+    def result(self, key: str, index: int) -> StoredResult:
         """The result of a finished run. Raises UnknownJob if it is not remembered."""
         if (key, index) not in self._results:
             raise UnknownJob("That result is no longer kept. Run the method again.")

@@ -127,7 +127,7 @@ def classifier(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 
 
 def fit(count: int) -> dict[str, np.ndarray]:
-    """The tensors of the weights file: "regressors" (4, FEATURES, 4), "scorer" (FEATURES,). count: number of renders."""
+    """Tensors of the weights file: "regressors" (4, FEATURES, 4), "scorer" (FEATURES,). count: number of renders."""
     rng, draw = np.random.default_rng(0), torch.Generator().manual_seed(0)
     examples = list(faces(count, draw))
     regressors = []

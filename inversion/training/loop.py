@@ -121,7 +121,7 @@ def save_checkpoint(path: Path, state: State) -> None:
 def load_checkpoint(path: Path) -> State:
     """Read a checkpoint to the CPU, without running code from the file. Raises OSError if it is missing."""
     state: State = torch.load(path, map_location="cpu", weights_only=True)
-    return {name.replace("judge", "discriminator"): part for name, part in state.items()}  # of earlier versions
+    return {name.replace("judge", "discriminator"): part for name, part in state.items()}  # older files say "judge"
 
 
 def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -151,7 +151,7 @@ def test_two_pictures_become_strips(site: Served, picture: Path) -> None:
     for shot in (upload, upload[:, ::-1].copy()):
         keys.append(site.session.submit([Request("reconstruct", "w", shot, settings={"w.steps": 2})]))
         until(lambda key=keys[-1]: site.session.snapshot(key).over)  # type: ignore[misc]
-    ends = [site.session.kept(key, 0).image for key in keys]
+    ends = [site.session.stored_result(key, 0).image for key in keys]
     way = strip(site.session, 5, (keys[0], 0), (keys[1], 0))
     assert way.shape == (32, 5 * 32, 3)
     for end, shown in ((ends[0], way[:, :32]), (ends[1], way[:, -32:])):

@@ -28,7 +28,7 @@ def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path)
     for i, shown in enumerate(pictures):
         expected = site.session.edits.move(key, i, {"yaw": 2.0}, (0, 5), ("smile",)).picture
         result = np.asarray(opened(shown["image"]))
-        assert (result == expected).all() and (result != site.session.kept(key, i).image).any()
+        assert (result == expected).all() and (result != site.session.stored_result(key, i).image).any()
 
 
 @pytest.mark.parametrize(

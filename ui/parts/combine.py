@@ -192,7 +192,7 @@ class Combine:
             with suppress(UnknownJob):  # expired
                 states = [run.state for run in session.snapshot(last[2]).runs]
                 for j in range(len(states)):
-                    session.kept(last[2], j)
+                    session.stored_result(last[2], j)
                 if set(states) == {"done"}:
                     return last[2]
         runs = [first.runs[i] for i in finished(first)]
@@ -200,7 +200,7 @@ class Combine:
             raise InputError("Run the methods on your picture first.")
         for i in finished(first):  # marks them as used, so that the new job's results do not replace them
             with suppress(UnknownJob):
-                session.kept(first.key, i)
+                session.stored_result(first.key, i)
         requests = []
         for run in runs:
             row = run.row or {}
@@ -281,8 +281,8 @@ def strip(session: Session, frames: int, first: tuple[str, int], second: tuple[s
 
 def mixture(session: Session, start: int, first: tuple[str, int], second: tuple[str, int]) -> np.ndarray:
     """Both results and their mixture side by side; uint8 (R, 3 R, 3). Raises UserError."""
-    pictures = [session.kept(*first).image, session.kept(*second).image, session.edits.mix(first, second, start)]
-    return np.concatenate(pictures, axis=1)
+    ends = [session.stored_result(*place).image for place in (first, second)]
+    return np.concatenate([*ends, session.edits.mix(first, second, start)], axis=1)
 
 
 def painted_region(painted: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
