@@ -144,7 +144,7 @@ def test_pictures_from_outside_the_domain_have_something_extra(key: str) -> None
 
 def test_a_domain_names_only_its_own_factors_and_classes(domain: Domain) -> None:
     assert {*domain.headline, *domain.identity, *domain.frontal} <= set(domain.names)
-    assert {*domain.detail, *domain.seldom_drawn, *domain.seldom_drawn.values()} <= set(domain.classes)
+    assert {*domain.detail, *domain.often_omitted, *domain.often_omitted.values()} <= set(domain.classes)
 
 
 def test_the_stream_repeats_with_its_generator(domain: Domain) -> None:

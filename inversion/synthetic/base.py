@@ -78,7 +78,7 @@ class Domain:
     frontal: tuple[str, ...] = ()  # factors that are 0 in the frontal view; () if there is none
     # Seeds -> values (B,) that `render` takes as `extras`: parts that only pictures of seeds from OUT_OF_DOMAIN have.
     extras: Callable[[Sequence[int]], Mapping[str, Tensor]] | None = None
-    seldom_drawn: Mapping[str, str] = field(default_factory=dict)  # class that a drawn map may lack -> class there
+    often_omitted: Mapping[str, str] = field(default_factory=dict)  # class that a drawn map may lack -> class there
     known: KnownDomain | None = None  # None if no model can tell whether a picture belongs to it
 
     @property

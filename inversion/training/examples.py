@@ -98,7 +98,7 @@ def label_maps(pairs: Pairs, domain: Domain, size: int, rng: torch.Generator | N
         hot = F.grid_sample(hot, _wobbly(len(hot), hot.shape[-1], rng), padding_mode="border", align_corners=False)
         hot = torch.cat([_rounded(one, k) for one, k in zip(hot.split(1), _pens(len(hot), rng), strict=True)])
         lost = torch.rand(len(hot), generator=rng) < 0.15
-        for part, whole in domain.seldom_drawn.items():
+        for part, whole in domain.often_omitted.items():
             hot[lost, classes.index(whole)] += hot[lost, classes.index(part)]
             hot[lost, classes.index(part)] = 0
     cover = F.adaptive_avg_pool2d(hot, (size, size))

@@ -18,7 +18,7 @@ from typing_extensions import Unpack
 
 from inversion.checkpoints.inert import one_line
 from inversion.checkpoints.layouts import ENCODER_TYPES, LAYOUTS, Checkpoint, Found, Shared, network
-from inversion.checkpoints.layouts.unsupported import name_of, peculiarity
+from inversion.checkpoints.layouts.unsupported import name_of, unsupported_reason
 from inversion.generators import Prior, StateDictError
 
 AVERAGES = ("latent_avg", "mean_latent", "latent_mean")  # names of the mean style beside a network
@@ -91,9 +91,9 @@ def survey_of(checkpoint: Checkpoint, encoder: str | None = None) -> Survey:
     for place in main or places:
         chosen.setdefault(place.kind, place)
     if "generator" in chosen:
-        strange = peculiarity(chosen["generator"].layout, chosen["generator"].tensors)
-        if strange is not None:
-            raise StateDictError(strange.rstrip("."))
+        reason = unsupported_reason(chosen["generator"].layout, chosen["generator"].tensors)
+        if reason is not None:
+            raise StateDictError(reason.rstrip("."))
     options: Checkpoint = next((checkpoint[key] for key in OPTIONS if isinstance(checkpoint.get(key), dict)), {})
     found = _renamed(chosen, tensors, options, encoder, notes)
     used = {place.prefix for place in chosen.values()}

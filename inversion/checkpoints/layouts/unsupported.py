@@ -80,7 +80,7 @@ def name_of(keys: Iterable[str]) -> str | None:
     return None
 
 
-def peculiarity(layout: str, tensors: Mapping[str, Tensor]) -> str | None:
+def unsupported_reason(layout: str, tensors: Mapping[str, Tensor]) -> str | None:
     """Why a generator of a known layout is not supported, and what to do. None if it is supported."""
     constant = tensors.get(CONSTANTS.get(layout, ""))
     if constant is not None and constant.ndim >= 2:

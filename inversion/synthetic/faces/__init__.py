@@ -16,7 +16,7 @@ FACES = Domain(
     identity=IDENTITY,
     frontal=POSE,
     extras=extras_of,
-    seldom_drawn={"nose": "face", "ears": "face"},
+    often_omitted={"nose": "face", "ears": "face"},
     known=KnownDomain("synthetic-faces", 25.5, "drawn faces without hats or face paint", "face model"),
 )
 NAMES = FACES.names
