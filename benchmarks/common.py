@@ -23,7 +23,7 @@ from inversion.training.models import domain_of
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-SOURCES: dict[str, int] = {"held-out": HELD_OUT, "strange": OUT_OF_DOMAIN}  # first seed of the pictures
+SOURCES: dict[str, int] = {"held-out": HELD_OUT, "out-of-domain": OUT_OF_DOMAIN}  # first seed of the pictures
 
 T = TypeVar("T")
 
@@ -54,9 +54,9 @@ def add_model(parser: Parser, n: int) -> None:
 
 
 def seeds_of(domain: Domain, source: str, n: int) -> range:
-    """Seeds of n test pictures of a key of SOURCES. Raises UsageError if the domain has no strange pictures."""
-    if source == "strange" and domain.extras is None:
-        raise UsageError("The domain of this model has no strange pictures. Leave out --source strange.")
+    """Seeds of n test pictures of a key of SOURCES. Raises UsageError if the domain has no out-of-domain pictures."""
+    if source == "out-of-domain" and domain.extras is None:
+        raise UsageError("The domain of this model has no out-of-domain pictures. Leave out --source out-of-domain.")
     return range(SOURCES[source], SOURCES[source] + n)
 
 

@@ -1,8 +1,8 @@
 """How well `inversion.editing.domain` separates pictures inside and outside the domains of the embedded models.
 
-``python -m benchmarks.domain --json domain.json`` scores held-out and strange pictures of every domain (faces with
-hats, paint or unnatural skin), and photos of scikit-image. It prints for each model AUC, the threshold, and how many
-pictures lie on its wrong side.
+``python -m benchmarks.domain --json domain.json`` scores held-out and out-of-domain pictures of every domain (faces
+with hats, paint or unnatural skin), and photos of scikit-image. It prints for each model AUC, the threshold, and how
+many pictures lie on its wrong side.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def sources(count: int, model: str) -> dict[str, Tensor]:
     drawn = {name: RENDERED[name].draw(range(HELD_OUT, HELD_OUT + count)).picture for name in DOMAINS}
     for name in DOMAINS:
         if RENDERED[name].extras is not None:
-            drawn[f"strange {name}"] = RENDERED[name].draw(range(OUT_OF_DOMAIN, OUT_OF_DOMAIN + count)).picture
+            drawn[f"out-of-domain {name}"] = RENDERED[name].draw(range(OUT_OF_DOMAIN, OUT_OF_DOMAIN + count)).picture
     found = {
         kind: [part_of(images.to_array(one), Crop(), side) for one in batch.split(1)] for kind, batch in drawn.items()
     }

@@ -67,9 +67,9 @@ class Job:
 
 
 def cases(model: Model, source: str, n: int) -> Iterator[Case]:
-    """Test pictures of a model's resolution: held-out ones of its domain, strange ones from outside, or the photo.
+    """Test pictures of a model's resolution: held-out ones of its domain, out-of-domain ones, or the photo.
 
-    Raises TrainingError if the domain has no renderer, and UsageError if it has no strange pictures.
+    Raises TrainingError if the domain has no renderer, and UsageError if it has no out-of-domain pictures.
     """
     if source == "photo":
         yield Case("astronaut", photo(model.resolution))
@@ -221,9 +221,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_model(parser, n=32)
     parser.add_argument("--tasks", default=",".join(TASKS), help="separated by commas")
     parser.add_argument("--methods", default=",".join(BASIC), help=f"separated by commas; {MEASURED}: the input itself")
-    parser.add_argument(
-        "--source", default="held-out", choices=(*SOURCES, "photo"), help="strange: from outside the domain"
-    )
+    parser.add_argument("--source", default="held-out", choices=(*SOURCES, "photo"), help="the kind of test pictures")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
     add_task_inputs(parser, kinds=["number"], factor=8, sigma=0.2)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,10 +1,10 @@
 """How inverted codes can be edited: In-Domain's semantic analysis (Zhu et al. 2020, section 4.2) of several methods.
 
-``python -m benchmarks.semantics --json semantics.json`` inverts held-out pictures (or ``--source strange`` ones), reads
-their attributes from the codes by the boundaries of `train directions`, and edits them. For each method it prints PSNR,
-1 - AP (average precision, mean over attributes; the factors of the renders are the truth), and how far an edit moves
-its own attribute and the other attributes. The method "truth" uses the codes that the renders were drawn from: it shows
-the side effects of the directions themselves.
+``python -m benchmarks.semantics --json semantics.json`` inverts held-out pictures (or ``--source out-of-domain`` ones),
+reads their attributes from the codes by the boundaries of `train directions`, and edits them. For each method it prints
+PSNR, 1 - AP (average precision, mean over attributes; the factors of the renders are the truth), and how far an edit
+moves its own attribute and the other attributes. The method "truth" uses the codes that the renders were drawn from: it
+shows the side effects of the directions themselves.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = benchmark_parser("semantics", __doc__)
     add_model(parser, n=64)
     parser.add_argument("--methods", default="wplus,indomain", help=f"separated by commas; {TRUTH}: the true codes")
-    parser.add_argument("--source", choices=list(SOURCES), default="held-out", help="strange: from outside the domain")
+    parser.add_argument("--source", choices=list(SOURCES), default="held-out", help="the kind of test pictures")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="stage.field=VALUE")
     args = parser.parse_args(argv)
     model = hub.load(args.model)

@@ -260,8 +260,8 @@ def test_a_model_is_measured_on_its_own_domain(home: Path) -> None:
     [case] = quality.cases(load("toy-model", "cpu"), "held-out", 1)
     assert (case.picture == images.to_array(DOMAINS["toy-domain"].draw([HELD_OUT]).picture)).all()
     assert case.details is not None and case.details.max() > 0
-    with pytest.raises(UserError, match="no strange pictures"):
-        list(quality.cases(load("toy-model", "cpu"), "strange", 1))
+    with pytest.raises(UserError, match="no out-of-domain pictures"):
+        list(quality.cases(load("toy-model", "cpu"), "out-of-domain", 1))
 
 
 def test_a_layout_is_recognised(home: Path) -> None:

@@ -82,8 +82,8 @@ def test_the_readme_lists_the_palette() -> None:
 
 
 def test_a_class_that_the_model_does_not_know_is_named(numbers: Array) -> None:
-    strange = np.where(numbers == numbers.max(), 18, numbers).astype(np.uint8)
-    picture = np.asarray(INPUTS["map"].decode(encoded(Image.fromarray(strange))).picture)
+    unknown = np.where(numbers == numbers.max(), 18, numbers).astype(np.uint8)
+    picture = np.asarray(INPUTS["map"].decode(encoded(Image.fromarray(unknown))).picture)
     with pytest.raises(DrawingError, match=f"the class 18.*0 to {COUNT - 1}"):
         classes(picture, COUNT, SIDE)
 

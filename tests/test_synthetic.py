@@ -137,8 +137,8 @@ def test_mates_share_the_identity_factors(key: str) -> None:
 def test_pictures_from_outside_the_domain_have_something_extra(key: str) -> None:
     domain = DOMAINS[key]
     seeds = [OUT_OF_DOMAIN, OUT_OF_DOMAIN + 1, OUT_OF_DOMAIN + 2]
-    strange, plain = domain.draw(seeds, 64), domain.render(domain.factors(latents(seeds)), 64)
-    assert ((strange.picture - plain.picture).abs().mean((1, 2, 3)) > 0.002).all()
+    unusual, plain = domain.draw(seeds, 64), domain.render(domain.factors(latents(seeds)), 64)
+    assert ((unusual.picture - plain.picture).abs().mean((1, 2, 3)) > 0.002).all()
     assert not domain.draw(SEEDS[:1], 32).extras
 
 
