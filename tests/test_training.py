@@ -15,7 +15,7 @@ from inversion.model import Model
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import latents
 from inversion.synthetic.faces import FACES, NAMES
-from inversion.training import adversarial, cli, generator, loop, overlooked, predictor
+from inversion.training import adversarial, cli, generator, loop, neglected, predictor
 from inversion.training.muon import Muon, orthogonalise
 from inversion.training.pictures import PictureFile
 
@@ -131,7 +131,7 @@ def test_the_adversarial_stage_starts_from_a_distilled_generator_and_exports_bot
 
 def test_pairs_differ_in_one_factor_only() -> None:
     z, columns = latents(range(6)), torch.tensor([0, 3, 7, 7, 20, 52])
-    one, other = FACES.factors(overlooked.opposite_pairs(z, columns)).chunk(2)
+    one, other = FACES.factors(neglected.opposite_pairs(z, columns)).chunk(2)
     rows = torch.arange(6)
     assert torch.allclose(one[rows, columns], -other[rows, columns], atol=1e-6)
     assert (one[rows, columns] > 0.2).all()
@@ -143,24 +143,24 @@ def test_the_unexplained_share_counts_only_where_the_true_pictures_differ() -> N
     rng = torch.Generator().manual_seed(0)
     truth = torch.rand(6, 3, SIDE, SIDE, generator=rng)
     truth[3:, :, : SIDE // 2] = truth[:3, :, : SIDE // 2]  # the upper halves are alike
-    assert (overlooked.missing_share(truth, truth) == 0).all()
-    assert torch.allclose(overlooked.missing_share(torch.zeros_like(truth), truth), torch.ones(3), atol=1e-2)
+    assert (neglected.missing_share(truth, truth) == 0).all()
+    assert torch.allclose(neglected.missing_share(torch.zeros_like(truth), truth), torch.ones(3), atol=1e-2)
     elsewhere = truth.clone()
     elsewhere[3:, :, 0] += 5
-    assert (overlooked.missing_share(elsewhere, truth) == 0).all()
+    assert (neglected.missing_share(elsewhere, truth) == 0).all()
 
 
-def test_an_overlooked_factor_gets_an_axis_and_the_other_codes_stay(
+def test_a_neglected_factor_gets_an_axis_and_the_other_codes_stay(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prior = generator.build(SIDE, torch.float32).freeze()
     tiny = Model("tiny", prior, SIDE, domain="synthetic-faces")
-    monkeypatch.setattr(overlooked.hub, "load", lambda *_: tiny)
+    monkeypatch.setattr(neglected.hub, "load", lambda *_: tiny)
     before = {k: v.clone() for k, v in prior.state_dict().items()}
     arguments = ["--out", tmp_path / "run", "--factors", "nose_width", "--mapping-steps", 120, "--pairs", 2]
     arguments += ["--steps", 4, "--lr", 3e-3]
-    train("overlooked", *arguments, "--minutes", 0)
-    train("overlooked", *arguments)
+    train("neglected", *arguments, "--minutes", 0)
+    train("neglected", *arguments)
     log = read_log(tmp_path / "run")
     assert [(row["mapping"], row["synthesis"]) for row in log] == [(1, 0), (120, 0), (120, 4)]
     assert log[1]["added_axes"] < 0.9 * log[0]["added_axes"]
@@ -170,7 +170,7 @@ def test_an_overlooked_factor_gets_an_axis_and_the_other_codes_stay(
     after = StyleGAN2.from_state_dict(load_file(tmp_path / "synthetic_faces_generator.safetensors"))
     assert any(not torch.equal(before[k].half(), v.half()) for k, v in after.state_dict().items() if "convs" in k)
     with pytest.raises(UserError, match="choose from yaw"):
-        train("overlooked", "--out", tmp_path, "--factors", "moustache")
+        train("neglected", "--out", tmp_path, "--factors", "moustache")
 
 
 def test_the_predictor_trains_and_is_exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ COMMANDS: dict[str, Command] = {
     "faces": Command("pictures", options.PictureFileOptions, "draw training pictures into a file"),
     "pairs": Command("pairs", options.PairFileOptions, "draw training pairs for the translations into a file"),
     "generator": Command("generator", options.DistillationOptions, "train a generator on rendered pictures"),
-    "overlooked": Command("overlooked", options.OverlookedOptions, "train a generator on factors that it neglects"),
+    "neglected": Command("neglected", options.NeglectedOptions, "train a generator on factors that it neglects"),
     "adversarial": Command("adversarial", options.AdversarialOptions, "train a generator against a discriminator"),
     "predictor": Command("predictor", options.PredictorOptions, "train the predictor of attributes and identity"),
     "encoder": Command("encoder", options.EncoderCommandOptions, "train an encoder to invert a generator"),

@@ -149,7 +149,7 @@ class AdversarialOptions(RenderOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OverlookedOptions(TrainOptions):
+class NeglectedOptions(TrainOptions):
     """Train a finished generator on factors that it neglects; `train export` writes its weights."""
 
     model: str = option(registry.DEFAULT)
@@ -238,7 +238,7 @@ class FramingOptions(Options):
 class ExportOptions(Options):
     """Write the networks of a run's ``state.pt``; prints bytes and sha256 for checkpoints.yaml."""
 
-    state: Path = option(help="state.pt of a run of `train generator`, `adversarial` or `overlooked`")
+    state: Path = option(help="state.pt of a run of `train generator`, `adversarial` or `neglected`")
     out: Path = option(help="folder for the safetensors files")
     domain: str = option(DEFAULT, "first part of the files' names", choices=domain_names)
 

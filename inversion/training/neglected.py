@@ -1,4 +1,4 @@
-"""Trains a finished generator on factors that it neglects ("overlooked").
+"""Trains a finished generator on factors that it neglects.
 
 Regression counts pixels: a factor that changes few of them (the width of a nose, a blush) changes neither the codes nor
 the pictures. Two stages correct that. All other codes stay, so that encoders stay valid:
@@ -31,7 +31,7 @@ from inversion.training.loop import (
     run,
 )
 from inversion.training.muon import Muon
-from inversion.training.options import OverlookedOptions, TrainingError
+from inversion.training.options import NeglectedOptions, TrainingError
 
 CODES = 1024  # codes in a step of the mapping
 VARIANCE_FLOOR = 1e-5  # smallest variance of an axis that is used as a unit, as part of W's variance
@@ -44,21 +44,21 @@ BATCH = 16  # held-out pairs that are drawn at a time
 
 
 class FactorTargets:
-    """Targets of both stages: pictures and codes. overlooked: columns of the neglected factors of the domain."""
+    """Targets of both stages: pictures and codes. neglected: columns of the neglected factors of the domain."""
 
-    def __init__(self, before: Prior, domain: Domain, overlooked: list[int]) -> None:
-        self.before, self.domain, self.overlooked = before, domain, overlooked
+    def __init__(self, before: Prior, domain: Domain, neglected: list[int]) -> None:
+        self.before, self.domain, self.neglected = before, domain, neglected
         axes, variance = principal_axes(before)
         scale = (3 * variance.mean()).sqrt()  # a uniform factor gets the mean variance of an axis
-        self.axes, self.added = axes, axes[:, : len(overlooked)] * scale
+        self.axes, self.added = axes, axes[:, : len(neglected)] * scale
         self.units = (variance + VARIANCE_FLOOR * variance.sum()).rsqrt()
-        self.units[: len(overlooked)] = variance.mean().rsqrt()
+        self.units[: len(neglected)] = variance.mean().rsqrt()
         self.labels = domain.detail_labels()
 
     def codes(self, z: Tensor) -> Tensor:
         """Target styles (B, w_dim) of z (B, z_dim): the former ones plus the neglected factors on their axes."""
         with torch.no_grad():
-            return self.before.mapping(z)[:, 0] + self.domain.factors(z)[:, self.overlooked] @ self.added.t()
+            return self.before.mapping(z)[:, 0] + self.domain.factors(z)[:, self.neglected] @ self.added.t()
 
     def code_errors(self, prior: Prior, z: Tensor) -> Tensor:
         """Squared error (w_dim,) of the styles of z (B, z_dim) along each axis, in units of its variance."""
@@ -71,9 +71,9 @@ class FactorTargets:
 
     def columns(self, n: int, rng: torch.Generator) -> Tensor:
         """Coordinates (n,) in which pairs differ: on average half of them neglected factors, half of them any."""
-        overlooked = torch.tensor(self.overlooked)[torch.randint(0, len(self.overlooked), (n,), generator=rng)]
+        neglected = torch.tensor(self.neglected)[torch.randint(0, len(self.neglected), (n,), generator=rng)]
         any_factor = torch.randint(0, len(self.domain.names), (n,), generator=rng)
-        return torch.where(torch.rand(n, generator=rng) < 0.5, overlooked, any_factor)
+        return torch.where(torch.rand(n, generator=rng) < 0.5, neglected, any_factor)
 
 
 def opposite_pairs(z: Tensor, columns: Tensor) -> Tensor:
@@ -101,13 +101,13 @@ def missing_share(made: Tensor, truth: Tensor) -> Tensor:
     return missing / ((where * difference.square()).sum(dim=(1, 2, 3)) + FAINT_ENERGY)
 
 
-class OverlookedTraining:
+class NeglectedTraining:
     """The generator in training and its two stages. `train export` reads the checkpoint.
 
     Raises TrainingError if the model has no StyleGAN2 of an embedded domain, or the domain lacks a factor.
     """
 
-    def __init__(self, options: OverlookedOptions) -> None:
+    def __init__(self, options: NeglectedOptions) -> None:
         model = hub.load(options.model)
         before, domain = model.prior, DOMAINS.get(model.domain)
         if not isinstance(before, StyleGAN2) or domain is None:
@@ -157,7 +157,7 @@ class OverlookedTraining:
         errors, added = self.targets.code_errors(self.prior, z), len(self.names)
         row = self.score(self.prior, self.prior.resolution)
         row |= {"added_axes": float(errors[:added].mean()), "other_axes": float(errors[added:].sum())}
-        for name, column in zip(self.names, self.targets.overlooked, strict=True):
+        for name, column in zip(self.names, self.targets.neglected, strict=True):
             shares = []
             for part in z[:HELD_OUT_PAIRS].split(BATCH):
                 both = opposite_pairs(part, torch.full((len(part),), column))
@@ -185,7 +185,7 @@ class Stage(Trainer):
 
     def __init__(
         self,
-        training: OverlookedTraining,
+        training: NeglectedTraining,
         loss: Callable[[torch.Generator], Tensor],
         optimizer: Muon,
         length: int,
@@ -227,10 +227,10 @@ class Stage(Trainer):
         self.training.load(state)
 
 
-def main(options: OverlookedOptions) -> None:
+def main(options: NeglectedOptions) -> None:
     """Train, or resume the run. Raises TrainingError or HubError."""
     torch.manual_seed(options.seed)
-    training, clock = OverlookedTraining(options), Clock(options.minutes)
+    training, clock = NeglectedTraining(options), Clock(options.minutes)
     for stage in training.stages.values():
         run(stage, options, Processes(), clock)
         if not stage.finished:
