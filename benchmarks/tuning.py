@@ -144,12 +144,12 @@ def summary(rows: Sequence[TuningRow], edits: Sequence[str]) -> str:
     """A table of means over pictures: PSNR, movement, and the ratios of the mean effects of edits."""
     body = []
     for method in dict.fromkeys(row.method for row in rows):
-        mine = [row for row in rows if row.method == method]
-        cells = [column.text(_mean(getattr(row, key) for row in mine)) for key, column in MEANS.items()]
+        own_rows = [row for row in rows if row.method == method]
+        cells = [column.text(_mean(getattr(row, key) for row in own_rows)) for key, column in MEANS.items()]
         for name in edits:
-            after, before = (_mean(found.get(name) for found in group) for group in _effects(mine))
+            after, before = (_mean(found.get(name) for found in group) for group in _effects(own_rows))
             cells.append("-" if after is None or before is None else f"{after / before:.2f}")
-        body.append([method, len(mine), *cells])
+        body.append([method, len(own_rows), *cells])
     return table(("Method", "n", *(column.label for column in MEANS.values()), *edits), body)
 
 

@@ -125,7 +125,7 @@ def test_an_abandoned_job_is_paused_until_somebody_asks(ticking: TickingLane, op
     key = submit(ticking, session, 1, 400)  # 100 s
     ticking.gate.set()  # type: ignore[union-attr]
     until(lambda: session.status().waiting == (key,))
-    assert ticking.log == [1] * 181 and session.mine("") == []
+    assert ticking.log == [1] * 181 and session.own_jobs("") == []
     ticking.at_step = lambda made: session.snapshot(key)  # somebody follows it
     assert session.snapshot(key).runs[0].state == "running"
     assert finish(session, key).runs[0].state == "done" and len(ticking.log) == 400
@@ -150,7 +150,7 @@ def test_an_abandoned_job_ends_with_its_best_picture(
     assert ticking.order == [1]
     assert session.snapshot(key).abandoned
     again = session.run_again(key, owner="me")
-    assert [view.key for view in session.mine("me")] == [again]
+    assert [view.key for view in session.own_jobs("me")] == [again]
     assert [one.state for one in finish(session, again).runs] == ["done", "done"] and ticking.order == [1, 1, 2]
     with pytest.raises(UnknownJob, match="press Run"):
         session.run_again(again)
@@ -198,11 +198,11 @@ def test_a_new_run_replaces_only_the_job_of_its_place(ticking: TickingLane, sess
 
 def test_owners_see_their_own_jobs_that_are_not_over(ticking: TickingLane, session: Session) -> None:
     submit(ticking, session, 1)
-    mine = [session.submit([stub_request(seed)], owner="me") for seed in (2, 3)]
-    assert [view.key for view in session.mine("me")] == mine
-    assert session.mine("") == session.mine("you") == []
-    begin(ticking, session, *mine)
-    assert session.mine("me") == []
+    own = [session.submit([stub_request(seed)], owner="me") for seed in (2, 3)]
+    assert [view.key for view in session.own_jobs("me")] == own
+    assert session.own_jobs("") == session.own_jobs("you") == []
+    begin(ticking, session, *own)
+    assert session.own_jobs("me") == []
 
 
 def test_expected_times_count_the_jobs_that_share_the_device(ticking: TickingLane, session: Session) -> None:

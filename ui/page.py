@@ -19,7 +19,7 @@ from ui.health import Health
 from ui.parts.desk import Desk
 from ui.parts.events import MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.lazy import delay
-from ui.parts.mine import MyJobs
+from ui.parts.own_jobs import OwnJobs
 from ui.parts.settings import model_choices
 from ui.parts.values import Options, Update
 from ui.static import script
@@ -48,7 +48,7 @@ def build(
     """
     with api.Page(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
-        desk = Desk(session, catalogue.methods(), catalogue.models(), examples(), MyJobs(session), model)
+        desk = Desk(session, catalogue.methods(), catalogue.models(), examples(), OwnJobs(session), model)
         made = [kind(desk) for kind in (all_tabs() if tabs is None else tabs).values()]
         with gr.Tabs(overflow_behavior="wrap"):
             for tab in made:
@@ -59,7 +59,7 @@ def build(
         gr.Markdown(FOOTNOTE, elem_classes="note")
         for tab in made:
             tab.on_load(page)
-        desk.mine.wire(page)
+        desk.own_jobs.wire(page)
         page.load(None, js=script("page"), **QUIET)
         _offer_methods(page, desk, made)
         _refresh_models(page, made)

@@ -116,12 +116,12 @@ def file_size(path: Path) -> int:
 @contextmanager
 def _lifeline() -> Iterator[int]:
     """A file for the child to read from. It ends when this process ends in any way, and the child ends with it."""
-    theirs, mine = os.pipe()
+    child_end, own_end = os.pipe()
     try:
-        yield theirs
+        yield child_end
     finally:
-        os.close(mine)
-        os.close(theirs)
+        os.close(own_end)
+        os.close(child_end)
 
 
 def _cause_of_death(done: subprocess.CompletedProcess[bytes], memory: int) -> str:

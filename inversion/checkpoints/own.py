@@ -77,10 +77,10 @@ def add_file(path: Path, kind: Kind = "generator", generator: str | None = None,
 
 def change(name: str, facts: Facts) -> None:
     """Change the given facts of one of the user's files. Raises HubError if there is no such file."""
-    mine = own()
-    if name not in mine:
-        raise HubError(f"{name!r} is not a file that you have added: choose from {', '.join(mine) or 'none'}")
-    _write({name: replace(mine[name], **facts.given())})  # type: ignore[arg-type]
+    entries = own()
+    if name not in entries:
+        raise HubError(f"{name!r} is not a file that you have added: choose from {', '.join(entries) or 'none'}")
+    _write({name: replace(entries[name], **facts.given())})  # type: ignore[arg-type]
 
 
 def remove_file(name: str) -> list[str]:
@@ -89,12 +89,12 @@ def remove_file(name: str) -> list[str]:
     Raises HubError if there is no such file.
     """
     with store.locked("own"):
-        mine = own()
-        if name not in mine:
-            known = ", ".join(mine) or "none"
+        entries = own()
+        if name not in entries:
+            known = ", ".join(entries) or "none"
             raise HubError(f"{name!r} is not a file that you have added: choose from {known}")
-        gone = [entry for entry in mine.values() if name in (entry.name, entry.generator)]
-        _save({key: entry for key, entry in mine.items() if entry not in gone})
+        gone = [entry for entry in entries.values() if name in (entry.name, entry.generator)]
+        _save({key: entry for key, entry in entries.items() if entry not in gone})
         used = {entry.sha256 for entry in registry().values()}
         for entry in gone:
             copy = store.converted(str(entry.sha256))

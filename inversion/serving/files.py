@@ -17,7 +17,7 @@ class FileCard:
     """A registered file as a visitor sees it.
 
     bytes: its size, None if it is unknown. cached: it can be loaded without a network. damage: its known defect, or "".
-    download: its running or last download. mine: whether that is running for the visitor.
+    download: its running or last download. wanted: whether that is running for the visitor.
     """
 
     entry: Entry
@@ -25,7 +25,7 @@ class FileCard:
     cached: bool
     damage: str
     download: Download | None
-    mine: bool
+    wanted: bool
 
     @property
     def embedded(self) -> bool:
@@ -80,5 +80,5 @@ class ModelFiles:
             cached=fetch.cached(entry) is not None,
             damage=fetch.damage(entry),
             download=self._downloads.view(entry.name),
-            mine=self._downloads.wanted(entry.name, visitor),
+            wanted=self._downloads.wanted(entry.name, visitor),
         )

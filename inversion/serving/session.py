@@ -96,7 +96,7 @@ class Session:
     ) -> str:
         """Queue the requests, one per method, as one job; returns its key. Raises Busy, or UserError if one is invalid.
 
-        owner: a secret of the browser, see `mine`. place: where it was submitted, such as a tab of an open page. An
+        owner: a secret of the browser, see `own_jobs`. place: where it was submitted, such as a tab of an open page. An
         accepted job cancels the job with the key `replaces` and those of its place.
         """
         if not requests:
@@ -140,7 +140,7 @@ class Session:
             self._changed.notify_all()  # the worker may be waiting for a job that is not paused
             return self._estimates.view(job)
 
-    def mine(self, owner: str) -> list[JobView]:
+    def own_jobs(self, owner: str) -> list[JobView]:
         """The jobs of an owner that are not over, oldest first. Does not count as following them."""
         with self._changed:
             jobs = self._store.unfinished() if owner else []

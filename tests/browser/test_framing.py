@@ -63,16 +63,16 @@ def test_the_square_is_shown_and_dragged_and_used(
 ) -> None:
     page = visit(*size)
     upload(page, "reconstruct", picture)
-    mine = square(page, "reconstruct")
-    mine.wait_for()
+    own_square = square(page, "reconstruct")
+    own_square.wait_for()
     shoot(page, f"framing-{size[0]}")
-    before = middle(mine)
-    drag(page, mine, 15, 10)
+    before = middle(own_square)
+    drag(page, own_square, 15, 10)
     expect(line(page, "reconstruct")).to_contain_text("Your own square")
-    after = middle(mine)
+    after = middle(own_square)
     assert after == pytest.approx((before[0] + 15, before[1] + 10), abs=1.5)
     tools = page.locator("#reconstruct-picture-framing")
-    mine.focus()
+    own_square.focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("]")
     crop = crop_of_last_run(page, site, "reconstruct")
@@ -91,13 +91,13 @@ def test_arrows_go_from_face_to_face_and_three_clicks_make_a_square(
     page.get_by_role("option", name=re.compile("aligned")).first.wait_for()
     page.keyboard.press("Enter")
     upload(page, "reconstruct", picture)
-    tools, mine = page.locator("#reconstruct-picture-framing"), square(page, "reconstruct")
+    tools, own_square = page.locator("#reconstruct-picture-framing"), square(page, "reconstruct")
     expect(tools).to_contain_text("1 of 2")
-    first = middle(mine)
+    first = middle(own_square)
     tools.get_by_role("button", name="Next face").press("Enter")
     expect(tools).to_contain_text("2 of 2")
     expect(tools.get_by_role("button", name="Next face")).to_be_focused()
-    assert middle(mine) != first
+    assert middle(own_square) != first
     tools.get_by_role("button", name="Click the eyes and the mouth").click()
     box = page.locator("#reconstruct-picture .framing-layer").bounding_box()
     assert box is not None
@@ -105,7 +105,7 @@ def test_arrows_go_from_face_to_face_and_three_clicks_make_a_square(
         expect(line(page, "reconstruct")).to_contain_text("of 3")
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
     expect(line(page, "reconstruct")).to_contain_text("Your own square")
-    assert middle(mine)[0] == pytest.approx(box["x"] + box["width"] / 2, abs=2)
+    assert middle(own_square)[0] == pytest.approx(box["x"] + box["width"] / 2, abs=2)
     assert crop_of_last_run(page, site, "reconstruct")["how"] == "hand"
 
 
@@ -134,8 +134,8 @@ def test_a_picture_that_is_painted_on_is_shown_again_with_its_square(visit: Call
     expect(page.locator("#inpaint-picture")).to_contain_text("Upload an image")
     page.locator("#inpaint-hole").get_by_label("Centre").check()
     take_example(page, "inpaint")
-    mine = square(page, "inpaint")
-    mine.wait_for()
-    drag(page, mine.locator("[data-grip=se]"), -20, -20)
+    own_square = square(page, "inpaint")
+    own_square.wait_for()
+    drag(page, own_square.locator("[data-grip=se]"), -20, -20)
     expect(line(page, "inpaint")).to_contain_text("Your own square")
     assert crop_of_last_run(page, site, "inpaint")["how"] == "hand"

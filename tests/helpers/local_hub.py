@@ -278,11 +278,13 @@ class Workplace:
         """Start a process that fetches an entry and sends the sha256 of the file through the returned connection."""
         context = multiprocessing.get_context("forkserver")  # which imports once, not for every process
         context.set_forkserver_preload(["inversion.checkpoints.fetch"])
-        mine, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_fetch, args=(self.path, name, (self.settings(), str(self.derived)), theirs))
+        own_end, child_end = context.Pipe(duplex=False)
+        process = context.Process(
+            target=_fetch, args=(self.path, name, (self.settings(), str(self.derived)), child_end)
+        )
         process.start()
-        theirs.close()
-        return process, mine
+        child_end.close()
+        return process, own_end
 
 
 def official(name: str, path: Path) -> Path:

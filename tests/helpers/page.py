@@ -14,7 +14,7 @@ from PIL import Image
 from helpers.serving import Served
 from inversion.serving import catalogue
 from ui.parts.desk import Desk
-from ui.parts.mine import MyJobs
+from ui.parts.own_jobs import OwnJobs
 from ui.tabs import Tab
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
@@ -73,7 +73,7 @@ def answer(url: str, data: bytes | None = None, **headers: str) -> int:
 def laid_out(kind: type[T], site: Served) -> T:
     """A tab of the page, laid out again outside the page."""
     with gr.Blocks():
-        tab = kind(Desk(site.session, catalogue.methods(), catalogue.models(), (), MyJobs(site.session)))
+        tab = kind(Desk(site.session, catalogue.methods(), catalogue.models(), (), OwnJobs(site.session)))
         with gr.Tabs(), gr.Tab(tab.label) as place:
             tab.build(place)
     return tab

@@ -51,7 +51,7 @@ def test_a_download_is_shared_and_ends_when_nobody_wants_it(site: Served, remote
     until(lambda: getattr(site.session.files.card("remote").download, "done", 0) == SIZE // 2)
     assert remote.fetched == before + 1
     site.session.files.cancel("remote", "ann")
-    assert not site.session.files.card("remote", "ann").mine and site.session.files.card("remote", "bob").mine
+    assert not site.session.files.card("remote", "ann").wanted and site.session.files.card("remote", "bob").wanted
     assert getattr(site.session.files.card("remote").download, "state", "") == "running"
     site.session.files.cancel("remote", "bob")
     until(lambda: getattr(site.session.files.card("remote").download, "state", "") == "cancelled")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inversion.serving.catalogue import DEFAULT_MODEL, MethodCard, ModelCard
 from inversion.serving.session import Session
-from ui.parts.mine import MyJobs
+from ui.parts.own_jobs import OwnJobs
 
 
 @dataclass(frozen=True)
@@ -22,5 +22,5 @@ class Desk:
     methods: Mapping[str, MethodCard]
     models: Mapping[str, ModelCard]
     examples: Sequence[Path]
-    mine: MyJobs
+    own_jobs: OwnJobs
     model: str = DEFAULT_MODEL

@@ -32,19 +32,19 @@ class Streams:
 
         part: "" for the whole panel; such a stream ends the streams into all parts.
         """
-        page, mine = request.session_hash or "", object()
+        page, own = request.session_hash or "", object()
         with self._lock:
             for place in [place for place in self._newest if place[0] == page and not part]:
                 del self._newest[place]
-            self._newest[page, part] = mine
+            self._newest[page, part] = own
         try:
             for update in updates:
-                if self._newest.get((page, part)) is not mine:
+                if self._newest.get((page, part)) is not own:
                     # Gradio sends the last update again when a stream ends, so the last update changes nothing.
                     yield dict.fromkeys(update, gr.skip())
                     return
                 yield update
         finally:
             with self._lock:
-                if self._newest.get((page, part)) is mine:
+                if self._newest.get((page, part)) is own:
                     del self._newest[page, part]

@@ -60,16 +60,16 @@ class Models(Tab):
         with errors_as_messages():
             card = files.card(str(getattr(event, "name", None)), visitor)
             name = card.entry.name
-            if not card.mine:
+            if not card.wanted:
                 files.download(name, visitor)
-        if card.mine:
+        if card.wanted:
             files.cancel(name, visitor)
         else:
             card = files.card(name, visitor)
             yield {name: row(card)}
             for download in files.follow(name, visitor):
                 # With the button: a list that was asked for before the click may arrive after it.
-                yield {name: row(replace(card, download=download, mine=True))}
+                yield {name: row(replace(card, download=download, wanted=True))}
         yield {name: row(files.card(name, visitor))}
 
 
@@ -96,7 +96,7 @@ def row(card: FileCard) -> str:
 def state(card: FileCard) -> str:
     """Whether the model's file is available, as HTML."""
     download = card.download
-    if card.mine and download is not None:
+    if card.wanted and download is not None:
         total = download.total or card.bytes
         part = min(1.0, download.done / total) if total else 0.0
         of = f" of {megabytes(total)}" if total else ""
@@ -146,4 +146,4 @@ def button(card: FileCard) -> str:
     lacking = card.damage or not card.cached
     if not lacking or card.embedded or card.entry.by_hand:
         return ""
-    return "Cancel" if card.mine else "Download again" if card.damage else "Download"
+    return "Cancel" if card.wanted else "Download again" if card.damage else "Download"

@@ -83,15 +83,15 @@ class TaskTab(Tab):
 
     def wire(self) -> None:
         """Connect the events."""
-        panel, settings, mine = self.panel, self.settings, self.desk.mine
+        panel, settings, jobs = self.panel, self.settings, self.desk.own_jobs
         given: set[Block] = {self.upload.component, *self.controls.values(), panel.left}
-        given |= self.crop.inputs() | settings.inputs() | {self.job, mine.owner}
-        outputs = [*panel.outputs(), self.job, self.stored, self.stored_results.shown, mine.timer]
+        given |= self.crop.inputs() | settings.inputs() | {self.job, jobs.owner}
+        outputs = [*panel.outputs(), self.job, self.stored, self.stored_results.shown, jobs.timer]
         # "multiple": another Run replaces the running job.
         started: Options = {"trigger_mode": "multiple", "show_progress_on": panel.status}
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
         panel.status.back(self.come_back, [self.job, self.stored, panel.left], outputs, **started, **DEVICE, **PRIVATE)
-        panel.status.again(self.run_again, [self.job, mine.owner, panel.left], outputs, **started, **DEVICE, **PRIVATE)
+        panel.status.again(self.run_again, [self.job, jobs.owner, panel.left], outputs, **started, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.job, None, **QUIET)
         shown = [self.job, self.stored_results.shown]
         panel.left.input(self.compare, [*shown, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
@@ -132,11 +132,11 @@ class TaskTab(Tab):
         """Run the chosen methods instead of this tab's job, and show their progress and results."""
         with errors_as_messages():
             requests = self.settings.requests(values, self._request_fields(values), self.task)
-            owner, place = values[self.desk.mine.owner] or "", f"{request.session_hash} {self.key}"
+            owner, place = values[self.desk.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
             key = self.desk.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
         first: Update = {self.job: key, self.stored: key, self.stored_results.shown: None}
         first |= {self.panel.status: status_line("<b>Starting</b>", 0.0)}
-        first |= self.desk.mine.started()
+        first |= self.desk.own_jobs.started()
         updates = self.panel.updates(self.desk.session, key, values[self.panel.left])
         yield from self.streams.newest(request, chain([first], updates))
 
@@ -190,7 +190,7 @@ class TaskTab(Tab):
         """Run a job again that ended because no client was connected."""
         with errors_as_messages():
             again = self.desk.session.run_again(str(key), owner=owner or "", place=f"{request.session_hash} {self.key}")
-        first = {self.job: again, self.stored: again, **self.desk.mine.started()}
+        first = {self.job: again, self.stored: again, **self.desk.own_jobs.started()}
         updates = self.panel.updates(self.desk.session, again, left)
         yield from self.streams.newest(request, chain([first], updates))
 

@@ -18,7 +18,7 @@ from ui.static import script
 EVERY = 3  # seconds between two updates while there are jobs
 
 
-class MyJobs:
+class OwnJobs:
     """The line, and the browser's secret that identifies its jobs in the session. The page asks only while it has jobs.
 
     owner: None until the page has loaded in this browser for the first time.
@@ -28,7 +28,7 @@ class MyJobs:
         self.session = session
         # As with the keys of jobs, this "secret" only has to be the same after a restart.
         self.owner = gr.BrowserState(None, storage_key="inversion-hub-owner", secret="owner-of-jobs")  # noqa: S106
-        self.line = gr.HTML("", elem_id="my-jobs", js_on_load=script("mine"), apply_default_css=False)
+        self.line = gr.HTML("", elem_id="my-jobs", js_on_load=script("own_jobs"), apply_default_css=False)
         self.timer = gr.Timer(EVERY, active=False)
 
     def wire(self, page: gr.Blocks) -> None:
@@ -49,13 +49,13 @@ class MyJobs:
 
     def show(self, owner: str | None) -> list[object]:
         """The line, and the timer that asks again while there are jobs."""
-        views = self.session.mine(owner or "")
+        views = self.session.own_jobs(owner or "")
         return ["".join(map(_job, views)), gr.Timer(active=bool(views))]
 
     def cancel(self, owner: str | None, event: gr.EventData) -> list[object]:
         """Cancel a job of this browser."""
         key = getattr(event, "key", None)
-        if key in [view.key for view in self.session.mine(owner or "")]:
+        if key in [view.key for view in self.session.own_jobs(owner or "")]:
             with suppress(UnknownJob):  # it has just been forgotten
                 self.session.cancel(str(key))
         return self.show(owner)
