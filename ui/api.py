@@ -11,7 +11,7 @@ from gradio.components import Component
 from gradio_client.utils import json_schema_to_python_type
 
 from inversion.common.errors import UserError
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
 from ui.parts.inputs import InputError, errors_as_messages
@@ -39,10 +39,10 @@ class Page(gr.Blocks):
         return schema
 
 
-def add_endpoints(page: Page, desk: Desk, tabs: Sequence[Tab]) -> None:
+def add_endpoints(page: Page, context: PageContext, tabs: Sequence[Tab]) -> None:
     """Register the endpoints, on components that no page shows."""
     with gr.Row(visible=False) as box:
-        common = common_inputs(desk)
+        common = common_inputs(context)
         made = [tab.endpoint(common) for tab in tabs]
         endpoints = [endpoint for endpoint in made if endpoint is not None]
         outputs: list[Component] = [

@@ -16,7 +16,7 @@ from ui.compression import CompressedEvents, CompressedFiles
 from ui.examples import examples
 from ui.guard import Guard
 from ui.health import Health
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.events import MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.lazy import delay
 from ui.parts.own_jobs import OwnJobs
@@ -48,8 +48,8 @@ def build(
     """
     with api.Page(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
-        desk = Desk(session, catalogue.methods(), catalogue.models(), examples(), OwnJobs(session), model)
-        made = [kind(desk) for kind in (all_tabs() if tabs is None else tabs).values()]
+        context = PageContext(session, catalogue.methods(), catalogue.models(), examples(), OwnJobs(session), model)
+        made = [kind(context) for kind in (all_tabs() if tabs is None else tabs).values()]
         with gr.Tabs(overflow_behavior="wrap"):
             for tab in made:
                 with gr.Tab(tab.label, id=tab.key, elem_id=f"{tab.key}-tab") as place:
@@ -59,22 +59,22 @@ def build(
         gr.Markdown(FOOTNOTE, elem_classes="note")
         for tab in made:
             tab.on_load(page)
-        desk.own_jobs.wire(page)
+        context.own_jobs.wire(page)
         page.load(None, js=script("page"), **QUIET)
-        _offer_methods(page, desk, made)
+        _offer_methods(page, context, made)
         _refresh_models(page, made)
-        api.add_endpoints(page, desk, made)
+        api.add_endpoints(page, context, made)
     page.queue(max_size=24, api_open=False)
     return page
 
 
-def _offer_methods(page: gr.Blocks, desk: Desk, tabs: Sequence[Tab]) -> None:
+def _offer_methods(page: gr.Blocks, context: PageContext, tabs: Sequence[Tab]) -> None:
     """When the page opens, wait until the first model is loaded, and leave out the methods that it cannot run."""
     outputs = [component for tab in tabs for component in tab.method_menus()]
 
     def offer() -> Update:
         try:
-            missing, lacking = desk.session.unavailable(desk.model)
+            missing, lacking = context.session.unavailable(context.model)
         except UserError:  # a run with this model will show it
             return dict.fromkeys(outputs, gr.skip())
         return {part: update for tab in tabs for part, update in tab.offered(missing, lacking).items()}

@@ -165,10 +165,8 @@ def registry(path: Path | None = None) -> dict[str, Entry]:
             raise RegistryError(f"{entry.name}: generator {entry.generator!r} is not a registered generator")
     if path is not None or not own_path().is_file():
         return entries
-    own_entries = read_entries(own_path())
-    return {
-        name: entry for name, entry in own_entries.items() if entry.generator in {None, *own_entries, *entries}
-    } | entries
+    own = read_entries(own_path())
+    return {name: entry for name, entry in own.items() if entry.generator in {None, *own, *entries}} | entries
 
 
 def own_path() -> Path:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from helpers.serving import Served
 from inversion.serving import catalogue
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.own_jobs import OwnJobs
 from ui.tabs import Tab
 
@@ -73,7 +73,7 @@ def answer(url: str, data: bytes | None = None, **headers: str) -> int:
 def laid_out(kind: type[T], site: Served) -> T:
     """A tab of the page, laid out again outside the page."""
     with gr.Blocks():
-        tab = kind(Desk(site.session, catalogue.methods(), catalogue.models(), (), OwnJobs(site.session)))
+        tab = kind(PageContext(site.session, catalogue.methods(), catalogue.models(), (), OwnJobs(site.session)))
         with gr.Tabs(), gr.Tab(tab.label) as place:
             tab.build(place)
     return tab

@@ -44,7 +44,7 @@ def values_of(edit: Edit, picture: Path, kind: str = "interpolate", first: str |
     values: dict[Any, Any] = {part: part.value for part in parts}
     values |= {edit.settings.methods: ["w"], edit.settings.fields.typed: {"w": {"w.steps": 2}}}
     values |= {edit.upload.component: str(picture), edit.panel.left: "measured", edit.job: first}
-    values |= {edit.desk.own_jobs.owner: "me"}
+    values |= {edit.context.own_jobs.owner: "me"}
     values |= {combine.second: str(picture), combine.kind: kind, combine.region: (upload, mask), combine.last: None}
     return {**values, combine.frames: 3, combine.start: 3}
 

@@ -19,7 +19,7 @@ from inversion.serving.lane import CroppedPicture
 from inversion.serving.session import JobView, Request, Session, UnknownJob
 from ui.parts import inputs
 from ui.parts.checks import refuse_bad_files
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.events import DEVICE, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
 from ui.parts.framing import Framing, Source
@@ -39,8 +39,8 @@ Joiner = Callable[[tuple[str, int], tuple[str, int]], np.ndarray]  # two results
 class Combine:
     """The fold of the Edit tab; `wire` connects it with the tab."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, context: PageContext) -> None:
+        self.context = context
         # The last combination: key of the tab's job, name of the second picture, key of the job that inverts it.
         self.last = gr.State(None)
         with gr.Accordion("Combine two pictures", open=False, elem_id="edit-pair"):
@@ -48,8 +48,8 @@ class Combine:
                 with gr.Column(min_width=240):
                     self.second = picture_field("Second picture", "edit-second-picture", height=240)
                     refuse_bad_files(self.second, inputs.picture)
-                    self.second_crop = Framing("edit-second-picture", desk.session, tells_domain=False)
-                    examples_strip(desk.examples, self.second, "edit-second-examples")
+                    self.second_crop = Framing("edit-second-picture", context.session, tells_domain=False)
+                    examples_strip(context.examples, self.second, "edit-second-examples")
                 with gr.Column(min_width=240):
                     first, *_ = COMBINATIONS
                     kinds = [(one.label, key) for key, one in COMBINATIONS.items()]
@@ -120,7 +120,7 @@ class Combine:
             gr.Info("Nothing is running here.")
             return
         with errors_as_messages():
-            self.desk.session.cancel(last[-1])
+            self.context.session.cancel(last[-1])
 
     def run(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Combine the pictures, and show the progress and the results."""
@@ -135,17 +135,17 @@ class Combine:
         """A strip uint8 (R, frames R, 3) for every method, from its result to that of `second`, uint8 (H, W, 3)."""
         with errors_as_messages():
             frames = whole(values[self.frames], "The number of pictures", *FRAMES)
-        yield from self._join(values, second, partial(strip, self.desk.session, frames))
+        yield from self._join(values, second, partial(strip, self.context.session, frames))
 
     def mix(self, values: Values, second: np.ndarray) -> Iterator[Update]:
         """Both results and their mixture, uint8 (R, 3 R, 3), for every method. second: uint8 (H, W, 3)."""
         with errors_as_messages():
             start = whole(values[self.start], "The layer", 1, MAX_LAYERS)
-        yield from self._join(values, second, partial(mixture, self.desk.session, start))
+        yield from self._join(values, second, partial(mixture, self.context.session, start))
 
     def transplant(self, values: Values, second: np.ndarray) -> Iterator[Update]:
         """Put the painted region into the second picture, uint8 (H, W, 3); shows uint8 (R, 2 R, 3) for every method."""
-        session, model = self.desk.session, values[self.settings.model]
+        session, model = self.context.session, values[self.settings.model]
         with errors_as_messages():
             picture, mask = painted_region(values[self.region])
             context = CroppedPicture(second, self.second_crop.crop(second, model, values))
@@ -165,7 +165,7 @@ class Combine:
 
     def _join(self, values: Values, second: np.ndarray, join: Joiner) -> Iterator[Update]:
         """Join every method's results for the two pictures."""
-        session = self.desk.session
+        session = self.context.session
         with errors_as_messages():
             first = session.snapshot(values[self.job] or "")
             crop = self.second_crop.crop(second, first.model, values)
@@ -187,7 +187,7 @@ class Combine:
 
         The job of the last combination is used again if its results are still stored. Raises UserError.
         """
-        session = self.desk.session
+        session = self.context.session
         if last is not None and last[:2] == [first.key, name_of(second.pixels, second.crop)]:
             with suppress(UnknownJob):  # expired
                 states = [run.state for run in session.snapshot(last[2]).runs]
@@ -210,7 +210,7 @@ class Combine:
         return session.submit(requests)
 
     def _follow(self, key: str) -> Iterator[Update]:
-        for view in self.desk.session.follow(key, every=0.5):
+        for view in self.context.session.follow(key, every=0.5):
             yield {self.status: job_status(view)}
 
     def _show(self, results: list[tuple[str, np.ndarray]], problems: Mapping[str, str]) -> Iterator[Update]:

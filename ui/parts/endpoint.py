@@ -17,7 +17,7 @@ from inversion.common.settings import split_settings
 from inversion.serving.lane import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session
 from ui.parts import inputs
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.export import PictureFiles, export, rows
 from ui.parts.inputs import InputError
 from ui.parts.model_fields import model_notes, model_parameters, read_parameters
@@ -90,15 +90,15 @@ class Endpoint:
         return f"{self.summary}\n\n{lines}\n{self.events}\n"
 
 
-def common_inputs(desk: Desk) -> dict[str, Component]:
+def common_inputs(context: PageContext) -> dict[str, Component]:
     """The parameters that several endpoints share. `LAST` come last in every endpoint."""
-    longest = desk.session.budget
+    longest = context.session.budget
     return {
         "picture": picture_field("picture", "api-picture"),
         "methods": gr.Dropdown(
-            list(desk.methods), value=["w", "wplus"], multiselect=True, allow_custom_value=True, label="methods"
+            list(context.methods), value=["w", "wplus"], multiselect=True, allow_custom_value=True, label="methods"
         ),
-        "model": gr.Dropdown(list(desk.models), value=desk.model, label="model"),
+        "model": gr.Dropdown(list(context.models), value=context.model, label="model"),
         "seed": gr.Number(0, label="seed"),
         "settings": gr.JSON({}, label="settings"),
         "budget": gr.Number(min(120.0, longest), label="budget"),
@@ -108,9 +108,9 @@ def common_inputs(desk: Desk) -> dict[str, Component]:
     }
 
 
-def script_requests(desk: Desk, task: str, fields: Sequence[TaskField], values: Parameters) -> list[Request]:
+def script_requests(context: PageContext, task: str, fields: Sequence[TaskField], values: Parameters) -> list[Request]:
     """One request per method from the values of an endpoint's parameters. Raises UserError."""
-    session, model = desk.session, values["model"]
+    session, model = context.session, values["model"]
     picture, notes = inputs.noted_picture(values["picture"])
     seed = inputs.whole(values["seed"], "seed")
     crop = session.crop(picture, model, values["align"])

@@ -12,7 +12,7 @@ import numpy as np
 from inversion import images
 from inversion.serving.session import UnknownJob
 from ui.examples.precomputed import OPENING, Comparison, comparison
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.events import PRIVATE, VIEWS
 from ui.parts.markup import other_picture
 from ui.parts.results import Panel
@@ -22,8 +22,8 @@ from ui.parts.streams import Streams, Update
 class StoredResults:
     """The comparisons of a tab's first methods, and which of them is shown: `shown` is an example's name, or None."""
 
-    def __init__(self, desk: Desk, task: str, methods: tuple[str, ...]) -> None:
-        self.desk, self.task, self.methods = desk, task, methods
+    def __init__(self, context: PageContext, task: str, methods: tuple[str, ...]) -> None:
+        self.context, self.task, self.methods = context, task, methods
         self.shown = gr.State(None)
 
     def find(self, example: str | None, model: str) -> Comparison | None:
@@ -36,7 +36,7 @@ class StoredResults:
         def show(
             index: int, chosen: str, key: str | None, before: str | None, left: str, request: gr.Request
         ) -> Iterator[Update]:
-            found = self.find(self.desk.examples[index].stem, chosen)
+            found = self.find(self.context.examples[index].stem, chosen)
             if found is None or self._runs(key):
                 yield {panel.other: self.marked(key, before)}
                 return
@@ -48,14 +48,14 @@ class StoredResults:
 
     def opening(self, panel: Panel, left: str) -> Iterator[Update]:
         """Updates of a tab when the page opens without a job of this browser."""
-        found = self.find(OPENING, self.desk.model)
+        found = self.find(OPENING, self.context.model)
         if found is not None:
             yield {self.shown: found.example}
             yield from panel.stored(found, left, given=False)
 
     def shows(self, example: str | None, picture: np.ndarray) -> bool:
         """Whether the stored results that are shown are those of this picture, uint8 (H, W, 3)."""
-        paths = [path for path in self.desk.examples if path.stem == example]
+        paths = [path for path in self.context.examples if path.stem == example]
         return any(np.array_equal(np.asarray(images.read(path)), picture) for path in paths)
 
     def marked(self, key: str | None, example: str | None) -> str | None:
@@ -63,13 +63,13 @@ class StoredResults:
 
         key: of the job that is shown, or example: whose stored results are shown.
         """
-        found = self.find(example, self.desk.model)
+        found = self.find(example, self.context.model)
         if found is not None:
             return other_picture(found.view.truth)
         if key is None:
             return None
         try:
-            view = self.desk.session.snapshot(key)
+            view = self.context.session.snapshot(key)
         except UnknownJob:
             return other_picture(None)
         return other_picture(view.measured if view.truth is None else view.truth)
@@ -77,6 +77,6 @@ class StoredResults:
     def _runs(self, key: str | None) -> bool:
         """Whether the job is still running."""
         try:
-            return key is not None and not self.desk.session.snapshot(key).over
+            return key is not None and not self.context.session.snapshot(key).over
         except UnknownJob:
             return False

@@ -10,7 +10,7 @@ from gradio.components import Component
 from inversion.common.rows import Row
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import Request
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.fields import Fields
 from ui.parts.inputs import MAX_SEED, InputError, number, whole
 from ui.parts.markup import DOT, megabytes, missing_note
@@ -29,35 +29,35 @@ class Settings:
     already the input to the methods, "" for no such box.
     """
 
-    def __init__(self, key: str, desk: Desk, ticked: Sequence[str], measured: str) -> None:
-        self.key, self.desk, self.ticked = key, desk, ticked
-        self.menu = MethodMenu(key, desk.methods, ticked)
+    def __init__(self, key: str, context: PageContext, ticked: Sequence[str], measured: str) -> None:
+        self.key, self.context, self.ticked = key, context, ticked
+        self.menu = MethodMenu(key, context.methods, ticked)
         self.methods = self.menu.component
         self.can_be_measured = bool(measured)
         self._measured_label = measured or "Measured"
 
     def more(self) -> None:
         """Lay out model, seed, and the tick box for pictures that are already the input."""
-        desk = self.desk
+        context = self.context
         self.missing = gr.HTML(visible=False, elem_classes="note")
         with gr.Row():
             self.model = gr.Dropdown(
-                model_choices(desk.models), value=desk.model, label="Model", min_width=150, scale=3
+                model_choices(context.models), value=context.model, label="Model", min_width=150, scale=3
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
         self.options = ModelFields(self.key)
-        self.options.controls(desk.model)
+        self.options.controls(context.model)
         self.measured = gr.Checkbox(False, label=self._measured_label, visible=self.can_be_measured)
 
     def advanced(self) -> None:
         """Lay out the time budget and the settings of the chosen methods and of a custom pipeline."""
-        longest = self.desk.session.budget
+        longest = self.context.session.budget
         with gr.Accordion("Advanced", open=False, elem_id=f"{self.key}-advanced"):
             low, first = BUDGET
             self.budget = gr.Slider(
                 low, longest, min(first, longest), step=5, label="Time budget for each method (seconds)"
             )
-            self.fields = Fields(self.key, self.desk.methods, self.ticked)
+            self.fields = Fields(self.key, self.context.methods, self.ticked)
         self.fields.wire(self.methods)
 
     def inputs(self) -> set[Component]:
@@ -73,8 +73,8 @@ class Settings:
         self, missing: Mapping[str, str], lacking: Mapping[str, str], ticked: Sequence[str], model: str
     ) -> Update:
         """Updates that leave out `missing` methods and `lacking` stages, with the reasons; the others stay ticked."""
-        labels = {key: card.label for key, card in self.desk.methods.items()}
-        seconds = self.desk.session.expected(model, {key: {} for key in labels if key not in missing})
+        labels = {key: card.label for key, card in self.context.methods.items()}
+        seconds = self.context.session.expected(model, {key: {} for key in labels if key not in missing})
         return {
             **self.menu.offered(missing, ticked, seconds),
             self.missing: gr.update(value=missing_note(missing, labels), visible=bool(missing)),
@@ -97,7 +97,7 @@ class Settings:
             "options": self.options.read(values, values[self.model]),
             "seed": self.seed_of(values),
             "measured": self.can_be_measured and bool(values[self.measured]),
-            "budget": number(values[self.budget], "The time budget", 1, self.desk.session.budget),
+            "budget": number(values[self.budget], "The time budget", 1, self.context.session.budget),
         }
         return requests(task, self.fields.chosen(ticked, values), {**fields, **common})
 

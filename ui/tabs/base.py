@@ -9,7 +9,7 @@ from typing import ClassVar
 import gradio as gr
 from gradio.components import Component
 
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.endpoint import Endpoint
 from ui.parts.values import Update
 
@@ -24,8 +24,8 @@ class Tab(ABC):
     key: ClassVar[str]  # part of the ids of the tab's elements
     label: ClassVar[str]
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, context: PageContext) -> None:
+        self.context = context
 
     @abstractmethod
     def build(self, tab: gr.Tab) -> None:

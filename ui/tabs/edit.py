@@ -16,7 +16,7 @@ from inversion.editing.requests import Edited
 from inversion.serving.session import JobView, Session
 from ui.parts import sliders
 from ui.parts.combine import Combine
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests, sheet_file
 from ui.parts.events import EDITS, PRIVATE
 from ui.parts.export import PictureFiles, file_name, rows
@@ -41,9 +41,9 @@ NOTES = {
 class EditPanel(Panel):
     """Result columns that show pictures before and after an edit, once the job is over."""
 
-    def __init__(self, key: str, desk: Desk) -> None:
-        self.desk = desk
-        super().__init__(key, desk.models)
+    def __init__(self, key: str, context: PageContext) -> None:
+        self.context = context
+        super().__init__(key, context.models)
 
     def below_cards(self, key: str) -> None:
         with gr.Column(elem_id=f"{key}-box"):
@@ -51,7 +51,7 @@ class EditPanel(Panel):
 
     def below_stage(self, key: str) -> None:
         with gr.Column(elem_id=f"{key}-two"):
-            self.combine = Combine(self.desk)
+            self.combine = Combine(self.context)
 
     def outputs(self) -> list[Component]:
         return [*super().outputs(), *self.sliders.outputs(), *self.combine.outputs()]
@@ -109,7 +109,7 @@ class Edit(TaskTab):
     panel: EditPanel
 
     def results(self) -> Panel:
-        return EditPanel(self.key, self.desk)
+        return EditPanel(self.key, self.context)
 
     def wire(self) -> None:
         super().wire()
@@ -125,7 +125,7 @@ class Edit(TaskTab):
         yield from self.streams.newest(request, self._edits(key, strengths, layers, keep), "edits")
 
     def _edits(self, key: str | None, strengths: object, layers: str, keep: list[str]) -> Iterator[Update]:
-        session = self.desk.session
+        session = self.context.session
         with errors_as_messages():
             view = session.snapshot(key or "")
             options = read_edit(self.panel.sliders.cards(session, view.model), strengths, layers, keep)
@@ -156,13 +156,13 @@ class Edit(TaskTab):
         return Endpoint(self.key, summary, inputs, self.answers, NOTES)
 
     def answers(self, values: Parameters) -> Iterator[Answer]:
-        session = self.desk.session
+        session = self.context.session
         with errors_as_messages():
             cards = session.edits.directions(values["model"])
             options = read_edit(cards, values["moves"], values["layers"], values["keep"])
             if not options.moves:
                 raise InputError('Choose at least one direction: moves such as {"yaw": 1.5}.')
-            key = session.submit(script_requests(self.desk, self.task, self.fields, values))
+            key = session.submit(script_requests(self.context, self.task, self.fields, values))
         yield from job_answers(session, key, lambda view, files: edited_answer(session, view, options, files))
 
 

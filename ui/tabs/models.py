@@ -42,7 +42,7 @@ class Models(Tab):
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Row(elem_classes="model-tools"):
             self.refresh = gr.Button("Refresh", size="sm", min_width=110, scale=0, elem_id="models-refresh")
-        rows = listing(self.desk.session.files.cards())
+        rows = listing(self.context.session.files.cards())
         self.list = gr.HTML({}, rows=rows, html_template=slot("rows"), js_on_load=SCRIPT, apply_default_css=False)
         gr.Markdown(GRADES, elem_classes="note")
         # "multiple": the button that started a download also cancels it.
@@ -52,11 +52,11 @@ class Models(Tab):
 
     def rows(self, request: gr.Request) -> dict[str, str]:
         """All rows as they are now."""
-        return {card.entry.name: row(card) for card in self.desk.session.files.cards(request.session_hash or "")}
+        return {card.entry.name: row(card) for card in self.context.session.files.cards(request.session_hash or "")}
 
     def pressed(self, request: gr.Request, event: gr.EventData) -> Iterator[dict[str, str]]:
         """Start or leave the download of the model whose button was pressed."""
-        files, visitor = self.desk.session.files, request.session_hash or ""
+        files, visitor = self.context.session.files, request.session_hash or ""
         with errors_as_messages():
             card = files.card(str(getattr(event, "name", None)), visitor)
             name = card.entry.name

@@ -84,7 +84,7 @@ class Sketch(Tab):
         self.missing = gr.HTML(visible=False, elem_classes="note", elem_id="sketch-missing")
         self._build_fields()
         self.models = gr.Dropdown(
-            model_choices(self.desk.models), value=[self.desk.model], multiselect=True, label="Models to compare",
+            model_choices(self.context.models), value=[self.context.model], multiselect=True, label="Models to compare",
             elem_id="sketch-models",
         )  # fmt: skip
         with gr.Row():
@@ -112,7 +112,7 @@ class Sketch(Tab):
                 self.fields[name] = input_field(name)
                 if not kind.drawn:
                     refuse_bad_files(self.fields[name], inputs.picture)
-                    self.framings[name] = Framing(field_id(name), self.desk.session, tells_domain=False)
+                    self.framings[name] = Framing(field_id(name), self.context.session, tells_domain=False)
                 if kind.has_classes:
                     self.legends[name] = gr.HTML(elem_id=f"sketch-{name}-legend")
                 with gr.Column() as self.strips[name]:
@@ -142,7 +142,7 @@ class Sketch(Tab):
 
     def on_load(self, page: gr.Blocks) -> None:
         first = self.kind.value
-        page.load(lambda: self.switch_models([self.desk.model], first), None, self.offers(), **MODELS, **PRIVATE)
+        page.load(lambda: self.switch_models([self.context.model], first), None, self.offers(), **MODELS, **PRIVATE)
 
     def offers(self) -> list[Block]:
         """Components that `switch_models` updates."""
@@ -151,7 +151,7 @@ class Sketch(Tab):
 
     def switch_models(self, models: list[str], chosen: str | None) -> Update:
         """Offer the translations that at least one of the models has an encoder for."""
-        session = self.desk.session
+        session = self.context.session
         cards = {model: translation_cards(session, model) for model in models or [] if not session.files.missing(model)}
         lacking = {name: reason for name in TRANSLATIONS if (reason := _unavailable(name, cards))}
         available = [name for name in TRANSLATIONS if name not in lacking]
@@ -175,7 +175,7 @@ class Sketch(Tab):
         with errors_as_messages():
             name, picture, options = self._read(values)
         yield {self.status: status_line("<b>Working</b>", 0.0)}
-        session, models = self.desk.session, values[self.models]
+        session, models = self.context.session, values[self.models]
         cards = {model: translation_cards(session, model) for model in models} if input_of(name).has_classes else {}
         _, problems = common_legend(TRANSLATIONS[name].takes, cards)
         results: list[Result] = []
@@ -247,7 +247,7 @@ class Sketch(Tab):
             whole(values["variations"], "variations", 1, MAX_VARIATIONS)
             options = read_options(**{key: values[key] for key in ("variations", "alpha", "mix_layers", "seed")})
             name, picture, notes = _given(values)
-            session, model = self.desk.session, values["model"]
+            session, model = self.context.session, values["model"]
             crop = Crop() if input_of(name).drawn else session.crop(picture, model, values["align"])
             made, row = run_translation(session, model, name, picture, options, crop)
             row["notes"] = list(notes)

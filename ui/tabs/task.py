@@ -14,7 +14,7 @@ from gradio.components import Component
 
 from inversion.serving import catalogue
 from inversion.serving.session import UnknownJob
-from ui.parts.desk import Desk
+from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.framing import Framing, Source
@@ -37,8 +37,8 @@ class TaskTab(Tab):
     task: ClassVar[str]
     words: ClassVar[Words]
 
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(desk)
+    def __init__(self, context: PageContext) -> None:
+        super().__init__(context)
         self.card = catalogue.task(self.task)
         self.fields = [FIELDS[card.kind](card) for card in self.card.fields]
         # The key of the last job survives a reload of the page. The "secret" is none: it is the same after a restart,
@@ -50,7 +50,7 @@ class TaskTab(Tab):
     def build(self, tab: gr.Tab) -> None:
         # The key of the job that is shown, and the example whose stored results are shown: the only state per visitor.
         self.job = gr.State(None)
-        self.stored_results = StoredResults(self.desk, self.task, self.words.methods)
+        self.stored_results = StoredResults(self.context, self.task, self.words.methods)
         gr.Markdown(self.words.intro, elem_classes="intro")
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320, elem_classes="controls"):
@@ -64,13 +64,13 @@ class TaskTab(Tab):
         # The first screen: the list of methods gets the height that is left.
         with gr.Column(elem_classes="first"):
             self.upload = PictureInput(self.words.picture, f"{self.key}-picture", paints)
-            self.crop = Framing(f"{self.key}-picture", self.desk.session, self.words.tells_domain)
+            self.crop = Framing(f"{self.key}-picture", self.context.session, self.words.tells_domain)
             self.controls: dict[str, Component] = {}
             for field in self.fields:
                 self.controls |= field.controls(self.key, self.words.prefixes.get(field.card.name, ""))
             self.said = gr.HTML(elem_classes="note", elem_id=f"{self.key}-picture-note")
-            self.examples = examples_strip(self.desk.examples, self.upload.component, f"{self.key}-examples")
-            self.settings = Settings(self.key, self.desk, self.words.methods, self.words.measured)
+            self.examples = examples_strip(self.context.examples, self.upload.component, f"{self.key}-examples")
+            self.settings = Settings(self.key, self.context, self.words.methods, self.words.measured)
         self.settings.more()
         with gr.Row(elem_classes="run-bar"):
             self.run = gr.Button("Run", variant="primary", elem_id=f"{self.key}-run", scale=3, min_width=90)
@@ -79,11 +79,11 @@ class TaskTab(Tab):
 
     def results(self) -> Panel:
         """Lay out the results."""
-        return Panel(self.key, self.desk.models)
+        return Panel(self.key, self.context.models)
 
     def wire(self) -> None:
         """Connect the events."""
-        panel, settings, jobs = self.panel, self.settings, self.desk.own_jobs
+        panel, settings, jobs = self.panel, self.settings, self.context.own_jobs
         given: set[Block] = {self.upload.component, *self.controls.values(), panel.left}
         given |= self.crop.inputs() | settings.inputs() | {self.job, jobs.owner}
         outputs = [*panel.outputs(), self.job, self.stored, self.stored_results.shown, jobs.timer]
@@ -103,7 +103,7 @@ class TaskTab(Tab):
         for field in self.fields:
             field.wire(self.upload)
         measured = settings.measured if settings.can_be_measured else None
-        source = Source(picture, self.upload.picture, settings.model, self.examples, measured, self.desk.examples)
+        source = Source(picture, self.upload.picture, settings.model, self.examples, measured, self.context.examples)
         switched = self.crop.wire(source)
         for i, column in enumerate(panel.columns):
             column.box.put(
@@ -126,18 +126,18 @@ class TaskTab(Tab):
         return self.settings.menus()
 
     def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str]) -> Update:
-        return self.settings.offered(missing, lacking, self.words.methods, self.desk.model)
+        return self.settings.offered(missing, lacking, self.words.methods, self.context.model)
 
     def start(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Run the chosen methods instead of this tab's job, and show their progress and results."""
         with errors_as_messages():
             requests = self.settings.requests(values, self._request_fields(values), self.task)
-            owner, place = values[self.desk.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
-            key = self.desk.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
+            owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
+            key = self.context.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
         first: Update = {self.job: key, self.stored: key, self.stored_results.shown: None}
         first |= {self.panel.status: status_line("<b>Starting</b>", 0.0)}
-        first |= self.desk.own_jobs.started()
-        updates = self.panel.updates(self.desk.session, key, values[self.panel.left])
+        first |= self.context.own_jobs.started()
+        updates = self.panel.updates(self.context.session, key, values[self.panel.left])
         yield from self.streams.newest(request, chain([first], updates))
 
     def _request_fields(self, values: Values) -> Options:
@@ -145,7 +145,7 @@ class TaskTab(Tab):
         uploaded, model = values[self.upload.component], values[self.settings.model]
         picture, painted, notes = self.upload.read(uploaded)
         crop = self.crop.crop(picture, model, values)
-        cropper = partial(self.desk.session.crop, model=model)
+        cropper = partial(self.context.session.crop, model=model)
         upload = Upload(picture, painted, crop, self.settings.seed_of(values), cropper, [*notes])
         own = {name: values[control] for name, control in self.controls.items()}
         inputs = {field.card.name: field.read(own, upload) for field in self.fields}
@@ -163,7 +163,7 @@ class TaskTab(Tab):
         """After a reload, follow the job that this browser was watching."""
         try:
             if isinstance(key, str):
-                self.desk.session.snapshot(key)
+                self.context.session.snapshot(key)
         except UnknownJob:  # expired, or the server has restarted
             yield {self.stored: None}
             key = None
@@ -172,14 +172,14 @@ class TaskTab(Tab):
             if self.words.opens_with_results:
                 yield from self.stored_results.opening(self.panel, left)
             return
-        updates = self.panel.updates(self.desk.session, key, left)
+        updates = self.panel.updates(self.context.session, key, left)
         yield from self.streams.newest(request, chain([{self.job: key}], updates))
 
     def come_back(self, key: str | None, stored: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         """When a page is shown again that was in the background, follow its job again, or say that it is gone."""
         key = key or stored
         try:
-            self.desk.session.snapshot(str(key))
+            self.context.session.snapshot(str(key))
         except UnknownJob:
             text = "<b>This job has expired.</b> Press Run to start it again."
             yield {self.job: None, self.stored: None, self.panel.status: status_line(text)}
@@ -189,9 +189,11 @@ class TaskTab(Tab):
     def run_again(self, key: str | None, owner: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         """Run a job again that ended because no client was connected."""
         with errors_as_messages():
-            again = self.desk.session.run_again(str(key), owner=owner or "", place=f"{request.session_hash} {self.key}")
-        first = {self.job: again, self.stored: again, **self.desk.own_jobs.started()}
-        updates = self.panel.updates(self.desk.session, again, left)
+            again = self.context.session.run_again(
+                str(key), owner=owner or "", place=f"{request.session_hash} {self.key}"
+            )
+        first = {self.job: again, self.stored: again, **self.context.own_jobs.started()}
+        updates = self.panel.updates(self.context.session, again, left)
         yield from self.streams.newest(request, chain([first], updates))
 
     def cancel(self, key: str | None) -> None:
@@ -200,11 +202,11 @@ class TaskTab(Tab):
             gr.Info("Nothing is running in this tab.")
             return
         with errors_as_messages():
-            self.desk.session.cancel(key)
+            self.context.session.cancel(key)
 
     def compare(self, key: str | None, example: str | None, left: str) -> Iterator[Update]:
         """Show another picture on the left of the sliders."""
-        stored = self.stored_results.find(example, self.desk.model)
+        stored = self.stored_results.find(example, self.context.model)
         if stored is not None:
             yield from self.panel.compare(stored.view, left, stored)
             return
@@ -212,18 +214,18 @@ class TaskTab(Tab):
             yield {self.panel.left: gr.skip()}
             return
         with errors_as_messages():
-            view = self.desk.session.snapshot(key)
+            view = self.context.session.snapshot(key)
         yield from self.panel.compare(view, left)
 
     def paste(self, index: int, key: str | None) -> Iterator[Update]:
         """Show a result inside the uploaded photo."""
         with errors_as_messages():
-            picture = self.desk.session.pasted(key or "", index)
+            picture = self.context.session.pasted(key or "", index)
         yield from self.panel.paste(picture)
 
     def switch_model(self, model: str, ticked: list[str]) -> Iterator[Update]:
         """Offer the methods that the model can serve, which is known once its file is downloaded."""
-        session, status = self.desk.session, self.panel.status
+        session, status = self.context.session, self.panel.status
         if session.files.missing(model):
             text = f"<b>{escape(model)}</b> is not downloaded yet. Run downloads it, or use the Models tab."
             yield {**self.settings.offered({}, {}, ticked, model), status: status_line(text)}
@@ -249,8 +251,8 @@ class TaskTab(Tab):
     def answers(self, values: Parameters) -> Iterator[Answer]:
         """Run the methods for a script."""
         with errors_as_messages():
-            key = self.desk.session.submit(script_requests(self.desk, self.task, self.fields, values))
-        yield from job_answers(self.desk.session, key)
+            key = self.context.session.submit(script_requests(self.context, self.task, self.fields, values))
+        yield from job_answers(self.context.session, key)
 
 
 def task_tab(task: str) -> type[TaskTab]:

@@ -12,7 +12,7 @@ from ui.parts.own_jobs import OwnJobs
 
 
 @dataclass(frozen=True)
-class Desk:
+class PageContext:
     """The session that computes, the available methods and models, examples, and the visitor's jobs.
 
     model: the model that is selected when the page opens.
