@@ -73,7 +73,7 @@ def test_typed_fields_stay_with_their_method(visit: Callable[..., Page], site: S
     fields.last.get_by_label(re.compile("PTI: steps")).fill("2")
     open_tab(page, "Colourise")
     open_tab(page, "Reconstruct")
-    choose_model(page, "only-z")  # it has no W: neither the method nor the stage is offered, and Z is ticked instead
+    choose_model(page, "only-z")  # it has no W: neither the method nor the stage is offered, and Z is selected instead
     expect(stages.get_by_label("Optimise")).to_have_value("")
     expect(fields).to_have_count(2)
     choose_model(page, "synthetic-faces")

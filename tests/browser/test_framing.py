@@ -119,9 +119,9 @@ def test_one_click_ticks_the_methods_that_reach_the_picture(visit: Callable[...,
     page.wait_for_timeout(500)  # colours fade in
     assert faults(page) == []
     domain_line.get_by_role("button").click()
-    ticked = page.locator("#reconstruct-methods input:checked")
-    expect(ticked).to_have_count(len(OUTSIDE))
-    assert ticked.evaluate_all("boxes => boxes.map(box => box.value)") == list(OUTSIDE)
+    selected = page.locator("#reconstruct-methods input:checked")
+    expect(selected).to_have_count(len(OUTSIDE))
+    assert selected.evaluate_all("boxes => boxes.map(box => box.value)") == list(OUTSIDE)
     page.get_by_role("button", name="Remove Image").click()
     expect(page.locator("#reconstruct-picture-framing")).to_be_hidden()
     expect(square(page, "reconstruct")).to_be_hidden()

@@ -46,9 +46,9 @@ def test_methods_that_a_model_lacks_are_left_out_and_not_ticked(menu: MethodMenu
 
 
 def test_the_ticked_methods_come_fast_ones_first_whatever_is_sent(menu: MethodMenu) -> None:
-    assert menu.ticked(["pti", "w", "nope", "psp"]) == ["psp", "w", "pti"]
+    assert menu.selected(["pti", "w", "nope", "psp"]) == ["psp", "w", "pti"]
     for junk in (None, 3, {"w": 1}, "w", [["w"], None]):
-        assert menu.ticked(junk) == []
+        assert menu.selected(junk) == []
 
 
 @pytest.mark.parametrize("key", [*TASKS, "edit"])

@@ -80,9 +80,9 @@ def test_a_custom_pipeline_is_one_more_method_of_every_tab(tab: TaskTab) -> None
     field = catalogue.method(first).fields[0].name
     typed = {CUSTOM: {"wplus.steps": 3, "clone.steps": 9}, first: {field: 7}, "dip": {"dip.steps": 8}}
     values = chosen(tab, {"embed": "mean", "optimise": "wplus", "refine": "pti"}, typed)
-    *ticked, own = tab.settings.requests(values, given, tab.task)
-    assert [request.method for request in ticked] == methods
-    assert [dict(request.settings) for request in ticked] == [{field: 7} if m == first else {} for m in methods]
+    *selected, own = tab.settings.requests(values, given, tab.task)
+    assert [request.method for request in selected] == methods
+    assert [dict(request.settings) for request in selected] == [{field: 7} if m == first else {} for m in methods]
     assert own.method == "mean+wplus+pti" and own.settings == {"wplus.steps": 3}
     assert own.task == tab.task
     plain = tab.settings.requests(chosen(tab, {}, {}), given, tab.task)

@@ -50,7 +50,7 @@ def works() -> list[Work]:
     for tab in all_tabs().values():
         if issubclass(tab, TaskTab):
             methods.setdefault(tab.task, {}).update(dict.fromkeys(tab.words.methods))
-    return [Work(task, tuple(ticked)) for task, ticked in methods.items()]
+    return [Work(task, tuple(selected)) for task, selected in methods.items()]
 
 
 def weights() -> dict[str, str | None]:

@@ -21,5 +21,5 @@ DOWNLOADS: Options = {"concurrency_id": "downloads", "concurrency_limit": 24}
 # Events that load a model, and events that only read results or cards.
 MODELS: Options = {"concurrency_id": "models"}
 VIEWS: Options = {"concurrency_id": "views"}
-# Fields of the ticked methods are sent in order, so that no answer to an older choice arrives last.
+# Fields of the selected methods are sent in order, so that no answer to an older choice arrives last.
 FIELDS: Options = {"concurrency_id": "fields", "concurrency_limit": 1}

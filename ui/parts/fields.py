@@ -25,8 +25,8 @@ from ui.static import script
 
 KINDS = {"embed": "Embed", "optimise": "Optimise", "refine": "Refine"}
 CUSTOM = "+"  # stands for the custom pipeline among the methods
-INTRO = "<b>Custom pipeline</b>: runs together with the ticked methods."
-# The component's value is {method: {field: value}}. It keeps the values of methods that are no longer ticked.
+INTRO = "<b>Custom pipeline</b>: runs together with the selected methods."
+# The component's value is {method: {field: value}}. It keeps the values of methods that are no longer selected.
 FIELDS_SCRIPT = script("fields")
 # The component's value is {kind: stage}. A stage that is no longer offered is deselected.
 STAGES_SCRIPT = script("stages")
@@ -35,19 +35,19 @@ STAGES_SCRIPT = script("stages")
 class Fields:
     """The components; `chosen` reads them."""
 
-    def __init__(self, key: str, methods: Mapping[str, MethodCard], ticked: Sequence[str]) -> None:
+    def __init__(self, key: str, methods: Mapping[str, MethodCard], selected: Sequence[str]) -> None:
         self.methods = methods
         common: Options = {"html_template": slot("rows"), "apply_default_css": False}
         self.stages = gr.HTML({}, rows=stage_menus({}), js_on_load=STAGES_SCRIPT, elem_id=f"{key}-stages", **common)
         self.typed = gr.HTML(
-            {}, rows=sections(methods, ticked), js_on_load=FIELDS_SCRIPT, elem_id=f"{key}-fields", **common
+            {}, rows=sections(methods, selected), js_on_load=FIELDS_SCRIPT, elem_id=f"{key}-fields", **common
         )
 
     def wire(self, methods: gr.HTML) -> None:
         """Show the settings of the chosen methods and stages."""
 
-        def show(ticked: Sequence[str], stages: object) -> Update:
-            return {self.typed: gr.update(rows=sections(self.methods, ticked) + custom_section(pipeline(stages)))}
+        def show(selected: Sequence[str], stages: object) -> Update:
+            return {self.typed: gr.update(rows=sections(self.methods, selected) + custom_section(pipeline(stages)))}
 
         for event in (methods.change, self.stages.staged):
             # Without preprocessing: the choices may have changed since the page sent its values.
@@ -69,13 +69,13 @@ class Fields:
         """Updates that leave out the stages in `lacking`, with the reasons."""
         return {self.stages: gr.update(rows=stage_menus(lacking))}
 
-    def chosen(self, ticked: Sequence[str], values: Values) -> list[tuple[str, Row]]:
-        """The ticked methods and the custom pipeline, each with its settings that differ from their defaults.
+    def chosen(self, selected: Sequence[str], values: Values) -> list[tuple[str, Row]]:
+        """The selected methods and the custom pipeline, each with its settings that differ from their defaults.
 
         Raises InputError or SettingError.
         """
         typed = values[self.typed]
-        chosen = [(key, changed_settings(self.methods[key], typed, key)) for key in ticked]
+        chosen = [(key, changed_settings(self.methods[key], typed, key)) for key in selected]
         custom = pipeline(values[self.stages])
         if custom:
             chosen.append((custom, changed_settings(catalogue.method(custom), typed, CUSTOM)))
@@ -102,9 +102,9 @@ def changed_settings(card: MethodCard, typed: object, key: str) -> Row:
     return settings
 
 
-def sections(methods: Mapping[str, MethodCard], ticked: Sequence[str]) -> str:
-    """The settings of the ticked methods as HTML, in the order of `methods`."""
-    return "".join(section(key, card) for key, card in methods.items() if key in (ticked or ()))
+def sections(methods: Mapping[str, MethodCard], selected: Sequence[str]) -> str:
+    """The settings of the selected methods as HTML, in the order of `methods`."""
+    return "".join(section(key, card) for key, card in methods.items() if key in (selected or ()))
 
 
 def section(key: str, card: MethodCard) -> str:

@@ -18,18 +18,18 @@ GROUPS = {
     "optimise": "Optimise a code: slower",
     "refine": "Tune a network: slowest",
 }
-FALLBACKS = ("w", "z", "dip")  # if a model can run no ticked method, the first of these that it can run is ticked
+FALLBACKS = ("w", "z", "dip")  # if a model can run no selected method, the first of these that it can run is selected
 SCRIPT = script("methods")
 
 
 class MethodMenu:
-    """The component, whose value is the list of the keys of the ticked methods."""
+    """The component, whose value is the list of the keys of the selected methods."""
 
-    def __init__(self, key: str, methods: Mapping[str, MethodCard], ticked: Sequence[str]) -> None:
+    def __init__(self, key: str, methods: Mapping[str, MethodCard], selected: Sequence[str]) -> None:
         self.key = key
         self.methods = {name: card for kind in GROUPS for name, card in methods.items() if card.kind == kind}
         self.component = gr.HTML(
-            list(ticked),
+            list(selected),
             rows=self.rows({}),
             times={},
             html_template=slot("rows"),
@@ -44,21 +44,21 @@ class MethodMenu:
         return "<p>Methods</p>" + "".join(self._group(kind, missing) for kind in GROUPS)
 
     def offered(
-        self, missing: Mapping[str, str], ticked: Sequence[str], seconds: Mapping[str, float] | None = None
+        self, missing: Mapping[str, str], selected: Sequence[str], seconds: Mapping[str, float] | None = None
     ) -> Update:
-        """Updates that leave out `missing` methods; the others stay ticked, or a fallback if there are none.
+        """Updates that leave out `missing` methods; the others stay selected, or a fallback if there are none.
 
         seconds: expected, by method, of those of which something is known.
         """
-        usable = [key for key in ticked if key not in missing]
-        if ticked and not usable:
+        usable = [key for key in selected if key not in missing]
+        if selected and not usable:
             usable = [key for key in FALLBACKS if key not in missing][:1]
         # The value changes only if it must: the user may be ticking at the same time.
-        value: Options = {} if usable == list(ticked) else {"value": usable}
+        value: Options = {} if usable == list(selected) else {"value": usable}
         return {self.component: gr.update(rows=self.rows(missing), times=times(seconds or {}), **value)}
 
-    def ticked(self, value: object) -> list[str]:
-        """The ticked methods in the order of the menu, fast ones first, from the component's value."""
+    def selected(self, value: object) -> list[str]:
+        """The selected methods in the order of the menu, fast ones first, from the component's value."""
         given = value if isinstance(value, list) else []
         return [key for key in self.methods if key in given]
 

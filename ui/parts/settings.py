@@ -25,13 +25,13 @@ BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds
 class Settings:
     """The menu of methods; `more` and `advanced` lay out the other controls, `requests` reads them all.
 
-    key: of the tab. ticked: methods that are ticked at first. measured: label of the tick box for pictures that are
+    key: of the tab. selected: methods that are selected at first. measured: label of the tick box for pictures that are
     already the input to the methods, "" for no such box.
     """
 
-    def __init__(self, key: str, context: PageContext, ticked: Sequence[str], measured: str) -> None:
-        self.key, self.context, self.ticked = key, context, ticked
-        self.menu = MethodMenu(key, context.methods, ticked)
+    def __init__(self, key: str, context: PageContext, selected: Sequence[str], measured: str) -> None:
+        self.key, self.context, self.selected = key, context, selected
+        self.menu = MethodMenu(key, context.methods, selected)
         self.methods = self.menu.component
         self.can_be_measured = bool(measured)
         self._measured_label = measured or "Measured"
@@ -57,7 +57,7 @@ class Settings:
             self.budget = gr.Slider(
                 low, longest, min(first, longest), step=5, label="Time budget for each method (seconds)"
             )
-            self.fields = Fields(self.key, self.context.methods, self.ticked)
+            self.fields = Fields(self.key, self.context.methods, self.selected)
         self.fields.wire(self.methods)
 
     def inputs(self) -> set[Component]:
@@ -70,13 +70,13 @@ class Settings:
         return [self.methods, self.missing, self.fields.stages, *self.options.menus.values()]
 
     def offered(
-        self, missing: Mapping[str, str], lacking: Mapping[str, str], ticked: Sequence[str], model: str
+        self, missing: Mapping[str, str], lacking: Mapping[str, str], selected: Sequence[str], model: str
     ) -> Update:
-        """Updates that leave out `missing` methods and `lacking` stages, with the reasons; the others stay ticked."""
+        """Updates that leave out `missing` methods and `lacking` stages, with the reasons; the others stay selected."""
         labels = {key: card.label for key, card in self.context.methods.items()}
         seconds = self.context.session.expected(model, {key: {} for key in labels if key not in missing})
         return {
-            **self.menu.offered(missing, ticked, seconds),
+            **self.menu.offered(missing, selected, seconds),
             self.missing: gr.update(value=missing_note(missing, labels), visible=bool(missing)),
             **self.fields.offered(lacking),
             **self.options.offered(model),
@@ -91,7 +91,7 @@ class Settings:
 
         Raises InputError or SettingError.
         """
-        ticked = self.menu.ticked(values[self.methods])
+        selected = self.menu.selected(values[self.methods])
         common = {
             "model": values[self.model],
             "options": self.options.read(values, values[self.model]),
@@ -99,7 +99,7 @@ class Settings:
             "measured": self.can_be_measured and bool(values[self.measured]),
             "budget": number(values[self.budget], "The time budget", 1, self.context.session.budget),
         }
-        return requests(task, self.fields.chosen(ticked, values), {**fields, **common})
+        return requests(task, self.fields.chosen(selected, values), {**fields, **common})
 
 
 def requests(task: str, methods: Sequence[tuple[str, Row]], fields: Options) -> list[Request]:

@@ -109,7 +109,7 @@ class TaskTab(Tab):
             column.box.put(
                 partial(self.paste, i), self.job, [panel.pasted, panel.pasted_file], **CROPS, **PRIVATE
             )  # fmt: skip
-        # Without preprocessing: the choices may have changed since the page sent the ticked methods.
+        # Without preprocessing: the choices may have changed since the page sent the selected methods.
         chosen = [settings.model, settings.methods]
         for event in (settings.model.input, switched.then):
             event(self.switch_model, chosen, [*settings.menus(), panel.status], preprocess=False, **MODELS, **PRIVATE)
@@ -223,12 +223,12 @@ class TaskTab(Tab):
             picture = self.context.session.pasted(key or "", index)
         yield from self.panel.paste(picture)
 
-    def switch_model(self, model: str, ticked: list[str]) -> Iterator[Update]:
+    def switch_model(self, model: str, selected: list[str]) -> Iterator[Update]:
         """Offer the methods that the model can serve, which is known once its file is downloaded."""
         session, status = self.context.session, self.panel.status
         if session.files.missing(model):
             text = f"<b>{escape(model)}</b> is not downloaded yet. Run downloads it, or use the Models tab."
-            yield {**self.settings.offered({}, {}, ticked, model), status: status_line(text)}
+            yield {**self.settings.offered({}, {}, selected, model), status: status_line(text)}
             return
         yield {status: status_line("<b>Loading the model</b>", 0.0)}
         try:
@@ -237,7 +237,7 @@ class TaskTab(Tab):
         except gr.Error:
             yield {status: status_line("This model could not be loaded.", bad=True)}
             raise
-        yield {**self.settings.offered(missing, lacking, ticked, model), status: status_line(READY)}
+        yield {**self.settings.offered(missing, lacking, selected, model), status: status_line(READY)}
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
         names = [name for name in common if name not in ("measured", *LAST)]

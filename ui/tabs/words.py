@@ -11,7 +11,7 @@ class Words:
     """Texts of a task's tab.
 
     measured: label of the tick box for pictures that are already the input to the methods; "" for no such box.
-    methods: keys of the methods that are ticked at first: an encoder, then the best optimisers in docs/results.md
+    methods: keys of the methods that are selected at first: an encoder, then the best optimisers in docs/results.md
     that together take less than 20 s on two cores. prefixes: of the choices of a field, by the field's name.
     opens_with_results: stored results of an example are shown before anything is chosen.
     tells_domain: say at upload whether the model knows the picture, and which methods reach it.
