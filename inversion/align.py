@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -37,6 +37,15 @@ class AlignError(UserError):
     """A crop that is impossible. The text is one line and says what to do."""
 
 
+class FaceAxes(NamedTuple):
+    """Position and directions of a face, (2,) each, in pixels."""
+
+    eyes: np.ndarray  # the point between the eyes
+    between: np.ndarray  # from the left to the right eye
+    down: np.ndarray  # from `eyes` to the mouth
+    right: np.ndarray  # unit vector to the right
+
+
 @dataclass(frozen=True)
 class Face:
     """Five landmarks of a face in pixels. Left and right are those of the picture, not of the person."""
@@ -52,16 +61,13 @@ class Face:
     @property
     def quad(self) -> Quad:
         """The FFHQ square of this face. Raises AlignError if the landmarks coincide."""
-        eyes, between, down, x = self.axes
-        x = x * max(2.0 * math.hypot(*between), 1.8 * math.hypot(*down))
+        eyes, between, down, right = self.axes
+        x = right * max(2.0 * math.hypot(*between), 1.8 * math.hypot(*down))
         return square_of(eyes + 0.1 * down, x)
 
     @property
-    def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Point between the eyes; from the left to the right eye; from there to the mouth; unit vector to the right.
-
-        Each is (2,). Raises AlignError if the landmarks coincide.
-        """
+    def axes(self) -> FaceAxes:
+        """Position and directions of this face. Raises AlignError if the landmarks coincide."""
         left, right = np.array(self.left_eye), np.array(self.right_eye)
         between = right - left
         eyes = (left + right) / 2
@@ -70,7 +76,7 @@ class Face:
         length = math.hypot(*x)
         if length < 1e-6:
             raise AlignError("The landmarks of the face coincide. Crop the picture by hand.")
-        return eyes, between, down, x / length
+        return FaceAxes(eyes, between, down, x / length)
 
 
 @dataclass(frozen=True)

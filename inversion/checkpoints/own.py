@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from inversion.checkpoints import store
 from inversion.checkpoints.registry import (
@@ -52,6 +52,11 @@ class Facts:
         """The facts that are not None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
+    def applied_to(self, entry: Entry) -> Entry:
+        """The entry with the given facts."""
+        given = {"domain": entry.domain, "crop": entry.crop, "licence": entry.licence} | self.given()
+        return replace(entry, domain=given["domain"], crop=given["crop"], licence=given["licence"])
+
 
 def looks_like_file(text: str) -> bool:
     """Whether a name of a model on a command line means a file: by its suffix, or because such a file exists."""
@@ -71,7 +76,7 @@ def add_file(path: Path, kind: Kind = "generator", generator: str | None = None,
     known = _known(path, kind, generator)
     if known is None:
         known = _converted(path, kind, generator)
-    _write({entry.name: replace(entry, **facts.given()) for entry in known})  # type: ignore[arg-type]
+    _write({entry.name: facts.applied_to(entry) for entry in known})
     return next(entry.name for entry in known if entry.kind == kind)
 
 
@@ -80,7 +85,7 @@ def change(name: str, facts: Facts) -> None:
     entries = own()
     if name not in entries:
         raise HubError(f"{name!r} is not a file that you have added: choose from {', '.join(entries) or 'none'}")
-    _write({name: replace(entries[name], **facts.given())})  # type: ignore[arg-type]
+    _write({name: facts.applied_to(entries[name])})
 
 
 def remove_file(name: str) -> list[str]:
@@ -162,7 +167,7 @@ def _entry(part: Part, contents: Contents, path: Path, names: tuple[str, str | N
     several = part.layout == "tensors"
     return Entry(
         name=names[0],
-        kind=part.kind,  # type: ignore[arg-type]
+        kind=cast(Kind, part.kind),
         format="numpy" if part.kind == "directions" and not several else "safetensors",
         architecture=part.architecture,
         source=f"your file {path.name}",

@@ -10,7 +10,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,6 +17,7 @@ from PIL import Image
 from inversion import images, metrics
 from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.common.errors import UserError
+from inversion.common.rows import Row, RowView
 from inversion.serving import catalogue
 from inversion.serving.session import JobView, Request, RunView, Session
 from ui.examples import FOLDER
@@ -129,7 +129,7 @@ def _psnr(a: np.ndarray | None, b: np.ndarray) -> float:
     return value
 
 
-def _stored(label: str, row: dict[str, Any] | Any, track: Sequence[tuple[float, float]]) -> dict[str, Any]:  # noqa: ANN401
+def _stored(label: str, row: RowView, track: Sequence[tuple[float, float]]) -> Row:
     thinned = list(track[:: max(1, len(track) // POINTS)])
     thinned += [] if not track or thinned[-1] == track[-1] else [track[-1]]
     return {"label": label, "row": _rounded(dict(row)), "track": [[round(v, 2) for v in point] for point in thinned]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -13,16 +12,17 @@ MAX_ROWS = 32  # styles of a generator
 NARROW, WIDE = 32, 8192  # plausible widths of W
 
 
-def vectors_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+def vectors_of(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
     """Directions by name: (w_dim,), (1 or num_ws, w_dim) or (1, num_ws, w_dim) each. {} if the file has none.
 
     GANSpace's components give `MAX_COMPONENTS` directions. IDInvert's boundary gives one, without its layers.
     """
-    if all(isinstance(checkpoint.get(key), Tensor) for key in COMPONENTS):
-        components = checkpoint["comp"].reshape(len(checkpoint["comp"]), -1)[:MAX_COMPONENTS]
+    components, boundary = checkpoint.get("comp"), checkpoint.get("boundary")
+    if isinstance(components, Tensor) and all(isinstance(checkpoint.get(key), Tensor) for key in COMPONENTS):
+        components = components.reshape(len(components), -1)[:MAX_COMPONENTS]
         return {f"component_{i + 1:02d}": component[None] for i, component in enumerate(components)}
-    if isinstance(checkpoint.get("boundary"), Tensor):
-        return {"": checkpoint["boundary"]}
+    if isinstance(boundary, Tensor):
+        return {"": boundary}
     found = {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
     nested = [value for value in checkpoint.values() if isinstance(value, Mapping)]
     if not found and len(nested) == 1:
