@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 import gradio as gr
 import numpy as np
@@ -51,15 +51,15 @@ class FoundSquare(TypedDict, total=False):
     face: int  # the number of the face, 1 for the largest
 
 
-class DomainLine(TypedDict):
+class DomainLine(TypedDict, total=False):
     """The property `domain`: whether the model knows pictures like this, and a button that helps if it does not."""
 
     of: str  # digest of the picture
     inside: bool
     text: str
-    model: NotRequired[str | None]  # one that fits better
-    methods: NotRequired[list[str]]  # keys of methods that reach such pictures
-    button: NotRequired[str]
+    model: str | None  # one that fits better
+    methods: list[str]  # keys of methods that reach such pictures
+    button: str
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,12 @@ def domain_line(answer: DomainAnswer, of: str) -> DomainLine | None:
         return None
     if answer.inside:
         return {"of": of, "inside": True, "text": KNOWN}
-    line: DomainLine = {"of": of, "inside": False, "text": answer.text, "model": answer.better, "methods": []}
+    line: DomainLine = {"of": of, "inside": False, "text": answer.text, "model": answer.better}
+    line["methods"] = [] if answer.better else list(answer.methods)
     if answer.better:
         label = next(known.label for known in DOMAINS.values() if known.model == answer.better)
-        return {**line, "button": f"Use the {label}"}
-    labels = [METHODS[key].label for key in answer.methods]
-    return {**line, "methods": list(answer.methods), "button": f"Tick {', '.join(labels[:-1])} and {labels[-1]}"}
+        line["button"] = f"Use the {label}"
+    else:
+        labels = [METHODS[key].label for key in answer.methods]
+        line["button"] = f"Tick {', '.join(labels[:-1])} and {labels[-1]}"
+    return line
