@@ -30,16 +30,9 @@ from inversion.training.loop import decay_factor, ramp_factor
 from inversion.training.models import domain_of, networks_of
 from inversion.training.muon import Muon
 from inversion.training.pairs import PairFile, Pairs, draw_pairs
+from inversion.translations import input_of
 
 BATCH, LR, DECAY = 32, 1e-2, 0.6
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of drawing that a network reads."""
-
-    channels: Callable[[int], int]  # number of classes of the domain -> channels
-    read: Callable[[Pairs, int], Tensor]  # (pairs, classes) -> (B, channels, R, R)
 
 
 def lines(pairs: Pairs, _: int) -> Tensor:
@@ -52,7 +45,8 @@ def parts(pairs: Pairs, classes: int) -> Tensor:
     return F.one_hot(pairs.classes.long(), classes).permute(0, 3, 1, 2).float()
 
 
-KINDS: dict[str, Kind] = {"sketch": Kind(lambda _: 1, lines), "map": Kind(lambda classes: classes, parts)}
+# Translation -> its clean input: (pairs, classes) -> (B, channels, R, R).
+KINDS: dict[str, Callable[[Pairs, int], Tensor]] = {"sketch": lines, "map": parts}
 
 
 @dataclass(frozen=True)
@@ -78,12 +72,12 @@ def train_reader(kind: str, file: PairFile, steps: int) -> Predictor:
     classes = len(domain.classes)
     torch.manual_seed(0)
     net = Predictor(domain.names).train()
-    net.stem = nn.Conv2d(KINDS[kind].channels(classes), net.stem.out_channels, 5, stride=2, padding=2)
+    net.stem = nn.Conv2d(input_of(kind).channels(classes), net.stem.out_channels, 5, stride=2, padding=2)
     optimizer, rng = Muon(net.parameters(), lr=LR), torch.Generator().manual_seed(0)
     for step in range(steps):
         rows = torch.randint(0, file.drawn, (BATCH,), generator=rng)
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = net.heads(KINDS[kind].read(file.batch(rows), classes))[0].float()
+            predicted = net.heads(KINDS[kind](file.batch(rows), classes))[0].float()
         loss = F.mse_loss(predicted, domain.factors(latents(rows.tolist())))
         optimizer.zero_grad()
         loss.backward()
@@ -101,7 +95,7 @@ def figures(kind: str, reader: Predictor, model: Model, n: int) -> ReaderRow:
     read, best = [], []
     for start in range(0, n, BATCH):
         pairs = draw_pairs(seeds[start : start + BATCH], model.resolution, model.domain)
-        read.append(reader.heads(KINDS[kind].read(pairs, len(domain.classes)))[0])
+        read.append(reader.heads(KINDS[kind](pairs, len(domain.classes)))[0])
         best.append(predictor.heads(pairs.picture.float() / 127.5 - 1)[0])
     shares = explained(torch.cat(read), truth).tolist()
     ratios = (sign_accuracy(torch.cat(read), truth) / sign_accuracy(torch.cat(best), truth)).tolist()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.drawings import CHANNELS, COLOURS, SIDE, Array, blank, some_uploads
+from helpers.drawings import COLOURS, SIDE, Array, blank, some_uploads
 from PIL import Image
 
 from inversion import images
@@ -29,7 +29,8 @@ def uploads() -> dict[str, list[Array]]:
 def test_any_upload_becomes_what_the_encoder_reads(
     name: str, shape: tuple[int, int], uploads: dict[str, list[Array]]
 ) -> None:
-    kind, channels = INPUTS[name], CHANNELS.get(name, 3)
+    kind = INPUTS[name]
+    channels = kind.channels(len(CLASSES))
     upload = np.ascontiguousarray(cv2.resize(uploads[name][0], shape[::-1], interpolation=cv2.INTER_NEAREST))
     read = kind.read(upload, channels, 32)
     assert read.shape == (1, channels, 32, 32)

@@ -21,7 +21,8 @@ from inversion.synthetic.faces import CLASSES, FACES
 from inversion.tasks import Superres
 from inversion.training import data, encoder, examples, generator, loop, pairs
 from inversion.training.options import EncoderOptions
-from inversion.training.recipes import RECIPES, TRANSLATED
+from inversion.training.recipes import RECIPES
+from inversion.translations import input_of
 
 COUNT, SIDE = 32, 16
 
@@ -116,10 +117,10 @@ def test_a_stopped_pair_file_resumes_and_feeds_the_translations(tmp_path: Path) 
     assert torch.equal(chosen.classes, drawn.segmentation.argmax(dim=1).byte())
 
 
-@pytest.mark.parametrize("reads", TRANSLATED)
+@pytest.mark.parametrize("reads", examples.PAIRED)
 def test_examples_have_the_shape_and_range_of_the_apps_inputs(reads: str) -> None:
     drawn, domain = pairs.draw_pairs(range(4), 64), DOMAINS["synthetic-faces"]
-    net = Narrow(TRANSLATED[reads](len(domain.classes)), 6, 8, (2, 2, 2), (8,) * 4, 8, 2)
+    net = Narrow(input_of(reads).channels(len(domain.classes)), 6, 8, (2, 2, 2), (8,) * 4, 8, 2)
     plain = examples.translation_example(reads, drawn, domain, net)
     rng = torch.Generator().manual_seed(0)
     varied = examples.translation_example(reads, drawn, domain, net, latents(range(4)), rng)
@@ -127,7 +128,7 @@ def test_examples_have_the_shape_and_range_of_the_apps_inputs(reads: str) -> Non
         assert given.input.shape == (4, net.inputs, net.size, net.size)
         assert given.target.min() >= -1
         assert given.target.max() <= 1
-    if reads == "turned":
+    if reads == "frontalize":
         assert not torch.equal(given.target, drawn.picture / 127.5 - 1)
     elif reads == "map":
         assert torch.equal(varied.input.sum(dim=1), torch.ones(4, net.size, net.size))
@@ -136,6 +137,12 @@ def test_examples_have_the_shape_and_range_of_the_apps_inputs(reads: str) -> Non
         assert plain.input.min() >= 0
         assert plain.input.max() <= 1
         assert not torch.equal(varied.input, plain.input)
+
+
+def test_a_translation_without_training_examples_is_refused() -> None:
+    drawn, net = pairs.draw_pairs(range(1), SIDE), Narrow(3, 6, 8, (2, 2, 2), (8,) * 4, 8, 2)
+    with pytest.raises(UserError, match="has no training examples"):
+        examples.translation_example("toonify", drawn, FACES, net)
 
 
 def test_degraded_pictures_agree_with_the_tasks() -> None:

@@ -89,7 +89,7 @@ def _folder(folder: Path, resolution: int) -> tuple[int, Callable[[Tensor], Tens
 class TranslationPairs(ExampleSource):
     """Rendered pairs for a translation, from a file or drawn on the fly.
 
-    Raises TrainingError if the file holds no pairs, or if the domain has no renderer or (for "turned") no frontal view.
+    Raises TrainingError if the file holds no pairs, or if the domain has no renderer or no target of the translation.
     """
 
     def __init__(self, options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> None:
@@ -100,8 +100,6 @@ class TranslationPairs(ExampleSource):
             file = PairFile(options.pairs, options.count, model.resolution, model.domain)
             self.count, self._read = file.drawn, file.batch
         held_out = draw_pairs(range(HELD_OUT, HELD_OUT + HELD_OUT_PICTURES), model.resolution, model.domain)
-        if self.reads == "turned" and not held_out.front.shape[1]:
-            raise TrainingError(f"{model.name}: its domain has no frontal view. Choose another recipe or model.")
         self.held_out = translation_example(self.reads, held_out, self.domain, encoder)
 
     def examples(self, rows: Tensor, rng: torch.Generator) -> Example:

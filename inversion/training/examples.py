@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from inversion.encoders import Encoder
 from inversion.synthetic import Domain
 from inversion.tasks import Colorize, Superres
+from inversion.training.options import TrainingError
 from inversion.training.pairs import Pairs
 from inversion.translations.drawings import DrawingError, lines
 
@@ -105,24 +106,49 @@ def label_maps(pairs: Pairs, domain: Domain, size: int, rng: torch.Generator | N
     return F.one_hot(cover.argmax(dim=1), count).permute(0, 3, 1, 2).float()
 
 
+def _scaled(pixels: Tensor) -> Tensor:
+    """Pictures in [-1, 1] of uint8 (B, C, R, R)."""
+    return pixels.float() / 127.5 - 1
+
+
+def _of_sketch(pairs: Pairs, domain: Domain, net: Encoder, z: Tensor | None, rng: torch.Generator | None) -> Example:
+    return Example(_scaled(pairs.picture), sketches(pairs, net.size, rng), z)
+
+
+def _of_map(pairs: Pairs, domain: Domain, net: Encoder, z: Tensor | None, rng: torch.Generator | None) -> Example:
+    return Example(_scaled(pairs.picture), label_maps(pairs, domain, net.size, rng), z)
+
+
+def _of_turned(pairs: Pairs, domain: Domain, net: Encoder, z: Tensor | None, rng: torch.Generator | None) -> Example:
+    if not pairs.front.shape[1]:
+        raise TrainingError("The model's domain has no frontal view. Choose another recipe or model.")
+    codes = None if z is None else domain.frontal_codes(z)
+    return Example(_scaled(pairs.front), net.fit(_scaled(pairs.picture)), codes)
+
+
+# Translation -> its examples, made of pairs. The target is the picture; that of "frontalize" is its frontal view.
+PAIRED: dict[str, Callable[[Pairs, Domain, Encoder, Tensor | None, torch.Generator | None], Example]] = {
+    "sketch": _of_sketch,
+    "map": _of_map,
+    "frontalize": _of_turned,
+}
+
+
 def translation_example(
-    reads: str,
+    name: str,
     pairs: Pairs,
     domain: Domain,
     encoder: Encoder,
     z: Tensor | None = None,
     rng: torch.Generator | None = None,
 ) -> Example:
-    """Examples of a translation. The target of "sketch" and "map" is the picture, that of "turned" its frontal view.
+    """Examples of a translation, a key of PAIRED. Raises TrainingError for any other, and if the domain has no target.
 
     z (B, z_dim): the codes of the pairs. rng augments the inputs.
     """
-    picture, front = pairs.picture.float() / 127.5 - 1, pairs.front.float() / 127.5 - 1
-    if reads == "turned":
-        return Example(front, encoder.fit(picture), None if z is None else domain.frontal_codes(z))
-    if reads == "map":
-        return Example(picture, label_maps(pairs, domain, encoder.size, rng), z)
-    return Example(picture, sketches(pairs, encoder.size, rng), z)
+    if name not in PAIRED:
+        raise TrainingError(f"The translation {name!r} has no training examples. Choose from: {', '.join(PAIRED)}.")
+    return PAIRED[name](pairs, domain, encoder, z, rng)
 
 
 # Degradations (pictures (B, 3, R, R), rng) -> input; the target is the whole picture.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-# Inputs of the translations: number of classes of the domain -> channels.
-TRANSLATED: dict[str, Callable[[int], int]] = {"sketch": lambda _: 1, "map": lambda n: n, "turned": lambda _: 3}
+from inversion.translations import TRANSLATIONS, input_of
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class EncoderRecipe:
     - delta, latent: the size of e4e's offsets, and its discriminator of styles.
     - turns: passes of ReStyle.
     - rows: "pyramid" (pSp), "last" (naive W+) or "single" (one style).
-    - reads: the encoder's input instead of the picture, a key of DEGRADED or TRANSLATED, or "".
+    - reads: the encoder's input instead of the picture, a key of DEGRADED or TRANSLATIONS, or "".
     - warm: fraction of the run at its start, 0 to 1, in which only codes are compared: a step then takes a third.
     """
 
@@ -44,7 +42,7 @@ class EncoderRecipe:
     @property
     def translates(self) -> bool:
         """Whether the encoder learns a translation, from rendered pairs."""
-        return self.reads in TRANSLATED
+        return self.reads in TRANSLATIONS
 
     def inputs(self, classes: int) -> int:
         """Input channels: those of `reads`, of a picture, or (ReStyle) of a picture and its reconstruction.
@@ -52,7 +50,7 @@ class EncoderRecipe:
         classes: number of classes of a label map.
         """
         if self.translates:
-            return TRANSLATED[self.reads](classes)
+            return input_of(self.reads).channels(classes)
         return 3 if self.turns == 1 else 6
 
 
@@ -69,7 +67,7 @@ RECIPES: dict[str, EncoderRecipe] = {
     "sketch": replace(_CONDITIONAL, reads="sketch"),
     "map": replace(_CONDITIONAL, reads="map"),
     # The paper has no true frontal pictures. So its weight of the pixels is tiny (0.001), and that of identity is 1.
-    "frontalize": EncoderRecipe(identity=1, norm=0.05, codes=0.3, compared="axes", reads="turned", warm=0.85),
+    "frontalize": EncoderRecipe(identity=1, norm=0.05, codes=0.3, compared="axes", reads="frontalize", warm=0.85),
     "superres": EncoderRecipe(norm=0.05, codes=0.1, reads="shrunk", warm=0.2),
     "inpaint": EncoderRecipe(norm=0.05, codes=0.1, reads="holed", warm=0.2),
     # Our own: the paper trains one encoder per task. This one serves all tasks and also reads complete pictures.

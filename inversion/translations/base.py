@@ -50,6 +50,10 @@ class InputKind(ABC):
         return images.decode(source)
 
     @abstractmethod
+    def channels(self, classes: int) -> int:
+        """Input channels of an encoder in a domain with this number of classes."""
+
+    @abstractmethod
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
         """The encoder's input (1, channels, size, size) from the central square of an upload uint8 (H, W, 3).
 

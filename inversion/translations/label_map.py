@@ -62,6 +62,9 @@ class LabelMap(InputKind):
         picture, note = in_palette(np.asarray(decoded.picture), decoded.indices)
         return replace(decoded, picture=Image.fromarray(picture), notes=(*decoded.notes, *([note] if note else [])))
 
+    def channels(self, classes: int) -> int:
+        return classes
+
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
         _check(channels)
         indices = torch.from_numpy(classes(square(in_palette(picture)[0]), channels, size))

@@ -26,6 +26,9 @@ class Lines(InputKind):
     empty: ClassVar[str] = "The canvas is empty. Draw the outlines, upload a drawing, or choose an example."
     colours: ClassVar[tuple[Colour, ...]] = ((0, 0, 0), (255, 255, 255))
 
+    def channels(self, classes: int) -> int:
+        return 1
+
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
         expect_channels(channels, 1)
         grey = np.asarray(Image.fromarray(square(picture)).convert("L"))

@@ -23,6 +23,9 @@ class Picture(InputKind):
     label: ClassVar[str] = "Picture"
     empty: ClassVar[str] = "Upload a picture first, paste one, or choose an example."
 
+    def channels(self, classes: int) -> int:
+        return 3
+
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
         expect_channels(channels, 3)
         return images.to_tensor(images.fit(Image.fromarray(picture), size))

@@ -12,11 +12,10 @@ from inversion.generators import StyleGAN2
 from inversion.model import Model
 from inversion.synthetic import HELD_OUT
 from inversion.synthetic.faces import CLASSES, draw_faces
-from inversion.translations import INPUTS, TRANSLATIONS
+from inversion.translations import INPUTS, TRANSLATIONS, input_of
 from inversion.translations.drawings import PALETTE
 
 SIDE = 64  # of the drawings
-CHANNELS = {"lines": 1, "map": len(CLASSES)}  # of the encoders of an input kind; the rest read RGB
 COLOURS = np.asarray(PALETTE, np.uint8)
 Array = NDArray[np.uint8]
 
@@ -32,7 +31,7 @@ def narrow(inputs: int, prior: StyleGAN2) -> Encoder:
 
 def reading_encoders(prior: StyleGAN2) -> dict[str, Encoder]:
     """A tiny encoder for every translation, by its name."""
-    return {name: narrow(CHANNELS.get(kind.takes, 3), prior) for name, kind in TRANSLATIONS.items()}
+    return {name: narrow(input_of(name).channels(len(CLASSES)), prior) for name in TRANSLATIONS}
 
 
 def translating_model() -> Model:
