@@ -27,13 +27,13 @@ from inversion.checkpoints.registry import (
     read_entries,
     registry,
 )
+from inversion.encoders import ENCODERS
 
 if TYPE_CHECKING:
     from inversion.checkpoints.converted import Contents, Part
 
 SUFFIXES = (".safetensors", ".pt", ".pkl", ".pth", ".ckpt", ".bin", ".npy", ".npz")
 HASH_DIGITS = 8  # of the file's hash in a name
-ROLES = {1: "sketch", 3: "psp", 6: "restyle"}  # of an encoder by its input channels; any other number reads label maps
 DEFAULTS = {"domain": "own pictures", "crop": "none", "licence": "licence not stated"}
 
 
@@ -163,7 +163,6 @@ def _entry(part: Part, contents: Contents, path: Path, names: tuple[str, str | N
     """The entry of one network of a file. names: its own, and its generator's."""
     owner = registry().get(names[1] or "")
     facts = dict(DEFAULTS) if owner is None else {key: getattr(owner, key) for key in DEFAULTS}
-    role = part.architecture if part.architecture in ("e4e", "indomain") else ROLES.get(part.inputs, "map")
     several = part.layout == "tensors"
     return Entry(
         name=names[0],
@@ -175,7 +174,7 @@ def _entry(part: Part, contents: Contents, path: Path, names: tuple[str, str | N
         sha256=contents.sha256,
         bytes=contents.bytes,
         filename=path.name,
-        role=(ROLES[6] if part.inputs == 6 else role) if part.kind == "encoder" else None,
+        role=ENCODERS[part.architecture].role_of(part.inputs) if part.kind == "encoder" else None,
         generator=names[1],
         classes=part.classes,
         own=True,

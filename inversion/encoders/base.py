@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +12,20 @@ from typing_extensions import Self
 
 from inversion.generators.base import load_strictly
 
+# Input channels -> kind of input, and the role in `Model.encoders` unless the class has one of its own.
+READS = {1: ("sketch", "sketch"), 3: ("picture", "psp"), 6: ("pair", "restyle")}
+LABELS = ("labels", "map")  # any other number
 COUNTER = ".num_batches_tracked"  # of batch norm; only training uses it, and files may lack it
 
 
 class Encoder(nn.Module, ABC):
     """Network from inputs (B, inputs, size, size) to styles (B, num_ws, w_dim). Most predict offsets to a mean.
 
-    The number of input channels says what it reads: 3 a picture in [-1, 1]; 1 a sketch in [0, 1]; 6 a picture and its
-    current reconstruction (ReStyle); any other number a one-hot label map.
+    The number of input channels says what it reads (READS): a picture in [-1, 1], a sketch in [0, 1], a picture and its
+    current reconstruction (ReStyle), or a one-hot label map.
     """
 
+    role: ClassVar[str] = ""  # in `Model.encoders`, if it reads pictures; "": the role of all that read the same
     inputs: int  # channels
     size: int  # side, in pixels
     num_ws: int
@@ -42,7 +47,13 @@ class Encoder(nn.Module, ABC):
     @property
     def reads(self) -> str:
         """Kind of input: "picture", "sketch", "pair" (picture and reconstruction) or "labels"."""
-        return {3: "picture", 1: "sketch", 6: "pair"}.get(self.inputs, "labels")
+        return READS.get(self.inputs, LABELS)[0]
+
+    @classmethod
+    def role_of(cls, inputs: int) -> str:
+        """Role in `Model.encoders` of a network of this class with this number of input channels."""
+        kind, role = READS.get(inputs, LABELS)
+        return cls.role or role if kind == "picture" else role
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict styles (B, num_ws, w_dim) for x (B, inputs, size, size)."""

@@ -1,5 +1,7 @@
 """The encoder of e4e (Tov et al. 2021): one style for all layers, and offsets from it."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,8 @@ from inversion.encoders.psp import PSP
 
 class E4E(PSP):
     """pSp's tensors, with another meaning: row 0 is the style, and row i is the offset that layer i adds to it."""
+
+    role: ClassVar[str] = "e4e"
 
     def offsets(self, x: Tensor, stage: int | None = None) -> Tensor:
         """Predict (B, num_ws, w_dim); `stage` s adds the offsets of layers 1..s only, as in early training."""

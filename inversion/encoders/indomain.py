@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,8 @@ class InDomain(Encoder):
 
     `widths` are the channels of the first map and of every block's map.
     """
+
+    role: ClassVar[str] = "indomain"
 
     def __init__(self, widths: Sequence[int], num_ws: int, w_dim: int = 512, inputs: int = 3) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,8 @@ class Narrow(Encoder):
 
 class NarrowE4E(Narrow):
     """`Narrow` as in e4e (Tov et al. 2021): row 0 is the style of all layers, row i is the offset that layer i adds."""
+
+    role: ClassVar[str] = "e4e"
 
     @torch.no_grad()
     def forget_offsets(self) -> None:
