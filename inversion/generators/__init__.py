@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from inversion.common.lazy import LazyClasses, attributes
@@ -22,9 +23,26 @@ GENERATORS: LazyClasses[Prior] = LazyClasses(
     }
 )
 
+
+def architecture_of(names: Container[str]) -> str | None:
+    """The architecture whose signature is among these names of tensors, the longest if several are. None: unknown."""
+    found = [name for name, kind in GENERATORS.items() if all(key in names for key in kind.signature)]
+    return max(found, key=lambda name: len(GENERATORS[name].signature), default=None)
+
+
 __getattr__ = attributes(
     __name__,
     {"base": "Prior State", "pggan": "PGGAN", "stylegan": "StyleGAN", "stylegan2": "Discriminator StyleGAN2"},
 )
 
-__all__ = ["GENERATORS", "PGGAN", "Discriminator", "Prior", "State", "StateDictError", "StyleGAN", "StyleGAN2"]
+__all__ = [
+    "GENERATORS",
+    "PGGAN",
+    "Discriminator",
+    "Prior",
+    "State",
+    "StateDictError",
+    "StyleGAN",
+    "StyleGAN2",
+    "architecture_of",
+]

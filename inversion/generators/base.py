@@ -5,7 +5,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ class Prior(nn.Module, ABC):
     accumulated pictures and outputs are always float32. Pictures are (B, 3, R, R) in about [-1, 1], not clamped.
     """
 
+    signature: ClassVar[tuple[str, ...]]  # tensors that all files of the architecture have under this package's names
+    grows: ClassVar[bool] = False  # whether `picture_at` makes smaller pictures, with which training begins
     spaces: frozenset[str]  # subset of {"z", "w", "w+", "noise"}
     resolution: int
     z_dim: int
@@ -98,6 +100,10 @@ class Prior(nn.Module, ABC):
     def forward(self, z: Tensor) -> Tensor:
         """Render z (B, z_dim) as (B, 3, R, R) float32, in about [-1, 1]."""
         return self.synthesis(self.mapping(z))
+
+    def picture_at(self, z: Tensor, side: int) -> Tensor:
+        """The picture of z (B, z_dim): (B, 3, side, side) if the architecture `grows`, else at full resolution."""
+        return self(z)
 
     def truncate(self, ws: Tensor, psi: float, layers: int | None = None) -> Tensor:
         """Truncation (Karras et al. 2019, appendix B): w_avg + psi (w - w_avg) in the first `layers` rows of ws.

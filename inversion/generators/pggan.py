@@ -5,6 +5,7 @@ composing index of mGANprior counts these layers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,7 @@ class PGGAN(Prior):
     Raises ValueError unless the resolution is a power of two and at least 4.
     """
 
+    signature: ClassVar[tuple[str, ...]] = ("bias", "layers.0.conv.weight", "to_rgb.weight")
     spaces = frozenset({"z"})
     num_ws = 1
     noise_shapes = ()

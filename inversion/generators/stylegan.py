@@ -5,6 +5,7 @@ noise and bias, applies a leaky ReLU, normalises every map over its pixels and s
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,8 @@ class _Layer(nn.Module):
 
 class StyleGAN(Prior):
     """Generator z -> w -> picture. `in_domain`: the mapping ends in one w per layer, the picture in a tanh."""
+
+    signature: ClassVar[tuple[str, ...]] = ("const", "dense.0.weight", "layers.0.affine.weight", "to_rgb.weight")
 
     def __init__(
         self,

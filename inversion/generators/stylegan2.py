@@ -7,6 +7,7 @@ Weights are stored unscaled, as in official checkpoints (mapping weights divided
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,9 @@ class StyleGAN2(Prior):
 
     embed: EqualLinear | None
     condition: Tensor  # (classes,), of a conditional generator
+
+    signature: ClassVar[tuple[str, ...]] = ("const", "dense.0.weight", "convs.0.affine.weight", "rgbs.0.weight")
+    grows: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -135,6 +139,14 @@ class StyleGAN2(Prior):
         chosen.condition = torch.full_like(one_hot, 1.0 / self.classes) if label < 0 else one_hot
         chosen.w_avg = chosen.measure_w_avg(AVERAGE_SAMPLES, torch.Generator().manual_seed(0))
         return chosen
+
+    def picture_at(self, z: Tensor, side: int) -> Tensor:
+        """The picture (B, 3, side, side) of z (B, z_dim), of the first blocks only if it is smaller."""
+        if side == self.resolution:
+            return self(z)
+        ws, k = self.mapping(z), 2 * int(math.log2(side)) - 3
+        state = self.head(ws, k)
+        return self.rgbs[k // 2](state.features, ws[:, k], state.rgb)
 
     def head(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> State:
         """Run the first k convolutions for ws (B, num_ws, w_dim).

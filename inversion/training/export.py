@@ -9,18 +9,27 @@ import torch
 from torch import Tensor
 
 from inversion.checkpoints.store import digests
-from inversion.generators.stylegan2 import StyleGAN2
+from inversion.generators import GENERATORS, architecture_of
 from inversion.training.loop import load_checkpoint, save_network
-from inversion.training.options import ExportOptions
+from inversion.training.options import ExportOptions, TrainingError
 
+MAIN = "stylegan2"  # the architecture of a domain's main model; others stand in the name of the file
 SAMPLES = 100_000  # mapped z whose mean is w_avg
+
+
+def architecture(state: dict[str, Tensor]) -> str:
+    """The architecture of a generator's tensors. Raises TrainingError if it is unknown."""
+    found = architecture_of(state)
+    if found is None:
+        raise TrainingError("The run holds no generator of a known architecture. Give the state of a generator's run.")
+    return found
 
 
 def generator(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A generator's tensors, with ``w_avg`` (num_ws, w_dim) measured if there is a mapping. Raises StateDictError."""
     if "w_avg" not in state:
         return state
-    prior = StyleGAN2.from_state_dict(state)
+    prior = GENERATORS[architecture(state)].from_state_dict(state)
     return state | {"w_avg": prior.measure_w_avg(SAMPLES, torch.Generator().manual_seed(0))}
 
 
@@ -37,10 +46,10 @@ def file_line(path: Path) -> str:
 
 
 def main(options: ExportOptions) -> None:
-    """Write the generator, and the discriminator if the run has one. Raises OSError, or StateDictError."""
+    """Write the generator, and the discriminator if there is one. Raises OSError, StateDictError or TrainingError."""
     state = load_checkpoint(options.state)
-    kind = "generator" if "w_avg" in state["average"] else "pggan"
-    written = {kind: generator(state["average"])}
+    made = architecture(state["average"])
+    written = {"generator" if made == MAIN else made: generator(state["average"])}
     if "discriminator" in state:
         written["discriminator"] = discriminator(state["discriminator"])
     for name, tensors in written.items():

@@ -6,7 +6,6 @@ which a CPU can afford. Only the detail that regression blurs is left to the adv
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inversion.generators import GENERATORS, Prior, StyleGAN2
+from inversion.generators import GENERATORS, Prior
 from inversion.synthetic import DEFAULT, DOMAINS, HELD_OUT, latents
 from inversion.synthetic.base import Z_DIM
 from inversion.training.loop import (
@@ -52,8 +51,8 @@ STYLED = Size(256, 4096, settings=STYLES)
 
 
 def side_at(options: DistillationOptions, shown: int) -> int:
-    """Side of the training pictures after `shown` of them; only StyleGAN2 has intermediate pictures."""
-    if options.architecture != "stylegan2":
+    """Side of the training pictures after `shown` of them; smaller at first if the architecture `grows`."""
+    if not GENERATORS[options.architecture].grows:
         return options.resolution
     grown = 32 if shown < options.kimg_32 * 1000 else 64 if shown < options.kimg_64 * 1000 else options.resolution
     return min(options.resolution, grown)
@@ -73,16 +72,6 @@ def build(resolution: int, dtype: torch.dtype, architecture: str = "stylegan2", 
     make: Callable[..., Prior] = GENERATORS[architecture]  # architectures differ in their further arguments
     channels = size.channels(resolution, width)
     return make(resolution, Z_DIM, channels=channels, compute_dtype=dtype, **size.settings)
-
-
-def picture_at(prior: Prior, z: Tensor, side: int) -> Tensor:
-    """The picture (B, 3, side, side) of z (B, z_dim); below full side, a skip generator's intermediate picture."""
-    if side == prior.resolution or not isinstance(prior, StyleGAN2):
-        return prior(z)
-    ws = prior.mapping(z)
-    k = 2 * int(math.log2(side)) - 3
-    state = prior.head(ws, k)
-    return prior.rgbs[k // 2](state.features, ws[:, k], state.rgb)
 
 
 def distance(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -113,7 +102,7 @@ class GeneratorScore:
     @torch.no_grad()
     def __call__(self, prior: Prior, side: int) -> dict[str, float]:
         """The figures of the generator's pictures of this side, enlarged to full resolution."""
-        x = torch.cat([picture_at(prior, z, side) for z in self.z.split(16)]).float()
+        x = torch.cat([prior.picture_at(z, side) for z in self.z.split(16)]).float()
         x = F.interpolate(x, size=self.truth.shape[-1], mode="bilinear", antialias=False).clamp(-1, 1)
         square = (x - self.truth).square()
         inside = (square * self.detail).sum((1, 2, 3)) / (3 * self.detail.sum((1, 2, 3))).clamp_min(1)
@@ -165,7 +154,7 @@ class DistillationTrainer(Trainer):
         if self.side < o.resolution:
             target, detail = (F.avg_pool2d(t, o.resolution // self.side) for t in (target, detail))
         z = latents(rows.tolist()).to(device)
-        loss = distance(picture_at(self.prior, z, self.side), target, 1 + o.detail * detail)
+        loss = distance(self.prior.picture_at(z, self.side), target, 1 + o.detail * detail)
         self.optimizer.zero_grad()
         loss.backward()
         self.processes.average_gradients(self.prior)

@@ -8,13 +8,9 @@ from torch import Tensor
 
 from inversion.checkpoints.layouts import Checkpoint, Found
 from inversion.checkpoints.layouts.source import Renamed
+from inversion.generators import GENERATORS, architecture_of
 
 LAYOUT = "inversion"  # the name of this package's own layout
-SIGNATURES = {  # architecture of a generator -> keys that all its files have
-    "stylegan2": ("const", "dense.0.weight", "convs.0.affine.weight", "rgbs.0.weight"),
-    "stylegan": ("const", "dense.0.weight", "layers.0.affine.weight", "to_rgb.weight"),
-    "pggan": ("bias", "layers.0.conv.weight", "to_rgb.weight"),
-}
 
 
 def own_networks(checkpoint: Checkpoint, header: object) -> list[Found]:
@@ -26,10 +22,10 @@ def own_networks(checkpoint: Checkpoint, header: object) -> list[Found]:
             for kind, part in networks.items()
             if isinstance(part, dict) and {"layout", "architecture"} <= part.keys()
         ]
-    for architecture, keys in SIGNATURES.items():
-        if all(isinstance(checkpoint.get(key), Tensor) for key in keys):
-            return [Found(LAYOUT, "generator", architecture, _kept(checkpoint, ""))]
-    return []
+    architecture = architecture_of(checkpoint)
+    if architecture is None or not all(isinstance(checkpoint[k], Tensor) for k in GENERATORS[architecture].signature):
+        return []
+    return [Found(LAYOUT, "generator", architecture, _kept(checkpoint, ""))]
 
 
 def _kept(tensors: Mapping[str, object], prefix: str) -> Renamed:
