@@ -38,11 +38,8 @@ class Task(ABC):
     has_truth: ClassVar[bool] = True
     # True if nothing is known about whole regions, not even in pinv(y).
     leaves_holes: ClassVar[bool] = False
-
-    @property
-    def encoder_role(self) -> str:
-        """Role in `Model.encoders` of an encoder trained on pinv(y) of this task; pSp trains one per task."""
-        return self.name
+    # Role in `Model.encoders` of an encoder trained on pinv(y) of this task; pSp trains one per task. "": none.
+    encoder_role: ClassVar[str] = ""
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ class Inpaint(Task):
     description: ClassVar[str] = "Fill a hole. The pixels around it stay the same."
     merges: ClassVar[bool] = True
     leaves_holes: ClassVar[bool] = True
+    encoder_role: ClassVar[str] = "inpaint"
 
     mask: Tensor = settings.mask("Mask", "White marks the hole.", white=0, source="hole")
 

@@ -29,6 +29,7 @@ class Superres(Task):
     label: ClassVar[str] = "Super-resolution"
     description: ClassVar[str] = "Enlarge a small picture. Scaled down again, the result equals the input."
     merges: ClassVar[bool] = True
+    encoder_role: ClassVar[str] = "superres"
 
     factor: int = setting(
         4, "Factor", "How many times larger the result is.", min=2, max=MAX_FACTOR, step=1, menu=(2, 4, 8, 16)
