@@ -15,9 +15,8 @@ from helpers.lanes import TickingLane, finish, stub_request
 from helpers.waiting import until
 
 from inversion.checkpoints.registry import DEFAULT
-from inversion.methods import STAGES, Result, parse_method, run
+from inversion.methods import Result, parse_method, run
 from inversion.model import Model
-from inversion.serving.costs import COSTS
 from inversion.serving.jobs import FINAL, JobView
 from inversion.serving.session import Busy, Limits, Session, UnknownJob
 from inversion.tasks import Reconstruct
@@ -228,7 +227,6 @@ def test_times_of_stages_that_never_ran_are_guessed_from_a_measured_one(ticking:
     assert times["w"] == pytest.approx(100 * 0.25, rel=0.1)
     assert times["w"] * 2 < times["wplus"] < times["clone"]
     assert session.expected("another", methods) == {}
-    assert set(COSTS) == set(STAGES)
 
 
 def test_a_job_without_a_place_waits_for_the_end_of_an_open_run(ticking: TickingLane, opened: Opened) -> None:

@@ -86,6 +86,7 @@ class Stage(ABC):
     """
 
     key: ClassVar[str]
+    cost: ClassVar[float]  # of a step: processor time of one thread, relative to a step of W on the built-in face model
     kind: ClassVar[Literal["embed", "optimise", "refine"]]
     label: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset({"prior"})

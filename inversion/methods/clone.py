@@ -43,6 +43,7 @@ class Clone(Stage):
     """
 
     key: ClassVar[str] = "clone"
+    cost: ClassVar[float] = 6.2
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "refine"
     label: ClassVar[str] = "Clone"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "discriminator"})

@@ -37,6 +37,7 @@ class DeepImagePrior(Stage):
     """
 
     key: ClassVar[str] = "dip"
+    cost: ClassVar[float] = 0.8
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "refine"
     label: ClassVar[str] = "Deep Image Prior"
     needs: ClassVar[frozenset[str]] = frozenset()

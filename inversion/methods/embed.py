@@ -22,6 +22,7 @@ class MeanLatent(Stage):
     """Start at w_avg, the mean of many mapped z. Its picture is the average picture of the prior."""
 
     key: ClassVar[str] = "mean"
+    cost: ClassVar[float] = 0.4
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
     label: ClassVar[str] = "Mean latent"
 
@@ -38,6 +39,7 @@ class RandomLatent(Stage):
     """Draw several z from N(0, I) and start at the one whose picture is closest to the measurement."""
 
     key: ClassVar[str] = "random"
+    cost: ClassVar[float] = 8.0
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
     label: ClassVar[str] = "Random latent"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "z"})

@@ -48,6 +48,7 @@ class ClassicEncoder(EncoderStage):
     """An encoder that was trained to predict the codes of generated pictures (Zhu et al. 2016)."""
 
     key: ClassVar[str] = "encoder"
+    cost: ClassVar[float] = 0.7
     encoder_role: ClassVar[str] = "encoder"
     label: ClassVar[str] = "Encoder"
 
@@ -57,6 +58,7 @@ class GuidedEncoder(EncoderStage):
     """The domain-guided encoder, which was trained on real pictures (Zhu et al. 2020, section 3.1)."""
 
     key: ClassVar[str] = "guided"
+    cost: ClassVar[float] = 0.8
     encoder_role: ClassVar[str] = "indomain"
     label: ClassVar[str] = "In-Domain encoder"
 
@@ -69,6 +71,7 @@ class PSPEncoder(EncoderStage):
     """
 
     key: ClassVar[str] = "psp"
+    cost: ClassVar[float] = 0.8
     encoder_role: ClassVar[str] = "psp"
     label: ClassVar[str] = "pSp"
 
@@ -82,6 +85,7 @@ class E4EEncoder(EncoderStage):
     """The e4e encoder: one style and a small offset per layer, which edits well (Tov et al. 2021)."""
 
     key: ClassVar[str] = "e4e"
+    cost: ClassVar[float] = 0.9
     encoder_role: ClassVar[str] = "e4e"
     label: ClassVar[str] = "e4e"
 
@@ -94,6 +98,7 @@ class ReStyle(Stage):
     """
 
     key: ClassVar[str] = "restyle"
+    cost: ClassVar[float] = 3.8
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
     label: ClassVar[str] = "ReStyle"
     encoder_role: ClassVar[str] = "restyle"

@@ -23,6 +23,7 @@ class OptimiseInDomain(Stage):
     """Adam on W+, regularised by the code that the In-Domain encoder reads from the picture (section 3.2, eq. 6)."""
 
     key: ClassVar[str] = "indomain"
+    cost: ClassVar[float] = 1.1
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
     label: ClassVar[str] = "In-Domain"
     encoder_role: ClassVar[str] = "indomain"

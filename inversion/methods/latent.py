@@ -30,6 +30,7 @@ class OptimiseZ(Stage):
     """Adam on z, the input space of the generator (Creswell and Bharath 2016). Pictures stay within the domain."""
 
     key: ClassVar[str] = "z"
+    cost: ClassVar[float] = 1.0
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
     label: ClassVar[str] = "Z"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "z"})
@@ -52,6 +53,7 @@ class OptimiseW(Stage):
     """Adam on one style vector for all layers (Karras et al. 2020, appendix D, without noise maps)."""
 
     key: ClassVar[str] = "w"
+    cost: ClassVar[float] = 1.0
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
     label: ClassVar[str] = "W"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "w"})
@@ -80,6 +82,7 @@ class OptimiseWPlus(Stage):
     """
 
     key: ClassVar[str] = "wplus"
+    cost: ClassVar[float] = 1.0
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
     label: ClassVar[str] = "W+"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "w+"})

@@ -36,6 +36,7 @@ class OptimiseMultiCode(Stage):
     """
 
     key: ClassVar[str] = "multicode"
+    cost: ClassVar[float] = 5.5
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
     label: ClassVar[str] = "Multi-code"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "z"})

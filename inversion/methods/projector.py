@@ -41,6 +41,7 @@ class Projector(Stage):
     """
 
     key: ClassVar[str] = "projector"
+    cost: ClassVar[float] = 1.0
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
     label: ClassVar[str] = "Projector"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "w"})

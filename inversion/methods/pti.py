@@ -38,6 +38,7 @@ class PTI(Stage):
     """
 
     key: ClassVar[str] = "pti"
+    cost: ClassVar[float] = 1.8
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "refine"
     label: ClassVar[str] = "PTI"
 

@@ -60,6 +60,7 @@ class OptimiseSphere(Stage):
     """
 
     key: ClassVar[str] = "pulse"
+    cost: ClassVar[float] = 1.1
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
     label: ClassVar[str] = "PULSE"
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "z"})
