@@ -14,7 +14,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
-from helpers.checkpoints import use_entries
+from helpers.checkpoints import in_process, use_entries
 from helpers.networks import TINY, build_encoders, build_prior
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,25 +24,35 @@ from torch import Tensor, nn
 from benchmarks import quality
 from inversion import images, load
 from inversion.__main__ import main
-from inversion.checkpoints import fetch, layouts
+from inversion.checkpoints import fetch, layouts, own
+from inversion.checkpoints.places import VARIABLE
 from inversion.checkpoints.registry import Entry, registry
 from inversion.common import settings
 from inversion.common.errors import UserError
 from inversion.editing.requests import Edited
-from inversion.encoders import ENCODERS, PSP, ROLES, Narrow
+from inversion.encoders import ENCODERS, PSP, ROLES, Encoder, Narrow
 from inversion.generators import GENERATORS, StyleGAN2
 from inversion.methods import METHODS, STAGES, Method
 from inversion.methods.encode import EncoderStage
 from inversion.metrics import METRICS, Metric
 from inversion.model import Model
+from inversion.serving.costs import relative_cost
 from inversion.serving.session import RunView, Session
-from inversion.synthetic import DOMAINS, HELD_OUT, Batch
+from inversion.synthetic import DOMAINS, HELD_OUT, Batch, Domain
 from inversion.tasks import TASKS, Task
+from inversion.training import export
+from inversion.training.examples import PAIRED, Example, translation_example
+from inversion.training.generator import side_at
+from inversion.training.options import DistillationOptions, ExportOptions
+from inversion.training.pairs import Pairs, draw_pairs
+from inversion.training.recipes import RECIPES, EncoderRecipe
 from inversion.translations import INPUTS, TRANSLATIONS, InputKind, Translation
 from inversion.translations.base import Colour, expect_channels
 from ui import build
 from ui.parts.figures import edit_figures, run_figures, table
 from ui.tabs import TABS, Tab
+
+__all__ = ["in_process"]  # a fixture
 
 # ---- the toys
 
@@ -70,6 +80,7 @@ class Glance(EncoderStage):
     """One pass of an encoder in a role of its own."""
 
     key: ClassVar[str] = "glance"
+    cost: ClassVar[float] = 0.5
     encoder_role: ClassVar[str] = "glance"
     label: ClassVar[str] = "Glance"
 
@@ -83,6 +94,9 @@ class Mosaic(InputKind):
     colours: ClassVar[tuple[Colour, ...]] = ((20, 30, 40), (250, 240, 230))
     pen: ClassVar[int] = 64
 
+    def channels(self, classes: int) -> int:
+        return 1
+
     def read(self, picture: NDArray[np.uint8], channels: int, size: int) -> Tensor:
         expect_channels(channels, 1)
         return images.to_tensor(images.fit(Image.fromarray(picture), size)).mean(dim=1, keepdim=True)
@@ -95,11 +109,19 @@ class Mosaic(InputKind):
 
 
 class ToyGenerator(StyleGAN2):
-    """A generator with a name of its own."""
+    """A generator with a tensor of its own."""
+
+    signature: ClassVar[tuple[str, ...]] = (*StyleGAN2.signature, "toy")
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - those of StyleGAN2
+        super().__init__(*arguments, **options)
+        self.register_buffer("toy", torch.ones(1))
 
 
 class ToyEncoder(PSP):
-    """An encoder with a name of its own."""
+    """An encoder in a role of its own."""
+
+    role: ClassVar[str] = "glance"
 
 
 class ToyTab(Tab):
@@ -124,6 +146,17 @@ def without_prefix(tensors: Mapping[str, Tensor]) -> layouts.Renamed:
     return renamed
 
 
+def tiled(pairs: Pairs, domain: Domain, net: Encoder, z: Tensor | None, rng: torch.Generator | None) -> Example:
+    """Pictures, and their brightness as tiles."""
+    picture = pairs.picture.float() / 127.5 - 1
+    return Example(picture, net.fit(picture.mean(dim=1, keepdim=True)), z)
+
+
+def toy_tensors() -> dict[str, Tensor]:
+    """The tensors of a tiny toy generator."""
+    return {**build_prior().state_dict(), "toy": torch.ones(1)}
+
+
 TOYS: tuple[tuple[Any, str, Any], ...] = (
     (TASKS, "dim", Dim),
     (METRICS, "lightness", Metric("Lightness", 3, "lower", "Difference of the means.", lightness, of_edits=True)),
@@ -133,6 +166,8 @@ TOYS: tuple[tuple[Any, str, Any], ...] = (
     (INPUTS, "mosaic", Mosaic()),
     (TRANSLATIONS, "chalk", Translation("Chalk to face", "Draw with chalk.", "lines")),
     (TRANSLATIONS, "tiles", Translation("Tiles to face", "Lay tiles.", "mosaic")),
+    (RECIPES, "tiles", EncoderRecipe(reads="tiles")),
+    (PAIRED, "tiles", tiled),
     (GENERATORS, "toy", ToyGenerator),
     (ENCODERS, "toy", ToyEncoder),
     (DOMAINS, "toy-domain", replace(DOMAINS["synthetic-houses"], resolution=TINY)),
@@ -157,7 +192,7 @@ def entry(folder: Path, name: str, network: nn.Module, **fields: object) -> Entr
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a picture and the files of a toy model: a generator and three encoders. All toys are registered."""
     folder = tmp_path_factory.mktemp("home")
-    prior = build_prior()
+    prior = ToyGenerator.from_state_dict(toy_tensors())
     chalk = Narrow(1, prior.num_ws, prior.w_dim, (2, 3, prior.num_ws - 5), (8, 8, 8), 8, 2)
     images.write_png(folder / "picture.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     with pytest.MonkeyPatch.context() as patch:
@@ -265,9 +300,39 @@ def test_a_model_is_measured_on_its_own_domain(home: Path) -> None:
 
 
 def test_a_layout_is_recognised(home: Path) -> None:
-    tensors = {f"toy.{key}": value for key, value in build_prior().state_dict().items()}
+    tensors = {f"toy.{key}": value for key, value in toy_tensors().items()}
     found = layouts.network(tensors)
     assert found.layout == "toy" and isinstance(found.build(), ToyGenerator)
+
+
+def test_a_kind_of_input_trains_its_encoder(home: Path) -> None:
+    domain, recipe = DOMAINS["toy-domain"], RECIPES["tiles"]
+    net = Narrow(recipe.inputs(len(domain.classes)), 6, 8, (2, 2, 2), (8, 8, 8), 8, 2)
+    example = translation_example(recipe.reads, draw_pairs(range(2), TINY, "toy-domain"), domain, net)
+    assert recipe.translates and example.input.shape == (2, 1, net.size, net.size)
+    assert net(example.input).isfinite().all()
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_generator_is_distilled_exported_and_added_as_a_file(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "derived"))
+    assert side_at(DistillationOptions(out=tmp_path, faces=tmp_path, architecture="toy"), 0) == 32
+    torch.save({"average": toy_tensors()}, tmp_path / "state.pt")
+    export.main(ExportOptions(state=tmp_path / "state.pt", out=tmp_path, domain="toy-domain"))
+    name = own.add_file(tmp_path / "toy_domain_toy.safetensors")
+    assert registry()[name].architecture == "toy" and isinstance(load(name, "cpu").prior, ToyGenerator)
+
+
+def test_an_encoder_states_its_role(home: Path) -> None:
+    assert [ToyEncoder.role_of(inputs) for inputs in (3, 6, 1, 13)] == ["glance", "restyle", "sketch", "map"]
+    roles = {kind.role_of(inputs) for kind in ENCODERS.values() for inputs in (1, 3, 6, 13)}
+    assert roles <= {*ROLES, *TRANSLATIONS}
+
+
+def test_a_stage_states_its_cost(home: Path) -> None:
+    assert relative_cost("Glance") == 0.5 and all(stage.cost > 0 for stage in STAGES.values())
 
 
 @pytest.fixture(scope="module")
