@@ -7,12 +7,13 @@ from collections.abc import Hashable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 
 from inversion.checkpoints.places import PACKAGE, ROOT, folder
 from inversion.common.errors import UserError
+from inversion.common.lazy import LazyClasses
 from inversion.encoders import ENCODERS
 from inversion.generators import GENERATORS
 
@@ -27,7 +28,25 @@ FORMATS: tuple[str, ...] = get_args(Format)
 REPO_TYPES = ("model", "space", "dataset")
 GRADES = ("A", "A-", "B")
 CROPS = ("none", "ffhq", "synthetic-faces")  # other than none and ffhq: the keys of `align.FRAMES`
-PERCEPTUALS = ("none", "lpips", "keras-vgg16")
+# Networks that a file may hold, by the kind of its entry and their architecture.
+NETWORKS: dict[str, LazyClasses[Any]] = {
+    "generator": GENERATORS,
+    "encoder": ENCODERS,
+    "discriminator": LazyClasses({"stylegan2-discriminator": "inversion.generators.stylegan2:Discriminator"}),
+    "identity": LazyClasses({"arcface": "inversion.encoders.arcface:ArcFace"}),
+    "perceptual": LazyClasses(
+        {
+            "lpips": "inversion.perception.networks:LPIPSNetwork",
+            "keras-vgg16": "inversion.perception.networks:KerasVGG16",
+        }
+    ),
+}
+OTHERS = {
+    "predictor": ("predictor",),
+    "detector": ("yunet", "cascade"),
+    "directions": ("directions",),
+}
+PERCEPTUALS = ("none", *NETWORKS["perceptual"])
 SERVE_ALL = ("identity", "perceptual", "detector")  # these kinds need not belong to one generator
 COMMIT = "[0-9a-f]{40}"
 TYPES = {"int": (int, "a whole number"), "bool": (bool, "true or false"), "str": (str, "text")}  # of an entry's fields
@@ -141,16 +160,7 @@ class Entry:
 
 def architectures(kind: Kind) -> tuple[str, ...]:
     """The architectures that an entry of this kind may name."""
-    return {
-        "generator": tuple(GENERATORS),
-        "discriminator": ("stylegan2-discriminator",),
-        "predictor": ("predictor",),
-        "encoder": tuple(ENCODERS),
-        "identity": ("arcface",),
-        "perceptual": PERCEPTUALS[1:],
-        "detector": ("yunet", "cascade"),
-        "directions": ("directions",),
-    }[kind]
+    return tuple(NETWORKS[kind]) if kind in NETWORKS else OTHERS[kind]
 
 
 def registry(path: Path | None = None) -> dict[str, Entry]:

@@ -17,9 +17,8 @@ from typing_extensions import Unpack
 
 from inversion.checkpoints.layouts import encoders, stylegan, stylegan2
 from inversion.checkpoints.layouts.source import Renamed
-from inversion.encoders import ENCODERS, ArcFace
-from inversion.generators import GENERATORS, Discriminator, StateDictError
-from inversion.perception.networks import KerasVGG16, LPIPSNetwork
+from inversion.checkpoints.registry import NETWORKS
+from inversion.generators import StateDictError
 
 Builder = Callable[[Mapping[str, Tensor]], nn.Module]
 Checkpoint = Mapping[str, Any]  # content of a foreign file: tensors, state dicts, options; types are checked when read
@@ -32,22 +31,9 @@ class Shared(TypedDict, total=False):
     num_ws: int
 
 
-# Architecture -> function that builds the network, for all but generators and encoders.
-OTHERS: dict[str, Builder] = {
-    "stylegan2-discriminator": Discriminator.from_state_dict,
-    "arcface": ArcFace.from_state_dict,
-    "lpips": LPIPSNetwork.from_state_dict,
-    "keras-vgg16": KerasVGG16.from_state_dict,
-}
-
-
 def builder(architecture: str) -> Builder | None:
     """The function that builds a network from tensors with this package's names. None if it is unknown."""
-    if architecture in GENERATORS:
-        return GENERATORS[architecture].from_state_dict
-    if architecture in ENCODERS:
-        return ENCODERS[architecture].from_state_dict
-    return OTHERS.get(architecture)
+    return next((kind[architecture].from_state_dict for kind in NETWORKS.values() if architecture in kind), None)
 
 
 @dataclass(frozen=True)
