@@ -125,10 +125,10 @@ def test_the_frontal_view_changes_the_pose_only(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", those_with("identity"))
-def test_mates_share_the_identity_factors(key: str) -> None:
+def test_pictures_of_one_individual_share_the_identity_factors(key: str) -> None:
     domain = DOMAINS[key]
     u = domain.factors(latents([3, 4]))
-    other = domain.mates(u, [3, 4])
+    other = domain.same_individuals(u, [3, 4])
     for i, name in enumerate(domain.names):
         assert torch.equal(u[:, i], other[:, i]) == (name in domain.identity)
 
@@ -205,9 +205,9 @@ def test_a_small_generator_learns_houses_and_ships(
 
 
 @pytest.mark.parametrize("key", sorted(set(DOMAINS) - set(those_with("identity"))))
-def test_only_individuals_have_mates(key: str, tmp_path: Path) -> None:
+def test_only_individuals_have_other_pictures(key: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no individuals"):
-        train("faces", "--domain", key, "--folder", tmp_path, "--mates")
+        train("faces", "--domain", key, "--folder", tmp_path, "--same-individual")
 
 
 @pytest.mark.gpu

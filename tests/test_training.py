@@ -176,7 +176,7 @@ def test_a_neglected_factor_gets_an_axis_and_the_other_codes_stay(
 def test_the_predictor_trains_and_is_exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = ["--folder", folder, "--count", 16, "--no-compile"]
     train("faces", *drawn)
-    train("faces", *drawn, "--mates")
+    train("faces", *drawn, "--same-individual")
     monkeypatch.setattr(predictor, "HELD_OUT_PERSONS", 8)
     arguments = ["--faces", folder, "--out", folder / "net", "--count", 16, "--pairs", 16, "--steps", 2, "--batch", 4]
     train("predictor", *arguments)
@@ -205,7 +205,10 @@ def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[s
         (["encoder", "--recipe", "psp", "--out", "OUT", "--set", "turns=x"], "turns must be a whole number"),
         (["encoder", "--recipe", "psp", "--out", "OUT", "--set", "sugar=1"], "unknown term 'sugar'"),
         (["predictor", "--out", "OUT"], "--faces"),
-        (["faces", "--folder", "OUT", "--domain", "synthetic-houses", "--mates"], "Leave out --mates"),
+        (
+            ["faces", "--folder", "OUT", "--domain", "synthetic-houses", "--same-individual"],
+            "Leave out --same-individual",
+        ),
         (["faces", "--folder", "OUT", "--count", "0"], "at least 1"),
         (["faces", "--folder", "OUT", "--parts", "2", "--part", "2"], "--part"),
         (["pairs", "--folder", "OUT", "--count", "-1"], "at least 1"),

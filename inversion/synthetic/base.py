@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Z_DIM = 64
-MATE = 500_000  # seed offset of another picture of the same individual
+SAME_INDIVIDUAL = 500_000  # seed offset of another picture of the same individual
 HELD_OUT = 1_000_000  # training pictures have smaller seeds
 OUT_OF_DOMAIN = 2_000_000  # from this seed on, pictures have extras that no generator has seen
 
@@ -104,12 +104,12 @@ class Domain:
         """Factors (B, len(names)) in (-1, 1), float32 on the CPU, of codes z (B, 64)."""
         return uniform(z, len(self.table))
 
-    def mates(self, u: Tensor, seeds: Sequence[int]) -> Tensor:
+    def same_individuals(self, u: Tensor, seeds: Sequence[int]) -> Tensor:
         """Factors (B, len(names)) of other pictures of the individuals with factors u (B, len(names)).
 
-        Identity factors are those of u. All other factors come from the seeds plus `MATE`.
+        Identity factors are those of u. All other factors come from the seeds plus `SAME_INDIVIDUAL`.
         """
-        other, shared = self.factors(latents([seed + MATE for seed in seeds])), self.columns(self.identity)
+        other, shared = self.factors(latents([seed + SAME_INDIVIDUAL for seed in seeds])), self.columns(self.identity)
         other[:, shared] = u[:, shared]
         return other
 

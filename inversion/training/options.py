@@ -83,7 +83,7 @@ class PictureFileOptions(DrawOptions):
     """Draw a file of pictures of a domain; several processes share the work with --part and --parts."""
 
     count: int = option(100_000, count=True)
-    mates: bool = option(False, "draw other pictures of the same individuals")
+    same_individual: bool = option(False, "draw other pictures of the same individuals")
     part: int = option(0, "number of this process, from 0")
     parts: int = option(1, "number of processes", count=True)
     no_compile: bool = option(False, "do not compile the renderer")
@@ -167,11 +167,11 @@ class NeglectedOptions(TrainOptions):
 class PredictorOptions(TrainOptions):
     """Train the predictor of attributes and identity on rendered pictures; writes ``predictor.safetensors``."""
 
-    faces: Path = option(help="folder that `train faces` filled, with and without --mates")
+    faces: Path = option(help="folder that `train faces` filled, with and without --same-individual")
     domain: str = option(DEFAULT, choices=lambda: [key for key, domain in DOMAINS.items() if domain.identity])
     minutes: float = option(math.inf)
     count: int = option(80_000, "number of pictures in the main file", count=True)
-    pairs: int = option(24_000, "number of pictures in the file of mates", count=True)
+    pairs: int = option(24_000, "number of pictures in the file of the same individuals", count=True)
     steps: int = option(5000, count=True)
     batch: int = option(32, "pairs per step", count=True)
     lr: float = option(1e-2)

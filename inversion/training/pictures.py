@@ -23,8 +23,9 @@ BATCH = 16  # pictures that are drawn at a time
 
 
 class PictureFile:
-    """A memory-mapped file of the pictures of seeds 0 .. count - 1, or of their mates: (count, 4, R, R) uint8.
+    """A memory-mapped file (count, 4, R, R) uint8 of the pictures of seeds 0 .. count - 1.
 
+    same_individual: of other pictures of the same individuals.
     create: open it for drawing, and create it if it is missing. Otherwise raises TrainingError if it is not complete.
     """
 
@@ -33,18 +34,20 @@ class PictureFile:
         folder: Path,
         count: int,
         resolution: int,
-        mate: bool = False,
+        same_individual: bool = False,
         domain: str = DEFAULT,
         *,
         create: bool = False,
     ) -> None:
-        self.folder, self.count, self.resolution, self.mate = folder, count, resolution, mate
+        self.folder, self.count, self.resolution, self.same_individual = folder, count, resolution, same_individual
         self.domain = DOMAINS[domain]
-        name = file_stem(domain, "mates") if mate else domain.removeprefix("synthetic-")
+        # "mates": a name of files that have been drawn already.
+        name = file_stem(domain, "mates") if same_individual else domain.removeprefix("synthetic-")
         self.path = folder / f"{name}_{resolution}_{count}.u8"
         if not create and not self.ready():
             state = "not completely drawn" if self.path.exists() else "missing"
-            raise TrainingError(f"{self.path} is {state}. Draw it with `train faces{' --mates' if mate else ''}`.")
+            flag = " --same-individual" if same_individual else ""
+            raise TrainingError(f"{self.path} is {state}. Draw it with `train faces{flag}`.")
         self.rows = memory_map(self.path, (count, 4, resolution, resolution), create)
 
     def render(self, part: int = 0, parts: int = 1, compiled: bool = True) -> None:
@@ -63,7 +66,7 @@ class PictureFile:
             for i in tqdm(range(start, self.count, parts * BATCH), desc=name, mininterval=10, disable=None):
                 seeds = list(range(i, i + BATCH))
                 u = self.domain.factors(latents(seeds))
-                planes = run(self.domain.mates(u, seeds) if self.mate else u)
+                planes = run(self.domain.same_individuals(u, seeds) if self.same_individual else u)
                 self.rows[i : i + BATCH] = planes.round().clamp(0, 255).byte().numpy()[: self.count - i]
                 if i // (parts * BATCH) % 64 == 0:
                     marker.write_text(str(i))
@@ -84,7 +87,7 @@ class PictureFile:
 
 
 def file_stem(domain: str, kind: str) -> str:
-    """First part of the name of a file of mates or pairs; the default domain is not named."""
+    """First part of the name of a file of individuals or pairs; the default domain is not named."""
     return kind if domain == DEFAULT else f"{kind}_{domain.removeprefix('synthetic-')}"
 
 
@@ -100,13 +103,13 @@ def memory_map(path: Path, shape: tuple[int, ...], create: bool) -> NDArray[np.u
 def main(options: PictureFileOptions) -> None:
     """Draw the file. Raises TrainingError if the options do not fit the domain or each other."""
     domain = DOMAINS[options.domain]
-    if options.mates and not domain.identity:
+    if options.same_individual and not domain.identity:
         raise TrainingError(
-            f"{options.domain} has no individuals, so there are no other pictures of them. Leave out --mates."
+            f"{options.domain} has no individuals, so there are no other pictures of them. Leave out --same-individual."
         )
     if not 0 <= options.part < options.parts:
         raise TrainingError(f"--part must be from 0 to {options.parts - 1}, not {options.part}.")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     side = options.resolution or domain.resolution
-    file = PictureFile(options.folder, options.count, side, options.mates, options.domain, create=True)
+    file = PictureFile(options.folder, options.count, side, options.same_individual, options.domain, create=True)
     file.render(options.part, options.parts, not options.no_compile)

@@ -49,14 +49,14 @@ class PredictorScore:
         self.domain, seeds = domain, list(range(HELD_OUT, HELD_OUT + n))
         self.factors = domain.factors(latents(seeds))
         self.pictures = domain.render(self.factors, domain.resolution).picture
-        self.mates = domain.render(domain.mates(self.factors, seeds), domain.resolution).picture
+        self.same_individuals = domain.render(domain.same_individuals(self.factors, seeds), domain.resolution).picture
 
     @torch.no_grad()
     def __call__(self, net: Predictor) -> dict[str, float]:
         """Fractions, at most 1: over all attributes, of identities, and of each headline attribute."""
         net.eval()
         predicted, identities = net.heads(self.pictures)
-        nearest = (identities @ net.embed(self.mates).t()).argmax(1)
+        nearest = (identities @ net.embed(self.same_individuals).t()).argmax(1)
         net.train()
         error = (predicted - self.factors).square().mean(0) / self.factors.var(0)
         hits = (nearest == torch.arange(len(nearest))).float().mean()
@@ -77,7 +77,7 @@ class PredictorTrainer(Trainer):
         self.optimizer = Muon(self.net.parameters(), lr=options.lr)
         side = self.domain.resolution
         self.pictures = PictureFile(options.faces, options.count, side, domain=options.domain)
-        self.mates = PictureFile(options.faces, options.pairs, side, mate=True, domain=options.domain)
+        self.same_individuals = PictureFile(options.faces, options.pairs, side, True, options.domain)
         self.resume(options.out)
 
     @cached_property
@@ -95,12 +95,12 @@ class PredictorTrainer(Trainer):
         o = self.options
         rows = torch.randperm(o.pairs, generator=rng)[: o.batch]
         own = self.domain.factors(latents(rows.tolist()))
-        factors = torch.cat([own, self.domain.mates(own, rows.tolist())])
-        x = torch.cat([self.pictures.batch(rows)[0], self.mates.batch(rows)[0]])
+        factors = torch.cat([own, self.domain.same_individuals(own, rows.tolist())])
+        x = torch.cat([self.pictures.batch(rows)[0], self.same_individuals.batch(rows)[0]])
         with torch.autocast("cpu", torch.bfloat16):
             predicted, embedding = self.net.heads(augmented(x, rng))
-        identities, of_mates = embedding.float().chunk(2)
-        loss = F.mse_loss(predicted.float(), factors) + 0.1 * contrast(identities, of_mates)
+        identities, of_same = embedding.float().chunk(2)
+        loss = F.mse_loss(predicted.float(), factors) + 0.1 * contrast(identities, of_same)
         self.optimizer.zero_grad()
         loss.backward()
         rate = o.lr * ramp_factor(self.steps, 100) * decay_factor(self.steps / o.steps, DECAY)
