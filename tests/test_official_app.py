@@ -23,6 +23,7 @@ from inversion.checkpoints import fetch, hub, store, weights
 from inversion.checkpoints.registry import registry
 from inversion.encoders import Encoder
 from inversion.model import Model
+from inversion.perception import LPIPS
 from inversion.perception.networks import KerasVGG16
 from inversion.serving.jobs import RunView
 from inversion.serving.lane import Request
@@ -106,7 +107,7 @@ def check_attached(layout: str, model: Model, row: Mapping[str, Any]) -> None:
         assert model.perceptual is not None and model.perceptual.name == row["perceptual_loss"] == "lpips"
         network = weights.networks_of(registry()[layout])["perceptual"]
         if layout == "torchvision":  # with the published heads; those of the small file may be negative
-            torch.testing.assert_close(model.perceptual(x, -x), network(x, -x), rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(model.perceptual(x, -x), LPIPS(network)(x, -x), rtol=1e-4, atol=1e-6)
         assert model.perceptual(x, x).item() == 0 and model.perceptual(x, -x).item() > 0
     else:
         (encoder,) = model.encoders.values()

@@ -99,9 +99,11 @@ def square(page: Page, key: str) -> Locator:
 
 def drag(page: Page, target: Locator, across: float, down: float) -> None:
     """Drag the middle of something by so many pixels."""
-    target.evaluate("element => element.scrollIntoView({block: 'center'})")  # not below the bar with Run
-    box = target.bounding_box()
-    assert box is not None
+    box = None
+    while box is None or box != target.bounding_box():  # until pictures above it have arrived
+        target.evaluate("element => element.scrollIntoView({block: 'center'})")  # not below the bar with Run
+        box = target.bounding_box()
+        page.wait_for_timeout(300)
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()

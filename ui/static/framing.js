@@ -7,6 +7,7 @@ const KEYS = {ArrowLeft: [-1, 0, 0, 0], ArrowRight: [1, 0, 0, 0], ArrowUp: [0, -
 const NAMES = ['the eye on the left', 'the eye on the right', 'the middle of the mouth'];
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 let drag = null, marks = null, known = '', later = 0;
+let choice = {};  // the person's last choice; an answer to an earlier event may bring back an earlier value
 
 const layer = document.createElement('div');
 layer.className = 'framing-layer';
@@ -17,10 +18,7 @@ const square = layer.querySelector('.framing-square');
 
 const stage = () => (props.found && props.found.thumbnail ? ownStage : document.getElementById(fieldId));
 const image = () => stage()?.querySelector('.image-frame img, :scope > img');
-const chosen = () => {
-  const value = props.value || {};
-  return value.of === props.found.of ? value : {of: props.found.of};
-};
+const chosen = () => (choice.of === props.found.of ? choice : {of: props.found.of});
 const current = () => chosen().hand || props.found.square;
 
 // The picture's own rectangle inside its element, which may be larger, in pixels of the stage.
@@ -78,8 +76,8 @@ const write = () => {
 };
 const show = () => { write(); draw(); };
 
-const choose = (choice, wait = 0) => {
-  props.value = {of: props.found.of, ...choice};
+const choose = (given, wait = 0) => {
+  props.value = choice = {of: props.found.of, ...given};
   show();
   clearTimeout(later);
   later = setTimeout(() => trigger('placed'), wait);
@@ -128,7 +126,8 @@ layer.addEventListener('pointermove', event => {
   if (!drag) return;
   drag.moved = true;
   const [x, y, side, turn] = dragged(at(event));
-  props.value = {of: props.found.of, hand: [clamp(x, 0, 1), clamp(y, 0, 1), side, (turn + 540) % 360 - 180]};
+  props.value = choice = {of: props.found.of,
+    hand: [clamp(x, 0, 1), clamp(y, 0, 1), side, (turn + 540) % 360 - 180]};
   draw();
 });
 ['pointerup', 'pointercancel'].forEach(name => layer.addEventListener(name, () => {
@@ -174,7 +173,8 @@ watch('found', () => {
   if (found && found.thumbnail) ownStage.querySelector('img').src = found.thumbnail;
   ownStage.hidden = !(found && found.thumbnail);
   known = image()?.src || '';
-  if (found && (props.value || {}).of !== found.of) { marks = null; props.value = {of: found.of}; }
+  if (found && choice.of !== found.of) { marks = null; props.value = choice = {of: found.of}; }
+  if (found && !drag && JSON.stringify(props.value) !== JSON.stringify(choice)) return choose({...choice});
   show();
 });
 watch('domain', write);
