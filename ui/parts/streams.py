@@ -43,8 +43,8 @@ class Streams:
                 if self._newest.get((page, part)) is not own:
                     break
                 yield update
-            # Gradio sends the last update again when a stream ends, so the last update changes nothing.
-            yield dict.fromkeys(update, gr.skip())
+            if update:  # Gradio sends the last update again when a stream ends, so the last update changes nothing
+                yield dict.fromkeys(update, gr.skip())
         finally:
             with self._lock:
                 if self._newest.get((page, part)) is own:
