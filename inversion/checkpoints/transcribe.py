@@ -117,7 +117,7 @@ def _built(part: Found) -> tuple[nn.Module, bool]:
     try:
         network = part.build()
     except StateDictError as error:
-        raise StateDictError(f"its {part.architecture} network does not fit: {error}: {WHOLE}") from None
+        raise StateDictError(f"it holds a network ({part.architecture}) that does not fit: {error}: {WHOLE}") from None
     measured = isinstance(network, Prior) and "w_avg" in network.state_dict() and "w_avg" not in part.tensors
     if measured:
         part.tensors["w_avg"] = network.get_buffer("w_avg")

@@ -141,7 +141,7 @@ def _named(place: _Place, tensors: Mapping[str, Tensor], **shared: Unpack[Shared
         return network(own, **given)
     except StateDictError as error:
         architecture = LAYOUTS[place.layout].architecture
-        raise StateDictError(f"its {architecture} network does not fit: {error}: {WHOLE}") from None
+        raise StateDictError(f"it holds a network ({architecture}) that does not fit: {error}: {WHOLE}") from None
 
 
 def _inversion(
