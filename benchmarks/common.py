@@ -14,7 +14,7 @@ from inversion.checkpoints import registry
 from inversion.common.commands import Parser, UsageError, positive
 from inversion.common.rows import RowView
 from inversion.methods import Code, Method, Result
-from inversion.methods.run import invert
+from inversion.methods.run import RunOptions, invert
 from inversion.model import Model
 from inversion.synthetic import HELD_OUT, OUT_OF_DOMAIN, Domain
 from inversion.tasks import Reconstruct
@@ -70,7 +70,7 @@ def headline_edits(model: Model) -> list[str]:
 
 def reconstructed(model: Model, x: Tensor, method: Method, seed: int = 0) -> tuple[Result, Code]:
     """The result of a method on pictures x (B, 3, R, R), and its code. Raises UsageError if it finds no code."""
-    *_, result = invert(model, Reconstruct(), x, method, seed=seed, budget=3600.0)
+    *_, result = invert(model, Reconstruct(), x, method, seed=seed, options=RunOptions(budget=3600.0))
     if not isinstance(result, Result) or result.code is None:
         raise UsageError(f"{method.key} finds no code. Choose another method.")
     return result, result.code

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inversion.common.settings import SettingError
     from inversion.losses import LossWeights
     from inversion.methods import METHODS, STAGES, Method, Result, Step, parse_method, tuned
-    from inversion.methods.run import invert
+    from inversion.methods.run import RunOptions, invert
     from inversion.metrics import METRICS
     from inversion.model import Model
     from inversion.tasks import TASKS, Task, TaskError, make_task
@@ -38,7 +38,7 @@ __getattr__ = attributes(
         "common.settings": "SettingError",
         "losses": "LossWeights",
         "methods": "METHODS STAGES Method Result Step parse_method tuned",
-        "methods.run": "invert",
+        "methods.run": "RunOptions invert",
         "metrics": "METRICS",
         "model": "Model",
         "tasks": "TASKS Task TaskError make_task",
@@ -58,6 +58,7 @@ __all__ = [
     "Method",
     "Model",
     "Result",
+    "RunOptions",
     "SettingError",
     "Step",
     "Task",

@@ -245,7 +245,9 @@ def test_a_suspended_run_keeps_its_budget(
     now = 0.0
     monkeypatch.setattr(run.time, "perf_counter", lambda: now)
     events = []
-    for event in run.invert(model, Reconstruct(), pictures[:1], parse_method("w").configured(FEW), budget=10.0):
+    for event in run.invert(
+        model, Reconstruct(), pictures[:1], parse_method("w").configured(FEW), options=run.RunOptions(budget=10.0)
+    ):
         events.append(event)
         now += 1000.0  # while it is suspended
     assert isinstance(events[-1], Result) and events[-1].message == "" and events[-1].seconds == 0.0

@@ -25,30 +25,33 @@ if TYPE_CHECKING:
     from inversion.tasks.base import Task
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is computed and watched."""
+
+    budget: float | None = None  # seconds of computing; None for no limit
+    preview_every: float = 0.5  # least seconds between two steps with a picture
+    weights: LossWeights | None = None  # of the terms of the objective; None for the default ones
+
+
 def invert(
-    model: Model,
-    task: Task,
-    y: Tensor,
-    method: Method,
-    seed: int = 0,
-    budget: float | None = None,
-    preview_every: float = 0.5,
-    weights: LossWeights | None = None,
+    model: Model, task: Task, y: Tensor, method: Method, seed: int = 0, options: RunOptions | None = None
 ) -> Generator[Step | Result, bool | None, None]:
     """Run `method` on the measurement y (B, ...) of `task`: yield Steps, then one Result.
 
     Refine stages take one picture. Other stages give each picture of a batch the result that it would get alone. A step
-    has a picture (merged, not clamped) at most every `preview_every` seconds. After `budget` seconds of computing, or
-    if True is sent, the current stage ends with its best iterate, and later stages are skipped. Closing the generator
-    cancels the run without a Result. The model is never changed. `seed` determines all random numbers.
+    has a picture (merged, not clamped) at most every `options.preview_every` seconds. After `options.budget` seconds,
+    or if True is sent, the current stage ends with its best iterate, and later stages are skipped. Closing the
+    generator cancels the run without a Result. The model is never changed. `seed` determines all random numbers.
     Raises SettingError on the first `next` if the method does not fit the model or the measurement.
     """
     reason = method.unavailable(model)
     if reason is not None:
         raise SettingError(f"{method.label} cannot run: {reason}.")
     y = y.to(model.device)
-    monitor = _Monitor(budget, preview_every)
-    problem = Problem(model, task, y, Objective(task, y, model, weights))
+    options = options or RunOptions()
+    monitor = _Monitor(options.budget, options.preview_every)
+    problem = Problem(model, task, y, Objective(task, y, model, options.weights))
     outcome = yield from _run_stages(method, problem, torch.Generator().manual_seed(seed), monitor)
     with torch.no_grad():
         image = task.merge(outcome.image, y)

@@ -27,7 +27,7 @@ from inversion.common.rows import Row, RowView
 from inversion.common.settings import SettingValue, Spec, checked, kind_of
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.codes import to_plain
-from inversion.methods.run import invert
+from inversion.methods.run import RunOptions, invert
 from inversion.model import checked_options
 from inversion.serving.requests import Quick
 from inversion.tasks import Task, make_task, task_class
@@ -213,7 +213,8 @@ class Lane:
         yield Ready(None if truth is None else images.to_array(truth), images.to_array(task.pinv(y)), notes)
         reporter = RunReporter(request, method, model, measured)
         computed, stop = 0.0, None
-        with closing(invert(model, task, y, method, seed=request.seed, budget=request.budget)) as events:
+        options = RunOptions(budget=request.budget)
+        with closing(invert(model, task, y, method, request.seed, options)) as events:
             while True:
                 resumed = time.perf_counter()
                 event = events.send(stop)

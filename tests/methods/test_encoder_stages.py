@@ -14,7 +14,7 @@ from inversion.encoders.restyle import corrections
 from inversion.generators import StyleGAN2
 from inversion.losses import Objective
 from inversion.methods import STAGES, Method, WPlus, Z
-from inversion.methods.run import invert
+from inversion.methods.run import RunOptions, invert
 from inversion.model import Model
 from inversion.tasks import Reconstruct, Superres
 
@@ -39,7 +39,7 @@ def test_a_single_predicted_row_is_a_z_of_usual_length(other_models: dict[str, M
 
 def test_restyle_shows_every_pass_and_keeps_the_best(model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
     method = quick("restyle", restyle__iterations=4)
-    steps, result = finish(invert(model, Reconstruct(), pictures, method, preview_every=0))
+    steps, result = finish(invert(model, Reconstruct(), pictures, method, options=RunOptions(preview_every=0)))
     assert [step.index for step in steps] == [1, 2, 3, 4] and all(step.image is not None for step in steps)
     objective = Objective(Reconstruct(), pictures, model)
     passes = list(corrections(model.encoders["restyle"], prior, pictures, 4))  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from inversion.generators import StyleGAN2
 from inversion.losses import Objective, pixel
 from inversion.methods import METHODS, STAGES, Method, Result, SettingError, Step, parse_method, tuned
 from inversion.methods.base import Outcome, Problem
-from inversion.methods.run import invert
+from inversion.methods.run import RunOptions, invert
 from inversion.model import Model
 from inversion.tasks import TASKS, Inpaint, Reconstruct
 
@@ -30,7 +30,7 @@ SELF_EVIDENT = {"Steps", "Learning rate", "Optimiser"}  # labels that need no he
 class TestEveryMethod:
     def test_yields_steps_then_one_result(self, key: str, model: Model, pictures: Tensor) -> None:
         method, y = quick(key), pictures[:1]
-        steps, result = finish(invert(model, Reconstruct(), y, method, preview_every=0))
+        steps, result = finish(invert(model, Reconstruct(), y, method, options=RunOptions(preview_every=0)))
         assert result.image.shape == y.shape and result.image.isfinite().all()
         for stage in {step.stage for step in steps}:
             of_stage = [step for step in steps if step.stage == stage]
@@ -134,7 +134,7 @@ class TestEveryMethod:
         if slow == method:
             pytest.skip("it makes no steps")
         start = time.perf_counter()
-        _, result = finish(invert(model, Reconstruct(), pictures[:1], slow, budget=0.2))
+        _, result = finish(invert(model, Reconstruct(), pictures[:1], slow, options=RunOptions(budget=0.2)))
         assert time.perf_counter() - start < 3
         assert "budget" in result.message and result.image.isfinite().all()
 
@@ -142,7 +142,7 @@ class TestEveryMethod:
     def test_runs_on_every_task(self, key: str, name: str, model: Model, pictures: Tensor) -> None:
         task = task_named(name)
         y = task.measure(pictures[:1], torch.Generator().manual_seed(0))
-        steps, result = finish(invert(model, task, y, quick(key), preview_every=0))
+        steps, result = finish(invert(model, task, y, quick(key), options=RunOptions(preview_every=0)))
         assert result.recipe["task"]["name"] == name
         if task.merges:
             assert (task.A(result.image) - y).abs().max() <= 1e-5 and result.image.abs().max() <= 1
