@@ -20,10 +20,9 @@ from inversion import images
 from inversion.align import Crop, part_of
 from inversion.checkpoints import hub
 from inversion.common.commands import guarded, positive
-from inversion.editing.domain import DOMAINS, scores
+from inversion.editing.domain import known_domains, scores
 from inversion.serving.lane import crop
-from inversion.synthetic import DOMAINS as RENDERED
-from inversion.synthetic import HELD_OUT, OUT_OF_DOMAIN
+from inversion.synthetic import DOMAINS, HELD_OUT, OUT_OF_DOMAIN
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera")
 BATCH = 8
@@ -55,10 +54,10 @@ def photo(name: str) -> np.ndarray:
 def sources(count: int, model: str) -> dict[str, Tensor]:
     """Pictures (n, 3, R, R) in [-1, 1] of each kind, at the model's resolution."""
     side = hub.load(model, device="cpu").resolution
-    drawn = {name: RENDERED[name].draw(range(HELD_OUT, HELD_OUT + count)).picture for name in DOMAINS}
-    for name in DOMAINS:
-        if RENDERED[name].extras is not None:
-            drawn[f"out-of-domain {name}"] = RENDERED[name].draw(range(OUT_OF_DOMAIN, OUT_OF_DOMAIN + count)).picture
+    drawn = {name: DOMAINS[name].draw(range(HELD_OUT, HELD_OUT + count)).picture for name in known_domains()}
+    for name in known_domains():
+        if DOMAINS[name].extras is not None:
+            drawn[f"out-of-domain {name}"] = DOMAINS[name].draw(range(OUT_OF_DOMAIN, OUT_OF_DOMAIN + count)).picture
     found = {
         kind: [part_of(images.to_array(one), Crop(), side) for one in batch.split(1)] for kind, batch in drawn.items()
     }
@@ -74,7 +73,7 @@ def auc(inside: Sequence[float], outside: Sequence[float]) -> float:
 
 def rows_of(name: str, count: int) -> list[DomainRow]:
     """One row for each kind of pictures outside the domain of a model."""
-    known = DOMAINS[name]
+    known = known_domains()[name]
     model = hub.load(known.model, device="cpu")
     values = {
         kind: [score for part in pictures.split(BATCH) for score in scores(model, part)]
@@ -102,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = benchmark_parser("domain", __doc__)
     parser.add_argument("--n", type=positive, default=64, help="held-out pictures of each kind")
     args = parser.parse_args(argv)
-    rows = [row for name in DOMAINS for row in rows_of(name, args.n)]
+    rows = [row for name in known_domains() for row in rows_of(name, args.n)]
     write_rows(args.json, rows)
     names = [spec.name for spec in fields(DomainRow)]
     sys.stdout.write(table(names, [[getattr(row, name) for name in names] for row in rows]) + "\n")

@@ -8,26 +8,25 @@ import pytest
 from inversion import images
 from inversion.checkpoints import hub
 from inversion.checkpoints.registry import registry
-from inversion.editing.domain import DOMAINS, OUTSIDE, DomainRequest
+from inversion.editing.domain import OUTSIDE, DomainRequest, known_domains
 from inversion.methods import METHODS
 from inversion.model import Model
-from inversion.synthetic import DOMAINS as RENDERED
-from inversion.synthetic import HELD_OUT
+from inversion.synthetic import DOMAINS, HELD_OUT
 
 pytestmark = pytest.mark.weights
 
 
 def render(domain: str) -> np.ndarray:
-    return images.to_array(RENDERED[domain].draw([HELD_OUT]).picture)
+    return images.to_array(DOMAINS[domain].draw([HELD_OUT]).picture)
 
 
-@pytest.mark.parametrize("domain", list(DOMAINS))
+@pytest.mark.parametrize("domain", list(known_domains()))
 def test_renders_are_inside_and_other_renders_belong_to_their_own_model(domain: str) -> None:
-    model = hub.load(DOMAINS[domain].model, device="cpu")
-    for other in DOMAINS:
+    model = hub.load(known_domains()[domain].model, device="cpu")
+    for other in known_domains():
         answer = DomainRequest(model.name, render(other))(model)
         assert answer.inside == (other == domain) and answer.score is not None
-        assert answer.better == (None if other == domain else DOMAINS[other].model)
+        assert answer.better == (None if other == domain else known_domains()[other].model)
         assert answer.inside == (answer.text == "") and answer.methods == (() if answer.inside else OUTSIDE)
 
 
@@ -44,4 +43,4 @@ def test_a_model_without_a_measure_says_nothing() -> None:
 
 
 def test_every_domain_has_a_registered_model() -> None:
-    assert all(registry()[known.model].domain == domain for domain, known in DOMAINS.items())
+    assert all(registry()[known.model].domain == domain for domain, known in known_domains().items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from ui.parts.values import Options
-from ui.static import style
+from ui.static import style, styles
 
 # Ink and paper with one accent; pictures are the only other colour on the page.
 PINE = gr.themes.Color(
@@ -63,8 +63,9 @@ CONTROLS: dict[str, tuple[str, str | None]] = {
     "slider_color": ("*primary_600", "*primary_500"),
 }
 
-# In this order: the rules for phones override the others.
-SHEETS = ("page", "framing", "results", "methods", "edit", "sketch", "models", "phone")
+# Shared rules come first and those for phones last, which override the others. A tab adds a file of its own.
+FIRST, LAST = ("page", "framing", "results", "methods"), ("phone",)
+SHEETS = (*FIRST, *(name for name in styles() if name not in FIRST + LAST), *LAST)
 CSS = "\n".join(style(name) for name in SHEETS)
 
 

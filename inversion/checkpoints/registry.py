@@ -27,7 +27,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 FORMATS: tuple[str, ...] = get_args(Format)
 REPO_TYPES = ("model", "space", "dataset")
 GRADES = ("A", "A-", "B")
-CROPS = ("none", "ffhq", "synthetic-faces")  # other than none and ffhq: the keys of `align.FRAMES`
+CROPS = ("none", "ffhq", "synthetic-faces")  # other than none and ffhq: the keys of `align.FRAMES`, which is not light
 # Networks that a file may hold, by the kind of its entry and their architecture.
 NETWORKS: dict[str, LazyClasses[Any]] = {
     "generator": GENERATORS,

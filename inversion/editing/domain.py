@@ -13,7 +13,7 @@ import numpy as np
 
 from inversion import align, images, metrics
 from inversion.align import Crop
-from inversion.synthetic import DOMAINS as RENDERED
+from inversion.synthetic import DOMAINS
 from inversion.synthetic.base import KnownDomain
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from inversion.model import Model
 
 OUTSIDE = ("mganprior", "pti", "clone")  # methods that reach pictures outside the domain
-# The embedded domains that a model can recognise.
-DOMAINS: dict[str, KnownDomain] = {name: domain.known for name, domain in RENDERED.items() if domain.known is not None}
+
+
+def known_domains() -> dict[str, KnownDomain]:
+    """The embedded domains that a model can recognise, by name."""
+    return {name: domain.known for name, domain in DOMAINS.items() if domain.known is not None}
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,15 @@ class DomainRequest:
     crop: Crop = Crop()
 
     def __call__(self, model: Model) -> DomainAnswer:
-        known = DOMAINS.get(model.domain)
+        known = known_domains().get(model.domain)
         if known is None:
             return DomainAnswer(None, True)
         score = self._score(known, model, self.crop)
         if score >= known.threshold:
             return DomainAnswer(round(score, 2), True)
-        better = next((other for other in DOMAINS.values() if other != known and self._fits(other, model)), None)
+        better = next(
+            (other for other in known_domains().values() if other != known and self._fits(other, model)), None
+        )
         return DomainAnswer(round(score, 2), False, _text(known, better), better.model if better else None, OUTSIDE)
 
     def _fits(self, known: KnownDomain, model: Model) -> bool:

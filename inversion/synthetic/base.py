@@ -79,6 +79,8 @@ class Domain:
     # Seeds -> values (B,) that `render` takes as `extras`: parts that only pictures of seeds from OUT_OF_DOMAIN have.
     extras: Callable[[Sequence[int]], Mapping[str, Tensor]] | None = None
     often_omitted: Mapping[str, str] = field(default_factory=dict)  # class that a drawn map may lack -> class there
+    noun: str = "picture"  # for one picture, in names of files
+    examples: tuple[int, ...] = ()  # held-out seeds of the pictures that the page offers
     known: KnownDomain | None = None  # None if no model can tell whether a picture belongs to it
 
     @property

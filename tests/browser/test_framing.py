@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from inversion.align import Face
 from inversion.checkpoints import detector
-from inversion.editing import domain
-from inversion.editing.domain import DOMAINS, OUTSIDE, DomainAnswer, DomainRequest
+from inversion.editing.domain import OUTSIDE, DomainAnswer, DomainRequest
+from inversion.synthetic import DOMAINS
+from inversion.synthetic.base import KnownDomain
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +32,8 @@ def faces(monkeypatch: pytest.MonkeyPatch) -> None:
         Face((70, 20), (78, 20), (74, 24), (71, 29), (77, 29)),
     ]
     monkeypatch.setattr(detector, "registered", lambda entries: lambda picture: found)
-    monkeypatch.setitem(DOMAINS, "test", domain.KnownDomain("synthetic-faces", 99, "tests", "test model"))
+    known = KnownDomain("synthetic-faces", 99, "tests", "test model")
+    monkeypatch.setitem(DOMAINS, "test", replace(DOMAINS["synthetic-faces"], known=known))
     answer = DomainAnswer(1.0, False, "This model knows tests.", None, OUTSIDE)
     monkeypatch.setattr(DomainRequest, "__call__", lambda self, model: answer)
 

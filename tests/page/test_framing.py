@@ -16,8 +16,9 @@ from helpers.serving import Served, entry
 from inversion import align, images
 from inversion.align import Face, Quad
 from inversion.checkpoints import detector
-from inversion.editing.domain import DOMAINS, OUTSIDE, DomainAnswer
+from inversion.editing.domain import OUTSIDE, DomainAnswer
 from inversion.serving.session import Session
+from inversion.synthetic import DOMAINS
 from ui.parts.framing import Framing, domain_line
 from ui.parts.inputs import InputError
 from ui.parts.squares import CUT, NO_FACE, by_points, digest, line_about, read_choice, square_on

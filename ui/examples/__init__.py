@@ -11,20 +11,24 @@ from pathlib import Path
 
 from PIL import Image
 
+from inversion.synthetic import DEFAULT, DOMAINS, Domain
+
 FOLDER = Path(__file__).parent
 SIDE = 256  # pixels
 THUMBNAIL = 96  # pixels a side
-# Held-out faces that differ in pose, hair, age and accessories, then one from outside the domain.
-FACES = (1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002)
-HOUSES = (1_000_002, 1_000_008)
-
-DOMAIN = "synthetic-faces"  # of the inputs of translations
+DOMAIN = DEFAULT  # of the inputs of translations
 
 
 def examples() -> list[Path]:
-    """Files of pictures to invert: faces, the photo if scikit-image is installed, houses."""
-    faces = [FOLDER / f"face-{seed}.png" for seed in FACES]
-    return [*faces, *photo(), *(FOLDER / f"house-{seed}.png" for seed in HOUSES)]
+    """Files of pictures to invert: the default domain's, the photo if scikit-image is installed, other domains'."""
+    paths = {name: [FOLDER / f"{stem}.png" for stem in stems(domain)] for name, domain in DOMAINS.items()}
+    first = paths.pop(DEFAULT)
+    return [*first, *photo(), *(path for others in paths.values() for path in others)]
+
+
+def stems(domain: Domain) -> list[str]:
+    """Names of the files of a domain's examples, without the ending."""
+    return [f"{domain.noun}-{seed}" for seed in domain.examples]
 
 
 def drawings(kind: str) -> list[Path]:

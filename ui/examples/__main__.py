@@ -7,9 +7,8 @@ from PIL import Image
 
 from inversion import images
 from inversion.synthetic import DOMAINS, HELD_OUT, latents
-from inversion.synthetic.faces import draw_faces
 from inversion.translations import INPUTS
-from ui.examples import DOMAIN, FACES, FOLDER, HOUSES, SIDE
+from ui.examples import DOMAIN, FOLDER, SIDE, stems
 
 DRAWN = (1_000_001, 1_000_004, 1_000_008, 1_000_010)  # held-out faces; their sketches and label maps are examples
 TURNED = 0.35  # of 1: a face with a larger yaw is an example for frontalisation
@@ -17,9 +16,11 @@ TURNED = 0.35  # of 1: a face with a larger yaw is an example for frontalisation
 
 def rendered() -> dict[str, np.ndarray]:
     """The pictures of all files in FOLDER by name, uint8 (SIDE, SIDE, 3)."""
-    faces, houses = draw_faces(FACES, SIDE).picture, DOMAINS["synthetic-houses"].draw(HOUSES, SIDE).picture
-    pictures = {f"face-{seed}.png": images.to_array(one) for seed, one in zip(FACES, faces, strict=True)}
-    pictures |= {f"house-{seed}.png": images.to_array(one) for seed, one in zip(HOUSES, houses, strict=True)}
+    pictures: dict[str, np.ndarray] = {}
+    for domain in DOMAINS.values():
+        if domain.examples:
+            batch = domain.draw(domain.examples, SIDE).picture
+            pictures |= {f"{stem}.png": images.to_array(one) for stem, one in zip(stems(domain), batch, strict=True)}
     for name, kind in INPUTS.items():
         drawn = DOMAINS[DOMAIN].draw(DRAWN if kind.drawn else turned_seeds(), SIDE)
         pictures |= {f"{name}-{i}.png": one for i, one in enumerate(kind.rendered(drawn))}

@@ -19,12 +19,13 @@ from PIL import Image
 
 from inversion.align import Crop
 from inversion.serving.session import JobView, RunView
-from ui.examples import FACES, FOLDER, HOUSES
+from inversion.synthetic import DEFAULT, DOMAINS
+from ui.examples import FOLDER, stems
 
 RESULTS = FOLDER / "results"
 INDEX = RESULTS / "index.json"
-OPENING = f"face-{FACES[0]}"  # the example whose comparison is shown when the page opens
-NAMES = (*(f"face-{seed}" for seed in FACES), *(f"house-{seed}" for seed in HOUSES))
+OPENING = stems(DOMAINS[DEFAULT])[0]  # the example whose comparison is shown when the page opens
+NAMES = tuple(stem for domain in DOMAINS.values() for stem in stems(domain))
 SOURCE = "centre"  # of the mask of a task that has one: no mask is painted on an example
 SEED = 0
 

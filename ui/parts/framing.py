@@ -22,7 +22,7 @@ from gradio.events import Dependency
 from inversion.align import Crop
 from inversion.checkpoints.registry import registry
 from inversion.common.errors import UserError
-from inversion.editing.domain import DOMAINS, DomainAnswer, DomainRequest
+from inversion.editing.domain import DomainAnswer, DomainRequest, known_domains
 from inversion.methods import METHODS
 from inversion.serving.session import Session
 from ui.parts import inputs
@@ -163,7 +163,7 @@ class Framing:
         found["square"] = square_on(crop.quad, (picture.shape[1], picture.shape[0]))
         found |= {"size": [picture.shape[1], picture.shape[0]], "faces": len(crop.faces), "face": crop.number}
         yield self._update(found=found, domain=False)
-        if self.tells_domain and not measured and entry is not None and entry.domain in DOMAINS:
+        if self.tells_domain and not measured and entry is not None and entry.domain in known_domains():
             with suppress(UserError):  # the model is not downloaded, or the server is busy: a run will say so
                 yield self._update(domain=domain_line(self.session.ask(DomainRequest(name, picture, crop)), of))
 
@@ -171,7 +171,7 @@ class Framing:
     def better(event: gr.EventData) -> Value:
         """The model that the page asks for, if it is one that can fit better."""
         model = getattr(event, "model", None)
-        return model if model in [known.model for known in DOMAINS.values()] else gr.skip()
+        return model if model in [known.model for known in known_domains().values()] else gr.skip()
 
     def _update(self, **properties: Value) -> Update:
         return {self.component: gr.update(**properties)}
@@ -186,7 +186,7 @@ def domain_line(answer: DomainAnswer, of: str) -> DomainLine | None:
     line: DomainLine = {"of": of, "inside": False, "text": answer.text, "model": answer.better}
     line["methods"] = [] if answer.better else list(answer.methods)
     if answer.better:
-        label = next(known.label for known in DOMAINS.values() if known.model == answer.better)
+        label = next(known.label for known in known_domains().values() if known.model == answer.better)
         line["button"] = f"Use the {label}"
     else:
         labels = [METHODS[key].label for key in answer.methods]

@@ -12,6 +12,11 @@ def script(name: str) -> str:
     return (FOLDER / f"{name}.js").read_text(encoding="utf-8")
 
 
+def styles() -> list[str]:
+    """Names of the style sheets."""
+    return sorted(path.stem for path in FOLDER.glob("*.css"))
+
+
 def style(name: str) -> str:
     """The style sheet `name`.css."""
     return (FOLDER / f"{name}.css").read_text(encoding="utf-8")

@@ -17,6 +17,9 @@ FACES = Domain(
     frontal=POSE,
     extras=extras_of,
     often_omitted={"nose": "face", "ears": "face"},
+    noun="face",
+    # They differ in pose, hair, age and accessories; the last one is from outside the domain.
+    examples=(1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002),
     known=KnownDomain("synthetic-faces", 25.5, "drawn faces without hats or face paint", "face model"),
 )
 NAMES = FACES.names

@@ -12,6 +12,8 @@ HOUSES = Domain(
     render=render,
     detail={"window": 0.6, "door": 0.6, "shutters": 0.6, "beams": 0.6, "chimney": 0.6, "fence": 0.4},
     headline=("yaw", "roof_pitch", "season", "daytime"),
+    noun="house",
+    examples=(1_000_002, 1_000_008),
     known=KnownDomain("synthetic-houses", 22.0, "drawn houses", "house model"),
 )
 
