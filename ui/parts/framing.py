@@ -44,6 +44,7 @@ class FoundSquare(TypedDict, total=False):
     answer: int  # the answers of a framing, counted
     thumbnail: str | None  # a small copy as a data address
     bad: bool  # `line` is a problem
+    by_hand: bool  # the square is the person's own
     line: str
     square: tuple[float, float, float, float]  # as `align.by_hand` takes it
     size: list[int]  # width and height in pixels
@@ -151,6 +152,7 @@ class Framing:
         name, entry = str(used), registry().get(str(used))
         of = digest(picture)
         found: FoundSquare = {"of": of, "answer": next(self.answers), "thumbnail": None, "bad": False}
+        found["by_hand"] = choice.hand is not None
         if thumbnail:
             found["thumbnail"] = data_address(picture, THUMBNAIL)
         try:

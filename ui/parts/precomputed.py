@@ -14,7 +14,7 @@ from inversion.serving.session import UnknownJob
 from ui.examples.precomputed import OPENING, Comparison, comparison
 from ui.parts.context import PageContext
 from ui.parts.events import PRIVATE, VIEWS
-from ui.parts.markup import other_picture
+from ui.parts.markup import other_picture, precomputed_status
 from ui.parts.results import Panel
 from ui.parts.streams import Streams, Update
 
@@ -46,12 +46,19 @@ class StoredResults:
         outputs: list[Any] = [*panel.outputs(), job, self.shown]
         strip.click(show, [strip, model, job, self.shown, panel.left], outputs, **VIEWS, **PRIVATE)
 
+    def announce(self, panel: Panel) -> None:
+        """Let the page arrive with the status of `opening`, which may come after a newer status."""
+        found = self.find(OPENING, self.context.model)
+        if found is not None:
+            panel.status.value = precomputed_status(found.view, given=False)
+
     def opening(self, panel: Panel, left: str) -> Iterator[Update]:
-        """Updates of a tab when the page opens without a job of this browser."""
+        """Updates of a tab, without the status, when the page opens without a job of this browser."""
         found = self.find(OPENING, self.context.model)
         if found is not None:
             yield {self.shown: found.example}
-            yield from panel.stored(found, left, given=False)
+            for update in panel.stored(found, left, given=False):
+                yield {part: value for part, value in update.items() if part is not panel.status}
 
     def shows(self, example: str | None, picture: np.ndarray) -> bool:
         """Whether the stored results that are shown are those of this picture, uint8 (H, W, 3)."""

@@ -37,14 +37,13 @@ class Streams:
             for place in [place for place in self._newest if place[0] == page and not part]:
                 del self._newest[place]
             self._newest[page, part] = own
-        update: Update = {}
         try:
             for update in updates:
                 if self._newest.get((page, part)) is not own:
-                    break
+                    # Gradio sends the last update again when a stream ends, so the last update changes nothing.
+                    yield dict.fromkeys(update, gr.skip())
+                    return
                 yield update
-            if update:  # Gradio sends the last update again when a stream ends, so the last update changes nothing
-                yield dict.fromkeys(update, gr.skip())
         finally:
             with self._lock:
                 if self._newest.get((page, part)) is own:

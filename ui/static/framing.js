@@ -7,6 +7,7 @@ const KEYS = {ArrowLeft: [-1, 0, 0, 0], ArrowRight: [1, 0, 0, 0], ArrowUp: [0, -
 const NAMES = ['the eye on the left', 'the eye on the right', 'the middle of the mouth'];
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 let drag = null, marks = null, known = '', later = 0;
+let repeats = 0;
 let choice = {};  // the person's last choice; an answer to an earlier event may bring back an earlier value
 
 const layer = document.createElement('div');
@@ -77,6 +78,7 @@ const write = () => {
 const show = () => { write(); draw(); };
 
 const choose = (given, wait = 0) => {
+  repeats = 0;
   props.value = choice = {of: props.found.of, ...given};
   show();
   clearTimeout(later);
@@ -174,11 +176,19 @@ watch('found', () => {
   ownStage.hidden = !(found && found.thumbnail);
   known = image()?.src || '';
   if (found && choice.of !== found.of) { marks = null; props.value = choice = {of: found.of}; }
-  if (found && !drag && JSON.stringify(props.value) !== JSON.stringify(choice)) return choose({...choice});
+  // The answer is about an earlier choice, which Gradio has sent: send the present one.
+  if (found && !drag && choice.hand && !found.by_hand && repeats < 5) {
+    repeats += 1;
+    props.value = {...choice};
+    setTimeout(() => trigger('placed'), 300);
+  }
   show();
 });
 watch('domain', write);
 const sized = new ResizeObserver(draw);
+// The picture's address may change after the answer about it: then the server is asked once more.
+let asked = '';
+const askAgain = src => setTimeout(() => { if (waits() && image().src === src) trigger('placed'); }, 1500);
 const follow = () => {
   const picture = document.getElementById(fieldId);
   if (!picture) return setTimeout(follow, 500);
@@ -186,6 +196,7 @@ const follow = () => {
     if (changes.every(change => layer.contains(change.target) || change.target === layer)) return;
     const shown = image();
     if (shown) sized.observe(shown);
+    if (waits() && shown.src !== asked) askAgain(asked = shown.src);
     show();
   }).observe(picture, {childList: true, subtree: true, attributeFilter: ['src', 'class', 'style']});
   sized.observe(picture);

@@ -96,6 +96,8 @@ class TaskTab(Tab):
         shown = [self.job, self.stored_results.shown]
         panel.left.input(self.compare, [*shown, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
         self.stored_results.wire(self.examples, panel, self.streams, settings.model, self.job)
+        if self.words.opens_with_results:
+            self.stored_results.announce(panel)
         self.examples.click(lambda: "", None, self.said, **QUIET)
         picture = self.upload.component
         received = picture.upload(self.receive, [picture, *shown], [panel.other, self.said], **CROPS, **PRIVATE)
@@ -170,8 +172,7 @@ class TaskTab(Tab):
         if not isinstance(key, str):
             yield {self.job: None}
             if self.words.opens_with_results:
-                opening = self.stored_results.opening(self.panel, left)
-                yield from self.streams.newest(request, opening, "opening")
+                yield from self.stored_results.opening(self.panel, left)
             return
         updates = self.panel.updates(self.context.session, key, left)
         yield from self.streams.newest(request, chain([{self.job: key}], updates))
@@ -224,12 +225,8 @@ class TaskTab(Tab):
             picture = self.context.session.pasted(key or "", index)
         yield from self.panel.paste(picture)
 
-    def switch_model(self, model: str, selected: list[str], request: gr.Request) -> Iterator[Update]:
-        """Offer the methods of another model. A late answer about the opening page does not replace the status."""
-        yield from self.streams.newest(request, self._offered_by(model, selected), "opening")
-
-    def _offered_by(self, model: str, selected: list[str]) -> Iterator[Update]:
-        """The methods that the model can serve, which is known once its file is downloaded."""
+    def switch_model(self, model: str, selected: list[str]) -> Iterator[Update]:
+        """Offer the methods that the model can serve, which is known once its file is downloaded."""
         session, status = self.context.session, self.panel.status
         if session.files.missing(model):
             text = f"<b>{escape(model)}</b> is not downloaded yet. Run downloads it, or use the Models tab."
