@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from inversion.common.commands import Parser, UsageError, guarded
+from inversion.directions import attribute_label
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -82,7 +83,7 @@ def edit(page: Page) -> None:
     for name, value in (("smile", "2.5"), ("yaw", "2")):
         page.locator(f"#edit-sliders input[type=range][name={name}]").fill(value)
     for column in (0, 1):
-        page.locator(f"#edit-column-{column}").get_by_text("Yaw").wait_for()
+        page.locator(f"#edit-column-{column}").get_by_text(attribute_label("yaw")).wait_for()
     page.evaluate("window.scrollTo(0, 0)")
 
 

@@ -11,7 +11,7 @@ from inversion.directions import attribute_label
 from inversion.editing.requests import Edited
 from inversion.metrics import METRICS, Metric
 from inversion.serving.session import RunView
-from ui.parts.markup import fixed
+from ui.parts.markup import clock, fixed
 
 MOST_CHANGED = 3  # attributes that are shown, of those that the edit did not move
 
@@ -47,7 +47,7 @@ def not_computed(runs: Sequence[RunView]) -> str:
 
 def run_figures(run: RunView) -> str:
     """A run's figures and message as HTML."""
-    figures = [*metric_figures(run.row or {}), Figure("Seconds", fixed(run.seconds, 1), "Computing time")]
+    figures = [*metric_figures(run.row or {}), Figure("Seconds", clock(run.seconds), "Computing time")]
     return figure_list(figures, run.message)
 
 
@@ -79,7 +79,7 @@ def caption(run: RunView) -> str:
     row = run.row or {}
     cheap = {name: metric for name, metric in METRICS.items() if metric.cheap and row.get(name) is not None}
     parts = [with_unit(metric, fixed(row[name], metric.digits)) for name, metric in cheap.items()]
-    parts.append(f"{run.seconds:.1f} s")
+    parts.append(f"{clock(run.seconds)} s")
     return "  ".join(parts + ([run.state] if run.state in ("cancelled", "failed") else []))
 
 
@@ -98,5 +98,5 @@ def table(runs: Sequence[RunView]) -> Row:
     for run in runs:
         row = run.row or {}
         figures = [fixed(row.get(name), metric.digits) for name, metric in shown.items()]
-        cells.append([run.label, *figures, fixed(run.seconds, 1), row.get("steps", run.step), run.state])
+        cells.append([run.label, *figures, clock(run.seconds), row.get("steps", run.step), run.state])
     return {"headers": ["Method", *labels, "Seconds", "Steps", "State"], "data": cells}

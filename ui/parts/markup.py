@@ -32,6 +32,11 @@ def fixed(value: float | None, digits: int) -> str:
     return "\N{EM DASH}" if value is None else f"{value:.{digits}f}"
 
 
+def clock(seconds: float | None) -> str:
+    """A measured time in seconds without its unit, with two digits where one would show 0.0, or a dash."""
+    return fixed(seconds, 1 if seconds is None or seconds >= 0.1 else 2)
+
+
 def megabytes(size: int | None) -> str:
     """A file's size in words."""
     if not size:
@@ -67,7 +72,7 @@ def run_head(index: int, run: RunView) -> str:
     if run.state == "running" and run.total:
         note = f"{run.step} / {run.total}" if run.stage == run.label else f"{run.stage} {run.step} / {run.total}"
     elif run.state == "done":
-        note = f"{run.seconds:.1f} s"
+        note = f"{clock(run.seconds)} s"
     return head(run.label, note, COLUMN_COLOURS[index])
 
 
@@ -128,7 +133,7 @@ def _result(view: JobView) -> str:
     if cancelled:
         return status_line(f"<b>Cancelled.</b> {len(done)} of {len(view.runs)} methods done, partial results kept.")
     seconds = sum(run.seconds for run in view.runs)
-    return status_line(f"<b>Done</b>{DOT}{len(done)} method{'s' * (len(done) != 1)} in {seconds:.1f} s")
+    return status_line(f"<b>Done</b>{DOT}{len(done)} method{'s' * (len(done) != 1)} in {clock(seconds)} s")
 
 
 def precomputed_status(view: JobView, given: bool) -> str:

@@ -8,6 +8,7 @@ pressed, because the new request may be refused.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import gradio as gr
@@ -48,3 +49,16 @@ class Streams:
             with self._lock:
                 if self._newest.get((page, part)) is own:
                     del self._newest[page, part]
+
+
+def gathered(updates: Iterator[Update], every: float) -> Iterator[Update]:
+    """The updates, joined to one for as long as less than `every` seconds have passed since the last."""
+    waiting: Update = {}
+    shown = time.monotonic()
+    for update in updates:
+        waiting |= update
+        if time.monotonic() - shown >= every:
+            yield waiting
+            waiting, shown = {}, time.monotonic()
+    if waiting:
+        yield waiting

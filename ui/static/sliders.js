@@ -1,4 +1,4 @@
-const PAUSE = 120;  // milliseconds
+const PAUSE = 50;  // milliseconds
 const rows = () => element.querySelectorAll('.move');
 const show = (row, value) => {
   row.querySelector('[type=range]').value = value;

@@ -26,6 +26,7 @@ from ui.parts.markup import head, note
 from ui.parts.plots import Tile
 from ui.parts.results import Panel, column_text, slider_pictures
 from ui.parts.sliders import DirectionSliders, EditOptions, read_edit
+from ui.parts.streams import gathered
 from ui.parts.values import Parameters, Update
 from ui.tabs.task import TaskTab
 from ui.tabs.words import Words
@@ -36,6 +37,8 @@ NOTES = {
     "layers": 'first and last layer to change, as "0-5"; "" for all.',
     "keep": "attributes that must not change.",
 }
+
+SHOWN_EVERY = 0.25  # seconds; fast edits appear in all columns at once, because every update costs the browser time
 
 
 class EditPanel(Panel):
@@ -129,19 +132,22 @@ class Edit(TaskTab):
         with errors_as_messages():
             view = session.snapshot(key or "")
             options = read_edit(self.panel.sliders.cards(session, view.model), strengths, layers, keep)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            for index in [i for i, run in enumerate(view.runs) if run.image is not None]:
-                if not options.moves:
-                    yield self.panel.unedited(view, index, folder)
-                    continue
-                try:
-                    edited = session.edits.move(view.key, index, options.moves, options.layers, options.keep)
-                except UserError as error:
-                    text = {**column_text(view, index), "below": note(str(error), bad=True)}
-                    yield {self.panel.columns[index].box: gr.update(**text)}
-                else:
-                    yield self.panel.edited(view, index, options, edited, folder)
+        with tempfile.TemporaryDirectory() as folder:  # the last update needs its files too
+            yield from gathered(self._columns(view, options, Path(folder)), SHOWN_EVERY)
+
+    def _columns(self, view: JobView, options: EditOptions, folder: Path) -> Iterator[Update]:
+        edits = self.context.session.edits
+        for index in [i for i, run in enumerate(view.runs) if run.image is not None]:
+            if not options.moves:
+                yield self.panel.unedited(view, index, folder)
+                continue
+            try:
+                edited = edits.move(view.key, index, options.moves, options.layers, options.keep)
+            except UserError as error:
+                text = {**column_text(view, index), "below": note(str(error), bad=True)}
+                yield {self.panel.columns[index].box: gr.update(**text)}
+            else:
+                yield self.panel.edited(view, index, options, edited, folder)
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
         runs = super().endpoint(common)

@@ -39,7 +39,7 @@ from ui.parts.events import DEVICE, MODELS, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
-from ui.parts.markup import DOT, READY, missing_note, problem_list, status_line
+from ui.parts.markup import DOT, READY, clock, missing_note, problem_list, status_line
 from ui.parts.plots import Tile
 from ui.parts.settings import model_choices
 from ui.parts.uploads import examples_strip
@@ -224,7 +224,7 @@ class Sketch(Tab):
                 path = Path(folder) / f"{recipe['translation']}-{i}.png"
                 images.write_png(path, picture, recipe)
                 items.append((str(path), caption))
-            text = f"<b>Done</b>{DOT}{seconds:.1f} s" + (f"{DOT}{problem_list(problems)}" if problems else "")
+            text = f"<b>Done</b>{DOT}{clock(seconds)} s" + (f"{DOT}{problem_list(problems)}" if problems else "")
             yield {self.gallery: items, self.status: status_line(text, bad=bool(problems))}
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
