@@ -27,6 +27,7 @@ from inversion.checkpoints.photo import sharpness
 from inversion.checkpoints.registry import registry
 from inversion.common.commands import UsageError, guarded, positive
 from inversion.synthetic import DOMAINS, HELD_OUT
+from inversion.tasks import DEFAULT_TASK
 
 LIMITS = {"cascade": 0.08, "yunet": 0.05}
 WRONG = 0.15  # corner error above which a frame shows something else
@@ -144,7 +145,7 @@ def inverted(detector: Detector) -> list[InversionRow]:
     if crop.quad is None:
         raise UsageError(f"The astronaut's face was not found. {crop.note}")
     for method in METHODS:
-        *_, last = Lane("cpu")(Request("reconstruct", method, picture, hub.DEFAULT, crop=crop, budget=600.0))
+        *_, last = Lane("cpu")(Request(DEFAULT_TASK, method, picture, hub.DEFAULT, crop=crop, budget=600.0))
         if isinstance(last, Finished):
             rows.append(InversionRow(method, last.row["psnr"], last.row["seconds"]))
     place, sharp = np.round(crop.quad, 1).tolist(), sharpness(picture, crop.quad)

@@ -33,6 +33,7 @@ from inversion.generators import Prior
 from inversion.methods import METHODS, SettingError, tuned
 from inversion.methods.codes import from_plain
 from inversion.model import Model
+from inversion.serving.edits import Place
 from inversion.serving.lane import CroppedPicture, Lane, Request
 from inversion.serving.session import Session, UnknownJob
 from inversion.synthetic.faces import NAMES
@@ -98,15 +99,15 @@ def test_an_edit_of_a_tuned_result_is_rendered_by_the_tuned_generator(
 
 def test_two_results_are_interpolated_and_mixed(session: Session, pictures: Tensor) -> None:
     key = finish(session, [request_of(pictures[0], "wplus"), request_of(pictures[1], "pti")])
-    frames = session.edits.interpolate((key, 0), (key, 1), frames=4)
+    frames = session.edits.interpolate(Place(key, 0), Place(key, 1), frames=4)
     assert len(frames) == 4 and np.array_equal(frames[0], session.stored_result(key, 0).image)
     assert np.array_equal(frames[-1], session.stored_result(key, 1).image)
-    mix = session.edits.mix((key, 0), (key, 1), 4)
+    mix = session.edits.mix(Place(key, 0), Place(key, 1), 4)
     assert mix.shape == (32, 32, 3) and not np.array_equal(mix, frames[0])
     with pytest.raises(UserError, match="frames"):
-        session.edits.interpolate((key, 0), (key, 1), frames=1)
+        session.edits.interpolate(Place(key, 0), Place(key, 1), frames=1)
     with pytest.raises(UserError, match="between 1 and 7"):
-        session.edits.mix((key, 0), (key, 1), 99)
+        session.edits.mix(Place(key, 0), Place(key, 1), 99)
 
 
 def test_missing_results_and_unknown_directions_are_refused(session: Session, pictures: Tensor) -> None:
@@ -132,11 +133,11 @@ def test_a_region_of_one_picture_is_diffused_into_another(session: Session, pict
     mask[8:24, 8:24] = 255
     context = images.to_array(pictures[1])
     request = Request(
-        "diffuse",
-        DIFFUSION[0],
+        DIFFUSION.task,
+        DIFFUSION.method,
         images.to_array(pictures[0]),
         "tiny",
-        {**DIFFUSION[1], "indomain.steps": 4},
+        {**DIFFUSION.settings, "indomain.steps": 4},
         inputs={"mask": mask, "context": CroppedPicture(context)},
     )
     key = finish(session, [request])

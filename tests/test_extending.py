@@ -237,7 +237,7 @@ ONE_STEP = ("--method", "w", "--set", "w.steps=1", "--json")
     [
         (("invert", "--help"), ("dim", "--strength", "how much light is left", "--shade")),
         (("translate", "--help"), ("chalk", "tiles")),
-        (("train", "faces", "--help"), ("toy-domain",)),
+        (("train", "pictures", "--help"), ("toy-domain",)),
         (("models",), ("toy-model", "toy-glance")),
     ],
 )
@@ -318,7 +318,7 @@ def test_a_generator_is_distilled_exported_and_added_as_a_file(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "derived"))
-    assert side_at(DistillationOptions(out=tmp_path, faces=tmp_path, architecture="toy"), 0) == 32
+    assert side_at(DistillationOptions(out=tmp_path, pictures=tmp_path, architecture="toy"), 0) == 32
     torch.save({"average": toy_tensors()}, tmp_path / "state.pt")
     export.main(ExportOptions(state=tmp_path / "state.pt", out=tmp_path, domain="toy-domain"))
     name = own.add_file(tmp_path / "toy_domain_toy.safetensors")

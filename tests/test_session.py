@@ -231,7 +231,7 @@ def test_too_many_jobs_are_refused(opened: Callable[..., Session]) -> None:
 
 def test_stores_are_bounded(opened: Callable[..., Session]) -> None:
     now = [0.0]
-    limits = Limits(kept=5, tuned=2, expiry=100.0)
+    limits = Limits(finished=5, tuned=2, expiry=100.0)
     session = opened(StubLane(steps=1), limits=limits, clock=lambda: now[0])
     keys = []
     for seed in range(12):

@@ -66,7 +66,7 @@ def kept(store: Store, keys: str) -> str:
 
 
 def test_finished_jobs_are_limited_and_the_least_recently_used_goes_first() -> None:
-    store = Store(Limits(kept=3), Clock())
+    store = Store(Limits(finished=3), Clock())
     for key in "abc":
         run(store, job(key))
     store.find("a")
@@ -79,7 +79,7 @@ def test_finished_jobs_are_limited_and_the_least_recently_used_goes_first() -> N
 
 def test_jobs_that_are_not_over_are_never_forgotten() -> None:
     clock = Clock()
-    store = Store(Limits(kept=1, expiry=10.0), clock)
+    store = Store(Limits(finished=1, expiry=10.0), clock)
     for key in "abc":
         store.add(job(key))
     clock.now = 1000.0
@@ -88,7 +88,7 @@ def test_jobs_that_are_not_over_are_never_forgotten() -> None:
 
 
 def test_results_are_limited() -> None:
-    store = Store(Limits(kept=3), Clock())
+    store = Store(Limits(finished=3), Clock())
     run(store, job("a", runs=2))
     store.result("a", 0)
     run(store, job("b", runs=2))

@@ -157,14 +157,14 @@ def test_a_small_generator_learns_houses_and_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = ["--domain", "synthetic-houses"]
-    train("faces", *chosen, "--folder", tmp_path, "--count", 32, "--resolution", 16, "--no-compile")
+    train("pictures", *chosen, "--folder", tmp_path, "--count", 32, "--resolution", 16, "--no-compile")
     file = PictureFile(tmp_path, 32, 16, domain="synthetic-houses")
     assert file.ready()
     known = DOMAINS["synthetic-houses"].draw([3], 16).picture[0]
     assert (file.batch(torch.tensor([3]))[0][0] - known).abs().max() < 2 / 255
     for kimg in (0.2, 1.2):
         arguments = [
-            "--faces",
+            "--pictures",
             tmp_path,
             "--out",
             tmp_path / "run",
@@ -207,7 +207,7 @@ def test_a_small_generator_learns_houses_and_ships(
 @pytest.mark.parametrize("key", sorted(set(DOMAINS) - set(those_with("identity"))))
 def test_only_individuals_have_other_pictures(key: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no individuals"):
-        train("faces", "--domain", key, "--folder", tmp_path, "--same-individual")
+        train("pictures", "--domain", key, "--folder", tmp_path, "--same-individual")
 
 
 @pytest.mark.gpu

@@ -29,15 +29,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(generator, "STYLED", narrow)
     monkeypatch.setattr(generator, "SIZES", {"pggan": replace(narrow, settings={})})
     monkeypatch.setattr(adversarial, "DISCRIMINATOR", narrow)
-    train("faces", "--folder", tmp_path, "--count", COUNT, "--resolution", SIDE, "--no-compile")
+    train("pictures", "--folder", tmp_path, "--count", COUNT, "--resolution", SIDE, "--no-compile")
     return tmp_path
 
 
 @pytest.fixture
 def distil(folder: Path) -> Callable[..., None]:
     def run(kimg: float, architecture: str = "stylegan2") -> None:
-        arguments = ["--faces", folder, "--out", folder / "run", "--count", COUNT, "--resolution", SIDE, "--batch", 8]
-        arguments += ["--architecture", architecture]
+        arguments = ["--pictures", folder, "--out", folder / "run", "--count", COUNT, "--resolution", SIDE]
+        arguments += ["--batch", 8, "--architecture", architecture]
         train("generator", *arguments, "--kimg", kimg, "--kimg-32", 0, "--kimg-64", 0)
 
     return run
@@ -85,7 +85,7 @@ def test_a_stopped_face_file_resumes(folder: Path) -> None:
 
 @pytest.mark.parametrize("drawn", [[], ["0of2"], ["0of2", "1of2"], ["0of1"]])
 def test_only_a_complete_face_file_is_read(tmp_path: Path, drawn: list[str]) -> None:
-    with pytest.raises(UserError, match="is missing. Draw it with `train faces`"):
+    with pytest.raises(UserError, match="is missing. Draw it with `train pictures`"):
         PictureFile(tmp_path / "no", COUNT, SIDE)
     assert not (tmp_path / "no").exists()
     path = PictureFile(tmp_path, COUNT, SIDE, create=True).path
@@ -113,7 +113,7 @@ def test_the_adversarial_stage_starts_from_a_distilled_generator_and_exports_bot
     distil: Callable[..., None], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     distil(0.08)
-    arguments = ["--faces", folder, "--out", folder / "game", "--distilled", folder / "run" / "state.pt"]
+    arguments = ["--pictures", folder, "--out", folder / "game", "--distilled", folder / "run" / "state.pt"]
     arguments += ["--count", COUNT]
     arguments += ["--resolution", SIDE, "--batch", 8, "--alone-kimg", 0.016, "--r1-every", 2]
     train("adversarial", *arguments, "--kimg", 0.032)
@@ -175,11 +175,11 @@ def test_a_neglected_factor_gets_an_axis_and_the_other_codes_stay(
 
 def test_the_predictor_trains_and_is_exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = ["--folder", folder, "--count", 16, "--no-compile"]
-    train("faces", *drawn)
-    train("faces", *drawn, "--same-individual")
+    train("pictures", *drawn)
+    train("pictures", *drawn, "--same-individual")
     monkeypatch.setattr(predictor, "HELD_OUT_PERSONS", 8)
-    arguments = ["--faces", folder, "--out", folder / "net", "--count", 16, "--pairs", 16, "--steps", 2, "--batch", 4]
-    train("predictor", *arguments)
+    arguments = ["--pictures", folder, "--out", folder / "net", "--count", 16, "--pairs", 16]
+    train("predictor", *arguments, "--steps", 2, "--batch", 4)
     net = Predictor.from_state_dict(load_file(folder / "net" / "predictor.safetensors"))
     x = torch.rand(2, 3, 64, 64) * 2 - 1
     net.name_attributes(NAMES)
@@ -198,21 +198,21 @@ def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[s
     ("arguments", "reason"),
     [
         (
-            ["encoder", "--recipe", "psp", "--out", "OUT", "--faces", "OUT", "--model", "gothic"],
+            ["encoder", "--recipe", "psp", "--out", "OUT", "--pictures", "OUT", "--model", "gothic"],
             "There is no model 'gothic'",
         ),
         (["encoder", "--recipe", "map", "--out", "OUT", "--images", "OUT"], "--recipe map learns from rendered pairs"),
         (["encoder", "--recipe", "psp", "--out", "OUT", "--set", "turns=x"], "turns must be a whole number"),
         (["encoder", "--recipe", "psp", "--out", "OUT", "--set", "sugar=1"], "unknown term 'sugar'"),
-        (["predictor", "--out", "OUT"], "--faces"),
+        (["predictor", "--out", "OUT"], "--pictures"),
         (
-            ["faces", "--folder", "OUT", "--domain", "synthetic-houses", "--same-individual"],
+            ["pictures", "--folder", "OUT", "--domain", "synthetic-houses", "--same-individual"],
             "Leave out --same-individual",
         ),
-        (["faces", "--folder", "OUT", "--count", "0"], "at least 1"),
-        (["faces", "--folder", "OUT", "--parts", "2", "--part", "2"], "--part"),
+        (["pictures", "--folder", "OUT", "--count", "0"], "at least 1"),
+        (["pictures", "--folder", "OUT", "--parts", "2", "--part", "2"], "--part"),
         (["pairs", "--folder", "OUT", "--count", "-1"], "at least 1"),
-        (["generator", "--faces", "OUT/no", "--out", "OUT"], "train faces"),
+        (["generator", "--pictures", "OUT/no", "--out", "OUT"], "train pictures"),
         (["directions", "--out", "OUT/d.safetensors", "--count", "5"], "--count"),
         (["export", "--state", "OUT/state.pt", "--out", "OUT"], "No such file"),
     ],

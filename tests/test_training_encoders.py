@@ -40,7 +40,7 @@ def test_an_encoder_trains_resumes_and_is_exported(
     recipe: str, prior: StyleGAN2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path
-    train("faces", "--folder", folder, "--count", COUNT, "--resolution", SIDE, "--no-compile")
+    train("pictures", "--folder", folder, "--count", COUNT, "--resolution", SIDE, "--no-compile")
     discriminator = Discriminator(SIDE, dict.fromkeys((4, 8, 16), 8)).requires_grad_(False)
     tiny = Model(
         "tiny",
@@ -55,7 +55,7 @@ def test_an_encoder_trains_resumes_and_is_exported(
     monkeypatch.setattr(data, "HELD_OUT_PICTURES", 4)
     monkeypatch.setattr(encoder, "WIDTHS", (8,) * 5)
     before = {k: v.clone() for k, v in [*prior.state_dict().items(), *discriminator.state_dict().items()]}
-    arguments = ["--recipe", recipe, "--faces", folder, "--count", COUNT, "--out", folder / "net", "--batch", 4]
+    arguments = ["--recipe", recipe, "--pictures", folder, "--count", COUNT, "--out", folder / "net", "--batch", 4]
     arguments += ["--pairs", folder]
     train("encoder", *arguments, "--steps", 20, "--minutes", 0)
     train("encoder", *arguments, "--steps", 20)
@@ -84,7 +84,7 @@ def test_a_folder_of_pictures_serves_as_a_domain(tmp_path: Path) -> None:
     recipe, net = RECIPES["superres"], Narrow(3, 6, 8, (2, 2, 2), (8, 8, 8), 8, 2)
     tiny = Model("tiny", resolution=SIDE, domain="lions")
     with pytest.raises(UserError, match="--images"):
-        data.Pictures(EncoderOptions(out=folder, faces=folder), recipe, net, tiny)
+        data.Pictures(EncoderOptions(out=folder, pictures=folder), recipe, net, tiny)
     pictures = data.Pictures(EncoderOptions(out=folder, images=folder / "own"), recipe, net, tiny)
     assert pictures.count == 3
     given = pictures.batch(5, rng)
@@ -94,7 +94,7 @@ def test_a_folder_of_pictures_serves_as_a_domain(tmp_path: Path) -> None:
     assert pictures.held_out.target.shape == (1, 3, SIDE, SIDE)
     with pytest.raises(UserError, match="At least two"):
         data.Pictures(EncoderOptions(out=folder, images=folder / "run"), recipe, net, tiny)
-    with pytest.raises(UserError, match="--faces"):
+    with pytest.raises(UserError, match="--pictures"):
         data.Pictures(EncoderOptions(out=folder), recipe, net, tiny)
 
 

@@ -33,14 +33,14 @@ from inversion.serving.lane import (
     TaskInput,
     crop,
 )
-from inversion.tasks import TASKS, TaskError, task_class, task_fields
+from inversion.tasks import DEFAULT_TASK, TASKS, TaskError, task_class, task_fields
 
 
 def run_parser(command: str, description: str) -> Parser:
     """A parser with the arguments of a run, except the method."""
     parser = Parser(prog=f"python -m inversion {command}", description=description, allow_abbrev=False)
     parser.add_argument("image", type=Path, metavar="IMAGE", help="the input picture")
-    parser.add_argument("--task", default="reconstruct", choices=list(TASKS), help="default: reconstruct")
+    parser.add_argument("--task", default=DEFAULT_TASK, choices=list(TASKS), help="default: %(default)s")
     add_model(parser)
     add_options(parser)
     parser.add_argument(

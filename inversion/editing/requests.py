@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -48,12 +48,19 @@ class Inverted:
         return from_plain(self.code, model.device)
 
 
+class Change(NamedTuple):
+    """The value of an attribute before and after an edit, each in about (-1, 1)."""
+
+    before: float
+    after: float
+
+
 @dataclass(frozen=True, eq=False)
 class Edited:
     """An edited picture uint8 (R, R, 3) and what changed. Without a predictor there are no attributes."""
 
     picture: np.ndarray
-    attributes: Mapping[str, tuple[float, float]]  # name -> before, after, each in about (-1, 1)
+    attributes: Mapping[str, Change]
     figures: Mapping[str, float | None]  # against the unedited picture, see `metrics.edit_scores`
 
     def row(self) -> Row:
@@ -163,9 +170,9 @@ def _prior(model: Model, weights: Mapping[str, Tensor] | None) -> Prior:
     return tuned(prior_of(model), weights) if weights else prior_of(model)
 
 
-def _attributes(model: Model, before: Tensor, after: Tensor) -> dict[str, tuple[float, float]]:
-    """Attributes before and after of two pictures (1, 3, R, R), by name; empty without a predictor."""
+def _attributes(model: Model, before: Tensor, after: Tensor) -> dict[str, Change]:
+    """Changes of the attributes of two pictures (1, 3, R, R), by name; empty without a predictor."""
     if model.predictor is None:
         return {}
     rows = model.predictor.heads(torch.cat([before, after]))[0].t().tolist()
-    return {name: (round(a, 4), round(b, 4)) for name, (a, b) in zip(model.predictor.names, rows, strict=True)}
+    return {name: Change(round(a, 4), round(b, 4)) for name, (a, b) in zip(model.predictor.names, rows, strict=True)}

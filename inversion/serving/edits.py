@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,21 @@ from inversion.serving.lane import LaneError
 from inversion.serving.requests import Quick
 
 T = TypeVar("T")
-Place = tuple[str, int]  # a result: its job's key and the index of its run
+
+
+class Place(NamedTuple):
+    """Where a result is stored: the key of its job, and the index of its run."""
+
+    job: str
+    run: int
+
+
+class Pair(NamedTuple):
+    """Two results of one model."""
+
+    model: str
+    first: Inverted
+    second: Inverted
 
 
 class Results(Protocol):
@@ -55,20 +69,20 @@ class Edits:
 
     def interpolate(self, first: Place, second: Place, frames: int = 7) -> list[np.ndarray]:
         """Pictures uint8 (R, R, 3) from the first result to the second, both included."""
-        a, b, model = self._pair(first, second)
-        return self._results.ask(InterpolateRequest(model, a, b, frames))
+        pair = self._pair(first, second)
+        return self._results.ask(InterpolateRequest(pair.model, pair.first, pair.second, frames))
 
     def mix(self, content: Place, style: Place, start: int) -> np.ndarray:
         """The content with the styles of `style` from layer `start` on, uint8 (R, R, 3)."""
-        a, b, model = self._pair(content, style)
-        return self._results.ask(MixRequest(model, a, b, start))
+        pair = self._pair(content, style)
+        return self._results.ask(MixRequest(pair.model, pair.first, pair.second, start))
 
-    def _pair(self, first: Place, second: Place) -> tuple[Inverted, Inverted, str]:
-        """Two results of one model, and its name."""
+    def _pair(self, first: Place, second: Place) -> Pair:
+        """Two results. Raises LaneError unless they are of one model."""
         a, b = self._results.stored_result(*first), self._results.stored_result(*second)
         if a.model != b.model:
             raise LaneError(f"One result is of {a.model}, the other of {b.model}: invert both with the same model.")
-        return _inverted(a), _inverted(b), a.model
+        return Pair(a.model, _inverted(a), _inverted(b))
 
 
 def _inverted(stored: StoredResult) -> Inverted:

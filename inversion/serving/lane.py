@@ -30,7 +30,7 @@ from inversion.methods.codes import to_plain
 from inversion.methods.run import RunOptions, invert
 from inversion.model import checked_options
 from inversion.serving.requests import Quick
-from inversion.tasks import Task, make_task, task_class
+from inversion.tasks import DEFAULT_TASK, Task, make_task, task_class
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,7 +143,7 @@ class Lane:
         Returns the seconds of one step of W, None if they were not measured.
         """
         self.load(model)
-        request = Request("reconstruct", "w", np.zeros((8, 8, 3), np.uint8), model, {"w.steps": WARM_STEPS})
+        request = Request(DEFAULT_TASK, "w", np.zeros((8, 8, 3), np.uint8), model, {"w.steps": WARM_STEPS})
         steps = [event for event in self(request) if isinstance(event, Progress) and event.total == WARM_STEPS]
         if len(steps) < WARM_STEPS:
             return None

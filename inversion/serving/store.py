@@ -21,15 +21,15 @@ V = TypeVar("V")
 class Limits:
     """How much a session holds. A limit may be changed at any time and takes effect at the next change of the store.
 
-    waiting: jobs in the queue. quick: quick requests that wait. kept: finished jobs, and results. tuned: jobs with
-    tuned weights. photos: jobs whose results can be pasted into the photo. open: runs that have begun and are not over.
-    Seconds: slice: of a turn on the device while other jobs wait. grace, abandoned, expiry: without access, after which
+    waiting: jobs in the queue. quick: quick requests that wait. finished: jobs that are over, and results. tuned: jobs
+    with tuned weights. photos: jobs whose results can be pasted into the photo. open: runs that have begun and are not
+    over. Seconds: slice: of a turn on the device while other jobs wait. grace, abandoned, expiry: without access, after which
     a job is paused, is ended, and is forgotten if it is over.
     """
 
     waiting: int = 16
     quick: int = 64
-    kept: int = 32
+    finished: int = 32
     tuned: int = 4
     photos: int = 4
     open: int = 3
@@ -86,7 +86,7 @@ class Store:
         for place in tuned:
             if place[0] not in recent:
                 del self._results[place]
-        _shorten(self._results, self.limits.kept)
+        _shorten(self._results, self.limits.finished)
 
     def result(self, key: str, index: int) -> StoredResult:
         """The result of a finished run. Raises UnknownJob if it is not remembered."""
@@ -115,7 +115,7 @@ class Store:
         """Forget finished jobs: those that have expired, and the least recently used ones that exceed the limit."""
         now = self._clock()
         finished = sorted((job for job in self._jobs.values() if job.released), key=lambda job: job.touched)
-        excess = max(0, len(finished) - self.limits.kept)
+        excess = max(0, len(finished) - self.limits.finished)
         expired = [job for job in finished[excess:] if now - job.touched > self.limits.expiry]
         for job in finished[:excess] + expired:
             del self._jobs[job.key]

@@ -22,6 +22,8 @@ TASKS: dict[str, type[Task]] = {
     "denoise": Denoise,
 }
 
+DEFAULT_TASK = Reconstruct.name
+
 # Tasks that need a second picture. They are not offered if only one picture is uploaded.
 APPLICATIONS: dict[str, type[Task]] = {"diffuse": Diffuse}
 
@@ -113,6 +115,7 @@ def task_class(name: str) -> type[Task]:
 
 __all__ = [
     "APPLICATIONS",
+    "DEFAULT_TASK",
     "TASKS",
     "Colorize",
     "Denoise",

@@ -12,15 +12,7 @@ from inversion.losses import gradient_penalty
 from inversion.synthetic import latents
 from inversion.training.discriminators import DiscriminatorTrainer
 from inversion.training.generator import GeneratorScore, Size, build, distance, update_average
-from inversion.training.loop import (
-    Processes,
-    State,
-    Stateful,
-    Trainer,
-    decay_factor,
-    load_checkpoint,
-    run,
-)
+from inversion.training.loop import Processes, State, Stateful, Trainer, decay_factor, load_checkpoint, run
 from inversion.training.options import AdversarialOptions
 from inversion.training.pictures import PictureFile
 
@@ -53,7 +45,7 @@ class AdversarialTrainer(Trainer):
         self.optimizer = torch.optim.Adam(self.prior.parameters(), lr=options.lr, betas=(0.0, 0.99))
         muon = processes.muon(network.parameters(), options.lr_discriminator)
         self.discriminator = DiscriminatorTrainer(network, muon, options.gamma, options.r1_every, precise_penalty)
-        self.file = PictureFile(options.faces, options.count, options.resolution)
+        self.file = PictureFile(options.pictures, options.count, options.resolution)
         self.shown = 0
         if not self.resume(options.out):
             weights = load_checkpoint(options.distilled)["average"]

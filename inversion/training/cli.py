@@ -21,7 +21,7 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "faces": Command("pictures", options.PictureFileOptions, "draw training pictures into a file"),
+    "pictures": Command("pictures", options.PictureFileOptions, "draw training pictures into a file"),
     "pairs": Command("pairs", options.PairFileOptions, "draw training pairs for the translations into a file"),
     "generator": Command("generator", options.DistillationOptions, "train a generator on rendered pictures"),
     "neglected": Command("neglected", options.NeglectedOptions, "train a generator on factors that it neglects"),

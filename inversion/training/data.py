@@ -42,20 +42,20 @@ class ExampleSource(ABC):
 class Pictures(ExampleSource):
     """Pictures to reconstruct, rendered or from a folder; the encoder reads them as the recipe degrades them.
 
-    Raises TrainingError if not exactly one of --faces and --images is given, or if the folder holds too few pictures.
+    Raises TrainingError unless exactly one of --pictures and --images is given, and if the folder has too few pictures.
     """
 
     def __init__(self, options: EncoderOptions, recipe: EncoderRecipe, encoder: Encoder, model: Model) -> None:
-        if (options.faces is None) == (options.images is None):
-            raise TrainingError("Give --faces (a folder that `train faces` filled) or --images (a folder of pictures).")
-        if options.faces is not None and model.domain not in DOMAINS:
+        if (options.pictures is None) == (options.images is None):
+            raise TrainingError("Give --pictures (a folder of `train pictures`) or --images (a folder of your own).")
+        if options.pictures is not None and model.domain not in DOMAINS:
             raise TrainingError(f"{model.name}: its domain has no renderer. Give --images (a folder of pictures).")
-        self.encoder, self.rendered = encoder, options.faces is not None
+        self.encoder, self.rendered = encoder, options.pictures is not None
         self._degrade = DEGRADED.get(recipe.reads, lambda x, rng: x)
         self._read: Callable[[Tensor], Tensor]  # row numbers (B,) -> pictures (B, 3, R, R) in [-1, 1]
-        if options.faces is not None:
+        if options.pictures is not None:
             domain = domain_of(model)
-            file = PictureFile(options.faces, options.count, model.resolution, domain=model.domain)
+            file = PictureFile(options.pictures, options.count, model.resolution, domain=model.domain)
             self.count, self._read = options.count, lambda rows: file.batch(rows)[0]
             held_out = domain.draw(range(HELD_OUT, HELD_OUT + HELD_OUT_PICTURES), model.resolution).picture
         else:

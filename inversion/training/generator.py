@@ -17,14 +17,7 @@ from torch.nn import functional as F
 from inversion.generators import GENERATORS, Prior
 from inversion.synthetic import DEFAULT, DOMAINS, HELD_OUT, latents
 from inversion.synthetic.base import Z_DIM
-from inversion.training.loop import (
-    Processes,
-    State,
-    Trainer,
-    decay_factor,
-    ramp_factor,
-    run,
-)
+from inversion.training.loop import Processes, State, Trainer, decay_factor, ramp_factor, run
 from inversion.training.muon import Group, Muon
 from inversion.training.options import DistillationOptions
 from inversion.training.pictures import PictureFile
@@ -130,7 +123,7 @@ class DistillationTrainer(Trainer):
         self.prior = build(*shape).to(processes.device)
         self.average = build(*shape).to(processes.device).requires_grad_(False)
         self.optimizer = processes.muon(_parameter_groups(self.prior), options.lr)
-        self.file = PictureFile(options.faces, options.count, options.resolution, domain=options.domain)
+        self.file = PictureFile(options.pictures, options.count, options.resolution, domain=options.domain)
         self.shown, self.side = 0, side_at(options, 0)
         if not self.resume(options.out):
             self.average.load_state_dict(self.prior.state_dict())

@@ -21,15 +21,7 @@ from inversion.generators import Prior, StyleGAN2
 from inversion.generators.statistics import principal_axes
 from inversion.synthetic import DOMAINS, Domain
 from inversion.training.generator import GeneratorScore, distance
-from inversion.training.loop import (
-    Clock,
-    Processes,
-    State,
-    Trainer,
-    decay_factor,
-    ramp_factor,
-    run,
-)
+from inversion.training.loop import Clock, Processes, State, Trainer, decay_factor, ramp_factor, run
 from inversion.training.muon import Muon
 from inversion.training.options import NeglectedOptions, TrainingError
 

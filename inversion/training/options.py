@@ -26,7 +26,7 @@ HELP = {
     "detail": "extra weight of small parts, such as eyes, mouth and glasses",
     "domain": "domain of the pictures",
     "ema_kimg": "half-life of the averaged weights, in thousands of pictures",
-    "faces": "folder with the pictures that `train faces` drew",
+    "pictures": "folder with the pictures that `train pictures` drew",
     "folder": "folder for the file",
     "kimg": "length of the run, in thousands of pictures",
     "lr": "peak of the learning rate",
@@ -109,7 +109,7 @@ class TrainOptions(Options):
 class RenderOptions(TrainOptions):
     """Options of a generator that is trained on rendered pictures."""
 
-    faces: Path = option()
+    pictures: Path = option()
     count: int = option(80_000, count=True)
     resolution: int = option(128, count=True)
     batch: int = option(16, count=True)
@@ -167,7 +167,7 @@ class NeglectedOptions(TrainOptions):
 class PredictorOptions(TrainOptions):
     """Train the predictor of attributes and identity on rendered pictures; writes ``predictor.safetensors``."""
 
-    faces: Path = option(help="folder that `train faces` filled, with and without --same-individual")
+    pictures: Path = option(help="folder that `train pictures` filled, with and without --same-individual")
     domain: str = option(DEFAULT, choices=lambda: [key for key, domain in DOMAINS.items() if domain.identity])
     minutes: float = option(math.inf)
     count: int = option(80_000, "number of pictures in the main file", count=True)
@@ -181,8 +181,8 @@ class PredictorOptions(TrainOptions):
 class EncoderOptions(TrainOptions):
     """Data and length of an encoder's run; the recipe holds everything about the loss."""
 
-    faces: Path | None = option(None, "folder that `train faces` filled with the model's domain")
-    images: Path | None = option(None, "folder of pictures, instead of --faces")
+    pictures: Path | None = option(None, "folder that `train pictures` filled with the model's domain")
+    images: Path | None = option(None, "folder of your own pictures, instead of --pictures")
     pairs: Path | None = option(None, "folder that `train pairs` filled; without it, translations draw their pairs")
     model: str = option(registry.DEFAULT, "model whose generator is inverted")
     count: int = option(64_000, "number of pictures, or pairs, in the file", count=True)

@@ -47,7 +47,7 @@ class PictureFile:
         if not create and not self.ready():
             state = "not completely drawn" if self.path.exists() else "missing"
             flag = " --same-individual" if same_individual else ""
-            raise TrainingError(f"{self.path} is {state}. Draw it with `train faces{flag}`.")
+            raise TrainingError(f"{self.path} is {state}. Draw it with `train pictures{flag}`.")
         self.rows = memory_map(self.path, (count, 4, resolution, resolution), create)
 
     def render(self, part: int = 0, parts: int = 1, compiled: bool = True) -> None:

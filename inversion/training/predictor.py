@@ -10,15 +10,7 @@ from torch.nn import functional as F
 
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents
-from inversion.training.loop import (
-    Processes,
-    State,
-    Trainer,
-    decay_factor,
-    ramp_factor,
-    run,
-    save_network,
-)
+from inversion.training.loop import Processes, State, Trainer, decay_factor, ramp_factor, run, save_network
 from inversion.training.muon import Muon
 from inversion.training.options import PredictorOptions
 from inversion.training.pictures import PictureFile
@@ -76,8 +68,8 @@ class PredictorTrainer(Trainer):
         self.net = Predictor(self.domain.names).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = Muon(self.net.parameters(), lr=options.lr)
         side = self.domain.resolution
-        self.pictures = PictureFile(options.faces, options.count, side, domain=options.domain)
-        self.same_individuals = PictureFile(options.faces, options.pairs, side, True, options.domain)
+        self.pictures = PictureFile(options.pictures, options.count, side, domain=options.domain)
+        self.same_individuals = PictureFile(options.pictures, options.pairs, side, True, options.domain)
         self.resume(options.out)
 
     @cached_property

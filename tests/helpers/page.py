@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,38 +14,43 @@ from PIL import Image
 
 from helpers.serving import Served
 from inversion.serving import catalogue
+from inversion.tasks import TASKS
 from ui.parts.context import PageContext
 from ui.parts.own_jobs import OwnJobs
 from ui.tabs import Tab
 
 FEW = {"w.steps": 3, "wplus.steps": 3}
 W = {"methods": ["w"], "settings": {"w.steps": 3}}
-# Inputs that an endpoint needs besides a picture.
-REQUIRED: dict[str, dict[str, Any]] = {"inpaint": {"hole": "centre"}, "edit": {"moves": {"yaw": 1}}}
-PARAMETERS = ["picture", "methods", "model", "seed", "settings", "budget"]
-ENDPOINTS = {
-    "/reconstruct": [*PARAMETERS, "label", "align"],
-    "/colorize": [*PARAMETERS, "measured", "label", "align"],
-    "/superres": [*PARAMETERS, "measured", "factor", "label", "align"],
-    "/inpaint": [*PARAMETERS, "measured", "mask", "hole", "invert_mask", "label", "align"],
-    "/denoise": [*PARAMETERS, "measured", "sigma", "label", "align"],
-    "/edit": [*PARAMETERS, "moves", "layers", "keep", "label", "align"],
-    "/sketch": ["picture", "kind", "model", "seed", "variations", "alpha", "mix_layers", "align"],
-    "/compare": [
-        "picture",
-        "task",
-        *PARAMETERS[1:],
-        "measured",
-        "factor",
-        "mask",
-        "hole",
-        "invert_mask",
-        "sigma",
-        "label",
-        "align",
-    ],
-}
 T = TypeVar("T", bound=Tab)
+
+
+def own_parameters(task: str) -> list[str]:
+    """Names of the parameters that only some tasks have: for the fields of this task, and for a given measurement."""
+    names = [] if TASKS[task].exact else ["measured"]
+    for card in catalogue.task(task).fields:
+        names += [card.name, card.source, f"invert_{card.name}"] if card.kind == "mask" else [card.name]
+    return names
+
+
+def all_parameters(own: Iterable[str], *first: str) -> list[str]:
+    """Names of all parameters of an endpoint that runs methods. own: those that only some endpoints have."""
+    options = [card.name for card in catalogue.model_fields()]
+    return ["picture", *first, "methods", "model", "seed", "settings", "budget", *own, *options, "align"]
+
+
+def required(endpoint: str) -> dict[str, Any]:
+    """Inputs that an endpoint needs besides a picture."""
+    if endpoint == "edit":
+        return {"moves": {"yaw": 1}}
+    return {card.source: "centre" for card in catalogue.task(endpoint).fields if card.kind == "mask"}
+
+
+# Endpoint -> names of its parameters.
+ENDPOINTS = {f"/{task}": all_parameters(own_parameters(task)) for task in TASKS} | {
+    "/edit": all_parameters(["moves", "layers", "keep"]),
+    "/sketch": ["picture", "kind", "model", "seed", "variations", "alpha", "mix_layers", "align"],
+    "/compare": all_parameters(dict.fromkeys(name for task in TASKS for name in own_parameters(task)), "task"),
+}
 
 
 def call(client: Client, name: str, picture: Path | None, **parameters: Any) -> tuple[list[Any], list[Any], str | None]:  # noqa: ANN401

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from helpers.networks import TINY
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.run import invert
 from inversion.model import Model
-from inversion.tasks import Inpaint, Reconstruct, Task, make_task
+from inversion.tasks import Reconstruct, Task
 
 QUICK = {"steps": 4, "codes": 3, "candidates": 4, "batch": 2, "eps": 0.1}  # by field of a stage
 
@@ -21,18 +20,6 @@ def quick(key: str, **changes: object) -> Method:
     method = parse_method(key)
     settings: dict[str, object] = {name: QUICK[spec.name] for name, _, spec in method.specs() if spec.name in QUICK}
     return method.configured({**settings, **{k.replace("__", "."): v for k, v in changes.items()}})
-
-
-def task_named(name: str) -> Task:
-    """The task for pictures of TINY pixels."""
-    return make_task(name, mask=hole(TINY).mask, factor=4, sigma=0.1)
-
-
-def hole(resolution: int) -> Inpaint:
-    """Inpainting with a square hole off the centre."""
-    mask = torch.ones(1, 1, resolution, resolution)
-    mask[..., resolution // 4 : 5 * resolution // 8, resolution // 4 : 5 * resolution // 8] = 0
-    return Inpaint(mask)
 
 
 def finish(events: Iterator[Step | Result]) -> tuple[list[Step], Result]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.runs import quick, run, task_named
+from helpers.runs import quick, run
+from helpers.tasks import example_task
 from torch import Tensor
 
 from inversion.generators import Prior
@@ -30,7 +31,7 @@ def test_presets_run_on_every_task_of_every_architecture(
         {s: 1 for s in method.settings() if s.endswith((".steps", ".candidates", ".iterations"))}
     )
     for task_name in TASKS:
-        task = task_named(task_name)
+        task = example_task(task_name)
         y = task.measure(pictures[:1], torch.Generator().manual_seed(0))
         result = run(model, method, y, task)
         assert result.image.shape == pictures[:1].shape and result.image.isfinite().all()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.runs import finish, task_named
+from helpers.runs import finish
+from helpers.tasks import example_task
 from torch import Tensor
 
 from inversion.methods import METHODS, Result
@@ -22,7 +23,7 @@ class TestDeepImagePrior:
 
     def test_needs_no_model(self, pictures: Tensor) -> None:
         state = torch.get_rng_state()
-        task = task_named("inpaint")
+        task = example_task("inpaint")
         result = self.run(task.A(pictures[:1]), task, steps=40)
         curve = result.curves["dip.total"]
         assert min(curve) < 0.5 * curve[0] and result.image.isfinite().all()

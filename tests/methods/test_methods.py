@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.runs import QUICK, finish, quick, same_result, same_tensors, state, task_named
+from helpers.networks import TINY
+from helpers.runs import QUICK, finish, quick, same_result, same_tensors, state
+from helpers.tasks import example_mask, example_task
 from torch import Tensor
 
 from inversion import methods
@@ -140,7 +142,7 @@ class TestEveryMethod:
 
     @pytest.mark.parametrize("name", TASKS)
     def test_runs_on_every_task(self, key: str, name: str, model: Model, pictures: Tensor) -> None:
-        task = task_named(name)
+        task = example_task(name)
         y = task.measure(pictures[:1], torch.Generator().manual_seed(0))
         steps, result = finish(invert(model, task, y, quick(key), options=RunOptions(preview_every=0)))
         assert result.recipe["task"]["name"] == name
@@ -248,7 +250,7 @@ def test_nan_inside_a_run_keeps_the_best_picture(model: Model, pictures: Tensor)
 
 
 def test_outcome_of_a_stage_is_not_merged(model: Model, pictures: Tensor) -> None:
-    task = Inpaint(task_named("inpaint").mask)  # type: ignore[attr-defined]
+    task = Inpaint(example_mask(TINY))
     y = task.A(pictures[:1])
     stage = STAGES["mean"]()
     problem = Problem(model, task, y, Objective(task, y, model))

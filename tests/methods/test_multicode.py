@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from helpers.runs import finish, hole, quick, run, task_named
+from helpers.runs import finish, quick, run
+from helpers.tasks import example_mask, example_task
 from torch import Tensor
 
 from inversion.generators import PGGAN, StyleGAN2
@@ -13,7 +14,7 @@ from inversion.methods import Method, MultiCode, SettingError
 from inversion.methods.multicode import OptimiseMultiCode, default_size
 from inversion.methods.run import invert
 from inversion.model import Model
-from inversion.tasks import Colorize, Reconstruct, Superres
+from inversion.tasks import Colorize, Inpaint, Reconstruct, Superres
 
 
 def test_multicode_split_by_task_size_or_layer(prior: StyleGAN2) -> None:
@@ -43,9 +44,9 @@ def test_multicode_takes_the_paper_s_layers_and_numbers(
     name: str, layer: int, codes: int, other_models: dict[str, Model], pictures: Tensor
 ) -> None:
     """Gu et al. 2020: number of convolutions before the split of a PGGAN of 1024 pixels and of codes, by task."""
-    task, stage = task_named(name), OptimiseMultiCode(steps=1)
+    task, stage = example_task(name), OptimiseMultiCode(steps=1)
     published = PGGAN(1024, 4, {4 << i: 1 for i in range(9)})
-    assert stage.split(published, hole(1024) if name == "inpaint" else task) == layer
+    assert stage.split(published, example_task(name, 1024)) == layer
     result = run(other_models["pggan"], Method("m", "m", (stage,)), task.A(pictures[:1]), task)
     assert isinstance(result.code, MultiCode) and result.code.z.shape[1] == codes
 
@@ -56,7 +57,7 @@ def test_the_mixed_features_are_coarser_than_the_measurement(factor: int, size: 
     prior = PGGAN(128, 4, dict.fromkeys((4, 8, 16, 32, 64, 128), 2))
     assert default_size(prior, Superres(factor)) == size
     assert prior.size(OptimiseMultiCode().split(prior, Superres(factor))) == size
-    assert default_size(prior, hole(128)) == 4  # a hole is filled from the smallest map
+    assert default_size(prior, Inpaint(example_mask(128))) == 4  # a hole is filled from the smallest map
 
 
 def test_multicode_without_channel_importance_is_a_plain_mean(model: Model, pictures: Tensor) -> None:

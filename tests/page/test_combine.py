@@ -13,9 +13,19 @@ from helpers.serving import Served
 from helpers.waiting import until
 
 from inversion import images
+from inversion.serving.edits import Place
 from inversion.serving.lane import CroppedPicture
 from inversion.serving.session import Request
-from ui.parts.combine import COMBINATIONS, finished, mixture, name_of, painted_region, strip, with_published_settings
+from ui.parts.combine import (
+    COMBINATIONS,
+    LastCombination,
+    finished,
+    mixture,
+    name_of,
+    painted_region,
+    strip,
+    with_published_settings,
+)
 from ui.parts.inputs import InputError
 from ui.parts.squares import digest
 from ui.tabs.edit import Edit
@@ -83,7 +93,7 @@ def test_a_second_picture_whose_results_are_gone_is_inverted_again(
     second = CroppedPicture(upload)
     key = combine.inverted(view, second, None)
     until(lambda: site.session.snapshot(key).over)
-    other = [first, name_of(upload, second.crop), key]
+    other = LastCombination(first, name_of(upload, second.crop), key)
     assert combine.inverted(view, second, other) == key
     monkeypatch.setattr(site.session.limits, "kept", 1)
     newer = submitted(site, picture, 2)
@@ -152,10 +162,11 @@ def test_two_pictures_become_strips(site: Served, picture: Path) -> None:
         keys.append(site.session.submit([Request("reconstruct", "w", shot, settings={"w.steps": 2})]))
         until(lambda key=keys[-1]: site.session.snapshot(key).over)  # type: ignore[misc]
     ends = [site.session.stored_result(key, 0).image for key in keys]
-    way = strip(site.session, 5, (keys[0], 0), (keys[1], 0))
+    places = [Place(key, 0) for key in keys]
+    way = strip(site.session, 5, *places)
     assert way.shape == (32, 5 * 32, 3)
     for end, shown in ((ends[0], way[:, :32]), (ends[1], way[:, -32:])):
         assert (end == shown).mean() > 0.99
-    both = mixture(site.session, 3, (keys[0], 0), (keys[1], 0))
+    both = mixture(site.session, 3, *places)
     assert (both[:, :64] == np.concatenate(ends, axis=1)).all() and (both[:, 64:] != both[:, :32]).any()
     assert finished(site.session.snapshot(keys[0])) == [0]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -15,8 +16,11 @@ from gradio.blocks import Block
 from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.editing import DIFFUSION
+from inversion.serving import catalogue
+from inversion.serving.edits import Place
 from inversion.serving.lane import CroppedPicture
 from inversion.serving.session import JobView, Request, Session, UnknownJob
+from inversion.tasks import DEFAULT_TASK
 from ui.parts import inputs
 from ui.parts.checks import refuse_bad_files
 from ui.parts.context import PageContext
@@ -33,7 +37,18 @@ from ui.parts.values import Options, Update, Values
 from ui.parts.views import pictures_view
 
 FRAMES = (3, 15)  # fewest and most pictures of a strip
-Joiner = Callable[[tuple[str, int], tuple[str, int]], np.ndarray]  # two results, each a job's key and a run -> picture
+Joiner = Callable[[Place, Place], np.ndarray]  # two results -> picture uint8 (H, W, 3)
+
+
+class LastCombination(NamedTuple):
+    """The last combination: the tab's job, the name of the second picture, and the job that was started.
+
+    first and second are "" if the job does not invert the second picture.
+    """
+
+    first: str
+    second: str
+    job: str
 
 
 class Combine:
@@ -41,8 +56,7 @@ class Combine:
 
     def __init__(self, context: PageContext) -> None:
         self.context = context
-        # The last combination: key of the tab's job, name of the second picture, key of the job that inverts it.
-        self.last = gr.State(None)
+        self.last = gr.State(None)  # a LastCombination
         with gr.Accordion("Combine two pictures", open=False, elem_id="edit-pair"):
             with gr.Row(equal_height=False):
                 with gr.Column(min_width=240):
@@ -114,13 +128,13 @@ class Combine:
         """Updates that remove all combinations."""
         return {self.status: status_line(READY), self.gallery: None}
 
-    def cancel(self, last: list[str] | None) -> None:
+    def cancel(self, last: LastCombination | None) -> None:
         """Cancel the job of the last combination."""
         if last is None:
             gr.Info("Nothing is running here.")
             return
         with errors_as_messages():
-            self.context.session.cancel(last[-1])
+            self.context.session.cancel(last.job)
 
     def run(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Combine the pictures, and show the progress and the results."""
@@ -150,10 +164,11 @@ class Combine:
             picture, mask = painted_region(values[self.region])
             context = CroppedPicture(second, self.second_crop.crop(second, model, values))
             fields: Options = {"picture": picture, "crop": self.crop.crop(picture, model, values)}
-            fields["inputs"] = {"mask": mask, "context": context}
-            requests = self.settings.requests(values, fields, "diffuse")
+            names = {card.kind: card.name for card in catalogue.task(DIFFUSION.task).fields}
+            fields["inputs"] = {names["mask"]: mask, names["picture"]: context}
+            requests = self.settings.requests(values, fields, DIFFUSION.task)
             key = session.submit([with_published_settings(request) for request in requests])
-        yield {self.last: ["", "", key]}
+        yield {self.last: LastCombination("", "", key)}
         yield from self._follow(key)
         view = session.snapshot(key)
         results = [
@@ -170,31 +185,32 @@ class Combine:
             first = session.snapshot(values[self.job] or "")
             crop = self.second_crop.crop(second, first.model, values)
             key = self.inverted(first, CroppedPicture(second, crop), values[self.last])
-        yield {self.last: [first.key, name_of(second, crop), key]}
+        yield {self.last: LastCombination(first.key, name_of(second, crop), key)}
         yield from self._follow(key)
         view, joined, problems = session.snapshot(key), [], {}
         for j, i in enumerate(finished(first)):
             if view.runs[j].image is None:
                 continue
             try:
-                joined.append((view.runs[j].label, join((first.key, i), (key, j))))
+                joined.append((view.runs[j].label, join(Place(first.key, i), Place(key, j))))
             except UserError as error:
                 problems[view.runs[j].label] = str(error)
         yield from self._show(joined, problems)
 
-    def inverted(self, first: JobView, second: CroppedPicture, last: list[str] | None) -> str:
+    def inverted(self, first: JobView, second: CroppedPicture, last: LastCombination | None) -> str:
         """Key of a job that inverts the second picture by the methods of the first job.
 
         The job of the last combination is used again if its results are still stored. Raises UserError.
         """
         session = self.context.session
-        if last is not None and last[:2] == [first.key, name_of(second.pixels, second.crop)]:
+        name = name_of(second.pixels, second.crop)
+        if last is not None and (last.first, last.second) == (first.key, name):
             with suppress(UnknownJob):  # expired
-                states = [run.state for run in session.snapshot(last[2]).runs]
+                states = [run.state for run in session.snapshot(last.job).runs]
                 for j in range(len(states)):
-                    session.stored_result(last[2], j)
+                    session.stored_result(last.job, j)
                 if set(states) == {"done"}:
-                    return last[2]
+                    return last.job
         runs = [first.runs[i] for i in finished(first)]
         if not runs:
             raise InputError("Run the methods on your picture first.")
@@ -206,7 +222,7 @@ class Combine:
             row = run.row or {}
             common: Options = {"settings": row["settings"], "seed": row["seed"], "budget": run.budget}
             common["options"] = row.get("model_options", {})
-            requests.append(Request("reconstruct", run.method, second.pixels, first.model, crop=second.crop, **common))
+            requests.append(Request(DEFAULT_TASK, run.method, second.pixels, first.model, crop=second.crop, **common))
         return session.submit(requests)
 
     def _follow(self, key: str) -> Iterator[Update]:
@@ -274,12 +290,12 @@ def finished(view: JobView) -> list[int]:
     return [i for i, run in enumerate(view.runs) if run.state in ("done", "cancelled") and run.row is not None]
 
 
-def strip(session: Session, frames: int, first: tuple[str, int], second: tuple[str, int]) -> np.ndarray:
+def strip(session: Session, frames: int, first: Place, second: Place) -> np.ndarray:
     """Pictures side by side, from one result to another; uint8 (R, frames R, 3). Raises UserError."""
     return np.concatenate(session.edits.interpolate(first, second, frames), axis=1)
 
 
-def mixture(session: Session, start: int, first: tuple[str, int], second: tuple[str, int]) -> np.ndarray:
+def mixture(session: Session, start: int, first: Place, second: Place) -> np.ndarray:
     """Both results and their mixture side by side; uint8 (R, 3 R, 3). Raises UserError."""
     ends = [session.stored_result(*place).image for place in (first, second)]
     return np.concatenate([*ends, session.edits.mix(first, second, start)], axis=1)
@@ -297,5 +313,6 @@ def painted_region(painted: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.nd
 
 def with_published_settings(request: Request) -> Request:
     """In-Domain's requests get the settings that its authors use for diffusion, unless the user has set others."""
-    method, settings = DIFFUSION
-    return replace(request, settings={**settings, **request.settings}) if request.method == method else request
+    if (request.task, request.method) != (DIFFUSION.task, DIFFUSION.method):
+        return request
+    return replace(request, settings={**DIFFUSION.settings, **request.settings})

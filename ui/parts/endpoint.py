@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -27,8 +28,15 @@ from ui.parts.task_fields import TaskField, Upload
 from ui.parts.uploads import picture_field
 from ui.parts.values import Parameters
 
-# Rows as plain JSON, pictures with captions, the file of a comparison sheet.
-Answer = tuple[list[Row], list[tuple[str | None, str]], str | None]
+
+class Answer(NamedTuple):
+    """One event of an endpoint. pictures: files with captions. sheet: the file of a comparison sheet, at the end."""
+
+    rows: list[Row]
+    pictures: list[tuple[str | None, str]]
+    sheet: str | None
+
+
 Finish = Callable[[JobView, PictureFiles], Answer]  # the last answer of a job that is over
 
 # Parameters that several endpoints share, a sentence each.
@@ -149,7 +157,7 @@ def job_answers(session: Session, key: str, finish: Finish | None = None) -> Ite
 def _answer(view: JobView, files: PictureFiles) -> Answer:
     pictures = [(files.path(str(i), run.image), run.label) for i, run in enumerate(view.runs) if run.image is not None]
     exported = export(view, Path(files.folder)) if view.over else None
-    return rows(view), pictures, None if exported is None else str(exported.sheet)
+    return Answer(rows(view), pictures, None if exported is None else str(exported.sheet))
 
 
 def sheet_file(tiles: Sequence[Tile], files: PictureFiles) -> str | None:

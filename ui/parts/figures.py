@@ -53,7 +53,7 @@ def run_figures(run: RunView) -> str:
 
 def edit_figures(moves: Mapping[str, float], edited: Edited) -> str:
     """The changes by an edit according to the predictor, as HTML: moved attributes, then the largest changes."""
-    changes = {name: after - before for name, (before, after) in edited.attributes.items()}
+    changes = {name: change.after - change.before for name, change in edited.attributes.items()}
     moved = [name for name in changes if name in moves]
     unmoved = sorted((name for name in changes if name not in moves), key=lambda name: -abs(changes[name]))
     figures = [

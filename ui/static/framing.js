@@ -55,8 +55,8 @@ const draw = () => {
 
 const write = () => {
   const {found, domain} = props;
-  const asked = marks && `Click ${NAMES[marks.length]} (${marks.length + 1} of 3).`;
-  const text = waits() ? 'Looking at the picture.' : found ? asked || found.line : '';
+  const instruction = marks && `Click ${NAMES[marks.length]} (${marks.length + 1} of 3).`;
+  const text = waits() ? 'Looking at the picture.' : found ? instruction || found.line : '';
   if (line.textContent !== text) line.textContent = text;
   line.classList.toggle('bad', Boolean(found && found.bad && !marks));
   tools.querySelector('[data-do=points]').setAttribute('aria-pressed', Boolean(marks));

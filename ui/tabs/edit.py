@@ -14,6 +14,7 @@ from inversion import images
 from inversion.common.errors import UserError
 from inversion.editing.requests import Edited
 from inversion.serving.session import JobView, Session
+from inversion.tasks import DEFAULT_TASK
 from ui.parts import sliders
 from ui.parts.combine import Combine
 from ui.parts.context import PageContext
@@ -100,7 +101,7 @@ class Edit(TaskTab):
     """A task's tab whose results can be edited, and combined with those of a second picture."""
 
     key: ClassVar[str] = "edit"
-    task: ClassVar[str] = "reconstruct"
+    task: ClassVar[str] = DEFAULT_TASK
     label: ClassVar[str] = "Edit"
     words: ClassVar[Words] = Words(
         label,
@@ -186,4 +187,4 @@ def edited_answer(session: Session, view: JobView, options: EditOptions, files: 
         table[i]["edit"] = sliders.recipe(options, edited)
         pictures.append((files.path(f"edited-{i}", edited.picture), run.label))
         tiles += [Tile(run.label, "before", run.image), Tile(run.label, "after", edited.picture)]
-    return table, pictures, sheet_file(tiles, files)
+    return Answer(table, pictures, sheet_file(tiles, files))

@@ -255,7 +255,7 @@ class Sketch(Tab):
             files, results = PictureFiles(folder), captioned("", made, row)
             pictures = [(files.path(f"{name}-{i}", one), text) for i, (text, one, _) in enumerate(results)]
             tiles = [Tile(text, name if i else "", one) for i, (text, one, _) in enumerate(results)]
-            yield [row], pictures, sheet_file(tiles, files)
+            yield Answer([row], pictures, sheet_file(tiles, files))
 
 
 def _given(values: Parameters) -> tuple[str, np.ndarray, tuple[str, ...]]:

@@ -4,60 +4,77 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
 USE = "use a checkpoint of StyleGAN2, StyleGAN or PGGAN"
 ALIAS_FREE = "use the StyleGAN2 checkpoint of the same pictures"
 
-# What it is -> (patterns of keys, all of which must occur; why and what to do). The first one that fits counts.
-KINDS: dict[str, tuple[tuple[str, ...], str]] = {
-    "a StyleGAN-XL generator": (
+
+@dataclass(frozen=True)
+class Unsupported:
+    """A kind of network that cannot be used.
+
+    patterns: regular expressions that all occur in its keys. advice: why it cannot be used, and what to do.
+    """
+
+    patterns: tuple[str, ...]
+    advice: str
+
+
+# By what it is. The first one that fits counts.
+KINDS: dict[str, Unsupported] = {
+    "a StyleGAN-XL generator": Unsupported(
         (r"mapping\.embed_proj\.", r"synthesis\."),
         f"Its networks differ from StyleGAN2's, so the methods here cannot invert it: {ALIAS_FREE}.",
     ),
-    "an EG3D generator": (
+    "an EG3D generator": Unsupported(
         (r"backbone\.(mapping|synthesis)\.", r"decoder\.net\.0\."),
         f"It renders a scene from a camera, which is not supported: {USE}.",
     ),
-    "a StyleGAN3 generator": (
+    "a StyleGAN3 generator": Unsupported(
         (r"synthesis\.input\.(affine|weight|transform)", r"synthesis\.L\d+_\d+_\d+\."),
         f"Its layers are not those of StyleGAN2, so the methods here cannot invert it yet: {ALIAS_FREE}.",
     ),
-    "a StyleGAN generator in rosinality's layout": (
+    "a StyleGAN generator in rosinality's layout": Unsupported(
         (r"generator\.progression\.\d+\.conv1\.",),
         "This layout of StyleGAN is not supported: use GenForce's or IDInvert's PyTorch file of StyleGAN.",
     ),
-    "a StyleGAN generator in lernapparat's layout": (
+    "a StyleGAN generator in lernapparat's layout": Unsupported(
         (r"g_synthesis\.blocks\.4x4\.",),
         "This layout of StyleGAN is not supported: use GenForce's or IDInvert's PyTorch file of StyleGAN.",
     ),
-    "a StyleGAN2 generator in BasicSR's layout": (
+    "a StyleGAN2 generator in BasicSR's layout": Unsupported(
         (r"style_mlp\.1\.weight$", r"style_conv1\.modulated_conv\.weight$"),
         "This layout is not supported: use rosinality's or NVIDIA's file of the same generator.",
     ),
-    "a HyperStyle network": (
+    "a HyperStyle network": Unsupported(
         (r"hypernet\.",),
         "It predicts changes of weights, which is not supported: use its W encoder, or the method PTI.",
     ),
-    "a GFPGAN network": (
+    "a GFPGAN network": Unsupported(
         (r"stylegan_decoder\.", r"conv_body_first\."),
         f"It restores faces and is not a generator: {USE}.",
     ),
-    "a BigGAN generator": ((r"(^|\.)shared\.weight$", r"blocks\.0\.0\.conv1\."), f"BigGAN is not supported: {USE}."),
-    "a diffusion model": (
+    "a BigGAN generator": Unsupported(
+        (r"(^|\.)shared\.weight$", r"blocks\.0\.0\.conv1\."), f"BigGAN is not supported: {USE}."
+    ),
+    "a diffusion model": Unsupported(
         (r"(model\.diffusion_model|unet|input_blocks|down_blocks|transformer_blocks)\b",),
         f"It is not a GAN and cannot be inverted here: {USE}.",
     ),
-    "a LoRA": ((r"lora_(up|down|A|B|unet|te)",), f"It adapts a diffusion or language model: {USE}."),
-    "an autoencoder": ((r"quant_conv\.|quantize\.embedding",), f"It is not a GAN: {USE}."),
-    "a CLIP or text model": (
+    "a LoRA": Unsupported((r"lora_(up|down|A|B|unet|te)",), f"It adapts a diffusion or language model: {USE}."),
+    "an autoencoder": Unsupported((r"quant_conv\.|quantize\.embedding",), f"It is not a GAN: {USE}."),
+    "a CLIP or text model": Unsupported(
         (r"(visual\.transformer|text_model|token_embedding|self_attn|wte\.weight)",),
         f"It is not a GAN: {USE}.",
     ),
-    "a face parsing network": ((r"cp\.resnet\.|ffm\.convblk\.",), f"It is not a generator: {USE}."),
-    "a ResNet classifier": ((r"(^|\.)layer1\.0\.conv1\.weight$", r"(^|\.)layer4\.\d+\."), f"It is not a GAN: {USE}."),
-    "a vision transformer": ((r"blocks\.0\.attn\.qkv\.",), f"It is not a GAN: {USE}."),
+    "a face parsing network": Unsupported((r"cp\.resnet\.|ffm\.convblk\.",), f"It is not a generator: {USE}."),
+    "a ResNet classifier": Unsupported(
+        (r"(^|\.)layer1\.0\.conv1\.weight$", r"(^|\.)layer4\.\d+\."), f"It is not a GAN: {USE}."
+    ),
+    "a vision transformer": Unsupported((r"blocks\.0\.attn\.qkv\.",), f"It is not a GAN: {USE}."),
 }
 
 CONSTANTS = {  # layout -> the key of its constant input (..., height, width)
@@ -74,9 +91,9 @@ PICTURE_LAYERS = {"rosinality": "to_rgb1.bias", "nvidia": "synthesis.b4.torgb.bi
 def name_of(keys: Iterable[str]) -> str | None:
     """The kind of network that has these keys, and the remedy. None if the kind is unknown."""
     known = list(keys)
-    for kind, (patterns, advice) in KINDS.items():
-        if all(any(re.search(pattern, key) for key in known) for pattern in patterns):
-            return f"it holds {kind}. {advice}"
+    for kind, network in KINDS.items():
+        if all(any(re.search(pattern, key) for key in known) for pattern in network.patterns):
+            return f"it holds {kind}. {network.advice}"
     return None
 
 
