@@ -4,7 +4,7 @@
 the label maps that ``train pairs`` drew. For each factor it prints the share of the variance that the reader explains
 on held-out pictures, and how often the reader gets the sign right, divided by how often the predictor does on the
 picture itself. A translation can only keep factors that can be read. Lines show colours and light too, since the
-renderer's lines are fainter where colours differ less; hand-drawn lines do not (`Translation.unseen`).
+renderer's lines are fainter where colours differ less; hand-drawn lines do not (`Domain.unseen`).
 """
 
 from __future__ import annotations

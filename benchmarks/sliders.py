@@ -33,7 +33,6 @@ from inversion.common.commands import UsageError, guarded
 from inversion.directions import Direction
 from inversion.editing.analysis import side_effects
 from inversion.editing.edit import edited
-from inversion.editing.unsupervised import FIRST
 from inversion.generators.base import Prior
 from inversion.methods.codes import WPlus
 from inversion.model import Model
@@ -230,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     model = hub.load(args.model)
     if args.names is None:
-        names = [name for name in FIRST if name in model.directions]
+        names = [name for name in domain_of(model).sliders if name in model.directions]
     else:
         names = list(model.directions) if args.names == "all" else args.names.split(",")
     unknown = [name for name in names if name not in model.directions]

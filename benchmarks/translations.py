@@ -4,7 +4,7 @@
 
 - `yaw_degrees`: mean error of the yaw that the predictor reads from the result (frontalisation: against the front);
 - `attributes`: for each factor that the input shows, how often the predictor reads the right sign from the result,
-  divided by how often it does from the true render. `Translation.unseen` names the factors that it does not show
+  divided by how often it does from the true render. `Domain.unseen` names the factors that it does not show
   (`benchmarks.determined` measures how much a network can read from drawings at all);
 - `generator`: those of these factors for which that ratio is below LOST for the generator's picture of the true code:
   the generator cannot show them, so no encoder can recover them;
@@ -202,7 +202,8 @@ def figures(model: Model, name: str, drawn: Batch, segmenter: Segmenter) -> Tran
     ten: list[float] = []
     for upload in given[:4]:
         _timed(ten, partial(translate, model, name, upload, TranslationOptions(10)))
-    truth = Truth(domain_of(model), drawn, TRANSLATIONS[name].unseen or ())
+    domain = domain_of(model)
+    truth = Truth(domain, drawn, domain.unseen.get(name, ()))
     predictor = segmenter.predictor
     with torch.no_grad():
         read, persons = predictor.heads(results.clamp(-1, 1))
@@ -264,8 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure the translations that the model has encoders for; --json keeps the rows."""
     parser = benchmark_parser("translations", main.__doc__, require_json=False)
     add_model(parser, n=64)
-    names = [name for name, kind in TRANSLATIONS.items() if kind.unseen is not None]
-    parser.add_argument("--names", default=",".join(names), help="translations, separated by commas")
+    parser.add_argument("--names", default=",".join(TRANSLATIONS), help="translations, separated by commas")
     add_device(parser, default="cpu", dtype=False)
     parser.add_argument("--pictures", type=Path, help="folder for a sheet of each translation")
     args = parser.parse_args(argv)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 
 from inversion.common.settings import SettingError
+from inversion.synthetic import DOMAINS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,23 +26,6 @@ MAX_STRENGTH = 3.0  # end of a slider whose range was not measured, and the larg
 Layers = tuple[int, int]  # first and last style of a range, both included
 
 EVERYWHERE = (-float("inf"), float("inf"))
-
-# Attributes whose names do not say what they change.
-ATTRIBUTE_LABELS = {
-    "yaw": "Turn head",
-    "pitch": "Look up or down",
-    "roll": "Tilt head",
-    "shift_x": "Move left or right",
-    "shift_y": "Move up or down",
-    "scale": "Size",
-    "gaze_x": "Eyes left or right",
-    "gaze_y": "Eyes up or down",
-    "light_azimuth": "Light from left or right",
-    "light_elevation": "Light from above",
-    "light_contrast": "Contrast of the light",
-    "background_hue": "Background colour",
-    "clothes_hue": "Clothes colour",
-}
 
 
 class DirectionCard(TypedDict):
@@ -140,8 +124,9 @@ def from_array(name: str, vector: Tensor, prior: Prior) -> Direction:
 
 
 def attribute_label(name: str) -> str:
-    """The name of an attribute in words."""
-    return ATTRIBUTE_LABELS.get(name, name.replace("_", " ").capitalize())
+    """The name of an attribute in words, as the embedded domains label it."""
+    labels = {factor.name: factor.label for domain in DOMAINS.values() for factor in domain.table if factor.label}
+    return labels.get(name, name.replace("_", " ").capitalize())
 
 
 def from_tensors(tensors: Mapping[str, Tensor], prior: Prior) -> list[Direction]:

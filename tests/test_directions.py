@@ -22,13 +22,12 @@ from inversion.editing import (
     sefa,
 )
 from inversion.editing.analysis import side_effects
-from inversion.editing.unsupervised import FIRST
 from inversion.generators import Prior
 from inversion.generators.base import StateDictError
 from inversion.methods import SettingError, WPlus
 from inversion.model import Model
-from inversion.synthetic import HELD_OUT, latents
-from inversion.synthetic.faces import NAMES
+from inversion.synthetic import DEFAULT, HELD_OUT, latents
+from inversion.synthetic.faces import FACES, NAMES
 from inversion.training import directions as training
 
 
@@ -112,7 +111,7 @@ def test_files_of_other_generators_are_refused(prior: Prior) -> None:
 
 def test_a_model_offers_the_most_wanted_sliders_first(model: Model, prior: Prior) -> None:
     own = {name: some_direction(prior, name) for name in ("background_hue", "smile", "yaw")}
-    found = directions_of(replace(model, directions=own))
+    found = directions_of(replace(model, directions=own, domain=DEFAULT))
     assert list(found)[:4] == ["yaw", "smile", "background_hue", "sefa_1"] and "ganspace_10" in found
     assert all(d.low <= 0 <= d.high for d in found.values())
     assert directions_of(Model("none")) == {}
@@ -123,7 +122,7 @@ def test_a_model_offers_the_most_wanted_sliders_first(model: Model, prior: Prior
 @pytest.mark.parametrize("name", ["synthetic-faces", "synthetic-faces-pggan"])
 def test_every_shipped_slider_is_sound(name: str) -> None:
     model = hub.load(name, device="cpu")
-    assert set(FIRST) <= set(model.directions) <= set(NAMES) and len(model.directions) >= 0.6 * len(NAMES)
+    assert set(FACES.sliders) <= set(model.directions) <= set(NAMES) and len(model.directions) >= 0.6 * len(NAMES)
     for d in model.directions.values():
         assert -MAX_STRENGTH <= d.low < 0 < d.high <= MAX_STRENGTH and -4 < d.reach[0] < d.reach[1] < 4
         for end in (d.low, d.high):
@@ -144,7 +143,7 @@ def shipped() -> tuple[Model, WPlus, Tensor, Tensor]:
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("name", FACES.sliders)
 def test_shipped_sliders_move_their_attribute_and_little_else(
     name: str, shipped: tuple[Model, WPlus, Tensor, Tensor]
 ) -> None:

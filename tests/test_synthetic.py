@@ -1,5 +1,6 @@
 """The embedded domains: repeatable pictures, consistent ground truth, effective factors, and training."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from inversion.common.errors import UserError
 from inversion.generators import StyleGAN2
 from inversion.synthetic import DOMAINS, HELD_OUT, OUT_OF_DOMAIN, Domain, latents
 from inversion.training.pictures import PictureFile
+from inversion.translations import TRANSLATIONS
 
 SEEDS = list(range(HELD_OUT, HELD_OUT + 6))
 # Factors whose part is visible only if another factor shows it.
@@ -143,7 +145,9 @@ def test_pictures_from_outside_the_domain_have_something_extra(key: str) -> None
 
 
 def test_a_domain_names_only_its_own_factors_and_classes(domain: Domain) -> None:
-    assert {*domain.headline, *domain.identity, *domain.frontal} <= set(domain.names)
+    assert {*domain.headline, *domain.identity, *domain.frontal, *domain.sliders} <= set(domain.names)
+    groups = {factor.group for factor in domain.table}
+    assert set(domain.unseen) <= set(TRANSLATIONS) and {*chain(*domain.unseen.values())} <= groups | set(domain.names)
     assert {*domain.detail, *domain.often_omitted, *domain.often_omitted.values()} <= set(domain.classes)
 
 

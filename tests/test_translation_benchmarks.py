@@ -33,7 +33,8 @@ def test_the_benchmark_scores_what_is_made(
     for name, small in (("FITTED", 16), ("STEPS", 5), ("SAMPLED", 64), ("READABLE", -math.inf)):
         monkeypatch.setattr(benchmark, name, small)
     predictor = Predictor(NAMES, (8,) * 5).eval().requires_grad_(False)
-    encoders = {k: v for k, v in whole.encoders.items() if k != "map"} | {"psp": whole.encoders["frontalize"]}
+    encoders = {name: whole.encoders[name] for name in ("sketch", "frontalize")}
+    encoders["psp"] = whole.encoders["frontalize"]
     scored = replace(whole, predictor=predictor, encoders=encoders)
     monkeypatch.setattr(hub, "load", lambda *_, **__: scored)
     arguments = ["--n", "3", "--json", str(tmp_path / "rows.json"), "--pictures", str(tmp_path)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from inversion.directions import SAMPLES, Direction, Layers, deviation_along, random_styles, style_range
+from inversion.synthetic import DOMAINS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,32 +17,18 @@ if TYPE_CHECKING:
     from inversion.model import Model
 
 COUNT = 10  # directions that SeFa and GANSpace offer
-# Directions whose sliders come first, if the model has them; all others follow.
-FIRST = (
-    "yaw",
-    "pitch",
-    "age",
-    "smile",
-    "glasses",
-    "beard",
-    "hair_length",
-    "hair_colour",
-    "skin_tone",
-    "nose_width",
-    "light_azimuth",
-    "mouth_open",
-)
 
 
 def directions_of(model: Model, layers: Layers | None = None) -> dict[str, Direction]:
-    """All directions of a model by name: fitted ones, those of `FIRST` first, then SeFa and GANSpace.
+    """All directions of a model by name: fitted ones, the `sliders` of its domain first, then SeFa and GANSpace.
 
     layers: the range of styles that SeFa analyses, None for all. Empty for a model without a generator.
     """
     if model.prior is None:
         return {}
-    place = {name: i for i, name in enumerate(FIRST)}
-    own = sorted(model.directions.values(), key=lambda direction: place.get(direction.name, len(FIRST)))
+    domain = DOMAINS.get(model.domain)
+    place = {name: i for i, name in enumerate(() if domain is None else domain.sliders)}
+    own = sorted(model.directions.values(), key=lambda direction: place.get(direction.name, len(place)))
     found = (*own, *_unlabelled(model.prior, layers))
     return {direction.name: direction for direction in found}
 

@@ -19,21 +19,16 @@ V = TypeVar("V")
 
 @dataclass
 class Limits:
-    """How much a session holds. A limit may be changed at any time and takes effect at the next change of the store.
+    """How much a session holds. A limit may be changed at any time and takes effect at the next change of the store."""
 
-    waiting: jobs in the queue. quick: quick requests that wait. finished: jobs that are over, and results. tuned: jobs
-    with tuned weights. photos: jobs whose results can be pasted into the photo. open: runs that have begun and are not
-    over. Seconds: slice: of a turn on the device while other jobs wait. grace, abandoned, expiry: without access, after which
-    a job is paused, is ended, and is forgotten if it is over.
-    """
-
-    waiting: int = 16
-    quick: int = 64
-    finished: int = 32
-    tuned: int = 4
-    photos: int = 4
-    open: int = 3
-    slice: float = 1.0
+    waiting: int = 16  # jobs in the queue
+    quick: int = 64  # quick requests that wait
+    finished: int = 32  # jobs that are over, and results
+    tuned: int = 4  # jobs with tuned weights
+    photos: int = 4  # jobs whose results can be pasted into the photo
+    open: int = 3  # runs that have begun and are not over
+    slice: float = 1.0  # seconds of a turn on the device while other jobs wait
+    # Seconds without access after which a job is paused, is ended, and is forgotten if it is over.
     grace: float = 45.0
     abandoned: float = 900.0
     expiry: float = 600.0

@@ -28,13 +28,17 @@ OUT_OF_DOMAIN = 2_000_000  # from this seed on, pictures have extras that no gen
 
 @dataclass(frozen=True)
 class Factor:
-    """One continuous factor: `low` and `high` are its values at u = -1 and u = 1, in the unit of `unit`."""
+    """One continuous factor: `low` and `high` are its values at u = -1 and u = 1, in the unit of `unit`.
+
+    label: in words, if the name does not say what it changes.
+    """
 
     name: str
     low: float
     high: float
     group: str
     unit: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,9 @@ class Domain:
     # Seeds -> values (B,) that `render` takes as `extras`: parts that only pictures of seeds from OUT_OF_DOMAIN have.
     extras: Callable[[Sequence[int]], Mapping[str, Tensor]] | None = None
     often_omitted: Mapping[str, str] = field(default_factory=dict)  # class that a drawn map may lack -> class there
+    sliders: tuple[str, ...] = ()  # factors whose sliders come first
+    # Translation -> factors, and groups of factors, that its results do not take from the input.
+    unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     noun: str = "picture"  # for one picture, in names of files
     examples: tuple[int, ...] = ()  # held-out seeds of the pictures that the page offers
     known: KnownDomain | None = None  # None if no model can tell whether a picture belongs to it

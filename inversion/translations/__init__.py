@@ -15,21 +15,13 @@ INPUTS: dict[str, InputKind] = {
     "map": LabelMap(),
     "picture": Picture(),
 }
-UNCOLOURED = ("colour", "scene", "light", "age")  # groups of factors that a drawing without colours does not show
 
 # The key is also the role of the encoder, in `Model.encoders`.
 TRANSLATIONS: dict[str, Translation] = {
-    "sketch": Translation(
-        "Sketch to face", "Draw the outlines of a face with any pen on any paper.", "lines", UNCOLOURED
-    ),
-    "map": Translation(
-        "Map to face",
-        "Paint each part of a face in its colour.",
-        "map",
-        (*UNCOLOURED, "gaze_x", "gaze_y", "lip_fullness"),  # an eye has one class, so have lips and open mouth
-    ),
-    "frontalize": Translation("Frontalise", "Turn a face to the front.", "picture", ("pose",)),
-    "toonify": Translation("Cartoon", "Turn a face into a cartoon.", "picture", None),
+    "sketch": Translation("Sketch to face", "Draw the outlines of a face with any pen on any paper.", "lines"),
+    "map": Translation("Map to face", "Paint each part of a face in its colour.", "map"),
+    "frontalize": Translation("Frontalise", "Turn a face to the front.", "picture"),
+    "toonify": Translation("Cartoon", "Turn a face into a cartoon.", "picture"),
 }
 
 

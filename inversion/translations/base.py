@@ -82,9 +82,6 @@ class Translation:
     label: str
     description: str
     takes: str  # key of INPUTS
-    # For benchmarks: factors of the embedded faces, and groups of factors, that a result does not take from the input.
-    # None if the results are not embedded faces.
-    unseen: tuple[str, ...] | None = ()
 
 
 @dataclass(frozen=True)

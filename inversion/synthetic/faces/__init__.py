@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inversion.synthetic.base import Domain, KnownDomain
 from inversion.synthetic.faces.extras import extras_of
-from inversion.synthetic.faces.factors import CLASSES, FACTORS, IDENTITY, POSE
+from inversion.synthetic.faces.factors import CLASSES, FACTORS, IDENTITY, POSE, UNCOLOURED
 from inversion.synthetic.faces.renderer import render
 
 FACES = Domain(
@@ -17,6 +17,25 @@ FACES = Domain(
     frontal=POSE,
     extras=extras_of,
     often_omitted={"nose": "face", "ears": "face"},
+    sliders=(
+        "yaw",
+        "pitch",
+        "age",
+        "smile",
+        "glasses",
+        "beard",
+        "hair_length",
+        "hair_colour",
+        "skin_tone",
+        "nose_width",
+        "light_azimuth",
+        "mouth_open",
+    ),
+    unseen={
+        "sketch": UNCOLOURED,
+        "map": (*UNCOLOURED, "gaze_x", "gaze_y", "lip_fullness"),  # an eye has one class, so have lips and open mouth
+        "frontalize": ("pose",),
+    },
     noun="face",
     # They differ in pose, hair, age and accessories; the last one is from outside the domain.
     examples=(1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002),

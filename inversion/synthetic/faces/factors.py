@@ -21,12 +21,12 @@ CLASSES: tuple[str, ...] = (
 )
 
 FACTORS: tuple[Factor, ...] = (
-    Factor("yaw", -32.0, 32.0, "pose", "degrees"),
-    Factor("pitch", -11.0, 11.0, "pose", "degrees"),
-    Factor("roll", -2.0, 2.0, "pose", "degrees"),
-    Factor("shift_x", -0.012, 0.012, "pose", "half pictures"),
-    Factor("shift_y", -0.012, 0.012, "pose", "half pictures"),
-    Factor("scale", 1.21, 1.25, "pose"),
+    Factor("yaw", -32.0, 32.0, "pose", "degrees", label="Turn head"),
+    Factor("pitch", -11.0, 11.0, "pose", "degrees", label="Look up or down"),
+    Factor("roll", -2.0, 2.0, "pose", "degrees", label="Tilt head"),
+    Factor("shift_x", -0.012, 0.012, "pose", "half pictures", label="Move left or right"),
+    Factor("shift_y", -0.012, 0.012, "pose", "half pictures", label="Move up or down"),
+    Factor("scale", 1.21, 1.25, "pose", label="Size"),
     Factor("head_width", 0.385, 0.45, "shape"),
     Factor("head_height", 0.52, 0.575, "shape"),
     Factor("jaw", 0.04, 0.30, "shape"),
@@ -50,8 +50,8 @@ FACTORS: tuple[Factor, ...] = (
     Factor("eye_openness", 0.62, 1.0, "expression"),
     Factor("eye_spacing", 0.168, 0.196, "shape"),
     Factor("iris_colour", 0.0, 1.0, "colour"),
-    Factor("gaze_x", -1.0, 1.0, "expression"),
-    Factor("gaze_y", -0.5, 0.5, "expression"),
+    Factor("gaze_x", -1.0, 1.0, "expression", label="Eyes left or right"),
+    Factor("gaze_y", -0.5, 0.5, "expression", label="Eyes up or down"),
     Factor("eye_tilt", -0.16, 0.16, "shape"),
     Factor("brow_height", 0.135, 0.17, "expression"),
     Factor("brow_angle", -0.24, 0.24, "expression"),
@@ -66,14 +66,14 @@ FACTORS: tuple[Factor, ...] = (
     Factor("beard", -1.0, 1.0, "beard"),
     Factor("beard_length", 0.0, 1.0, "beard"),
     Factor("blush", 0.0, 0.55, "colour"),
-    Factor("background_hue", 0.0, 1.0, "scene"),
+    Factor("background_hue", 0.0, 1.0, "scene", label="Background colour"),
     Factor("background_lightness", 0.42, 0.86, "scene"),
     Factor("background_tilt", -1.0, 1.0, "scene"),
-    Factor("clothes_hue", 0.0, 1.0, "scene"),
+    Factor("clothes_hue", 0.0, 1.0, "scene", label="Clothes colour"),
     Factor("clothes_lightness", 0.3, 0.72, "scene"),
-    Factor("light_azimuth", -55.0, 55.0, "light", "degrees"),
-    Factor("light_elevation", 10.0, 50.0, "light", "degrees"),
-    Factor("light_contrast", 0.35, 0.62, "light"),
+    Factor("light_azimuth", -55.0, 55.0, "light", "degrees", label="Light from left or right"),
+    Factor("light_elevation", 10.0, 50.0, "light", "degrees", label="Light from above"),
+    Factor("light_contrast", 0.35, 0.62, "light", label="Contrast of the light"),
 )
 # Two pictures show one person if these factors are equal: shape, colours and hair. Pose, expression, age, glasses and
 # light may differ.
@@ -81,3 +81,4 @@ IDENTITY: tuple[str, ...] = tuple(
     f.name for f in FACTORS if f.group in ("shape", "colour", "hair") and f.name != "blush"
 )
 POSE: tuple[str, ...] = ("yaw", "pitch", "roll", "shift_x", "shift_y")
+UNCOLOURED: tuple[str, ...] = ("colour", "scene", "light", "age")  # groups that a drawing without colours does not show
