@@ -29,6 +29,7 @@ from inversion.checkpoints.places import VARIABLE
 from inversion.checkpoints.registry import Entry, registry
 from inversion.common import settings
 from inversion.common.errors import UserError
+from inversion.editing.domain import DomainRequest, known_domains
 from inversion.editing.requests import Edited
 from inversion.encoders import ENCODERS, PSP, ROLES, Encoder, Narrow
 from inversion.generators import GENERATORS, StyleGAN2
@@ -39,6 +40,7 @@ from inversion.model import Model
 from inversion.serving.costs import relative_cost
 from inversion.serving.session import RunView, Session
 from inversion.synthetic import DOMAINS, HELD_OUT, Batch, Domain
+from inversion.synthetic.base import KnownDomain
 from inversion.tasks import TASKS, Task
 from inversion.training import export
 from inversion.training.examples import PAIRED, Example, translation_example
@@ -157,6 +159,7 @@ def toy_tensors() -> dict[str, Tensor]:
     return {**build_prior().state_dict(), "toy": torch.ones(1)}
 
 
+KNOWN = KnownDomain("toy-model", -100.0, "toys", "toy model")  # every picture is inside
 TOYS: tuple[tuple[Any, str, Any], ...] = (
     (TASKS, "dim", Dim),
     (METRICS, "lightness", Metric("Lightness", 3, "lower", "Difference of the means.", lightness, of_edits=True)),
@@ -170,7 +173,7 @@ TOYS: tuple[tuple[Any, str, Any], ...] = (
     (PAIRED, "tiles", tiled),
     (GENERATORS, "toy", ToyGenerator),
     (ENCODERS, "toy", ToyEncoder),
-    (DOMAINS, "toy-domain", replace(DOMAINS["synthetic-houses"], resolution=TINY)),
+    (DOMAINS, "toy-domain", replace(DOMAINS["synthetic-houses"], resolution=TINY, known=KNOWN)),
     (TABS, "toy", ToyTab),
     (layouts.LAYOUTS, "toy", layouts.Layout("generator", "toy", "toy.const toy.w_avg", without_prefix)),
 )
@@ -190,7 +193,7 @@ def entry(folder: Path, name: str, network: nn.Module, **fields: object) -> Entr
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a picture and the files of a toy model: a generator and three encoders. All toys are registered."""
+    """A folder with a picture and the files of a toy model: a generator and four encoders. All toys are registered."""
     folder = tmp_path_factory.mktemp("home")
     prior = ToyGenerator.from_state_dict(toy_tensors())
     chalk = Narrow(1, prior.num_ws, prior.w_dim, (2, 3, prior.num_ws - 5), (8, 8, 8), 8, 2)
@@ -205,6 +208,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             folder,
             registry()["synthetic-faces"],
             entry(folder, "toy-model", prior, kind="generator", architecture="toy"),
+            entry(folder, "toy-psp", build_encoders(prior)["psp"], **encoder, architecture="psp", role="psp"),
             entry(folder, "toy-glance", build_encoders(prior)["psp"], **encoder, architecture="toy", role="glance"),
             entry(folder, "toy-chalk", chalk, **encoder, architecture="narrow", role="chalk"),
             entry(folder, "toy-tiles", chalk, **encoder, architecture="narrow", role="tiles"),
@@ -297,6 +301,13 @@ def test_a_model_is_measured_on_its_own_domain(home: Path) -> None:
     assert case.details is not None and case.details.max() > 0
     with pytest.raises(UserError, match="no out-of-domain pictures"):
         list(quality.cases(load("toy-model", "cpu"), "out-of-domain", 1))
+
+
+def test_an_embedded_domain_is_recognised(home: Path) -> None:
+    assert known_domains()["toy-domain"] == KNOWN
+    picture = images.to_array(DOMAINS["toy-domain"].draw([HELD_OUT]).picture)
+    answer = DomainRequest("toy-model", picture)(load("toy-model", "cpu"))
+    assert answer.score is not None and answer.inside
 
 
 def test_a_layout_is_recognised(home: Path) -> None:

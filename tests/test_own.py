@@ -138,6 +138,21 @@ def test_a_direction_and_an_encoder_join_a_model(photo: Path, tmp_path: Path, ca
     assert json.loads(capsys.readouterr().out)["edit"]["moves"] == {"age": 1.0}
 
 
+def test_a_role_tells_what_an_encoder_is_for(photo: Path, tmp_path: Path, capsys: CaptureFixture) -> None:
+    torch.save({"g_ema": small("psp_full_32_decoder"), "latent_avg": torch.ones(128)}, tmp_path / "g.pt")
+    torch.save({"state_dict": {f"encoder.{k}": v for k, v in small("psp_encoder_n8").items()}}, tmp_path / "e.pt")
+    model = own.add_file(tmp_path / "g.pt")
+    flags = ["--model", model, "--encoder", str(tmp_path / "e.pt"), "--device", "cpu", "--json"]
+    assert main(["translate", str(photo), "--to", "toonify", *flags]) == 2
+    assert "no encoder" in capsys.readouterr().err
+    assert main(["translate", str(photo), "--to", "toonify", *flags, "--role", "toonify"]) == 0
+    assert list(hub.load(model, "cpu").encoders) == ["toonify"]
+    assert main(["translate", str(photo), "--to", "toonify", *flags]) == 0  # the role is remembered
+    capsys.readouterr()
+    assert invert(photo, "--role", "toonify") == 2
+    assert "give it with --encoder FILE" in capsys.readouterr().err
+
+
 def test_a_file_with_an_encoder_gives_both(tmp_path: Path) -> None:
     name = own.add_file(write("psp", tmp_path / "both.pt"))
     assert [entry.kind for entry in own.own().values()] == ["generator", "encoder"]

@@ -25,10 +25,9 @@ COUNT, SIDE = 32, 16
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with rendered faces; the networks are narrow."""
-    narrow = replace(generator.STYLED, widest=8)
-    monkeypatch.setattr(generator, "STYLED", narrow)
-    monkeypatch.setattr(generator, "SIZES", {"pggan": replace(narrow, settings={})})
-    monkeypatch.setattr(adversarial, "DISCRIMINATOR", narrow)
+    for kind in GENERATORS.values():
+        monkeypatch.setattr(kind, "embedded_size", replace(kind.embedded_size, widest=8))
+    monkeypatch.setattr(adversarial, "DISCRIMINATOR", replace(adversarial.DISCRIMINATOR, widest=8))
     train("pictures", "--folder", tmp_path, "--count", COUNT, "--resolution", SIDE, "--no-compile")
     return tmp_path
 

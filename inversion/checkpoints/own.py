@@ -41,12 +41,14 @@ DEFAULTS = {"domain": "own pictures", "crop": "none", "licence": "licence not st
 class Facts:
     """Facts that a file does not state. None: as before, or the default.
 
-    domain: what its pictures show. crop: how pictures are cropped for it. licence: shown beside every result.
+    domain: what its pictures show. crop: how pictures are cropped for it. licence: shown beside every result. role: of
+    an encoder, its key in `Model.encoders`.
     """
 
     domain: str | None = None
     crop: str | None = None
     licence: str | None = None
+    role: str | None = None
 
     def given(self) -> dict[str, str]:
         """The facts that are not None."""
@@ -54,8 +56,13 @@ class Facts:
 
     def applied_to(self, entry: Entry) -> Entry:
         """The entry with the given facts."""
-        given = {"domain": entry.domain, "crop": entry.crop, "licence": entry.licence} | self.given()
-        return replace(entry, domain=given["domain"], crop=given["crop"], licence=given["licence"])
+        return replace(
+            entry,
+            domain=self.domain or entry.domain,
+            crop=self.crop or entry.crop,
+            licence=self.licence or entry.licence,
+            role=self.role or entry.role if entry.kind == "encoder" else None,
+        )
 
 
 def looks_like_file(text: str) -> bool:

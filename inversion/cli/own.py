@@ -11,7 +11,9 @@ from inversion.checkpoints import own
 from inversion.checkpoints.registry import CROPS, DEFAULT, registry
 from inversion.common.commands import UsageError
 from inversion.common.settings import SettingValue
+from inversion.encoders import ROLES
 from inversion.model import ModelOptions
+from inversion.translations import TRANSLATIONS
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +22,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model", default=DEFAULT, metavar="NAME|FILE", help="the generator: a name, see `models`, or a file of yours"
     )
     parser.add_argument("--encoder", type=Path, metavar="FILE", help="a file with an encoder of this generator")
+    parser.add_argument(
+        "--role",
+        choices=[*ROLES, *TRANSLATIONS],
+        help="for an --encoder FILE: what it is used for (default: by its architecture and its input)",
+    )
     parser.add_argument(
         "--direction",
         type=Path,
@@ -52,10 +59,12 @@ def choose_model(args: argparse.Namespace) -> None:
     elif facts.given():
         own.change(args.model, facts)
     if args.encoder is not None:
-        own.add_file(args.encoder, "encoder", args.model)
+        own.add_file(args.encoder, "encoder", args.model, own.Facts(role=args.role))
+    elif args.role is not None:
+        raise UsageError("--role is only for an encoder of yours: give it with --encoder FILE")
     for path in args.direction:
         own.add_file(path, "directions", args.model)
-    args.encoder, args.direction = None, []
+    args.encoder, args.role, args.direction = None, None, []
 
 
 def options_of(args: argparse.Namespace) -> dict[str, SettingValue]:

@@ -4,7 +4,7 @@ import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -27,6 +27,21 @@ class State:
     """(B, 3, r, r) float32: the picture accumulated by the finished blocks of the head; None before the first."""
 
 
+@dataclass(frozen=True)
+class Size:
+    """Channels of an embedded network: at most `widest`; from a side of `area` / `widest` pixels on, fewer."""
+
+    widest: int
+    area: int
+    least: int = 8
+    settings: Mapping[str, int] = field(default_factory=dict)  # further arguments of the constructor
+
+    def channels(self, resolution: int, width: float = 1.0) -> dict[int, int]:
+        """Side in pixels -> channels, in multiples of 8 before they are multiplied by `width`."""
+        sides = [4 << i for i in range(resolution.bit_length() - 2)]
+        return {side: int(width * min(self.widest, max(self.least, self.area // side // 8 * 8))) for side in sides}
+
+
 class Prior(nn.Module, ABC):
     """A generator. Shared generators are frozen (`freeze`) and never changed; tuning works on a `clone`.
 
@@ -36,6 +51,7 @@ class Prior(nn.Module, ABC):
 
     signature: ClassVar[tuple[str, ...]]  # tensors that all files of the architecture have under this package's names
     grows: ClassVar[bool] = False  # whether `picture_at` makes smaller pictures, with which training begins
+    embedded_size: ClassVar[Size] = Size(256, 4096)  # of the networks that are trained for the embedded domains
     spaces: frozenset[str]  # subset of {"z", "w", "w+", "noise"}
     resolution: int
     z_dim: int

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from inversion.generators.base import (
     Prior,
+    Size,
     State,
     StateDictError,
     build_without_weights,
@@ -45,6 +46,7 @@ class PGGAN(Prior):
     """
 
     signature: ClassVar[tuple[str, ...]] = ("bias", "layers.0.conv.weight", "to_rgb.weight")
+    embedded_size: ClassVar[Size] = Size(160, 2560)
     spaces = frozenset({"z"})
     num_ws = 1
     noise_shapes = ()

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from inversion.generators.base import (
     Prior,
+    Size,
     State,
     StateDictError,
     build_without_weights,
@@ -24,7 +25,7 @@ from inversion.generators.base import (
 )
 from inversion.generators.ops import EPSILON, SLOPE, EqualLinear, pixel_norm
 from inversion.generators.plain import PlainConv
-from inversion.generators.stylegan2 import MAPPING_MULTIPLIER
+from inversion.generators.stylegan2 import EMBEDDED_SETTINGS, MAPPING_MULTIPLIER
 
 
 class _Layer(nn.Module):
@@ -67,6 +68,7 @@ class StyleGAN(Prior):
     """Generator z -> w -> picture. `in_domain`: the mapping ends in one w per layer, the picture in a tanh."""
 
     signature: ClassVar[tuple[str, ...]] = ("const", "dense.0.weight", "layers.0.affine.weight", "to_rgb.weight")
+    embedded_size: ClassVar[Size] = Size(256, 4096, settings=EMBEDDED_SETTINGS)
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from typing_extensions import Self
 from inversion.generators.base import (
     AVERAGE_SAMPLES,
     Prior,
+    Size,
     State,
     StateDictError,
     build_without_weights,
@@ -28,6 +29,7 @@ from inversion.generators.base import (
 from inversion.generators.ops import EqualConv, EqualLinear, StyledConv, ToRGB, minibatch_deviation, pixel_norm
 
 MAPPING_MULTIPLIER = 0.01
+EMBEDDED_SETTINGS = {"w_dim": 256, "mapping_layers": 4, "noise": False}
 
 
 def config_f(resolution: int) -> dict[int, int]:
@@ -47,6 +49,7 @@ class StyleGAN2(Prior):
 
     signature: ClassVar[tuple[str, ...]] = ("const", "dense.0.weight", "convs.0.affine.weight", "rgbs.0.weight")
     grows: ClassVar[bool] = True
+    embedded_size: ClassVar[Size] = Size(256, 4096, settings=EMBEDDED_SETTINGS)
 
     def __init__(
         self,

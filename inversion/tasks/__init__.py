@@ -55,6 +55,7 @@ RESERVED = frozenset(
         "model",
         "out",
         "picture",
+        "role",
         "seed",
         "sefa",
         "set",

@@ -7,11 +7,12 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from inversion.generators.base import Size
 from inversion.generators.stylegan2 import Discriminator
 from inversion.losses import gradient_penalty
 from inversion.synthetic import latents
 from inversion.training.discriminators import DiscriminatorTrainer
-from inversion.training.generator import GeneratorScore, Size, build, distance, update_average
+from inversion.training.generator import GeneratorScore, build, distance, update_average
 from inversion.training.loop import Processes, State, Stateful, Trainer, decay_factor, load_checkpoint, run
 from inversion.training.options import AdversarialOptions
 from inversion.training.pictures import PictureFile

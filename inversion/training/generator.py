@@ -6,8 +6,7 @@ which a CPU can afford. Only the detail that regression blurs is left to the adv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -21,26 +20,6 @@ from inversion.training.loop import Processes, State, Trainer, decay_factor, ram
 from inversion.training.muon import Group, Muon
 from inversion.training.options import DistillationOptions
 from inversion.training.pictures import PictureFile
-
-
-@dataclass(frozen=True)
-class Size:
-    """Channels of an embedded network: at most `widest`; from a side of `area` / `widest` pixels on, fewer."""
-
-    widest: int
-    area: int
-    least: int = 8
-    settings: Mapping[str, int] = field(default_factory=dict)  # further arguments of the constructor
-
-    def channels(self, resolution: int, width: float = 1.0) -> dict[int, int]:
-        """Side in pixels -> channels, in multiples of 8 before they are multiplied by `width`."""
-        sides = [4 << i for i in range(resolution.bit_length() - 2)]
-        return {side: int(width * min(self.widest, max(self.least, self.area // side // 8 * 8))) for side in sides}
-
-
-STYLES = {"w_dim": 256, "mapping_layers": 4, "noise": False}
-SIZES: dict[str, Size] = {"pggan": Size(160, 2560)}  # other architectures have STYLED
-STYLED = Size(256, 4096, settings=STYLES)
 
 
 def side_at(options: DistillationOptions, shown: int) -> int:
@@ -57,12 +36,12 @@ def rate_at(options: DistillationOptions, shown: int, step: int) -> float:
 
 
 def build(resolution: int, dtype: torch.dtype, architecture: str = "stylegan2", width: float = 1.0) -> Prior:
-    """An untrained generator of a key of GENERATORS. z has 64 entries; styles have 256, and no layer has noise inputs.
+    """An untrained generator of a key of GENERATORS, of the `embedded_size` of its class; z has 64 entries.
 
     width multiplies the channels of all layers.
     """
-    size = SIZES.get(architecture, STYLED)
     make: Callable[..., Prior] = GENERATORS[architecture]  # architectures differ in their further arguments
+    size = GENERATORS[architecture].embedded_size
     channels = size.channels(resolution, width)
     return make(resolution, Z_DIM, channels=channels, compute_dtype=dtype, **size.settings)
 
