@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.editing import PRIORS, prior_named, some_direction
+from helpers.editing import any_prior, some_direction
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -30,10 +30,7 @@ from inversion.synthetic import DEFAULT, HELD_OUT, latents
 from inversion.synthetic.faces import FACES, NAMES
 from inversion.training import directions as training
 
-
-@pytest.fixture(scope="module", params=PRIORS)
-def any_prior(request: pytest.FixtureRequest) -> Prior:
-    return prior_named(request.param)
+__all__ = ["any_prior"]  # a fixture
 
 
 def test_sefa_finds_orthonormal_directions_that_change_styles_most(any_prior: Prior) -> None:

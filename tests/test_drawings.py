@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.drawings import COLOURS, SIDE, Array, blank, some_uploads
+from helpers.drawings import COLOURS, SIDE, Array, blank, uploads
 from PIL import Image
 
 from inversion import images
@@ -18,10 +18,7 @@ from inversion.translations import INPUTS
 from inversion.translations.base import TranslationError
 from inversion.translations.drawings import PURE, DrawingError, classes, lines
 
-
-@pytest.fixture(scope="module")
-def uploads() -> dict[str, list[Array]]:
-    return some_uploads()
+__all__ = ["uploads"]  # a fixture
 
 
 @pytest.mark.parametrize("name", INPUTS)

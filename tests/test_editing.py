@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.editing import CODES, PRIORS, code_on, prior_named, some_direction
+from helpers.editing import CODES, any_prior, code_on, some_direction
 from torch import Tensor
 
 from inversion.editing import (
@@ -22,10 +22,7 @@ from inversion.methods import MultiCode, SettingError
 from inversion.methods.codes import Code, from_plain, to_plain
 from inversion.tasks import Inpaint, TaskError, make_task
 
-
-@pytest.fixture(scope="module", params=PRIORS)
-def any_prior(request: pytest.FixtureRequest) -> Prior:
-    return prior_named(request.param)
+__all__ = ["any_prior"]  # a fixture
 
 
 @pytest.mark.parametrize("kind", CODES)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.drawings import Array, blank, narrow, some_uploads, translating_model
+from helpers.drawings import Array, blank, narrow, translating_model, uploads
 from helpers.networks import build_prior
 
 from inversion import images, invert, make_task, parse_method
@@ -31,15 +31,12 @@ from inversion.translations.label_map import CELEBA_CLASSES, legend
 from inversion.translations.requests import TranslateRequest, TranslationsRequest
 from inversion.translations.translate import classes_of, translate
 
+__all__ = ["uploads"]  # a fixture
+
 
 @pytest.fixture(scope="module")
 def whole() -> Model:
     return translating_model()
-
-
-@pytest.fixture(scope="module")
-def uploads() -> dict[str, list[Array]]:
-    return some_uploads()
 
 
 def test_every_translation_takes_a_known_kind_of_input() -> None:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 from helpers.browser import RELOADING
-from helpers.serving import Served, served
+from helpers.serving import Served, site
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from torch import Tensor
 
 from inversion import images
-from inversion.model import Model
+
+__all__ = ["site"]  # a fixture
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 WAIT = 40_000  # milliseconds; tests wait for conditions, so only a failure takes that long
@@ -27,13 +28,6 @@ WAIT = 40_000  # milliseconds; tests wait for conditions, so only a failure take
 LEAVING = ("AbortError", "Connection errored out", "Failed to fetch", "network error")
 
 expect.set_options(timeout=WAIT)
-
-
-@pytest.fixture(scope="package")
-def site(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The page on tiny networks."""
-    with served(model, tmp_path_factory.mktemp("gradio")) as running:
-        yield running
 
 
 @pytest.fixture(scope="package")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
@@ -45,6 +46,12 @@ def some_uploads() -> dict[str, list[Array]]:
     """Four uploads of each kind of input, uint8 (SIDE, SIDE, 3)."""
     drawn = draw_faces(range(HELD_OUT, HELD_OUT + 4), SIDE)
     return {name: kind.rendered(drawn) for name, kind in INPUTS.items()}
+
+
+@pytest.fixture(scope="module")
+def uploads() -> dict[str, list[Array]]:
+    """`some_uploads`, drawn once a module."""
+    return some_uploads()
 
 
 def blank(value: int = 255) -> Array:

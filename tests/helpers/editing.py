@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from helpers.networks import build_other, build_prior
@@ -26,6 +27,12 @@ def prior_named(name: str) -> Prior:
     if name in ("stylegan2", "noisy"):
         return build_prior(noise=name == "noisy")
     return build_other(name)
+
+
+@pytest.fixture(scope="module", params=PRIORS)
+def any_prior(request: pytest.FixtureRequest) -> Prior:
+    """A tiny prior of each architecture."""
+    return prior_named(request.param)
 
 
 def code_on(prior: Prior, kind: str, seed: int = 0) -> Code:

@@ -175,3 +175,10 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
         finally:
             page.close()
             session.close()
+
+
+@pytest.fixture(scope="package")
+def site(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page on tiny networks."""
+    with served(model, tmp_path_factory.mktemp("gradio")) as running:
+        yield running

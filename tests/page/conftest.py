@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gradio_client import Client
-from helpers.serving import Remote, Served, served
+from helpers.serving import Remote, Served, site
 from helpers.waiting import until
 from PIL import Image, PngImagePlugin
 from torch import Tensor
@@ -15,14 +15,8 @@ from torch import Tensor
 from inversion import images
 from inversion.align import Face
 from inversion.checkpoints import detector
-from inversion.model import Model
 
-
-@pytest.fixture(scope="package")
-def site(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The page on tiny networks."""
-    with served(model, tmp_path_factory.mktemp("gradio")) as running:
-        yield running
+__all__ = ["site"]  # a fixture
 
 
 @pytest.fixture(scope="package")
