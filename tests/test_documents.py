@@ -19,6 +19,7 @@ NAMES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/results.md", "
 DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 # Rooms are named without the folder that holds them.
 FOLDERS = (ROOT, ROOT / "inversion", ROOT / "inversion" / "checkpoints", ROOT / "ui")
+NAME = re.compile(r"(?<![/\w-])[a-z]+(?:_[a-z0-9]+)+\b(?!\.)")  # a field, a key of a row, a function
 PATH = re.compile(r"([\w.-]*/[\w./-]*|[\w-]+\.(?:py|md|yaml|toml|txt))(?:: (\w+))?")
 
 
@@ -61,6 +62,13 @@ def test_paths_exist(document: str) -> None:
         if not there or (match[2] and f"def {match[2]}(" not in there[0].read_text(encoding="utf-8")):
             wrong.append(span)
     assert not wrong, wrong
+
+
+def test_names_exist() -> None:
+    sources = [path for folder in ("inversion", "ui", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    known = {word for path in sources for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    named = {name for text in DOCUMENTS.values() for span in spans(text) for name in NAME.findall(span)}
+    assert len(named) >= 8 and not named - known, named - known
 
 
 @pytest.mark.parametrize("command", sorted(commands()))
