@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from typing import NamedTuple
 
 from inversion.common.settings import Spec, kind_of
 from inversion.tasks.base import Task, TaskError
@@ -66,12 +67,19 @@ RESERVED = frozenset(
 )
 
 
-def task_fields(tasks: Mapping[str, type[Task]] = TASKS) -> dict[str, tuple[Spec, list[str]]]:
-    """The fields of all tasks by name, each with the tasks that have it; for command lines and the page.
+class SharedField(NamedTuple):
+    """A field, and the tasks that have it."""
+
+    spec: Spec
+    tasks: list[str]
+
+
+def task_fields(tasks: Mapping[str, type[Task]] = TASKS) -> dict[str, SharedField]:
+    """The fields of all tasks by name; for command lines and the page.
 
     Raises TaskError for a reserved name, for a name that two tasks declare differently, and for two masks in a task.
     """
-    found: dict[str, tuple[Spec, list[str]]] = {}
+    found: dict[str, SharedField] = {}
     for task, kind in tasks.items():
         masks = [spec.name for spec in fields(kind) if kind_of(spec) == "mask"]
         if len(masks) > 1:
@@ -79,11 +87,11 @@ def task_fields(tasks: Mapping[str, type[Task]] = TASKS) -> dict[str, tuple[Spec
         for spec in fields(kind):
             if spec.name in RESERVED:
                 raise TaskError(f"The task {task} has a field {spec.name!r}, which is a reserved name. Rename it.")
-            first, owners = found.setdefault(spec.name, (spec, []))
-            if _declaration(first) != _declaration(spec):
-                both = f"The tasks {owners[0]} and {task}"
+            known = found.setdefault(spec.name, SharedField(spec, []))
+            if _declaration(known.spec) != _declaration(spec):
+                both = f"The tasks {known.tasks[0]} and {task}"
                 raise TaskError(f"{both} declare the field {spec.name!r} differently. Rename one of them.")
-            owners.append(task)
+            known.tasks.append(task)
     return found
 
 
@@ -123,6 +131,7 @@ __all__ = [
     "Diffuse",
     "Inpaint",
     "Reconstruct",
+    "SharedField",
     "Superres",
     "Task",
     "TaskError",

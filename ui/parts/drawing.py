@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -84,12 +85,20 @@ def run_translation(
     return made, recipe
 
 
-def captioned(model: str, made: TranslatedPictures, recipe: Row) -> list[tuple[str, np.ndarray, Row]]:
-    """(caption, picture, recipe) of the encoder's input and of every picture; captions begin with `model`."""
+class ShownPicture(NamedTuple):
+    """A picture uint8 (R, R, 3) of a translation."""
+
+    caption: str
+    picture: np.ndarray
+    recipe: Row
+
+
+def captioned(model: str, made: TranslatedPictures, recipe: Row) -> list[ShownPicture]:
+    """The encoder's input and every picture; captions begin with `model`."""
     names = ["Your input", "Main result", *(f"Variation {i}" for i in range(1, len(made.pictures)))]
     pictures = [made.read, *made.pictures]
     return [
-        (f"{model}: {name.lower()}" if model else name, picture, {**recipe, "image": i})
+        ShownPicture(f"{model}: {name.lower()}" if model else name, picture, {**recipe, "image": i})
         for i, (name, picture) in enumerate(zip(names, pictures, strict=True))
     ]
 

@@ -16,7 +16,6 @@ from gradio.components import Component
 from inversion import images
 from inversion.align import Crop
 from inversion.common.errors import UserError
-from inversion.common.rows import Row
 from inversion.synthetic import DOMAINS
 from inversion.translations import INPUTS, TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslationCard
@@ -25,6 +24,7 @@ from ui.parts import inputs
 from ui.parts.checks import refuse_bad_files
 from ui.parts.drawing import (
     MAX_VARIATIONS,
+    ShownPicture,
     captioned,
     common_legend,
     field_id,
@@ -56,7 +56,6 @@ NOTES = {
     "mix_layers": "the first varied layer.",
 }
 EVENTS = "The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them."
-Result = tuple[str, np.ndarray, Row]  # caption, picture, recipe
 
 
 class Sketch(Tab):
@@ -178,7 +177,7 @@ class Sketch(Tab):
         session, models = self.context.session, values[self.models]
         cards = {model: translation_cards(session, model) for model in models} if input_of(name).has_classes else {}
         _, problems = common_legend(TRANSLATIONS[name].takes, cards)
-        results: list[Result] = []
+        results: list[ShownPicture] = []
         began = time.perf_counter()
         for model in [model for model in models if model not in problems]:
             try:
@@ -213,17 +212,17 @@ class Sketch(Tab):
         framing = self.framings.get(TRANSLATIONS[name].takes)
         return Crop() if framing is None else framing.crop(picture, model, values)
 
-    def _show(self, results: Sequence[Result], problems: Mapping[str, str], seconds: float) -> Iterator[Update]:
+    def _show(self, results: Sequence[ShownPicture], problems: Mapping[str, str], seconds: float) -> Iterator[Update]:
         """Every picture as a file with its recipe, and the problems by model."""
         if not results:
             yield {self.status: status_line(problem_list(problems), bad=True)}
             return
         with tempfile.TemporaryDirectory() as folder:
             items = []
-            for i, (caption, picture, recipe) in enumerate(results):
-                path = Path(folder) / f"{recipe['translation']}-{i}.png"
-                images.write_png(path, picture, recipe)
-                items.append((str(path), caption))
+            for i, one in enumerate(results):
+                path = Path(folder) / f"{one.recipe['translation']}-{i}.png"
+                images.write_png(path, one.picture, one.recipe)
+                items.append((str(path), one.caption))
             text = f"<b>Done</b>{DOT}{clock(seconds)} s" + (f"{DOT}{problem_list(problems)}" if problems else "")
             yield {self.gallery: items, self.status: status_line(text, bad=bool(problems))}
 
@@ -253,8 +252,8 @@ class Sketch(Tab):
             row["notes"] = list(notes)
         with tempfile.TemporaryDirectory() as folder:
             files, results = PictureFiles(folder), captioned("", made, row)
-            pictures = [(files.path(f"{name}-{i}", one), text) for i, (text, one, _) in enumerate(results)]
-            tiles = [Tile(text, name if i else "", one) for i, (text, one, _) in enumerate(results)]
+            pictures = [(files.path(f"{name}-{i}", one.picture), one.caption) for i, one in enumerate(results)]
+            tiles = [Tile(one.caption, name if i else "", one.picture) for i, one in enumerate(results)]
             yield Answer([row], pictures, sheet_file(tiles, files))
 
 
