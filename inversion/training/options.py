@@ -153,7 +153,7 @@ class NeglectedOptions(TrainOptions):
     """Train a finished generator on factors that it neglects; `train export` writes its weights."""
 
     model: str = option(registry.DEFAULT)
-    factors: str = option("nose_width,blush", "neglected factors, separated by commas")
+    factors: str = option(help="neglected factors, separated by commas")
     mapping_steps: int = option(16_000, "steps of the mapping", count=True)
     steps: int = option(3000, "steps of the synthesis", count=True)
     pairs: int = option(8, "pairs per step of the synthesis", count=True)
