@@ -95,7 +95,7 @@ def test_a_second_picture_whose_results_are_gone_is_inverted_again(
     until(lambda: site.session.snapshot(key).over)
     other = LastCombination(first, name_of(upload, second.crop), key)
     assert combine.inverted(view, second, other) == key
-    monkeypatch.setattr(site.session.limits, "kept", 1)
+    monkeypatch.setattr(site.session.limits, "finished", 1)
     newer = submitted(site, picture, 2)
     until(lambda: site.session.snapshot(newer).over)
     assert combine.inverted(view, second, other) != key
