@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from inversion.checkpoints.hub import load
     from inversion.checkpoints.own import Facts, add_file, remove_file
     from inversion.checkpoints.registry import HubError, registry
+    from inversion.checkpoints.tuned import write_tuned
     from inversion.common.errors import UserError
     from inversion.common.settings import SettingError
     from inversion.losses import LossWeights
     from inversion.methods import METHODS, STAGES, Method, Result, Step, parse_method, tuned
     from inversion.methods.run import RunOptions, invert
+    from inversion.methods.starts import load_code, save_code
     from inversion.metrics import METRICS
     from inversion.model import Model
     from inversion.tasks import TASKS, Task, TaskError, make_task
@@ -34,11 +36,13 @@ __getattr__ = attributes(
         "checkpoints.hub": "load",
         "checkpoints.own": "Facts add_file remove_file",
         "checkpoints.registry": "HubError registry",
+        "checkpoints.tuned": "write_tuned",
         "common.errors": "UserError",
         "common.settings": "SettingError",
         "losses": "LossWeights",
         "methods": "METHODS STAGES Method Result Step parse_method tuned",
         "methods.run": "RunOptions invert",
+        "methods.starts": "load_code save_code",
         "metrics": "METRICS",
         "model": "Model",
         "tasks": "TASKS Task TaskError make_task",
@@ -67,9 +71,12 @@ __all__ = [
     "add_file",
     "invert",
     "load",
+    "load_code",
     "make_task",
     "parse_method",
     "registry",
     "remove_file",
+    "save_code",
     "tuned",
+    "write_tuned",
 ]

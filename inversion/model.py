@@ -71,6 +71,7 @@ class Model:
     domain: str = ""
     licence: str = ""
     sha256: str = ""  # of the generator's file
+    base_sha256: str = ""  # of the file that a tuned generator was tuned from
     options: ModelOptions = ModelOptions()
     _configured: dict[ModelOptions, Model] = field(default_factory=dict, init=False, repr=False)  # made so far
     absent: dict[str, str] = field(default_factory=dict)  # name of an entry that is not attached -> reason

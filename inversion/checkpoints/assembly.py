@@ -56,6 +56,7 @@ def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
         domain=entry.domain,
         licence=entry.licence,
         sha256=expected(entry)[0] or "",
+        base_sha256=entry.base_sha256 or "",
     )
 
 
@@ -63,7 +64,8 @@ def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
     """A copy of the model with every entry that belongs to it and is available, and the marks of the absent files.
 
     `Model.absent` says why an entry is absent. If several entries serve one purpose, the first one in the registry is
-    used. A wrong embedded file is an error; a wrong downloaded file is only absent. Raises HubError.
+    used. A wrong embedded file is an error. A wrong file is only absent if it is a download, or if a tuned generator
+    borrows it from the model that it was tuned from. Raises HubError.
     """
     model = replace(bare, directions={}, absent={})
     encoders: dict[str, Callable[[], Encoder]] = {}
@@ -82,7 +84,7 @@ def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
                     ATTACH[entry.kind](model, entry)
                 filled.add(place)
             except HubError as error:
-                if entry.file is not None:
+                if entry.file is not None and entry.generator in (None, model.name):
                     raise
                 model.absent[entry.name] = str(error)
     model.encoders = Encoders(encoders)
@@ -105,7 +107,15 @@ def belongs(entry: Entry, model: Model) -> bool:
         crop, features = ("none", "none") if owner is None else (owner.crop, owner.perceptual)
         # ArcFace reads faces that are aligned as FFHQ's; LPIPS reads any picture.
         return crop == "ffhq" if entry.kind == "identity" else entry.architecture in ("lpips", features)
-    return entry.generator == model.name
+    return entry.generator is not None and entry.generator in _lineage(model.name)
+
+
+def _lineage(name: str) -> list[str]:
+    """A model, and the models that it was tuned from."""
+    entries, names = registry(), [name]
+    while (owner := entries.get(names[-1])) is not None and owner.base is not None and owner.base not in names:
+        names.append(owner.base)
+    return names
 
 
 # --- functions that attach an entry to a model, one per kind ---

@@ -4,7 +4,7 @@
     contents = convert(path, out)           # also writes one safetensors file of all its networks
     networks = open_converted(out)          # {"generator": ..., "discriminator": ...}
 
-A file that holds a direction in W and no network becomes a plain array, `.npy`.
+A file that holds a direction in W and no network becomes a plain array, `.npy`; a code becomes our `.npz`, see `codes`.
 """
 
 from __future__ import annotations

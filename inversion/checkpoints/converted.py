@@ -1,7 +1,8 @@
 """Converted files: one safetensors file of all networks of a foreign file, and how it is opened.
 
 A converted file names its tensors `<kind>.<this package's name>`. Its header maps "inversion-hub" to JSON: version,
-networks {kind: {architecture, layout}}, source_sha256 and format. Other metadata of the foreign file is dropped.
+networks {kind: {architecture, layout}}, source_sha256 and format; of a tuned generator, `tuned`, see `tuned`. Other
+metadata of the foreign file is dropped.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ VERSION = 2
 OLDEST = 1  # version that is still read, if the layout is not in `CHANGED`
 CHANGED = ("nvidia",)  # layouts that gained tensors since: the limits of their layers
 HEADER = "inversion-hub"  # the key of a converted file's metadata
+TUNED = "tuned"  # in the header of a tuned generator: facts about the model that it was tuned from, and the method
+FACTS = ("model", "sha256", "method", "domain", "crop", "licence")  # within it
+MAX_FACT = 200  # characters
 
 
 @dataclass(frozen=True)
 class Part:
-    """One network of a foreign file, with all sizes taken from its tensors; or its direction."""
+    """One network of a foreign file, with all sizes taken from its tensors; or its direction, or its code."""
 
-    kind: str  # generator, discriminator, encoder, identity, perceptual or directions
-    architecture: str  # see `layouts.builder`; or "directions"
-    layout: str  # a key of layouts.LAYOUTS, or "tensor"
+    kind: str  # generator, discriminator, encoder, identity, perceptual, directions or code
+    architecture: str  # see `layouts.builder`; or "directions"; of a code, its kind in `codes`
+    layout: str  # a key of layouts.LAYOUTS, "tensor", or a layout of `latents`
     resolution: int  # side in pixels of the pictures that it makes or reads; 0 for any
     num_ws: int  # 0 for networks without styles
     inputs: int  # channels that it reads; 0 for generators
@@ -79,6 +83,24 @@ def open_converted(path: Path) -> dict[str, nn.Module]:
         return {kind: builders[kind](part) for kind, part in parts.items()}
     except StateDictError as error:
         raise BadCheckpoint(f"{path.name}: {error}") from None
+
+
+def header_of(path: Path) -> object:
+    """The header of a file of this package; None for any other file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get(HEADER, "null"))
+    except (SafetensorError, OSError, ValueError):
+        return None
+
+
+def tuning_of(header: object) -> dict[str, str]:
+    """What the header of a tuned generator says about its origin, by `FACTS`; {} for any other file."""
+    stated = header.get(TUNED) if isinstance(header, dict) else None
+    if not isinstance(stated, dict):
+        return {}
+    texts = {name: value for name in FACTS if isinstance(value := stated.get(name), str) and value.isprintable()}
+    return {name: value[:MAX_FACT] for name, value in texts.items()}
 
 
 def finite(tensor: Tensor) -> bool:

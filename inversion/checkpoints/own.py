@@ -16,7 +16,8 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from inversion.checkpoints import store
+from inversion.checkpoints import codes, store
+from inversion.checkpoints.latents import PLAIN
 from inversion.checkpoints.registry import (
     CROPS,
     BadCheckpoint,
@@ -139,25 +140,62 @@ def _converted(path: Path, kind: Kind, generator: str | None) -> list[Entry]:
 
     convert.file_size(path)  # refuses folders and pipes before anything is read
     contents = convert.inspect(path)
+    if kind == "directions":
+        contents = _as_directions(contents)
     kinds = [part.kind for part in contents.networks]
     if kind not in kinds:
-        wanted = {"generator": "--model", "encoder": "--encoder", "directions": "--direction"}
+        wanted = {"generator": "--model", "encoder": "--encoder", "directions": "--direction", "code": "--start"}
         flags = ", ".join(wanted.get(found, "") for found in kinds if found in wanted)
         hint = f"give it as {flags}" if flags else "give another file"
         raise BadCheckpoint(f"{path.name}: it holds no {kind}, only {', '.join(kinds)}: {hint}")
     copy = store.converted(contents.sha256)
     with store.locked(copy.stem):
         if not store.intact(copy):
-            if convert.convert(path, copy) != contents:
+            written = convert.convert(path, copy)
+            if (written if kind != "directions" else _as_directions(written)) != contents:
                 copy.unlink()
                 raise BadCheckpoint(f"{path.name} changed while it was read: try again")
+            if written.networks[0].kind == "code":
+                store.write(copy, codes.plain_array(codes.read_code(copy)))
             store.seal(copy)
     name = name_of(path, contents.sha256)
     parts = {part.kind: part for part in contents.networks}
     if kind != "generator":
         return [_entry(parts[kind], contents, path, (name, generator))]
-    made = [_entry(parts["generator"], contents, path, (name, None))]
+    made = [_tuned(_entry(parts["generator"], contents, path, (name, None)), copy)]
     return made + ([_entry(parts["encoder"], contents, path, (f"{name}-encoder", name))] if "encoder" in parts else [])
+
+
+def _as_directions(contents: Contents) -> Contents:
+    """The contents of a file whose lone array the user states to be a direction; it may have the shape of a code."""
+    parts = tuple(
+        replace(part, kind="directions", architecture="directions")
+        if (part.kind, part.layout) == ("code", PLAIN)
+        else part
+        for part in contents.networks
+    )
+    return replace(contents, networks=parts, notes=())
+
+
+def _tuned(entry: Entry, copy: Path) -> Entry:
+    """The entry of a generator, with the facts of the model that it was tuned from if it is a tuned one."""
+    from inversion.checkpoints.converted import header_of, tuning_of  # imports all networks
+
+    stated = tuning_of(header_of(copy))
+    base = registry().get(stated.get("model", ""))
+    if not stated:
+        return entry
+    known = base is not None and store.expected(base)[0] == stated.get("sha256")
+    crop = stated.get("crop", "none")
+    return replace(
+        entry,
+        domain=stated.get("domain") or entry.domain,
+        licence=stated.get("licence") or entry.licence,
+        crop=crop if crop in CROPS else "none",
+        perceptual=base.perceptual if base is not None and known else entry.perceptual,
+        base=base.name if base is not None and known else None,
+        base_sha256=stated.get("sha256") if re.fullmatch("[0-9a-f]{64}", stated.get("sha256", "")) else None,
+    )
 
 
 def name_of(path: Path, sha256: str) -> str:

@@ -95,6 +95,8 @@ class Entry:
     perceptual: str = "none"  # the perceptual network for this domain
     classes: int = 0  # of a conditional generator
     own: bool = False  # whether it is a file that the user has added; see `own`
+    base: str | None = None  # of a tuned generator: the entry that it was tuned from, which lends what belongs to it
+    base_sha256: str | None = None  # of the file of that entry, also if it is not registered here
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -123,7 +125,9 @@ class Entry:
             yield self.role is None, "role", "left out unless the kind is encoder"
         yield self.resolution >= (0 if self.kind in SERVE_ALL else 1), "resolution", "a side in pixels"
         yield self.bytes is None or self.bytes > 0, "bytes", "the size of the file"
-        yield self.sha256 is None or re.fullmatch("[0-9a-f]{64}", self.sha256), "sha256", "64 hex digits"
+        for name, sha256 in (("sha256", self.sha256), ("base_sha256", self.base_sha256)):
+            yield sha256 is None or re.fullmatch("[0-9a-f]{64}", sha256), name, "64 hex digits"
+        yield self.base is None or self.own, "base", "left out unless the file is your own"
         if self.kind not in SERVE_ALL:
             belongs = (self.kind == "generator") == (self.generator is None)
             yield belongs, "generator", "given, unless the kind is generator, where it must be left out"

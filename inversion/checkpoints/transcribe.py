@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from inversion.checkpoints.converted import HEADER, VERSION, Contents, Part, finite
+from inversion.checkpoints.codes import SavedCode, is_code_file, of_latent, packed, read_code
+from inversion.checkpoints.converted import HEADER, TUNED, VERSION, Contents, Part, finite, header_of, tuning_of
 from inversion.checkpoints.formats import read
+from inversion.checkpoints.latents import CodeError, Latent, latents_of
 from inversion.checkpoints.layouts import Checkpoint, Found
 from inversion.checkpoints.layouts.ours import own_networks
 from inversion.checkpoints.layouts.search import WHOLE, NothingFound, Survey, survey_of
@@ -58,35 +60,73 @@ def transcribe(path: str, out: str | None, encoder: str | None) -> Contents:
     `encoder` is the architecture of an encoder if its file does not state it. Call this in a child process with limits:
     a hostile file can still fill the memory and take time.
     """
-    source = Path(path)
+    try:
+        return _contents(Path(path), out, encoder)
+    except CodeError as error:
+        raise Refused(str(error)) from None
+
+
+def _contents(source: Path, out: str | None, encoder: str | None) -> Contents:
+    """As `transcribe`. Raises CodeError, too."""
+    if is_code_file(source):
+        return _codes({"": read_code(source)}, ("numpy", source.stat().st_size, _sha256(source)), out)
     kind, checkpoint = read(source)
     sha256 = _sha256(source)
     described_as = (kind, source.stat().st_size, sha256)
     if isinstance(checkpoint, Tensor):
-        return Contents(*described_as, (_directions({"": checkpoint}, out),))
+        return _loose({"": checkpoint}, latents_of(checkpoint), described_as, out)
+    header = header_of(source) if kind == "safetensors" else None
     try:
-        ours = own_networks(checkpoint, _header(source) if kind == "safetensors" else None)
+        ours = own_networks(checkpoint, header)
         survey = Survey(ours) if ours else survey_of(checkpoint, encoder)
     except NothingFound:
-        vectors = vectors_of(checkpoint)
-        if not vectors:
+        latents = latents_of(checkpoint)
+        vectors = {} if latents else vectors_of(checkpoint)
+        if not vectors and not latents:
             raise
-        return Contents(*described_as, (_directions(vectors, out),))
+        return _loose(vectors, latents, described_as, out)
     halves = [dtype for dtype in HALVES if dtype in _dtypes(checkpoint)]
     parts, tensors, notes = _checked(survey.found, halves)
     contents = Contents(*described_as, tuple(parts), tuple(one_line(note, 500) for note in [*survey.notes, *notes]))
     if out is not None:
         named = {part.kind: {"architecture": part.architecture, "layout": part.layout} for part in parts}
-        header = {"version": VERSION, "networks": named, "source_sha256": sha256, "format": kind}
-        _save(tensors, Path(out), {HEADER: json.dumps(header)})
+        written = {"version": VERSION, "networks": named, "source_sha256": sha256, "format": kind}
+        tuning = tuning_of(header) if ours else {}
+        _save(tensors, Path(out), {HEADER: json.dumps({**written, **({TUNED: tuning} if tuning else {})})})
     return contents
 
 
-def _header(path: Path) -> object:
-    """The header of a converted file; None for any other safetensors file."""
-    with safe_open(path, framework="pt") as file, contextlib.suppress(ValueError):
-        return json.loads((file.metadata() or {}).get(HEADER, "null"))
-    return None
+def _loose(
+    vectors: dict[str, Tensor], latents: Mapping[str, Latent], described_as: tuple[str, int, str], out: str | None
+) -> Contents:
+    """The contents of a file without a network: codes if there are any, else directions. Raises Refused."""
+    if latents:
+        return _codes({name: of_latent(latent, "the file") for name, latent in latents.items()}, described_as, out)
+    part = _directions(vectors, out)
+    lone = part.layout == "tensor" and part.num_ws == 1
+    notes = ("It is taken as a direction. If it is a code in W, use it with `--start`.",) if lone else ()
+    return Contents(*described_as, (part,), notes)
+
+
+def _codes(codes: Mapping[str, SavedCode], described_as: tuple[str, int, str], out: str | None) -> Contents:
+    """The contents of a file of codes. Raises Refused if `out` is given and there are several."""
+    if out is not None:
+        if len(codes) > 1:
+            names = ", ".join(one_line(name) for name in [*codes][:3])
+            raise Refused(f"it holds {len(codes)} codes ({names}, ...): save one of them as a file of its own")
+        with Path(out).open("wb") as file:
+            file.write(packed(next(iter(codes.values()))))
+        _settle(Path(out))
+    parts, notes = [], {}
+    for code in codes.values():
+        rows, width = code.ws.shape[1:]
+        weights = code.ws.numel() + sum(part.numel() for part in (*code.parts.values(), *code.noise))
+        parts.append(Part("code", code.kind, code.layout, 0, rows, 0, (width,), weights, False))
+        what = f"It is a code in {code.space.upper()}, {rows} styles of {width} numbers"
+        owner = f"of the model {code.model}" if code.model else "of an unnamed model"
+        other = " If it is a direction, use it with `--direction`." if code.layout == "tensor" else ""
+        notes[f"{what}, {owner}. Use it with `--start`.{other}"] = None
+    return Contents(*described_as, tuple(parts), tuple(notes))
 
 
 def _checked(found: list[Found], halves: list[torch.dtype]) -> tuple[list[Part], dict[str, Tensor], list[str]]:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from inversion import images
 from inversion.align import paste
+from inversion.cli.codes import add_start, start_of, write_files
 from inversion.cli.own import add_model, add_options, choose_model, options_of
 from inversion.common.commands import Parser, UsageError, add_device, make_folder
 from inversion.common.rows import Row
@@ -52,6 +53,7 @@ def run_parser(command: str, description: str) -> Parser:
         help="a setting of a stage; may be repeated",
     )
     add_task_inputs(parser)
+    add_start(parser)
     parser.add_argument(
         "--align",
         default="auto",
@@ -172,6 +174,7 @@ def run_methods(
                 path = args.out / f"{args.image.stem}_{args.task}_{request.method}.png"
                 images.write_png(path, finished.image)
                 row["image"] = str(path)
+                row |= write_files(path, lane, request, finished)
                 quad = request.crop.quad
                 if quad is not None:
                     images.write_png(path.with_stem(f"{path.stem}_pasted"), paste(picture, quad, finished.image))
@@ -259,7 +262,7 @@ def _run(lane: Lane, request: Request, printed: set[str]) -> tuple[Ready, Finish
 def _requests(args: argparse.Namespace, methods: Sequence[str], decoded: images.Decoded) -> list[Request]:
     """One request per method. Prints the note of the crop, if any, on stderr."""
     chosen, picture, notes = _settings(args.settings, methods), np.asarray(decoded.picture), [*decoded.notes]
-    inputs = task_inputs(args, args.task, picture, notes)
+    inputs, start = task_inputs(args, args.task, picture, notes), start_of(args)
     part = crop(picture, args.model, args.align, args.face)
     if part.note:
         sys.stderr.write(f"{part.note}\n")
@@ -276,6 +279,7 @@ def _requests(args: argparse.Namespace, methods: Sequence[str], decoded: images.
             budget=args.budget,
             crop=part,
             options=options_of(args),
+            start=start,
             notes=tuple(notes),
         )
         for method in methods

@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from inversion.checkpoints.convert import Contents
 
 
+OUTPUTS = {"directions": ".npy", "code": ".npz"}  # suffixes of what is no network
+
+
 def main(argv: list[str]) -> int:
     """Print the contents of a file and the output path, then convert it."""
     parser = Parser(
         prog="python -m inversion convert",
-        description="List the networks in a checkpoint, then write them as safetensors, or a direction as a NumPy "
-        "array. No code in the file is executed.",
+        description="List the networks in a checkpoint, then write them as safetensors, or a direction or a "
+        "latent code as NumPy arrays. No program code in the file is executed.",
         allow_abbrev=False,
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="safetensors, PyTorch or NVIDIA pickle")
+    parser.add_argument("file", type=Path, metavar="FILE", help="safetensors, PyTorch, NumPy or NVIDIA pickle")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--as", dest="name", metavar="NAME", help="registered file with manual download, see `models`")
-    where.add_argument("--out", type=Path, metavar="FILE", help="default: next to FILE, as .safetensors or .npy")
+    where.add_argument("--out", type=Path, metavar="FILE", help="default: next to FILE, as .safetensors, .npy or .npz")
     parser.add_argument(
         "--encoder",
         choices=SAME_TENSORS,
@@ -48,8 +51,8 @@ def main(argv: list[str]) -> int:
             _check(args.file, contents, entry)
             out = store.converted(contents.sha256)
         else:
-            direction = contents.networks[0].kind == "directions"
-            out = args.out or args.file.with_suffix(".npy" if direction else ".safetensors")
+            suffix = OUTPUTS.get(contents.networks[0].kind, ".safetensors")
+            out = args.out or args.file.with_suffix(suffix)
         _report(args.file, contents, out)
         if args.dry_run:
             return

@@ -9,13 +9,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from inversion import images
-from inversion.cli.common import run_methods, run_parser, write_json, write_rows
+from inversion.checkpoints.codes import SavedCode, read_code
+from inversion.checkpoints.registry import DEFAULT, registry
+from inversion.cli.codes import SUFFIXES
+from inversion.cli.common import dumps, run_methods, run_parser, write_json, write_rows
 from inversion.cli.own import choose_model
-from inversion.common.commands import UsageError, guarded
+from inversion.common.commands import UsageError, guarded, make_folder
 from inversion.common.rows import Row, RowView
 from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, check_moves, read_layers
 from inversion.methods import SettingError
 from inversion.metrics import METRICS
+from inversion.serving.exports import OpenRequest
 from inversion.serving.lane import Finished, Lane, Request
 
 SHOWN = 6  # number of attributes that are printed: those with the largest changes
@@ -23,7 +27,7 @@ SHOWN = 6  # number of attributes that are printed: those with the largest chang
 
 def main(argv: list[str]) -> int:
     """Run the method, edit its result, print the figures, and save the pictures with --out."""
-    parser = run_parser("edit", "Invert a picture and move the result along directions.")
+    parser = run_parser("edit", "Invert a picture, or open a code, and move the result along directions.")
     parser.add_argument("--method", default="wplus", metavar="M", help="a method with a code, or stages joined by +")
     parser.add_argument(
         "--edit",
@@ -53,15 +57,34 @@ def main(argv: list[str]) -> int:
         if args.strip and args.out is None:
             raise UsageError("--strip needs a folder: add --out DIR")
         choose_model(args)
+        code = read_code(args.image) if args.image.suffix.lower() in SUFFIXES else None
+        if code is not None and args.model == DEFAULT and code.model in registry():
+            args.model = code.model  # the user has chosen none
         plan = _Plan(args)
-        rows = list(run_methods(args, [args.method], plan))
+        rows = list(run_methods(args, [args.method], plan)) if code is None else [_edit_code(args, code, plan)]
         if args.json:
             write_json(rows[0])
         else:
-            write_rows(rows, args)
+            if code is None:
+                write_rows(rows, args)
             _write_changes(rows[0]["edit"])
 
     return guarded(parser.prog, run)
+
+
+def _edit_code(args: argparse.Namespace, code: SavedCode, plan: _Plan) -> Row:
+    """The row of an edit of a code. With --out, saves the edited picture and the row as JSON."""
+    lane = Lane(args.device, args.dtype)
+    result, picture = lane.answer(OpenRequest(args.model, code))
+    if args.out is not None:
+        make_folder(args.out)
+    row: Row = {"model": args.model, "code": str(args.image), "model_options": dict(result.options), "message": ""}
+    request = Request("reconstruct", "code", picture, args.model)
+    added, _ = plan(lane, request, Finished(picture, row, {}, result.code, result.weights))
+    row |= added
+    if args.out is not None:
+        (args.out / f"{args.image.stem}_code.json").write_text(dumps(row) + "\n", encoding="utf-8")
+    return row
 
 
 class _Plan:

@@ -99,6 +99,10 @@ class Stage(ABC):
         `rng` is a CPU generator. Raises SettingError if the settings do not fit the problem.
         """
 
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        """A given code in the form from which the stage starts with exactly its picture; None if it cannot."""
+        return None
+
 
 # Returns terms (B,) with "total", and the pictures (B, 3, R, R). An optional "rank" replaces "total" in the choice of
 # the best iterate. An iterate whose rank is nan is used only as long as no iterate has a rank.

@@ -19,7 +19,7 @@ from inversion.tasks import Reconstruct
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from inversion.generators import Discriminator
+    from inversion.generators import Discriminator, Prior
 
 # The paper does not publish its numbers. These values are our own; the structure of the loss is the paper's.
 LR_TO_256, LR_ABOVE = 1e-3, 5e-4
@@ -124,6 +124,9 @@ class Clone(Stage):
         if model.pictures is None and self.cohesion == "auto" and not message:
             message = f"{model.name} has no pictures of its domain, so the generator was kept close to its own samples."
         yield tuning_outcome(pivot, prior, tuning.trained, message)
+
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        return code
 
 
 class _AdversarialTuning:

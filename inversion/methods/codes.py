@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from inversion.common.settings import SettingError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -172,7 +174,45 @@ class Mixture(Code):
         return replace(self, heads=heads, rows=self.rows + rows)
 
 
+def as_w(code: Code, prior: Prior) -> W | None:
+    """The code as one style with the same picture. None if it has several styles, noise maps or a mixture."""
+    if isinstance(code, Z) and "w" in prior.spaces:
+        with torch.no_grad():
+            return W(code.ws(prior)[:, 0])
+    if isinstance(code, WPlus) and not code.noise and torch.equal(code.rows, code.rows[:, :1].expand_as(code.rows)):
+        return W(code.rows[:, 0])
+    return code if isinstance(code, W) else None
+
+
+def as_wplus(code: Code, prior: Prior) -> WPlus | None:
+    """The code as one style per layer with the same picture. None if it is a mixture of codes."""
+    if isinstance(code, Z | W):
+        with torch.no_grad():
+            return WPlus(code.ws(prior).contiguous())
+    return code if isinstance(code, WPlus) else None
+
+
+def described(code: Code) -> str:
+    """The kind of a code in words, for messages."""
+    if isinstance(code, WPlus):
+        return "a code in W+ with noise maps" if code.noise else "a code in W+"
+    if isinstance(code, MultiCode | Mixture):
+        return "a multi-code" if isinstance(code, MultiCode) else "an edited multi-code"
+    return f"a code in {code.space.upper()}"
+
+
 CODES: dict[str, type[Code]] = {"z": Z, "w": W, "wplus": WPlus, "multicode": MultiCode, "mixture": Mixture}
+
+
+def repeated(code: Code, count: int) -> Code:
+    """The code for `count` pictures, if it is one or already has as many. Raises SettingError for any other number."""
+    size = len(next(iter(code.tensors().values())))
+    if size == count:
+        return code
+    if size != 1:
+        raise SettingError(f"The start has {size} codes for {count} pictures. Give one code, or one for each picture.")
+    parts = _map_tensors(vars(code), lambda tensor: tensor.expand(count, *tensor.shape[1:]))
+    return type(code)(**parts)
 
 
 def to_plain(code: Code) -> PlainCode:

@@ -10,12 +10,14 @@ import torch
 from inversion.common.settings import setting
 from inversion.generators.statistics import spread
 from inversion.methods.base import Descent, Events, Loss, Problem, Stage, descend
-from inversion.methods.codes import Code, WPlus
+from inversion.methods.codes import Code, WPlus, as_wplus
 from inversion.methods.encode import encoder_of
 from inversion.methods.latent import LR_HELP, code_loss, outcome_of, start_ws, trainable_copy
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from inversion.generators.base import Prior
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class OptimiseInDomain(Stage):
             Descent(self.steps),
         )
         yield outcome_of(found, prior, message)
+
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        found = as_wplus(code, prior)
+        return None if found is None or found.noise else found
 
     def _regularised(self, loss: Loss, found: WPlus, problem: Problem) -> Loss:
         """The loss plus lambda_dom |w - E(G(w))|^2, a mean over entries in units of their standard deviation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from inversion.common.settings import SettingError, setting
 from inversion.generators.statistics import principal_axes, spread
 from inversion.methods.base import Descent, Events, Loss, Outcome, Problem, Schedule, Stage, descend
-from inversion.methods.codes import Code, W, WPlus, Z
+from inversion.methods.codes import Code, W, WPlus, Z, as_w, as_wplus
 from inversion.methods.embed import draw_normal
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class OptimiseZ(Stage):
         )
         yield outcome_of(found, prior, message)
 
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        return code if isinstance(code, Z) else None
+
 
 @dataclass(frozen=True)
 class OptimiseW(Stage):
@@ -63,7 +66,7 @@ class OptimiseW(Stage):
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
-        found = W(trainable_copy(start_ws(code, prior, y).mean(dim=1)))
+        found = W(trainable_copy(code.w if isinstance(code, W) else start_ws(code, prior, y).mean(dim=1)))
         message = yield from descend(
             self.key,
             code_loss(lambda: found, problem),
@@ -71,6 +74,9 @@ class OptimiseW(Stage):
             Descent(self.steps, SCHEDULE),
         )
         yield outcome_of(found, prior, message)
+
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        return as_w(code, prior)
 
 
 @dataclass(frozen=True)
@@ -116,8 +122,23 @@ class OptimiseWPlus(Stage):
             Descent(self.steps, SCHEDULE, after=(lambda: normalise_maps(maps)) if self.noise else None),
         )
         with torch.no_grad():
-            code = found()
-        yield outcome_of(code, prior, message)
+            best = found()
+            if axes is not None:  # turning a code along the axes and back rounds it: a start that is the best stays
+                unmoved = (variable == start @ axes).flatten(1).all(dim=1)
+                best = WPlus(torch.where(unmoved[:, None, None], start, best.rows), maps)
+        yield outcome_of(best, prior, message)
+
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        found = as_wplus(code, prior)
+        return with_maps(found, prior) if found is not None and self.noise else found
+
+
+def with_maps(code: WPlus, prior: Prior) -> WPlus:
+    """The code with the constant noise maps of the prior, if it has none of its own: the same picture."""
+    if code.noise or not prior.noise_shapes:
+        return code
+    maps = (prior.get_buffer(f"noise_{k}") for k in range(len(prior.noise_shapes)))
+    return replace(code, noise=tuple(one.expand(len(code.rows), -1, -1, -1) for one in maps))
 
 
 def trainable_copy(x: Tensor) -> Tensor:

@@ -31,8 +31,9 @@ SCHEDULE = Schedule(decay=1 / 6)
 class OptimiseMultiCode(Stage):
     """Optimises N codes z_n together with their channel importance alpha_n (unconstrained, initially 1/N).
 
-    The layers after the split have one more code, which starts at the code of the stage before. The paper uses plain
-    SGD with learning rate 1. Adam is the default: it reached 5 dB more in 150 steps on StyleGAN2.
+    The layers after the split have one more code, which starts at the code of the stage before. A given multi-code
+    brings all of its codes and its own layer. The paper uses plain SGD with learning rate 1. Adam is the default: it
+    reached 5 dB more in 150 steps on StyleGAN2.
     """
 
     key: ClassVar[str] = "multicode"
@@ -73,8 +74,11 @@ class OptimiseMultiCode(Stage):
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, task, y = problem.prior, problem.task, problem.y
         B, N, layer = len(y), self.codes or (CODES_FOR_HOLES if task.leaves_holes else CODES), self.split(prior, task)
-        z = draw_normal(rng, (1, N, prior.z_dim), y).expand(B, -1, -1)
-        alpha = z.new_full((B, N, prior.channels(layer)), 1 / N)
+        if isinstance(code, MultiCode):
+            z, alpha, layer = code.z, code.alpha, code.layer
+        else:
+            z = draw_normal(rng, (1, N, prior.z_dim), y).expand(B, -1, -1)
+            alpha = z.new_full((B, N, prior.channels(layer)), 1 / N)
         found = MultiCode(trainable_copy(z), trainable_copy(alpha), trainable_copy(start_ws(code, prior, y)), layer)
         mixing = [found.z, found.alpha] if self.importance else [found.z]
         message = yield from descend(
@@ -84,6 +88,9 @@ class OptimiseMultiCode(Stage):
             Descent(self.steps, SCHEDULE, "sgd" if self.optimiser == "sgd" else "adam"),
         )
         yield outcome_of(found, prior, message)
+
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        return code if isinstance(code, MultiCode) else None
 
     def split(self, prior: Prior, task: Task) -> int:
         """Number of convolutions before the split. Raises SettingError if the prior has no layer of that size."""

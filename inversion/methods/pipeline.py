@@ -49,6 +49,21 @@ class Method:
         """Everything that the stages need from a model; see `Stage`."""
         return frozenset[str]().union(*(stage.needs for stage in self.stages))
 
+    def from_start(self) -> Method:
+        """This method for a run that starts from a given code: without its embed stage.
+
+        Raises SettingError if no stage is left, or if the method uses no code.
+        """
+        stages = tuple(stage for stage in self.stages if stage.kind != "embed")
+        if not stages:
+            raise SettingError(
+                f"{self.label} reads its code from the picture in one pass, so it cannot start from a given code. "
+                "Choose a method that optimises, such as wplus."
+            )
+        if stages[0].standalone:
+            raise SettingError(f"{self.label} has no code, so it cannot start from one. Choose a method such as wplus.")
+        return replace(self, stages=stages)
+
     def unavailable(self, model: Model) -> str | None:
         """Why the method cannot run on the model, as a clause for a message; None if it can."""
         prior = model.prior

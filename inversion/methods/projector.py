@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from inversion.common.settings import setting
 from inversion.generators.statistics import spread
 from inversion.methods.base import Descent, Events, Loss, Problem, Stage, descend
-from inversion.methods.codes import Code, WPlus
+from inversion.methods.codes import Code, W, WPlus, as_w, as_wplus
 from inversion.methods.embed import draw_normal
 from inversion.methods.latent import (
     LR_HELP,
@@ -22,11 +22,14 @@ from inversion.methods.latent import (
     outcome_of,
     start_ws,
     trainable_copy,
+    with_maps,
     with_noise_penalty,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from inversion.generators.base import Prior
 
 NOISY_PART = 0.75  # fraction of the steps in which noise is added to the style
 
@@ -63,9 +66,15 @@ class Projector(Stage):
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
-        w = trainable_copy(start_ws(code, prior, y).mean(dim=1, keepdim=True))  # (B, 1, w_dim)
+        same = as_w(replace(code, noise=()), prior) if isinstance(code, WPlus) and code.noise else code
+        ws = same.w[:, None] if isinstance(same, W) else start_ws(code, prior, y).mean(dim=1, keepdim=True)
+        w = trainable_copy(ws)  # (B, 1, w_dim)
         shapes = prior.noise_shapes if self.noise else ()
-        maps = tuple(trainable_copy(draw_normal(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1)) for shape in shapes)
+        if isinstance(code, WPlus) and code.noise and shapes:
+            maps = tuple(trainable_copy(one) for one in code.noise)
+        else:
+            drawn = (draw_normal(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1) for shape in shapes)
+            maps = tuple(trainable_copy(one) for one in drawn)
         loss = self._noisy_loss(w, maps, problem, rng)
         message = yield from descend(
             self.key,
@@ -75,6 +84,12 @@ class Projector(Stage):
         )
         yield outcome_of(WPlus(w.detach().repeat(1, prior.num_ws, 1), maps), prior, message)
 
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        given = as_wplus(code, prior)
+        if given is None or as_w(replace(given, noise=()), prior) is None or (given.noise and not self.noise):
+            return None
+        return with_maps(given, prior) if self.noise and prior.noise_shapes else as_w(code, prior)
+
     def _noisy_loss(self, w: Tensor, maps: tuple[Tensor, ...], problem: Problem, rng: torch.Generator) -> Loss:
         """The objective of the style plus noise, sigma = shake * w_std * (1 - t / 0.75)^2 with t in [0, 1]."""
         prior = problem.prior
@@ -82,7 +97,7 @@ class Projector(Stage):
         steps = itertools.count()
 
         def loss() -> tuple[dict[str, Tensor], Tensor]:
-            sigma = initial * max(0.0, 1 - next(steps) / self.steps / NOISY_PART) ** 2
+            sigma = initial * max(0.0, 1 - next(steps) / max(self.steps, 1) / NOISY_PART) ** 2
             noisy = w + sigma * draw_normal(rng, (1, 1, prior.w_dim), w) if sigma else w
             image = prior.synthesis(noisy.expand(-1, prior.num_ws, -1), maps or None)
             terms = problem.objective(image)

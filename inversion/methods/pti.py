@@ -94,6 +94,9 @@ class PTI(Stage):
         )
         yield tuning_outcome(pivot, prior, trained, message)
 
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        return code
+
     def _with_locality(self, loss: Loss, pivot: Code, trained: Prior, problem: Problem, rng: torch.Generator) -> Loss:
         """The loss plus the distance between the tuned and the original generator at a code near the pivot.
 

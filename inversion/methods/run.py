@@ -16,6 +16,7 @@ from inversion.common.settings import SettingError
 from inversion.losses import LossWeights, Objective
 from inversion.methods.base import Outcome, Problem, Result, Stage, Step
 from inversion.methods.pipeline import Method
+from inversion.methods.starts import start_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,7 @@ class RunOptions:
     budget: float | None = None  # seconds of computing; None for no limit
     preview_every: float = 0.5  # least seconds between two steps with a picture
     weights: LossWeights | None = None  # of the terms of the objective; None for the default ones
+    start: Code | None = None  # where the first stage starts, instead of at the code of an embed stage
 
 
 def invert(
@@ -43,16 +45,19 @@ def invert(
     has a picture (merged, not clamped) at most every `options.preview_every` seconds. After `options.budget` seconds,
     or if True is sent, the current stage ends with its best iterate, and later stages are skipped. Closing the
     generator cancels the run without a Result. The model is never changed. `seed` determines all random numbers.
-    Raises SettingError on the first `next` if the method does not fit the model or the measurement.
+    Raises SettingError on the first `next` if the method does not fit the model, the measurement or the start.
     """
+    options = options or RunOptions()
+    method = method if options.start is None else method.from_start()
     reason = method.unavailable(model)
     if reason is not None:
         raise SettingError(f"{method.label} cannot run: {reason}.")
     y = y.to(model.device)
-    options = options or RunOptions()
+    start = None if options.start is None else start_of(method, options.start, model, len(y))
     monitor = _Monitor(options.budget, options.preview_every)
     problem = Problem(model, task, y, Objective(task, y, model, options.weights))
-    outcome = yield from _run_stages(method, problem, torch.Generator().manual_seed(seed), monitor)
+    rng = torch.Generator().manual_seed(seed)
+    outcome = yield from _run_stages(method, problem, (start, rng), monitor)
     with torch.no_grad():
         image = task.merge(outcome.image, y)
     yield Result(
@@ -68,11 +73,14 @@ def invert(
 
 
 def _run_stages(
-    method: Method, problem: Problem, rng: torch.Generator, monitor: _Monitor
+    method: Method, problem: Problem, start: tuple[Code | None, torch.Generator], monitor: _Monitor
 ) -> Generator[Step, bool | None, Outcome]:
-    """Run the stages in order. Returns the last picture with the code, the weights and the messages of all stages."""
+    """Run the stages in order. Returns the last picture with the code, the weights and the messages of all stages.
+
+    start: the code of the first stage, None for none, and the random generator.
+    """
     outcome: Outcome | None = None
-    code: Code | None = None
+    code, rng = start
     weights: dict[str, Tensor] | None = None
     messages: list[str] = []
     for stage in method.stages:

@@ -28,6 +28,7 @@ from inversion.common.settings import SettingValue, Spec, checked, kind_of
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.codes import to_plain
 from inversion.methods.run import RunOptions, invert
+from inversion.methods.starts import opened
 from inversion.model import checked_options
 from inversion.serving.requests import Quick
 from inversion.tasks import DEFAULT_TASK, Task, make_task, task_class
@@ -35,6 +36,7 @@ from inversion.tasks import DEFAULT_TASK, Task, make_task, task_class
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from inversion.checkpoints.codes import SavedCode
     from inversion.methods.codes import PlainCode
     from inversion.model import Model
 
@@ -66,7 +68,7 @@ class Request:
     inputs: field of the task -> a number, a mask or a `CroppedPicture`; missing fields have their defaults. A mask is
     uint8 (H, W), marked where it exceeds 127; for a crop with a quad it must have the size of the picture.
     measured: the picture is already the measurement of the task. budget: seconds. notes: on how the files were read.
-    options: field of `ModelOptions` -> value.
+    options: field of `ModelOptions` -> value. start: a code to start from, instead of the method's own beginning.
     """
 
     task: str
@@ -81,6 +83,7 @@ class Request:
     crop: Crop = Crop()
     notes: tuple[str, ...] = ()
     options: Mapping[str, SettingValue] = field(default_factory=dict)
+    start: SavedCode | None = None
 
 
 @dataclass(frozen=True)
@@ -208,12 +211,13 @@ class Lane:
         reason = method.unavailable(model)
         if reason is not None:
             raise LaneError(f"{method.label} cannot run on {request.model}: {reason}.")
+        start = None if request.start is None else opened(request.start, model)
         measured = measurement(request, model)
         task, truth, y, notes = measured
         yield Ready(None if truth is None else images.to_array(truth), images.to_array(task.pinv(y)), notes)
         reporter = RunReporter(request, method, model, measured)
         computed, stop = 0.0, None
-        options = RunOptions(budget=request.budget)
+        options = RunOptions(budget=request.budget, start=start)
         with closing(invert(model, task, y, method, request.seed, options)) as events:
             while True:
                 resumed = time.perf_counter()
@@ -244,6 +248,7 @@ class RunReporter:
             "measured": request.measured,
             "crop": {"how": request.crop.how, "quad": request.crop.quad, "note": request.crop.note},
             "parameters": task.parameters(),
+            "start": None if request.start is None else request.start.digest,
             "hole_share": task.hole_share,
             "notes": list(measured.notes),
             "settings": method.settings(),
@@ -353,7 +358,8 @@ def _known_pixels(mask: np.ndarray, crop: Crop, size: int) -> Tensor:
 
 def _method(request: Request) -> Method:
     method = parse_method(request.method)
-    return method.configured(request.settings) if request.settings else method
+    method = method.configured(request.settings) if request.settings else method
+    return method if request.start is None else method.from_start()
 
 
 def _raise_out_of_memory() -> NoReturn:

@@ -1,0 +1,46 @@
+"""Codes on the command line: `--start`, and the files that are written beside a picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from inversion.checkpoints import store
+from inversion.checkpoints.codes import SavedCode, read_code
+from inversion.common.rows import Row
+from inversion.editing.requests import Inverted
+from inversion.serving.exports import ExportRequest
+from inversion.serving.lane import Finished, Lane, Request
+
+SUFFIXES = (".npz", ".npy", ".pt", ".pth")  # of files that `edit` takes as a code instead of a picture
+
+
+def add_start(parser: argparse.ArgumentParser) -> None:
+    """Add --start."""
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="CODE",
+        help="begin at a code: an .npz of this program, a W or W+ array (.npy, .npz, .pt), or a projector's output",
+    )
+
+
+def start_of(args: argparse.Namespace) -> SavedCode | None:
+    """The code of --start. Raises CodeError."""
+    return None if args.start is None else read_code(args.start)
+
+
+def write_files(picture: Path, lane: Lane, request: Request, finished: Finished) -> Row:
+    """Write the code (.npz) and the tuned generator (.safetensors) beside a picture; their paths, None for none.
+
+    Raises HubError.
+    """
+    result = Inverted(finished.code, finished.weights, finished.row["model_options"])
+    files = lane.answer(ExportRequest(request.model, result, request.method))
+    paths: Row = {"code": None, "weights": None}
+    for key, suffix, data in (("code", ".npz", files.code), ("weights", ".safetensors", files.generator)):
+        if data is not None:
+            path = picture.with_suffix(suffix)
+            store.write(path, data)
+            paths[key] = str(path)
+    return paths

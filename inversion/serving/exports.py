@@ -1,0 +1,65 @@
+"""Files of a result: its code, and its tuned generator; and results from such files. Quick requests of plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from inversion import images
+from inversion.checkpoints.codes import SavedCode, packed, plain_array
+from inversion.checkpoints.tuned import packed_generator
+from inversion.editing.requests import Inverted
+from inversion.methods.codes import to_plain
+from inversion.methods.starts import opened, saved
+from inversion.model import prior_of
+
+if TYPE_CHECKING:
+    from inversion.model import Model
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """The bytes of a result's files; None if it has no code, or no tuned generator."""
+
+    code: bytes | None  # our .npz, see `checkpoints.codes`
+    array: bytes | None  # the styles alone, .npy
+    generator: bytes | None  # .safetensors, see `checkpoints.tuned`
+
+
+@dataclass(frozen=True, eq=False)
+class ExportRequest:
+    """The files of a result. method: the one that tuned its generator. tuned: whether to include the generator."""
+
+    model: str
+    result: Inverted
+    method: str = ""
+    tuned: bool = True
+
+    def __call__(self, model: Model) -> ResultFiles:
+        code, array, generator = None, None, None
+        if self.result.code is not None:
+            configured = model.configured(self.result.options)
+            plain = saved(self.result.on(configured), configured)
+            code, array = packed(plain), plain_array(plain)
+        if self.result.weights and self.tuned:
+            generator = packed_generator(model, self.result.weights, self.method)
+        return ResultFiles(code, array, generator)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRequest:
+    """The result that a code from a file stands for, and its picture uint8 (R, R, 3). Raises CodeError."""
+
+    model: str
+    code: SavedCode
+
+    def __call__(self, model: Model) -> tuple[Inverted, np.ndarray]:
+        options = self.code.options if prior_of(model).classes else {}
+        configured = model.configured(options)
+        code = opened(self.code, configured)
+        with torch.no_grad():
+            picture = images.to_array(code.render(prior_of(configured)))
+        return Inverted(to_plain(code), None, options), picture

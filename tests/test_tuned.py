@@ -1,0 +1,96 @@
+"""Tuned generators as files: they load as models, take codes of their base, and edit as before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.checkpoints import clear_caches, in_process
+from helpers.networks import same_networks
+from helpers.runs import run
+from safetensors.torch import load_file
+from torch import Tensor
+
+from inversion.checkpoints import hub, own
+from inversion.checkpoints.places import VARIABLE
+from inversion.checkpoints.registry import registry
+from inversion.checkpoints.tuned import packed_generator, write_tuned
+from inversion.methods import tuned
+from inversion.methods.starts import load_code, save_code
+from inversion.model import Model
+
+__all__ = ["in_process"]  # a fixture
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: list[str]) -> Iterator[None]:
+    """An empty folder of derived files."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "derived"))
+    clear_caches()
+    yield
+    clear_caches()
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "pggan", "stylegan", "in-domain"])
+@pytest.mark.parametrize("method", ["mean+pti", "mean+clone"])
+def test_a_tuned_generator_loads_again_as_a_model(
+    name: str, method: str, model: Model, other_models: dict[str, Model], pictures: Tensor, tmp_path: Path
+) -> None:
+    base = {"stylegan2": model, **other_models}[name]
+    result = run(base, method, pictures[:1])
+    assert result.weights and result.code is not None and base.prior is not None
+    path = tmp_path / "my face.safetensors"
+    write_tuned(path, replace(base, domain="cats", licence="CC0"), result.weights, method)
+    key = own.add_file(path)
+    loaded = hub.load(key, "cpu", "float32")
+    wanted = tuned(base.prior, result.weights)
+    assert loaded.prior is not None and same_networks(loaded.prior, wanted) and key.startswith("my-face-")
+    assert torch.equal(result.code.render(loaded.prior), result.code.render(wanted))
+    assert (loaded.domain, loaded.licence, loaded.base_sha256) == ("cats", "CC0", base.sha256)
+
+
+def test_a_code_of_the_base_fits_the_tuned_model(model: Model, pictures: Tensor, tmp_path: Path) -> None:
+    result = run(model, "pti", pictures[:1])
+    assert result.code is not None and result.weights is not None
+    save_code(tmp_path / "face.npz", result.code, model)
+    write_tuned(tmp_path / "face.safetensors", model, result.weights)
+    loaded = hub.load(own.add_file(tmp_path / "face.safetensors"), "cpu", "float32")
+    assert loaded.prior is not None
+    assert torch.equal(load_code(tmp_path / "face.npz", loaded).render(loaded.prior), result.image)
+
+
+@pytest.mark.weights
+def test_what_belongs_to_the_base_serves_the_tuned_model(tmp_path: Path) -> None:
+    base = hub.load("synthetic-faces", "cpu")
+    assert base.prior is not None
+    name, weight = next(iter(base.prior.tunable()))
+    write_tuned(tmp_path / "g.safetensors", base, {name: weight.detach() * 1.01}, "pti")
+    key = own.add_file(tmp_path / "g.safetensors")
+    entry = registry()[key]
+    assert (entry.base, entry.base_sha256) == ("synthetic-faces", base.sha256)
+    assert (entry.domain, entry.crop) == (base.domain, registry()["synthetic-faces"].crop)
+    loaded = hub.load(key, "cpu")
+    assert loaded.directions.keys() == base.directions.keys() and set(loaded.encoders) == set(base.encoders)
+    assert loaded.predictor is not None and loaded.discriminator is not None
+    write_tuned(tmp_path / "h.safetensors", loaded, {name: weight.detach() * 1.02}, "pti")  # tuned again
+    again = hub.load(own.add_file(tmp_path / "h.safetensors"), "cpu")
+    assert again.directions.keys() == base.directions.keys() and again.base_sha256 == loaded.sha256
+
+
+def test_a_false_statement_about_the_base_lends_nothing(model: Model, tmp_path: Path) -> None:
+    claims = replace(model, name="synthetic-faces", sha256="1" * 64)  # the hash is not the registered one
+    write_tuned(tmp_path / "g.safetensors", claims, {})
+    entry = registry()[own.add_file(tmp_path / "g.safetensors")]
+    assert entry.base is None and entry.base_sha256 == "1" * 64
+
+
+def test_the_file_is_complete(model: Model, tmp_path: Path) -> None:
+    write_tuned(tmp_path / "g.safetensors", model, {})
+    assert model.prior is not None
+    names = {f"generator.{name}" for name in model.prior.state_dict()}
+    assert load_file(tmp_path / "g.safetensors").keys() == names
+    with pytest.raises(ValueError, match="no tensor nope"):
+        packed_generator(model, {"nope": torch.ones(1)})
