@@ -16,6 +16,7 @@ from helpers.networks import build_prior
 from inversion import images
 from inversion.__main__ import main
 from inversion.checkpoints import hub
+from inversion.checkpoints.own import add_file
 from inversion.checkpoints.places import VARIABLE
 from inversion.methods import METHODS, tuned
 from inversion.methods.starts import load_code
@@ -33,10 +34,8 @@ def _models(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_pr
     clear_caches()
     load, prior = hub.load, build_prior(noise=True)
     named = replace(model, name=hub.DEFAULT)
-    models = {
-        hub.DEFAULT: named,
-        "synthetic-houses": replace(model, name="synthetic-houses", prior=prior, sha256="1" * 64),
-    }
+    other = replace(model, name="synthetic-houses", prior=prior, sha256="1" * 64)
+    models = {hub.DEFAULT: named, other.name: other}
 
     def patched(name: str, device: str = "auto", dtype: str = "auto") -> Model:
         return models[name] if name in models else load(name, "cpu", "float32")
@@ -88,17 +87,10 @@ def test_the_code_lies_beside_the_picture(run: Command, picture: Path, tmp_path:
         code, prior = load_code(Path(row["code"]), model), model.prior
         assert prior is not None and (row["weights"] is not None) == (method == "pti")
         if row["weights"] is not None:
-            prior = hub.load(hub_name(run, row["weights"])).prior
+            prior = hub.load(add_file(Path(row["weights"]))).prior
         assert prior is not None
         shown = np.asarray(images.read(row["image"]))
         assert np.array_equal(images.to_array(code.render(prior)), shown)
-
-
-def hub_name(run: Command, weights: str) -> str:
-    """The name under which a tuned generator is listed after `--model FILE`."""
-    from inversion.checkpoints.own import add_file
-
-    return add_file(Path(weights))
 
 
 def test_a_method_without_a_code_writes_none(run: Command, picture: Path, tmp_path: Path) -> None:
@@ -145,9 +137,9 @@ def test_a_code_and_a_tuned_generator_are_edited_as_the_result_was(run: Command,
 def test_a_tuned_generator_keeps_the_tuned_tensors(run: Command, picture: Path, tmp_path: Path) -> None:
     row = inverted(run, picture, tmp_path / "a", "--method", "pti")
     model = hub.load(hub.DEFAULT)
-    loaded = hub.load(hub_name(run, row["weights"]))
+    loaded = hub.load(add_file(Path(row["weights"])))
     assert model.prior is not None and loaded.prior is not None
-    changed = {name: value for name, value in loaded.prior.tunable()}
+    changed = dict(loaded.prior.tunable())
     assert any(not torch.equal(value, changed[name]) for name, value in model.prior.tunable())
     rebuilt = tuned(model.prior, {name: value.detach() for name, value in changed.items()})
     z = torch.randn(1, model.prior.z_dim)
