@@ -143,7 +143,7 @@ def test_a_tuned_generator_keeps_the_tuned_tensors(run: Command, picture: Path, 
     assert any(not torch.equal(value, changed[name]) for name, value in model.prior.tunable())
     rebuilt = tuned(model.prior, {name: value.detach() for name, value in changed.items()})
     z = torch.randn(1, model.prior.z_dim)
-    assert torch.equal(rebuilt(z), loaded.prior(z))
+    assert float((rebuilt(z) - loaded.prior(z)).abs().max()) < 1e-4
 
 
 def test_convert_says_which_files_are_codes(run: Command, picture: Path, tmp_path: Path) -> None:

@@ -34,13 +34,19 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: lis
     clear_caches()
 
 
+def close(one: Tensor, other: Tensor) -> bool:
+    """Whether pictures differ by rounding only: weights that lie elsewhere in memory may be summed in another order."""
+    return float((one - other).abs().max()) < 1e-4
+
+
 @pytest.mark.parametrize("name", ["stylegan2", "pggan", "stylegan", "in-domain"])
-@pytest.mark.parametrize("method", ["mean+pti", "mean+clone"])
+@pytest.mark.parametrize("method", ["random+pti", "random+clone"])
 def test_a_tuned_generator_loads_again_as_a_model(
     name: str, method: str, model: Model, other_models: dict[str, Model], pictures: Tensor, tmp_path: Path
 ) -> None:
     base = {"stylegan2": model, **other_models}[name]
-    result = run(base, method, pictures[:1])
+    sure = {"clone__probability": 1.0} if "clone" in method else {}
+    result = run(base, method, pictures[:1], **sure)
     assert result.weights and result.code is not None and base.prior is not None
     path = tmp_path / "my face.safetensors"
     write_tuned(path, replace(base, domain="cats", licence="CC0"), result.weights, method)
@@ -48,7 +54,7 @@ def test_a_tuned_generator_loads_again_as_a_model(
     loaded = hub.load(key, "cpu", "float32")
     wanted = tuned(base.prior, result.weights)
     assert loaded.prior is not None and same_networks(loaded.prior, wanted) and key.startswith("my-face-")
-    assert torch.equal(result.code.render(loaded.prior), result.code.render(wanted))
+    assert close(result.code.render(loaded.prior), result.code.render(wanted))
     assert (loaded.domain, loaded.licence, loaded.base_sha256) == ("cats", "CC0", base.sha256)
 
 
@@ -59,7 +65,7 @@ def test_a_code_of_the_base_fits_the_tuned_model(model: Model, pictures: Tensor,
     write_tuned(tmp_path / "face.safetensors", model, result.weights)
     loaded = hub.load(own.add_file(tmp_path / "face.safetensors"), "cpu", "float32")
     assert loaded.prior is not None
-    assert torch.equal(load_code(tmp_path / "face.npz", loaded).render(loaded.prior), result.image)
+    assert close(load_code(tmp_path / "face.npz", loaded).render(loaded.prior), result.image)
 
 
 @pytest.mark.weights
@@ -83,7 +89,8 @@ def test_what_belongs_to_the_base_serves_the_tuned_model(tmp_path: Path) -> None
 def test_a_false_statement_about_the_base_lends_nothing(model: Model, tmp_path: Path) -> None:
     claims = replace(model, name="synthetic-faces", sha256="1" * 64)  # the hash is not the registered one
     write_tuned(tmp_path / "g.safetensors", claims, {})
-    entry = registry()[own.add_file(tmp_path / "g.safetensors")]
+    key = own.add_file(tmp_path / "g.safetensors")
+    entry = registry()[key]
     assert entry.base is None and entry.base_sha256 == "1" * 64
 
 

@@ -51,7 +51,7 @@ BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFEr
 
 @dataclass(frozen=True, eq=False)
 class SavedCode:
-    """A code as plain data on the CPU, with its model if that is known."""
+    """A code as plain data on the CPU, with its model if that is known. Raises CodeError for wrong shapes and NaN."""
 
     kind: str  # a key of PARTS
     ws: Tensor  # (B, num_ws, w_dim); (1, 1 or num_ws, w_dim) if the kind is "array"
@@ -151,7 +151,7 @@ def packed(saved: SavedCode) -> bytes:
     if saved.kind in WITH_LAYER:
         arrays["layer"] = np.array(saved.layer)
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(file, allow_pickle=False, **arrays)
     return file.getvalue()
 
 

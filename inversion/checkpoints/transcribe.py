@@ -117,7 +117,8 @@ def _codes(codes: Mapping[str, SavedCode], described_as: tuple[str, int, str], o
         with Path(out).open("wb") as file:
             file.write(packed(next(iter(codes.values()))))
         _settle(Path(out))
-    parts, notes = [], {}
+    parts: list[Part] = []
+    notes: dict[str, None] = {}
     for code in codes.values():
         rows, width = code.ws.shape[1:]
         weights = code.ws.numel() + sum(part.numel() for part in (*code.parts.values(), *code.noise))

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from inversion.generators.base import Prior
-    from inversion.methods.codes import Code
+    from inversion.methods.codes import Code, PlainPart
     from inversion.model import Model
+
+    Shapes = dict[str, tuple[Tensor, tuple[int, ...]]]  # what a tensor holds -> the tensor, and how its shape must end
 
 
 def load_code(path: Path, model: Model) -> Code:
@@ -67,7 +69,7 @@ def opened(given: SavedCode, model: Model) -> Code:
     if given.kind == ARRAY:
         _check(given, {"its styles": (given.ws, (prior.w_dim,))}, model)
         return _of_array(given, model)
-    shapes = {"its styles": (given.ws, (prior.num_ws, prior.w_dim))}
+    shapes: Shapes = {"its styles": (given.ws, (prior.num_ws, prior.w_dim))}
     if given.kind in ("multicode", "mixture"):
         if not 0 < given.layer <= prior.num_layers:
             raise CodeError(f"{given.name} is a multi-code of layer {given.layer}, which {model.name} does not have.")
@@ -77,7 +79,7 @@ def opened(given: SavedCode, model: Model) -> Code:
     if "heads" in given.parts:
         shapes["its styles"] = (given.parts["heads"], (prior.num_ws, prior.w_dim))
     _check(given, shapes, model)
-    plain = {"kind": given.kind, **given.parts}
+    plain: dict[str, PlainPart] = {"kind": given.kind, **given.parts}
     if given.kind == "w":
         plain["w"] = given.ws[:, 0]
     elif given.kind != "z":
@@ -86,7 +88,7 @@ def opened(given: SavedCode, model: Model) -> Code:
         plain["noise"] = _maps(given, model)
     if given.kind in ("multicode", "mixture"):
         plain["layer"] = given.layer
-    return from_plain(plain, model.device)  # type: ignore[arg-type]
+    return from_plain(plain, model.device)
 
 
 def start_of(method: Method, code: Code, model: Model, count: int) -> Code:
@@ -98,7 +100,7 @@ def start_of(method: Method, code: Code, model: Model, count: int) -> Code:
     found = stage.start(code, prior)
     if found is None:
         others = [key for key, other in METHODS.items() if _can_start(other, code, prior, model)]
-        advice = f"Choose one of: {', '.join(others)}." if others else "Leave the start out, or give another code."
+        advice = f"Choose one of: {', '.join(others)}." if others else "Only tuning starts there: choose mean+pti."
         raise SettingError(f"{stage.label} cannot start from {described(code)}. {advice}")
     return repeated(found, count)
 
@@ -136,7 +138,7 @@ def _maps(given: SavedCode, model: Model) -> tuple[Tensor, ...]:
     return tuple(one.to(model.device) for one in given.noise)
 
 
-def _check(given: SavedCode, shapes: dict[str, tuple[Tensor, tuple[int, ...]]], model: Model) -> None:
+def _check(given: SavedCode, shapes: Shapes, model: Model) -> None:
     """Raise CodeError, with both names, unless the tensors end with the shapes."""
     for what, (tensor, shape) in shapes.items():
         if tuple(tensor.shape[-len(shape) :]) != shape:

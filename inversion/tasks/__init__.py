@@ -61,6 +61,7 @@ RESERVED = frozenset(
         "sefa",
         "set",
         "settings",
+        "start",
         "strip",
         "task",
     ]
