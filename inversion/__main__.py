@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 from inversion.common.lazy import defer
@@ -10,8 +11,8 @@ from inversion.common.lazy import defer
 # Command -> (module with main(argv), description). Only the chosen one is imported, so that it starts quickly.
 COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("inversion.cli.models", "list the models that can be loaded"),
-    "invert": ("inversion.cli.invert", "run one method on a picture"),
-    "compare": ("inversion.cli.compare", "run several methods on a picture"),
+    "invert": ("inversion.cli.invert", "run one method on pictures"),
+    "compare": ("inversion.cli.compare", "run several methods on pictures"),
     "translate": ("inversion.cli.translate", "turn a sketch, a label map or a turned face into pictures"),
     "edit": ("inversion.cli.edit", "invert a picture and move it along directions"),
     "convert": ("inversion.cli.convert", "list the networks in a checkpoint and write them as safetensors"),
@@ -21,7 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 def main(argv: list[str]) -> int:
-    """Exit status of the command in argv[0]: 0, or 2 with one line on stderr."""
+    """Exit status of the command in argv[0]: 0, 2 with one line on stderr, or 130 after Ctrl-C."""
+    allow_every_character()
     if argv and argv[0] in ("-h", "--help"):
         lines = [f"  {name:11}{text}\n" for name, (_, text) in COMMANDS.items()]
         sys.stdout.write("usage: python -m inversion COMMAND ... (more: COMMAND --help)\n\n" + "".join(lines))
@@ -31,8 +33,19 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"python -m inversion: {got}: choose from {', '.join(COMMANDS)}\n")
         return 2
     defer("torch")  # so that a wrong argument is refused before torch is loaded
-    module = importlib.import_module(COMMANDS[argv[0]][0])
-    return module.main(argv[1:]) or 0
+    try:
+        module = importlib.import_module(COMMANDS[argv[0]][0])
+        return module.main(argv[1:]) or 0
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\npython -m inversion {argv[0]}: interrupted\n")
+        return 130
+
+
+def allow_every_character() -> None:
+    """Let stdout and stderr escape the characters that the console cannot show, as those of Windows have few."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run() -> int:

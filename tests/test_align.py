@@ -18,6 +18,7 @@ from inversion.align import AlignError, Crop, Face, by_hand, cut, cut_mask, past
 from inversion.checkpoints import detector, hub
 from inversion.checkpoints.detector import YuNet, choose
 from inversion.checkpoints.registry import HubError
+from inversion.common.names import companion
 from inversion.model import Model
 
 # Landmarks of a face in an FFHQ crop, as fractions of the side. The rule must find the same crop from these five.
@@ -244,9 +245,10 @@ def test_the_command_line_cuts_and_pastes(
     assert json.loads(capsys.readouterr().out)["crop"]["quad"] is None
     assert main([*command, "--json", "--align", "face"]) == 0
     out, err = capsys.readouterr()
-    assert "2 faces were found. The largest is used." in err and json.loads(out)["crop"]["how"] == "face"
-    result = np.asarray(images.read(tmp_path / "photo_reconstruct_w.png"))
-    pasted = np.asarray(images.read(tmp_path / "photo_reconstruct_w_pasted.png"))
+    row = json.loads(out)
+    assert "2 faces were found. The largest is used." in err and row["crop"]["how"] == "face"
+    result = np.asarray(images.read(row["image"]))
+    pasted = np.asarray(images.read(companion(Path(row["image"]), "_pasted.png")))
     assert (pasted == paste(picture, quad_of(there[0], "synthetic-faces"), result)).all()
     assert main([*command, "--align", "face", "--face", "3"]) == 2
     assert "no face 3" in capsys.readouterr().err

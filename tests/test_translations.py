@@ -207,7 +207,7 @@ def test_the_command_line_keeps_pictures_and_figures(
     for path in row["images"]:
         assert images.read(path).size == (whole.resolution, whole.resolution)
     assert images.read(row["sheet"]).size == (4 * whole.resolution, whole.resolution)
-    assert json.loads((out / "drawing_sketch.json").read_text()) == row
+    assert json.loads((out / "drawing_sketch.json").read_text()) == [row]
     assert main(arguments) == 0
     assert "add --out" in capsys.readouterr().out
 

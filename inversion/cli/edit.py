@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from inversion import images
-from inversion.checkpoints.codes import SavedCode, read_code
+from inversion.checkpoints.codes import read_code
 from inversion.checkpoints.registry import DEFAULT, registry
+from inversion.cli.batch import ERRORS, Batch
 from inversion.cli.codes import SUFFIXES
-from inversion.cli.common import dumps, run_methods, run_parser, write_json, write_rows
+from inversion.cli.common import run_parser
+from inversion.cli.outputs import Outputs, parse, settings_digits
 from inversion.cli.own import choose_model
-from inversion.common.commands import UsageError, guarded, make_folder
+from inversion.cli.runs import Runs
+from inversion.common.commands import UsageError, guarded, visible
 from inversion.common.rows import Row, RowView
 from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, check_moves, read_layers
 from inversion.methods import SettingError
@@ -24,10 +27,12 @@ from inversion.serving.lane import Finished, Lane, Request
 
 SHOWN = 6  # number of attributes that are printed: those with the largest changes
 
+CODE_NAMES = ("{picture}_{task}.png", "{picture}_{task}_{model}_{settings}.png")  # of pictures of codes
+
 
 def main(argv: list[str]) -> int:
     """Run the method, edit its result, print the figures, and save the pictures with --out."""
-    parser = run_parser("edit", "Invert a picture, or open a code, and move the result along directions.")
+    parser = run_parser("edit", "Invert pictures, or open codes, and move the results along directions.")
     parser.add_argument("--method", default="wplus", metavar="M", help="a method with a code, or stages joined by +")
     parser.add_argument(
         "--edit",
@@ -49,46 +54,74 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--strip", type=int, default=0, metavar="N", help="save a strip of N pictures, from no edit to the full edit"
     )
-    args = parser.parse_args(argv)
+    args = parse(parser, argv)
 
-    def run() -> None:
+    def run() -> int:
         if args.strip < 0 or args.strip == 1:
             raise UsageError("--strip needs at least 2 pictures")
         if args.strip and args.out is None:
             raise UsageError("--strip needs a folder: add --out DIR")
         choose_model(args)
-        code = read_code(args.image) if args.image.suffix.lower() in SUFFIXES else None
-        if code is not None and args.model == DEFAULT and code.model in registry():
-            args.model = code.model  # the user has chosen none
+        if args.images[0].suffix.lower() in SUFFIXES:
+            return _EditedCodes(args).report()
         plan = _Plan(args)
-        rows = list(run_methods(args, [args.method], plan)) if code is None else [_edit_code(args, code, plan)]
-        if args.json:
-            write_json(rows[0])
-        else:
-            if code is None:
-                write_rows(rows, args)
-            _write_changes(rows[0]["edit"])
+        runs = Runs(args, [args.method], plan)
+        plan.outputs = runs.batch.outputs
+        return runs.report(_write_changes)
 
     return guarded(parser.prog, run)
 
 
-def _edit_code(args: argparse.Namespace, code: SavedCode, plan: _Plan) -> Row:
-    """The row of an edit of a code. With --out, saves the edited picture and the row as JSON."""
-    lane = Lane(args.device, args.dtype)
-    result, picture = lane.answer(OpenRequest(args.model, code))
-    if args.out is not None:
-        make_folder(args.out)
-    row: Row = {"model": args.model, "code": str(args.image), "model_options": dict(result.options), "message": ""}
-    request = Request("reconstruct", "code", picture, args.model)
-    added, _ = plan(lane, request, Finished(picture, row, {}, result.code, result.weights))
-    row |= added
-    if args.out is not None:
-        (args.out / f"{args.image.stem}_code.json").write_text(dumps(row) + "\n", encoding="utf-8")
-    return row
+class _EditedCodes:
+    """The edits of codes in files, of the model of the first one if none is chosen. Raises UserError."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        code = read_code(args.images[0])
+        if args.model == DEFAULT and code.model in registry():
+            args.model = code.model
+        args.task, args.names = "code", CODE_NAMES
+        self.args, self.lane, self.batch = args, Lane(args.device, args.dtype), Batch(args)
+        self.plan = _Plan(args)
+        self.plan.outputs = self.batch.outputs
+
+    def report(self) -> int:
+        """Edit the codes and print the figures. Returns the exit status; raises UserError."""
+
+        def show(rows: list[Row]) -> None:
+            for row in rows:
+                if row["error"]:
+                    sys.stdout.write(visible(f"{row['picture']}: {row['error']}") + "\n")
+                _write_changes(row)
+
+        return self.batch.report(self._rows, show)
+
+    def _rows(self, path: Path) -> Iterator[Row]:
+        """The row of a code."""
+        try:
+            yield self._row(path)
+        except ERRORS as error:
+            yield self.batch.failure(path, error)
+
+    def _row(self, path: Path) -> Row:
+        """Edit a code, and save its picture, the edited one and the row."""
+        args, outputs = self.args, self.batch.outputs
+        result, picture = self.lane.answer(OpenRequest(args.model, read_code(path)))
+        row: Row = {"picture": str(path), "task": args.task, "method": None, "model": args.model, "seed": args.seed}
+        row |= {"code": str(path), "model_options": dict(result.options), "message": "", "error": ""}
+        digits = settings_digits({"settings": [self.plan.moves, self.plan.layers, self.plan.keep]})
+        image = outputs.save({**row, "picture": path.stem, "method": "edit", "settings": digits}, picture)
+        row["image"] = None if image is None else str(image)
+        request = Request(args.task, "code", picture, args.model)
+        added, _ = self.plan(self.lane, request, Finished(picture, row, {}, result.code, result.weights), image)
+        row |= added
+        outputs.record(row, image)
+        return row
 
 
 class _Plan:
     """The edit that the arguments describe. It is checked before the run, which takes longer."""
+
+    outputs: Outputs
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
@@ -109,8 +142,10 @@ class _Plan:
             raise UsageError(f"no direction is given: add --edit NAME=STRENGTH, one or more of {choices}")
         check_moves(cards, {**dict.fromkeys(self.keep, 0.0), **self.moves})
 
-    def __call__(self, lane: Lane, request: Request, finished: Finished) -> tuple[Row, list[np.ndarray]]:
-        """Edit a result. Returns the fields for its row, and the edited picture."""
+    def __call__(
+        self, lane: Lane, request: Request, finished: Finished, image: Path | None
+    ) -> tuple[Row, list[np.ndarray]]:
+        """Edit a result whose picture lies in `image`. Returns the fields for its row, and the edited picture."""
         result = Inverted(finished.code, finished.weights, finished.row["model_options"])
 
         def ask(part: float) -> EditRequest:
@@ -125,13 +160,11 @@ class _Plan:
             **edited.row(),
             "image": None,
         }
-        if self.args.out is not None:
-            path = self.args.out / f"{self.args.image.stem}_{request.task}_{request.method}_edited.png"
-            images.write_png(path, edited.picture)
-            added["image"] = str(path)
+        if image is not None:
+            added["image"] = str(self.outputs.beside(image, "_edited.png", edited.picture))
             if self.args.strip:
                 parts = [lane.answer(ask(t)).picture for t in np.linspace(0, 1, self.args.strip).tolist()]
-                images.write_png(path.with_stem(f"{path.stem}_strip"), np.concatenate(parts, axis=1))
+                self.outputs.beside(image, "_edited_strip.png", np.concatenate(parts, axis=1))
         return {"edit": added}, [edited.picture]
 
 
@@ -149,8 +182,11 @@ def _strengths(option: str, texts: Sequence[str], prefix: str) -> dict[str, floa
     return strengths
 
 
-def _write_changes(edit: RowView) -> None:
-    """Print the largest changes of attributes, the figures and the file."""
+def _write_changes(row: RowView) -> None:
+    """Print the largest changes of attributes, the figures and the file of an edit, if the row has one."""
+    if "edit" not in row:
+        return
+    edit = row["edit"]
     changes = {name: after - before for name, (before, after) in edit["attributes"].items()}
     most = sorted(changes, key=lambda name: -abs(changes[name]))[:SHOWN]
     if most:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -13,23 +14,27 @@ from PIL import Image
 
 from inversion import images
 from inversion.align import paste
-from inversion.cli.common import dumps, metavar, reader, sentence_part, write_json, write_notes
+from inversion.cli.batch import ERRORS, Batch, add_images
+from inversion.cli.common import metavar, reader, sentence_part, write_notes
+from inversion.cli.outputs import NUMBERED, add_outputs, parse, settings_digits
 from inversion.cli.own import add_model, choose_model
-from inversion.common.commands import Parser, add_device, guarded, make_folder
+from inversion.common.commands import Parser, add_device, guarded, visible
 from inversion.common.rows import Row
 from inversion.serving.lane import AUTOMATIC_CROPS, Lane, crop
 from inversion.translations import TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslatedPictures, TranslateRequest
 
+NOT_SAVED = "no pictures saved: add --out DIR"
+
 
 def main(argv: list[str]) -> int:
-    """Translate IMAGE, print the time that it took, and save the pictures with --out."""
+    """Translate every IMAGE, print the time that it took, and save the pictures with --out."""
     parser = Parser(
         prog="python -m inversion translate",
         description="Translate a drawing or a picture, in one pass of an encoder and a generator.",
         allow_abbrev=False,
     )
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="a sketch, a label map, or a picture")
+    add_images(parser, "sketches, label maps, or pictures")
     parser.add_argument("--to", required=True, choices=list(TRANSLATIONS), metavar="|".join(TRANSLATIONS))
     add_model(parser)
     for spec in fields(TranslationOptions):
@@ -48,66 +53,95 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--face", type=int, default=1, metavar="N", help="which face; 1 is the largest (default)")
     add_device(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="save pictures and figures in this folder")
-    parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
-    args = parser.parse_args(argv)
+    add_outputs(parser, NUMBERED)
+    args = parse(parser, argv)
 
-    def run() -> None:
-        row = _run(args)
-        if args.json:
-            write_json(row)
-        else:
-            made = f"{len(row['images'])} pictures in {args.out}" if args.out else "no pictures saved: add --out DIR"
-            sys.stdout.write(f"{args.to}: {row['seconds']:.2f} s, {made}\n")
+    def run() -> int:
+        choose_model(args)
+        args.task = args.to  # the field of names of files
+        return _Translations(args).report()
 
     return guarded(parser.prog, run)
 
 
-def _run(args: argparse.Namespace) -> Row:
-    """The row of a translation. With --out, saves the pictures, a sheet of them, and the row as JSON."""
-    choose_model(args)
-    options = TranslationOptions(**{spec.name: getattr(args, spec.name) for spec in fields(TranslationOptions)})
-    decoded = input_of(args.to).decode(args.image)
-    picture, drawn = np.asarray(decoded.picture), input_of(args.to).drawn
-    write_notes(decoded.notes, set())
-    part = crop(picture, args.model, "centre" if drawn else args.align, args.face)
-    if part.note and not drawn:
-        sys.stderr.write(f"{part.note}\n")
-    lane = Lane(args.device, args.dtype)
-    model = lane.load(args.model)
-    begun = time.perf_counter()
-    made: TranslatedPictures = lane.answer(TranslateRequest(args.model, args.to, picture, options, part))
-    row: Row = {
-        "translation": args.to,
-        "model": args.model,
-        **asdict(options),
-        "seconds": round(time.perf_counter() - begun, 3),
-        "picture": str(args.image),
-        "images": [],
-        "sheet": None,
-        "sha256": model.sha256,
-        "domain": model.domain,
-        "licence": model.licence,
-        "crop": {"how": part.how, "quad": part.quad, "note": part.note},
-        "notes": list(decoded.notes),
-    }
-    if args.out is not None:
-        _save(args, made, picture, row)
-    return row
+class _Translations:
+    """The translations of the pictures of the command."""
 
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        names = [spec.name for spec in fields(TranslationOptions)]
+        self.options = TranslationOptions(**{name: getattr(args, name) for name in names})
+        self.lane = Lane(args.device, args.dtype)
+        self.batch = Batch(args)
+        self._printed: set[str] = set()
 
-def _save(args: argparse.Namespace, made: TranslatedPictures, picture: np.ndarray, row: Row) -> None:
-    """Save the pictures, the sheet and the row, which gets the names of the files."""
-    make_folder(args.out)
-    stem = args.out / f"{args.image.stem}_{args.to}"
-    for i, image in enumerate(made.pictures):
-        path = Path(f"{stem}_{i + 1}.png")
-        images.write_png(path, image)
-        row["images"].append(str(path))
-        if row["crop"]["quad"] is not None:
-            images.write_png(path.with_stem(f"{path.stem}_pasted"), paste(picture, row["crop"]["quad"], image))
-    side = made.pictures[0].shape[0]
-    seen = np.asarray(images.fit(Image.fromarray(made.read), side))
-    row["sheet"] = f"{stem}_sheet.png"
-    images.write_png(row["sheet"], np.concatenate([seen, *made.pictures], axis=1))
-    Path(f"{stem}.json").write_text(dumps(row) + "\n", encoding="utf-8")
+    def report(self) -> int:
+        """Translate the pictures and print the rows. Returns the exit status; raises UserError."""
+
+        def show(rows: list[Row]) -> None:
+            for row in rows:
+                name = self.args.to if self.batch.single else row["picture"]
+                sys.stdout.write(visible(f"{name}: {self._summary(row)}") + "\n")
+
+        return self.batch.report(self._rows, show)
+
+    def _summary(self, row: Row) -> str:
+        """A result in a few words."""
+        if row["error"]:
+            return str(row["error"])
+        pictures = f"{len(row['images'])} pictures in {self.args.out}" if self.args.out else NOT_SAVED
+        return f"{row['seconds']:.2f} s, {pictures}"
+
+    def _rows(self, path: Path) -> Iterator[Row]:
+        """The row of a picture."""
+        try:
+            yield self._row(path)
+        except ERRORS as error:
+            yield self.batch.failure(path, error)
+
+    def _row(self, path: Path) -> Row:
+        """Translate a picture, and save the pictures, a sheet of them and the row."""
+        args = self.args
+        decoded = input_of(args.to).decode(path)
+        picture, drawn = np.asarray(decoded.picture), input_of(args.to).drawn
+        write_notes(decoded.notes, self._printed)
+        part = crop(picture, args.model, "centre" if drawn else args.align, args.face)
+        if part.note and not drawn:
+            sys.stderr.write(f"{part.note}\n")
+        model = self.lane.load(args.model)
+        begun = time.perf_counter()
+        made: TranslatedPictures = self.lane.answer(TranslateRequest(args.model, args.to, picture, self.options, part))
+        row: Row = {
+            "picture": str(path),
+            "task": args.to,
+            "translation": args.to,
+            "model": args.model,
+            **asdict(self.options),
+            "seconds": round(time.perf_counter() - begun, 3),
+            "images": [],
+            "sheet": None,
+            "sha256": model.sha256,
+            "domain": model.domain,
+            "licence": model.licence,
+            "crop": {"how": part.how, "quad": part.quad, "note": part.note},
+            "notes": list(decoded.notes),
+            "error": "",
+        }
+        self._save(path, made, picture, row)
+        return row
+
+    def _save(self, path: Path, made: TranslatedPictures, picture: np.ndarray, row: Row) -> None:
+        """Save the pictures, the sheet and the row, which gets the names of the files."""
+        outputs, quad = self.batch.outputs, row["crop"]["quad"]
+        values = {**row, "picture": path.stem, "method": row["translation"]}
+        values["settings"] = settings_digits({"settings": asdict(self.options), "crop": row["crop"]})
+        saved = [outputs.save(values, image) for image in made.pictures]
+        found = [one for one in saved if one is not None]
+        row["images"] = [str(one) for one in found]
+        for one, image in zip(found, made.pictures, strict=False):
+            if quad is not None:
+                outputs.beside(one, "_pasted.png", paste(picture, quad, image))
+        seen = np.asarray(images.fit(Image.fromarray(made.read), made.pictures[0].shape[0]))
+        sheet = outputs.sheet(path, row["translation"], [seen, *made.pictures])
+        row["sheet"] = None if sheet is None else str(sheet)
+        outputs.record(row, found[0] if found else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -28,19 +29,29 @@ class Parser(argparse.ArgumentParser):
 
 
 def guarded(command: str, run: Callable[[], object]) -> int:
-    """Run a command. Returns its exit status: 0, or 2 after an error, with one line on stderr."""
+    """Run a command. Returns its exit status: the number that `run` returns, 0 if it returns none, or 2 after an error.
+
+    An error is one line on stderr.
+    """
     try:
-        run()
-    except UserError as error:
-        reason = str(error)
-    except OSError as error:
-        reason = " ".join(str(error.strerror or error).split())
-        if error.filename is not None:
-            reason += f": {error.filename}"
-    else:
-        return 0
-    sys.stderr.write(f"{command}: {reason}\n")
-    return 2
+        status = run()
+    except (UserError, OSError) as error:
+        sys.stderr.write(f"{command}: {reason_of(error)}\n")
+        return 2
+    return status if isinstance(status, int) else 0
+
+
+def reason_of(error: Exception) -> str:
+    """An error in one line, for the user. Control characters, as in names of files, are replaced."""
+    reason = str(error)
+    if isinstance(error, OSError):
+        reason = str(error.strerror or error) + (f": {error.filename}" if error.filename is not None else "")
+    return visible(reason)
+
+
+def visible(text: str) -> str:
+    """The text in one line, without characters that control a terminal."""
+    return "".join("?" if unicodedata.category(c) == "Cc" else c for c in " ".join(text.splitlines()))
 
 
 def add_device(parser: argparse.ArgumentParser, default: str = "auto", *, dtype: bool = True) -> None:

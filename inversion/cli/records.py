@@ -1,0 +1,119 @@
+"""Files of rows, JSON or CSV: a second run adds its rows. A file without rows is kept, and another one written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from inversion.common.names import numbered, write_whole
+from inversion.common.rows import Row
+
+LOCK_SECONDS = 10.0  # a lock that is older belongs to a process that was killed
+
+
+class _NoRows(Exception):
+    """A file holds something else than rows."""
+
+
+def add_rows(path: Path, rows: Sequence[Row]) -> Path:
+    """Add rows to a list in JSON, or to a table if the name ends in .csv. Returns the file that has them now.
+
+    That is NAME-2 (or -3, ...) if NAME holds no rows. Raises OSError.
+    """
+    update = _add_csv if path.suffix.lower() == ".csv" else _add_json
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        first = Path(os.path.realpath(path))  # a link stays a link
+        for one in numbered(first):
+            try:
+                text = update(_text(one), rows)
+            except _NoRows:
+                continue
+            write_whole(one, partial(Path.write_bytes, data=text.encode()))
+            return path if one == first else path.with_name(one.name)
+    raise AssertionError("numbered names have no end")
+
+
+def dumps(value: object) -> str:
+    """JSON text. Raises ValueError for NaN, which strict JSON does not have."""
+    return json.dumps(value, indent=1, allow_nan=False)
+
+
+def _text(path: Path) -> str:
+    """The text of a file, "" if there is none. Raises _NoRows, and OSError if it cannot be read."""
+    if not path.exists():
+        return ""
+    if not path.is_file():
+        raise _NoRows
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise _NoRows from None
+
+
+def _add_json(text: str, rows: Sequence[Row]) -> str:
+    """The list of rows in `text` and these. One object counts as a list of one. Raises _NoRows."""
+    text = text.removeprefix("\ufeff")
+    try:
+        before = json.loads(text) if text.strip() else []
+        before = [before] if isinstance(before, dict) else before
+        if not isinstance(before, list) or not all(isinstance(row, dict) for row in before):
+            raise _NoRows
+        return dumps([*before, *rows]) + "\n"
+    except (ValueError, RecursionError):  # also for NaN, which strict JSON does not have
+        raise _NoRows from None
+
+
+def _add_csv(text: str, rows: Sequence[Row]) -> str:
+    """The table in `text` and these rows, with a column for each key. Raises _NoRows."""
+    mark = "\ufeff" if text.startswith("\ufeff") else ""  # spreadsheets write one
+    first = text.partition("\n")[0]
+    separator = max(",;\t", key=first.count)
+    try:
+        table = [line for line in csv.reader(io.StringIO(text.removeprefix("\ufeff"), ""), delimiter=separator) if line]
+    except csv.Error:
+        raise _NoRows from None
+    header, *lines = table or [[]]
+    if len(set(header)) < len(header) or "\0" in text or any(len(line) > len(header) for line in lines):
+        raise _NoRows
+    if table and "picture" not in header:
+        raise _NoRows
+    columns = [*header, *dict.fromkeys(key for row in rows for key in row if key not in header)]
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=separator, lineterminator="\r\n" if "\r\n" in text else "\n")
+    writer.writerows([columns, *([*line, *[""] * (len(columns) - len(line))] for line in lines)])
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return mark + out.getvalue()
+
+
+def _cell(value: object) -> str | int | float:
+    """A value as a cell of a table: numbers and text as they are, nothing for None, else JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else json.dumps(value)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time change the file: the others wait for the file NAME.lock to disappear."""
+    lock = path.with_name(f"{path.name}.lock")
+    begun = time.monotonic()
+    while True:
+        try:
+            lock.open("xb").close()
+            break
+        except FileExistsError:
+            if time.monotonic() - begun > LOCK_SECONDS:
+                lock.unlink(missing_ok=True)
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)

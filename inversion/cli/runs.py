@@ -1,0 +1,218 @@
+"""Runs of methods on pictures: `invert`, `compare` and `edit`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from inversion import images
+from inversion.align import paste
+from inversion.cli.batch import ERRORS, Batch
+from inversion.cli.codes import start_of, write_files
+from inversion.cli.common import task_inputs, write_notes, write_rows
+from inversion.cli.outputs import settings_digits
+from inversion.cli.own import choose_model, options_of
+from inversion.common.commands import UsageError, guarded
+from inversion.common.rows import Row
+from inversion.common.settings import split_settings
+from inversion.methods import parse_method
+from inversion.serving.lane import CroppedPicture, Finished, Lane, LaneError, Progress, Ready, Request, crop
+
+# Called with each result and the path of its picture. Returns more fields of its row, and more pictures of the sheet.
+AfterRun = Callable[[Lane, Request, Finished, "Path | None"], "tuple[Row, list[np.ndarray]]"]
+
+
+class Runs:
+    """The runs of some methods on the pictures of a command.
+
+    then: called after each run. optional: methods that the model cannot run are skipped, not refused.
+    """
+
+    def __init__(
+        self, args: argparse.Namespace, methods: Sequence[str], then: AfterRun | None = None, *, optional: bool = False
+    ) -> None:
+        self.args, self.then, self.optional = args, then, optional
+        self.settings = _settings(args.settings, methods)
+        self.lane = Lane(args.device, args.dtype)
+        self.batch = Batch(args, len(methods))
+        self.start = start_of(args)
+        for method in self.settings:  # so that a wrong setting is refused once, not for each picture
+            self.lane.check(self._request(method, np.zeros((8, 8, 3), np.uint8)))
+        self._lacking: dict[str, str] | None = None  # methods that cannot run, and why
+        self._printed: set[str] = set()
+
+    def report(self, after: Callable[[Row], None] = lambda _: None, *, as_list: bool = False) -> int:
+        """Do the runs and print their rows. after: called with each row of the table, to say more.
+
+        as_list: the JSON is a list, also for one picture. Returns the exit status; raises UserError.
+        """
+
+        def show(rows: list[Row]) -> None:
+            write_rows(rows, self.args)
+            for row in rows:
+                after(row)
+
+        return self.batch.report(self._picture, show, as_list=as_list)
+
+    def _picture(self, path: Path) -> Iterator[Row]:
+        """The rows of a picture. After an interruption, the methods that are left are not run."""
+        try:
+            requests = self._requests(path)
+        except ERRORS as error:
+            yield self.batch.failure(path, error)
+            return
+        sheet: list[np.ndarray] = []
+        try:
+            for request in requests:
+                try:
+                    yield self._row(path, request, sheet)
+                except ERRORS as error:
+                    yield self.batch.failure(path, error, request.method)
+                if self.batch.stop.signal is not None:
+                    return
+        finally:  # if a method fails, the results before it are saved
+            self.batch.outputs.sheet(path, self.args.task, sheet)
+
+    def _row(self, path: Path, request: Request, sheet: list[np.ndarray]) -> Row:
+        """Do a run and save its picture and its row. The pictures are added to the sheet."""
+        outputs, stop = self.batch.outputs, self.batch.stop
+        with stop.postponed():
+            ready, finished = self._run(request)
+            interrupted = stop.signal is not None
+            row: Row = {**finished.row, "picture": str(path), "message": finished.message}
+            row |= {"interrupted": interrupted, "error": ""}
+            digits = settings_digits(row, _arrays(request.inputs))
+            image = outputs.save({**row, "picture": path.stem, "settings": digits}, finished.image)
+            row["image"] = None if image is None else str(image)
+            if image is not None:
+                row |= write_files(image, self.lane, request, finished)
+                if request.crop.quad is not None:
+                    outputs.beside(image, "_pasted.png", paste(request.picture, request.crop.quad, finished.image))
+            more: list[np.ndarray] = []
+            if self.then is not None:
+                added, more = self.then(self.lane, request, finished, image)
+                row |= added
+            outputs.record(row, image)
+        sheet += [] if sheet else [p for p in (ready.truth, ready.measured) if p is not None]
+        sheet += [finished.image, *more]
+        return row
+
+    def _run(self, request: Request) -> tuple[Ready, Finished]:
+        """Do a run, with a progress bar for each stage on stderr. It ends early if the command is to stop."""
+        events = self.lane(request)
+        ready: Ready | None = None
+        event = next(events)
+        with _Bars(request.method) as bars:
+            while not isinstance(event, Finished):
+                if isinstance(event, Ready):
+                    ready = event
+                    write_notes(event.notes, self._printed)
+                else:
+                    bars.show(event)
+                event = events.send(self.batch.stop.signal is not None or None)
+        if ready is None:
+            raise LaneError(f"{request.method} ended without a result")
+        return ready, event
+
+    def _requests(self, path: Path) -> list[Request]:
+        """One request per method that the model can run. Prints the note of the crop, if any, on stderr."""
+        args, decoded = self.args, images.decode(path)
+        picture, notes = np.asarray(decoded.picture), [*decoded.notes]
+        inputs = task_inputs(args, path, picture, notes)
+        part = crop(picture, args.model, args.align, args.face)
+        if part.note:
+            sys.stderr.write(f"{part.note}\n")
+        requests = [
+            replace(self._request(method, picture), inputs=inputs, crop=part, notes=tuple(notes))
+            for method in self.settings
+        ]
+        for request in requests:
+            self.lane.check(request)
+        lacking = self._unavailable()
+        return [request for request in requests if request.method not in lacking]
+
+    def _request(self, method: str, picture: np.ndarray) -> Request:
+        """The request for a method and a picture, as the arguments say, without the inputs of the task."""
+        args = self.args
+        return Request(
+            task=args.task,
+            method=method,
+            picture=picture,
+            model=args.model,
+            settings=self.settings[method],
+            seed=args.seed,
+            measured=args.measured,
+            budget=args.budget,
+            options=options_of(args),
+            start=self.start,
+        )
+
+    def _unavailable(self) -> Mapping[str, str]:
+        """The methods that the model cannot run, and why. Raises UsageError if there are any that are not optional."""
+        if self._lacking is None:
+            methods = {method: parse_method(method) for method in self.settings}
+            self._lacking = self.lane.unavailable(self.args.model, methods)
+            reasons = [f"{method} cannot run: {reason}" for method, reason in self._lacking.items()]
+            if reasons and not (self.optional and len(reasons) < len(methods)):
+                raise UsageError("; ".join(reasons))
+            for reason in reasons:
+                sys.stderr.write(f"{reason}\n")
+        return self._lacking
+
+
+class _Bars:
+    """A progress bar for each stage of a run, on stderr."""
+
+    def __init__(self, method: str) -> None:
+        self.method, self.stage = method, ""
+        self.bar: tqdm | None = None
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def show(self, event: Progress) -> None:
+        """Show a step."""
+        if self.bar is None or event.stage != self.stage:
+            self.__exit__()
+            self.stage = event.stage
+            self.bar = tqdm(total=event.total, desc=f"{self.method}: {event.stage}", file=sys.stderr)
+        self.bar.update(event.step - self.bar.n)
+
+
+def guarded_runs(
+    command: str, args: argparse.Namespace, methods: Sequence[str], *, optional: bool = False, as_list: bool = False
+) -> int:
+    """Choose the model, do the runs and print their rows. Returns the exit status of the command."""
+
+    def run() -> int:
+        choose_model(args)
+        return Runs(args, methods, optional=optional).report(as_list=as_list)
+
+    return guarded(command, run)
+
+
+def _arrays(inputs: Mapping[str, object]) -> list[np.ndarray]:
+    """The masks and pictures among the inputs of a task."""
+    pixels = (value.pixels if isinstance(value, CroppedPicture) else value for value in inputs.values())
+    return [one for one in pixels if isinstance(one, np.ndarray)]
+
+
+def _settings(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The --set values for the stages of each method. Raises UsageError, or SettingError if no method has the stage."""
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--set needs stage.field=VALUE, not {text!r}")
+        values[name] = value
+    return split_settings({method: [stage.key for stage in parse_method(method).stages] for method in methods}, values)
