@@ -35,6 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=os.environ.get("HUB_PRELOAD", ""),
         help="models (at most 4 stay in memory) and encoders to download and load before the server is ready",
     )
+    parser.add_argument(
+        "--add-files",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="whether the page takes model files of its users; auto: only if nobody else can open it",
+    )
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="who may open the page; default: everybody")
     args = parser.parse_args(argv)
 
@@ -83,11 +89,12 @@ def serve(args: argparse.Namespace) -> None:
     from ui import build, launch_options
 
     files = [args.model] if args.model else host.best_files(args.device)
-    session = Session(args.device, args.dtype, args.budget, lane=zero_lane(args.dtype))
+    adds = host.only_local(args.share) if args.add_files == "auto" else args.add_files == "on"
+    session = Session(args.device, args.dtype, args.budget, lane=zero_lane(args.dtype), additions=adds)
     page, ready = build(session, model=files[0]), threading.Event()
     user, _, password = (args.auth or "").partition(":")
     auth = (user, password) if user else None
-    options = launch_options(ready.is_set)
+    options = launch_options(ready.is_set, adds)
     page.launch(share=args.share, server_port=args.port, auth=auth, prevent_thread_lock=True, **options)
     try:
         host.preload(session, list(dict.fromkeys([*files[1:], *preloaded(args), files[0]])))

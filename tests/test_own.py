@@ -164,7 +164,7 @@ def test_wrong_files_say_what_they_are(photo: Path, tmp_path: Path, capsys: Capt
     (tmp_path / "page.pkl").write_text("<html>")
     os.mkfifo(tmp_path / "pipe.pt")
     for file, says in (
-        ("age.npy", "it holds no generator, only directions: give it as --direction"),
+        ("age.npy", "it holds no generator, only directions: give it as a direction (--direction"),
         ("page.pkl", "a web page"),
         ("none.pt", "cannot read it (No such file"),
         ("pipe.pt", "not a plain file"),

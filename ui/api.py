@@ -9,8 +9,10 @@ from html import unescape
 import gradio as gr
 from gradio.components import Component
 from gradio_client.utils import json_schema_to_python_type
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inversion.common.errors import UserError
+from inversion.serving import catalogue
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
@@ -37,6 +39,20 @@ class Page(gr.Blocks):
                 parameter["type"] = {**kind, "description": sentence}
                 parameter["python_type"] = {"type": json_schema_to_python_type(kind), "description": sentence}
         return schema
+
+
+class FreshSchema:
+    """ASGI middleware: the schema is made for each request, because the models in it change. Gradio would keep it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith("/info"):
+            served = scope["app"]
+            served.api_info = served.all_app_info = None
+            served.page_api_info.clear()
+        await self.app(scope, receive, send)
 
 
 def add_endpoints(page: Page, context: PageContext, tabs: Sequence[Tab]) -> None:
@@ -84,13 +100,22 @@ def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> E
     return Endpoint("compare", "Run several methods on any of the tasks.", inputs, run, notes)
 
 
+def check_model(values: Parameters) -> None:
+    """Raises InputError for an unknown model. Its menu takes any name, because users add models."""
+    known = catalogue.models()
+    if "model" in values and values["model"] not in known:
+        raise InputError(f"Unknown model {values['model']!r}. Choose one of: {', '.join(known)}.")
+
+
 def function(endpoint: Endpoint) -> Callable[..., Iterator[Answer]]:
     """The endpoint as a generator function with a signature, from which Gradio takes the names of the parameters."""
     names = list(endpoint.inputs)
 
     def call(*values: Value) -> Iterator[Answer]:
         try:
-            yield from endpoint.run(dict(zip(names, values, strict=True)))
+            given = dict(zip(names, values, strict=True))
+            check_model(given)
+            yield from endpoint.run(given)
         except (gr.Error, UserError) as error:  # those of the page are HTML
             text = unescape(str(error.message)) if isinstance(error, gr.Error) else str(error)
             raise gr.Error(" ".join(text.split()), print_exception=False) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -10,6 +10,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from inversion.common.errors import UserError
 from inversion.serving import catalogue
+from inversion.serving.additions import MAX_BYTES
 from inversion.serving.session import Session
 from ui import api
 from ui.compression import CompressedEvents, CompressedFiles
@@ -62,7 +63,7 @@ def build(
         context.own_jobs.wire(page)
         page.load(None, js=script("page"), **QUIET)
         _offer_methods(page, context, made)
-        _refresh_models(page, made)
+        _refresh_models(page, context, made)
         api.add_endpoints(page, context, made)
     page.queue(max_size=24, api_open=False)
     return page
@@ -82,21 +83,39 @@ def _offer_methods(page: gr.Blocks, context: PageContext, tabs: Sequence[Tab]) -
     page.load(offer, None, outputs, **MODELS, **PRIVATE)
 
 
-def _refresh_models(page: gr.Blocks, tabs: Sequence[Tab]) -> None:
-    """When the page opens, show which models have been downloaded since the server started."""
+def _refresh_models(page: gr.Blocks, context: PageContext, tabs: Sequence[Tab]) -> None:
+    """When the page opens, or a tab adds or removes models, show in all tabs which ones are available."""
     menus = [menu for tab in tabs for menu in tab.model_menus()]
 
-    def refresh() -> list[object]:
-        return [gr.update(choices=model_choices(catalogue.models()))] * len(menus)
+    def refresh(*chosen: object) -> list[object]:
+        choices = model_choices(catalogue.models())
+        known = {key for _, key in choices}
+        return [gr.update(choices=choices, **_kept(value, known, context.model)) for value in chosen]
 
-    page.load(refresh, None, menus, **VIEWS, **PRIVATE)
+    # Without preprocessing: a chosen model may have been removed.
+    options: Options = {"preprocess": False, **VIEWS, **PRIVATE}
+    page.load(refresh, menus, menus, **options)
+    for change in [change for tab in tabs for change in tab.model_changes()]:
+        change.then(refresh, menus, menus, **options)
 
 
-def launch_options(ready: Callable[[], bool] = lambda: True) -> Options:
-    """Arguments of `launch` that make the page look right and stay private. ready: what /readyz answers."""
+def _kept(chosen: object, known: Collection[str], default: str) -> Options:
+    """The new value of a menu if a chosen model is no longer known; nothing if the choice stays."""
+    if not isinstance(chosen, list):
+        return {} if chosen in known else {"value": default}
+    left = [name for name in chosen if name in known]
+    return {} if left == chosen else {"value": left or [default]}
+
+
+def launch_options(ready: Callable[[], bool] = lambda: True, additions: bool = False) -> Options:
+    """Arguments of `launch` that make the page look right and stay private.
+
+    ready: what /readyz answers. additions: users may upload model files.
+    """
     middleware = [
         Middleware(Health, ready),
-        Middleware(Guard, limit=UPLOAD),
+        Middleware(api.FreshSchema),
+        Middleware(Guard, limit=MAX_BYTES + UPLOAD if additions else UPLOAD),
         Middleware(CompressedFiles),
         Middleware(CompressedEvents),
         Middleware(GZipMiddleware, compresslevel=6),  # all other answers
@@ -105,7 +124,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> Options:
         "theme": theme(),
         "css": CSS,
         "app_kwargs": {"middleware": middleware},
-        "max_file_size": "32mb",
+        "max_file_size": MAX_BYTES if additions else "32mb",
         "show_error": False,
         "enable_monitoring": False,
         "run_history": False,

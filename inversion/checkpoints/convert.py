@@ -16,7 +16,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +34,23 @@ CHILD = (
 __all__ = ["Contents", "Limits", "Part", "convert", "inspect", "open_converted", "read_in_child"]
 
 
+POLL = 0.25  # seconds between two calls of `Limits.watch`
+
+
+def _go_on() -> None:
+    """Watch nothing."""
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Limits for reading a foreign file: seconds, and bytes more than an idle child has. None: by the file's size."""
+    """Limits for reading a foreign file: seconds, and bytes more than an idle child has. None: by the file's size.
+
+    watch: called a few times a second meanwhile; an exception that it raises ends the child, and is passed on.
+    """
 
     seconds: float = 600.0
     memory: int | None = None
+    watch: Callable[[], None] = _go_on
 
     def allowance(self, size: int) -> int:
         """Bytes of memory for a file of `size` bytes: reading and renaming hold about two copies of it."""
@@ -78,15 +90,8 @@ def read_in_child(path: Path, out: Path | None, encoder: str | None, limits: Lim
     settings = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     try:
         with _lifeline() as lifeline:
-            done = subprocess.run(  # noqa: S603 - this interpreter, on a module of this package
-                [sys.executable, "-c", CHILD, json.dumps(request)],
-                cwd=PACKAGE.parent,
-                env={**os.environ, **settings},
-                stdin=lifeline,
-                capture_output=True,
-                timeout=limits.seconds,
-                check=False,
-            )
+            command = [sys.executable, "-c", CHILD, json.dumps(request)]
+            done = _ended(command, {**os.environ, **settings}, lifeline, limits)
     except subprocess.TimeoutExpired:
         raise BadCheckpoint(f"{path.name}: reading it takes longer than {limits.seconds:g} s") from None
     try:
@@ -98,6 +103,33 @@ def read_in_child(path: Path, out: Path | None, encoder: str | None, limits: Lim
     found = answer["contents"]
     parts = (Part(**{**part, "channels": tuple(part["channels"])}) for part in found["networks"])
     return Contents(**{**found, "networks": tuple(parts), "notes": tuple(found["notes"])})
+
+
+def _ended(
+    command: Sequence[str], environment: dict[str, str], stdin: int, limits: Limits
+) -> subprocess.CompletedProcess[bytes]:
+    """The ended child. Raises subprocess.TimeoutExpired, and any error of `limits.watch`; no child is left."""
+    deadline = time.monotonic() + limits.seconds
+    with subprocess.Popen(  # noqa: S603 - this interpreter, on a module of this package
+        command,
+        cwd=PACKAGE.parent,
+        env=environment,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        try:
+            while True:
+                try:
+                    out, err = child.communicate(timeout=min(POLL, max(0.0, deadline - time.monotonic())))
+                    return subprocess.CompletedProcess(command, child.returncode, out, err)
+                except subprocess.TimeoutExpired:
+                    limits.watch()
+                    if time.monotonic() >= deadline:
+                        raise
+        except BaseException:
+            child.kill()
+            raise
 
 
 def file_size(path: Path) -> int:

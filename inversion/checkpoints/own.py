@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from inversion.checkpoints import codes, store
 from inversion.checkpoints.latents import PLAIN
@@ -34,6 +36,14 @@ if TYPE_CHECKING:
     from inversion.checkpoints.converted import Contents, Part
 
 SUFFIXES = (".safetensors", ".pt", ".pkl", ".pth", ".ckpt", ".bin", ".npy", ".npz")
+USES = {  # kind of a part of a file -> how to give it
+    "generator": "a model (--model)",
+    "encoder": "an encoder (--encoder)",
+    "directions": "a direction (--direction)",
+    "code": "a code (--start)",
+}
+Phase = Literal["reading", "converting"]
+Progress = Callable[[Phase], None]
 HASH_DIGITS = 8  # of the file's hash in a name
 DEFAULTS = {"domain": "own pictures", "crop": "none", "licence": "licence not stated"}
 
@@ -71,11 +81,17 @@ def looks_like_file(text: str) -> bool:
     return text.lower().endswith(SUFFIXES) or "/" in text or "\\" in text
 
 
-def add_file(path: Path, kind: Kind = "generator", generator: str | None = None, facts: Facts = Facts()) -> str:
+def add_file(
+    path: Path,
+    kind: Kind = "generator",
+    generator: str | None = None,
+    facts: Facts = Facts(),
+    progress: Progress = lambda _: None,
+) -> str:
     """Add a file, or find it again by its hash, and return the name of its entry of this kind.
 
-    generator: the model that an encoder or a direction belongs to. Raises HubError, and BadCheckpoint if the file
-    cannot be used as that kind.
+    generator: the model that an encoder or a direction belongs to. progress: called a few times a second; an exception
+    that it raises ends the conversion. Raises HubError, and BadCheckpoint if the file cannot be used as that kind.
     """
     if facts.crop is not None and facts.crop not in CROPS:
         raise HubError(f"unknown crop {facts.crop!r}: choose from {', '.join(CROPS)}")
@@ -83,7 +99,7 @@ def add_file(path: Path, kind: Kind = "generator", generator: str | None = None,
         raise HubError(f"unknown model {generator!r}: give the model that {path.name} belongs to with --model")
     known = _known(path, kind, generator)
     if known is None:
-        known = _converted(path, kind, generator)
+        known = _converted(path, kind, generator, progress)
     _write({entry.name: facts.applied_to(entry) for entry in known})
     return next(entry.name for entry in known if entry.kind == kind)
 
@@ -112,8 +128,9 @@ def remove_file(name: str) -> list[str]:
         for entry in gone:
             copy = store.converted(str(entry.sha256))
             if entry.sha256 not in used:
-                copy.unlink(missing_ok=True)
                 copy.with_suffix(".sha256").unlink(missing_ok=True)
+                with suppress(PermissionError):  # Windows keeps the file of a model that is in memory
+                    copy.unlink(missing_ok=True)
     return [entry.name for entry in gone]
 
 
@@ -134,24 +151,23 @@ def _known(path: Path, kind: Kind, generator: str | None) -> list[Entry] | None:
     return found if good else None
 
 
-def _converted(path: Path, kind: Kind, generator: str | None) -> list[Entry]:
+def _converted(path: Path, kind: Kind, generator: str | None, progress: Progress) -> list[Entry]:
     """Convert a file into the folder of derived files. Returns its entries."""
     from inversion.checkpoints import convert  # imports all networks
 
     convert.file_size(path)  # refuses folders and pipes before anything is read
-    contents = convert.inspect(path)
+    contents = convert.inspect(path, limits=convert.Limits(watch=partial(progress, "reading")))
     if kind == "directions":
         contents = _as_directions(contents)
     kinds = [part.kind for part in contents.networks]
     if kind not in kinds:
-        wanted = {"generator": "--model", "encoder": "--encoder", "directions": "--direction", "code": "--start"}
-        flags = ", ".join(wanted.get(found, "") for found in kinds if found in wanted)
+        flags = " or ".join(USES[found] for found in kinds if found in USES)
         hint = f"give it as {flags}" if flags else "give another file"
         raise BadCheckpoint(f"{path.name}: it holds no {kind}, only {', '.join(kinds)}: {hint}")
     copy = store.converted(contents.sha256)
     with store.locked(copy.stem):
         if not store.intact(copy):
-            written = convert.convert(path, copy)
+            written = convert.convert(path, copy, limits=convert.Limits(watch=partial(progress, "converting")))
             if (written if kind != "directions" else _as_directions(written)) != contents:
                 copy.unlink()
                 raise BadCheckpoint(f"{path.name} changed while it was read: try again")

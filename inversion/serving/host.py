@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from inversion.serving.session import Session
 PHOTOS = ("stylegan2-ffhq-1024", "psp-ffhq", "e4e-ffhq", "arcface", "lpips-alexnet", "yunet")
 SERVER = "server"  # the requester of its downloads
 PATIENCE = 3.0  # seconds for an answer of the Hub
+LOCAL = ("127.0.0.1", "localhost", "::1")  # addresses that only this machine can open
 
 
 def best_files(device: str = "auto") -> tuple[str, ...]:
@@ -42,6 +44,12 @@ def has_gpu() -> bool:
     from inversion.checkpoints.hub import find_device
 
     return find_device("auto").type == "cuda"
+
+
+def only_local(share: bool) -> bool:
+    """Whether only users of this machine can open the page: no tunnel, no Space, no address of a network."""
+    hosted = share or zero_gpu() or bool(os.environ.get("SPACE_ID"))
+    return not hosted and os.environ.get("GRADIO_SERVER_NAME", LOCAL[0]) in LOCAL
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ from inversion import align
 from inversion.align import Crop, CropMode
 from inversion.checkpoints.downloads import Download, Downloads
 from inversion.methods import parse_method
+from inversion.serving.additions import Additions
 from inversion.serving.edits import Edits
 from inversion.serving.estimates import Estimates
 from inversion.serving.files import ModelFiles
@@ -65,7 +66,8 @@ class Status:
 class Session:
     """One device, shared by many callers. Every public method is thread-safe.
 
-    files: the model files and their downloads. edits: edits of stored results.
+    files: the model files and their downloads. additions: files of the users, if the host allows them. edits: edits of
+    stored results.
     budget: the longest time in seconds that one run may compute. clock: seconds, for turns and the expiry of jobs.
     """
 
@@ -78,8 +80,10 @@ class Session:
         lane: DeviceLane | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        additions: bool = False,
     ) -> None:
         self.budget = budget
+        self.additions = Additions(additions)
         self.limits = Limits() if limits is None else limits
         self._lane: DeviceLane = Lane(device, dtype) if lane is None else lane
         self._changed = threading.Condition()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from helpers.browser import choose_model, open_tab, shoot, status
+import torch
+from helpers import ada
+from helpers.browser import choose_model, column, open_tab, reconstruct, shoot, status
+from helpers.foreign import small, write_nvidia
 from helpers.serving import Served
 from playwright.sync_api import Page, expect
+from safetensors.torch import save_file
 
 pytestmark = pytest.mark.browser
 
@@ -51,3 +57,51 @@ def test_a_failed_download_and_a_model_that_is_not_here_are_explained(visit: Cal
     expect(row.locator(".state")).to_have_text("remote: its server does not answer")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shoot(page, "8-models-phone")
+
+
+def add_file(page: Page, path: Path) -> str:
+    """Add a file in the Models tab; returns the name of its model."""
+    page.locator("#models-file input[type=file]").set_input_files(path)
+    expect(page.locator("#models-file")).to_contain_text(path.stem)
+    page.click("#models-add-run")
+    said = page.locator("#models-add-status")
+    expect(said).to_contain_text(re.compile(rf"Added.*{path.stem}-"))
+    found = re.search(rf"{path.stem}-[0-9a-f]{{8}}", said.inner_text())
+    assert found is not None
+    return found[0]
+
+
+def test_a_file_is_added_used_and_removed(
+    visit: Callable[..., Page], site: Served, picture: Path, tmp_path: Path
+) -> None:
+    page = visit()
+    open_tab(page, "Models")
+    page.locator("#models-add").get_by_role("button", name="Add a file").click()
+    page.get_by_role("textbox", name="Domain").fill("cats")
+    page.get_by_role("textbox", name="Licence").fill("CC0")
+    name = add_file(page, write_nvidia(tmp_path / "mine.pkl", {"G_ema": ada.weights()}))
+    row = page.locator(f"#model-{name}")
+    expect(row).to_contain_text("cats")
+    expect(row.locator(".state")).to_have_text("available")
+    shoot(page, "7-models-added")
+    save_file(
+        {key: value.contiguous() for key, value in small("rosinality_g64").items()}, tmp_path / "other.safetensors"
+    )
+    other = add_file(page, tmp_path / "other.safetensors")
+    torch.save({"weights": torch.zeros(3, 3)}, tmp_path / "none.pt")
+    page.locator("#models-file input[type=file]").set_input_files(tmp_path / "none.pt")
+    page.click("#models-add-run")
+    expect(page.locator("#models-add-status .bad")).to_contain_text("none.pt: ")
+    open_tab(page, "Reconstruct")
+    choose_model(page, name)
+    reconstruct(page, picture, {"W"}, 3)
+    expect(status(page)).to_contain_text("Done")
+    expect(column(page, 0)).to_contain_text("PSNR")
+    expect(page.locator("#reconstruct-about")).to_contain_text("CC0")
+    open_tab(page, "Models")
+    page.on("dialog", lambda dialog: dialog.accept())
+    for one in (name, other):
+        page.locator(f"#model-{one}").get_by_role("button", name="Remove").click()
+        expect(page.locator(f"#model-{one}")).to_have_count(0)
+    open_tab(page, "Reconstruct")
+    expect(page.get_by_label("Model").first).to_have_value(re.compile("synthetic-faces"))

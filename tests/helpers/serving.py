@@ -18,7 +18,8 @@ from gradio import networking
 from helpers.checkpoints import use_entries
 from helpers.drawings import reading_encoders
 from helpers.networks import TINY, build_prior
-from inversion.checkpoints import fetch, hub
+from inversion.checkpoints import fetch, hub, own
+from inversion.checkpoints.places import VARIABLE
 from inversion.checkpoints.registry import Entry, HubError
 from inversion.editing import Direction
 from inversion.encoders import Encoder
@@ -28,6 +29,7 @@ from inversion.serving.session import Request, Session
 from ui import build, launch_options
 
 MODELS = ("synthetic-faces", "only-z", "absent")
+CACHED, FETCH = fetch.cached, fetch.fetch  # for files that a test adds
 SIZE = 40_000_000  # bytes of the file of "remote", as its server states them
 
 
@@ -49,9 +51,13 @@ class Remote:
         self.file.unlink(missing_ok=True)
 
     def cached(self, entry: Entry) -> Path | None:
+        if entry.own:
+            return CACHED(entry)
         return self.file if entry.name == "remote" and self.file.is_file() else None
 
     def fetch(self, entry: Entry, progress: fetch.Progress | None = None, renew: bool = False) -> Path:
+        if entry.own:
+            return FETCH(entry, progress, renew)
         self.fetched += 1
         if self.problem is not None:
             raise HubError(f"{entry.name}: {self.problem}")
@@ -69,7 +75,7 @@ class RecordingSession(Session):
     """A session that remembers the keys of its jobs: `submitted`, oldest first."""
 
     def __init__(self, device: str, budget: float) -> None:
-        super().__init__(device, budget=budget)
+        super().__init__(device, budget=budget, additions=True)
         self.submitted: list[str] = []
 
     def submit(self, requests: Sequence[Request], **options: Any) -> str:  # noqa: ANN401 - as in a session
@@ -151,7 +157,11 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
     }
     remote = Remote(folder)
 
+    real = hub.load
+
     def load(name: str, device: str = "auto", dtype: str = "auto") -> Model:
+        if name in own.own():
+            return real(name, device, dtype)
         if name not in models:
             raise HubError(f"{name}: its file is not available: is there a network?")
         return models[name]
@@ -162,13 +172,18 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
         patch.setattr(fetch, "cached", remote.cached)
         patch.setattr(fetch, "fetch", remote.fetch)
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.setenv(VARIABLE, str(folder / "derived"))
         # Gradio waits three seconds for its own page, and a busy machine may take longer.
         patch.setattr(networking, "url_ok", lambda url: True)
         session = RecordingSession("cpu", budget=60.0)
         session.warm("synthetic-faces")
         page = build(session)
         _, url, _ = page.launch(
-            prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", server_port=free_port(), **launch_options()
+            prevent_thread_lock=True,
+            quiet=True,
+            server_name="127.0.0.1",
+            server_port=free_port(),
+            **launch_options(additions=True),
         )
         try:
             yield Served(url, page, session, remote)

@@ -15,6 +15,7 @@ from gradio.components import Component
 
 from inversion.common.rows import Row
 from inversion.common.settings import split_settings
+from inversion.serving import catalogue
 from inversion.serving.lane import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session
 from ui.parts import inputs
@@ -78,6 +79,8 @@ class Endpoint:
         part = self.inputs[name]
         if isinstance(part, gr.Number) and (isinstance(part.value, int) or name == "mix_layers"):
             return {"type": "integer"}  # `precision=0` would round 1.5 instead of refusing it
+        if name == "model":  # the menu is as old as the page
+            return {"type": "string", "enum": list(catalogue.models())}
         if isinstance(part, gr.JSON):
             return {"type": "object", "additionalProperties": {}}
         if isinstance(part, gr.Dropdown) and part.multiselect:  # other names are allowed, such as stages joined by +
@@ -106,7 +109,7 @@ def common_inputs(context: PageContext) -> dict[str, Component]:
         "methods": gr.Dropdown(
             list(context.methods), value=["w", "wplus"], multiselect=True, allow_custom_value=True, label="methods"
         ),
-        "model": gr.Dropdown(list(context.models), value=context.model, label="model"),
+        "model": gr.Dropdown(list(context.models), value=context.model, allow_custom_value=True, label="model"),
         "seed": gr.Number(0, label="seed"),
         "settings": gr.JSON({}, label="settings"),
         "budget": gr.Number(min(120.0, longest), label="budget"),

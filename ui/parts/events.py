@@ -18,6 +18,8 @@ CROPS: Options = {"concurrency_id": "crops", "concurrency_limit": 4}
 FRAMING: Options = {"concurrency_id": "framing", "concurrency_limit": 16}
 # Watching a download costs nothing.
 DOWNLOADS: Options = {"concurrency_id": "downloads", "concurrency_limit": 24}
+# A conversion may take gigabytes of memory, so files are added one after the other.
+ADDITIONS: Options = {"concurrency_id": "additions", "concurrency_limit": 1}
 # Events that load a model, and events that only read results or cards.
 MODELS: Options = {"concurrency_id": "models"}
 VIEWS: Options = {"concurrency_id": "views"}

@@ -30,12 +30,15 @@ def errors_as_messages() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        text = str(error)
         # Gradio shows messages as HTML, and the text may quote the user.
-        first = text.split(" ")[0]
-        if first.isalpha():  # not the name of a setting
-            text = first.capitalize() + text[len(first) :]
-        raise gr.Error(escape(text, quote=False), duration=12, print_exception=False) from None
+        raise gr.Error(escape(sentence(error), quote=False), duration=12, print_exception=False) from None
+
+
+def sentence(error: UserError) -> str:
+    """The text of an error with a capital letter, unless it begins with the name of a file or of a setting."""
+    text = str(error)
+    first = text.split(" ")[0]
+    return first.capitalize() + text[len(first) :] if first.isalpha() else text
 
 
 def picture(path: str | None) -> np.ndarray:

@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 
 from inversion import images
+from inversion.serving import catalogue
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, Session
 from ui.examples.precomputed import Comparison, StoredFiles
@@ -174,11 +175,15 @@ class Panel:
             files = PictureFiles(folder) if comparison is None else StoredFiles(folder, comparison)
             yield {self.columns[i].slider: slider_pictures(view, i, left, files) for i in runs}
 
+    def _card(self, model: str) -> ModelCard | None:
+        """The card of a model, also of one that was added after the page was made."""
+        return self.models.get(model) or catalogue.models().get(model)
+
     def _cleared(self, view: JobView) -> Update:
         """Clear the results of the previous job."""
         update: Update = dict.fromkeys((self.other, self.hint, self.measured, self.truth, self.pasted))
         update[self.left] = gr.update(visible=False)
-        update[self.about] = about(view, self.models.get(view.model))
+        update[self.about] = about(view, self._card(view.model))
         for button in (self.archive, self.sheet, self.json):
             update[button] = gr.update(interactive=False)
         for column in self.columns:
@@ -189,7 +194,7 @@ class Panel:
 
     def _input(self, view: JobView, files: PictureSource) -> Update:
         """Show the input to the methods if it differs from the picture, and the notes on it."""
-        update: Update = {self.about: about(view, self.models.get(view.model))} if view.notes else {}
+        update: Update = {self.about: about(view, self._card(view.model))} if view.notes else {}
         if not has_own_input(view):
             return update
         return update | {

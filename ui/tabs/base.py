@@ -42,6 +42,10 @@ class Tab(ABC):
         """Menus of models, which get the newest choices when the page opens."""
         return []
 
+    def model_changes(self) -> list[gr.events.Dependency]:
+        """Events of the tab after which other models are available."""
+        return []
+
     def method_menus(self) -> list[Component]:
         """Components that `offered` updates."""
         return []

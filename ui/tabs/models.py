@@ -10,7 +10,8 @@ from typing import ClassVar
 import gradio as gr
 
 from inversion.serving.files import FileCard
-from ui.parts.events import DOWNLOADS, PRIVATE
+from ui.parts.add_file import AddFile
+from ui.parts.events import DOWNLOADS, PRIVATE, QUIET
 from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import DOT, megabytes, slot
 from ui.static import script
@@ -18,8 +19,7 @@ from ui.tabs.base import Tab
 
 INTRO = """
 All model files that can be used here. *Available* files work without a network. Generators are downloaded on first use,
-encoders when you press their button. A file is opened only if its size and sha256 are correct. Your own StyleGAN is
-added on the command line, with `--model FILE`.
+encoders when you press their button. A file is opened only if its size and sha256 are correct.
 """
 GRADES = """
 Official file: the authors of the network link to it. Copy: published by a third party. A licence also covers the
@@ -28,6 +28,7 @@ pictures that are made with a model: read it before you publish them.
 GRADE_LABELS = {"A": "official file", "B": "copy"}
 SECTIONS = {"Generators": ("generator",), "Encoders": ("encoder",), "Other networks": ()}  # (): all other kinds
 YOURS = "Yours"  # section of the files that were added
+ALL_YOURS = ""  # key of the whole section in the value of the list
 # The component's value is {model: its row as HTML}, of the rows that have changed. Open notes stay open.
 SCRIPT = script("models")
 
@@ -42,17 +43,36 @@ class Models(Tab):
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Row(elem_classes="model-tools"):
             self.refresh = gr.Button("Refresh", size="sm", min_width=110, scale=0, elem_id="models-refresh")
-        rows = listing(self.context.session.files.cards())
+        self.adding = AddFile(self.context.session)
+        self.adding.build()
+        allowed = self.context.session.additions.allowed
+        rows = listing(self.context.session.files.cards(), allowed)
         self.list = gr.HTML({}, rows=rows, html_template=slot("rows"), js_on_load=SCRIPT, apply_default_css=False)
         gr.Markdown(GRADES, elem_classes="note")
         # "multiple": the button that started a download also cancels it.
         self.list.press(self.pressed, None, self.list, trigger_mode="multiple", **DOWNLOADS, **PRIVATE)
         for event in (self.refresh.click, tab.select):
             event(self.rows, None, self.list, **DOWNLOADS, **PRIVATE)
+        self.changes = []
+        if allowed:
+            removed = self.list.remove(self.remove, None, self.list, **QUIET)
+            self.changes = [self.adding.wire(self.list, self.rows), removed]
+
+    def model_changes(self) -> list[gr.events.Dependency]:
+        return self.changes
 
     def rows(self, request: gr.Request) -> dict[str, str]:
         """All rows as they are now."""
-        return {card.entry.name: row(card) for card in self.context.session.files.cards(request.session_hash or "")}
+        allowed = self.context.session.additions.allowed
+        cards = self.context.session.files.cards(request.session_hash or "")
+        return {ALL_YOURS: yours(cards, allowed), **{card.entry.name: row(card, allowed) for card in cards}}
+
+    def remove(self, request: gr.Request, event: gr.EventData) -> dict[str, str]:
+        """Remove a file of the user's."""
+        with errors_as_messages():
+            gone = self.context.session.additions.remove(str(getattr(event, "name", None)))
+        gr.Info(escape(f"Removed: {', '.join(gone)}."))
+        return self.rows(request)
 
     def pressed(self, request: gr.Request, event: gr.EventData) -> Iterator[dict[str, str]]:
         """Start or leave the download of the model whose button was pressed."""
@@ -73,22 +93,37 @@ class Models(Tab):
         yield {name: row(files.card(name, visitor))}
 
 
-def listing(cards: Sequence[FileCard]) -> str:
-    """All models in their sections, as HTML."""
-    parts, left = [], list(cards)
-    for title, kinds in {YOURS: (), **SECTIONS}.items():
+def listing(cards: Sequence[FileCard], removable: bool = False) -> str:
+    """All models in their sections, as HTML. removable: the user's own files have a button that removes them."""
+    left = [card for card in cards if not card.entry.own]
+    parts = [f'<div class="yours">{yours(cards, removable)}</div>']
+    for title, kinds in SECTIONS.items():
         members = [card for card in left if not kinds or card.entry.kind in kinds]
-        members = [card for card in members if card.entry.own] if title == YOURS else members
         left = [card for card in left if card not in members]
-        rows = "".join(f'<div class="model" id="model-{escape(card.entry.name)}">{row(card)}</div>' for card in members)
-        if members:
-            fold = "details open" if title in (YOURS, "Generators") else "details"
-            parts.append(f'<{fold} class="models"><summary>{title} ({len(members)})</summary>{rows}</details>')
+        parts.append(section(title, members))
     return "".join(parts)
 
 
-def row(card: FileCard) -> str:
+def yours(cards: Sequence[FileCard], removable: bool) -> str:
+    """The section of the user's own files, "" without files."""
+    return section(YOURS, [card for card in cards if card.entry.own], removable)
+
+
+def section(title: str, cards: Sequence[FileCard], removable: bool = False) -> str:
+    """Models under a title, as HTML; "" for none."""
+    if not cards:
+        return ""
+    rows = "".join(
+        f'<div class="model" id="model-{escape(card.entry.name)}">{row(card, removable)}</div>' for card in cards
+    )
+    fold = "details open" if title in (YOURS, "Generators") else "details"
+    return f'<{fold} class="models"><summary>{title} ({len(cards)})</summary>{rows}</details>'
+
+
+def row(card: FileCard, removable: bool = False) -> str:
     """One model as HTML, with a button if there is something to do."""
+    if card.entry.own and removable:
+        return describe(card) + '<button type="button" class="sm" data-remove>Remove</button>'
     label = button(card)
     return describe(card) + (f'<button type="button" class="sm">{label}</button>' if label else "")
 

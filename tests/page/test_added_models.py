@@ -1,0 +1,36 @@
+"""Models that are added while the page runs: scripts see and use them, and names that are not known are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from helpers import ada
+from helpers.foreign import write_nvidia
+from helpers.page import W, call
+from helpers.serving import Served
+
+from inversion.checkpoints import own
+
+
+def offered(site: Served) -> list[str]:
+    """The models in the schema that a new client reads."""
+    schema = Client(site.url, verbose=False).view_api(return_format="dict", print_info=False)
+    parameters = schema["named_endpoints"]["/reconstruct"]["parameters"]
+    return next(one["type"]["enum"] for one in parameters if one["parameter_name"] == "model")
+
+
+def test_an_added_model_serves_scripts_at_once(site: Served, client: Client, picture: Path, tmp_path: Path) -> None:
+    before = offered(site)
+    name = own.add_file(write_nvidia(tmp_path / "mine.pkl", {"G_ema": ada.weights()}))
+    try:
+        assert offered(site) == [name, *before]
+        rows, _, _ = call(client, "/reconstruct", picture, model=name, **W)
+        assert rows[0]["model"] == name and rows[0]["state"] == "done"
+    finally:
+        own.remove_file(name)
+    assert offered(site) == before
+    with pytest.raises(AppError, match=f"Unknown model '{name}'. Choose one of: synthetic-faces"):
+        call(client, "/reconstruct", picture, model=name, **W)
