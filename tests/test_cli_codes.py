@@ -158,7 +158,7 @@ def test_convert_says_which_files_are_codes(run: Command, picture: Path, tmp_pat
         status, text, _ = run("convert", path, "--dry-run")
         assert status == 0 and says in text
     status, _, err = run("invert", picture, "--model", tmp_path / "projected_w.npz")
-    assert status == 2 and "it holds no generator, only code: give it as --start" in err
+    assert status == 2 and "it holds no generator, only code: give it as a code (--start" in err
 
 
 def test_an_array_is_a_direction_if_it_is_given_as_one(run: Command, picture: Path, tmp_path: Path) -> None:
