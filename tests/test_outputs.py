@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,9 @@ from inversion.cli.records import add_rows
 from inversion.common.names import FIELDS, companion
 from inversion.generators import StyleGAN2
 from inversion.model import Model
+from inversion.serving.jobs import JobView, RunView
 from inversion.serving.lane import Lane
+from ui.parts.export import result_names
 
 FAST = ["--set", "wplus.steps=2"]
 COMMANDS: Mapping[str, list[str]] = {
@@ -305,3 +308,23 @@ def test_the_model_is_loaded_by_one_lane(run: Run, folder: Path, monkeypatch: py
     monkeypatch.setattr(Lane, "__init__", lambda self, *a: made.append(self) or real(self, *a))  # type: ignore[func-returns-value]
     run("invert", folder, *FAST)
     assert len(made) == 1 and torch.is_grad_enabled() and os.getcwd()
+
+
+def test_the_downloads_of_the_page_have_names_of_their_own() -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    row = {"seed": 3, "settings": {"w.steps": 2}}
+    methods = ["psp+w", "psp/w", "con", "写真"]
+    runs = [RunView(method, method, "done", image=pixels, row=row) for method in [*methods, "psp+w"]]
+    runs.append(RunView("w", "w", "failed"))
+    names = result_names(JobView("key", "reconstruct", tuple(runs), 0, 0, model="m"))
+    assert len(set(names.values())) == len(names) == 5
+    assert all(name.startswith("reconstruct-") and name.endswith(".png") for name in names.values())
+    assert re.fullmatch(r"reconstruct-psp\+w-m-[0-9a-f]{6}-s3\.png", names[0]) and "写真" in names[3]
+    assert names[4] == names[0].replace(".png", "-2.png")
+
+
+def test_a_helper_of_python_keeps_files(tmp_path: Path) -> None:
+    pixels = [np.full((8, 8, 3), value, np.uint8) for value in (0, 255)]
+    paths = [images.save_png(tmp_path / "new" / "face.png", array) for array in pixels]
+    assert [path.name for path in paths] == ["face.png", "face-2.png"]
+    assert [int(np.asarray(images.read(path)).mean()) for path in paths] == [0, 255]

@@ -14,10 +14,11 @@ from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.cli.batch import ERRORS, Batch
 from inversion.cli.codes import SUFFIXES
 from inversion.cli.common import run_parser
-from inversion.cli.outputs import Outputs, parse, settings_digits
+from inversion.cli.outputs import Outputs, parse
 from inversion.cli.own import choose_model
 from inversion.cli.runs import Runs
 from inversion.common.commands import UsageError, guarded, visible
+from inversion.common.names import settings_digits
 from inversion.common.rows import Row, RowView
 from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, check_moves, read_layers
 from inversion.methods import SettingError
@@ -108,7 +109,7 @@ class _EditedCodes:
         result, picture = self.lane.answer(OpenRequest(args.model, read_code(path)))
         row: Row = {"picture": str(path), "task": args.task, "method": None, "model": args.model, "seed": args.seed}
         row |= {"code": str(path), "model_options": dict(result.options), "message": "", "error": ""}
-        digits = settings_digits({"settings": [self.plan.moves, self.plan.layers, self.plan.keep]})
+        digits = settings_digits({"moves": self.plan.moves, "layers": self.plan.layers, "keep": self.plan.keep})
         image = outputs.save({**row, "picture": path.stem, "method": "edit", "settings": digits}, picture)
         row["image"] = None if image is None else str(image)
         request = Request(args.task, "code", picture, args.model)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,12 +15,11 @@ from inversion.cli import sources
 from inversion.cli.records import add_rows
 from inversion.common.commands import Parser, UsageError, make_folder
 from inversion.common.names import FIELDS, NamePattern, companion, numbered, reserve, safe_name, write_whole
-from inversion.common.rows import Row, RowView
+from inversion.common.rows import Row
 
 # Names of the results in a folder, in the order of preference.
 DEFAULT = ("{picture}_{task}_{method}.png", "{picture}_{task}_{method}_{model}_{settings}_s{seed}.png")
 NUMBERED = ("{picture}_{task}_{n}.png",)
-HASHED = ("settings", "parameters", "model_options", "crop", "measured", "start")  # of a row
 STDOUT = "-"
 
 
@@ -100,7 +97,7 @@ class Outputs:
         if self.folder is None or not parts:
             return None
         path = self.folder / f"{safe_name(picture.stem)}_{safe_name(task)}_sheet.png"
-        return self._save(numbered(path), np.concatenate(parts, axis=1))
+        return self._save(numbered(path), np.concatenate(parts, axis=1), say=False)
 
     def record(self, row: Row, result: Path | None, *, shared: bool = True) -> None:
         """Add a row to --json and --csv, and, if `shared`, to the JSON file of its picture. Raises OSError."""
@@ -134,15 +131,15 @@ class Outputs:
             self.folder = path
             self.patterns = [NamePattern(f"{_literal(path)}/{name}") for name in args.names]
 
-    def _save(self, paths: Iterable[Path], picture: np.ndarray) -> Path:
-        """Write a picture under the first name that is free. Says so if a file has the preferred name."""
+    def _save(self, paths: Iterable[Path], picture: np.ndarray, *, say: bool = True) -> Path:
+        """Write a picture under the first name that is free. say: tell the user if a file has the preferred name."""
         paths = iter(paths)
         first = next(paths)
         existed = first.exists() and first.absolute() not in self._written
         path = reserve(itertools.chain([first], paths), self._may_replace)
         write_whole(path, lambda part: images.write_png(part, picture))
         self._written.add(path.absolute())
-        if existed and path != first and path.name.startswith(first.stem):  # not if the names are counted
+        if say and existed and path != first and path.name.startswith(first.stem):  # not if the names are counted
             advice = "" if self._is_input(first) else " (--overwrite replaces it)"
             _say(f"{first} exists{advice}. The new picture is {path}.")
         return path
@@ -152,15 +149,6 @@ class Outputs:
 
     def _is_input(self, path: Path) -> bool:
         return any(path.samefile(one) for one in self._inputs if one.exists())
-
-
-def settings_digits(row: RowView, arrays: Iterable[np.ndarray] = ()) -> str:
-    """The field {settings} of a row: 6 hexadecimal digits of its settings and of the masks and pictures of its task."""
-    values = json.dumps([row.get(key) for key in HASHED], sort_keys=True, default=str)
-    digest = hashlib.sha256(values.encode())
-    for array in arrays:
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:6]
 
 
 def _rows_file(ending: str) -> Callable[[str], str]:

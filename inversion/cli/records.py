@@ -15,6 +15,7 @@ from pathlib import Path
 from inversion.common.names import numbered, write_whole
 from inversion.common.rows import Row
 
+FIRST = ("picture", "task", "method", "model", "seed", "error", "image")  # columns of a table
 LOCK_SECONDS = 10.0  # a lock that is older belongs to a process that was killed
 
 
@@ -85,7 +86,8 @@ def _add_csv(text: str, rows: Sequence[Row]) -> str:
         raise _NoRows
     if table and "picture" not in header:
         raise _NoRows
-    columns = [*header, *dict.fromkeys(key for row in rows for key in row if key not in header)]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    columns = list(dict.fromkeys([*header, *(key for key in FIRST if key in keys), *keys]))
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=separator, lineterminator="\r\n" if "\r\n" in text else "\n")
     writer.writerows([columns, *([*line, *[""] * (len(columns) - len(line))] for line in lines)])

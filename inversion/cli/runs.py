@@ -16,9 +16,9 @@ from inversion.align import paste
 from inversion.cli.batch import ERRORS, Batch
 from inversion.cli.codes import start_of, write_files
 from inversion.cli.common import task_inputs, write_notes, write_rows
-from inversion.cli.outputs import settings_digits
 from inversion.cli.own import choose_model, options_of
 from inversion.common.commands import UsageError, guarded
+from inversion.common.names import settings_digits
 from inversion.common.rows import Row
 from inversion.common.settings import split_settings
 from inversion.methods import parse_method
@@ -87,7 +87,7 @@ class Runs:
             interrupted = stop.signal is not None
             row: Row = {**finished.row, "picture": str(path), "message": finished.message}
             row |= {"interrupted": interrupted, "error": ""}
-            digits = settings_digits(row, _arrays(request.inputs))
+            digits = settings_digits(row, (array.tobytes() for array in _arrays(request.inputs)))
             image = outputs.save({**row, "picture": path.stem, "settings": digits}, finished.image)
             row["image"] = None if image is None else str(image)
             if image is not None:

@@ -16,9 +16,10 @@ from inversion import images
 from inversion.align import paste
 from inversion.cli.batch import ERRORS, Batch, add_images
 from inversion.cli.common import metavar, reader, sentence_part, write_notes
-from inversion.cli.outputs import NUMBERED, add_outputs, parse, settings_digits
+from inversion.cli.outputs import NUMBERED, add_outputs, parse
 from inversion.cli.own import add_model, choose_model
 from inversion.common.commands import Parser, add_device, guarded, visible
+from inversion.common.names import settings_digits
 from inversion.common.rows import Row
 from inversion.serving.lane import AUTOMATIC_CROPS, Lane, crop
 from inversion.translations import TRANSLATIONS, TranslationOptions, input_of

@@ -5,7 +5,9 @@ A file that exists is never replaced by accident: `reserve` creates the file who
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import os
 import re
 import string
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inversion.common.errors import UserError
+from inversion.common.rows import RowView
 
 FIELDS: Mapping[str, str] = {
     "picture": "the name of the input without its ending",
@@ -28,6 +31,7 @@ FIELDS: Mapping[str, str] = {
 # Endings of the files that belong to a picture NAME.png. A name is free if none of them exists. Rows are
 # added to NAME.json.
 ENDINGS = (".png", "_pasted.png", "_edited.png", "_edited_strip.png", ".npz", ".safetensors")
+HASHED = ("settings", "parameters", "model_options", "crop", "measured", "start", "moves", "layers", "keep")  # of a row
 VALUE_BYTES, STEM_BYTES = 80, 160  # longest value of a field, longest name; Windows allows 260 characters with folders
 # By Windows, and characters that move the cursor, change the direction of text or cannot be encoded.
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]')
@@ -96,6 +100,15 @@ class NamePattern:
             return list(string.Formatter().parse(text))
         except ValueError as error:
             raise PatternError(f"The pattern {self.text} is not valid: {error}. {_choices()}") from None
+
+
+def settings_digits(row: RowView, inputs: Iterable[bytes] = ()) -> str:
+    """The field {settings} of a row: 6 hexadecimal digits of its settings and of the masks and pictures of its task."""
+    values = json.dumps([row.get(key) for key in HASHED], sort_keys=True, default=str)
+    digest = hashlib.sha256(values.encode())
+    for one in inputs:
+        digest.update(one)
+    return digest.hexdigest()[:6]
 
 
 def numbered(path: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from inversion.common.names import numbered, reserve, write_whole
 from inversion.images.errors import BadImage
 
 MAX_BYTES = 64 * 2**20  # largest file; a photo of 48 million pixels has 10 to 40 MiB
@@ -32,8 +33,18 @@ def read_bytes(source: str | Path | bytes) -> bytes:
         raise BadImage(f"The file {path} cannot be read: {error.strerror}.") from None
 
 
+def save_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] | None = None) -> Path:
+    """Write uint8 (H, W, 3) as PNG, but never over a file: if one exists, as NAME-2, NAME-3, ... Returns the path.
+
+    Creates the folders of the path. recipe: as of `write_png`. Raises OSError.
+    """
+    found = reserve(numbered(Path(path)))
+    write_whole(found, lambda part: write_png(part, array, recipe))
+    return found
+
+
 def write_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] | None = None) -> None:
-    """Write uint8 (H, W, 3) as PNG. Raises OSError.
+    """Write uint8 (H, W, 3) as PNG; a file with this name is replaced. `save_png` keeps it. Raises OSError.
 
     `recipe` holds JSON values and becomes the text chunk "inversion". There is no other metadata.
     """

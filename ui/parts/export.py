@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from inversion import images
+from inversion.common.names import numbered, safe_name, settings_digits
 from inversion.common.rows import Row
 from inversion.serving.session import JobView
 from ui.parts.figures import caption
@@ -54,14 +55,14 @@ class Files:
 
 def export(view: JobView, folder: Path) -> Files | None:
     """Write the results that the job has; None if it has no picture. PNGs hold the recipe and nothing of the upload."""
-    names = {i: f"{view.task}-{file_name(run.method)}.png" for i, run in enumerate(view.runs) if run.image is not None}
+    names = result_names(view)
     if not names:
         return None
     for i, run in enumerate(view.runs):
         if run.image is not None:
             images.write_png(folder / names[i], run.image, dict(run.row or {}))
     page, figures, archive = (
-        folder / f"{view.task}-{end}" for end in ("comparison.png", "figures.json", "pictures.zip")
+        folder / f"{job_name(view)}-{end}" for end in ("comparison.png", "figures.json", "pictures.zip")
     )
     sheet(tiles(view)).save(page)
     figures.write_text(json.dumps(rows(view, names), indent=1, allow_nan=False), encoding="utf-8")
@@ -100,6 +101,21 @@ def has_own_input(view: JobView) -> bool:
     return view.truth is None or view.measured is None or not np.array_equal(view.truth, view.measured)
 
 
-def file_name(text: str) -> str:
-    """The text as part of a file's name."""
-    return "".join(c if c.isalnum() else "-" for c in text)[:60]
+def job_name(view: JobView) -> str:
+    """The beginning of the names of a job's files: its task, model and seed."""
+    seeds = [run.row["seed"] for run in view.runs if run.row is not None]
+    parts = [view.task, view.model, *(f"s{seed}" for seed in seeds[:1])]
+    return safe_name("-".join(part for part in parts if part))
+
+
+def result_names(view: JobView) -> dict[int, str]:
+    """A name for each picture of the job, by index of the run: task, method, model, digits of its settings and seed."""
+    names: dict[int, str] = {}
+    for i, run in enumerate(view.runs):
+        if run.image is not None:
+            row = run.row or {}
+            parts = [view.task, run.method, view.model]
+            parts += [settings_digits(row), f"s{row['seed']}"] if "seed" in row else []
+            first = Path(safe_name("-".join(part for part in parts if part)) + ".png")
+            names[i] = next(path.name for path in numbered(first) if path.name not in names.values())
+    return names

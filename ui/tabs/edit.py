@@ -12,6 +12,7 @@ from gradio.components import Component
 
 from inversion import images
 from inversion.common.errors import UserError
+from inversion.common.names import companion, settings_digits
 from inversion.editing.requests import Edited
 from inversion.serving.session import JobView, Session
 from inversion.tasks import DEFAULT_TASK
@@ -20,7 +21,7 @@ from ui.parts.combine import Combine
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests, sheet_file
 from ui.parts.events import EDITS, PRIVATE
-from ui.parts.export import PictureFiles, file_name, rows
+from ui.parts.export import PictureFiles, result_names, rows
 from ui.parts.figures import edit_figures
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.markup import head, note
@@ -75,8 +76,9 @@ class EditPanel(Panel):
     def edited(self, view: JobView, index: int, options: EditOptions, edited: Edited, folder: Path) -> Update:
         """A column with the picture before the edit on the left and after it on the right."""
         run, column, files = view.runs[index], self.columns[index], PictureFiles(str(folder))
-        path = folder / f"edited-{file_name(run.method)}-{index}.png"
-        images.write_png(path, edited.picture, {**(run.row or {}), "edit": sliders.recipe(options, edited)})
+        recipe = sliders.recipe(options, edited)
+        path = companion(folder / result_names(view)[index], f"-edited-{settings_digits(recipe)}.png")
+        images.write_png(path, edited.picture, {**(run.row or {}), "edit": recipe})
         above = head(run.label, "before | after", COLUMN_COLOURS[index])
         return {
             column.box: gr.update(above=above, below=edit_figures(options.moves, edited)),
@@ -88,7 +90,7 @@ class EditPanel(Panel):
         """A column as it was when the job ended."""
         run, column = view.runs[index], self.columns[index]
         assert run.image is not None  # noqa: S101 - only columns with a picture are edited
-        path = folder / f"inverted-{index}.png"
+        path = folder / result_names(view)[index]
         images.write_png(path, run.image, dict(run.row or {}))
         return {
             column.box: gr.update(**column_text(view, index)),

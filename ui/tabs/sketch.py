@@ -16,6 +16,7 @@ from gradio.components import Component
 from inversion import images
 from inversion.align import Crop
 from inversion.common.errors import UserError
+from inversion.common.names import safe_name
 from inversion.synthetic import DOMAINS
 from inversion.translations import INPUTS, TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslationCard
@@ -220,7 +221,8 @@ class Sketch(Tab):
         with tempfile.TemporaryDirectory() as folder:
             items = []
             for i, one in enumerate(results):
-                path = Path(folder) / f"{one.recipe['translation']}-{i}.png"
+                parts = [one.recipe["translation"], one.recipe["model"], f"s{one.recipe['seed']}", str(i)]
+                path = Path(folder) / (safe_name("-".join(parts)) + ".png")
                 images.write_png(path, one.picture, one.recipe)
                 items.append((str(path), one.caption))
             text = f"<b>Done</b>{DOT}{clock(seconds)} s" + (f"{DOT}{problem_list(problems)}" if problems else "")
