@@ -8,7 +8,7 @@ import pytest
 from inversion import images
 from inversion.checkpoints import hub
 from inversion.checkpoints.registry import registry
-from inversion.editing.domain import OUTSIDE, DomainRequest, known_domains
+from inversion.editing.domain import DomainRequest, known_domains, outside_methods
 from inversion.methods import METHODS
 from inversion.model import Model
 from inversion.synthetic import DOMAINS, HELD_OUT
@@ -27,7 +27,7 @@ def test_renders_are_inside_and_other_renders_belong_to_their_own_model(domain: 
         answer = DomainRequest(model.name, render(other))(model)
         assert answer.inside == (other == domain) and answer.score is not None
         assert answer.better == (None if other == domain else known_domains()[other].model)
-        assert answer.inside == (answer.text == "") and answer.methods == (() if answer.inside else OUTSIDE)
+        assert answer.inside == (answer.text == "") and answer.methods == (() if answer.inside else outside_methods())
 
 
 def test_other_pictures_name_the_methods_that_reach_them() -> None:
@@ -35,6 +35,10 @@ def test_other_pictures_name_the_methods_that_reach_them() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (128, 128, 3), dtype=np.uint8)
     answer = DomainRequest(model.name, noise)(model)
     assert answer.better is None and all(METHODS[key].label in answer.text for key in answer.methods)
+
+
+def test_methods_that_tune_or_mix_codes_reach_other_pictures() -> None:
+    assert outside_methods() == ("mganprior", "pti", "clone")  # the page names them
 
 
 def test_a_model_without_a_measure_says_nothing() -> None:

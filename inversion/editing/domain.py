@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
     from inversion.model import Model
 
-OUTSIDE = ("mganprior", "pti", "clone")  # methods that reach pictures outside the domain
-
 
 def known_domains() -> dict[str, KnownDomain]:
     """The embedded domains that a model can recognise, by name."""
     return {name: domain.known for name, domain in DOMAINS.items() if domain.known is not None}
+
+
+def outside_methods() -> tuple[str, ...]:
+    """Keys of the methods that reach pictures outside the domain of a model."""
+    from inversion.methods import METHODS
+
+    return tuple(key for key, method in METHODS.items() if method.leaves_domain)
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class DomainRequest:
         better = next(
             (other for other in known_domains().values() if other != known and self._fits(other, model)), None
         )
-        return DomainAnswer(round(score, 2), False, _text(known, better), better.model if better else None, OUTSIDE)
+        name = None if better is None else better.model
+        return DomainAnswer(round(score, 2), False, _text(known, better), name, outside_methods())
 
     def _fits(self, known: KnownDomain, model: Model) -> bool:
         return self._score(known, model, Crop()) >= known.threshold
@@ -91,5 +97,5 @@ def _text(known: KnownDomain, better: KnownDomain | None) -> str:
     start = f"This model knows {known.knows}. "
     if better is not None:
         return f"{start}The {better.label} fits this picture better."
-    labels = [METHODS[key].label for key in OUTSIDE]
+    labels = [METHODS[key].label for key in outside_methods()]
     return f"{start}{', '.join(labels[:-1])} and {labels[-1]} can reach this picture; encoders show something else."

@@ -91,6 +91,7 @@ class Stage(ABC):
     label: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset({"prior"})
     standalone: ClassVar[bool] = False  # True if the stage uses no code and so cannot be combined with other stages
+    leaves_domain: ClassVar[bool] = False  # True if it reaches pictures that no single code of the generator shows
 
     @abstractmethod
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:

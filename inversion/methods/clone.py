@@ -46,6 +46,7 @@ class Clone(Stage):
     cost: ClassVar[float] = 6.2
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "refine"
     label: ClassVar[str] = "Clone"
+    leaves_domain: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "discriminator"})
 
     steps: int = setting(200, "Steps", min=1, max=10_000, step=10)

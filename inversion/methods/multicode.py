@@ -40,6 +40,7 @@ class OptimiseMultiCode(Stage):
     cost: ClassVar[float] = 5.5
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "optimise"
     label: ClassVar[str] = "Multi-code"
+    leaves_domain: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "z"})
 
     codes: int = setting(

@@ -49,6 +49,11 @@ class Method:
         """Everything that the stages need from a model; see `Stage`."""
         return frozenset[str]().union(*(stage.needs for stage in self.stages))
 
+    @property
+    def leaves_domain(self) -> bool:
+        """Whether a stage reaches pictures outside the domain of the generator."""
+        return any(stage.leaves_domain for stage in self.stages)
+
     def from_start(self) -> Method:
         """This method for a run that starts from a given code: without its embed stage.
 

@@ -41,6 +41,7 @@ class PTI(Stage):
     cost: ClassVar[float] = 1.8
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "refine"
     label: ClassVar[str] = "PTI"
+    leaves_domain: ClassVar[bool] = True
 
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
     lr: float = setting(

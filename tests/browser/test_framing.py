@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from inversion.align import Face
 from inversion.checkpoints import detector
-from inversion.editing.domain import OUTSIDE, DomainAnswer, DomainRequest
+from inversion.editing.domain import DomainAnswer, DomainRequest, outside_methods
 from inversion.synthetic import DOMAINS
 from inversion.synthetic.base import KnownDomain
 
@@ -34,7 +34,7 @@ def faces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "registered", lambda entries: lambda picture: found)
     known = KnownDomain("synthetic-faces", 99, "tests", "test model")
     monkeypatch.setitem(DOMAINS, "test", replace(DOMAINS["synthetic-faces"], known=known))
-    answer = DomainAnswer(1.0, False, "This model knows tests.", None, OUTSIDE)
+    answer = DomainAnswer(1.0, False, "This model knows tests.", None, outside_methods())
     monkeypatch.setattr(DomainRequest, "__call__", lambda self, model: answer)
 
 
@@ -123,8 +123,8 @@ def test_one_click_ticks_the_methods_that_reach_the_picture(visit: Callable[...,
     assert faults(page) == []
     domain_line.get_by_role("button").click()
     selected = page.locator("#reconstruct-methods input:checked")
-    expect(selected).to_have_count(len(OUTSIDE))
-    assert selected.evaluate_all("boxes => boxes.map(box => box.value)") == list(OUTSIDE)
+    expect(selected).to_have_count(len(outside_methods()))
+    assert selected.evaluate_all("boxes => boxes.map(box => box.value)") == list(outside_methods())
     page.get_by_role("button", name="Remove Image").click()
     expect(page.locator("#reconstruct-picture-framing")).to_be_hidden()
     expect(square(page, "reconstruct")).to_be_hidden()

@@ -16,7 +16,7 @@ from helpers.serving import Served, entry
 from inversion import align, images
 from inversion.align import Face, Quad
 from inversion.checkpoints import detector
-from inversion.editing.domain import OUTSIDE, DomainAnswer
+from inversion.editing.domain import DomainAnswer, outside_methods
 from inversion.serving.session import Session
 from inversion.synthetic import DOMAINS
 from ui.parts.framing import Framing, domain_line
@@ -169,14 +169,14 @@ def looked(framing: Framing, upload: np.ndarray, model: str, measured: bool = Fa
 def test_the_domain_is_said_after_the_square(
     framing: Framing, upload: np.ndarray, answering: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outside = DomainAnswer(12.0, False, "Outside.", None, OUTSIDE)
+    outside = DomainAnswer(12.0, False, "Outside.", None, outside_methods())
     answering(outside)
     assert len(looked(framing, upload, MODEL)) == 1  # a model without a measure is not asked
     monkeypatch.setitem(DOMAINS, "test", DOMAINS["synthetic-faces"])
     square, domain = looked(framing, upload, "synthetic-faces")
     assert square["domain"] is False and domain["domain"] == domain_line(outside, digest(upload))
-    assert domain["domain"]["methods"] == list(OUTSIDE) and "Clone" in domain["domain"]["button"]
-    house = domain_line(DomainAnswer(12.0, False, "Outside.", "synthetic-houses", OUTSIDE), "x")
+    assert domain["domain"]["methods"] == list(outside_methods()) and "Clone" in domain["domain"]["button"]
+    house = domain_line(DomainAnswer(12.0, False, "Outside.", "synthetic-houses", outside_methods()), "x")
     assert house is not None and house["button"] == "Use the house model" and not house["methods"]
     assert len(looked(framing, upload, "synthetic-faces", measured=True)) == 1
     answering(InputError("busy"))
