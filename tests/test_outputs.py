@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,9 @@ def test_a_file_without_rows_is_kept_and_said(run: Run, picture: Path, name: str
     path.write_bytes(text)
     for _ in range(2):
         status, _, err = run("invert", picture, *FAST, f"--{path.suffix[1:]}", path)
-        assert status == 0 and f"{path} holds no rows of results. It is kept, and the rows are in" in err
+        assert (
+            status == 0 and f"{path} holds no rows, or another program uses it. It is kept, and the rows are in" in err
+        )
     assert path.read_bytes() == text
     found = companion(path, f"-2{path.suffix}").read_text()
     assert found.count(str(picture)) == 2 and not companion(path, f"-3{path.suffix}").exists()
@@ -328,3 +331,27 @@ def test_a_helper_of_python_keeps_files(tmp_path: Path) -> None:
     paths = [images.save_png(tmp_path / "new" / "face.png", array) for array in pixels]
     assert [path.name for path in paths] == ["face.png", "face-2.png"]
     assert [int(np.asarray(images.read(path)).mean()) for path in paths] == [0, 255]
+
+
+def test_a_table_that_a_spreadsheet_has_open_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses to replace such a file."""
+    path, real = tmp_path / "rows.csv", Path.replace
+    path.write_text("picture\nold\n")
+
+    def replace_free(part: Path, target: Path) -> Path:
+        if target.name == "rows.csv":
+            raise PermissionError(13, "Permission denied", str(target))
+        return real(part, target)
+
+    monkeypatch.setattr(Path, "replace", replace_free)
+    assert [add_rows(path, [{"picture": "new"}]) for _ in range(2)] == [tmp_path / "rows-2.csv"] * 2
+    assert contents(tmp_path) == {"rows.csv": b"picture\nold\n", "rows-2.csv": b"picture\nnew\nnew\n"}
+
+
+def test_rows_of_runs_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.with_name("rows.json.lock").write_bytes(b"")
+    os.utime(path.with_name("rows.json.lock"), (0, 0))  # of a process that was killed
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: add_rows(path, [{"picture": i}]), range(20)))
+    assert sorted(row["picture"] for row in json.loads(path.read_text())) == list(range(20))

@@ -111,7 +111,7 @@ class Outputs:
             found = add_rows(path, [row])
             if found != path and path not in self._moved:
                 self._moved.add(path)
-                _say(f"{path} holds no rows of results. It is kept, and the rows are in {found}.")
+                _say(f"{path} holds no rows, or another program uses it. It is kept, and the rows are in {found}.")
 
     def _choose(self, args: argparse.Namespace, several: bool) -> None:
         """Read --out. Raises UsageError and PatternError."""

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,18 +26,21 @@ class _NoRows(Exception):
 def add_rows(path: Path, rows: Sequence[Row]) -> Path:
     """Add rows to a list in JSON, or to a table if the name ends in .csv. Returns the file that has them now.
 
-    That is NAME-2 (or -3, ...) if NAME holds no rows. Raises OSError.
+    That is NAME-2 (or -3, ...) if NAME holds no rows or cannot be written. Raises OSError.
     """
     update = _add_csv if path.suffix.lower() == ".csv" else _add_json
     path.parent.mkdir(parents=True, exist_ok=True)
+    first = Path(os.path.realpath(path))  # a link stays a link
     with _locked(path):
-        first = Path(os.path.realpath(path))  # a link stays a link
         for one in numbered(first):
             try:
-                text = update(_text(one), rows)
+                write_whole(one, partial(Path.write_bytes, data=update(_text(one), rows).encode()))
             except _NoRows:
                 continue
-            write_whole(one, partial(Path.write_bytes, data=text.encode()))
+            except PermissionError:  # on Windows, a table that is open in a spreadsheet
+                if one != first:
+                    raise
+                continue
             return path if one == first else path.with_name(one.name)
     raise AssertionError("numbered names have no end")
 
@@ -112,9 +115,13 @@ def _locked(path: Path) -> Iterator[None]:
             lock.open("xb").close()
             break
         except FileExistsError:
-            if time.monotonic() - begun > LOCK_SECONDS:
-                lock.unlink(missing_ok=True)
-            time.sleep(0.02)
+            with suppress(FileNotFoundError):
+                if time.time() - lock.stat().st_mtime > LOCK_SECONDS:
+                    lock.unlink(missing_ok=True)
+        except PermissionError:  # on Windows, also for a moment after the lock was removed
+            if time.monotonic() - begun > 1:
+                raise
+        time.sleep(0.02)
     try:
         yield
     finally:

@@ -27,6 +27,8 @@ from inversion.serving.lane import CroppedPicture, Finished, Lane, LaneError, Pr
 # Called with each result and the path of its picture. Returns more fields of its row, and more pictures of the sheet.
 AfterRun = Callable[[Lane, Request, Finished, "Path | None"], "tuple[Row, list[np.ndarray]]"]
 
+SECONDS, SECONDS_IN_FILE = 0.1, 5.0  # between two states of a progress bar
+
 
 class Runs:
     """The runs of some methods on the pictures of a command.
@@ -62,6 +64,7 @@ class Runs:
 
     def _picture(self, path: Path) -> Iterator[Row]:
         """The rows of a picture. After an interruption, the methods that are left are not run."""
+        self._printed.clear()
         try:
             requests = self._requests(path)
         except ERRORS as error:
@@ -185,7 +188,9 @@ class _Bars:
         if self.bar is None or event.stage != self.stage:
             self.__exit__()
             self.stage = event.stage
-            self.bar = tqdm(total=event.total, desc=f"{self.method}: {event.stage}", file=sys.stderr)
+            seconds = SECONDS if sys.stderr.isatty() else SECONDS_IN_FILE
+            name = f"{self.method}: {event.stage}"
+            self.bar = tqdm(total=event.total, desc=name, file=sys.stderr, mininterval=seconds)
         self.bar.update(event.step - self.bar.n)
 
 

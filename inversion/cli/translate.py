@@ -74,7 +74,6 @@ class _Translations:
         self.options = TranslationOptions(**{name: getattr(args, name) for name in names})
         self.lane = Lane(args.device, args.dtype)
         self.batch = Batch(args)
-        self._printed: set[str] = set()
 
     def report(self) -> int:
         """Translate the pictures and print the rows. Returns the exit status; raises UserError."""
@@ -105,7 +104,7 @@ class _Translations:
         args = self.args
         decoded = input_of(args.to).decode(path)
         picture, drawn = np.asarray(decoded.picture), input_of(args.to).drawn
-        write_notes(decoded.notes, self._printed)
+        write_notes(decoded.notes, set())
         part = crop(picture, args.model, "centre" if drawn else args.align, args.face)
         if part.note and not drawn:
             sys.stderr.write(f"{part.note}\n")

@@ -29,15 +29,17 @@ class Parser(argparse.ArgumentParser):
 
 
 def guarded(command: str, run: Callable[[], object]) -> int:
-    """Run a command. Returns its exit status: the number that `run` returns, 0 if it returns none, or 2 after an error.
-
-    An error is one line on stderr.
+    """Run a command. Returns its exit status: the number that `run` returns, 0 if it returns none, 2 after an error,
+    and 130 after Ctrl-C. These two are one line on stderr.
     """
     try:
         status = run()
     except (UserError, OSError) as error:
         sys.stderr.write(f"{command}: {reason_of(error)}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{command}: interrupted\n")
+        return 130
     return status if isinstance(status, int) else 0
 
 
