@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from helpers.drawings import reading_encoders, some_uploads
 from helpers.editing import editable
 
@@ -310,7 +309,7 @@ def test_the_model_is_loaded_by_one_lane(run: Run, folder: Path, monkeypatch: py
     real = Lane.__init__
     monkeypatch.setattr(Lane, "__init__", lambda self, *a: made.append(self) or real(self, *a))  # type: ignore[func-returns-value]
     run("invert", folder, *FAST)
-    assert len(made) == 1 and torch.is_grad_enabled() and os.getcwd()
+    assert len(made) == 1
 
 
 def test_the_downloads_of_the_page_have_names_of_their_own() -> None:
