@@ -13,24 +13,26 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Guard:
     """ASGI middleware. Gradio's CORS layer only withholds a response header; this one stops the request itself.
 
-    limit: bytes of one request, with all its files.
+    limit: bytes of one request, with all its files. uploads: of an upload, if that is another limit.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app, self.limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int, uploads: int | None = None) -> None:
+        self.app, self.limit, self.uploads = app, limit, limit if uploads is None else uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in SAFE:
             await self.app(scope, receive, send)
             return
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        refusal = self.refusal(headers)
+        limit = self.uploads if scope["path"].endswith("/upload") else self.limit
+        refusal = self.refusal(headers, limit)
         if refusal is not None:
             await _answer(send, *refusal)
             return
         await self.app(scope, _counted(receive, int(headers.get("content-length", 0))), send)
 
-    def refusal(self, headers: dict[str, str]) -> tuple[int, str] | None:
+    @staticmethod
+    def refusal(headers: dict[str, str], limit: int) -> tuple[int, str] | None:
         """Status and reason, or None for a request that may pass."""
         origin = headers.get("origin")
         # Names of the host that the browser meant. A foreign page cannot set them without our consent (CORS preflight).
@@ -40,8 +42,8 @@ class Guard:
         length = headers.get("content-length")
         if length is None or not length.isdigit():
             return 411, "The length of the request is missing."
-        if int(length) > self.limit:
-            return 413, f"The request is larger than {self.limit // 2**20} MB."
+        if int(length) > limit:
+            return 413, f"The request is larger than {limit // 2**20} MB."
         return None
 
 

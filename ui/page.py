@@ -115,7 +115,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True, additions: bool = F
     middleware = [
         Middleware(Health, ready),
         Middleware(api.FreshSchema),
-        Middleware(Guard, limit=MAX_BYTES + UPLOAD if additions else UPLOAD),
+        Middleware(Guard, limit=UPLOAD, uploads=MAX_BYTES + UPLOAD if additions else UPLOAD),
         Middleware(CompressedFiles),
         Middleware(CompressedEvents),
         Middleware(GZipMiddleware, compresslevel=6),  # all other answers

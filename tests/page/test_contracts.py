@@ -16,6 +16,7 @@ from helpers.page import ENDPOINTS, answer
 from helpers.serving import Served, free_port
 
 from inversion.metrics import METRICS
+from inversion.serving.additions import MAX_BYTES
 from inversion.serving.session import JobView, RunView
 from inversion.tasks import TASKS
 from ui.parts.figures import not_computed, run_figures, table
@@ -90,7 +91,8 @@ def test_foreign_large_and_direct_requests_are_refused(site: Served) -> None:
     for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
         assert answer(upload, b"x", Origin=origin) == 403
     assert answer(upload, b"x", Origin=site.url.rstrip("/")) != 403
-    assert answer(upload, b"x", **{"Content-Length": str(10**9)}) == 413
+    for address, size in ((upload, MAX_BYTES + 10**8), (f"{site.url}gradio_api/queue/join", 10**8)):
+        assert answer(address, b"x", **{"Content-Length": str(size)}) == 413
     for name in ENDPOINTS:
         assert answer(f"{site.url}gradio_api/run{name}", b'{"data": []}', **{"Content-Type": "application/json"}) == 404
     for path in ("monitoring", "monitoring/summary", "gradio_api/file=/etc/passwd"):
