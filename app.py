@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from inversion.__main__ import allow_every_character
 from inversion.common.commands import Parser, UsageError, add_device, guarded, zero_gpu
 from inversion.common.lazy import defer
 
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="whether the page takes model files of its users; auto: only if nobody else can open it",
     )
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="who may open the page; default: everybody")
+    allow_every_character()
     args = parser.parse_args(argv)
 
     def run() -> None:
@@ -63,7 +65,7 @@ def prepare() -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raises UserError for arguments with which the page could not run. Imports torch for --device cuda only."""
+    """Raises UserError for arguments with which the page could not run. Imports torch for a GPU that is named only."""
     if args.port is not None and not 1 <= args.port <= MAX_PORT:
         raise UsageError(f"--port must be a number from 1 to {MAX_PORT}, not {args.port}")
     if not (math.isfinite(args.budget) and args.budget > 0):
@@ -75,7 +77,7 @@ def check(args: argparse.Namespace) -> None:
     if args.model and args.model not in catalogue.models():
         raise UsageError(f"There is no model {args.model!r}. Choose one of: {', '.join(catalogue.models())}.")
     host.check_names(preloaded(args))
-    if args.device == "cuda":
+    if args.device in ("cuda", "mps"):
         from inversion.checkpoints.hub import find_device
 
         find_device(args.device)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inversion.common.lazy import attributes
+from inversion.common.platforms import allow_fallback
 
 if TYPE_CHECKING:
     from inversion.checkpoints.hub import load
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from inversion.model import Model
     from inversion.tasks import TASKS, Task, TaskError, make_task
     from inversion.translations import TRANSLATIONS
+
+allow_fallback()
 
 __getattr__ = attributes(
     __name__,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from inversion.common.devices import float64
 from inversion.images import quantise
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def psnr(a: Tensor, b: Tensor, mask: Tensor | None = None) -> list[float]:
 
     `mask` (1 or B, 1, H, W): weights of the pixels in [0, 1]. The result is nan for an empty mask.
     """
-    error = (quantise(a).double() - quantise(b).double()).square()
+    error = (float64(quantise(a)) - float64(quantise(b))).square()
     weight = torch.ones_like(error) if mask is None else mask.to(error).expand_as(error)
     values = (error * weight).flatten(1).sum(dim=1) / weight.flatten(1).sum(dim=1)
     return [MAX_PSNR if e == 0 else 10 * math.log10(255**2 / e) for e in values.tolist()]

@@ -6,16 +6,20 @@ import ast
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.checkpoints import clear_caches, in_process
 from helpers.foreign import write
 from helpers.local_hub import Workplace, workplace
 
 import inversion
-from inversion.checkpoints import hub, places, registry, store
+from inversion.checkpoints import hub, own, places, registry, store
 from inversion.checkpoints.transcribe import transcribe
+from inversion.common import devices, platforms
+from inversion.common.errors import UserError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,6 +51,105 @@ def test_no_module_needs_posix_when_it_is_imported() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
             assert not POSIX & {name.split(".")[0] for name in names}, path
+
+
+def test_no_module_calls_posix_without_asking_for_the_platform() -> None:
+    names = {"kill", "killpg", "fork", "getuid", "geteuid", "setsid", "mkfifo", "nice", "sched_getaffinity", "sysconf"}
+    names |= {"SIGKILL", "SIGALRM", "SIGUSR1", "O_DIRECTORY", "O_NOFOLLOW", "getloadavg", "setrlimit"}
+    for path in [ROOT / "app.py", *(ROOT / "inversion").rglob("*.py"), *(ROOT / "ui").rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        nodes = list(ast.walk(ast.parse(text)))
+        owned = [node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+        used = {node.attr for node in owned if node.value.id in ("os", "signal", "resource")}  # type: ignore[attr-defined]
+        assert not used & names or "sys.platform" in text, (path, used & names)
+        for call in [node for node in nodes if isinstance(node, ast.Call)]:
+            named = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+            if named in ("read_text", "write_text"):  # the default of Windows is not UTF-8
+                flags = {flag.arg for flag in call.keywords}
+                assert "encoding" in flags or path.parent.name == "training" or "/proc/" in text, (path, call.lineno)
+
+
+# --- Apple's GPU, which no test machine has ---
+
+
+@pytest.fixture
+def apple(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A machine whose torch finds Apple's GPU and no other; takes what is wrong with that."""
+    wrong: list[str] = []
+    ours = devices._probe
+
+    def probe(device: str) -> tuple[torch.Tensor, torch.Tensor]:
+        if device == "mps" and "raises" in wrong:
+            raise NotImplementedError("The operator 'aten::foo' is not currently implemented for the MPS device")
+        values, gradient = ours("cpu")
+        return (values + 1, gradient) if device == "mps" and "numbers" in wrong else (values, gradient)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(devices, "_probe", probe)
+    devices.mps_works.cache_clear()
+    yield wrong
+    devices.mps_works.cache_clear()
+
+
+def test_apples_gpu_is_used_where_it_works(apple: list[str]) -> None:
+    assert str(hub.find_device("auto")) == str(hub.find_device("mps")) == "mps"
+    assert str(hub.find_device("cpu")) == "cpu"
+
+
+@pytest.mark.parametrize("fault", ["raises", "numbers"])
+def test_a_gpu_of_apple_that_computes_wrongly_is_not_used(fault: str, apple: list[str]) -> None:
+    apple.append(fault)
+    assert str(hub.find_device("auto")) == "cpu"
+    with pytest.raises(registry.HubError, match="torch cannot compute on it. Choose cpu or auto"):
+        hub.find_device("mps")
+
+
+def test_without_a_gpu_of_apple_the_flag_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    devices.mps_works.cache_clear()
+    with pytest.raises(registry.HubError, match="none is available"):
+        hub.find_device("mps")
+
+
+def test_operations_that_a_gpu_of_apple_lacks_are_done_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(1, 2, 6, 6)
+    expected = torch.nn.functional.adaptive_avg_pool2d(x, 4)
+    assert devices.float64(x).dtype == torch.float64 and torch.equal(devices.resized_mean(x, 4), expected)
+    monkeypatch.setattr(devices, "MPS", "cpu")  # stands for it: the values are the same by the other way
+    assert torch.equal(devices.float64(x), x.double()) and torch.equal(devices.resized_mean(x, 4), expected)
+    package = Path(inversion.__file__).parent
+    here = {"common/devices.py", "synthetic/base.py", "parity/cases.py"}  # the last two compute on the CPU only
+    for path in package.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if path.relative_to(package).as_posix() not in here and path.parent.name != "training":
+            assert ".double()" not in text and "adaptive_avg_pool2d(" not in text, path
+
+
+def test_an_operation_that_is_lacking_in_a_run_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (
+        TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64."),
+        NotImplementedError("The operator 'aten::foo' is not currently implemented for the MPS device."),
+    ):
+        with pytest.raises(UserError, match="Start again with --device cpu"):
+            devices.check_supported(error)
+    devices.check_supported(RuntimeError("MPS backend out of memory (MPS allocated: 18 GB)"))
+    devices.check_supported(RuntimeError("shape mismatch"))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delenv(platforms.FALLBACK, raising=False)
+    platforms.allow_fallback()
+    assert os.environ[platforms.FALLBACK] == "1"
+    monkeypatch.delenv(platforms.FALLBACK)
+
+
+def test_long_and_foreign_names_of_files_are_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: list[str]
+) -> None:
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path / ("c" * 120)))
+    folder = tmp_path / ("日本語 " + "x" * 200) / "Ünïcode \N{SLIGHTLY SMILING FACE}"
+    folder.mkdir(parents=True)
+    name = own.add_file(write("mganprior-pggan", folder / "модель \N{SLIGHTLY SMILING FACE}.pt"))
+    assert name.isprintable() and hub.load(name, "cpu").resolution > 0
 
 
 def test_a_filled_cache_of_the_hub_is_only_read(workplace: Workplace, in_process: list[str]) -> None:

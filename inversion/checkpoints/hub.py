@@ -12,6 +12,7 @@ from inversion.checkpoints import fetch
 from inversion.checkpoints.assembly import bare_model, belonging, complete_model
 from inversion.checkpoints.registry import DEFAULT, Entry, HubError, registry
 from inversion.checkpoints.store import Mark
+from inversion.common import devices
 from inversion.common.commands import DEVICES, DTYPES
 from inversion.model import Model
 
@@ -76,7 +77,7 @@ models = ModelCache()
 def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Model:
     """The model `name` with every available entry that belongs to its generator.
 
-    device: auto, cpu, cuda. dtype, of the generator's convolutions: auto, float32, bfloat16, float16. A missing
+    device: auto, cpu, cuda, mps. dtype, of the generator's convolutions: auto, float32, bfloat16, float16. A missing
     generator is downloaded; other missing files are not, see `Model.absent`. After an absent file has been added or
     replaced, `load` returns a new `Model` with the same generator, and earlier models stay valid. Raises HubError.
     """
@@ -99,12 +100,17 @@ def _entries(model: Model) -> tuple[Entry | None, ...]:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name in `DEVICES`; auto: CUDA if it is available. Raises HubError."""
+    """The device of a name in `DEVICES`; auto: CUDA, else Apple's GPU, else the CPU. Raises HubError."""
     if name not in DEVICES:
         raise HubError(f"Unknown device {name!r}. Choose one of: {', '.join(DEVICES)}.")
     if name == "cuda" and not torch.cuda.is_available():
         raise HubError("No CUDA device is available. Choose cpu or auto.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "mps" and not devices.mps_works():
+        reason = "torch cannot compute on it" if torch.backends.mps.is_available() else "none is available"
+        raise HubError(f"mps needs a GPU of Apple, but {reason}. Choose cpu or auto.")
+    if name == "cpu" or torch.cuda.is_available():
+        return torch.device("cpu" if name in ("cpu", "mps") else "cuda")
+    return torch.device("mps" if devices.mps_works() else "cpu")
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:
@@ -113,6 +119,8 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
         return TORCH_DTYPES[name]
     if name != "auto":
         raise HubError(f"Unknown dtype {name!r}. Choose one of: auto, {', '.join(DTYPES)}.")
+    if device.type == "mps":
+        return torch.float32
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device)[0] >= 8
     else:

@@ -216,8 +216,9 @@ def _tuned(entry: Entry, copy: Path) -> Entry:
 
 def name_of(path: Path, sha256: str) -> str:
     """The name of a file's entry: its stem, and the first digits of its hash."""
-    stem = re.sub(r"[^\w.-]+", "-", path.stem).strip("-.") or "model"
-    return f"{stem.lstrip('_')}-{sha256[:HASH_DIGITS]}"
+    stem = re.sub(r"[^\w.-]+", "-", path.stem).strip("-.").lstrip("_") or "model"
+    stem = stem if stem[0].isascii() else f"model-{stem}"
+    return f"{stem}-{sha256[:HASH_DIGITS]}"
 
 
 def _entry(part: Part, contents: Contents, path: Path, names: tuple[str, str | None]) -> Entry:

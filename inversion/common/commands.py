@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from inversion.common.errors import UserError
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "bfloat16", "float16")  # of the generator's computation; "auto" chooses one for the device
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from inversion.common.devices import float64
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -22,7 +24,7 @@ def precision_recall(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     if not positives:
         raise ValueError("precision and recall need at least one positive label")
     order = scores.argsort(descending=True, stable=True)
-    hits = labels[order].double().cumsum(dim=0)
+    hits = float64(labels[order]).cumsum(dim=0)
     rank = torch.arange(1, len(scores) + 1, dtype=torch.double)
     ordered = scores[order].contiguous()
     last = torch.searchsorted(-ordered, -ordered, right=True) - 1  # the last of those with the same score

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from inversion.common.devices import float64
 from inversion.directions import SAMPLES, Direction, Layers, deviation_along, random_styles, style_range
 from inversion.synthetic import DOMAINS
 
@@ -47,9 +48,9 @@ def sefa(prior: Prior, count: int, layers: Layers | None = None) -> list[Directi
     first, last = style_range(layers, prior)
     with torch.no_grad():
         chosen = [weight for row, weight in prior.modulations() if first <= row <= last]
-        stacked = torch.nn.functional.normalize(torch.cat(chosen).double(), dim=1)  # (outputs, w_dim)
+        stacked = torch.nn.functional.normalize(float64(torch.cat(chosen)), dim=1)  # (outputs, w_dim)
         _, vectors = torch.linalg.eigh(stacked.t() @ stacked)  # the smallest eigenvalue first
-        rows = [_oriented(v.float())[None] for v in vectors.t().flip(0)[:count]]
+        rows = [_oriented(v.float().to(prior.w_avg))[None] for v in vectors.t().flip(0)[:count]]
         styles = random_styles(prior, SAMPLES)
         return [
             Direction(f"sefa_{i}", f"SeFa {i}", "sefa", row, deviation_along(styles, row))

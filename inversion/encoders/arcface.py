@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Self
 
+from inversion.common.devices import resized_mean
 from inversion.encoders.backbones import Backbone, backbone_of
 from inversion.encoders.base import load_frozen
 from inversion.generators.base import StateDictError, build_without_weights, shapes_of
@@ -39,8 +40,8 @@ class ArcFace(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Unit embeddings (B, 512) of aligned faces (B, 3, R, R), cropped as in pSp's identity loss."""
-        x = x if x.shape[-1] == FACE else F.adaptive_avg_pool2d(x, FACE)
-        return self.embed(F.adaptive_avg_pool2d(x[:, :, ROWS, COLUMNS], SIDE))
+        x = x if x.shape[-1] == FACE else resized_mean(x, FACE)
+        return self.embed(resized_mean(x[:, :, ROWS, COLUMNS], SIDE))
 
     def embed(self, x: Tensor) -> Tensor:
         """Unit embeddings (B, 512) of crops (B, 3, 112, 112) in [-1, 1]."""

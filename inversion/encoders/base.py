@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from typing_extensions import Self
 
+from inversion.common.devices import resized_mean
 from inversion.generators.base import load_strictly
 
 # Input channels -> kind of input, and the role in `Model.encoders` unless the class has one of its own.
@@ -62,7 +62,7 @@ class Encoder(nn.Module, ABC):
     def fit(self, x: Tensor) -> Tensor:
         """Resize pictures (B, C, R, R) to (B, C, size, size): block means, or repeated pixels if they are smaller."""
         side = (self.size, self.size)
-        return x if x.shape[-2:] == side else F.adaptive_avg_pool2d(x, side)
+        return x if x.shape[-2:] == side else resized_mean(x, side)
 
 
 def load_frozen(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

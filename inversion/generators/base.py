@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import Self
 
+from inversion.common.devices import float64
 from inversion.generators.errors import StateDictError
 
 AVERAGE_SAMPLES = 10_000  # mapped z, averaged if a file lacks w_avg
@@ -135,7 +136,7 @@ class Prior(nn.Module, ABC):
         total = torch.zeros(self.num_ws, self.w_dim, dtype=torch.float64)
         for start in range(0, samples, batch):
             z = torch.randn(min(batch, samples - start), self.z_dim, generator=rng)
-            total += self.mapping(z.to(self.w_avg)).double().sum(0).cpu()
+            total += float64(self.mapping(z.to(self.w_avg))).sum(0).cpu()
         return (total / samples).to(self.w_avg)
 
     def for_class(self, label: int) -> Self:

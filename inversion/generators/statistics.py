@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from inversion.common.devices import float64
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -31,6 +33,6 @@ def principal_axes(prior: Prior) -> tuple[Tensor, Tensor]:
     """
     z = torch.randn(AXES_DRAWN, prior.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        w = prior.mapping(z.to(prior.w_avg))[:, 0].double()
+        w = float64(prior.mapping(z.to(prior.w_avg))[:, 0])
         variance, axes = torch.linalg.eigh(torch.cov(w.t()))
         return axes.to(prior.w_avg), variance.clamp_min(0).to(prior.w_avg)

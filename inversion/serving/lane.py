@@ -22,6 +22,7 @@ from inversion import align, images, metrics
 from inversion.align import Crop
 from inversion.checkpoints import detector
 from inversion.checkpoints.registry import DEFAULT, registry
+from inversion.common import devices
 from inversion.common.errors import UserError
 from inversion.common.rows import Row, RowView
 from inversion.common.settings import SettingValue, Spec, checked, kind_of
@@ -188,7 +189,8 @@ class Lane:
         failed = False
         try:
             yield from self._run(request)
-        except (MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError, TypeError) as error:
+            devices.check_supported(error)
             # Free the memory later: the traceback of a live exception references every tensor of the run.
             if not _out_of_memory(error):
                 raise
@@ -200,7 +202,8 @@ class Lane:
         """The answer of a quick request, plain data. Raises UserError, also if the memory is exhausted."""
         try:
             return request(self.load(request.model))
-        except (MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError, TypeError) as error:
+            devices.check_supported(error)
             if not _out_of_memory(error):
                 raise
         _raise_out_of_memory()
@@ -367,8 +370,12 @@ def _raise_out_of_memory() -> NoReturn:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     raise LaneError("Not enough memory for these settings. Use fewer codes or a smaller model.")
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        text in str(error) for text in ("can't allocate memory", "backend out of memory")
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from inversion.common import settings
+from inversion.common.devices import float64, resized_mean
 from inversion.common.settings import SettingValue
 from inversion.tasks.base import Task, TaskError
 
@@ -65,7 +66,7 @@ class Inpaint(Task):
 
     @property
     def hole_share(self) -> float:
-        return round(1 - float(self.mask.double().mean()), 6)
+        return round(1 - float(float64(self.mask).mean()), 6)
 
     def remarks(self) -> list[str]:
         more = "" if self.hole_share <= 0.5 else ", more than half. If this is the wrong part, invert the mask"
@@ -81,8 +82,8 @@ def fill_smoothly(d: Tensor, known: Tensor) -> Tensor:
     if height == width == 1:
         return d
     half = ((height + 1) // 2, (width + 1) // 2)
-    cover = torch.nn.functional.adaptive_avg_pool2d(known, half)
-    mean = torch.nn.functional.adaptive_avg_pool2d(d * known, half) / cover.clamp_min(torch.finfo(d.dtype).tiny)
+    cover = resized_mean(known, half)
+    mean = resized_mean(d * known, half) / cover.clamp_min(torch.finfo(d.dtype).tiny)
     coarse = fill_smoothly(mean, (cover > 0).to(d))
     v = torch.where(known > 0, d, torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear"))
     for _ in range(ITERATIONS):
