@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import struct
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.photos import encoded
 from PIL import Image, PngImagePlugin
 
 from inversion import images
@@ -23,12 +23,6 @@ def gradient(width: int = 48, height: int = 32) -> Image.Image:
     y, x = np.mgrid[:height, :width]
     array = np.stack([x * 5 % 256, y * 7 % 256, (x + 2 * y) % 256], axis=2).astype(np.uint8)
     return Image.fromarray(array)
-
-
-def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def png_claiming(width: int, height: int, body: bytes = b"\0" * 64) -> bytes:

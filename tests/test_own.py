@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers import ada
-from helpers.checkpoints import clear_caches, in_process
+from helpers.checkpoints import in_process, own_folder
 from helpers.foreign import small, write, write_nvidia
 from helpers.networks import same_networks
 from PIL import Image
@@ -19,25 +18,16 @@ from PIL import Image
 import inversion
 from inversion.__main__ import main
 from inversion.checkpoints import fetch, hub, own, store
-from inversion.checkpoints.places import VARIABLE
 from inversion.checkpoints.registry import HubError, registry
 from inversion.common.errors import UserError
 from inversion.common.settings import SettingError
 from inversion.serving import catalogue
 from inversion.serving.lane import Lane, Request
 
-__all__ = ["in_process"]  # a fixture
+__all__ = ["in_process", "own_folder"]  # fixtures
+pytestmark = pytest.mark.usefixtures("own_folder")
 CaptureFixture = pytest.CaptureFixture[str]
 CLASSES = 5
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: list[str]) -> Iterator[None]:
-    """An empty folder of derived files."""
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "derived"))
-    clear_caches()
-    yield
-    clear_caches()
 
 
 @pytest.fixture

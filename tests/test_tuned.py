@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.checkpoints import clear_caches, in_process
+from helpers.checkpoints import in_process, own_folder
 from helpers.networks import same_networks
 from helpers.runs import run
 from safetensors.torch import load_file
 from torch import Tensor
 
 from inversion.checkpoints import hub, own
-from inversion.checkpoints.places import VARIABLE
 from inversion.checkpoints.registry import registry
 from inversion.checkpoints.tuned import packed_generator, write_tuned
 from inversion.methods import tuned
 from inversion.methods.starts import load_code, save_code
 from inversion.model import Model
 
-__all__ = ["in_process"]  # a fixture
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: list[str]) -> Iterator[None]:
-    """An empty folder of derived files."""
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "derived"))
-    clear_caches()
-    yield
-    clear_caches()
+__all__ = ["in_process", "own_folder"]  # fixtures
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def close(one: Tensor, other: Tensor) -> bool:

@@ -164,6 +164,15 @@ class Prior(nn.Module, ABC):
             weight.requires_grad_(True)
         return copied
 
+    def _check(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None = None) -> None:
+        """Raise ValueError unless ws, the split k and the noise fit."""
+        if ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"ws must be (B, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}")
+        if not 0 <= k <= self.num_layers:
+            raise ValueError(f"k must be in 0..{self.num_layers}, got {k}")
+        if noise is not None and len(noise) != len(self.noise_shapes):
+            raise ValueError(f"expected {len(self.noise_shapes)} noise maps, got {len(noise)}")
+
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -130,9 +130,3 @@ class PGGAN(Prior):
         for layer in self.layers[start:stop]:
             x = layer(x, self.compute_dtype)
         return x
-
-    def _check(self, ws: Tensor, k: int) -> None:
-        if ws.shape[1:] != (1, self.z_dim):
-            raise ValueError(f"ws must be (B, 1, {self.z_dim}), got {tuple(ws.shape)}")
-        if not 0 <= k <= self.num_layers:
-            raise ValueError(f"k must be in 0..{self.num_layers}, got {k}")

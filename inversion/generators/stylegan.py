@@ -180,11 +180,3 @@ class StyleGAN(Prior):
             stored = getattr(self, f"noise_{k}", None)
             x = self.layers[k](x, ws[:, k].to(self.w_avg), stored if noise is None else noise[k], self.compute_dtype)
         return x
-
-    def _check(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None) -> None:
-        if ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws must be (B, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}")
-        if not 0 <= k <= self.num_layers:
-            raise ValueError(f"k must be in 0..{self.num_layers}, got {k}")
-        if noise is not None and len(noise) != len(self.noise_shapes):
-            raise ValueError(f"expected {len(self.noise_shapes)} noise maps, got {len(noise)}")

@@ -211,14 +211,6 @@ class StyleGAN2(Prior):
             return None
         return getattr(self, f"noise_{k}") if noise is None else noise[k]
 
-    def _check(self, ws: Tensor, k: int, noise: Sequence[Tensor] | None) -> None:
-        if ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws must be (B, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}")
-        if not 0 <= k <= self.num_layers:
-            raise ValueError(f"k must be in 0..{self.num_layers}, got {k}")
-        if noise is not None and len(noise) != len(self.noise_shapes):
-            raise ValueError(f"expected {len(self.noise_shapes)} noise maps, got {len(noise)}")
-
 
 class _Block(nn.Module):
     """Residual block of the discriminator; the factor 1/sqrt(2) of the sum is folded into both branches."""

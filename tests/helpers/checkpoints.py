@@ -11,6 +11,7 @@ import yaml
 
 from inversion.checkpoints import convert, fetch, hub, store, transcribe
 from inversion.checkpoints import registry as module
+from inversion.checkpoints.places import VARIABLE
 from inversion.checkpoints.registry import BadCheckpoint, Entry
 from inversion.checkpoints.unpickle import Refused
 from inversion.generators import StateDictError
@@ -64,3 +65,12 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(convert, "read_in_child", read)
     yield names
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: list[str]) -> Iterator[None]:
+    """An empty folder of derived files."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "derived"))
+    clear_caches()
+    yield
+    clear_caches()
