@@ -76,6 +76,12 @@ def test_computing_events_are_generators_on_one_lane(site: Served) -> None:
     assert {f"/{fn.api_name}" for fn in site.page.fns.values() if fn.api_visibility != "private"} == set(ENDPOINTS)
 
 
+def test_no_event_of_the_page_leaves_the_browser_components_to_update_after_every_message(site: Served) -> None:
+    # Gradio's browser code updates all components of `show_progress_on`, or else all outputs, of all events so far.
+    private = [fn for fn in site.page.fns.values() if fn.api_visibility == "private"]
+    assert len(private) > 50 and all(fn.show_progress_on == [] for fn in private)
+
+
 def test_pictures_are_lossless_and_uploads_undecoded(site: Served) -> None:
     for block in site.page.blocks.values():
         if isinstance(block, gr.Image | gr.ImageSlider | gr.ImageEditor | gr.Gallery):

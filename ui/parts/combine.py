@@ -117,7 +117,7 @@ class Combine:
         given |= settings.inputs() | crop.inputs() | self.second_crop.inputs()
         self.second_crop.wire(Source(self.second, inputs.picture, settings.model))
         outputs: list[Block] = [self.status, self.gallery, self.last]
-        self.go.click(self.run, given, outputs, show_progress_on=self.status, **DEVICE, **PRIVATE)
+        self.go.click(self.run, given, outputs, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.last, None, **QUIET)
 
     def outputs(self) -> list[gr.components.Component]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from ui.parts.values import Options
 
-# Events that no script may call. Their common name leaves the names of functions to the endpoints.
-PRIVATE: Options = {"api_visibility": "private", "api_name": "_private", "show_progress": "hidden"}
+# Events that no script may call. Their common name leaves the names of functions to the endpoints. After every message
+# of the server, the browser updates all components on which events have shown progress: without the empty list, these
+# are all outputs of all events so far, and a click takes seconds.
+PRIVATE: Options = {
+    "api_visibility": "private",
+    "api_name": "_private",
+    "show_progress": "hidden",
+    "show_progress_on": [],
+}
 # Events that are answered at once, without the queue.
 QUIET: Options = {"queue": False, **PRIVATE}
 # Events that stream results of methods. The session's worker has the device; this many visitors may watch at a time.

@@ -133,7 +133,7 @@ class Sketch(Tab):
             framing.wire(Source(self.fields[name], inputs.picture, self.models))
             given |= framing.inputs()
         outputs = [self.status, self.gallery]
-        self.run.click(self.make, given, outputs, show_progress_on=self.status, **DEVICE, **PRIVATE)
+        self.run.click(self.make, given, outputs, **DEVICE, **PRIVATE)
         chosen = [self.models, self.kind]
         self.models.input(self.switch_models, chosen, self.offers(), preprocess=False, **MODELS, **PRIVATE)
 

@@ -87,8 +87,7 @@ class TaskTab(Tab):
         given: set[Block] = {self.upload.component, *self.controls.values(), panel.left}
         given |= self.crop.inputs() | settings.inputs() | {self.job, jobs.owner}
         outputs = [*panel.outputs(), self.job, self.stored, self.stored_results.shown, jobs.timer]
-        # "multiple": another Run replaces the running job.
-        started: Options = {"trigger_mode": "multiple", "show_progress_on": panel.status}
+        started: Options = {"trigger_mode": "multiple"}  # another Run replaces the running job
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
         panel.status.back(self.come_back, [self.job, self.stored, panel.left], outputs, **started, **DEVICE, **PRIVATE)
         panel.status.again(self.run_again, [self.job, jobs.owner, panel.left], outputs, **started, **DEVICE, **PRIVATE)
@@ -118,8 +117,7 @@ class TaskTab(Tab):
 
     def on_load(self, page: gr.Blocks) -> None:
         outputs = [*self.panel.outputs(), self.job, self.stored, self.stored_results.shown]
-        status = self.panel.status
-        page.load(self.resume, [self.stored, self.panel.left], outputs, show_progress_on=status, **DEVICE, **PRIVATE)
+        page.load(self.resume, [self.stored, self.panel.left], outputs, **DEVICE, **PRIVATE)
 
     def model_menus(self) -> list[Component]:
         return [self.settings.model]
