@@ -55,6 +55,15 @@ def masks(folder: Path) -> dict[str, Path]:
     return {name: folder / f"{name}.png" for name in made}
 
 
+def test_an_erased_picture_needs_no_mask(capsys: pytest.CaptureFixture[str], picture: Path, tmp_path: Path) -> None:
+    files = masks(tmp_path)
+    usual, _ = run(capsys, picture, "--task", "inpaint", "--mask", files["plain"])
+    row, err = run(capsys, files["erased"], "--task", "inpaint")
+    assert row["hole_share"] == usual["hole_share"] and images.ERASED in row["notes"] and images.ERASED in err
+    other, _ = run(capsys, files["erased"], "--task", "inpaint", "--invert-mask")
+    assert other["hole_share"] == pytest.approx(1 - usual["hole_share"])
+
+
 def test_every_kind_of_mask_is_the_same_hole(capsys: pytest.CaptureFixture[str], picture: Path, tmp_path: Path) -> None:
     shares, said = set(), {}
     for name, path in masks(tmp_path).items():

@@ -146,6 +146,18 @@ def test_the_paint_of_a_layer_is_where_it_is_not_clear(colour: tuple[int, ...]) 
     assert np.array_equal(images.read_layer(encoded(coloured((9, 9, 9), (255, 255, 255)))) > 0, HOLE)
 
 
+def test_the_erased_part_of_a_picture_is_a_mask_of_it() -> None:
+    for low in (0, 100):
+        found = images.decode(encoded(erased(photo, low))).erased
+        assert found is not None and np.array_equal(found > 0, HOLE)
+    soft = photo.convert("RGBA")
+    soft.putalpha(disc(0, 255).filter(ImageFilter.GaussianBlur(2)))
+    found = images.decode(encoded(soft)).erased
+    assert found is not None and not (HOLE & (found == 0)).any()  # a soft edge is mixed with the colour of the page
+    for whole in (photo, photo.convert("RGBA"), erased(photo, 240)):
+        assert images.decode(encoded(whole)).erased is None
+
+
 def test_masks_are_cropped_like_their_pictures() -> None:
     mask = np.zeros((32, 48), np.uint8)
     mask[10:20, 20:30] = 200

@@ -76,9 +76,9 @@ def test_no_module_calls_posix_without_asking_for_the_platform() -> None:
 def apple(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """A machine whose torch finds Apple's GPU and no other; takes what is wrong with that."""
     wrong: list[str] = []
-    ours = devices._probe
+    ours = devices.probe
 
-    def probe(device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def computed(device: str) -> tuple[torch.Tensor, torch.Tensor]:
         if device == "mps" and "raises" in wrong:
             raise NotImplementedError("The operator 'aten::foo' is not currently implemented for the MPS device")
         values, gradient = ours("cpu")
@@ -86,7 +86,7 @@ def apple(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(devices, "_probe", probe)
+    monkeypatch.setattr(devices, "probe", computed)
     devices.mps_works.cache_clear()
     yield wrong
     devices.mps_works.cache_clear()

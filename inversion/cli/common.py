@@ -110,10 +110,12 @@ def sentence_part(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def task_inputs(args: argparse.Namespace, path: Path, picture: np.ndarray, notes: list[str]) -> dict[str, TaskInput]:
+def task_inputs(
+    args: argparse.Namespace, path: Path, picture: images.Decoded, notes: list[str]
+) -> dict[str, TaskInput]:
     """Values of the task's fields from the flags; files are read, and facts about them are added to `notes`.
 
-    path: the input. picture: its pixels, uint8 (H, W, 3), as large as a mask.
+    path: the input. picture: its content. If a part of it was erased, that is the mask if no file is given.
     """
     inputs: dict[str, TaskInput] = {}
     for spec in fields(task_class(args.task)):
@@ -122,9 +124,13 @@ def task_inputs(args: argparse.Namespace, path: Path, picture: np.ndarray, notes
             value = matching(value, path)
         if value is not None and kind_of(spec) == "mask":
             invert = getattr(args, f"invert_{spec.name}")
-            mask = images.decode_mask(value, (picture.shape[0], picture.shape[1]), invert=invert)
+            width, height = picture.picture.size
+            mask = images.decode_mask(value, (height, width), invert=invert)
             value = mask.pixels
             notes += mask.notes
+        elif kind_of(spec) == "mask" and picture.erased is not None:
+            value = 255 - picture.erased if getattr(args, f"invert_{spec.name}") else picture.erased
+            notes.append(images.ERASED)
         elif value is not None and kind_of(spec) == "picture":
             decoded = images.decode(value)
             second = np.asarray(decoded.picture)

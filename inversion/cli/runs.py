@@ -127,7 +127,7 @@ class Runs:
         """One request per method that the model can run. Prints the note of the crop, if any, on stderr."""
         args, decoded = self.args, images.decode(path)
         picture, notes = np.asarray(decoded.picture), [*decoded.notes]
-        inputs = task_inputs(args, path, picture, notes)
+        inputs = task_inputs(args, path, decoded, notes)
         part = crop(picture, args.model, args.align, args.face)
         if part.note:
             sys.stderr.write(f"{part.note}\n")

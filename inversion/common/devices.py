@@ -21,13 +21,13 @@ def mps_works() -> bool:
     if not torch.backends.mps.is_available():
         return False
     try:
-        pairs = zip(_probe("cpu"), _probe(MPS), strict=True)
+        pairs = zip(probe("cpu"), probe(MPS), strict=True)
         return all(torch.allclose(ours, theirs.cpu(), rtol=1e-3, atol=1e-4) for ours, theirs in pairs)
     except (RuntimeError, TypeError, AssertionError):
         return False
 
 
-def _probe(device: str) -> tuple[Tensor, Tensor]:
+def probe(device: str) -> tuple[Tensor, Tensor]:
     """An upsampling and a grouped convolution of fixed numbers, and the gradient."""
     x = torch.linspace(-1, 1, 2 * 4 * 8 * 8).view(2, 4, 8, 8).to(device).requires_grad_()
     kernel = torch.linspace(-1, 1, 4 * 4 * 3 * 3).view(4, 4, 3, 3).to(device)

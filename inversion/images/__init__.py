@@ -6,10 +6,11 @@ from inversion.images.decode import Decoded, decode, read
 from inversion.images.errors import BadImage
 from inversion.images.files import MAX_BYTES, save_png, write_png
 from inversion.images.formats import FORMATS, MAX_PIXELS, MAX_SIDE, MIN_SIDE
-from inversion.images.masks import DecodedMask, decode_mask, read_layer, read_mask
+from inversion.images.masks import ERASED, DecodedMask, decode_mask, read_layer, read_mask
 from inversion.images.tensors import fit, known_pixels, quantise, to_array, to_tensor
 
 __all__ = [
+    "ERASED",
     "FORMATS",
     "MAX_BYTES",
     "MAX_PIXELS",

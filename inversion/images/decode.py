@@ -23,6 +23,8 @@ from inversion.images.profiles import profile_of
 GREY: dict[str, tuple[int, ...]] = {"L": (128,), "LA": (128, 255), "RGB": (128,) * 3, "RGBA": (128, 128, 128, 255)}
 DECODERS = threading.BoundedSemaphore(2)  # at the same time: each may take a few hundred MiB
 WAIT = 60.0  # seconds for a free decoder; after that, the picture is refused
+MIN_ALPHA_RANGE = 32  # smallest difference of alpha values that marks pixels
+NEARLY = 5  # alpha below the largest one that still counts as opaque
 WHITE_FROM = 224  # lowest mean of a drawing in white ink, which would be invisible on a white page
 
 
@@ -30,12 +32,14 @@ WHITE_FROM = 224  # lowest mean of a drawing in white ink, which would be invisi
 class Decoded:
     """An upright RGB picture without metadata, and sentences about it for the user.
 
-    indices: of the colours of a palette picture, uint8 (H, W); None for other pictures.
+    indices: of the colours of a palette picture, uint8 (H, W); None for other pictures. erased: the part of a picture
+    with varying alpha that is not opaque, uint8 (H, W), 255 there, else 0; None for other pictures.
     """
 
     picture: Image.Image
     notes: tuple[str, ...] = ()
     indices: NDArray[np.uint8] | None = None
+    erased: NDArray[np.uint8] | None = None
 
 
 def read(source: str | Path | bytes) -> Image.Image:
@@ -52,7 +56,7 @@ def decode(source: str | Path | bytes) -> Decoded:
     with decoding():
         image, notes = pixels(source)
         indices = np.asarray(image) if image.mode == "P" else None
-        return Decoded(_flat(image, notes), tuple(notes), indices)
+        return Decoded(_flat(image, notes), tuple(notes), indices, _erased(image))
 
 
 @contextmanager
@@ -157,6 +161,16 @@ def _flat(image: Image.Image, notes: list[str]) -> Image.Image:
         notes.append(f"The transparent parts of the picture are {page}.")
     rgb.info = {}
     return rgb
+
+
+def _erased(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Where a picture is not opaque, 255; None if it is, or if its alpha does not vary."""
+    if not image.has_transparency_data:
+        return None
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    low, high = int(alpha.min()), int(alpha.max())
+    # The soft edge of an eraser belongs to the hole: its colours are mixed with those of the page.
+    return np.where(alpha < high - NEARLY, 255, 0).astype(np.uint8) if high - low >= MIN_ALPHA_RANGE else None
 
 
 def _is_white(rgb: Image.Image, alpha: Image.Image) -> bool:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inversion.images import colour
-from inversion.images.decode import decoding, pixels
+from inversion.images.decode import MIN_ALPHA_RANGE, decoding, pixels
 from inversion.images.errors import BadImage
 
 Marks = NDArray[np.bool_]
 
-MIN_ALPHA_RANGE = 32  # smallest difference of alpha values that marks pixels
+ERASED = "The transparent part of the picture is the hole."
 FLAT_COLOURS = 8  # largest number of colours of a painted layer; a photo has more
 FLAT_SHARE = 0.95  # fraction of the pixels that have these colours
 SATURATED = 64  # difference between the channels of a colour

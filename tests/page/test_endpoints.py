@@ -92,6 +92,19 @@ def test_the_measured_part_survives_to_the_png(name: str, client: Client, pictur
         assert (task.A(result) - task.A(truth)).abs().amax().item() <= 2 / 255 + 1e-5  # pictures span 2
 
 
+def test_the_erased_part_of_a_picture_is_its_mask(client: Client, picture: Path, tmp_path: Path) -> None:
+    photo = Image.open(picture).convert("RGBA")
+    alpha = Image.new("L", photo.size, 255)
+    alpha.paste(0, (30, 20, 60, 40))
+    photo.putalpha(alpha)
+    photo.save(tmp_path / "erased.png")
+    rows, _, _ = call(client, "/inpaint", tmp_path / "erased.png", **W)
+    assert rows[0]["hole_share"] == pytest.approx(20 * 30 / 64**2, abs=0.03)
+    assert images.ERASED in rows[0]["notes"]
+    with pytest.raises(AppError, match="Upload a picture that is white"):
+        call(client, "/inpaint", picture, **W)
+
+
 def test_compare_runs_any_task_and_free_combinations(client: Client, picture: Path) -> None:
     methods = ["mean+w+wplus", "w"]
     rows, pictures, _ = call(client, "/compare", picture, task="inpaint", hole="random", methods=methods, seed=3)

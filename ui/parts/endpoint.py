@@ -122,11 +122,12 @@ def common_inputs(context: PageContext) -> dict[str, Component]:
 def script_requests(context: PageContext, task: str, fields: Sequence[TaskField], values: Parameters) -> list[Request]:
     """One request per method from the values of an endpoint's parameters. Raises UserError."""
     session, model = context.session, values["model"]
-    picture, notes = inputs.noted_picture(values["picture"])
+    decoded = inputs.decoded_picture(values["picture"])
+    picture = np.asarray(decoded.picture)
     seed = inputs.whole(values["seed"], "seed")
     crop = session.crop(picture, model, values["align"])
     cropper, unmarked = partial(session.crop, model=model), np.zeros(picture.shape[:2], np.uint8)
-    upload = Upload(picture, unmarked, crop, seed, cropper, [*notes])
+    upload = Upload(picture, unmarked, crop, seed, cropper, [*decoded.notes], decoded.erased)
     common = {
         "picture": picture,
         "model": model,

@@ -48,10 +48,15 @@ def picture(path: str | None) -> np.ndarray:
 
 def noted_picture(path: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """The uploaded file as uint8 (H, W, 3), and notes for the user. Raises InputError or BadImage."""
+    decoded = decoded_picture(path)
+    return np.asarray(decoded.picture), decoded.notes
+
+
+def decoded_picture(path: str | None) -> images.Decoded:
+    """The uploaded file. Raises InputError or BadImage."""
     if not path:
         raise InputError(NO_PICTURE)
-    decoded = images.decode(existing(path))
-    return np.asarray(decoded.picture), decoded.notes
+    return images.decode(existing(path))
 
 
 def existing(path: str) -> str:

@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 from gradio.components import Component
 
+from inversion import images
 from inversion.align import Crop
 from inversion.common.settings import Kind
 from inversion.serving.catalogue import FieldCard
@@ -38,6 +39,7 @@ class Upload:
     seed: int
     cropper: Cropper  # of further pictures
     notes: list[str] = dataclass_field(default_factory=list)  # on the files, for the user; fields add theirs
+    erased: np.ndarray | None = None  # uint8 (H, W), white where the picture is transparent
 
 
 INVERT = "Invert the mask"
@@ -154,13 +156,19 @@ class MaskField(TaskField):
         return {self.card.name: file, self.source: source, self.invert: gr.Checkbox(False, label=self.invert)}
 
     def read(self, values: Parameters, upload: Upload) -> np.ndarray:
-        file = MaskFile(values[self.card.name], bool(values[self.invert]), upload.notes)
-        return chosen_mask(values[self.source], upload.painted, file, upload.seed, upload.crop.quad)
+        path, inverted = values[self.card.name], bool(values[self.invert])
+        source, marked = values[self.source], upload.painted
+        if upload.erased is not None and (source == PAINTED or (source == FILE and not path)):
+            erased = 255 - upload.erased if inverted and source == FILE else upload.erased
+            source, marked = PAINTED, np.maximum(marked, erased)
+            upload.notes.append(images.ERASED)
+        return chosen_mask(source, marked, MaskFile(path, inverted, upload.notes), upload.seed, upload.crop.quad)
 
     def notes(self) -> dict[str, str]:
         name = self.card.name
         source = f"Where the mask comes from: the file in `{name}`, a centred square, or random strokes."
-        file = f"a file; {lower_first(self.card.help)} A layer marks its paint, a photo its transparent part."
+        file = f"a file; {lower_first(self.card.help)} A layer marks its paint, a photo its transparent part. "
+        file += "Without a file, a transparent part of the picture itself is marked."
         return {name: file, self.source: source, self.invert: f"True to mark the other part of `{name}`."}
 
 

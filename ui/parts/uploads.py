@@ -56,6 +56,7 @@ class Painted(NamedTuple):
     picture: np.ndarray  # uint8 (H, W, 3)
     mask: np.ndarray  # uint8 (H, W), white where the picture is painted on
     notes: tuple[str, ...] = ()  # on the picture, for the user
+    erased: np.ndarray | None = None  # uint8 (H, W), white where the picture is transparent
 
 
 def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
@@ -85,7 +86,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
             decoded = images.decode(_source(parts.background))
             picture = np.asarray(decoded.picture)
             mask = _painted([layer for layer in parts.layers if layer is not None], picture.shape)
-            return Painted(picture, mask, decoded.notes)
+            return Painted(picture, mask, decoded.notes, decoded.erased)
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
     return editor
@@ -154,8 +155,9 @@ class PictureInput:
     def read(self, value: Value) -> Painted:
         """Picture, mask and notes; nothing is marked if the field is not painted on. Raises InputError or BadImage."""
         if not self.paints:
-            picture, notes = inputs.noted_picture(value)
-            return Painted(picture, np.zeros(picture.shape[:2], np.uint8), notes)
+            decoded = inputs.decoded_picture(value)
+            picture = np.asarray(decoded.picture)
+            return Painted(picture, np.zeros(picture.shape[:2], np.uint8), decoded.notes, decoded.erased)
         if value is None:
             raise InputError(inputs.NO_PICTURE)
         return Painted(*value)

@@ -143,10 +143,12 @@ class TaskTab(Tab):
     def _request_fields(self, values: Values) -> Options:
         """Picture, crop and the task's own inputs. Raises UserError."""
         uploaded, model = values[self.upload.component], values[self.settings.model]
-        picture, painted, notes = self.upload.read(uploaded)
+        given = self.upload.read(uploaded)
+        picture = given.picture
         crop = self.crop.crop(picture, model, values)
         cropper = partial(self.context.session.crop, model=model)
-        upload = Upload(picture, painted, crop, self.settings.seed_of(values), cropper, [*notes])
+        seed = self.settings.seed_of(values)
+        upload = Upload(picture, given.mask, crop, seed, cropper, [*given.notes], given.erased)
         own = {name: values[control] for name, control in self.controls.items()}
         inputs = {field.card.name: field.read(own, upload) for field in self.fields}
         return {"picture": picture, "crop": crop, "inputs": inputs, "notes": tuple(upload.notes)}
