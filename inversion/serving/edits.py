@@ -9,6 +9,7 @@ import numpy as np
 
 from inversion.directions import DirectionCard, Layers
 from inversion.editing.requests import DirectionsRequest, Edited, EditRequest, InterpolateRequest, Inverted, MixRequest
+from inversion.serving.exports import ExportRequest, ResultFiles
 from inversion.serving.jobs import StoredResult
 from inversion.serving.lane import LaneError
 from inversion.serving.requests import Quick
@@ -76,6 +77,11 @@ class Edits:
         """The content with the styles of `style` from layer `start` on, uint8 (R, R, 3)."""
         pair = self._pair(content, style)
         return self._results.ask(MixRequest(pair.model, pair.first, pair.second, start))
+
+    def files(self, key: str, index: int) -> ResultFiles:
+        """The code and the tuned generator of a result as files."""
+        stored = self._results.stored_result(key, index)
+        return self._results.ask(ExportRequest(stored.model, _inverted(stored), stored.row.get("method", "")))
 
     def _pair(self, first: Place, second: Place) -> Pair:
         """Two results. Raises LaneError unless they are of one model."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.browser import choose, column, reconstruct, reload, set_steps, shoot, status, take_example, upload
+from helpers.browser import choose, column, reconstruct, reload, set_steps, shoot, status, take_example, unfold, upload
 from helpers.serving import Served
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -34,6 +35,24 @@ def test_two_methods_grow_side_by_side(visit: Callable[..., Page], picture: Path
     sheet.value.save_as(tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as image:
         assert image.format == "PNG" and image.width > 500
+    with page.expect_download() as codes:
+        page.locator("#reconstruct-codes").click()
+    codes.value.save_as(tmp_path / "codes.zip")
+    with zipfile.ZipFile(tmp_path / "codes.zip") as archive:
+        assert {"reconstruct-w.npz", "reconstruct-wplus.npz"} <= set(archive.namelist())
+        archive.extract("reconstruct-w.npz", tmp_path)
+    unfold(page)
+    start = page.locator("#reconstruct-start")
+    (tmp_path / "page.npz").write_text("<html>")
+    start.locator("input[type=file]").set_input_files(tmp_path / "page.npz")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("it is a web page")
+    start.locator("input[type=file]").wait_for(state="attached")  # the refused file is gone
+    start.locator("input[type=file]").set_input_files(tmp_path / "reconstruct-w.npz")
+    expect(start).to_contain_text("reconstruct-w")
+    page.locator("#reconstruct-run").click()
+    expect(status(page)).to_contain_text("of 60")
+    expect(status(page)).to_contain_text("Done")
+    shoot(page, "2-started")
 
 
 def test_cancel_keeps_what_was_reached_and_a_reload_finds_it(visit: Callable[..., Page], picture: Path) -> None:

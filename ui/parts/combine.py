@@ -313,6 +313,7 @@ def painted_region(painted: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.nd
 
 def with_published_settings(request: Request) -> Request:
     """In-Domain's requests get the settings that its authors use for diffusion, unless the user has set others."""
+    request = replace(request, start=None)  # a code to start from is one of the tab's own picture
     if (request.task, request.method) != (DIFFUSION.task, DIFFUSION.method):
         return request
     return replace(request, settings={**DIFFUSION.settings, **request.settings})

@@ -19,6 +19,7 @@ from inversion.serving import catalogue
 from inversion.serving.lane import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session
 from ui.parts import inputs
+from ui.parts.codes import START_NOTE, SUFFIXES, read_start
 from ui.parts.context import PageContext
 from ui.parts.export import PictureFiles, export, rows
 from ui.parts.inputs import InputError
@@ -50,9 +51,10 @@ NOTES = {
     "budget": "Seconds for each method.",
     "measured": "True if the picture is already the input to the methods (grey, small, ...). It has no scores then.",
     **model_notes(),
+    "start": START_NOTE,
     "align": "The part that is used: auto (the face for models of aligned faces, else the centre), face or centre.",
 }
-LAST = (*model_notes(), "align")  # names of the last parameters of endpoints that run methods
+LAST = (*model_notes(), "align", "start")  # names of the last parameters of endpoints that run methods
 RUN_EVENTS = """Every event has rows (one object per method, with its figures, settings and state) and pictures (with
 captions, in the order of the methods that have one). The last event also has a comparison sheet."""
 
@@ -116,6 +118,7 @@ def common_inputs(context: PageContext) -> dict[str, Component]:
         "measured": gr.Checkbox(False, label="measured"),
         **model_parameters(),
         "align": gr.Dropdown(list(AUTOMATIC_CROPS), value="auto", label="align"),
+        "start": gr.File(label="start", file_types=SUFFIXES, type="filepath"),
     }
 
 
@@ -138,6 +141,7 @@ def script_requests(context: PageContext, task: str, fields: Sequence[TaskField]
         "options": read_parameters(values),
         "budget": inputs.number(values["budget"], "budget", 1, session.budget),
         "crop": crop,
+        "start": read_start(values.get("start")),
     }
     settings = values["settings"] or {}
     if not isinstance(settings, Mapping):

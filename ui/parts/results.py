@@ -15,7 +15,7 @@ from inversion.serving import catalogue
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, Session
 from ui.examples.precomputed import Comparison, StoredFiles
-from ui.parts import export
+from ui.parts import codes, export
 from ui.parts.export import PictureFiles, has_own_input
 from ui.parts.figures import not_computed, run_figures, table
 from ui.parts.markup import HINT, READY, about, head, job_status, precomputed_status, run_head, slot, status_line
@@ -95,6 +95,9 @@ class Panel:
                 self.archive = gr.DownloadButton("All pictures (zip)", interactive=False)
                 self.sheet = gr.DownloadButton("Comparison sheet (png)", interactive=False, elem_id=f"{key}-sheet")
                 self.json = gr.DownloadButton("Figures and recipe (json)", interactive=False)
+                # A tuned generator may have 100 MB, so the file is made when it is asked for, then fetched by a script.
+                self.codes = gr.Button("Codes and generators (zip)", interactive=False, elem_id=f"{key}-codes")
+            self.codes_file = gr.DownloadButton("Codes", elem_id=f"{key}-codes-file", elem_classes="unseen")
 
     def below_cards(self, key: str) -> None:
         """Lay out controls that change the results; the results stay in view while they are used."""
@@ -128,7 +131,7 @@ class Panel:
     def outputs(self) -> list[gr.components.Component]:
         """Every component that `updates` may name."""
         own = [self.status, self.other, self.about, self.hint, self.measured, self.truth, self.left]
-        own += [self.plot, self.table, self.lacking, self.archive, self.sheet, self.json, self.pasted]
+        own += [self.plot, self.table, self.lacking, self.archive, self.sheet, self.json, self.codes, self.pasted]
         return own + [part for c in self.columns for part in (c.box, c.slider, c.download)]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
@@ -184,7 +187,7 @@ class Panel:
         update: Update = dict.fromkeys((self.other, self.hint, self.measured, self.truth, self.pasted))
         update[self.left] = gr.update(visible=False)
         update[self.about] = about(view, self._card(view.model))
-        for button in (self.archive, self.sheet, self.json):
+        for button in (self.archive, self.sheet, self.json, self.codes):
             update[button] = gr.update(interactive=False)
         for column in self.columns:
             update[column.box] = gr.update(above="", below="")
@@ -210,7 +213,14 @@ class Panel:
             return {}
         ready = [(self.archive, files.archive), (self.sheet, files.sheet), (self.json, files.figures)]
         ready += [(self.columns[i].download, path) for i, path in files.pictures.items()]
-        return {button: gr.update(value=str(path), interactive=True) for button, path in ready}
+        update: Update = {button: gr.update(value=str(path), interactive=True) for button, path in ready}
+        return {**update, self.codes: gr.update(interactive=True)}
+
+    def pack_codes(self, session: Session, key: str) -> Iterator[Update]:
+        """Offer the codes and tuned generators of a job. Raises UserError."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = codes.pack(session.snapshot(key), session, Path(folder))
+            yield {self.codes_file: gr.update(value=str(path))}
 
     def paste(self, picture: np.ndarray) -> Iterator[Update]:
         """Show the upload with a result in it, uint8 (H, W, 3), and offer it in full size."""

@@ -10,6 +10,7 @@ from gradio.components import Component
 from inversion.common.rows import Row
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import Request
+from ui.parts.codes import StartField, read_start
 from ui.parts.context import PageContext
 from ui.parts.fields import Fields
 from ui.parts.inputs import MAX_SEED, InputError, number, whole
@@ -58,12 +59,14 @@ class Settings:
                 low, longest, min(first, longest), step=5, label="Time budget for each method (seconds)"
             )
             self.fields = Fields(self.key, self.context.methods, self.selected)
+            self.start = StartField(self.key)
         self.fields.wire(self.methods)
 
     def inputs(self) -> set[Component]:
         """Every component that `requests` reads."""
         own = self.options.menus.values()
-        return {self.methods, self.model, self.seed, self.measured, self.budget, *own, *self.fields.inputs()}
+        first = {self.methods, self.model, self.seed, self.measured, self.budget, self.start.file}
+        return {*first, *own, *self.fields.inputs()}
 
     def menus(self) -> list[Component]:
         """Every component that `offered` updates."""
@@ -89,13 +92,14 @@ class Settings:
     def requests(self, values: Values, fields: Options, task: str) -> list[Request]:
         """One request per method, from the components' values and the fields that the tab gives.
 
-        Raises InputError or SettingError.
+        Raises UserError.
         """
         selected = self.menu.selected(values[self.methods])
         common = {
             "model": values[self.model],
             "options": self.options.read(values, values[self.model]),
             "seed": self.seed_of(values),
+            "start": read_start(values[self.start.file]),
             "measured": self.can_be_measured and bool(values[self.measured]),
             "budget": number(values[self.budget], "The time budget", 1, self.context.session.budget),
         }

@@ -14,9 +14,10 @@ from gradio.components import Component
 
 from inversion.serving import catalogue
 from inversion.serving.session import UnknownJob
+from ui.parts.codes import fetch_script
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
-from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET, VIEWS
+from ui.parts.events import CROPS, DEVICE, EDITS, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import READY, status_line
@@ -110,6 +111,8 @@ class TaskTab(Tab):
             column.box.put(
                 partial(self.paste, i), self.job, [panel.pasted, panel.pasted_file], **CROPS, **PRIVATE
             )  # fmt: skip
+        packed = panel.codes.click(self.pack_codes, self.job, [panel.codes_file], **EDITS, **PRIVATE)
+        packed.success(None, None, None, js=fetch_script(str(panel.codes_file.elem_id)), **QUIET)
         # Without preprocessing: the choices may have changed since the page sent the selected methods.
         chosen = [settings.model, settings.methods]
         for event in (settings.model.input, switched.then):
@@ -224,6 +227,11 @@ class TaskTab(Tab):
         with errors_as_messages():
             picture = self.context.session.pasted(key or "", index)
         yield from self.panel.paste(picture)
+
+    def pack_codes(self, key: str | None) -> Iterator[Update]:
+        """Make the archive of codes and tuned generators."""
+        with errors_as_messages():
+            yield from self.panel.pack_codes(self.context.session, key or "")
 
     def switch_model(self, model: str, selected: list[str]) -> Iterator[Update]:
         """Offer the methods that the model can serve, which is known once its file is downloaded."""

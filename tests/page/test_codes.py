@@ -1,0 +1,87 @@
+"""Codes on the page: downloads of a job's codes and tuned generators, and uploads to start from."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from helpers.page import call, opened
+from helpers.serving import Served
+
+from inversion.checkpoints.codes import SavedCode, read_code
+from ui.parts.codes import check, pack
+from ui.parts.inputs import InputError
+
+RUNS = {"methods": ["wplus", "pti"], "settings": {"wplus.steps": 2, "pti.steps": 2}}
+
+
+@pytest.fixture(scope="module")
+def archive(site: Served, client: Client, picture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked archive of a job of two methods."""
+    call(client, "/reconstruct", picture, **RUNS)
+    key, folder = site.session.submitted[-1], tmp_path_factory.mktemp("codes")
+    with zipfile.ZipFile(pack(site.session.snapshot(key), site.session, folder)) as packed:
+        packed.extractall(folder)
+    return folder
+
+
+def test_the_archive_has_every_code_and_tuned_generator(site: Served, archive: Path) -> None:
+    assert {path.name for path in archive.iterdir()} == {
+        "reconstruct-codes.zip",
+        *(f"reconstruct-{method}{ending}" for method in ("wplus", "pti") for ending in (".npz", "-styles.npy")),
+        "reconstruct-pti.safetensors",
+    }
+    code = read_code(archive / "reconstruct-wplus.npz")
+    assert isinstance(code, SavedCode) and (code.model, code.sha256) == ("synthetic-faces", "0" * 64)
+    assert np.array_equal(np.load(archive / "reconstruct-wplus-styles.npy"), code.ws.numpy())
+
+
+def test_results_without_a_code_say_so(site: Served, client: Client, picture: Path, tmp_path: Path) -> None:
+    call(client, "/reconstruct", picture, methods=["dip"], settings={"dip.steps": 2})
+    with pytest.raises(InputError, match="have no code"):
+        pack(site.session.snapshot(site.session.submitted[-1]), site.session, tmp_path)
+
+
+def test_a_script_starts_from_a_code(site: Served, client: Client, picture: Path, archive: Path) -> None:
+    settings = {"methods": ["wplus"], "settings": {"wplus.steps": 1, "wplus.lr": 0.0001}}
+    start = archive / "reconstruct-wplus.npz"
+    rows, pictures, _ = call(client, "/reconstruct", picture, **settings, start=handle_file(start))
+    assert rows[0]["start"] == read_code(start).digest
+    from_mean, _, _ = call(client, "/reconstruct", picture, **settings)
+    assert rows[0]["psnr"] > from_mean[0]["psnr"] and from_mean[0]["start"] is None
+    shown = np.asarray(opened(pictures[0]["image"]), int)
+    assert shown.shape == (32, 32, 3)
+    edited, _, _ = call(client, "/edit", picture, **settings, start=handle_file(start), moves={"yaw": 1})
+    assert edited[0]["start"] == rows[0]["start"] and edited[0]["edit"]["moves"] == {"yaw": 1.0}
+
+
+def test_a_start_that_does_not_fit_is_refused(client: Client, picture: Path, archive: Path, tmp_path: Path) -> None:
+    code = handle_file(archive / "reconstruct-wplus.npz")
+    rows, _, _ = call(client, "/reconstruct", picture, methods=["w"], settings={}, start=code)
+    assert rows[0]["state"] == "failed" and "W cannot start from a code in W+. Choose one of" in rows[0]["message"]
+    with pytest.raises(AppError, match="has no code, so it cannot start from one"):
+        call(client, "/reconstruct", picture, methods=["dip"], settings={}, start=code)
+    np.save(tmp_path / "nan.npy", np.full(32, np.nan))
+    with pytest.raises(AppError, match=r"Nan.npy|nan.npy: its code holds values that are not finite"):
+        call(client, "/reconstruct", picture, methods=["wplus"], start=handle_file(tmp_path / "nan.npy"))
+
+
+def test_an_upload_is_checked_at_once(archive: Path, tmp_path: Path) -> None:
+    check(None)
+    check(str(archive / "reconstruct-wplus.npz"))
+    (tmp_path / "page.npz").write_text("<html>")
+    with pytest.raises(gr.Error, match="web page"):
+        check(str(tmp_path / "page.npz"))
+    with pytest.raises(gr.Error, match="expired"):
+        check(str(tmp_path / "gone.npz"))
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones((5, 18, 512), np.float32))
+    (tmp_path / "five.npy").write_bytes(buffer.getvalue())
+    with pytest.raises(gr.Error, match="5 codes"):
+        check(str(tmp_path / "five.npy"))
