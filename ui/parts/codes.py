@@ -10,7 +10,7 @@ import gradio as gr
 from inversion.checkpoints.codes import SavedCode, read_code
 from inversion.serving.session import JobView, Session
 from ui.parts.events import CROPS, PRIVATE, QUIET
-from ui.parts.export import file_name
+from ui.parts.export import job_name, result_names
 from ui.parts.inputs import InputError, errors_as_messages, existing
 
 SUFFIXES = [".npz", ".npy", ".pt", ".pth"]
@@ -26,7 +26,7 @@ class StartField:
 
     def __init__(self, key: str) -> None:
         self.file = gr.File(
-            label="Start from a code", file_types=SUFFIXES, type="filepath", height=96, elem_id=f"{key}-start"
+            label="Start from a code", file_types=SUFFIXES, type="filepath", height=140, elem_id=f"{key}-start"
         )
         refused = self.file.upload(check, self.file, None, **CROPS, **PRIVATE)
         refused.failure(lambda: None, None, self.file, **QUIET)
@@ -53,13 +53,11 @@ def pack(view: JobView, session: Session, folder: Path) -> Path:
 
     Raises InputError if no result has a code; UnknownJob if none is stored any longer; Busy.
     """
-    archive = folder / f"{view.task}-codes.zip"
+    archive = folder / f"{job_name(view)}-codes.zip"
     empty = True
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
-        for index, run in enumerate(view.runs):
-            if run.row is None or not run.over:
-                continue
-            files, name = session.edits.files(view.key, index), f"{view.task}-{file_name(run.method)}"
+        for index, picture in result_names(view).items():
+            files, name = session.edits.files(view.key, index), picture.removesuffix(".png")
             for ending, data in (
                 (".npz", files.code),
                 ("-styles.npy", files.array),
