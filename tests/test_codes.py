@@ -51,8 +51,7 @@ def test_codes_of_every_architecture_survive(name: str, other_models: dict[str, 
     model = other_models[name]
     assert model.prior is not None
     for code in codes_of(model.prior).values():
-        save_code(tmp_path / "code.npz", code, model)
-        again = load_code(tmp_path / "code.npz", model)
+        again = load_code(save_code(tmp_path / "code.npz", code, model), model)
         assert type(again) is type(code) and torch.equal(again.render(model.prior), code.render(model.prior))
 
 
@@ -60,8 +59,8 @@ def test_the_file_says_everything_in_plain_arrays(model: Model, tmp_path: Path) 
     assert model.prior is not None
     spaces = {"z": "z", "w": "w", "wplus": "w+", "multicode": "z", "mixture": "w+"}
     for kind, code in codes_of(model.prior).items():
-        save_code(tmp_path / "code.npz", code, model)
-        with np.load(tmp_path / "code.npz", allow_pickle=False) as arrays:
+        path = save_code(tmp_path / "code.npz", code, model)
+        with np.load(path, allow_pickle=False) as arrays:
             assert str(arrays["model"]) == model.name and str(arrays["sha256"]) == model.sha256
             assert str(arrays["space"]) == spaces[str(arrays["kind"])]
             assert np.array_equal(arrays["ws"], code.ws(model.prior).numpy())

@@ -20,9 +20,12 @@ from helpers.editing import editable
 from inversion import images
 from inversion.__main__ import main
 from inversion.checkpoints import hub
+from inversion.checkpoints.tuned import write_tuned
 from inversion.cli.records import add_rows
 from inversion.common.names import FIELDS, companion
 from inversion.generators import StyleGAN2
+from inversion.methods.codes import W
+from inversion.methods.starts import save_code
 from inversion.model import Model
 from inversion.serving.jobs import JobView, RunView
 from inversion.serving.lane import Lane
@@ -325,11 +328,18 @@ def test_the_downloads_of_the_page_have_names_of_their_own() -> None:
     assert names[4] == names[0].replace(".png", "-2.png")
 
 
-def test_a_helper_of_python_keeps_files(tmp_path: Path) -> None:
-    pixels = [np.full((8, 8, 3), value, np.uint8) for value in (0, 255)]
-    paths = [images.save_png(tmp_path / "new" / "face.png", array) for array in pixels]
-    assert [path.name for path in paths] == ["face.png", "face-2.png"]
-    assert [int(np.asarray(images.read(path)).mean()) for path in paths] == [0, 255]
+def test_helpers_of_python_keep_files(model: Model, tmp_path: Path) -> None:
+    assert model.prior is not None
+    pixels, code = np.zeros((8, 8, 3), np.uint8), W(model.prior.w_avg[:1])
+    for ending, save in (
+        (".png", lambda path: images.save_png(path, pixels)),
+        (".npz", lambda path: save_code(path, code, model)),
+        (".safetensors", lambda path: write_tuned(path, model, {})),
+    ):
+        path = tmp_path / "new" / f"face{ending}"
+        assert save(path) == path
+        before = path.read_bytes()
+        assert save(path) == path.with_stem("face-2") and path.read_bytes() == before
 
 
 def test_a_table_that_a_spreadsheet_has_open_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

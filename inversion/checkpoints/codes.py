@@ -104,6 +104,8 @@ class SavedCode:
 
 def read_code(path: Path) -> SavedCode:
     """The code in a file. Raises CodeError, with the name of the file, what is wrong and what to do."""
+    if path.exists() and not path.is_file():  # a pipe may never end
+        raise CodeError(f"{path.name}: cannot read it (not a plain file): choose another file")
     try:
         with path.open("rb") as file:
             head = file.read(6)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inversion.checkpoints import store
 from inversion.checkpoints.registry import registry
+from inversion.common.names import write_new
 from inversion.generators import GENERATORS
 from inversion.model import prior_of
 
@@ -61,6 +62,6 @@ def packed_generator(model: Model, weights: Mapping[str, Tensor], method: str = 
     return save(tensors, {HEADER: json.dumps(header)})
 
 
-def write_tuned(path: Path, model: Model, weights: Mapping[str, Tensor], method: str = "") -> None:
-    """Write the file of a tuned generator, which is never visible in part. Raises HubError."""
-    store.write(path, packed_generator(model, weights, method))
+def write_tuned(path: Path, model: Model, weights: Mapping[str, Tensor], method: str = "") -> Path:
+    """Write the file of a tuned generator; if the file exists, NAME-2, ... Returns its path. Raises OSError."""
+    return write_new(path, partial(Path.write_bytes, data=packed_generator(model, weights, method)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from inversion.checkpoints import store
 from inversion.checkpoints.codes import SavedCode, read_code
+from inversion.common.names import companion, write_whole
 from inversion.common.rows import Row
 from inversion.editing.requests import Inverted
 from inversion.serving.exports import ExportRequest
@@ -33,14 +34,14 @@ def start_of(args: argparse.Namespace) -> SavedCode | None:
 def write_files(picture: Path, lane: Lane, request: Request, finished: Finished) -> Row:
     """Write the code (.npz) and the tuned generator (.safetensors) beside a picture; their paths, None for none.
 
-    Raises HubError.
+    Raises HubError and OSError.
     """
     result = Inverted(finished.code, finished.weights, finished.row["model_options"])
     files = lane.answer(ExportRequest(request.model, result, request.method))
     paths: Row = {"code": None, "weights": None}
     for key, suffix, data in (("code", ".npz", files.code), ("weights", ".safetensors", files.generator)):
         if data is not None:
-            path = picture.with_suffix(suffix)
-            store.write(path, data)
+            path = companion(picture, suffix)
+            write_whole(path, partial(Path.write_bytes, data=data))
             paths[key] = str(path)
     return paths

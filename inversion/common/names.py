@@ -117,16 +117,18 @@ def numbered(path: Path) -> Iterator[Path]:
     yield from (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(2))
 
 
-def reserve(paths: Iterable[Path], replace: Callable[[Path], bool] = lambda _: False) -> Path:
+def reserve(
+    paths: Iterable[Path], replace: Callable[[Path], bool] = lambda _: False, endings: Iterable[str] = ENDINGS
+) -> Path:
     """The first path that is free, created as an empty file, or that may be replaced. Creates folders. Raises OSError.
 
-    A path is free if it and the files that belong to it do not exist.
+    A path is free if neither it nor a file that belongs to it exists. endings: of the files that belong to it.
     """
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and replace(path):
             return path
-        if any(os.path.lexists(companion(path, ending)) for ending in (path.suffix, *ENDINGS)):
+        if any(os.path.lexists(companion(path, ending)) for ending in (path.suffix, *endings)):
             continue
         try:
             path.open("xb").close()
@@ -134,6 +136,13 @@ def reserve(paths: Iterable[Path], replace: Callable[[Path], bool] = lambda _: F
             continue
         return path
     raise ValueError("there are no more names")
+
+
+def write_new(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` write a file at the path, or at NAME-2, ... if it exists. Returns its path. Raises OSError."""
+    found = reserve(numbered(Path(path)), endings=())
+    write_whole(found, write)
+    return found
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from inversion.common.names import numbered, reserve, write_whole
+from inversion.common.names import write_new
 from inversion.images.errors import BadImage
 
 MAX_BYTES = 64 * 2**20  # largest file; a photo of 48 million pixels has 10 to 40 MiB
@@ -38,9 +38,7 @@ def save_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] |
 
     Creates the folders of the path. recipe: as of `write_png`. Raises OSError.
     """
-    found = reserve(numbered(Path(path)))
-    write_whole(found, lambda part: write_png(part, array, recipe))
-    return found
+    return write_new(Path(path), lambda part: write_png(part, array, recipe))
 
 
 def write_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] | None = None) -> None:

@@ -10,12 +10,13 @@ The format is described in `checkpoints.codes`.
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inversion.checkpoints import store
 from inversion.checkpoints.codes import ARRAY, SavedCode, packed, read_code
 from inversion.checkpoints.latents import CodeError
+from inversion.common.names import write_new
 from inversion.common.settings import SettingError
 from inversion.methods import METHODS, Method
 from inversion.methods.codes import W, WPlus, Z, described, from_plain, repeated, to_plain
@@ -36,9 +37,12 @@ def load_code(path: Path, model: Model) -> Code:
     return opened(read_code(path), model)
 
 
-def save_code(path: Path, code: Code, model: Model) -> None:
-    """Write our `.npz` of a code (see `checkpoints.codes`), which is never visible in part. Raises HubError."""
-    store.write(path, packed(saved(code, model)))
+def save_code(path: Path, code: Code, model: Model) -> Path:
+    """Write our `.npz` of a code (see `checkpoints.codes`); if the file exists, NAME-2, ... Returns its path.
+
+    Raises OSError.
+    """
+    return write_new(path, partial(Path.write_bytes, data=packed(saved(code, model))))
 
 
 def saved(code: Code, model: Model) -> SavedCode:
