@@ -34,7 +34,9 @@ def add_rows(path: Path, rows: Sequence[Row]) -> Path:
     with _locked(path):
         for one in numbered(first):
             try:
-                write_whole(one, partial(Path.write_bytes, data=update(_text(one), rows).encode()))
+                write_whole(
+                    one, partial(Path.write_bytes, data=update(_text(one), rows).encode("utf-8", "backslashreplace"))
+                )
             except _NoRows:
                 continue
             except PermissionError:  # on Windows, a table that is open in a spreadsheet

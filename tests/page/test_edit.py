@@ -39,6 +39,8 @@ def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path)
         ({"moves": {"yaw": 99}}, "Yaw must be a number between"),
         ({"moves": [1]}, "must be an object"),
         ({"moves": {"yaw": 1}, "layers": "x"}, "Write the first and the last layer"),
+        ({"moves": {"yaw": 1}, "keep": [["yaw"]]}, "eep must be a list of attributes"),
+        ({"moves": {"yaw": 1}, "keep": ["wings"]}, "Unknown direction 'wings"),
     ],
 )
 def test_a_message_says_why_an_edit_is_refused(given: dict[str, Any], text: str, client: Client, picture: Path) -> None:

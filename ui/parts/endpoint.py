@@ -21,7 +21,7 @@ from inversion.serving.session import JobView, Request, Session
 from ui.parts import inputs
 from ui.parts.codes import START_NOTE, SUFFIXES, read_start
 from ui.parts.context import PageContext
-from ui.parts.export import PictureFiles, export, rows
+from ui.parts.export import PictureFiles, export, result_names, rows
 from ui.parts.inputs import InputError
 from ui.parts.model_fields import model_notes, model_parameters, read_parameters
 from ui.parts.plots import Tile, sheet
@@ -163,7 +163,8 @@ def job_answers(session: Session, key: str, finish: Finish | None = None) -> Ite
 
 
 def _answer(view: JobView, files: PictureFiles) -> Answer:
-    pictures = [(files.path(str(i), run.image), run.label) for i, run in enumerate(view.runs) if run.image is not None]
+    names = {i: name.removesuffix(".png") for i, name in result_names(view).items()}
+    pictures = [(files.path(name, view.runs[i].image), view.runs[i].label) for i, name in names.items()]
     exported = export(view, Path(files.folder)) if view.over else None
     return Answer(rows(view), pictures, None if exported is None else str(exported.sheet))
 

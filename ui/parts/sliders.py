@@ -149,7 +149,11 @@ def read_edit(
     if not isinstance(strengths, Mapping):
         raise InputError('moves must be an object such as {"yaw": 1.5}.')
     moves = {name: strength for name, strength in check_moves(cards, strengths).items() if strength}
-    return EditOptions(moves, read_layers(layers or ""), tuple(keep or ()))
+    kept = (keep,) if isinstance(keep, str) else tuple(keep or ())
+    if not all(isinstance(name, str) for name in kept):
+        raise InputError('keep must be a list of attributes such as ["smile"].')
+    check_moves(cards, dict.fromkeys(kept, 0.0))  # refuses unknown names
+    return EditOptions(moves, read_layers(layers or ""), kept)
 
 
 def recipe(change: EditOptions, edited: Edited) -> Row:
