@@ -21,7 +21,8 @@ from benchmarks.common import benchmark_parser, write_rows
 from inversion.checkpoints.hub import find_device
 from inversion.common.commands import add_device, guarded, positive
 from inversion.generators import StyleGAN2
-from inversion.generators.ops import EPSILON, SLOPE, SQRT2, StyledConv, blur
+from inversion.generators.modulated import StyledConv
+from inversion.generators.ops import EPSILON, SLOPE, SQRT2, blur
 
 
 @dataclass(frozen=True)

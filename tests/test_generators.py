@@ -79,17 +79,33 @@ def test_split_law(prior: Prior) -> None:
             torch.testing.assert_close(prior.tail(state, k, ws, maps), whole, rtol=0, atol=0)
 
 
-def test_frozen_and_trainable_forms_agree(prior: Prior) -> None:
+@pytest.mark.parametrize("batch", [1, 3])
+def test_frozen_and_trainable_forms_agree(prior: Prior, batch: int) -> None:
     frozen = copy.deepcopy(prior).freeze()
-    a, b = codes(prior).requires_grad_(), codes(prior).requires_grad_()
-    torch.testing.assert_close(frozen.synthesis(a), prior.synthesis(b))
-    frozen.synthesis(a).square().sum().backward()
-    prior.synthesis(b).square().sum().backward()
-    torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-3)
+    found: list[list[Tensor]] = []
+    for form in (frozen, prior):
+        ws = codes(prior, batch).requires_grad_()
+        noise = [torch.ones(1, 1, *shape).cumsum(3).sin_().requires_grad_() for shape in prior.noise_shapes]
+        picture = form.synthesis(ws, noise or None)
+        found.append([picture, *torch.autograd.grad(picture.square().sum(), [ws, *noise])])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_frozen_weights_get_no_gradient_and_zero_styles_give_finite_ones(prior: Prior) -> None:
+    with torch.no_grad():
+        for name, parameter in prior.named_parameters():
+            if "affine" in name:
+                parameter.zero_()
+    ws = codes(prior, 1).requires_grad_()
+    prior.freeze().synthesis(ws).sum().backward()
+    assert ws.grad is not None and bool(ws.grad.isfinite().all())
+    assert all(parameter.grad is None for parameter in prior.parameters())
 
 
 def test_folded_blur_equals_the_separate_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inversion.generators.ops.FOLD_FROM", 8)
+    monkeypatch.setattr("inversion.generators.modulated.FOLD_FROM", 8)
+    monkeypatch.setattr("inversion.generators.modulated.folds_blur", lambda *_: True)
     prior = build("stylegan2-noise").freeze()
     ws = codes(prior)
     expected = prior.synthesis(ws)

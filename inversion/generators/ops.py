@@ -1,13 +1,10 @@
-"""Building blocks of the StyleGAN family: equalised layers, FIR resampling, modulated convolution.
+"""Building blocks of the StyleGAN family: equalised layers, FIR resampling, minibatch deviation.
 
-Modulated convolution (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 2.2) is one
-convolution for the whole batch: input channels are scaled by the style, output channels are divided by the norm of the
-modulated weights. Gains are folded into small tensors, because on a CPU elementwise passes over feature maps cost more
-than the convolutions.
+Gains are folded into small tensors, because passes over feature maps cost time.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +13,6 @@ from torch.nn import functional as F
 SQRT2 = math.sqrt(2.0)  # gain after every leaky ReLU
 SLOPE = 0.2
 EPSILON = 1e-8  # of demodulation, pixel norm and minibatch deviation
-FOLD_FROM = 64  # output side from which folding the blur into the up convolution is faster, measured on AMX
 
 
 def fir(gain: float = 1.0) -> Tensor:
@@ -25,11 +21,11 @@ def fir(gain: float = 1.0) -> Tensor:
     return torch.outer(row, row) * (gain / 64.0)
 
 
-def blur(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
-    """Filter every channel of x (B, C, H, W) with a (4, 4) kernel; the side changes by 2 * padding - 3."""
+def blur(x: Tensor, kernel: Tensor, padding: int, bias: Tensor | None = None) -> Tensor:
+    """Filter every channel of x (B, C, H, W) with a (4, 4) kernel and add bias (C,). Sides change by 2 padding - 3."""
     channels = x.shape[1]
     weight = kernel.to(x.dtype).expand(channels, 1, 4, 4)
-    return F.conv2d(x, weight, padding=padding, groups=channels)
+    return F.conv2d(x, weight, bias, padding=padding, groups=channels)
 
 
 def fold_blur(weight: Tensor, kernel: Tensor) -> Tensor:
@@ -112,128 +108,23 @@ class EqualConv(nn.Module):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Values that a convolution precomputes from its weight, valid while that tensor is not changed or replaced."""
+    """The base of values that a layer precomputes from frozen tensors for calls in `dtype`."""
 
-    source: Tensor
-    version: int
+    sources: tuple[Tensor, ...]
     dtype: torch.dtype
-    weight: Tensor
-    """In `dtype` and oriented for the convolution that runs: (O, I, k, k), or (I, O, k, k) for an up convolution."""
-    square: Tensor
-    """(O, I) float32: sum of the squared weights over the kernel; empty without demodulation."""
+    versions: tuple[int, ...] = field(init=False)
+    device: torch.device = field(init=False)
 
-    def serves(self, weight: Tensor, dtype: torch.dtype) -> bool:
-        """Whether it is valid for this weight (O, I, k, k): the same frozen tensor on the same device, unchanged."""
-        return (
-            self.source is weight
-            and self.version == weight._version
-            and self.dtype == dtype
-            and self.weight.device == weight.device
-            and not weight.requires_grad
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "versions", tuple(source._version for source in self.sources))
+        object.__setattr__(self, "device", self.sources[0].device)
+
+    def serves(self, sources: tuple[Tensor, ...], dtype: torch.dtype) -> bool:
+        """Whether the values are valid: `sources` are the same frozen tensors on the same device, unchanged."""
+        return self.dtype == dtype and all(
+            own is source and version == source._version and source.device == self.device and not source.requires_grad
+            for own, version, source in zip(self.sources, self.versions, sources, strict=True)
         )
-
-
-class StyledConv(nn.Module):
-    """Modulated and demodulated 3x3 convolution, doubling the side if `up`; then noise, bias and leaky ReLU."""
-
-    kernel: Tensor
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        w_dim: int,
-        size: int,
-        up: bool,
-        noise: bool,
-        clamp: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.size = size  # of the output
-        self.clamp = clamp  # largest magnitude of the output; None: any
-        self.up = up
-        self.affine = EqualLinear(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.noise_strength = nn.Parameter(torch.zeros(())) if noise else None
-        self.register_buffer("kernel", fir(gain=4.0), persistent=False)
-        self.scale = 1.0 / math.sqrt(inputs * 9)
-        self.prepared: Prepared | None = None
-
-    def __getstate__(self) -> dict[str, object]:
-        """The state without the prepared weights, for copies and pickles: a copy is tuned, or prepares its own."""
-        return {**self.__dict__, "prepared": None}
-
-    @torch.no_grad()
-    def prepare(self, dtype: torch.dtype) -> None:
-        """Precompute from the frozen weight for calls in `dtype`."""
-        weight = self.weight
-        square = weight.square().sum(dim=(2, 3))
-        fold = self.up and dtype.itemsize == 2 and self.size >= FOLD_FROM
-        run = self._oriented(weight)
-        run = fold_blur(run, self.kernel) if fold else run
-        run = run.to(dtype, memory_format=torch.channels_last, copy=True)
-        self.prepared = Prepared(weight, weight._version, dtype, run, square)
-
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """Map x (B, I, h, h) and w (B, w_dim) to (B, O, size, size) in `dtype`."""
-        prepared = self.prepared
-        if prepared is not None and prepared.serves(self.weight, dtype):
-            square, weight = prepared.square, prepared.weight
-        else:
-            square = self.weight.square().sum(dim=(2, 3))
-            weight = self._oriented(self.weight.to(dtype))
-        style = self.affine(w) * self.scale
-        gain = SQRT2 * torch.rsqrt(F.linear(style.square(), square) + EPSILON)
-        if dtype == torch.float16:  # bounds the features: the style's magnitude is applied after the convolution
-            peak = style.abs().amax(dim=1, keepdim=True).clamp_min(EPSILON)
-            style, gain = style / peak, gain * peak
-        x = self._convolve(x.to(dtype) * _map(style, dtype), weight)
-        shift = _map((self.bias * SQRT2)[None], dtype)
-        if noise is not None and self.noise_strength is not None:
-            shift = torch.addcmul(shift, noise.to(dtype), (self.noise_strength * SQRT2).to(dtype))
-        x = F.leaky_relu_(torch.addcmul(shift, x, _map(gain, dtype)), SLOPE)
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
-
-    def _oriented(self, weight: Tensor) -> Tensor:
-        return weight.transpose(0, 1) if self.up else weight
-
-    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        if not self.up:
-            return F.conv2d(x, weight, padding=1)
-        if weight.shape[-1] == 6:
-            return F.conv_transpose2d(x, weight, stride=2, padding=2)
-        return blur(F.conv_transpose2d(x, weight, stride=2), self.kernel, padding=1)
-
-
-class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to three channels, without demodulation, added to the upsampled picture so far."""
-
-    kernel: Tensor
-
-    def __init__(self, inputs: int, w_dim: int, clamp: float | None = None) -> None:
-        super().__init__()
-        self.clamp = clamp  # largest magnitude of what is added; None: any
-        self.affine = EqualLinear(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(3))
-        self.register_buffer("kernel", fir(gain=4.0), persistent=False)
-        self.scale = 1.0 / math.sqrt(inputs)
-
-    def forward(self, x: Tensor, w: Tensor, rgb: Tensor | None) -> Tensor:
-        """Map features x (B, C, H, H), w (B, w_dim) and rgb (B, 3, H/2, H/2) to (B, 3, H, H) float32."""
-        batch, channels, height, width = x.shape
-        style = self.affine(w) * self.scale
-        mix = (style[:, :, None] * self.weight.view(3, channels).t()).to(x.dtype)  # (B, C, 3)
-        # A channels-last map is already a matrix of rows, so the style needs no pass over it.
-        y = torch.bmm(x.permute(0, 2, 3, 1).reshape(batch, height * width, channels), mix).to(self.bias.dtype)
-        y = y.view(batch, height, width, 3).permute(0, 3, 1, 2)
-        if self.clamp is not None:
-            y = (y + self.bias[:, None, None]).clamp(-self.clamp, self.clamp)
-            return y if rgb is None else upsample(rgb, self.kernel) + y
-        if rgb is None:
-            return y + self.bias[:, None, None]
-        return upsample(rgb, self.kernel, self.bias) + y
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
@@ -248,8 +139,3 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     deviation = (groups.var(dim=0, correction=0) + EPSILON).sqrt().mean(dim=(1, 2, 3))
     extra = deviation.repeat(size).view(batch, 1, 1, 1).expand(batch, 1, height, width)
     return torch.cat([x, extra], dim=1)
-
-
-def _map(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """View per-channel values (B, C) as a (B, C, 1, 1) factor of a feature map."""
-    return values.to(dtype)[:, :, None, None]

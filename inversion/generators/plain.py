@@ -1,12 +1,20 @@
 """The convolution of PGGAN and the first StyleGAN: equalised, not modulated, doubling by nearest neighbours."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inversion.generators.ops import SQRT2, Prepared
+
+
+@dataclass(frozen=True)
+class PreparedWeight(Prepared):
+    """The weight of a `PlainConv`, scaled, in `dtype` and oriented for the convolution that runs."""
+
+    weight: Tensor  # (O, I, k, k), or (I, O, 4, 4) for an up convolution
 
 
 class PlainConv(nn.Module):
@@ -30,7 +38,7 @@ class PlainConv(nn.Module):
         self.scale = gain / math.sqrt(inputs * side * side)
         self.padding = side // 2 if padding is None else padding
         self.up = up
-        self.prepared: Prepared | None = None
+        self.prepared: PreparedWeight | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """The state without the prepared weights, as in `StyledConv`."""
@@ -40,12 +48,12 @@ class PlainConv(nn.Module):
     def prepare(self, dtype: torch.dtype) -> None:
         """Precompute from the frozen weight for calls in `dtype`."""
         run = self._run(self.weight).to(dtype, memory_format=torch.channels_last, copy=True)
-        self.prepared = Prepared(self.weight, self.weight._version, dtype, run, self.weight.new_empty(0))
+        self.prepared = PreparedWeight((self.weight,), dtype, run)
 
     def forward(self, x: Tensor, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
         """Map x (B, inputs, h, h) to (B, outputs, h or 2 h, h or 2 h) in `dtype` and add bias (outputs,)."""
         prepared = self.prepared
-        ready = prepared is not None and prepared.serves(self.weight, dtype)
+        ready = prepared is not None and prepared.serves((self.weight,), dtype)
         weight = prepared.weight if prepared is not None and ready else self._run(self.weight).to(dtype)
         x, bias = x.to(dtype), None if bias is None else bias.to(dtype)
         if self.up:

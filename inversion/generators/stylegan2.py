@@ -26,7 +26,8 @@ from inversion.generators.base import (
     shapes_of,
     sides_to,
 )
-from inversion.generators.ops import EqualConv, EqualLinear, StyledConv, ToRGB, minibatch_deviation, pixel_norm
+from inversion.generators.modulated import StyledConv, ToRGB
+from inversion.generators.ops import EqualConv, EqualLinear, minibatch_deviation, pixel_norm
 
 MAPPING_MULTIPLIER = 0.01
 EMBEDDED_SETTINGS = {"w_dim": 256, "mapping_layers": 4, "noise": False}
@@ -165,7 +166,7 @@ class StyleGAN2(Prior):
         """Run the convolutions from k on and the remaining picture layers: (B, 3, R, R) float32."""
         self._check(ws, k, noise)
         state = self._run(state, k, self.num_layers, ws, noise)
-        return self._picture(state, self.num_layers, ws)
+        return self.rgbs[-1](state.features, ws[:, -1].to(self.w_avg), state.rgb)
 
     def channels(self, k: int) -> int:
         """Channels of the features after k convolutions."""
@@ -196,15 +197,12 @@ class StyleGAN2(Prior):
                 module.prepare(self.compute_dtype)
 
     def _run(self, state: State, start: int, stop: int, ws: Tensor, noise: Sequence[Tensor] | None) -> State:
-        x, rgb = state.features, state.rgb
+        x, rgb, rows = state.features, state.rgb, ws.to(self.w_avg).unbind(dim=1)
         for k in range(start, stop):
             if k % 2 == 1:  # the block of this size is complete, the next convolution doubles the side
-                rgb = self._picture(State(x, rgb), k, ws)
-            x = self.convs[k](x, ws[:, k].to(self.w_avg), self._noise(k, noise), self.compute_dtype)
+                rgb = self.rgbs[k // 2](x, rows[k], rgb)
+            x = self.convs[k](x, rows[k], self._noise(k, noise), self.compute_dtype)
         return State(x, rgb)
-
-    def _picture(self, state: State, k: int, ws: Tensor) -> Tensor:
-        return self.rgbs[k // 2](state.features, ws[:, k].to(self.w_avg), state.rgb)
 
     def _noise(self, k: int, noise: Sequence[Tensor] | None) -> Tensor | None:
         if not self.noise_shapes:
