@@ -18,6 +18,7 @@ from helpers.drawings import reading_encoders, some_uploads
 from helpers.editing import editable
 
 from inversion import images
+from inversion.__main__ import COMMANDS as REGISTRY
 from inversion.__main__ import main
 from inversion.checkpoints import hub
 from inversion.checkpoints.tuned import write_tuned
@@ -99,6 +100,10 @@ def kept(before: Mapping[str, bytes], folder: Path) -> bool:
     rows = {name for name in before if name.endswith(".json")}
     longer = all(json.loads(after[name])[: len(json.loads(before[name]))] == json.loads(before[name]) for name in rows)
     return longer and all(after[name] == before[name] for name in before.keys() - rows)
+
+
+def test_every_command_with_pictures_is_tested_here(run: Run) -> None:
+    assert {name for name in REGISTRY if "--out DIR|FILE.png|PATTERN" in run(name, "--help")[1]} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

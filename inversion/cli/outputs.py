@@ -121,10 +121,11 @@ class Outputs:
         if "{" in out and not path.is_dir():
             _check_ending(path)
             self.patterns = [NamePattern(out if path.suffix.lower() == ".png" else f"{out}.png")]
-        elif sources.is_picture(path) and not path.is_dir():
+        elif sources.is_picture(path) and not path.is_dir() and not out.endswith("/"):
             _check_ending(path)
             if several:
-                raise UsageError(f"--out {out} is one file for several results. Choose a folder, or add {{method}}.")
+                advice = "Choose a folder, or a pattern such as {picture}_{method}.png"
+                raise UsageError(f"--out {out} is one file for several results. {advice}.")
             self.patterns = [NamePattern(_literal(path))]
         else:
             make_folder(path)
