@@ -76,7 +76,7 @@ def test_large_files_and_odd_paths_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match="larger than"):
         images.read(b"\0" * (images.MAX_BYTES + 1))
     for path in (tmp_path / "absent.png", tmp_path, Path("/dev/zero")):
-        with pytest.raises(BadImage, match="There is no file"):
+        with pytest.raises(BadImage, match="There is no file|is a (folder|pipe)"):
             images.read(path)
 
 

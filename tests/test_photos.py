@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -230,7 +231,6 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
         (b"\xff\x0a" + bytes(99), "JPEG XL"),
         (b"8BPS\0\1" + bytes(99), "Photoshop"),
         (b"%PDF-1.7" + bytes(99), "PDF"),
-        (b"<!DOCTYPE html><html>", "not a PNG"),
     ],
 )  # fmt: skip
 def test_other_formats_are_named_with_a_way_out(data: bytes, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,3 +262,50 @@ def test_deep_and_floating_pictures_keep_their_greys() -> None:
         Image.fromarray(grey.astype(np.uint16)),  # numbers below 256, as in label maps
     ):
         assert difference(images.read(encoded(image, "TIFF")).convert("L"), Image.fromarray(grey)) <= 1
+
+
+def test_a_webp_without_its_metadata_is_whole_and_one_without_pixels_is_refused() -> None:
+    whole = scene(96, 64)
+    for options in ({"quality": 90}, {"lossless": True}):
+        exif = encoded(whole, "WEBP", exif=b"Exif\0\0" + bytes(40), **options)
+        for lost in (1, 20, 45):
+            read = images.decode(exif[:-lost])
+            assert read.picture.tobytes() == images.read(exif).tobytes() and "seems to be complete" in read.notes[0]
+        plain = encoded(whole, "WEBP", **options)
+        for lost in (4, len(plain) // 2, len(plain) - 14):
+            with pytest.raises(BadImage, match="WebP file is cut off: only .* bytes are there. Copy or download"):
+                images.decode(plain[:-lost])
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_a_cut_avif_says_how_much_is_missing() -> None:
+    with pytest.raises(BadImage, match="7 of .* bytes are missing. Copy or download it again"):
+        images.decode(encoded(scene(96, 64), "AVIF")[:-7])
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"<svg xmlns='x'/>", "SVG drawing.*Export"),
+        (b"<!DOCTYPE html><html>", "web page.*open the link"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b'{"error": "quota"}', "message of a server.*again"),
+        (b"\x1f\x8b\x08", "packed file.*Export"),
+        (b"\x93NUMPY\x01", "NumPy array.*Export"),
+        (b"P6 8 8 255", "Netpbm picture.*Export"),
+        (b"v/1\x01", "OpenEXR picture.*Export"),
+        (bytes(128) + b"DICM", "DICOM picture.*Export"),
+        (bytes(range(1, 60)), "not a PNG.*Export"),
+    ],
+)
+def test_files_of_other_kinds_are_named_with_the_way_out(data: bytes, says: str) -> None:
+    with pytest.raises(BadImage, match=says):
+        images.decode(data)
+
+
+def test_names_that_are_no_files_say_why(tmp_path: Path) -> None:
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, says in (("loop.png", "leads to no file"), ("pipe.png", "pipe or device"), ("", "is a folder")):
+        with pytest.raises(BadImage, match=says):
+            images.decode(tmp_path / name)

@@ -57,6 +57,8 @@ def explain(path: Path, head: bytes) -> str:
             return message
     if head[257:262] == b"ustar":
         return f"it is a tar archive: {PACKED}"
+    if path.suffix == ".onnx":
+        return "it is an ONNX network, which cannot be inverted: use the PyTorch checkpoint that it was made from"
     return TENSORFLOW if _is_tensorflow(path, head) else UNKNOWN
 
 

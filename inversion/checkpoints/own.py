@@ -240,6 +240,7 @@ def _entry(part: Part, contents: Contents, path: Path, names: tuple[str, str | N
         generator=names[1],
         classes=part.classes,
         own=True,
+        note=" ".join(contents.notes),
         **facts,
     )
 

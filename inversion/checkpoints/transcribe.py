@@ -199,7 +199,8 @@ def _directions(vectors: dict[str, Tensor], out: str | None) -> Part:
         shape = tuple(tensor.shape)
         if not tensor.is_floating_point() or not 1 <= tensor.ndim <= 3 or (tensor.ndim == 3 and shape[0] != 1):
             kind = str(tensor.dtype).removeprefix("torch.")
-            raise Refused(f"it holds one {kind} tensor {shape}, which is neither a checkpoint nor a direction in W")
+            lone = f"it holds one {kind} tensor {shape}, which is neither a checkpoint nor a direction in W"
+            raise Refused(f"{lone}: give a checkpoint of StyleGAN2, StyleGAN or PGGAN")
         if not finite(tensor):
             raise Refused("its direction holds values that are not finite numbers")
         rows[name] = tensor.detach().float().reshape(-1, shape[-1])

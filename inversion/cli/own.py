@@ -9,7 +9,7 @@ from pathlib import Path
 
 from inversion.checkpoints import own
 from inversion.checkpoints.registry import CROPS, DEFAULT, registry
-from inversion.common.commands import UsageError
+from inversion.common.commands import UsageError, visible
 from inversion.common.settings import SettingValue
 from inversion.encoders import ROLES
 from inversion.model import ModelOptions
@@ -53,7 +53,9 @@ def choose_model(args: argparse.Namespace) -> None:
     if args.model not in registry() and (own.looks_like_file(args.model) or Path(args.model).is_file()):
         path = Path(args.model)
         args.model = own.add_file(path, facts=facts)
-        sys.stderr.write(f"{path.name}: used as the model {args.model}\n")
+        entry = registry()[args.model]
+        sys.stderr.write(f"{visible(path.name)}: used as the model {args.model}\n")
+        sys.stderr.write(f"{entry.note}\n" if entry.note else "")
     elif facts.given() and args.model not in own.own():
         raise UsageError(f"--{next(iter(facts.given()))} is only for a file of yours: give it with --model FILE")
     elif facts.given():

@@ -25,7 +25,7 @@ def read_bytes(source: str | Path | bytes) -> bytes:
     path = Path(source)
     try:
         if not path.is_file():  # also refuses pipes and devices, which may never end
-            raise BadImage(f"There is no file {path}.")
+            raise BadImage(f"{_absence(path)}.")
         if path.stat().st_size > MAX_BYTES:
             raise too_large
         return path.read_bytes()
@@ -39,6 +39,16 @@ def save_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] |
     Creates the folders of the path. recipe: as of `write_png`. Raises OSError.
     """
     return write_new(Path(path), lambda part: write_png(part, array, recipe))
+
+
+def _absence(path: Path) -> str:
+    """Why there is no plain file at a path, and what to do."""
+    if path.is_symlink() and not path.exists():
+        return f"The link {path} leads to no file. Give the picture itself"
+    if path.exists():
+        kind = "folder" if path.is_dir() else "pipe or device"
+        return f"{path} is a {kind}, not a file. Give the file of a picture"
+    return f"There is no file {path}"
 
 
 def write_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] | None = None) -> None:

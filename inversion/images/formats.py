@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageFile, features
 
-from inversion.images import jpeg, png
+from inversion.images import jpeg, png, webp
 from inversion.images.errors import BadImage
 
 MIN_SIDE, MAX_SIDE = 8, 16384
@@ -63,6 +63,23 @@ SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("Photoshop", 0, b"8BPS"),
     ("PDF", 0, b"%PDF"),
     ("ZIP", 0, b"PK\3\4"),
+    ("GZIP", 0, b"\x1f\x8b"),
+    ("NumPy", 0, b"\x93NUMPY"),
+    ("GIMP", 0, b"gimp xcf"),
+    ("OpenEXR", 0, b"v/1\x01"),
+    ("Radiance HDR", 0, b"#?"),
+    ("DICOM", 128, b"DICM"),
+    ("icon", 0, b"icns"),
+    ("icon", 0, b"\0\0\1\0"),
+    *(("Netpbm", 0, b"P%d" % kind) for kind in range(1, 8)),
+)
+# Texts that stand where a picture should be, by their first characters in small letters.
+TEXTS: tuple[tuple[bytes, str], ...] = (
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an SVG drawing or another XML file"),
+    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` in its repository to get the picture"),
+    (b"<", "a web page, which sites send if a login is needed: open the link in a browser and download the picture"),
+    (b"{", "a message of a server, not a picture: download the picture again"),
 )
 BRANDS = {  # of files that begin with a box "ftyp"; the first match counts
     "AVIF": (b"avif", b"avis"),
@@ -84,7 +101,11 @@ HELP = {
     "camera raw": "a camera raw file",
     "video": "a video",
     "PDF": "a PDF document",
-    "ZIP": "a ZIP archive",
+    "ZIP": "a ZIP archive or a PyTorch file",
+    "GZIP": "a packed file",
+    "NumPy": "a NumPy array",
+    "icon": "an icon",
+    "OpenEXR": "an OpenEXR picture",
 }
 
 
@@ -106,6 +127,10 @@ def opened(data: bytes, notes: list[str]) -> ImageFile.ImageFile:
         _draft(image)
         return image
     several = False
+    if form == "WEBP":
+        data = webp.complete(data, notes)
+    if form == "AVIF":
+        _check_boxes(data)
     if form == "PNG":
         first = png.first_picture(data)
         data, several = first.data, first.frames
@@ -138,7 +163,28 @@ def _format_of(data: bytes) -> str:
         raise BadImage(f"The file is {name}, which is not read here. Export the picture as JPEG or PNG.")
     if not data:
         raise BadImage("The file is empty. Copy or download it again.")
-    raise BadImage("The file is not a PNG, JPEG or WebP picture. GIF, TIFF, BMP, AVIF and HEIC are read, too.")
+    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    text = next((name for mark, name in TEXTS if start.startswith(mark)), None)
+    if text is not None:
+        way = "" if ":" in text else ", which is not read here. Export the picture as JPEG or PNG"
+        raise BadImage(f"The file is {text}{way}.")
+    known = "a PNG, JPEG or WebP picture. GIF, TIFF, BMP, AVIF and HEIC are read, too"
+    raise BadImage(f"The file is not {known}. Export the picture as JPEG or PNG.")
+
+
+def _check_boxes(data: bytes) -> None:
+    """Refuse an AVIF file whose boxes (ISO/IEC 14496-12) end after the file: no decoder gives a part. BadImage."""
+    place = 0
+    while place + 8 <= len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        if size == 1:  # a long size follows
+            size = int.from_bytes(data[place + 8 : place + 16], "big")
+        if size < 8:  # 0: up to the end of the file
+            return
+        place += size
+    if place > len(data):
+        lost = f"{place - len(data):,} of {place:,} bytes are missing"
+        raise BadImage(f"The AVIF file is cut off: {lost}. Copy or download it again.")
 
 
 def _plugin(form: str) -> Any:  # noqa: ANN401 - a class of Pillow or pillow-heif

@@ -90,7 +90,9 @@ class AddFile:
         if not view.name:
             yield {self.status: status_line("<b>Cancelled.</b> Nothing was added."), self.file: None}
             return
+        left_out = self.session.files.card(view.name).entry.note
         done = f"<b>Added</b>{DOT}{escape(view.name)}{DOT}it can be chosen in every tab now"
+        done += f"<p>{escape(left_out)}</p>" if left_out else ""
         yield {self.status: status_line(done), self.file: None, self.shown: self.rows(request)}
 
     def _upload(self, values: Values) -> Upload:
