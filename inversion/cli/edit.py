@@ -15,7 +15,7 @@ from inversion.cli.batch import ERRORS, Batch
 from inversion.cli.codes import SUFFIXES
 from inversion.cli.common import run_parser
 from inversion.cli.outputs import Outputs, parse
-from inversion.cli.own import choose_model
+from inversion.cli.own import check_directions, choose_model
 from inversion.cli.runs import Runs
 from inversion.common.commands import UsageError, guarded, visible
 from inversion.common.names import settings_digits
@@ -136,7 +136,9 @@ class _Plan:
             **_strengths("--sefa", args.sefa, "sefa_"),
             **_strengths("--ganspace", args.ganspace, "ganspace_"),
         }
-        cards = Lane(args.device, args.dtype).answer(DirectionsRequest(args.model, self.layers))
+        lane = Lane(args.device, args.dtype)
+        check_directions(args, lane.load(args.model))
+        cards = lane.answer(DirectionsRequest(args.model, self.layers))
         if not self.moves:
             ranges = [f"{card['name']} ({card['low']:g} to {card['high']:g})" for card in cards]
             choices = ", ".join(ranges) or f"{args.model} has none"

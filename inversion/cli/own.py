@@ -12,7 +12,7 @@ from inversion.checkpoints.registry import CROPS, DEFAULT, registry
 from inversion.common.commands import UsageError, visible
 from inversion.common.settings import SettingValue
 from inversion.encoders import ROLES
-from inversion.model import ModelOptions
+from inversion.model import Model, ModelOptions
 from inversion.translations import TRANSLATIONS
 
 
@@ -64,9 +64,15 @@ def choose_model(args: argparse.Namespace) -> None:
         own.add_file(args.encoder, "encoder", args.model, own.Facts(role=args.role))
     elif args.role is not None:
         raise UsageError("--role is only for an encoder of yours: give it with --encoder FILE")
-    for path in args.direction:
-        own.add_file(path, "directions", args.model)
+    args.own_directions = {path: own.add_file(path, "directions", args.model) for path in args.direction}
     args.encoder, args.role, args.direction = None, None, []
+
+
+def check_directions(args: argparse.Namespace, model: Model) -> None:
+    """Raises UsageError if a direction among the arguments does not fit the model."""
+    for path, name in args.own_directions.items():
+        if name in model.absent:
+            raise UsageError(f"--direction {path} does not fit {model.name}: {model.absent[name]}")
 
 
 def options_of(args: argparse.Namespace) -> dict[str, SettingValue]:

@@ -89,7 +89,8 @@ class _Translations:
         """A result in a few words."""
         if row["error"]:
             return str(row["error"])
-        pictures = f"{len(row['images'])} pictures in {self.args.out}" if self.args.out else NOT_SAVED
+        count = len(row["images"])
+        pictures = f"{count} picture{'s' * (count != 1)} in {self.args.out}" if self.args.out else NOT_SAVED
         return f"{row['seconds']:.2f} s, {pictures}"
 
     def _rows(self, path: Path) -> Iterator[Row]:
