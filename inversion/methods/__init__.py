@@ -10,6 +10,7 @@ from inversion.methods.dip import DeepImagePrior
 from inversion.methods.embed import MeanLatent, RandomLatent
 from inversion.methods.encode import ClassicEncoder, E4EEncoder, GuidedEncoder, PSPEncoder, ReStyle
 from inversion.methods.indomain import OptimiseInDomain
+from inversion.methods.keep import KeepCode
 from inversion.methods.latent import OptimiseW, OptimiseWPlus, OptimiseZ
 from inversion.methods.multicode import OptimiseMultiCode
 from inversion.methods.pipeline import Method
@@ -25,6 +26,7 @@ STAGES: dict[str, type[Stage]] = {
     "psp": PSPEncoder,
     "e4e": E4EEncoder,
     "restyle": ReStyle,
+    "keep": KeepCode,
     "z": OptimiseZ,
     "w": OptimiseW,
     "wplus": OptimiseWPlus,

@@ -104,7 +104,7 @@ def start_of(method: Method, code: Code, model: Model, count: int) -> Code:
     found = stage.start(code, prior)
     if found is None:
         others = [key for key, other in METHODS.items() if _can_start(other, code, prior, model)]
-        advice = f"Choose one of: {', '.join(others)}." if others else "Only tuning starts there: choose mean+pti."
+        advice = f"Choose one of: {', '.join(others)}." if others else "Choose one of: keep, mean+pti."
         raise SettingError(f"{stage.label} cannot start from {described(code)}. {advice}")
     return repeated(found, count)
 

@@ -44,7 +44,7 @@ def test_a_start_with_0_steps_is_its_picture_or_is_refused(
         text = str(refusal)
         assert "cannot start from" in text and text.count(". ") == 1 and text.endswith(".")
         named = [word.strip(" .") for word in text.rpartition(":")[2].split(",")]
-        assert "hoose" in text and (":" not in text or set(named) <= {*METHODS.keys() - NEVER, "choose mean+pti"})
+        assert "Choose" in text and (":" not in text or set(named) <= {*METHODS.keys() - NEVER, "keep", "mean+pti"})
     else:
         assert key not in NEVER
         assert torch.equal(result.image, code.render(noisy_prior))
@@ -61,6 +61,7 @@ STARTS = {
     "mganprior": {"multicode"},
     "pti": {"z", "w", "wplus", "wplus with noise"},
     "clone": {"z", "w", "wplus", "wplus with noise"},
+    "keep": set(KINDS),
     "mean+pti": set(KINDS),
     "mean+clone": set(KINDS),
 }

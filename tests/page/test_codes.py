@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers.page import call, opened
+from helpers.page import call, laid_out, opened
 from helpers.serving import Served
 
 from inversion.checkpoints.codes import SavedCode, read_code
 from ui.parts.codes import check, pack
 from ui.parts.inputs import InputError
+from ui.tabs.edit import Edit
 
 RUNS = {"methods": ["wplus", "pti"], "settings": {"wplus.steps": 2, "pti.steps": 2}}
 
@@ -90,3 +91,22 @@ def test_an_upload_is_checked_at_once(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "five.npy").write_bytes(buffer.getvalue())
     with pytest.raises(gr.Error, match="5 codes"):
         check(str(tmp_path / "five.npy"))
+
+
+def test_a_code_without_a_picture_is_edited_as_it_is(
+    site: Served, client: Client, picture: Path, archive: Path, tmp_path: Path
+) -> None:
+    """Download, upload, edit: the picture is that of the edited result."""
+    moves = {"moves": {"yaw": 1}}
+    _, pictures, _ = call(client, "/edit", picture, methods=["wplus"], settings={"wplus.steps": 2}, **moves)
+    key = site.session.submitted[-1]
+    with zipfile.ZipFile(pack(site.session.snapshot(key), site.session, tmp_path)) as packed:
+        packed.extractall(tmp_path)
+    rows, again, _ = call(client, "/edit", None, start=handle_file(code_of(tmp_path, "wplus")), **moves)
+    assert [row["method"] for row in rows] == ["keep"] and rows[0]["edit"]["moves"] == {"yaw": 1.0}
+    one, other = (np.asarray(opened(shown[0]["image"]), int) for shown in (pictures, again))
+    assert np.abs(one - other).max() <= 1
+    tab = laid_out(Edit, site)
+    values = {part: getattr(part, "value", None) for part in (*tab.settings.inputs(), tab.upload.component)}
+    values[tab.settings.start.file] = str(code_of(tmp_path, "wplus"))
+    assert [request.method for request in tab.requests(values)] == ["keep"]

@@ -8,7 +8,10 @@ from pathlib import Path
 import gradio as gr
 
 from inversion.checkpoints.codes import SavedCode, read_code
-from inversion.serving.session import JobView, Session
+from inversion.methods.keep import KeepCode
+from inversion.serving.exports import OpenRequest
+from inversion.serving.session import JobView, Request, Session
+from inversion.tasks import DEFAULT_TASK
 from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.export import job_name, result_names
 from ui.parts.inputs import InputError, errors_as_messages, existing
@@ -24,10 +27,8 @@ NO_CODES = "These results have no code. Run a method that has one, such as W+."
 class StartField:
     """The upload of a code to start from. Its value is the path of the file, or None."""
 
-    def __init__(self, key: str) -> None:
-        self.file = gr.File(
-            label="Start from a code", file_types=SUFFIXES, type="filepath", height=140, elem_id=f"{key}-start"
-        )
+    def __init__(self, key: str, label: str) -> None:
+        self.file = gr.File(label=label, file_types=SUFFIXES, type="filepath", height=140, elem_id=f"{key}-start")
         refused = self.file.upload(check, self.file, None, **CROPS, **PRIVATE)
         refused.failure(lambda: None, None, self.file, **QUIET)
 
@@ -41,6 +42,12 @@ def check(path: str | None) -> None:
 def read_start(path: str | None) -> SavedCode | None:
     """The code of an upload. Raises InputError or CodeError."""
     return read_code(Path(existing(path))) if path else None
+
+
+def code_request(session: Session, model: str, code: SavedCode) -> Request:
+    """The run that opens a code as it is, on its own picture, so that it can be edited. Raises UserError."""
+    result, picture = session.ask(OpenRequest(model, code))
+    return Request(DEFAULT_TASK, KeepCode.key, picture, model, start=code, options=dict(result.options))  # type: ignore[arg-type]
 
 
 def fetch_script(elem_id: str) -> str:

@@ -16,6 +16,7 @@ from gradio.blocks import Block
 from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.editing import DIFFUSION
+from inversion.methods.keep import KeepCode
 from inversion.serving import catalogue
 from inversion.serving.edits import Place
 from inversion.serving.lane import CroppedPicture
@@ -222,7 +223,9 @@ class Combine:
             row = run.row or {}
             common: Options = {"settings": row["settings"], "seed": row["seed"], "budget": run.budget}
             common["options"] = row.get("model_options", {})
-            requests.append(Request(DEFAULT_TASK, run.method, second.pixels, first.model, crop=second.crop, **common))
+            # A code that was opened came without a method for other pictures.
+            method = "wplus" if run.method == KeepCode.key else run.method
+            requests.append(Request(DEFAULT_TASK, method, second.pixels, first.model, crop=second.crop, **common))
         return session.submit(requests)
 
     def _follow(self, key: str) -> Iterator[Update]:

@@ -50,8 +50,11 @@ class Settings:
         self.options.controls(context.model)
         self.measured = gr.Checkbox(False, label=self._measured_label, visible=self.can_be_measured)
 
-    def advanced(self) -> None:
-        """Lay out the time budget and the settings of the chosen methods and of a custom pipeline."""
+    def advanced(self, start: str) -> None:
+        """Lay out the time budget, the settings of methods and of a custom pipeline, and the field for a code.
+
+        start: label of that field.
+        """
         longest = self.context.session.budget
         with gr.Accordion("Advanced", open=False, elem_id=f"{self.key}-advanced"):
             low, first = BUDGET
@@ -59,7 +62,7 @@ class Settings:
                 low, longest, min(first, longest), step=5, label="Time budget for each method (seconds)"
             )
             self.fields = Fields(self.key, self.context.methods, self.selected)
-            self.start = StartField(self.key)
+            self.start = StartField(self.key, start)
         self.fields.wire(self.methods)
 
     def inputs(self) -> set[Component]:

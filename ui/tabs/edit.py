@@ -14,9 +14,10 @@ from inversion import images
 from inversion.common.errors import UserError
 from inversion.common.names import companion, settings_digits
 from inversion.editing.requests import Edited
-from inversion.serving.session import JobView, Session
+from inversion.serving.session import JobView, Request, Session
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import sliders
+from ui.parts.codes import START_NOTE, code_request, read_start
 from ui.parts.combine import Combine
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests, sheet_file
@@ -29,7 +30,7 @@ from ui.parts.plots import Tile
 from ui.parts.results import Panel, column_text, slider_pictures
 from ui.parts.sliders import DirectionSliders, EditOptions, read_edit
 from ui.parts.streams import gathered
-from ui.parts.values import Parameters, Update
+from ui.parts.values import Parameters, Update, Values
 from ui.tabs.task import TaskTab
 from ui.tabs.words import Words
 from ui.theme import COLUMN_COLOURS
@@ -38,6 +39,7 @@ NOTES = {
     "moves": '{"yaw": 1.5}, in standard deviations of random codes.',
     "layers": 'first and last layer to change, as "0-5"; "" for all.',
     "keep": "attributes that must not change.",
+    "start": f"{START_NOTE} Without a picture, the code itself is edited.",
 }
 
 SHOWN_EVERY = 0.25  # seconds; fast edits appear in all columns at once, because every update costs the browser time
@@ -111,6 +113,7 @@ class Edit(TaskTab):
         "changes only what you move.",
         measured="",
         methods=("psp", "e4e", "hybrid"),
+        start="Code to start from, or without a picture: to edit",
     )
     panel: EditPanel
 
@@ -123,6 +126,13 @@ class Edit(TaskTab):
         for event in parts.events():
             event(self.edit, [self.job, *parts.inputs()], outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
         self.panel.combine.wire(self.upload.component, self.settings, self.crop, self.job, self.streams)
+
+    def requests(self, values: Values) -> list[Request]:
+        """As in every tab; without a picture, a code from a file is opened as it is, to go on editing it."""
+        code = read_start(values[self.settings.start.file])
+        if code is None or values[self.upload.component] is not None:
+            return super().requests(values)
+        return [code_request(self.context.session, values[self.settings.model], code)]
 
     def edit(
         self, key: str | None, strengths: object, layers: str, keep: list[str], request: gr.Request
@@ -171,7 +181,12 @@ class Edit(TaskTab):
             options = read_edit(cards, values["moves"], values["layers"], values["keep"])
             if not options.moves:
                 raise InputError('Choose at least one direction: moves such as {"yaw": 1.5}.')
-            key = session.submit(script_requests(self.context, self.task, self.fields, values))
+            code = None if values["picture"] else read_start(values.get("start"))
+            if code is None:
+                requests = script_requests(self.context, self.task, self.fields, values)
+            else:
+                requests = [code_request(session, values["model"], code)]
+            key = session.submit(requests)
         yield from job_answers(session, key, lambda view, files: edited_answer(session, view, options, files))
 
 

@@ -13,7 +13,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from inversion.serving import catalogue
-from inversion.serving.session import UnknownJob
+from inversion.serving.session import Request, UnknownJob
 from ui.parts.codes import fetch_script
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
@@ -76,7 +76,7 @@ class TaskTab(Tab):
         with gr.Row(elem_classes="run-bar"):
             self.run = gr.Button("Run", variant="primary", elem_id=f"{self.key}-run", scale=3, min_width=90)
             self.stop = gr.Button("Cancel", elem_id=f"{self.key}-cancel", scale=1, min_width=90)
-        self.settings.advanced()
+        self.settings.advanced(self.words.start)
 
     def results(self) -> Panel:
         """Lay out the results."""
@@ -134,7 +134,7 @@ class TaskTab(Tab):
     def start(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Run the chosen methods instead of this tab's job, and show their progress and results."""
         with errors_as_messages():
-            requests = self.settings.requests(values, self._request_fields(values), self.task)
+            requests = self.requests(values)
             owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
             key = self.context.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
         first: Update = {self.job: key, self.stored: key, self.stored_results.shown: None}
@@ -142,6 +142,10 @@ class TaskTab(Tab):
         first |= self.context.own_jobs.started()
         updates = self.panel.updates(self.context.session, key, values[self.panel.left])
         yield from self.streams.newest(request, chain([first], updates))
+
+    def requests(self, values: Values) -> list[Request]:
+        """The requests of a run. Raises UserError."""
+        return self.settings.requests(values, self._request_fields(values), self.task)
 
     def _request_fields(self, values: Values) -> Options:
         """Picture, crop and the task's own inputs. Raises UserError."""

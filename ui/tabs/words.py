@@ -14,6 +14,7 @@ class Words:
     methods: keys of the methods that are selected at first: an encoder, then the best optimisers in docs/results.md
     that together take less than 20 s on two cores. prefixes: of the choices of a field, by the field's name.
     opens_with_results: stored results of an example are shown before anything is chosen.
+    start: label of the field for a code to start from.
     tells_domain: say at upload whether the model knows the picture, and which methods reach it.
     """
 
@@ -23,6 +24,7 @@ class Words:
     picture: str = "Picture"
     methods: tuple[str, ...] = ("psp", "w")
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    start: str = "Start from a code"
     tells_domain: bool = True
     opens_with_results: bool = False
 
