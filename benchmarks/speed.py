@@ -1,7 +1,9 @@
 """Measures ratios of speed, timed in one run: seconds alone mean little on shared, noisy machines.
 
-``python -m benchmarks.speed --json speed.json`` times a W+ step (forward, backward to the latent, Adam) in the usual
-public formulation of StyleGAN2 (weights modulated per picture, one group per picture) and in ours.
+``python -m benchmarks.speed --json speed.json`` times a synthesis and a W+ step of official-size StyleGAN2 networks
+(random weights, pixel loss) and the steps of methods on a model. Each row has the usual public formulation in float32
+(weights modulated and demodulated per picture, one group per picture), ours in float32 and ours in bfloat16. The three
+take turns. The rate of a large convolution, measured in the same run, is the limit.
 """
 
 from __future__ import annotations
@@ -9,32 +11,76 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.common import benchmark_parser, write_rows
-from inversion.checkpoints.hub import find_device
+from benchmarks.common import benchmark_parser, table, write_rows
+from inversion.checkpoints import hub, registry
 from inversion.common.commands import add_device, guarded, positive
 from inversion.generators import StyleGAN2
 from inversion.generators.modulated import StyledConv
 from inversion.generators.ops import EPSILON, SLOPE, SQRT2, blur
+from inversion.methods import parse_method
+from inversion.methods.run import RunOptions, invert
+from inversion.model import Model, prior_of
+from inversion.tasks import Reconstruct
+
+USUAL, PRECISE, FAST = "usual float32", "float32", "bfloat16"
+DTYPES = {USUAL: torch.float32, PRECISE: torch.float32, FAST: torch.bfloat16}
+STEPS: Mapping[str, Mapping[str, object]] = {  # label -> settings of the method, whose name is the first word
+    "wplus": {},
+    "indomain": {},
+    "mganprior 1 code": {"multicode.codes": 1},
+    "mganprior 10 codes": {"multicode.codes": 10},
+    "mganprior 20 codes": {"multicode.codes": 20},
+    "pti": {},
+    "clone": {"clone.probability": 1.0},  # so that all steps cost the same, but for the adversarial ones
+}
+
+Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """Seconds of a step in one formulation, and how many times faster than the first one it is."""
+    """The seconds of one call in one formulation: fastest and median of its turns."""
 
     name: str
     resolution: int
-    batch: int
+    formulation: str
     device: str
-    seconds: float
-    ratio: float
+    threads: int
+    fastest: float
+    median: float
+    ratio: float  # how many times faster than the first formulation of this name, by the fastest times
+    gflops: float | None = None  # multiplications and additions of the convolutions per second, in 10^9
+    share: float | None = None  # of the rate of a large convolution in the same precision
+
+
+class Stopwatch:
+    """Times calls that take turns, in wall-clock time, or in processor time if the machine is busy with other work."""
+
+    def __init__(self, device: torch.device, repeats: int, processor: bool = False) -> None:
+        self.device, self.repeats = device, repeats
+        self._clock = time.process_time if processor else time.perf_counter
+
+    def __call__(self, calls: Mapping[str, Call]) -> dict[str, list[float]]:
+        """Seconds of every call in every turn. The first turn warms up and is not counted."""
+        taken: dict[str, list[float]] = {name: [] for name in calls}
+        for turn in range(self.repeats + 1):
+            for name, call in calls.items():
+                start = self._clock()
+                call()
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize()
+                if turn:
+                    taken[name].append(self._clock() - start)
+        return taken
 
 
 def grouped(self: StyledConv, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -42,68 +88,172 @@ def grouped(self: StyledConv, x: Tensor, w: Tensor, noise: Tensor | None, dtype:
     B, inputs, height, _ = x.shape
     weight = self.weight * self.scale * self.affine(w)[:, None, :, None, None]  # (B, O, I, 3, 3)
     weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + EPSILON)
-    x = x.to(dtype).reshape(1, B * inputs, height, height)
+    x = x.to(dtype).contiguous().view(1, B * inputs, height, height)
     if self.up:
         flat = weight.transpose(1, 2).reshape(B * inputs, -1, 3, 3).to(dtype)
         x = F.conv_transpose2d(x, flat, stride=2, groups=B)
         x = blur(x.view(B, -1, *x.shape[2:]), self.kernel, padding=1)
     else:
         x = F.conv2d(x, weight.flatten(0, 1).to(dtype), padding=1, groups=B).view(B, -1, height, height)
+    if noise is not None and self.noise_strength is not None:
+        x = x + noise * self.noise_strength
     return F.leaky_relu(x + self.bias[:, None, None].to(dtype), SLOPE) * SQRT2
 
 
-def step(prior: StyleGAN2, batch: int) -> Callable[[], None]:
+def formulated(formulation: str, call: Call) -> Call:
+    """The call in a formulation of the styled convolutions."""
+
+    def run() -> None:
+        usual = patch.object(StyledConv, "forward", grouped)
+        with usual if formulation == USUAL else nullcontext():
+            call()
+
+    return run
+
+
+def convolution_rate(device: torch.device, dtype: torch.dtype, side: int) -> tuple[Call, float]:
+    """A convolution with 256 channels of a map of `side` pixels, and its number of operations."""
+    x = torch.randn(1, 256, side, side, device=device).to(dtype, memory_format=torch.channels_last)
+    weight = torch.randn(256, 256, 3, 3, device=device).to(dtype, memory_format=torch.channels_last)
+    return lambda: F.conv2d(x, weight, padding=1), 2.0 * weight.numel() * side**2
+
+
+def product_rate(device: torch.device, dtype: torch.dtype, side: int) -> tuple[Call, float]:
+    """A product of square matrices with 16 `side` rows, and its number of operations."""
+    a, b = torch.randn(2, 16 * side, 16 * side, device=device).to(dtype)
+    return lambda: a @ b, 2.0 * len(a) ** 3
+
+
+def operations(prior: StyleGAN2, batch: int) -> float:
+    """Multiplications and additions of the convolutions in one synthesis."""
+    layers = [layer for layer in prior.convs if isinstance(layer, StyledConv)]
+    return sum(2.0 * batch * layer.weight.numel() * (layer.size // (1 + layer.up)) ** 2 for layer in layers)
+
+
+def synthesis(prior: StyleGAN2, batch: int) -> Call:
+    """A function that renders random styles."""
+    ws = torch.randn(batch, prior.num_ws, prior.w_dim, generator=torch.Generator().manual_seed(0)).to(prior.w_avg)
+
+    def run() -> None:
+        with torch.no_grad():
+            prior.synthesis(ws)
+
+    return run
+
+
+def step(prior: StyleGAN2, batch: int) -> Call:
     """A function that makes one W+ step towards random targets."""
     rng = torch.Generator().manual_seed(0)
     target = torch.rand(batch, 3, prior.resolution, prior.resolution, generator=rng).to(prior.w_avg)
     ws = torch.randn(batch, prior.num_ws, prior.w_dim, generator=rng).to(prior.w_avg).requires_grad_()
-    optimizer = torch.optim.Adam([ws], lr=0.1)
+    optimizer = torch.optim.Adam([ws], lr=0.1, fused=True)
 
     def run() -> None:
         optimizer.zero_grad()
         (prior.synthesis(ws) - target).square().mean().backward()
         optimizer.step()
-        if ws.is_cuda:
-            torch.cuda.synchronize()
 
     return run
 
 
-def seconds(run: Callable[[], None], repeats: int) -> float:
-    """Median seconds of a call, after one to warm up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def method_step(model: Model, label: str, steps: int) -> Call | None:
+    """A function that makes the next step of a method's last stage, `steps` times. None if the model lacks a part."""
+    method = parse_method(label.partition(" ")[0])
+    if method.unavailable(model):
+        return None
+    last = method.stages[-1].key
+    lengths = {f"{stage.key}.steps": steps + 1 if stage.key == last else 1 for stage in method.stages}
+    settings = {name: value for name, value in {**lengths, **STEPS[label]}.items() if name in method.settings()}
+    with torch.no_grad():
+        y = prior_of(model)(torch.ones(1, prior_of(model).z_dim, device=model.device))
+    run = invert(model, Reconstruct(), y, method.configured(settings), options=RunOptions(preview_every=1e9))
+    while getattr(next(run), "stage", last) != last:
+        pass
+    return lambda: next(run)
+
+
+class Measurement:
+    """Times all rows on one device and knows the rates that it reached."""
+
+    def __init__(self, watch: Stopwatch, batch: int) -> None:
+        self.watch, self.batch = watch, batch
+        self.limits: dict[torch.dtype, float] = {}
+
+    def rows(self, name: str, side: int, calls: Mapping[str, Call], work: float = 0.0) -> list[SpeedRow]:
+        """A row for each formulation. work: number of operations of a call, if it is known."""
+        taken = self.watch({formulation: formulated(formulation, call) for formulation, call in calls.items()})
+        usual = min(next(iter(taken.values())))
+        device, threads, rows = str(self.watch.device), torch.get_num_threads(), []
+        for formulation, times in taken.items():
+            fastest, median = min(times), statistics.median(times)
+            row = SpeedRow(name, side, formulation, device, threads, fastest, median, usual / fastest)
+            rate, limit = work / fastest / 1e9, self.limits.get(DTYPES[formulation])
+            rows.append(replace(row, gflops=rate, share=rate / limit if limit else None) if work else row)
+        return rows
+
+    def rates(self, side: int) -> Iterator[SpeedRow]:
+        """The rates of the machine; those of the convolution become the limits."""
+        for name, make in (("matrix product", product_rate), ("convolution", convolution_rate)):
+            for formulation in (PRECISE, FAST):
+                call, work = make(self.watch.device, DTYPES[formulation], side)
+                (row,) = self.rows(name, side, {formulation: call}, work)
+                yield row
+                if name == "convolution" and row.gflops:
+                    self.limits[DTYPES[formulation]] = row.gflops
+
+    def official(self, side: int) -> Iterator[SpeedRow]:
+        """Synthesis and W+ step of a StyleGAN2 with the official numbers of channels."""
+        priors = {}
+        for formulation, dtype in DTYPES.items():
+            torch.manual_seed(0)
+            priors[formulation] = StyleGAN2(side).to(self.watch.device).freeze(dtype)
+        work = operations(priors[PRECISE], self.batch)
+        for name, make, passes in (("synthesis", synthesis, 1), ("W+ step", step, 2)):
+            calls = {formulation: make(prior, self.batch) for formulation, prior in priors.items()}
+            yield from self.rows(name, side, calls, passes * work)
+
+    def methods(self, models: Mapping[str, Model], labels: Sequence[str]) -> Iterator[SpeedRow]:
+        """Steps of methods on the model, and one pass of its pSp encoder."""
+        side = models[PRECISE].resolution
+        for label in labels:
+            made = {name: method_step(model, label, self.watch.repeats + 1) for name, model in models.items()}
+            calls = {name: call for name, call in made.items() if call is not None}
+            if calls:
+                yield from self.rows(f"{label}, step", side, calls)
+        if "psp" in models[PRECISE].encoders:
+            encoder, x = models[PRECISE].encoders["psp"], torch.zeros(1, 3, side, side, device=self.watch.device)
+            yield from self.rows("psp, one pass", side, {PRECISE: lambda: encoder(encoder.fit(x))})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Time the formulations and write a row for each."""
     parser = benchmark_parser("speed", __doc__)
-    parser.add_argument("--resolution", type=positive, default=256, help="side of the pictures in pixels")
-    parser.add_argument("--batch", type=positive, default=1, help="pictures per step")
-    parser.add_argument("--repeats", type=positive, default=5, help="timed steps")
+    parser.add_argument("--model", default=registry.DEFAULT, help="for the steps of methods")
+    parser.add_argument("--sides", nargs="+", type=positive, default=[128, 256], help="of the official-size networks")
+    parser.add_argument("--batch", type=positive, default=1, help="pictures per step of these networks")
+    parser.add_argument("--repeats", type=positive, default=7, help="timed turns")
+    parser.add_argument("--processor-time", action="store_true", help="for busy machines; set OMP_NUM_THREADS=1")
+    parser.add_argument("--quick", action="store_true", help="small networks and two turns, to try the command")
     add_device(parser, dtype=False)
     args = parser.parse_args(argv)
-    device = find_device(args.device)
-    prior = StyleGAN2(args.resolution, noise=False).to(device)
-    rows: list[SpeedRow] = []
-    for name, dtype, forward in (
-        ("grouped float32", torch.float32, grouped),
-        ("ours float32", torch.float32, StyledConv.forward),
-        ("ours bfloat16", torch.bfloat16, StyledConv.forward),
-    ):
-        prior.freeze(dtype)
-        with patch.object(StyledConv, "forward", forward):
-            taken = seconds(step(prior, args.batch), args.repeats)
-        ratio = rows[0].seconds / taken if rows else 1.0
-        rows.append(SpeedRow(name, args.resolution, args.batch, str(device), taken, ratio))
-        sys.stdout.write(f"{name:<18} {taken:7.3f} s   {ratio:.2f} x\n")
+    device = hub.find_device(args.device)
+    measurement = Measurement(Stopwatch(device, 2 if args.quick else args.repeats, args.processor_time), args.batch)
+    rows = list(measurement.rates(16 if args.quick else 128))
+    for side in [16] if args.quick else args.sides:
+        rows += measurement.official(side)
+    models = {name: hub.load(args.model, args.device, name.rpartition(" ")[2]) for name in DTYPES}
+    rows += measurement.methods(models, list(STEPS)[:3] if args.quick else list(STEPS))
+    columns = ("what", "side", "formulation", "fastest ms", "median ms", "ratio", "GFLOP/s", "of the limit")
+    sys.stdout.write(table(columns, map(cells, rows)) + "\n")
     write_rows(args.json, rows)
     return 0
+
+
+def cells(row: SpeedRow) -> list[str]:
+    """The cells of a row of the printed table."""
+    times = [f"{1000 * row.fastest:.1f}", f"{1000 * row.median:.1f}", f"{row.ratio:.2f}"]
+    rates = ["-" if row.gflops is None else f"{row.gflops:.0f}", "-" if row.share is None else f"{row.share:.0%}"]
+    return [row.name, str(row.resolution), row.formulation, *times, *rates]
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ class Descent:
     def optimiser_of(self, groups: Groups) -> torch.optim.Optimizer:
         """The optimiser of the tensors in `groups`."""
         settings = [{"params": list(tensors), "lr": lr} for tensors, lr in groups]
-        return {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[self.optimiser](settings)
+        return torch.optim.Adam(settings, fused=True) if self.optimiser == "adam" else torch.optim.SGD(settings)
 
 
 def descend(stage: str, loss: Loss, groups: Groups, options: Descent) -> Generator[Step, bool | None, str]:

@@ -146,7 +146,7 @@ class _AdversarialTuning:
         if prior.compute_dtype is torch.bfloat16:  # halves the time; float16 would need scaled losses
             self.discriminator.compute_dtype = torch.bfloat16
         rate = DISCRIMINATOR_LR * self.lr
-        self._optimiser = torch.optim.Adam(self.discriminator.parameters(), lr=rate, betas=(0.0, 0.99))
+        self._optimiser = torch.optim.Adam(self.discriminator.parameters(), lr=rate, betas=(0.0, 0.99), fused=True)
         self._local_steps = (torch.rand(stage.steps, generator=rng) < stage.probability).tolist()
         self._index = -1
         with torch.no_grad():
