@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.common.commands import Parser, UsageError, guarded
-from inversion.directions import attribute_label
+from inversion.synthetic import DOMAINS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -83,7 +84,7 @@ def edit(page: Page) -> None:
     for name, value in (("smile", "2.5"), ("yaw", "2")):
         page.locator(f"#edit-sliders input[type=range][name={name}]").fill(value)
     for column in (0, 1):
-        page.locator(f"#edit-column-{column}").get_by_text(attribute_label("yaw")).wait_for()
+        page.locator(f"#edit-column-{column}").get_by_text(DOMAINS[registry()[DEFAULT].domain].labels["yaw"]).wait_for()
     page.evaluate("window.scrollTo(0, 0)")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 
 from inversion.common.settings import SettingError
-from inversion.synthetic import DOMAINS
+from inversion.synthetic import DOMAINS, words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,16 +123,17 @@ def from_array(name: str, vector: Tensor, prior: Prior) -> Direction:
     return Direction(name, label, "attributes", rows, deviation, normal=rows)
 
 
-def attribute_label(name: str) -> str:
-    """The name of an attribute in words, as the embedded domains label it."""
-    labels = {factor.name: factor.label for domain in DOMAINS.values() for factor in domain.table if factor.label}
-    return labels.get(name, name.replace("_", " ").capitalize())
+def attribute_label(name: str, domain: str) -> str:
+    """An attribute in words, as its domain labels it. domain: a key of DOMAINS, or any other."""
+    labels = DOMAINS[domain].labels if domain in DOMAINS else {}
+    return labels.get(name, words_of(name))
 
 
-def from_tensors(tensors: Mapping[str, Tensor], prior: Prior) -> list[Direction]:
+def from_tensors(tensors: Mapping[str, Tensor], prior: Prior, domain: str) -> list[Direction]:
     """The directions in a file from `train directions`; the inverse of `to_tensors`, which gives the shapes.
 
-    Raises StateDictError if a tensor is missing or does not fit the prior.
+    domain: that of the prior's pictures, which labels the attributes. Raises StateDictError if a tensor is missing or
+    does not fit the prior.
     """
     from inversion.generators.base import StateDictError
 
@@ -148,7 +149,7 @@ def from_tensors(tensors: Mapping[str, Tensor], prior: Prior) -> list[Direction]
         if rows.shape not in shapes or normal.shape != rows.shape or numbers.shape != (5,):
             raise StateDictError(f"directions: {name} does not fit {prior.num_ws} styles of {prior.w_dim} numbers")
         deviation, low, high, *reach = numbers.tolist()
-        label = attribute_label(name)
+        label = attribute_label(name, domain)
         found.append(Direction(name, label, "attributes", rows, deviation, low, high, normal, (reach[0], reach[1])))
     if not found:
         raise StateDictError("directions: the file contains none")

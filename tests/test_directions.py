@@ -26,7 +26,7 @@ from inversion.generators import Prior
 from inversion.generators.base import StateDictError
 from inversion.methods import SettingError, WPlus
 from inversion.model import Model
-from inversion.synthetic import DEFAULT, HELD_OUT, latents
+from inversion.synthetic import DEFAULT, DOMAINS, HELD_OUT, latents
 from inversion.synthetic.faces import FACES, NAMES
 from inversion.training import directions as training
 
@@ -85,11 +85,16 @@ def test_a_conditioned_direction_stays_on_the_boundaries_and_keeps_its_length() 
 def test_directions_survive_their_file(prior: Prior, tmp_path: Path) -> None:
     given = [some_direction(prior, "hair_length", 1), some_direction(prior, "yaw", 2)]
     save_file(to_tensors(given), str(tmp_path / "d.safetensors"))
-    read = {d.name: d for d in from_tensors(load_file(tmp_path / "d.safetensors"), prior)}
+    read = {d.name: d for d in from_tensors(load_file(tmp_path / "d.safetensors"), prior, "synthetic-faces")}
     for d in given:
         assert torch.equal(read[d.name].rows, d.rows) and d.normal is not None
         assert (read[d.name].low, read[d.name].high, read[d.name].deviation) == (d.low, d.high, d.deviation)
-    assert read["hair_length"].label == "Hair length"
+
+
+@pytest.mark.parametrize("domain", [*DOMAINS, "other"])
+def test_the_domain_of_the_model_labels_its_attributes(domain: str, prior: Prior) -> None:
+    read = from_tensors(to_tensors([some_direction(prior, "yaw", 2)]), prior, domain)
+    assert [d.label for d in read] == [DOMAINS[domain].labels["yaw"] if domain in DOMAINS else "Yaw"]
 
 
 def test_files_of_other_generators_are_refused(prior: Prior) -> None:
@@ -100,7 +105,7 @@ def test_files_of_other_generators_are_refused(prior: Prior) -> None:
         {},
     ):
         with pytest.raises(StateDictError, match="directions:"):
-            from_tensors(broken, prior)
+            from_tensors(broken, prior, "")
     with pytest.raises(StateDictError, match="32 numbers"):
         from_array("direction-age", torch.ones(1, 31), prior)
     assert from_array("direction-old-age", torch.ones(1, 32), prior).label == "Old age"

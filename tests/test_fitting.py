@@ -44,7 +44,7 @@ def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.Monke
     model = Model("tiny", prior, prior.resolution, predictor=_Gauge())
     (found,) = training.fit_directions(model, training.draw_samples(model, 200, seed=0))
     assert found.low < 0 < found.high and found.reach[0] < 0 < found.reach[1]
-    assert from_tensors(to_tensors([found]), prior)[0].name == "brightness"
+    assert from_tensors(to_tensors([found]), prior, "")[0].name == "brightness"
     code = WPlus(prior.mapping(torch.randn(4, prior.z_dim, generator=torch.Generator().manual_seed(9))))
     moves = [edited(code, prior, {"b": found}, {"b": s}).render(prior) for s in (found.low, 0.0, found.high)]
     dark, middle, bright = (float(x.clamp(-1, 1).mean()) for x in moves)

@@ -1,5 +1,6 @@
 """The embedded domains: repeatable pictures, consistent ground truth, effective factors, and training."""
 
+import re
 from itertools import chain
 from pathlib import Path
 
@@ -31,6 +32,12 @@ SHOWN = {
 @pytest.fixture(params=list(DOMAINS))
 def domain(request: pytest.FixtureRequest) -> Domain:
     return DOMAINS[request.param]
+
+
+def test_factors_are_named_in_words(domain: Domain) -> None:
+    labels = list(domain.labels.values())
+    assert len(set(labels)) == len(domain.names)
+    assert not [label for label in labels if not label[0].isupper() or re.search(r"_|\b[xy]\b|yaw|hue", label.lower())]
 
 
 def test_a_seed_is_one_picture_whatever_the_batch(domain: Domain) -> None:

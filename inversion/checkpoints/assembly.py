@@ -185,7 +185,7 @@ def _read_directions(entry: Entry, model: Model) -> list[Direction]:
         with weights.errors_naming(entry):
             if entry.own:  # as other projects publish them
                 return [from_array(key, value.reshape(-1, value.shape[-1]), prior) for key, value in tensors.items()]
-            return from_tensors(tensors, prior)
+            return from_tensors(tensors, prior, model.domain)
     path = fetch.fetch(entry)
     try:
         array = np.load(path, allow_pickle=False)

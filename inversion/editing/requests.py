@@ -12,7 +12,7 @@ import torch
 from inversion import images, metrics
 from inversion.common.rows import Row
 from inversion.common.settings import SettingError
-from inversion.directions import DirectionCard, Layers
+from inversion.directions import DirectionCard, Layers, attribute_label
 from inversion.editing.blend import interpolated, interpolated_weights, mixed
 from inversion.editing.edit import edited
 from inversion.editing.unsupervised import directions_of
@@ -49,10 +49,11 @@ class Inverted:
 
 
 class Change(NamedTuple):
-    """The value of an attribute before and after an edit, each in about (-1, 1)."""
+    """The value of an attribute before and after an edit, each in about (-1, 1), and the attribute in words."""
 
     before: float
     after: float
+    label: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,10 @@ class Edited:
 
     def row(self) -> Row:
         """Attributes and figures as plain JSON."""
-        return {"attributes": {name: list(pair) for name, pair in self.attributes.items()}, **self.figures}
+        return {
+            "attributes": {name: [change.before, change.after] for name, change in self.attributes.items()},
+            **self.figures,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,4 +179,7 @@ def _attributes(model: Model, before: Tensor, after: Tensor) -> dict[str, Change
     if model.predictor is None:
         return {}
     rows = model.predictor.heads(torch.cat([before, after]))[0].t().tolist()
-    return {name: Change(round(a, 4), round(b, 4)) for name, (a, b) in zip(model.predictor.names, rows, strict=True)}
+    return {
+        name: Change(round(a, 4), round(b, 4), attribute_label(name, model.domain))
+        for name, (a, b) in zip(model.predictor.names, rows, strict=True)
+    }

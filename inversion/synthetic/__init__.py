@@ -5,7 +5,7 @@ A new domain is one file or folder with a `Domain`, and one line in `DOMAINS`.
 
 from __future__ import annotations
 
-from inversion.synthetic.base import HELD_OUT, OUT_OF_DOMAIN, Batch, Domain, latents
+from inversion.synthetic.base import HELD_OUT, OUT_OF_DOMAIN, Batch, Domain, latents, words_of
 from inversion.synthetic.faces import FACES
 from inversion.synthetic.houses import HOUSES
 
@@ -16,4 +16,4 @@ DOMAINS: dict[str, Domain] = {
 }
 DEFAULT = next(iter(DOMAINS))  # of commands that take a domain
 
-__all__ = ["DEFAULT", "DOMAINS", "HELD_OUT", "OUT_OF_DOMAIN", "Batch", "Domain", "latents"]
+__all__ = ["DEFAULT", "DOMAINS", "HELD_OUT", "OUT_OF_DOMAIN", "Batch", "Domain", "latents", "words_of"]

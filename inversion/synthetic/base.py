@@ -40,6 +40,16 @@ class Factor:
     unit: str = ""
     label: str = ""
 
+    @property
+    def words(self) -> str:
+        """Its label, or its name in words."""
+        return self.label or words_of(self.name)
+
+
+def words_of(name: str) -> str:
+    """The name of a factor in words: hair_length is "Hair length"."""
+    return name.replace("_", " ").capitalize()
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -99,6 +109,11 @@ class Domain:
     def names(self) -> tuple[str, ...]:
         """Names of the factors."""
         return tuple(factor.name for factor in self.table)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Name -> words of every factor."""
+        return {factor.name: factor.words for factor in self.table}
 
     @property
     def finest(self) -> tuple[str, ...]:

@@ -13,9 +13,7 @@ from helpers.page import call, opened
 from helpers.serving import Served
 
 from inversion.common.errors import UserError
-from inversion.directions import attribute_label
 from inversion.editing.requests import read_layers
-from inversion.synthetic.faces import NAMES
 from ui.parts.sliders import read_edit, sliders
 
 
@@ -64,9 +62,3 @@ def test_sliders_show_every_direction_and_what_they_send_is_checked(site: Served
     for wrong in ({"yaw": True}, {"yaw": "1"}, {"yaw": float("nan")}, {"yaw": None}):
         with pytest.raises(UserError, match="yaw must be"):
             read_edit(cards, wrong, "", None)
-
-
-def test_attributes_have_labels_in_words() -> None:
-    for name in NAMES:
-        label = attribute_label(name)
-        assert "_" not in label and label[0].isupper() and label not in ("Yaw", "Pitch", "Roll", "Shift x", "Gaze x")

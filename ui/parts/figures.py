@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from html import escape
 
 from inversion.common.rows import Row, RowView
-from inversion.directions import attribute_label
 from inversion.editing.requests import Edited
 from inversion.metrics import METRICS, Metric
 from inversion.serving.session import RunView
@@ -57,7 +56,7 @@ def edit_figures(moves: Mapping[str, float], edited: Edited) -> str:
     moved = [name for name in changes if name in moves]
     unmoved = sorted((name for name in changes if name not in moves), key=lambda name: -abs(changes[name]))
     figures = [
-        Figure(attribute_label(name), f"{changes[name]:+.2f}", "moved" if name in moves else "not moved")
+        Figure(edited.attributes[name].label, f"{changes[name]:+.2f}", "moved" if name in moves else "not moved")
         for name in moved + unmoved[:MOST_CHANGED]
     ]
     figures += metric_figures(edited.figures)
