@@ -39,6 +39,7 @@ from inversion.common.commands import add_device, guarded
 from inversion.model import Model, prior_of
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import HELD_OUT, Batch, Domain
+from inversion.synthetic.base import Factor
 from inversion.training.encoder import YAW
 from inversion.training.models import domain_of
 from inversion.translations import TRANSLATIONS, TranslationOptions, input_of
@@ -162,8 +163,13 @@ class Truth:
 
     @property
     def frontal(self) -> bool:
-        """Whether the result is the frontal view."""
-        return "pose" in self.unseen
+        """Whether the result is the frontal view: it takes nothing of the pose from the input."""
+        pose = [factor for factor in self.domain.table if factor.name in self.domain.frontal]
+        return bool(pose) and all(map(self.ignores, pose))
+
+    def ignores(self, factor: Factor) -> bool:
+        """Whether the result does not take this factor from the input."""
+        return factor.group in self.unseen or factor.name in self.unseen
 
     @cached_property
     def picture(self) -> Tensor:
@@ -181,7 +187,7 @@ class Truth:
         readable (K,): share of the variance that the predictor explains.
         """
         return [
-            share > READABLE and factor.group not in self.unseen and factor.name not in self.unseen
+            share > READABLE and not self.ignores(factor)
             for factor, share in zip(self.domain.table, readable.tolist(), strict=True)
         ]
 

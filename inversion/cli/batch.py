@@ -71,10 +71,21 @@ class Batch:
         if self.failed and not self.single:
             _say(f"{len(self.failed)} of {len(self.pictures)} pictures failed: {', '.join(map(str, self.failed))}")
 
+    def one_row(self, row: Callable[[Path], Row]) -> Callable[[Path], Iterator[Row]]:
+        """A function that gives the only row of a picture, as `report` takes it: a failure is a row, too."""
+
+        def rows(path: Path) -> Iterator[Row]:
+            try:
+                yield row(path)
+            except ERRORS as error:
+                yield self.failure(path, error)
+
+        return rows
+
     def failure(self, path: Path, error: Exception, method: str | None = None) -> Row:
         """The row of a picture that failed. Call it where the error is caught: it raises an error that is no row."""
         row: Row = {"picture": str(path), **self._facts, "method": method, "image": None, "error": reason_of(error)}
-        row |= {"interrupted": False, "message": row["error"]}
+        row["interrupted"] = False
         if isinstance(error, UsageError):
             raise error
         self.outputs.record(row, None, shared=not self.single)

@@ -168,9 +168,9 @@ def write_rows(rows: Sequence[Row], args: argparse.Namespace) -> None:
     several = len({row["picture"] for row in rows}) > 1
     write_table(rows, [*(["picture"] if several else []), "method", *known, "seconds", "image"])
     for row in rows:
-        if row["message"]:
+        if text := row["error"] or row["message"]:
             names = [row["picture"] if several else None, row["method"]]
-            sys.stdout.write(visible(f"{', '.join(name for name in names if name)}: {row['message']}") + "\n")
+            sys.stdout.write(visible(f"{', '.join(name for name in names if name)}: {text}") + "\n")
     if args.out is None:
         sys.stdout.write("No pictures were saved: add --out DIR to save them.\n")
 

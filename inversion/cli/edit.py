@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from inversion.checkpoints.codes import read_code
 from inversion.checkpoints.registry import DEFAULT, registry
-from inversion.cli.batch import ERRORS, Batch
+from inversion.cli.batch import Batch
 from inversion.cli.codes import SUFFIXES
 from inversion.cli.common import run_parser
 from inversion.cli.outputs import Outputs, parse
 from inversion.cli.own import check_directions, choose_model
-from inversion.cli.runs import Runs
+from inversion.cli.runs import Added, Runs
 from inversion.common.commands import UsageError, guarded, visible
 from inversion.common.names import settings_digits
 from inversion.common.rows import Row, RowView
@@ -94,14 +94,7 @@ class _EditedCodes:
                     sys.stdout.write(visible(f"{row['picture']}: {row['error']}") + "\n")
                 _write_changes(row)
 
-        return self.batch.report(self._rows, show)
-
-    def _rows(self, path: Path) -> Iterator[Row]:
-        """The row of a code."""
-        try:
-            yield self._row(path)
-        except ERRORS as error:
-            yield self.batch.failure(path, error)
+        return self.batch.report(self.batch.one_row(self._row), show)
 
     def _row(self, path: Path) -> Row:
         """Edit a code, and save its picture, the edited one and the row."""
@@ -113,8 +106,7 @@ class _EditedCodes:
         image = outputs.save({**row, "picture": path.stem, "method": "edit", "settings": digits}, picture)
         row["image"] = None if image is None else str(image)
         request = Request(args.task, "code", picture, args.model)
-        added, _ = self.plan(self.lane, request, Finished(picture, row, {}, result.code, result.weights), image)
-        row |= added
+        row |= self.plan(self.lane, request, Finished(picture, row, {}, result.code, result.weights), image).fields
         outputs.record(row, image)
         return row
 
@@ -145,10 +137,8 @@ class _Plan:
             raise UsageError(f"no direction is given: add --edit NAME=STRENGTH, one or more of {choices}")
         check_moves(cards, {**dict.fromkeys(self.keep, 0.0), **self.moves})
 
-    def __call__(
-        self, lane: Lane, request: Request, finished: Finished, image: Path | None
-    ) -> tuple[Row, list[np.ndarray]]:
-        """Edit a result whose picture lies in `image`. Returns the fields for its row, and the edited picture."""
+    def __call__(self, lane: Lane, request: Request, finished: Finished, image: Path | None) -> Added:
+        """Edit a result whose picture lies in `image`: the fields for its row, and the edited picture."""
         result = Inverted(finished.code, finished.weights, finished.row["model_options"])
 
         def ask(part: float) -> EditRequest:
@@ -168,7 +158,7 @@ class _Plan:
             if self.args.strip:
                 parts = [lane.answer(ask(t)).picture for t in np.linspace(0, 1, self.args.strip).tolist()]
                 self.outputs.beside(image, "_edited_strip.png", np.concatenate(parts, axis=1))
-        return {"edit": added}, [edited.picture]
+        return Added({"edit": added}, [edited.picture])
 
 
 def _strengths(option: str, texts: Sequence[str], prefix: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -24,8 +25,15 @@ from inversion.common.settings import split_settings
 from inversion.methods import parse_method
 from inversion.serving.lane import CroppedPicture, Finished, Lane, LaneError, Progress, Ready, Request, crop
 
-# Called with each result and the path of its picture. Returns more fields of its row, and more pictures of the sheet.
-AfterRun = Callable[[Lane, Request, Finished, "Path | None"], "tuple[Row, list[np.ndarray]]"]
+
+class Added(NamedTuple):
+    """More fields of a row, and more pictures of the sheet."""
+
+    fields: Row
+    pictures: Sequence[np.ndarray] = ()
+
+
+AfterRun = Callable[[Lane, Request, Finished, "Path | None"], Added]  # called with each result and its picture's path
 
 SECONDS, SECONDS_IN_FILE = 0.1, 5.0  # between two states of a progress bar
 
@@ -97,13 +105,11 @@ class Runs:
                 row |= write_files(image, self.lane, request, finished)
                 if request.crop.quad is not None:
                     outputs.beside(image, "_pasted.png", paste(request.picture, request.crop.quad, finished.image))
-            more: list[np.ndarray] = []
-            if self.then is not None:
-                added, more = self.then(self.lane, request, finished, image)
-                row |= added
+            added = Added({}) if self.then is None else self.then(self.lane, request, finished, image)
+            row |= added.fields
             outputs.record(row, image)
         sheet += [] if sheet else [p for p in (ready.truth, ready.measured) if p is not None]
-        sheet += [finished.image, *more]
+        sheet += [finished.image, *added.pictures]
         return row
 
     def _run(self, request: Request) -> tuple[Ready, Finished]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from PIL import Image
 
 from inversion import images
 from inversion.align import paste
-from inversion.cli.batch import ERRORS, Batch, add_images
+from inversion.cli.batch import Batch, add_images
 from inversion.cli.common import metavar, reader, sentence_part, write_notes
 from inversion.cli.outputs import NUMBERED, add_outputs, parse
 from inversion.cli.own import add_model, choose_model
@@ -83,7 +82,7 @@ class _Translations:
                 name = self.args.to if self.batch.single else row["picture"]
                 sys.stdout.write(visible(f"{name}: {self._summary(row)}") + "\n")
 
-        return self.batch.report(self._rows, show)
+        return self.batch.report(self.batch.one_row(self._row), show)
 
     def _summary(self, row: Row) -> str:
         """A result in a few words."""
@@ -92,13 +91,6 @@ class _Translations:
         count = len(row["images"])
         pictures = f"{count} picture{'s' * (count != 1)} in {self.args.out}" if self.args.out else NOT_SAVED
         return f"{row['seconds']:.2f} s, {pictures}"
-
-    def _rows(self, path: Path) -> Iterator[Row]:
-        """The row of a picture."""
-        try:
-            yield self._row(path)
-        except ERRORS as error:
-            yield self.batch.failure(path, error)
 
     def _row(self, path: Path) -> Row:
         """Translate a picture, and save the pictures, a sheet of them and the row."""
