@@ -6,14 +6,16 @@ import argparse
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from inversion.checkpoints import fetch, own
 from inversion.checkpoints.registry import Entry, registry
 from inversion.cli.common import write_json, write_table
 from inversion.common.commands import Parser, UsageError, guarded
 from inversion.common.rows import Row
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 COLUMNS = ["name", "kind", "resolution", "domain", "size", "cached", "grade", "licence", "from"]
 
@@ -88,6 +90,8 @@ def _pull(name: str, entries: dict[str, Entry]) -> Entry:
     """Download the file of an entry, with a progress bar on stderr. Raises HubError if it is not available."""
     if name not in entries:
         raise UsageError(f"--pull: unknown entry {name!r}: see `python -m inversion models`")
+    from tqdm import tqdm
+
     with ExitStack() as stack:
         bars: list[tqdm] = []
 

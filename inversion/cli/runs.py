@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from inversion import images
 from inversion.align import paste
@@ -24,6 +23,9 @@ from inversion.common.rows import Row
 from inversion.common.settings import split_settings
 from inversion.methods import parse_method
 from inversion.serving.lane import CroppedPicture, Finished, Lane, LaneError, Progress, Ready, Request, crop
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Added(NamedTuple):
@@ -192,6 +194,8 @@ class _Bars:
     def show(self, event: Progress) -> None:
         """Show a step."""
         if self.bar is None or event.stage != self.stage:
+            from tqdm import tqdm
+
             self.__exit__()
             self.stage = event.stage
             seconds = SECONDS if sys.stderr.isatty() else SECONDS_IN_FILE
