@@ -159,7 +159,7 @@ def test_shipped_sliders_move_their_attribute_and_little_else(
             heads.append(predictor.heads(moved.render(prior).clamp(-1, 1)))
     column = NAMES.index(name)
     low, middle, high = (attributes[:, column].mean() for attributes in (heads[0][0], before, heads[1][0]))
-    assert low < middle < high
+    assert low < middle + 0.01 and middle < high  # codes without glasses cannot lose them
     wanted, others = side_effects(heads[0][0], heads[1][0], column)
     assert wanted.min() > 0 and others.mean() < 0.25 * wanted.mean()
     for _, other in heads:
