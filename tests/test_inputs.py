@@ -137,3 +137,13 @@ def test_a_photo_of_a_phone_gives_the_result_of_the_plain_picture(
         row, _ = run(capsys, path, "--out", tmp_path / path.stem)
         results.append(np.asarray(images.read(row["image"]), float))
     assert np.abs(results[0] - results[1]).mean() <= 2
+
+
+def test_a_picture_below_the_size_of_the_model_is_not_enlarged_in_silence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    scene(24, 24).save(tmp_path / "small.png")
+    row, _ = run(capsys, tmp_path / "small.png", "--task", "superres", "--factor", 4)
+    assert "enlarged from 24 to 32" in row["notes"][0] and "--measured" in row["notes"][0]
+    measured, _ = run(capsys, tmp_path / "small.png", "--task", "superres", "--factor", 4, "--measured")
+    assert not any("enlarged" in note for note in measured["notes"])

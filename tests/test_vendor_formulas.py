@@ -51,6 +51,26 @@ def test_pictures_are_those_of_the_formulas(kind: str, clamp: float | None, froz
         assert float((ada.pictures(tensors, w) - ada.pictures(tensors, w, clamp)).abs().max()) > 0.1
 
 
+@pytest.mark.parametrize("clamp", [None, 0.7])
+def test_logits_are_those_of_the_formulas(clamp: float | None, tmp_path: Path) -> None:
+    tensors, x = ada.critic(), torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    path = write_nvidia(tmp_path / "both.pkl", {"G_ema": ada.weights(), "D": tensors}, conv_clamp=clamp)
+    transcribe(str(path), str(tmp_path / "out"), None)
+    network = open_converted(tmp_path / "out")["discriminator"]
+    with torch.no_grad():
+        assert float((network(x) - ada.logits(tensors, x, clamp)).abs().max()) <= 1e-4
+        if clamp is not None:
+            assert float((ada.logits(tensors, x) - ada.logits(tensors, x, clamp)).abs().max()) > 0.1
+
+
+def test_a_conditional_generator_is_good_without_its_discriminator(tmp_path: Path) -> None:
+    conditional = ada.critic() | {"mapping.embed.weight": torch.zeros(4, CLASSES), "b4.cmap.weight": torch.zeros(2, 2)}
+    networks = {"G_ema": ada.weights(classes=CLASSES), "D": conditional}
+    contents = transcribe(str(write_nvidia(tmp_path / "g.pkl", networks)), None, None)
+    (part,) = contents.networks
+    assert (part.kind, part.classes) == ("generator", CLASSES) and "discriminator" in contents.notes[0]
+
+
 def test_gradients_flow_through_a_clamped_generator(tmp_path: Path) -> None:
     prior = opened(ada.weights(), tmp_path, 0.7)
     ws = prior.w_avg[None].clone().requires_grad_(True)

@@ -93,6 +93,7 @@ class EqualConv(nn.Module):
         self.scale = self.gain / math.sqrt(inputs * side * side)
         self.down = down
         self.activate = activate
+        self.limit: float | None = None  # largest magnitude of the output
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (B, inputs, H, W) to (B, outputs, H', W') in x's dtype."""
@@ -103,7 +104,8 @@ class EqualConv(nn.Module):
             x = F.conv2d(blur(x, self.kernel, padding=(side + 1) // 2), weight, bias, stride=2)
         else:
             x = F.conv2d(x, weight, bias, padding=side // 2)
-        return F.leaky_relu(x, SLOPE, inplace=True) if self.activate else x
+        x = F.leaky_relu(x, SLOPE, inplace=True) if self.activate else x
+        return x if self.limit is None else x.clamp(-self.limit, self.limit)
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,10 @@ class _Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Residual discriminator with minibatch deviation: pictures (B, 3, R, R) in [-1, 1] to logits (B,)."""
+    """Residual discriminator with minibatch deviation: pictures (B, 3, R, R) in [-1, 1] to logits (B,).
+
+    clamp: largest magnitude of the output of every convolution with an activation, StyleGAN2-ADA's `conv_clamp`.
+    """
 
     def __init__(
         self,
@@ -234,6 +237,7 @@ class Discriminator(nn.Module):
         channels: Mapping[int, int] | None = None,
         group: int = 4,
         compute_dtype: torch.dtype = torch.float32,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         table = config_f(resolution) if channels is None else dict(channels)
@@ -244,6 +248,10 @@ class Discriminator(nn.Module):
         self.conv = EqualConv(table[4] + 1, table[4], 3)
         self.fc = EqualLinear(table[4] * 16, table[4], activate=True)
         self.out = EqualLinear(table[4], 1)
+        if clamp is not None:
+            self.register_buffer("clamp", torch.full((), clamp))
+            for conv in [module for module in self.modules() if isinstance(module, EqualConv) and module.activate]:
+                conv.limit = clamp * conv.gain * math.sqrt(0.5)  # the factor of the sum is folded into the gain
 
     @classmethod
     def from_state_dict(cls, tensors: Mapping[str, Tensor], group: int = 4) -> Self:
@@ -258,7 +266,8 @@ class Discriminator(nn.Module):
         sides = sides_to(4 << blocks)[::-1]
         shapes = shapes_of(cls.__name__, tensors, names, 1)
         channels = {side: width for side, (width,) in zip(sides, shapes, strict=True)}
-        discriminator = build_without_weights(lambda: cls(sides[0], channels, group))
+        clamp = float(tensors["clamp"]) if "clamp" in tensors else None
+        discriminator = build_without_weights(lambda: cls(sides[0], channels, group, clamp=clamp))
         load_strictly(discriminator, tensors)
         return discriminator
 

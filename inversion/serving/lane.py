@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WARM_STEPS = 6
+ENLARGED = (
+    "The picture was enlarged from {side} to {size} pixels a side, and then made small. If it is the small picture "
+    "already, tick the box for that, or give --measured."
+)
 SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones are refused
 
 
@@ -301,6 +305,8 @@ def measurement(request: Request, model: Model) -> Measurement:
     if request.measured or not task.has_truth:
         y = task.read(images.to_tensor(align.part_of(request.picture, request.crop, size)).to(model.device))
         return Measurement(task, None, y, tuple(notes))
+    if size < model.resolution and _side(request) < model.resolution:
+        notes.append(ENLARGED.format(side=_side(request), size=model.resolution))
     truth = images.to_tensor(align.part_of(request.picture, request.crop, model.resolution)).to(model.device)
     y = task.measure(truth, torch.Generator().manual_seed(request.seed))
     return Measurement(task, truth, y, tuple(notes))

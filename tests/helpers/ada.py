@@ -72,6 +72,56 @@ def pictures(t: Mapping[str, Tensor], w: Tensor, clamp: float | None = None) -> 
     return picture
 
 
+def critic(seed: int = 0) -> dict[str, Tensor]:
+    """Random tensors under NVIDIA's names, of a discriminator of 16 pixels."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=rng)
+
+    made = {"b16.fromrgb.weight": draw(WIDTH, 3, 1, 1), "b16.fromrgb.bias": draw(WIDTH)}
+    for side in (16, 8):
+        for conv in ("conv0", "conv1"):
+            made |= {f"b{side}.{conv}.weight": draw(WIDTH, WIDTH, 3, 3), f"b{side}.{conv}.bias": draw(WIDTH)}
+        made[f"b{side}.skip.weight"] = draw(WIDTH, WIDTH, 1, 1)
+    made |= {"b4.conv.weight": draw(WIDTH, WIDTH + 1, 3, 3), "b4.conv.bias": draw(WIDTH)}
+    made |= {"b4.fc.weight": draw(WIDTH, WIDTH * 16), "b4.fc.bias": draw(WIDTH)}
+    return made | {"b4.out.weight": draw(1, WIDTH), "b4.out.bias": draw(1)}
+
+
+def logits(t: Mapping[str, Tensor], x: Tensor, clamp: float | None = None) -> Tensor:
+    """The residual discriminator: pictures (B, 3, 16, 16), at most 4, to (B,)."""
+    limit = math.inf if clamp is None else clamp
+
+    def layer(name: str, x: Tensor, gain: float = 1.0) -> Tensor:
+        kernel = t[f"{name}.weight"] / math.sqrt(t[f"{name}.weight"][0].numel())
+        if gain != 1:  # halves the side
+            x = F.conv2d(_low(x, (kernel.shape[-1] + 1) // 2), kernel, stride=2)
+        else:
+            x = F.conv2d(x, kernel, padding=kernel.shape[-1] // 2)
+        if f"{name}.bias" not in t:
+            return x * gain
+        x = F.leaky_relu(x + t[f"{name}.bias"].view(-1, 1, 1), 0.2) * math.sqrt(2) * gain
+        return x.clamp(-limit * gain, limit * gain)
+
+    half = math.sqrt(0.5)
+    x = layer("b16.fromrgb", x)
+    for side in (16, 8):
+        x = layer(f"b{side}.skip", x, half) + layer(f"b{side}.conv1", layer(f"b{side}.conv0", x), half)
+    spread = ((x - x.mean(dim=0)).square().mean(dim=0) + 1e-8).sqrt().mean()
+    x = layer("b4.conv", torch.cat([x, spread.expand(len(x), 1, 4, 4)], dim=1)).flatten(1)
+    x = x @ t["b4.fc.weight"].t() / math.sqrt(x.shape[1]) + t["b4.fc.bias"]
+    x = F.leaky_relu(x, 0.2) * math.sqrt(2)
+    return (x @ t["b4.out.weight"].t() / math.sqrt(WIDTH) + t["b4.out.bias"])[:, 0]
+
+
+def _low(x: Tensor, padding: int) -> Tensor:
+    """The binomial filter, with `padding` zeros on every side."""
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    kernel = torch.outer(row, row).expand(x.shape[1], 1, 4, 4)
+    return F.conv2d(F.pad(x, [padding] * 4), kernel, groups=x.shape[1])
+
+
 def _normal(x: Tensor) -> Tensor:
     return x / (x.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
 

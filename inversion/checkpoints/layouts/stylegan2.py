@@ -131,8 +131,10 @@ def rosinality_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
 
 
 def nvidia_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Rename the `D` of a StyleGAN2-ADA pickle (unconditional). Raises StateDictError."""
+    """Rename the `D` of a StyleGAN2-ADA pickle (unconditional); `conv_clamp` is its layers' limit. StateDictError."""
     source = Source("StyleGAN2-ADA discriminator", tensors)
+    if "conv_clamp" in source.left:
+        source.move("conv_clamp", "clamp", ())
     parts = [key.split(".") for key in source.left]
     side = max((int(part[0][1:]) for part in parts if part[1:2] == ["fromrgb"] and part[0][1:].isdigit()), default=0)
     if not side:
