@@ -104,6 +104,14 @@ def test_a_run_begins_at_a_code(run: Command, picture: Path, tmp_path: Path) -> 
     assert again["start"] and first["start"] is None and again["psnr"] > first["psnr"]
     status, _, err = run("compare", picture, "--methods", "w,wplus", "--start", first["code"], *STEPS[:4])
     assert status == 2 and "W cannot start from a code in W+. Choose one of: wplus," in err
+    status, text, err = run(
+        "compare", picture, "--start", first["code"], "--set", "wplus.steps=2", "--budget", 5, "--json"
+    )
+    assert status == 0 and [row["method"] for row in json.loads(text)] == [
+        "wplus",
+        "pti",
+    ]  # the default methods that can
+    assert "z cannot run: Z cannot start from a code in W+" in err
     status, _, err = run("invert", picture, "--method", "dip", "--start", first["code"])
     assert status == 2 and "has no code, so it cannot start from one" in err
 

@@ -123,7 +123,9 @@ def _codes(codes: Mapping[str, SavedCode], described_as: tuple[str, int, str], o
         rows, width = code.ws.shape[1:]
         weights = code.ws.numel() + sum(part.numel() for part in (*code.parts.values(), *code.noise))
         parts.append(Part("code", code.kind, code.layout, 0, rows, 0, (width,), weights, False))
-        what = f"It is a code in {code.space.upper()}, {rows} styles of {width} numbers"
+        what = (
+            f"It is a code in {code.space.upper()}, {'one style' if rows == 1 else f'{rows} styles'} of {width} numbers"
+        )
         owner = f"of the model {code.model}" if code.model else "of an unnamed model"
         other = " If it is a direction, use it with `--direction`." if code.layout == "tensor" else ""
         notes[f"{what}, {owner}. Use it with `--start`.{other}"] = None

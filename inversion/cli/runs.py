@@ -168,7 +168,8 @@ class Runs:
         """The methods that the model cannot run, and why. Raises UsageError if there are any that are not optional."""
         if self._lacking is None:
             methods = {method: parse_method(method) for method in self.settings}
-            self._lacking = self.lane.unavailable(self.args.model, methods)
+            options = options_of(self.args)
+            self._lacking = self.lane.unavailable(self.args.model, methods, self.start, options)
             reasons = [f"{method} cannot run: {reason}" for method, reason in self._lacking.items()]
             if reasons and not (self.optional and len(reasons) < len(methods)):
                 raise UsageError("; ".join(reasons))

@@ -109,6 +109,18 @@ def start_of(method: Method, code: Code, model: Model, count: int) -> Code:
     return repeated(found, count)
 
 
+def refusal(method: Method, code: Code, model: Model) -> str | None:
+    """Why a method cannot start from a code on the model, as a clause for a message; None if it can."""
+    try:
+        left = method.from_start()
+        reason = left.unavailable(model)
+        if reason is None:
+            start_of(left, code, model, len(next(iter(code.tensors().values()))))
+        return reason
+    except SettingError as error:
+        return str(error).rstrip(".")
+
+
 def _can_start(method: Method, code: Code, prior: Prior, model: Model) -> bool:
     """Whether a registered method can start from a code on the model."""
     try:

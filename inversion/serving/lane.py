@@ -29,7 +29,7 @@ from inversion.common.settings import SettingValue, Spec, checked, kind_of
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.codes import to_plain
 from inversion.methods.run import RunOptions, invert
-from inversion.methods.starts import opened
+from inversion.methods.starts import opened, refusal
 from inversion.model import checked_options
 from inversion.serving.requests import Quick
 from inversion.tasks import DEFAULT_TASK, Task, make_task, task_class
@@ -157,10 +157,23 @@ class Lane:
             return None
         return (steps[-1].seconds - steps[0].seconds) / (WARM_STEPS - 1)  # the first step is slower
 
-    def unavailable(self, model: str, methods: Mapping[str, Method]) -> dict[str, str]:
-        """Key -> reason, for the methods that cannot run on the model. Loads the model; raises HubError."""
-        loaded = self.load(model)
-        reasons = {key: method.unavailable(loaded) for key, method in methods.items()}
+    def unavailable(
+        self,
+        model: str,
+        methods: Mapping[str, Method],
+        start: SavedCode | None = None,
+        options: Mapping[str, SettingValue] | None = None,
+    ) -> dict[str, str]:
+        """Key -> reason, for the methods that cannot run on the model, or not from the start. Loads the model.
+
+        options: of the model, as in a request. Raises HubError, CodeError and SettingError.
+        """
+        loaded = self.load(model).configured(options or {})
+        code = None if start is None else opened(start, loaded)
+        reasons = {
+            key: method.unavailable(loaded) if code is None else refusal(method, code, loaded)
+            for key, method in methods.items()
+        }
         return {key: reason for key, reason in reasons.items() if reason is not None}
 
     def check(self, request: Request) -> str:
