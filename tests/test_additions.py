@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ada
-from helpers.checkpoints import clear_caches, in_process
+from helpers.checkpoints import in_process, own_folder
 from helpers.foreign import write, write_nvidia
 
 from inversion.checkpoints import convert, own, store
@@ -20,17 +20,9 @@ from inversion.common.errors import UserError
 from inversion.serving import additions, catalogue, host
 from inversion.serving.additions import Adding, Additions, Facts, Upload
 
-__all__ = ["in_process"]  # a fixture
+__all__ = ["in_process", "own_folder"]  # fixtures
+pytestmark = pytest.mark.usefixtures("own_folder")
 VISITOR = "someone"
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty folder of derived files."""
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "derived"))
-    clear_caches()
-    yield
-    clear_caches()
 
 
 def snapshot(path: Path) -> Path:

@@ -25,6 +25,8 @@ from benchmarks import quality
 from inversion import images, load
 from inversion.__main__ import main
 from inversion.checkpoints import fetch, layouts, own
+from inversion.checkpoints.layouts import unsupported
+from inversion.checkpoints.layouts.search import survey_of
 from inversion.checkpoints.places import VARIABLE
 from inversion.checkpoints.registry import Entry, registry
 from inversion.common import settings
@@ -32,7 +34,7 @@ from inversion.common.errors import UserError
 from inversion.editing.domain import DomainRequest, known_domains
 from inversion.editing.requests import Edited
 from inversion.encoders import ENCODERS, PSP, ROLES, Encoder, Narrow
-from inversion.generators import GENERATORS, StyleGAN2
+from inversion.generators import GENERATORS, StateDictError, StyleGAN2
 from inversion.methods import METHODS, STAGES, Method
 from inversion.methods.encode import EncoderStage
 from inversion.metrics import METRICS, Metric
@@ -175,6 +177,7 @@ TOYS: tuple[tuple[Any, str, Any], ...] = (
     (ENCODERS, "toy", ToyEncoder),
     (DOMAINS, "toy-domain", replace(DOMAINS["synthetic-houses"], resolution=TINY, known=KNOWN)),
     (TABS, "toy", ToyTab),
+    (unsupported.KINDS, "a toy", unsupported.Unsupported((r"^wheels\.",), "Toys have no pictures.")),
     (layouts.LAYOUTS, "toy", layouts.Layout("generator", "toy", "toy.const toy.w_avg", without_prefix)),
 )
 
@@ -314,6 +317,11 @@ def test_a_layout_is_recognised(home: Path) -> None:
     tensors = {f"toy.{key}": value for key, value in toy_tensors().items()}
     found = layouts.network(tensors)
     assert found.layout == "toy" and isinstance(found.build(), ToyGenerator)
+
+
+def test_a_network_that_is_not_read_is_named(home: Path) -> None:
+    with pytest.raises(StateDictError, match="a toy. Toys have no pictures"):
+        survey_of({"wheels.weight": torch.ones(2, 2)})
 
 
 def test_a_kind_of_input_trains_its_encoder(home: Path) -> None:

@@ -25,7 +25,7 @@ from inversion.serving import catalogue
 from inversion.serving.lane import Lane, Request
 
 __all__ = ["in_process", "own_folder"]  # fixtures
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = pytest.mark.usefixtures("in_process", "own_folder")
 CaptureFixture = pytest.CaptureFixture[str]
 CLASSES = 5
 

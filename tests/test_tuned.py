@@ -21,7 +21,7 @@ from inversion.methods.starts import load_code, save_code
 from inversion.model import Model
 
 __all__ = ["in_process", "own_folder"]  # fixtures
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = pytest.mark.usefixtures("in_process", "own_folder")
 
 
 def close(one: Tensor, other: Tensor) -> bool:

@@ -68,7 +68,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: list[str]) -> Iterator[None]:
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty folder of derived files."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "derived"))
     clear_caches()
