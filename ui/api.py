@@ -7,27 +7,59 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import unescape
 
 import gradio as gr
+from gradio.block_function import BlockFunction
 from gradio.components import Component
+from gradio.state_holder import SessionState
+from gradio_client.exceptions import AppError
 from gradio_client.utils import json_schema_to_python_type
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inversion.common.errors import UserError
-from inversion.serving import catalogue
+from ui.parts.arguments import short
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
-from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.lazy import hide
 from ui.parts.values import Parameters, Value
 from ui.tabs.base import Tab
 
+UNREADABLE = "The server could not read what this page has sent. Reload the page and try again."
+UNEXPECTED = "Something went wrong on the server. Try again; if it fails again, the log of the server says why."
+
 
 class Page(gr.Blocks):
-    """Blocks whose API schema has an exact type and a sentence for every parameter of the endpoints."""
+    """Blocks whose API schema has an exact type and a sentence for every parameter of the endpoints.
+
+    No error leaves it without words, and none with a text that was not written for users.
+    """
 
     def __init__(self, **options: Value) -> None:
         super().__init__(**options)
         self.endpoints: list[Endpoint] = []
+
+    async def preprocess_data(
+        self, block_fn: BlockFunction, inputs: list[Value], state: SessionState | None, explicit_call: bool = False
+    ) -> list[Value]:
+        """The values of an event. Those of an endpoint are checked first: Gradio would refuse most without words."""
+        endpoint = next((one for one in self.endpoints if one.name == block_fn.api_name), None)
+        try:
+            given = inputs if endpoint is None else endpoint.checked(inputs)
+            return await super().preprocess_data(block_fn, given, state, explicit_call)
+        except UserError as error:
+            raise gr.Error(short(str(error)), print_exception=False) from None
+        except Exception as error:
+            if isinstance(error, AppError) and not error.print_exception:  # our own
+                raise
+            raise gr.Error(UNREADABLE, print_exception=False) from None
+
+    async def process_api(self, *values: Value, **options: Value) -> dict[str, Value]:
+        """Run an event. An unexpected error is printed on the server; the user gets a sentence instead of nothing."""
+        try:
+            return await super().process_api(*values, **options)
+        except AppError:
+            raise
+        except Exception as error:
+            raise gr.Error(UNEXPECTED) from error
 
     def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> Value:
         """The schema that clients read."""
@@ -88,9 +120,6 @@ def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> E
         inputs |= {name: part for name, part in endpoint.inputs.items() if name not in (*inputs, *LAST)}
 
     def run(values: Parameters) -> Iterator[Answer]:
-        with errors_as_messages():
-            if values["task"] not in tasks:
-                raise InputError(f"Unknown task {values['task']!r}. Choose one of: {', '.join(tasks)}.")
         yield from tasks[values["task"]].run(values)
 
     inputs |= {name: common[name] for name in LAST}
@@ -100,25 +129,16 @@ def compare(tasks: Mapping[str, Endpoint], common: Mapping[str, Component]) -> E
     return Endpoint("compare", "Run several methods on any of the tasks.", inputs, run, notes)
 
 
-def check_model(values: Parameters) -> None:
-    """Raises InputError for an unknown model. Its menu takes any name, because users add models."""
-    known = catalogue.models()
-    if "model" in values and values["model"] not in known:
-        raise InputError(f"Unknown model {values['model']!r}. Choose one of: {', '.join(known)}.")
-
-
 def function(endpoint: Endpoint) -> Callable[..., Iterator[Answer]]:
     """The endpoint as a generator function with a signature, from which Gradio takes the names of the parameters."""
     names = list(endpoint.inputs)
 
     def call(*values: Value) -> Iterator[Answer]:
         try:
-            given = dict(zip(names, values, strict=True))
-            check_model(given)
-            yield from endpoint.run(given)
+            yield from endpoint.run(dict(zip(names, values, strict=True)))
         except (gr.Error, UserError) as error:  # those of the page are HTML
             text = unescape(str(error.message)) if isinstance(error, gr.Error) else str(error)
-            raise gr.Error(" ".join(text.split()), print_exception=False) from None
+            raise gr.Error(short(text), print_exception=False) from None
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     first, *others = endpoint.inputs.items()

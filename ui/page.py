@@ -13,6 +13,7 @@ from inversion.serving import catalogue
 from inversion.serving.additions import MAX_BYTES
 from inversion.serving.session import Session
 from ui import api
+from ui.calls import Calls
 from ui.compression import CompressedEvents, CompressedFiles
 from ui.examples import examples
 from ui.guard import Guard
@@ -119,6 +120,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True, additions: bool = F
         Middleware(CompressedFiles),
         Middleware(CompressedEvents),
         Middleware(GZipMiddleware, compresslevel=6),  # all other answers
+        Middleware(Calls),
     ]
     return {
         "theme": theme(),

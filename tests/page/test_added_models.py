@@ -32,5 +32,5 @@ def test_an_added_model_serves_scripts_at_once(site: Served, client: Client, pic
     finally:
         own.remove_file(name)
     assert offered(site) == before
-    with pytest.raises(AppError, match=f"Unknown model '{name}'. Choose one of: synthetic-faces"):
+    with pytest.raises(AppError, match=f"model must be one of synthetic-faces.*, not '{name}'"):
         call(client, "/reconstruct", picture, model=name, **W)

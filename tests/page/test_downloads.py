@@ -88,6 +88,7 @@ def test_a_full_queue_refuses_the_rest_at_once(
             60,
             -1,
             "auto",
+            None,
         ]
 
         def join(user: int) -> httpx.Response:

@@ -41,9 +41,9 @@ def test_an_example_of_every_kind_becomes_pictures(kind: str, client: Client) ->
         ({"kind": "map"}, "canvas is empty"),
         ({"kind": "toonify"}, "Cartoon: .* has no encoder for this translation"),
         ({"model": "only-z"}, "needs a generator with styles"),
-        ({"variations": 11}, "Variations must be"),
-        ({"alpha": 2}, "Strength of variations must be"),
-        ({"mix_layers": 99}, "First varied layer must be"),
+        ({"variations": 11}, "variations must be"),
+        ({"alpha": 2}, "alpha must be"),
+        ({"mix_layers": 99}, "mix_layers must be"),
     ],
 )
 def test_a_message_says_why_a_drawing_is_refused(

@@ -19,6 +19,7 @@ from inversion.serving import catalogue
 from inversion.serving.lane import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session
 from ui.parts import inputs
+from ui.parts.arguments import SCALAR, check, naming, uploaded
 from ui.parts.codes import START_NOTE, SUFFIXES, read_start
 from ui.parts.context import PageContext
 from ui.parts.export import PictureFiles, export, result_names, rows
@@ -28,7 +29,7 @@ from ui.parts.plots import Tile, sheet
 from ui.parts.settings import requests
 from ui.parts.task_fields import TaskField, Upload
 from ui.parts.uploads import picture_field
-from ui.parts.values import Parameters
+from ui.parts.values import Options, Parameters, Value
 
 
 class Answer(NamedTuple):
@@ -55,6 +56,7 @@ NOTES = {
     "align": "The part that is used: auto (the face for models of aligned faces, else the centre), face or centre.",
 }
 LAST = (*model_notes(), "align", "start")  # names of the last parameters of endpoints that run methods
+MAX_NAMES = 64  # in a list of names; a repeated name counts
 RUN_EVENTS = """Every event has rows (one object per method, with its figures, settings and state) and pictures (with
 captions, in the order of the methods that have one). The last event also has a comparison sheet."""
 
@@ -76,18 +78,37 @@ class Endpoint:
     events: str = RUN_EVENTS
     task: str = ""
 
-    def schema(self, name: str) -> dict[str, object]:
+    def checked(self, values: Sequence[Value]) -> list[Value]:
+        """The arguments of a call as Gradio may read them. Raises InputError for the first one that does not fit."""
+        if len(values) != len(self.inputs):
+            names = ", ".join(self.inputs)
+            raise InputError(f"{self.name} takes {len(self.inputs)} arguments, not {len(values)}: {names}.")
+        return [self._checked(name, value) for name, value in zip(self.inputs, values, strict=True)]
+
+    def _checked(self, name: str, value: Value) -> Value:
+        part = self.inputs[name]
+        if value is None and getattr(part, "value", None) is None:
+            return None
+        if isinstance(part, gr.Image | gr.File):
+            return uploaded(name, value)
+        check(name, self.schema(name), value)
+        return value
+
+    def schema(self, name: str) -> Options:
         """The JSON schema of a parameter. A number whose default is whole is a whole number."""
         part = self.inputs[name]
-        if isinstance(part, gr.Number) and (isinstance(part.value, int) or name == "mix_layers"):
-            return {"type": "integer"}  # `precision=0` would round 1.5 instead of refusing it
+        if isinstance(part, gr.Number):
+            # `precision=0` would round 1.5 instead of refusing it
+            kind = "integer" if isinstance(part.value, int) or name == "mix_layers" else "number"
+            bounds = {"minimum": part.minimum, "maximum": part.maximum}
+            return {"type": kind, **{key: bound for key, bound in bounds.items() if bound is not None}}
         if name == "model":  # the menu is as old as the page
             return {"type": "string", "enum": list(catalogue.models())}
         if isinstance(part, gr.JSON):
-            return {"type": "object", "additionalProperties": {}}
+            return {"type": "object", "additionalProperties": SCALAR}
         if isinstance(part, gr.Dropdown) and part.multiselect:  # other names are allowed, such as stages joined by +
             known = [{"type": "string", "enum": [value for _, value in part.choices]}] if part.choices else []
-            return {"type": "array", "items": {"anyOf": [*known, {"type": "string"}]}}
+            return {"type": "array", "items": {"anyOf": [*known, {"type": "string"}]}, "maxItems": MAX_NAMES}
         return part.api_info()
 
     @property
@@ -112,9 +133,9 @@ def common_inputs(context: PageContext) -> dict[str, Component]:
             list(context.methods), value=["w", "wplus"], multiselect=True, allow_custom_value=True, label="methods"
         ),
         "model": gr.Dropdown(list(context.models), value=context.model, allow_custom_value=True, label="model"),
-        "seed": gr.Number(0, label="seed"),
+        "seed": gr.Number(0, label="seed", minimum=0, maximum=inputs.MAX_SEED),
         "settings": gr.JSON({}, label="settings"),
-        "budget": gr.Number(min(120.0, longest), label="budget"),
+        "budget": gr.Number(min(120.0, longest), label="budget", minimum=min(1, longest), maximum=longest),
         "measured": gr.Checkbox(False, label="measured"),
         **model_parameters(),
         "align": gr.Dropdown(list(AUTOMATIC_CROPS), value="auto", label="align"),
@@ -143,11 +164,11 @@ def script_requests(context: PageContext, task: str, fields: Sequence[TaskField]
         "crop": crop,
         "start": read_start(values.get("start")),
     }
-    settings = values["settings"] or {}
-    if not isinstance(settings, Mapping):
-        raise InputError('settings must be an object such as {"wplus.steps": 100}.')
-    methods = list(dict.fromkeys(values["methods"] or []))
-    return requests(task, list(split_settings(session.stages(methods), settings).items()), common)
+    with naming("methods"):
+        stages = session.stages(list(dict.fromkeys(values["methods"])))
+    with naming("settings"):
+        settings = split_settings(stages, values["settings"])
+    return requests(task, list(settings.items()), common)
 
 
 def job_answers(session: Session, key: str, finish: Finish | None = None) -> Iterator[Answer]:

@@ -49,7 +49,10 @@ class ModelFields:
 
 def model_parameters() -> dict[str, Component]:
     """Components that give the parameters of an endpoint their types and defaults."""
-    return {name: gr.Number(_whole(card.default), label=name) for name, card in CARDS.items()}
+    return {
+        name: gr.Number(_whole(card.default), label=name, minimum=_lowest(name), maximum=MAX_SEED)
+        for name, card in CARDS.items()
+    }
 
 
 def model_notes() -> dict[str, str]:
@@ -64,8 +67,12 @@ def read_parameters(values: Parameters) -> dict[str, SettingValue]:
 
 def _read(name: str, value: float | None) -> int:
     """The value of a field. Raises InputError; the model's own bounds are checked with the request."""
+    return whole(value, CARDS[name].label, _lowest(name))
+
+
+def _lowest(name: str) -> int:
     low = CARDS[name].low
-    return whole(value, CARDS[name].label, -MAX_SEED if low is None else int(low))
+    return -MAX_SEED if low is None else int(low)
 
 
 def _whole(value: SettingValue | None) -> int:

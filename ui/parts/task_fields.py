@@ -97,8 +97,11 @@ class NumberField(TaskField):
         card = self.card
         if card.choices:
             return {card.name: gr.Dropdown(list(card.choices), value=card.default, label=card.name)}
-        kinds = {bool: gr.Checkbox, str: gr.Textbox}
-        return {card.name: kinds.get(type(card.default), gr.Number)(card.default, label=card.name)}
+        if isinstance(card.default, bool):
+            return {card.name: gr.Checkbox(card.default, label=card.name)}
+        if isinstance(card.default, str):
+            return {card.name: gr.Textbox(card.default, label=card.name)}
+        return {card.name: gr.Number(card.default, label=card.name, minimum=card.low, maximum=card.high)}
 
     def read(self, values: Parameters, upload: Upload) -> bool | int | float | str:
         card, value = self.card, values[self.card.name]

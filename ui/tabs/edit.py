@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,10 +13,12 @@ from gradio.components import Component
 from inversion import images
 from inversion.common.errors import UserError
 from inversion.common.names import companion, settings_digits
-from inversion.editing.requests import Edited
+from inversion.directions import DirectionCard
+from inversion.editing.requests import Edited, read_layers
 from inversion.serving.session import JobView, Request, Session
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import sliders
+from ui.parts.arguments import naming, shown
 from ui.parts.codes import START_NOTE, code_request, read_start
 from ui.parts.combine import Combine
 from ui.parts.context import PageContext
@@ -177,8 +179,7 @@ class Edit(TaskTab):
     def answers(self, values: Parameters) -> Iterator[Answer]:
         session = self.context.session
         with errors_as_messages():
-            cards = session.edits.directions(values["model"])
-            options = read_edit(cards, values["moves"], values["layers"], values["keep"])
+            options = script_edit(session.edits.directions(values["model"]), values)
             if not options.moves:
                 raise InputError('Choose at least one direction: moves such as {"yaw": 1.5}.')
             code = None if values["picture"] else read_start(values.get("start"))
@@ -188,6 +189,18 @@ class Edit(TaskTab):
                 requests = [code_request(session, values["model"], code)]
             key = session.submit(requests)
         yield from job_answers(session, key, lambda view, files: edited_answer(session, view, options, files))
+
+
+def script_edit(cards: Sequence[DirectionCard], values: Parameters) -> EditOptions:
+    """The edit that a script asks for. Raises InputError."""
+    known = [card["name"] for card in cards]
+    unknown = [name for name in values["keep"] if name not in known]
+    if unknown:
+        raise InputError(f"keep: unknown attribute {shown(unknown[0])}. Choose from: {', '.join(known) or 'none'}.")
+    with naming("layers"):
+        read_layers(values["layers"])
+    with naming("moves"):
+        return read_edit(cards, values["moves"], values["layers"], values["keep"])
 
 
 def edited_answer(session: Session, view: JobView, options: EditOptions, files: PictureFiles) -> Answer:

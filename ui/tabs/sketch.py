@@ -234,9 +234,9 @@ class Sketch(Tab):
             "kind": gr.Dropdown(list(TRANSLATIONS), value=next(iter(TRANSLATIONS)), label="kind"),
             "model": common["model"],
             "seed": common["seed"],
-            "variations": gr.Number(1, label="variations"),
-            "alpha": gr.Number(1.0, label="alpha"),
-            "mix_layers": gr.Number(None, label="mix_layers"),
+            "variations": gr.Number(1, label="variations", minimum=1, maximum=MAX_VARIATIONS),
+            "alpha": gr.Number(1.0, label="alpha", minimum=0, maximum=1),
+            "mix_layers": gr.Number(None, label="mix_layers", minimum=0, maximum=MAX_LAYERS),
             "align": common["align"],
         }
         notes = {**NOTES, "kind": f"one of {', '.join(TRANSLATIONS)}."}
@@ -245,7 +245,6 @@ class Sketch(Tab):
     def answers(self, values: Parameters) -> Iterator[Answer]:
         """Make pictures for a script."""
         with errors_as_messages():
-            whole(values["variations"], "variations", 1, MAX_VARIATIONS)
             options = read_options(**{key: values[key] for key in ("variations", "alpha", "mix_layers", "seed")})
             name, picture, notes = _given(values)
             session, model = self.context.session, values["model"]
@@ -262,8 +261,6 @@ class Sketch(Tab):
 def _given(values: Parameters) -> tuple[str, np.ndarray, tuple[str, ...]]:
     """Name of the translation, picture uint8 (H, W, 3) and notes on its file. Raises UserError."""
     name, path = values["kind"], values["picture"]
-    if name not in TRANSLATIONS:
-        raise InputError(f"Unknown kind {name!r}. Choose one of: {', '.join(TRANSLATIONS)}.")
     if not path:
         raise InputError(inputs.NO_PICTURE)
     decoded = input_of(name).decode(inputs.existing(path))

@@ -1,0 +1,166 @@
+"""Every wrong argument of every endpoint gets one line of words, before anything else reads it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from helpers.page import ENDPOINTS, W, call
+from helpers.serving import Served
+
+from benchmarks.fuzz import KINDS, LONGEST, attack, is_one_sentence, nested, summary
+from inversion.common.errors import UserError
+from ui.api import Page
+from ui.calls import DEEPEST, LONGEST_BODY
+from ui.parts.endpoint import Endpoint
+
+URL = {"path": "http://127.0.0.1/x.png", "meta": {"_type": "gradio.FileData"}}
+STRANGE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+ADDRESS = {"path": None, "url": "http://169.254.169.254/x.png", "meta": {"_type": "gradio.FileData"}}
+TEXTS: list[Any] = ["", "nan", "/etc/passwd", "http://127.0.0.1/x.png", "data:image/png;base64,iVBO", "\ud800\x1b[31m"]
+NUMBERS: list[Any] = [float("nan"), float("inf"), -float("inf"), -(10**400), 10**400]
+PARTS: list[Any] = [{"a": 1}, [1], nested(60), ["w"] * 10_000, [None], STRANGE, URL, ADDRESS]
+LARGE: list[Any] = ["x" * 100_000, "é" * 1000]
+# Kind of a parameter -> values of other kinds, and values of its kind that none of its parameters takes.
+WRONG: dict[str, list[Any]] = {
+    "integer": [*TEXTS, *NUMBERS, *PARTS, *LARGE, True, 1.5, -(2**40), 2**40],
+    "number": [*TEXTS, *NUMBERS, *PARTS, *LARGE, True, -(2**40)],
+    "boolean": [*TEXTS, *NUMBERS, *PARTS, *LARGE, 0, 1],
+    "string": [*NUMBERS, *PARTS, *LARGE, True, 1],
+    "choice": [*TEXTS, *NUMBERS, *PARTS, *LARGE, True, 1],
+    "array": [*TEXTS, *NUMBERS, *LARGE, True, 1, {"a": 1}, [1], [None], [["w"]], nested(60), ["w"] * 10_000],
+    "object": [*TEXTS, *NUMBERS, *LARGE, True, 1, [1], nested(60), {"a": nested(60)}, {"a": None}, {"a": {"b": 1}}],
+    "file": [*TEXTS, *NUMBERS, *PARTS, *LARGE, True, 1],
+}
+OPTIONAL = {"picture", "mask", "start", "mix_layers"}  # None stands for "not given", or gets words of its own
+
+
+def kind_of(parameter: dict[str, Any]) -> str:
+    """The kind of a parameter in the API's description."""
+    schema = parameter["type"]
+    if parameter["parameter_name"] in ("picture", "mask", "start"):
+        return "file"
+    return "choice" if "enum" in schema else str(schema["type"])
+
+
+def endpoints(site: Served) -> dict[str, Endpoint]:
+    """The endpoints by their API names."""
+    assert isinstance(site.page, Page)
+    return {f"/{one.name}": one for one in site.page.endpoints}
+
+
+def refusals(endpoint: Endpoint, info: dict[str, Any]) -> Iterator[tuple[str, object, str]]:
+    """Each parameter with each wrong value, and the text of the refusal."""
+    good = [one.get("parameter_default") for one in info["parameters"]]
+    for i, parameter in enumerate(info["parameters"]):
+        name = parameter["parameter_name"]
+        for value in [*WRONG[kind_of(parameter)], *([] if name in OPTIONAL else [None])]:
+            try:
+                endpoint.checked([*good[:i], value, *good[i + 1 :]])
+            except UserError as error:
+                yield name, value, str(error)
+            else:
+                yield name, value, ""
+
+
+def test_each_wrong_value_of_each_parameter_gets_words(site: Served, client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    began, count = time.monotonic(), 0
+    for api_name, endpoint in endpoints(site).items():
+        for name, value, text in refusals(endpoint, named[api_name]):
+            assert text.startswith(name) and "must be" in text, (api_name, name, str(value)[:80], text)
+            assert is_one_sentence(text), (api_name, name, text)
+            count += 1
+    assert count > 20 * sum(map(len, ENDPOINTS.values())) and time.monotonic() < began + 10
+
+
+@pytest.mark.parametrize("api_name", ENDPOINTS)
+def test_a_wrong_number_of_arguments_gets_words(api_name: str, site: Served) -> None:
+    endpoint = endpoints(site)[api_name]
+    for count in (0, len(ENDPOINTS[api_name]) - 1, len(ENDPOINTS[api_name]) + 1):
+        with pytest.raises(UserError, match=f"takes {len(ENDPOINTS[api_name])} arguments, not {count}"):
+            endpoint.checked([None] * count)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("picture", {"path": "/etc/passwd"}, "picture must be an uploaded file"),
+        ("picture", "/etc/passwd", "picture must be an uploaded file"),
+        ("picture", {"a": 1}, "picture must be an uploaded file"),
+        ("seed", "text", "seed must be a whole number from 0 to 2147483647, not 'text'"),
+        ("budget", -1, "budget must be a number from 1 to 60, not -1"),
+        ("methods", {"w": 1}, r"methods must be a list of at most \d+ names"),
+        ("methods", ["w", 5], r"methods\[1\] must be text"),
+        ("settings", {"w.steps": {"a": 1}}, r"settings\['w.steps'\] must be a number"),
+        ("align", "\x1b[31m", r"align must be one of auto, face, centre, not .\\x1b\[31m"),
+    ],
+)
+def test_a_script_sees_the_words(name: str, value: object, text: str, client: Client, picture: Path) -> None:
+    with pytest.raises(AppError, match=text):
+        client.predict(**{"picture": handle_file(picture), name: value}, api_name="/reconstruct")
+
+
+def posted(site: Served, path: str, body: bytes, kind: str = "application/json") -> tuple[int, str]:
+    """Status and words of a raw request."""
+    answer = httpx.post(f"{site.url}gradio_api/{path}", content=body, headers={"Content-Type": kind}, timeout=10)
+    assert len(answer.content) < LONGEST and is_one_sentence(answer.json()["detail"]), answer.text
+    return answer.status_code, answer.json()["detail"]
+
+
+def joined(**fields: Any) -> bytes:  # noqa: ANN401 - as JSON takes them
+    """The body of a call to the queue."""
+    return json.dumps({"data": [], "fn_index": 0, "session_hash": "x", **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "text"),
+    [
+        ("call/reconstruct", b"\xff\xfe", 400, "not JSON"),
+        ("call/reconstruct", b"[" * 5000, 400, "not JSON"),
+        ("call/reconstruct", b"[1]", 400, r"must be an object, not \[1\]"),
+        ("call/reconstruct", b"{}", 400, "data is missing"),
+        ("call/reconstruct", b'{"data": "x"}', 400, "data must be the list"),
+        ("call/reconstruct", json.dumps({"data": nested(200)}).encode(), 400, f"at most {DEEPEST} levels"),
+        ("call/reconstruct", b'{"data": ["' + b"x" * 10 * LONGEST_BODY + b'"]}', 413, "Upload files first"),
+        ("call/absent", b'{"data": []}', 404, "no endpoint 'absent'. Choose one of: reconstruct"),
+        ("call/_private", b'{"data": []}', 404, "no endpoint '_private'"),
+        ("run/_private", b'{"data": []}', 404, "no endpoint '_private'"),
+        ("run/reconstruct", b'{"data": []}', 404, "join the queue"),
+        ("call/v2/absent", b"{}", 404, "no endpoint 'absent'"),
+        ("call/v2/reconstruct", b'{"steps": 1}', 400, "no parameter 'steps'. Choose from: picture"),
+        ("call/v2/reconstruct", b"{}", 400, "picture is missing"),
+        ("queue/join", joined(session_hash=5), 400, "session_hash must be text"),
+        ("queue/join", joined(session_hash=""), 400, "session_hash must be text"),
+        ("queue/join", joined(session_hash={"a": 1}), 400, "session_hash must be text"),
+        ("queue/join", joined(fn_index=10**6), 400, "fn_index must be the number of an event"),
+        ("queue/join", joined(fn_index="x"), 400, "fn_index must be the number of an event"),
+        ("queue/join", joined(fn_index=None), 400, "No function index"),
+        ("cancel", b"{}", 400, "could not read"),
+        ("component_server", b"{}", 400, "Invalid JSON body"),
+    ],
+)
+def test_a_malformed_call_gets_words(path: str, body: bytes, status: int, text: str, site: Served) -> None:
+    found, detail = posted(site, path, body)
+    assert found == status and re.search(text, detail), detail
+
+
+def test_a_call_that_is_not_sent_as_json_gets_words(site: Served) -> None:
+    assert posted(site, "call/reconstruct", joined(), "text/plain")[0] == 415
+
+
+def test_random_calls_get_words_and_the_server_works_afterwards(site: Served, client: Client, picture: Path) -> None:
+    outcomes = attack(site.url, 60, seed=1)
+    report = summary(outcomes)
+    assert all(one.kind in KINDS[:2] for one in outcomes), report
+    assert max(one.size for one in outcomes) < LONGEST and "| calls | 60 |" in report
+    rows, _, _ = call(client, "/reconstruct", picture, **W)
+    assert rows[0]["state"] == "done"
