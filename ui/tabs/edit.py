@@ -14,11 +14,11 @@ from inversion import images
 from inversion.common.errors import UserError
 from inversion.common.names import companion, settings_digits
 from inversion.directions import DirectionCard
-from inversion.editing.requests import Edited, read_layers
+from inversion.editing.requests import Edited, check_moves, read_layers
 from inversion.serving.session import JobView, Request, Session
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import sliders
-from ui.parts.arguments import naming, shown
+from ui.parts.arguments import naming
 from ui.parts.codes import START_NOTE, code_request, read_start
 from ui.parts.combine import Combine
 from ui.parts.context import PageContext
@@ -193,10 +193,8 @@ class Edit(TaskTab):
 
 def script_edit(cards: Sequence[DirectionCard], values: Parameters) -> EditOptions:
     """The edit that a script asks for. Raises InputError."""
-    known = [card["name"] for card in cards]
-    unknown = [name for name in values["keep"] if name not in known]
-    if unknown:
-        raise InputError(f"keep: unknown attribute {shown(unknown[0])}. Choose from: {', '.join(known) or 'none'}.")
+    with naming("keep"):
+        check_moves(cards, dict.fromkeys(values["keep"], 0.0))  # refuses unknown names
     with naming("layers"):
         read_layers(values["layers"])
     with naming("moves"):
