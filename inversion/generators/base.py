@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from inversion.common.devices import float64
 from inversion.generators.errors import StateDictError
+from inversion.generators.ops import Preparable
 
 AVERAGE_SAMPLES = 10_000  # mapped z, averaged if a file lacks w_avg
 
@@ -155,7 +156,10 @@ class Prior(nn.Module, ABC):
         return self
 
     def prepare(self) -> None:
-        """Precompute from the frozen weights. `freeze` calls it; call it again after moving to another device."""
+        """Precompute in `compute_dtype` from the frozen weights. Call it again after moving to another device."""
+        for module in self.modules():
+            if isinstance(module, Preparable):
+                module.prepare(self.compute_dtype)
 
     def clone(self) -> Self:
         """A deep copy with trainable synthesis weights. It shares nothing with this prior."""

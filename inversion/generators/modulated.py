@@ -17,7 +17,18 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from inversion.generators.ops import EPSILON, SLOPE, SQRT2, EqualLinear, Prepared, blur, fir, fold_blur, upsample
+from inversion.generators.ops import (
+    EPSILON,
+    SLOPE,
+    SQRT2,
+    EqualLinear,
+    Preparable,
+    Prepared,
+    blur,
+    fir,
+    fold_blur,
+    upsample,
+)
 
 FOLD_FROM = 64  # output side from which folding the blur into the up convolution is faster, measured on AMX
 
@@ -125,7 +136,7 @@ class _FrozenLayer(torch.autograd.Function):
         return dx if to_x else None, dw, dnoise, None
 
 
-class StyledConv(nn.Module):
+class StyledConv(Preparable):
     """Modulated and demodulated 3x3 convolution, doubling the side if `up`; then noise, bias and leaky ReLU."""
 
     kernel: Tensor
@@ -150,11 +161,6 @@ class StyledConv(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(())) if noise else None
         self.register_buffer("kernel", fir(gain=4.0), persistent=False)
         self.scale = 1.0 / math.sqrt(inputs * 9)
-        self.prepared: Prepared | None = None
-
-    def __getstate__(self) -> dict[str, object]:
-        """The state without the prepared weights, for copies and pickles: a copy is tuned, or prepares its own."""
-        return {**self.__dict__, "prepared": None}
 
     @property
     def _sources(self) -> tuple[Tensor, ...]:

@@ -4,6 +4,7 @@ Gains are folded into small tensors, because passes over feature maps cost time.
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import torch
@@ -127,6 +128,20 @@ class Prepared:
             own is source and version == source._version and source.device == self.device and not source.requires_grad
             for own, version, source in zip(self.sources, self.versions, sources, strict=True)
         )
+
+
+class Preparable(nn.Module, ABC):
+    """A layer that precomputes from its frozen weights. A copy, also by pickle, is tuned or prepares its own."""
+
+    prepared: Prepared | None = None
+
+    @abstractmethod
+    def prepare(self, dtype: torch.dtype) -> None:
+        """Precompute `prepared` from the frozen weights for calls in `dtype`."""
+
+    def __getstate__(self) -> dict[str, object]:
+        """The state without the prepared values."""
+        return {**self.__dict__, "prepared": None}
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:

@@ -120,12 +120,6 @@ class PGGAN(Prior):
         """Names and weights of the whole network, because it has no mapping."""
         yield from self.named_parameters()
 
-    def prepare(self) -> None:
-        """Run-time weights of every convolution, in `compute_dtype`."""
-        for module in self.modules():
-            if isinstance(module, PlainConv):
-                module.prepare(self.compute_dtype)
-
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
         for layer in self.layers[start:stop]:
             x = layer(x, self.compute_dtype)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inversion.generators.ops import SQRT2, Prepared
+from inversion.generators.ops import SQRT2, Preparable, Prepared
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,14 @@ class PreparedWeight(Prepared):
     weight: Tensor  # (O, I, k, k), or (I, O, 4, 4) for an up convolution
 
 
-class PlainConv(nn.Module):
+class PlainConv(Preparable):
     """Convolution whose stored weights have unit variance; `up` doubles the side by nearest neighbours first.
 
     Doubling and convolution are one transposed convolution with the sum of four shifted kernels. This takes 4
     multiplications instead of 9.
     """
+
+    prepared: PreparedWeight | None = None
 
     def __init__(
         self,
@@ -38,11 +40,6 @@ class PlainConv(nn.Module):
         self.scale = gain / math.sqrt(inputs * side * side)
         self.padding = side // 2 if padding is None else padding
         self.up = up
-        self.prepared: PreparedWeight | None = None
-
-    def __getstate__(self) -> dict[str, object]:
-        """The state without the prepared weights, as in `StyledConv`."""
-        return {**self.__dict__, "prepared": None}
 
     @torch.no_grad()
     def prepare(self, dtype: torch.dtype) -> None:

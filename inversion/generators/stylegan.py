@@ -168,12 +168,6 @@ class StyleGAN(Prior):
             if not name.startswith("dense.") and not name.endswith(".noise_weight"):
                 yield name, parameter
 
-    def prepare(self) -> None:
-        """Run-time weights of every convolution, in `compute_dtype`."""
-        for module in self.modules():
-            if isinstance(module, PlainConv):
-                module.prepare(self.compute_dtype)
-
     def _run(self, x: Tensor, start: int, stop: int, ws: Tensor, noise: Sequence[Tensor] | None) -> Tensor:
         """Run convolutions start .. stop - 1. Layer 0 has no convolution and runs before the first one."""
         for k in range(start + 1 if start else 0, stop + 1 if stop else 0):

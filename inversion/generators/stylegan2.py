@@ -190,12 +190,6 @@ class StyleGAN2(Prior):
             if not name.startswith(("dense.", "embed.")) and not name.endswith(".noise_strength"):
                 yield name, parameter
 
-    def prepare(self) -> None:
-        """Square sums and run-time weights of every convolution, in `compute_dtype`."""
-        for module in self.modules():
-            if isinstance(module, StyledConv):
-                module.prepare(self.compute_dtype)
-
     def _run(self, state: State, start: int, stop: int, ws: Tensor, noise: Sequence[Tensor] | None) -> State:
         x, rgb, rows = state.features, state.rgb, ws.to(self.w_avg).unbind(dim=1)
         for k in range(start, stop):
