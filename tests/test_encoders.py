@@ -82,7 +82,7 @@ def test_sizes_are_inferred(encoder: Encoder) -> None:
         torch.testing.assert_close(again(x), encoder(x), rtol=0, atol=0)
 
 
-def test_wrong_keys_are_named(encoder: Encoder) -> None:
+def test_unknown_keys_are_named_and_missing_ones_refused(encoder: Encoder) -> None:
     tensors = encoder.state_dict()
     with pytest.raises(StateDictError, match="extra.key"):
         type(encoder).from_state_dict({**tensors, "extra.key": torch.zeros(1)})

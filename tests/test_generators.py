@@ -154,7 +154,7 @@ def test_sizes_are_inferred(prior: Prior) -> None:
     assert (again.spaces, again.noise_shapes, again.num_ws) == (prior.spaces, prior.noise_shapes, prior.num_ws)
 
 
-def test_wrong_keys_are_named(prior: Prior) -> None:
+def test_unknown_keys_are_named_and_missing_ones_refused(prior: Prior) -> None:
     tensors = prior.state_dict()
     with pytest.raises(StateDictError, match="extra.key"):
         type(prior).from_state_dict({**tensors, "extra.key": torch.zeros(1)})

@@ -119,12 +119,14 @@ def test_close_ends_suspended_runs(ticking: TickingLane, opened: Opened) -> None
     assert {one.state for one in runs} <= FINAL and all("server was stopped" in one.message for one in runs)
 
 
-def test_an_abandoned_job_is_paused_until_somebody_asks(ticking: TickingLane, opened: Opened) -> None:
-    session = opened(ticking, limits=Limits(grace=45, abandoned=1000), clock=ticking.clock)
+@pytest.mark.parametrize("away", [0, 300])  # seconds in the background
+def test_an_abandoned_job_is_paused_until_somebody_asks(away: float, ticking: TickingLane, opened: Opened) -> None:
+    session = opened(ticking, clock=ticking.clock)
     key = submit(ticking, session, 1, 400)  # 100 s
     ticking.gate.set()  # type: ignore[union-attr]
     until(lambda: session.status().waiting == (key,))
     assert ticking.log == [1] * 181 and session.own_jobs("") == []
+    ticking.now += away
     ticking.at_step = lambda made: session.snapshot(key)  # somebody follows it
     assert session.snapshot(key).runs[0].state == "running"
     assert finish(session, key).runs[0].state == "done" and len(ticking.log) == 400
@@ -153,17 +155,6 @@ def test_an_abandoned_job_ends_with_its_best_picture(
     assert [one.state for one in finish(session, again).runs] == ["done", "done"] and ticking.order == [1, 1, 2]
     with pytest.raises(UnknownJob, match="press Run"):
         session.run_again(again)
-
-
-def test_a_job_survives_five_minutes_in_the_background(ticking: TickingLane, opened: Opened) -> None:
-    session = opened(ticking, clock=ticking.clock)
-    key = submit(ticking, session, 1, 400)
-    ticking.gate.set()  # type: ignore[union-attr]
-    until(lambda: session.status().waiting == (key,))  # paused
-    ticking.now += 300
-    ticking.at_step = lambda made: session.snapshot(key)  # the page is shown again
-    assert session.snapshot(key).runs[0].state == "running"
-    assert finish(session, key).runs[0].state == "done" and len(ticking.log) == 400
 
 
 def test_an_abandoned_job_that_keeps_another_from_beginning_ends(ticking: TickingLane, opened: Opened) -> None:

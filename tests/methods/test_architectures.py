@@ -9,7 +9,7 @@ from helpers.tasks import example_task
 from torch import Tensor
 
 from inversion.generators import Prior
-from inversion.methods import METHODS, tuned
+from inversion.methods import METHODS, Z, tuned
 from inversion.model import Model
 from inversion.tasks import TASKS
 
@@ -37,6 +37,15 @@ def test_presets_run_on_every_task_of_every_architecture(
         assert result.image.shape == pictures[:1].shape and result.image.isfinite().all()
         if task.merges:
             assert (task.A(result.image) - y).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("key", ["encoder", "pulse"])
+def test_a_z_keeps_its_usual_length_if_there_are_no_styles(
+    key: str, other_models: dict[str, Model], pictures: Tensor
+) -> None:
+    result = run(other_models["pggan"], key, pictures)
+    assert isinstance(result.code, Z)
+    torch.testing.assert_close(result.code.z.square().mean(dim=1), torch.ones(len(pictures)))
 
 
 @pytest.mark.parametrize("text", ["random+z+pti", "encoder+z+clone", "pulse+pti", "mganprior+clone"])

@@ -13,7 +13,7 @@ from inversion.encoders import InDomain
 from inversion.encoders.restyle import corrections
 from inversion.generators import StyleGAN2
 from inversion.losses import Objective
-from inversion.methods import STAGES, Method, WPlus, Z
+from inversion.methods import STAGES, Method, WPlus
 from inversion.methods.run import RunOptions, invert
 from inversion.model import Model
 from inversion.tasks import Reconstruct, Superres
@@ -29,12 +29,6 @@ def test_encoders_read_pinv_at_their_own_size(key: str, model: Model, prior: Sty
     assert isinstance(result.code, WPlus)
     expected = small(nn.functional.avg_pool2d(task.pinv(task.A(pictures)), 2))
     torch.testing.assert_close(result.code.rows, expected)
-
-
-def test_a_single_predicted_row_is_a_z_of_usual_length(other_models: dict[str, Model], pictures: Tensor) -> None:
-    result = run(other_models["pggan"], "encoder", pictures)
-    assert isinstance(result.code, Z)
-    torch.testing.assert_close(result.code.z.square().mean(dim=1), torch.ones(len(pictures)))
 
 
 def test_restyle_shows_every_pass_and_keeps_the_best(model: Model, prior: StyleGAN2, pictures: Tensor) -> None:

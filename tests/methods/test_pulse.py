@@ -11,7 +11,7 @@ from helpers.runs import run
 from torch import Tensor
 
 from inversion.generators import StyleGAN2
-from inversion.methods import WPlus, Z
+from inversion.methods import WPlus
 from inversion.methods.sphere import StyleGaussian, one_cycle_drop
 from inversion.model import Model
 
@@ -25,12 +25,6 @@ def test_pulse_never_leaves_the_sphere(model: Model, prior: StyleGAN2, pictures:
     tied = run(model, "pulse", pictures[:1], pulse__tied=True)
     assert isinstance(tied.code, WPlus) and (tied.code.rows == tied.code.rows[:, :1]).all()
     assert "pulse.cross" not in tied.curves
-
-
-def test_z_stays_on_the_sphere_if_there_are_no_styles(other_models: dict[str, Model], pictures: Tensor) -> None:
-    result = run(other_models["pggan"], "pulse", pictures)
-    assert isinstance(result.code, Z)
-    torch.testing.assert_close(result.code.z.square().mean(dim=1), torch.ones(len(pictures)))
 
 
 def test_pulse_optimises_the_first_noise_maps(model: Model, pictures: Tensor) -> None:
