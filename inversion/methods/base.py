@@ -40,13 +40,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a stage: `index` of `total`, its losses (means over the batch) and, for some steps, the picture."""
+    """One step of a stage: `index` of `total`, its losses (means over the batch) and, for some steps, the picture.
+
+    spent: seconds of an earlier run, if this step stands for everything that the run takes over from it.
+    """
 
     stage: str
     index: int
     total: int
     losses: dict[str, float]
     image: Tensor | None = None  # (B, 3, R, R), not clamped
+    spent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,10 @@ class Result:
     weights: dict[str, Tensor] | None  # weights that tuning changed, on the CPU; apply with `tuned(prior, weights)`
     curves: dict[str, list[float]]  # "stage.loss" -> one value per step
     recipe: dict[str, object]  # everything needed to reproduce the result, as JSON values
-    seconds: float  # computing time, without the pauses between steps
+    seconds: float  # computing time, without the pauses between steps, with the time that an earlier run spent
     steps: int  # number of updates, summed over the stages
     message: str = ""
+    spent: float = 0.0  # seconds of `seconds` that an earlier run spent, see `Beginnings`
 
 
 # If True is sent into a stage, it ends with its best iterate. A run keeps its time budget in this way.

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy
@@ -15,6 +15,7 @@ import torch
 from inversion.common.settings import SettingError
 from inversion.losses import LossWeights, Objective
 from inversion.methods.base import Outcome, Problem, Result, Stage, Step
+from inversion.methods.beginnings import Beginning, Beginnings, EarlierRuns, Reached
 from inversion.methods.pipeline import Method
 from inversion.methods.starts import start_of
 
@@ -34,6 +35,7 @@ class RunOptions:
     preview_every: float = 0.5  # least seconds between two steps with a picture
     weights: LossWeights | None = None  # of the terms of the objective; None for the default ones
     start: Code | None = None  # where the first stage starts, instead of at the code of an embed stage
+    beginnings: Beginnings | None = None  # of earlier runs; the run goes on after the longest that is its own
 
 
 def invert(
@@ -44,7 +46,8 @@ def invert(
     Refine stages take one picture. Other stages give each picture of a batch the result that it would get alone. A step
     has a picture (merged, not clamped) at most every `options.preview_every` seconds. After `options.budget` seconds,
     or if True is sent, the current stage ends with its best iterate, and later stages are skipped. Closing the
-    generator cancels the run without a Result. The model is never changed. `seed` determines all random numbers.
+    generator cancels the run without a Result. The model is never changed. `seed` determines all random numbers. Stages
+    that are taken from `options.beginnings` yield one Step, with `spent`.
     Raises SettingError on the first `next` if the method does not fit the model, the measurement or the start.
     """
     options = options or RunOptions()
@@ -57,47 +60,71 @@ def invert(
     monitor = _Monitor(options.budget, options.preview_every)
     problem = Problem(model, task, y, Objective(task, y, model, options.weights))
     rng = torch.Generator().manual_seed(seed)
-    outcome = yield from _run_stages(method, problem, (start, rng), monitor)
+    beginnings = Beginnings(limit=0) if options.beginnings is None else options.beginnings
+    earlier = beginnings.of(problem, start, seed)
+    reached = yield from _run_stages(method, problem, Reached(start), (rng, monitor, earlier))
     with torch.no_grad():
-        image = task.merge(outcome.image, y)
+        image = task.merge(reached.picture, y)
     yield Result(
         image=image,
-        code=outcome.code,
-        weights=outcome.weights,
+        code=reached.code,
+        weights=reached.weights,
         curves=monitor.curves,
         recipe=_recipe(problem, method, seed),
         seconds=monitor.seconds,
         steps=sum(monitor.updates.values()),
-        message=outcome.message,
+        message=" ".join(reached.messages),
+        spent=monitor.spent,
     )
 
 
 def _run_stages(
-    method: Method, problem: Problem, start: tuple[Code | None, torch.Generator], monitor: _Monitor
-) -> Generator[Step, bool | None, Outcome]:
-    """Run the stages in order. Returns the last picture with the code, the weights and the messages of all stages.
-
-    start: the code of the first stage, None for none, and the random generator.
-    """
-    outcome: Outcome | None = None
-    code, rng = start
-    weights: dict[str, Tensor] | None = None
-    messages: list[str] = []
-    for stage in method.stages:
-        if outcome is not None and monitor.should_stop:
+    method: Method, problem: Problem, reached: Reached, run: tuple[torch.Generator, _Monitor, EarlierRuns]
+) -> Generator[Step, bool | None, Reached]:
+    """Run the stages in order, after those that an earlier run did. Returns what was reached after the last one."""
+    rng, monitor, earlier = run
+    notes: list[str] = []
+    done, beginning = earlier.longest(method.stages)
+    if beginning is not None:
+        reached = beginning.reached
+        rng.set_state(beginning.rng)
+        names = " and ".join(stage.label for stage in method.stages[:done] if stage.kind != "embed")
+        notes.append(f"{names}: taken from an earlier run with the same settings.")
+        yield from _take_over(beginning, method.stages[done - 1], problem, monitor)
+    for count, stage in enumerate(method.stages[done:], done + 1):
+        if reached.image is not None and monitor.should_stop:
             monitor.cut_short = True
-            messages.append(f"{stage.label} was skipped.")
+            reached = replace(reached, messages=(*reached.messages, f"{stage.label} was skipped."))
             continue
-        outcome = yield from _run_stage(stage, problem, (code, rng), monitor)
-        code = code if outcome.code is None else outcome.code
-        weights = weights if outcome.weights is None else outcome.weights
-        messages += [outcome.message] if outcome.message else []
-    if outcome is None:
+        outcome = yield from _run_stage(stage, problem, (reached.code, rng), monitor)
+        reached = reached.after(outcome)
+        if stage.kind != "embed" and not monitor.cut_short:
+            earlier.keep(method.stages[:count], Beginning(reached, rng.get_state(), *monitor.state()))
+    if reached.image is None:
         raise SettingError(f"{method.label} has no stages.")
     if monitor.cut_short:
         why = "on request" if monitor.stop_requested else f"after the time budget of {monitor.budget:g} s"
-        messages.insert(0, f"Stopped {why}. This is the best picture so far.")
-    return Outcome(code, outcome.image, weights, " ".join(messages))
+        notes.insert(0, f"Stopped {why}. This is the best picture so far.")
+    return replace(reached, messages=(*notes, *reached.messages))
+
+
+def _take_over(
+    beginning: Beginning, last: Stage, problem: Problem, monitor: _Monitor
+) -> Generator[Step, bool | None, None]:
+    """Go on from an earlier run: one step stands for all steps of its stages, of which `last` is the last one."""
+    monitor.take_over(beginning)
+    with torch.no_grad():
+        image = problem.task.merge(beginning.reached.picture, problem.y)
+    losses = {
+        name.removeprefix(f"{last.key}."): values[-1]
+        for name, values in beginning.curves.items()
+        if name.startswith(f"{last.key}.")
+    }
+    steps = beginning.updates.get(last.key, 0)
+    monitor.pause()
+    stop = yield Step(last.key, steps, steps, losses, image, beginning.seconds)
+    monitor.stop_requested = bool(stop) or monitor.stop_requested
+    monitor.resume()
 
 
 def _run_stage(
@@ -132,6 +159,7 @@ class _Monitor:
     updates: dict[str, int] = field(default_factory=dict)
     stop_requested: bool = False  # whether the consumer sent True
     cut_short: bool = False  # whether a request or the budget ended a stage early
+    spent: float = 0.0  # seconds of an earlier run
     _resumed: float = 0.0
     _computed: float = 0.0
     _previewed: float = -1e9  # so that the first step has a picture
@@ -148,6 +176,16 @@ class _Monitor:
     def seconds(self) -> float:
         """Computing time in seconds."""
         return self._computed + time.perf_counter() - self._resumed
+
+    def state(self) -> tuple[dict[str, list[float]], dict[str, int], float]:
+        """Copies of the curves and the numbers of updates, and the seconds, for a `Beginning`."""
+        return {name: list(values) for name, values in self.curves.items()}, dict(self.updates), self.seconds
+
+    def take_over(self, beginning: Beginning) -> None:
+        """Count the stages of an earlier run as this run's own."""
+        self.curves = {name: list(values) for name, values in beginning.curves.items()}
+        self.updates, self.spent = dict(beginning.updates), beginning.seconds
+        self._computed += self.spent
 
     def pause(self) -> None:
         """Stop the clock of the computing time."""

@@ -27,6 +27,7 @@ from inversion.common.errors import UserError
 from inversion.common.rows import Row, RowView
 from inversion.common.settings import SettingValue, Spec, checked, kind_of
 from inversion.methods import Method, Result, Step, parse_method
+from inversion.methods.beginnings import Beginnings
 from inversion.methods.codes import to_plain
 from inversion.methods.run import RunOptions, invert
 from inversion.methods.starts import opened, refusal
@@ -138,6 +139,7 @@ class Lane:
 
     def __init__(self, device: str = "auto", dtype: str = "auto") -> None:
         self.device, self.dtype = device, dtype
+        self._beginnings = Beginnings()
 
     def load(self, model: str) -> Model:
         """The model, from the hub's cache or its file. Raises HubError if it cannot be loaded."""
@@ -156,6 +158,10 @@ class Lane:
         if len(steps) < WARM_STEPS:
             return None
         return (steps[-1].seconds - steps[0].seconds) / (WARM_STEPS - 1)  # the first step is slower
+
+    def tidy(self) -> None:
+        """Forget what was kept of earlier runs for too long."""
+        self._beginnings.prune()
 
     def unavailable(
         self,
@@ -237,7 +243,7 @@ class Lane:
         yield Ready(None if truth is None else images.to_array(truth), images.to_array(task.pinv(y)), notes)
         reporter = RunReporter(request, method, model, measured)
         computed, stop = 0.0, None
-        options = RunOptions(budget=request.budget, start=start)
+        options = RunOptions(budget=request.budget, start=start, beginnings=self._beginnings)
         with closing(invert(model, task, y, method, request.seed, options)) as events:
             while True:
                 resumed = time.perf_counter()
@@ -246,6 +252,7 @@ class Lane:
                 if isinstance(event, Result):
                     yield reporter.finished(event)
                     return
+                computed += event.spent
                 stop = yield reporter.progress(event, computed)
 
 
@@ -262,6 +269,7 @@ class RunReporter:
             "seed": request.seed,
             **dict.fromkeys(metrics.METRICS),
             "seconds": 0.0,
+            "spent": 0.0,
             "steps": 0,
             "picture": hashlib.sha256(request.picture.tobytes()).hexdigest()[:16],
             "image": None,
@@ -289,7 +297,8 @@ class RunReporter:
     def finished(self, result: Result) -> Finished:
         """The event of the result, with all metrics."""
         values = metrics.scores(result.image, self.truth, self.model)
-        row = {**self.row, **values, "seconds": round(result.seconds, 3), "steps": result.steps}
+        row = {**self.row, **values, "seconds": round(result.seconds, 3), "spent": round(result.spent, 3)}
+        row["steps"] = result.steps
         row |= {key: value for key, value in result.recipe.items() if key not in row}
         code = None if result.code is None else to_plain(result.code)
         return Finished(images.to_array(result.image), row, result.curves, code, result.weights, result.message)

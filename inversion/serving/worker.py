@@ -39,6 +39,9 @@ class DeviceLane(Protocol):
     def answer(self, request: Quick[T]) -> T:
         """The answer of a quick request. Raises UserError."""
 
+    def tidy(self) -> None:
+        """Forget what was kept for too long. Called from time to time."""
+
     def __call__(self, request: Request) -> Events:
         """Events of a run, `Finished` last; True sent to it ends the run early. Raises UserError."""
 
@@ -116,6 +119,7 @@ class Worker:
 
     def _work(self) -> None:
         while self._wait():
+            self._lane.tidy()
             self._answer()
             with self._changed:
                 model = self._models.popleft() if self._models else None

@@ -37,6 +37,9 @@ class StubLane:
         if model == "broken":
             raise LaneError("broken cannot be loaded")
 
+    def tidy(self) -> None:
+        pass
+
     def answer(self, request: Quick[T]) -> T:
         return request(Model(request.model))
 

@@ -132,7 +132,7 @@ def _result(view: JobView) -> str:
         return status_line(f'{text} results kept. <button type="button" class="again">Run again</button>')
     if cancelled:
         return status_line(f"<b>Cancelled.</b> {len(done)} of {len(view.runs)} methods done, partial results kept.")
-    seconds = sum(run.seconds for run in view.runs)
+    seconds = sum(run.seconds - (run.row or {}).get("spent", 0.0) for run in view.runs)
     return status_line(f"<b>Done</b>{DOT}{len(done)} method{'s' * (len(done) != 1)} in {clock(seconds)} s")
 
 
