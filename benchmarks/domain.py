@@ -21,7 +21,7 @@ from inversion.align import Crop, part_of
 from inversion.checkpoints import hub
 from inversion.common.commands import guarded, positive
 from inversion.editing.domain import known_domains, scores
-from inversion.serving.lane import crop
+from inversion.serving.measurement import crop
 from inversion.synthetic import DOMAINS, HELD_OUT, OUT_OF_DOMAIN
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera")

@@ -138,7 +138,8 @@ def inverted(detector: Detector) -> list[InversionRow]:
 
     Raises UsageError if the detector finds no face.
     """
-    from inversion.serving.lane import Finished, Lane, Request
+    from inversion.serving.lane import Lane
+    from inversion.serving.runs import Finished, Request
 
     picture = photo("astronaut")
     crop, rows = found_by(detector, picture), []

@@ -31,7 +31,9 @@ from inversion.common.rows import Row, RowView
 from inversion.common.settings import kind_of, split_settings
 from inversion.methods import BASIC, parse_method
 from inversion.model import Model
-from inversion.serving.lane import Finished, Lane, Request, measurement
+from inversion.serving.lane import Lane
+from inversion.serving.measurement import measurement
+from inversion.serving.runs import Finished, Request
 from inversion.tasks import TASKS, task_class
 from inversion.training.models import domain_of
 

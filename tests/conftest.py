@@ -29,7 +29,8 @@ from inversion.generators import Discriminator, StyleGAN2  # noqa: E402
 from inversion.images import to_array  # noqa: E402
 from inversion.methods import METHODS  # noqa: E402
 from inversion.model import Model  # noqa: E402
-from inversion.serving.lane import Lane, Request  # noqa: E402
+from inversion.serving.lane import Lane  # noqa: E402
+from inversion.serving.runs import Request  # noqa: E402
 from inversion.serving.session import Session  # noqa: E402
 
 

@@ -20,7 +20,8 @@ from inversion.align import by_hand
 from inversion.checkpoints import hub
 from inversion.methods import BASIC, METHODS
 from inversion.model import Model
-from inversion.serving.lane import Event, Lane, LaneError, Request
+from inversion.serving.lane import Lane
+from inversion.serving.runs import Event, LaneError, Request
 from inversion.tasks import TASKS, make_task
 
 FAST = ["--set", "wplus.steps=3", "--set", "w.steps=3", "--set", "pti.steps=2"]

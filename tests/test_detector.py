@@ -17,7 +17,7 @@ from inversion.checkpoints.detector import ESTIMATED_NOTE, YuNet, choose
 from inversion.checkpoints.frame_fit import moved, quad_of_square, square_of_quad, steps_between
 from inversion.checkpoints.photo import notes, turn_of
 from inversion.checkpoints.registry import CROPS, Entry, HubError, registry
-from inversion.serving.lane import crop
+from inversion.serving.measurement import crop
 from inversion.synthetic import DOMAINS, HELD_OUT
 from inversion.synthetic.faces import draw_faces
 

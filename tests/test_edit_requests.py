@@ -34,7 +34,8 @@ from inversion.methods import METHODS, SettingError, tuned
 from inversion.methods.codes import from_plain
 from inversion.model import Model
 from inversion.serving.edits import Place
-from inversion.serving.lane import CroppedPicture, Lane, Request
+from inversion.serving.lane import Lane
+from inversion.serving.runs import CroppedPicture, Request
 from inversion.serving.session import Session, UnknownJob
 from inversion.synthetic.faces import NAMES
 

@@ -14,7 +14,7 @@ from helpers.local_hub import Workplace, workplace
 import app
 from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.serving import host
-from inversion.serving.lane import LaneError
+from inversion.serving.runs import LaneError
 from inversion.serving.session import Session
 
 __all__ = ["in_process", "workplace"]  # fixtures

@@ -17,7 +17,8 @@ from inversion import images
 from inversion.__main__ import main
 from inversion.checkpoints import hub
 from inversion.model import Model
-from inversion.serving.lane import Request, measurement
+from inversion.serving.measurement import measurement
+from inversion.serving.runs import Request
 from inversion.tasks import Superres
 
 FAST = ["--method", "w", "--set", "w.steps=2", "--json"]

@@ -17,7 +17,8 @@ from inversion.__main__ import main
 from inversion.checkpoints import hub
 from inversion.cli.interrupt import StopRequest
 from inversion.model import Model
-from inversion.serving.lane import Event, Finished, Lane, Progress, Request
+from inversion.serving.lane import Lane
+from inversion.serving.runs import Event, Finished, Progress, Request
 from inversion.synthetic import DOMAINS
 
 WAIT = 90.0  # seconds

@@ -26,7 +26,7 @@ from inversion.model import Model
 from inversion.perception import LPIPS
 from inversion.perception.networks import KerasVGG16
 from inversion.serving.jobs import RunView
-from inversion.serving.lane import Request
+from inversion.serving.runs import Request
 from inversion.serving.session import Session
 from ui import build, launch_options
 from ui.tabs.models import button, describe

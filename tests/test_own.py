@@ -22,7 +22,8 @@ from inversion.checkpoints.registry import HubError, registry
 from inversion.common.errors import UserError
 from inversion.common.settings import SettingError
 from inversion.serving import catalogue
-from inversion.serving.lane import Lane, Request
+from inversion.serving.lane import Lane
+from inversion.serving.runs import Request
 
 __all__ = ["in_process", "own_folder"]  # fixtures
 pytestmark = pytest.mark.usefixtures("in_process", "own_folder")

@@ -23,8 +23,9 @@ from inversion.common.errors import UserError
 from inversion.common.settings import kind_of
 from inversion.methods import METHODS, STAGES
 from inversion.model import Model
-from inversion.serving.lane import Finished, Lane, LaneError, Ready, Request
+from inversion.serving.lane import Lane
 from inversion.serving.requests import Quick
+from inversion.serving.runs import Finished, LaneError, Ready, Request
 from inversion.serving.session import Busy, Limits, Session, UnknownJob
 from inversion.tasks import TASKS, task_class
 

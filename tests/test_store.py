@@ -10,7 +10,7 @@ from helpers.lanes import PICTURE, stub_request
 
 from inversion.align import Crop
 from inversion.serving.jobs import Job, RunView, UnknownJob
-from inversion.serving.lane import Finished
+from inversion.serving.runs import Finished
 from inversion.serving.store import Limits, Store
 
 QUAD = ((0.0, 0.0), (0.0, 15.0), (15.0, 15.0), (15.0, 0.0))

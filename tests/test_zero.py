@@ -15,8 +15,9 @@ from helpers.spaces import Spaces
 from helpers.waiting import until
 
 from inversion.serving import zero
-from inversion.serving.lane import Finished, Lane, LaneError, Request
+from inversion.serving.lane import Lane
 from inversion.serving.requests import UnavailableRequest
+from inversion.serving.runs import Finished, LaneError, Request
 from inversion.serving.session import Session
 from inversion.serving.zero import ZeroLane
 

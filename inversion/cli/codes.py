@@ -11,7 +11,8 @@ from inversion.common.names import companion, write_whole
 from inversion.common.rows import Row
 from inversion.editing.requests import Inverted
 from inversion.serving.exports import ExportRequest
-from inversion.serving.lane import Finished, Lane, Request
+from inversion.serving.lane import Lane
+from inversion.serving.runs import Finished, Request
 
 SUFFIXES = (".npz", ".npy", ".pt", ".pth")  # of files that `edit` takes as a code instead of a picture
 

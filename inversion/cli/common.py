@@ -22,7 +22,8 @@ from inversion.common.commands import Parser, add_device, visible
 from inversion.common.rows import Row
 from inversion.common.settings import Kind, SettingError, checked, kind_of
 from inversion.metrics import METRICS
-from inversion.serving.lane import AUTOMATIC_CROPS, CroppedPicture, TaskInput, crop
+from inversion.serving.measurement import AUTOMATIC_CROPS, crop
+from inversion.serving.runs import CroppedPicture, TaskInput
 from inversion.tasks import DEFAULT_TASK, TASKS, TaskError, task_class, task_fields
 
 

@@ -24,7 +24,8 @@ from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted,
 from inversion.methods import SettingError
 from inversion.metrics import METRICS
 from inversion.serving.exports import OpenRequest
-from inversion.serving.lane import Finished, Lane, Request
+from inversion.serving.lane import Lane
+from inversion.serving.runs import Finished, Request
 
 SHOWN = 6  # number of attributes that are printed: those with the largest changes
 

@@ -22,7 +22,9 @@ from inversion.common.names import settings_digits
 from inversion.common.rows import Row
 from inversion.common.settings import split_settings
 from inversion.methods import parse_method
-from inversion.serving.lane import CroppedPicture, Finished, Lane, LaneError, Progress, Ready, Request, crop
+from inversion.serving.lane import Lane
+from inversion.serving.measurement import crop
+from inversion.serving.runs import CroppedPicture, Finished, LaneError, Progress, Ready, Request
 
 if TYPE_CHECKING:
     from tqdm import tqdm

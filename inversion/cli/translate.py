@@ -20,7 +20,8 @@ from inversion.cli.own import add_model, choose_model
 from inversion.common.commands import Parser, add_device, guarded, visible
 from inversion.common.names import settings_digits
 from inversion.common.rows import Row
-from inversion.serving.lane import AUTOMATIC_CROPS, Lane, crop
+from inversion.serving.lane import Lane
+from inversion.serving.measurement import AUTOMATIC_CROPS, crop
 from inversion.translations import TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslatedPictures, TranslateRequest
 

@@ -8,7 +8,8 @@ from inversion.common.lazy import attributes
 
 if TYPE_CHECKING:
     from inversion.serving.jobs import Busy, JobView, RunView, SessionError, StoredResult, UnknownJob
-    from inversion.serving.lane import Lane, LaneError, Request
+    from inversion.serving.lane import Lane
+    from inversion.serving.runs import LaneError, Request
     from inversion.serving.session import Session, Status
     from inversion.serving.store import Limits
 

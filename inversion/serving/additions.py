@@ -14,7 +14,7 @@ from inversion.checkpoints import own
 from inversion.checkpoints.own import Facts, Phase
 from inversion.checkpoints.places import folder
 from inversion.checkpoints.registry import CROPS, Kind
-from inversion.serving.lane import LaneError
+from inversion.serving.runs import LaneError
 
 __all__ = ["CROPS", "MAX_BYTES", "SUFFIXES", "Adding", "Additions", "Facts", "Upload"]
 

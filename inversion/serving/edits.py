@@ -11,8 +11,8 @@ from inversion.directions import DirectionCard, Layers
 from inversion.editing.requests import DirectionsRequest, Edited, EditRequest, InterpolateRequest, Inverted, MixRequest
 from inversion.serving.exports import ExportRequest, ResultFiles
 from inversion.serving.jobs import StoredResult
-from inversion.serving.lane import LaneError
 from inversion.serving.requests import Quick
+from inversion.serving.runs import LaneError
 
 T = TypeVar("T")
 

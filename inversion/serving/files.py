@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from inversion.checkpoints import fetch
 from inversion.checkpoints.downloads import Download, Downloads
 from inversion.checkpoints.registry import Entry, registry
-from inversion.serving.lane import LaneError
+from inversion.serving.runs import LaneError
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.common.commands import zero_gpu
 from inversion.serving.catalogue import models
-from inversion.serving.lane import LaneError
+from inversion.serving.runs import LaneError
 from inversion.serving.session import Session
 
 # The generator of photographs of faces, and what it is used with: encoders, identity, LPIPS, the face detector.

@@ -12,8 +12,8 @@ import numpy as np
 from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.common.rows import RowView
-from inversion.serving.lane import Event, Finished, Progress, Ready, Request
 from inversion.serving.plans import Plan
+from inversion.serving.runs import Event, Finished, Progress, Ready, Request
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -29,11 +29,12 @@ from inversion.serving.edits import Edits
 from inversion.serving.estimates import Estimates
 from inversion.serving.files import ModelFiles
 from inversion.serving.jobs import Busy, Job, JobView, RunView, SessionError, StoredResult, UnknownJob
-from inversion.serving.lane import Lane, LaneError, Request
-from inversion.serving.lane import crop as choose_crop
+from inversion.serving.lane import Lane
+from inversion.serving.measurement import crop as choose_crop
 from inversion.serving.plans import Plan
 from inversion.serving.queue import Queue
 from inversion.serving.requests import Quick, Unavailable, UnavailableRequest
+from inversion.serving.runs import LaneError, Request
 from inversion.serving.store import Limits, Store
 from inversion.serving.worker import DeviceLane, Worker
 
@@ -228,7 +229,7 @@ class Session:
 
     @staticmethod
     def crop(picture: np.ndarray, model: str, how: CropMode = "auto", face: int = 1) -> Crop:
-        """The part of uint8 (H, W, 3) that a model should see, see `inversion.serving.lane.crop`. Raises UserError."""
+        """The part of uint8 (H, W, 3) that a model should see, see `measurement.crop`. Raises UserError."""
         return choose_crop(picture, model, how, face)
 
     @staticmethod

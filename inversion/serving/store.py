@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from inversion.serving.jobs import PAGE_CLOSED, Job, StoredResult, UnknownJob
-from inversion.serving.lane import Finished
+from inversion.serving.runs import Finished
 
 K = TypeVar("K")
 V = TypeVar("V")

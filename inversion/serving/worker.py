@@ -14,9 +14,9 @@ from inversion.common.errors import UserError
 from inversion.serving.costs import REFERENCE
 from inversion.serving.estimates import Estimates
 from inversion.serving.jobs import Busy, Job
-from inversion.serving.lane import Event, Finished, LaneError, Request
 from inversion.serving.queue import Queue
 from inversion.serving.requests import Quick
+from inversion.serving.runs import Event, Finished, LaneError, Request
 from inversion.serving.store import Store
 
 T = TypeVar("T")

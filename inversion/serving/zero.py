@@ -22,8 +22,9 @@ from typing import Any
 import torch
 
 from inversion.common.errors import UserError
-from inversion.serving.lane import Event, Finished, Lane, LaneError, Request
+from inversion.serving.lane import Lane
 from inversion.serving.plans import Plan
+from inversion.serving.runs import Event, Finished, LaneError, Request
 
 # Not measured on ZeroGPU: generous for a 1024-pixel StyleGAN2. A run that needs longer ends with its best picture.
 STEP = 0.15  # seconds of a step

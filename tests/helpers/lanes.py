@@ -11,8 +11,8 @@ import numpy as np
 from helpers.waiting import WAIT, until
 from inversion.model import Model
 from inversion.serving.jobs import JobView
-from inversion.serving.lane import Event, Finished, LaneError, Progress, Ready, Request
 from inversion.serving.requests import Quick
+from inversion.serving.runs import Event, Finished, LaneError, Progress, Ready, Request
 from inversion.serving.session import Session
 
 T = TypeVar("T")

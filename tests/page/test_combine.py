@@ -14,7 +14,7 @@ from helpers.waiting import until
 
 from inversion import images
 from inversion.serving.edits import Place
-from inversion.serving.lane import CroppedPicture
+from inversion.serving.runs import CroppedPicture
 from inversion.serving.session import Request
 from ui.parts.combine import (
     COMBINATIONS,

@@ -19,7 +19,7 @@ from inversion.editing import DIFFUSION
 from inversion.methods.keep import KeepCode
 from inversion.serving import catalogue
 from inversion.serving.edits import Place
-from inversion.serving.lane import CroppedPicture
+from inversion.serving.runs import CroppedPicture
 from inversion.serving.session import JobView, Request, Session, UnknownJob
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import inputs

@@ -16,7 +16,7 @@ from gradio.components import Component
 from inversion.common.rows import Row
 from inversion.common.settings import split_settings
 from inversion.serving import catalogue
-from inversion.serving.lane import AUTOMATIC_CROPS
+from inversion.serving.measurement import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session
 from ui.parts import inputs
 from ui.parts.arguments import SCALAR, check, naming, uploaded

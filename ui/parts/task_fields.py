@@ -16,7 +16,7 @@ from inversion import images
 from inversion.align import Crop
 from inversion.common.settings import Kind
 from inversion.serving.catalogue import FieldCard
-from inversion.serving.lane import CroppedPicture, TaskInput
+from inversion.serving.runs import CroppedPicture, TaskInput
 from ui.parts import inputs
 from ui.parts.checks import refuse_bad_files
 from ui.parts.events import CROPS, PRIVATE, QUIET
