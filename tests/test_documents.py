@@ -86,6 +86,11 @@ def test_commands_and_their_flags_exist(command: str, capsys: pytest.CaptureFixt
     assert not missing, f"{command}: {missing}"
 
 
+def test_every_benchmark_is_named() -> None:
+    runnable = [path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py") if "def main(" in path.read_text("utf-8")]
+    assert not [name for name in runnable if f"benchmarks.{name} " not in " ".join(commands()) + " "]
+
+
 def test_the_documents_name_many_commands_and_paths() -> None:
     assert len(commands()) > 25
     assert sum(PATH.fullmatch(span) is not None for text in DOCUMENTS.values() for span in spans(text)) > 40
