@@ -7,7 +7,8 @@ Our file is a NumPy archive of plain arrays, float32 unless stated: `format` "in
 key of `methods.codes.CODES`, or "array" if the model is unknown), `space` ("z", "w" or "w+"), `model` and `sha256` of
 its weights, `options` of the model as JSON, `ws` (B, num_ws, w_dim), and `w`, the same array under the name that
 NVIDIA's tools read. By kind: `z` (B, z_dim) or (B, N, z_dim), `alpha` (B, N, C), `heads` (B, N, num_ws, w_dim), `layer`
-(a whole number), `noise_0`, `noise_1`, ... (B, 1, h, w). Nothing in a file is executed.
+(a whole number), `noise_0`, `noise_1`, ... (B, 1, h, w). `tuned` is there if a tuned generator renders its picture.
+Nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class SavedCode:
     options: Mapping[str, Any] = field(default_factory=dict)  # of the model, by field of `ModelOptions`
     name: str = "the code"  # of the file
     layout: str = "inversion"  # "inversion", or a layout of `latents`
+    tuned: bool = False  # whether its picture comes from a generator that was tuned for it
 
     def __post_init__(self) -> None:
         tensors = {"ws": self.ws, **self.parts, **{f"noise_{i}": one for i, one in enumerate(self.noise)}}
@@ -86,6 +88,15 @@ class SavedCode:
         """16 hex digits of the hash of its numbers, which name it in recipes."""
         tensors = [self.ws, *self.parts.values(), *self.noise]
         return hashlib.sha256(b"".join(_as_array(one).tobytes() for one in tensors)).hexdigest()[:16]
+
+    def remarks(self, base_sha256: str) -> list[str]:
+        """Sentences for the user of a model. base_sha256: of the file that it was tuned from, "" if it is not tuned."""
+        if not self.tuned or base_sha256:
+            return []
+        return [
+            f"{self.name} is the code of a tuned generator, without which its picture is another one. Choose the "
+            ".safetensors file beside the code as the model."
+        ]
 
     def fitted_to(self, name: str, known: tuple[str, ...]) -> None:
         """Check that it is a code of the model `name`. known: hashes of its weights, and of those it was tuned from.
@@ -152,6 +163,8 @@ def packed(saved: SavedCode) -> bytes:
     }
     if saved.kind in WITH_LAYER:
         arrays["layer"] = np.array(saved.layer)
+    if saved.tuned:
+        arrays["tuned"] = np.array(1)
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **arrays)
     return file.getvalue()
@@ -205,6 +218,7 @@ def _of_arrays(arrays: Mapping[str, Array], name: str) -> SavedCode:
         _text(arrays, "sha256"),
         options if isinstance(options, dict) else {},
         name,
+        tuned="tuned" in arrays,
     )
 
 

@@ -100,7 +100,8 @@ class _EditedCodes:
     def _row(self, path: Path) -> Row:
         """Edit a code, and save its picture, the edited one and the row."""
         args, outputs = self.args, self.batch.outputs
-        result, picture = self.lane.answer(OpenRequest(args.model, read_code(path)))
+        result, picture, notes = self.lane.answer(OpenRequest(args.model, read_code(path)))
+        sys.stderr.writelines(visible(note) + "\n" for note in notes)
         row: Row = {"picture": str(path), "task": args.task, "method": None, "model": args.model, "seed": args.seed}
         row |= {"code": str(path), "model_options": dict(result.options), "message": "", "error": ""}
         digits = settings_digits({"moves": self.plan.moves, "layers": self.plan.layers, "keep": self.plan.keep})

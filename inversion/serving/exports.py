@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -42,24 +42,32 @@ class ExportRequest:
         code, array, generator = None, None, None
         if self.result.code is not None:
             configured = model.configured(self.result.options)
-            plain = saved(self.result.on(configured), configured)
+            plain = replace(saved(self.result.on(configured), configured), tuned=bool(self.result.weights))
             code, array = packed(plain), plain_array(plain)
         if self.result.weights and self.tuned:
             generator = packed_generator(model, self.result.weights, self.method)
         return ResultFiles(code, array, generator)
 
 
+class Opened(NamedTuple):
+    """The result that a code stands for, its picture uint8 (R, R, 3), and sentences for the user."""
+
+    result: Inverted
+    picture: np.ndarray
+    notes: list[str]
+
+
 @dataclass(frozen=True, eq=False)
 class OpenRequest:
-    """The result that a code from a file stands for, and its picture uint8 (R, R, 3). Raises CodeError."""
+    """Open a code from a file as a result. Raises CodeError."""
 
     model: str
     code: SavedCode
 
-    def __call__(self, model: Model) -> tuple[Inverted, np.ndarray]:
+    def __call__(self, model: Model) -> Opened:
         options = self.code.options if prior_of(model).classes else {}
         configured = model.configured(options)
         code = opened(self.code, configured)
         with torch.no_grad():
             picture = images.to_array(code.render(prior_of(configured)))
-        return Inverted(to_plain(code), None, options), picture
+        return Opened(Inverted(to_plain(code), None, options), picture, self.code.remarks(model.base_sha256))

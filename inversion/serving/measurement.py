@@ -43,6 +43,8 @@ def measurement(request: Request, model: Model) -> Measurement:
     task = make_task(request.task, **parameters)
     task.measured_size(model.resolution)  # refuses what does not fit the generator
     notes = [*request.notes, *task.remarks()]
+    if request.start is not None:
+        notes += request.start.remarks(model.base_sha256)
     if request.measured:
         task, note = task.fitted(_side(request), model.resolution)
         notes += [*([note] if note else []), *_scaled(request, task.measured_size(model.resolution))]

@@ -46,7 +46,7 @@ def read_start(path: str | None) -> SavedCode | None:
 
 def code_request(session: Session, model: str, code: SavedCode) -> Request:
     """The run that opens a code as it is, on its own picture, so that it can be edited. Raises UserError."""
-    result, picture = session.ask(OpenRequest(model, code))
+    result, picture, _ = session.ask(OpenRequest(model, code))  # the run says the notes
     return Request(DEFAULT_TASK, KeepCode.key, picture, model, start=code, options=dict(result.options))  # type: ignore[arg-type]
 
 
