@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from inversion.__main__ import allow_every_character
 from inversion.common.commands import Parser, UsageError, add_device, guarded, zero_gpu
 from inversion.common.lazy import defer
+from inversion.common.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from inversion.serving.worker import DeviceLane
@@ -58,6 +59,7 @@ def prepare() -> None:
     """Settings that other imports depend on."""
     if zero_gpu():
         import spaces  # noqa: F401 - its import changes torch's view of CUDA
+    keep_freed_memory()
     # The page opens without torch. The thread of the device lane loads it afterwards, by warming the default model.
     defer("torch")
     # Gradio calls its own address when it starts, and would send even that through a proxy.

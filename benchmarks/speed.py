@@ -23,6 +23,7 @@ from torch import Tensor
 from benchmarks.common import benchmark_parser, table, write_rows
 from inversion.checkpoints import hub, registry
 from inversion.common.commands import add_device, guarded, positive
+from inversion.common.memory import keep_freed_memory
 from inversion.generators import StyleGAN2
 from inversion.generators.modulated import StyledConv
 from inversion.generators.ops import EPSILON, SLOPE, SQRT2, blur
@@ -236,6 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small networks and two turns, to try the command")
     add_device(parser, dtype=False)
     args = parser.parse_args(argv)
+    keep_freed_memory()
     device = hub.find_device(args.device)
     measurement = Measurement(Stopwatch(device, 2 if args.quick else args.repeats, args.processor_time), args.batch)
     rows = list(measurement.rates(16 if args.quick else 128))

@@ -7,6 +7,7 @@ import io
 import sys
 
 from inversion.common.lazy import defer
+from inversion.common.memory import keep_freed_memory
 
 # Command -> (module with main(argv), description). Only the chosen one is imported, so that it starts quickly.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -32,6 +33,7 @@ def main(argv: list[str]) -> int:
         got = f"unknown command {argv[0]!r}" if argv else "no command"
         sys.stderr.write(f"python -m inversion: {got}: choose from {', '.join(COMMANDS)}\n")
         return 2
+    keep_freed_memory()
     defer("torch")  # so that a wrong argument is refused before torch is loaded
     try:
         module = importlib.import_module(COMMANDS[argv[0]][0])

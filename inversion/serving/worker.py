@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from inversion.common.errors import UserError
+from inversion.common.memory import return_freed_memory
 from inversion.serving.costs import REFERENCE
 from inversion.serving.estimates import Estimates
 from inversion.serving.jobs import Busy, Job
@@ -176,6 +177,7 @@ class Worker:
             self._queue.end_turn(job)
             if not job.waiting and job.current is None:
                 self._store.release(job)
+                return_freed_memory()
             self._changed.notify_all()
 
     def _run(self, job: Job, index: int) -> None:

@@ -1,0 +1,29 @@
+"""The C library's memory. An optimisation step allocates and frees the same large tensors again and again.
+
+By default, glibc returns their pages to the system each time, and the system fills them with zeros when they come back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # of mallopt, from glibc's malloc.h
+MOST_KEPT = 2**31 - 1  # bytes of freed memory
+
+
+def keep_freed_memory() -> bool:
+    """Reuse freed memory for the next tensors. Call it before the first thread starts. False without glibc."""
+    try:
+        options = ((MMAP_THRESHOLD, MOST_KEPT // 2), (TRIM_THRESHOLD, MOST_KEPT), (ARENA_MAX, 1))
+        done = [ctypes.CDLL(None).mallopt(*option) for option in options]
+        return all(done)
+    except (AttributeError, OSError, TypeError):  # another C library; on Windows, None names no library
+        return False
+
+
+def return_freed_memory() -> None:
+    """Return all freed memory to the system, as after the end of a run. Does nothing without glibc."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return
