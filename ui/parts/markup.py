@@ -118,7 +118,9 @@ def _time_left(run: RunView, job: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """A time in words, rounded."""
-    return f"{seconds:.0f} s" if seconds < 119.5 else f"{seconds / 60:.0f} min"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 119.5 * 60 else f"{seconds / 3600:.0f} h"
 
 
 def _result(view: JobView) -> str:
@@ -138,11 +140,8 @@ def _result(view: JobView) -> str:
 
 def precomputed_status(view: JobView, given: bool) -> str:
     """That a comparison was computed in advance, and of what. given: Run would take its picture."""
-    label = escape(catalogue.task(view.task).label)
-    row = view.runs[0].row or {}
-    facts = f"{label}{DOT}{len(view.runs)} methods on an example{DOT}{escape(view.model)}{DOT}seed {row.get('seed', 0)}"
     then = "Press Run to compute it live." if given else "Upload your picture or choose an example, and press Run."
-    return status_line(f"<b>Precomputed</b>{DOT}{facts}. {then}")
+    return status_line(f"<b>Precomputed</b>{DOT}{len(view.runs)} methods on an example. {then}")
 
 
 def other_picture(picture: np.ndarray | None) -> str:

@@ -57,7 +57,7 @@ WORDS: dict[str, Words] = {
         "Inpaint",
         "Paint over a part, and the generator fills it. Everything outside the hole is unchanged.",
         "My picture already has the hole",
-        "Picture: paint over the part to fill",
+        "Paint over the part to fill",
     ),
     "denoise": Words(
         "Denoise",
