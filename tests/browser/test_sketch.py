@@ -16,7 +16,7 @@ def test_a_drawing_on_the_canvas_becomes_pictures(visit: Callable[..., Page]) ->
     open_tab(page, "Sketch to face")
     canvas = page.locator("#sketch-lines canvas").first
     canvas.wait_for()
-    expect(page.locator("#sketch-missing")).to_contain_text("has no encoder for this translation")
+    expect(page.locator("#sketch-missing")).to_contain_text("Cartoon needs another model.")
     page.click("#sketch-run")
     expect(page.locator("body")).to_contain_text("The canvas is empty")
     page.locator("#sketch-lines[data-pen]").wait_for()  # the pen is chosen without a click

@@ -36,6 +36,8 @@ def test_a_figure_that_cannot_be_computed_is_left_out() -> None:
     shown = table(runs)
     assert shown["headers"] == ["Method", "PSNR (dB)", "Seconds", "Steps", "State"]
     assert [line[1] for line in shown["data"]] == ["20.00", "\N{EM DASH}"]
+    done, stopped = (run_figures(replace(runs[0], state=one, seconds=2.0)) for one in ("done", "cancelled"))
+    assert "Seconds" not in done and "Seconds" in stopped, "the head of a column shows the time of a finished run"
     assert "Identity" not in run_figures(runs[0]) and "PSNR" not in run_figures(runs[1])
 
 
@@ -43,6 +45,9 @@ def test_the_status_says_when_a_job_starts_and_ends() -> None:
     run = RunView("w", "W", state="running", stage="W", step=3, total=300, remaining=98.2)
     job = JobView("key", "reconstruct", (run, RunView("pti", "PTI")), 0, 1, remaining=240.0)
     assert "about 98 s left for W, 4 min in all" in job_status(job)
+    assert "about 1 s left for W, 3 h in all" in job_status(
+        replace(job, runs=(replace(run, remaining=0.1), *job.runs[1:]), remaining=9800.0)
+    )
     assert "about 98 s left<" in job_status(replace(job, runs=(run,), remaining=98.2))
     assert "left" not in job_status(replace(job, runs=(replace(run, remaining=None),), remaining=None))
     queued = replace(job, runs=(RunView("w", "W"),), position=2, wait=3.2)
@@ -80,6 +85,13 @@ def test_no_event_of_the_page_leaves_the_browser_components_to_update_after_ever
     # Gradio's browser code updates all components of `show_progress_on`, or else all outputs, of all events so far.
     private = [fn for fn in site.page.fns.values() if fn.api_visibility == "private"]
     assert len(private) > 50 and all(fn.show_progress_on == [] for fn in private)
+
+
+def test_an_event_without_the_queue_shows_no_notes(site: Served) -> None:
+    # Gradio drops `gr.Info` and `gr.Warning` of events that do not go through its queue. Errors are shown.
+    quiet = [inspect.unwrap(fn.fn) for fn in site.page.fns.values() if fn.fn is not None and not fn.queue]
+    written = [inspect.getsource(one) for one in quiet if inspect.isroutine(one)]
+    assert len(written) > 20 and not [one for one in written if "gr.Info(" in one or "gr.Warning(" in one]
 
 
 def test_pictures_are_lossless_and_uploads_undecoded(site: Served) -> None:

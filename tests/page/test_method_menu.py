@@ -13,6 +13,8 @@ from inversion.tasks import TASKS
 from ui.parts.method_menu import GROUPS, MethodMenu, last_sentence
 from ui.tabs import TaskTab, all_tabs
 
+LONGEST_LINE = 37  # characters; the page is 1440 pixels wide
+
 
 @pytest.fixture(scope="module")
 def menu() -> MethodMenu:
@@ -33,6 +35,11 @@ def test_every_method_is_in_its_group_with_a_line(menu: MethodMenu) -> None:
     for key, card in catalogue.methods().items():
         assert f'value="{key}"' in groups[card.kind] and last_sentence(card.description) in shown
     assert len(re.findall("<small id=", shown)) == len(METHODS)
+
+
+def test_the_lines_of_methods_have_room_beside_their_names_and_times() -> None:
+    lines = {key: last_sentence(method.description) for key, method in METHODS.items()}
+    assert {key: line for key, line in lines.items() if len(line) > LONGEST_LINE} == {}
 
 
 def test_methods_that_a_model_lacks_are_left_out_and_not_ticked(menu: MethodMenu) -> None:

@@ -15,7 +15,7 @@ from inversion.serving import catalogue
 from inversion.serving.additions import CROPS, MAX_BYTES, OFF, SUFFIXES, Adding, Facts, Upload
 from inversion.serving.session import Session
 from ui.parts.events import ADDITIONS, PRIVATE, QUIET
-from ui.parts.inputs import InputError, sentence
+from ui.parts.inputs import InputError, errors_as_messages, sentence
 from ui.parts.markup import DOT, note, status_line
 from ui.parts.values import Update, Values
 
@@ -109,8 +109,9 @@ class AddFile:
 
     def cancel(self, request: gr.Request) -> None:
         """End the visitor's addition."""
-        if not self.session.additions.cancel(request.session_hash or ""):
-            gr.Info("No file is being added.")
+        with errors_as_messages():
+            if not self.session.additions.cancel(request.session_hash or ""):
+                raise InputError("No file is being added.")
 
 
 def progress(view: Adding) -> str:

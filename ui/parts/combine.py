@@ -131,10 +131,9 @@ class Combine:
 
     def cancel(self, last: LastCombination | None) -> None:
         """Cancel the job of the last combination."""
-        if last is None:
-            gr.Info("Nothing is running here.")
-            return
         with errors_as_messages():
+            if last is None:
+                raise InputError("Nothing is running here.")
             self.context.session.cancel(last.job)
 
     def run(self, values: Values, request: gr.Request) -> Iterator[Update]:

@@ -47,7 +47,7 @@ def not_computed(runs: Sequence[RunView]) -> str:
 def run_figures(run: RunView) -> str:
     """A run's figures and message as HTML."""
     figures = metric_figures(run.row or {})
-    if run.state != "done":  # the column's head shows the time of a finished run
+    if run.state != "done" and run.seconds:  # the column's head shows the time of a finished run
         figures.append(Figure("Seconds", clock(run.seconds), "Computing time"))
     return figure_list(figures, run.message)
 

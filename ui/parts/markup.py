@@ -10,7 +10,6 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from inversion.serving import catalogue
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, RunView
 from ui.theme import COLUMN_COLOURS
@@ -117,9 +116,9 @@ def _time_left(run: RunView, job: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in words, rounded."""
+    """A time in words, rounded; at least a second."""
     if seconds < 119.5:
-        return f"{seconds:.0f} s"
+        return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 119.5 * 60 else f"{seconds / 3600:.0f} h"
 
 

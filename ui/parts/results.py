@@ -91,7 +91,7 @@ class Panel:
                 buttons=["copy"],
             )
             self.lacking = gr.HTML(elem_id=f"{key}-lacking")
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 self.archive = gr.DownloadButton("All pictures (zip)", interactive=False)
                 self.sheet = gr.DownloadButton("Comparison sheet (png)", interactive=False, elem_id=f"{key}-sheet")
                 self.json = gr.DownloadButton("Figures and recipe (json)", interactive=False)

@@ -25,7 +25,7 @@ from inversion import images
 from inversion.translations import InputKind
 from ui.examples import thumbnail
 from ui.parts import inputs
-from ui.parts.events import QUIET
+from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.values import Value
 
@@ -142,7 +142,7 @@ def drawing_upload(field: gr.ImageEditor, kind: InputKind, elem_id: str) -> None
             gr.Info(escape(" ".join(decoded.notes)))
         return np.asarray(decoded.picture)
 
-    button.upload(put, button, field, **QUIET)
+    button.upload(put, button, field, **CROPS, **PRIVATE)
 
 
 class PictureInput:

@@ -11,7 +11,7 @@ import gradio as gr
 
 from inversion.serving.files import FileCard
 from ui.parts.add_file import AddFile
-from ui.parts.events import DOWNLOADS, PRIVATE, QUIET
+from ui.parts.events import DOWNLOADS, PRIVATE, VIEWS
 from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import DOT, megabytes, slot
 from ui.static import script
@@ -55,7 +55,7 @@ class Models(Tab):
             event(self.rows, None, self.list, **DOWNLOADS, **PRIVATE)
         self.changes = []
         if allowed:
-            removed = self.list.remove(self.remove, None, self.list, **QUIET)
+            removed = self.list.remove(self.remove, None, self.list, **VIEWS, **PRIVATE)
             self.changes = [self.adding.wire(self.list, self.rows), removed]
 
     def model_changes(self) -> list[gr.events.Dependency]:

@@ -40,7 +40,7 @@ from ui.parts.events import DEVICE, MODELS, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
-from ui.parts.markup import DOT, READY, clock, missing_note, problem_list, status_line
+from ui.parts.markup import DOT, clock, note, problem_list, status_line
 from ui.parts.plots import Tile
 from ui.parts.settings import model_choices
 from ui.parts.uploads import examples_strip
@@ -50,6 +50,7 @@ from ui.static import script
 from ui.tabs.base import Tab
 
 INTRO = "An encoder turns your drawing, label map or photo into a picture in one pass. Variations keep its shapes."
+FIRST = "Draw something or choose an example, then press Make pictures."
 SUMMARY = "Turn a drawing, label map or photo into pictures, in one pass of an encoder."
 NOTES = {
     "variations": f"number of pictures, 1 to {MAX_VARIATIONS}: the main result and variations with random fine styles.",
@@ -71,7 +72,7 @@ class Sketch(Tab):
             with gr.Column(scale=5, min_width=320, elem_classes="controls"):
                 self._build_controls()
             with gr.Column(scale=7, min_width=320, elem_classes="results"):
-                self.status = gr.HTML(status_line(READY), elem_id="sketch-status")
+                self.status = gr.HTML(status_line(FIRST), elem_id="sketch-status")
                 self.gallery = pictures_view("Pictures", "sketch-gallery", columns=4)
         self._wire()
         for event in (tab.select, self.kind.change):
@@ -160,7 +161,7 @@ class Sketch(Tab):
         changed: Options = {} if value == chosen else {"value": value}
         update: Update = {
             self.kind: gr.update(choices=kind_choices(lacking), **changed),
-            self.missing: gr.update(value=missing_note(lacking), visible=bool(lacking)),
+            self.missing: gr.update(value=_lacking_note(lacking), visible=bool(lacking)),
             self.run: gr.update(interactive=value is not None),
         }
         for name, legend in self.legends.items():
@@ -271,6 +272,12 @@ def _unavailable(name: str, cards: Mapping[str, Mapping[str, TranslationCard]]) 
     """Why none of the models offers the translation, "" if one does or if there are no models."""
     reasons = [by_name[name]["unavailable"] for by_name in cards.values()]
     return "; ".join(filter(None, reasons)) if all(reasons) else ""
+
+
+def _lacking_note(lacking: Mapping[str, str]) -> str:
+    """Which translations the models cannot make, as a line of HTML; "" if they can make all. lacking: the reasons."""
+    labels = [TRANSLATIONS[name].label for name in lacking]
+    return note(f"{', '.join(labels)} need{'s' * (len(labels) == 1)} another model.") if labels else ""
 
 
 def kind_choices(lacking: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -19,8 +19,8 @@ from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, EDITS, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.framing import Framing, Source
-from ui.parts.inputs import errors_as_messages
-from ui.parts.markup import READY, status_line
+from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.markup import status_line
 from ui.parts.precomputed import StoredResults
 from ui.parts.results import Panel
 from ui.parts.settings import Settings
@@ -207,10 +207,9 @@ class TaskTab(Tab):
 
     def cancel(self, key: str | None) -> None:
         """End the job that is shown."""
-        if key is None:
-            gr.Info("Nothing is running in this tab.")
-            return
         with errors_as_messages():
+            if key is None:
+                raise InputError("Nothing is running in this tab.")
             self.context.session.cancel(key)
 
     def compare(self, key: str | None, example: str | None, left: str) -> Iterator[Update]:
@@ -251,7 +250,10 @@ class TaskTab(Tab):
         except gr.Error:
             yield {status: status_line("This model could not be loaded.", bad=True)}
             raise
-        yield {**self.settings.offered(missing, lacking, selected, model), status: status_line(READY)}
+        yield {
+            **self.settings.offered(missing, lacking, selected, model),
+            status: status_line(f"Press Run to use <b>{escape(model)}</b>."),
+        }
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
         names = [name for name in common if name not in ("measured", *LAST)]
