@@ -87,11 +87,11 @@ def test_no_event_of_the_page_leaves_the_browser_components_to_update_after_ever
     assert len(private) > 50 and all(fn.show_progress_on == [] for fn in private)
 
 
-def test_an_event_without_the_queue_shows_no_notes(site: Served) -> None:
-    # Gradio drops `gr.Info` and `gr.Warning` of events that do not go through its queue. Errors are shown.
+def test_an_event_without_the_queue_has_no_messages(site: Served) -> None:
+    # Gradio shows no notes and no errors of events that do not go through its queue.
     quiet = [inspect.unwrap(fn.fn) for fn in site.page.fns.values() if fn.fn is not None and not fn.queue]
     written = [inspect.getsource(one) for one in quiet if inspect.isroutine(one)]
-    assert len(written) > 20 and not [one for one in written if "gr.Info(" in one or "gr.Warning(" in one]
+    assert len(written) > 20 and not [one for one in written if "gr.Info(" in one or "errors_as_messages" in one]
 
 
 def test_pictures_are_lossless_and_uploads_undecoded(site: Served) -> None:

@@ -15,7 +15,7 @@ from inversion.serving import catalogue
 from inversion.serving.additions import CROPS, MAX_BYTES, OFF, SUFFIXES, Adding, Facts, Upload
 from inversion.serving.session import Session
 from ui.parts.events import ADDITIONS, PRIVATE, QUIET
-from ui.parts.inputs import InputError, errors_as_messages, sentence
+from ui.parts.inputs import InputError, sentence
 from ui.parts.markup import DOT, note, status_line
 from ui.parts.values import Update, Values
 
@@ -108,10 +108,8 @@ class AddFile:
         return Upload(Path(values[self.file]), kind, None if kind == "generator" else values[self.owner], facts)
 
     def cancel(self, request: gr.Request) -> None:
-        """End the visitor's addition."""
-        with errors_as_messages():
-            if not self.session.additions.cancel(request.session_hash or ""):
-                raise InputError("No file is being added.")
+        """End the visitor's addition, if there is one."""
+        self.session.additions.cancel(request.session_hash or "")
 
 
 def progress(view: Adding) -> str:

@@ -25,7 +25,7 @@ from inversion.tasks import DEFAULT_TASK
 from ui.parts import inputs
 from ui.parts.checks import refuse_bad_files
 from ui.parts.context import PageContext
-from ui.parts.events import DEVICE, PRIVATE, QUIET
+from ui.parts.events import CROPS, DEVICE, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, InputError, errors_as_messages, whole
@@ -113,7 +113,7 @@ class Combine:
             [self.note, *self.boxes.values()],
             **QUIET,
         )
-        self.take.click(_uploaded, picture, self.region, **QUIET)
+        self.take.click(_uploaded, picture, self.region, **CROPS, **PRIVATE)
         given: set[Block] = {job, self.last, self.second, self.kind, self.frames, self.start, self.region}
         given |= settings.inputs() | crop.inputs() | self.second_crop.inputs()
         self.second_crop.wire(Source(self.second, inputs.picture, settings.model))
@@ -130,11 +130,9 @@ class Combine:
         return {self.status: status_line(READY), self.gallery: None}
 
     def cancel(self, last: LastCombination | None) -> None:
-        """Cancel the job of the last combination."""
-        with errors_as_messages():
-            if last is None:
-                raise InputError("Nothing is running here.")
-            self.context.session.cancel(last.job)
+        """Cancel the job of the last combination, if it is still running."""
+        with suppress(UnknownJob):
+            self.context.session.cancel("" if last is None else last.job)
 
     def run(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Combine the pictures, and show the progress and the results."""
@@ -176,7 +174,7 @@ class Combine:
             for run in view.runs
             if run.image is not None and view.measured is not None
         ]
-        yield from self._show(results, {})
+        yield from self._show(view, results, {})
 
     def _join(self, values: Values, second: np.ndarray, join: Joiner) -> Iterator[Update]:
         """Join every method's results for the two pictures."""
@@ -195,7 +193,7 @@ class Combine:
                 joined.append((view.runs[j].label, join(Place(first.key, i), Place(key, j))))
             except UserError as error:
                 problems[view.runs[j].label] = str(error)
-        yield from self._show(joined, problems)
+        yield from self._show(view, joined, problems)
 
     def inverted(self, first: JobView, second: CroppedPicture, last: LastCombination | None) -> str:
         """Key of a job that inverts the second picture by the methods of the first job.
@@ -228,18 +226,20 @@ class Combine:
         return session.submit(requests)
 
     def _follow(self, key: str) -> Iterator[Update]:
+        """Progress of the job. That it is done is said with the pictures, by `_show`."""
         for view in self.context.session.follow(key, every=0.5):
-            yield {self.status: job_status(view)}
+            made = view.over and any(run.image is not None for run in view.runs)
+            yield {self.status: status_line("<b>Combining</b>", 1.0) if made else job_status(view)}
 
-    def _show(self, results: list[tuple[str, np.ndarray]], problems: Mapping[str, str]) -> Iterator[Update]:
-        """Show (caption, picture) and the problems by method."""
+    def _show(
+        self, view: JobView, results: list[tuple[str, np.ndarray]], problems: Mapping[str, str]
+    ) -> Iterator[Update]:
+        """Show (caption, picture), and the end of the job or the problems by method."""
         with tempfile.TemporaryDirectory() as folder:
             files = PictureFiles(folder)
             items = [(files.path(f"pair-{i}", picture), caption) for i, (caption, picture) in enumerate(results)]
-            update: Update = {self.gallery: items}
-            if problems:
-                update[self.status] = status_line(problem_list(problems), bad=True)
-            yield update
+            end = status_line(problem_list(problems), bad=True) if problems else job_status(view)
+            yield {self.gallery: items, self.status: end}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ PRIVATE: Options = {
     "show_progress": "hidden",
     "show_progress_on": [],
 }
-# Events that are answered at once, without the queue.
+# Events that are answered at once, without the queue. The page shows neither their notes nor their errors.
 QUIET: Options = {"queue": False, **PRIVATE}
 # Events that stream results of methods. The session's worker has the device; this many visitors may watch at a time.
 DEVICE: Options = {"concurrency_id": "device", "concurrency_limit": 24}

@@ -17,7 +17,7 @@
   // Gradio gives no names to thumbnails, no role to empty galleries, and neither to the handle of a comparison.
   const HANDLE = '.outer[data-testid=slider]';
   const WRONG = /^Invalid file types?: (.*)\. Only (.*) allowed\.$/;  // Gradio's own message
-  const reword = () => document.querySelectorAll('.toast-text').forEach(text => {
+  const reword = () => document.querySelectorAll('[data-testid=toast-text]').forEach(text => {
     const [all, file, types] = text.textContent.trim().match(WRONG) || [];
     if (all) text.textContent = `${file}: this type of file cannot be used here. Choose ${
       types.includes('image/') ? 'a picture: PNG, JPEG or WebP' : `one of these types: ${types}`}.`;

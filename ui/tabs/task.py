@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from html import escape
 from itertools import chain
@@ -19,7 +20,7 @@ from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, EDITS, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.framing import Framing, Source
-from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import status_line
 from ui.parts.precomputed import StoredResults
 from ui.parts.results import Panel
@@ -206,11 +207,9 @@ class TaskTab(Tab):
         yield from self.streams.newest(request, chain([first], updates))
 
     def cancel(self, key: str | None) -> None:
-        """End the job that is shown."""
-        with errors_as_messages():
-            if key is None:
-                raise InputError("Nothing is running in this tab.")
-            self.context.session.cancel(key)
+        """End the job that is shown, if it is still running."""
+        with suppress(UnknownJob):
+            self.context.session.cancel(key or "")
 
     def compare(self, key: str | None, example: str | None, left: str) -> Iterator[Update]:
         """Show another picture on the left of the sliders."""
