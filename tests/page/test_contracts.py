@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from inversion.metrics import METRICS
 from inversion.serving.additions import MAX_BYTES
 from inversion.serving.session import JobView, RunView
 from inversion.tasks import TASKS
+from ui import static
 from ui.parts.figures import not_computed, run_figures, table
 from ui.parts.markup import job_status
 
@@ -92,6 +94,12 @@ def test_an_event_without_the_queue_has_no_messages(site: Served) -> None:
     quiet = [inspect.unwrap(fn.fn) for fn in site.page.fns.values() if fn.fn is not None and not fn.queue]
     written = [inspect.getsource(one) for one in quiet if inspect.isroutine(one)]
     assert len(written) > 20 and not [one for one in written if "gr.Info(" in one or "errors_as_messages" in one]
+
+
+def test_a_condition_of_a_style_has_no_comma() -> None:
+    # Gradio puts a prefix after every comma of a selector, also inside `:has()`, where nothing matches it.
+    found = [name for name in static.styles() if re.search(r":has\((?:[^()]|\([^()]*\))*,", static.style(name))]
+    assert not found
 
 
 def test_pictures_are_lossless_and_uploads_undecoded(site: Served) -> None:

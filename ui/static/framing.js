@@ -58,7 +58,6 @@ const write = () => {
   const instruction = marks && `Click ${NAMES[marks.length]} (${marks.length + 1} of 3).`;
   const text = waits() ? 'Looking at the picture.' : found ? instruction || found.line : '';
   if (line.textContent !== text) line.textContent = text;
-  line.toggleAttribute('data-empty', !text);
   line.classList.toggle('bad', Boolean(found && found.bad && !marks));
   tools.querySelector('[data-do=points]').setAttribute('aria-pressed', Boolean(marks));
   if (found) {
