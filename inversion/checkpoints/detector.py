@@ -16,6 +16,7 @@ from inversion.checkpoints import fetch
 from inversion.checkpoints.cascade import FaceCascade
 from inversion.checkpoints.photo import notes
 from inversion.checkpoints.registry import Entry, HubError
+from inversion.common.errors import UserError
 
 CANVAS = 640  # side in pixels that the detector's file declares; some of OpenCV's engines accept no other
 SIDES = (640, 320)  # longer side of the picture on the canvas; the detector misses faces above about 300 pixels
@@ -143,7 +144,7 @@ def choose(
     try:
         faces = list(find()(picture))
         squares = [_square(picture, face, target) for face in faces]
-    except (HubError, AlignError) as error:
+    except UserError as error:
         if how == "face":
             raise
         return Crop(note=f"The centre of the picture is used without looking for a face. {error}")
