@@ -1,9 +1,9 @@
 """Modulated convolution (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 2.2).
 
 One convolution serves the whole batch: input channels are scaled by the style, output channels are divided by the norm
-of the modulated weights. For a single picture, both factors scale the weights instead if these are smaller than the
-map. With frozen weights, a layer is one autograd function: it makes fewer passes over memory, stores no intermediate
-maps, and computes only the gradients that are asked for.
+of the modulated weights. With frozen weights, a layer is one autograd function: it makes fewer passes over memory,
+stores no intermediate maps, and computes only the gradients that are asked for. For a single picture, both factors
+scale the weights instead if these are smaller than the map.
 """
 
 from __future__ import annotations
@@ -204,10 +204,7 @@ class StyledConv(Preparable):
         convolution = Convolution(self._oriented(self.weight.to(x.dtype)), self.up, self.kernel.to(x.dtype))
         shift = _map((self.bias * SQRT2)[None], x.dtype)
         shift = shift if noise is None else shift + noise
-        if len(x) == 1 and convolution.is_smaller_than_map(x):
-            x = convolution.scaled(style, gain)(x) + shift
-        else:
-            x = torch.addcmul(shift, convolution(x * _map(style, x.dtype)), _map(gain, x.dtype))
+        x = torch.addcmul(shift, convolution(x * _map(style, x.dtype)), _map(gain, x.dtype))
         return F.leaky_relu_(x, SLOPE)
 
     def _oriented(self, weight: Tensor) -> Tensor:
