@@ -43,6 +43,12 @@ def archive(path: Path, name: str, data: bytes, compression: int = zipfile.ZIP_S
     return path
 
 
+def test_a_small_part_of_another_network_is_no_direction(tmp_path: Path) -> None:
+    save_file({"lora_unet_x.lora_down.weight": torch.zeros(4, 320)}, tmp_path / "style.safetensors")
+    with pytest.raises((Refused, StateDictError), match="it holds a LoRA.*use a checkpoint of StyleGAN2"):
+        transcribe(str(tmp_path / "style.safetensors"), None, None)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is Linux's")
 def test_an_archive_that_declares_too_much_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "bomb.pt", "bomb/data/1", bytes(1_000_001), zipfile.ZIP_DEFLATED)

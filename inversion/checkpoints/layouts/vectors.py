@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from inversion.checkpoints.layouts.unsupported import name_of
+
 COMPONENTS = ("comp", "mean", "std")  # keys of GANSpace's files in e4e's repository
 MAX_COMPONENTS = 20  # principal components that become directions
 MAX_ROWS = 32  # styles of a generator
@@ -27,6 +29,8 @@ def vectors_of(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
     nested = [value for value in checkpoint.values() if isinstance(value, Mapping)]
     if not found and len(nested) == 1:
         return vectors_of(nested[0])
+    if name_of(found) is not None:  # a small part of a network, such as a LoRA
+        return {}
     widths = {value.shape[-1] for value in found.values() if value.ndim}
     plausible = len(widths) == 1 and all(_is_vector(value) for value in found.values())
     return found if found and plausible and NARROW <= widths.pop() <= WIDE else {}
