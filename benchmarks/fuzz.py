@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,15 +135,19 @@ class Caller:
     def event(self) -> Call:
         """An event of the page with values that its controls do not have."""
         data = [wrong_value(self.rng) for _ in range(self.rng.randint(0, 12))]
-        session = f"fuzz{self.rng.randrange(10**9)}"
-        return _call("queue/join", {"data": data, "fn_index": self.rng.choice(self.events), "session_hash": session})
+        number = self.rng.choice(self.events)
+        return _call("queue/join", {"data": data, "fn_index": number, "session_hash": self.session()})
+
+    def session(self) -> str:
+        """A name that no other call has."""
+        return f"fuzz{self.rng.randrange(10**9)}"
 
     def malformed(self) -> Call:
         """A request that is no call."""
         rng, value = self.rng, wrong_value(self.rng)
         name = rng.choice(["call/reconstruct", "call/v2/reconstruct", "queue/join", "run/predict", "cancel", "reset"])
         unknown = rng.choice(["call/_private", "call/absent", "run/_private", "call/v2/absent", "call/", "api/x"])
-        body = {"data": [], "fn_index": self.events[0], "session_hash": "fuzz"}
+        body = {"data": [], "fn_index": self.events[0], "session_hash": self.session()}
         field = rng.choice([*body, "trigger_id", "event_id", "batched", "simple_format"])
         large = b'{"data": ["' + b"x" * 10 * 2**20 + b'"]}'
         return rng.choice(
@@ -225,11 +230,12 @@ def is_one_sentence(text: str) -> bool:
     return " " in text and len(text) <= LONGEST_TEXT and text.isprintable() and not CODE.search(text)
 
 
-def attack(url: str, count: int, seed: int = 0) -> list[Outcome]:
-    """Make `count` calls to the page at the address, one after the other; before them one that loads what runs need."""
+def attack(url: str, count: int, seed: int = 0, users: int = 1) -> list[Outcome]:
+    """Make `count` calls to the page at the address, `users` at a time; before them one that loads what runs need."""
     caller = Caller(url, seed)
     caller.answered(_call("call/reconstruct", {"data": list(caller.good("reconstruct").values())}))
-    return [caller.answered(call) for call in caller.calls(count)]
+    with ThreadPoolExecutor(users) as pool:
+        return list(pool.map(caller.answered, caller.calls(count)))
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -269,9 +275,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = benchmark_parser("fuzz", __doc__, require_json=False)
     parser.add_argument("--calls", type=positive, default=2000, help="number of calls")
     parser.add_argument("--seed", type=int, default=0, help="of the calls")
+    parser.add_argument("--users", type=positive, default=4, help="calls at a time")
     args = parser.parse_args(argv)
     with served() as url:
-        outcomes = attack(url, args.calls, args.seed)
+        outcomes = attack(url, args.calls, args.seed, args.users)
     sys.stdout.write(summary(outcomes) + "\n")
     write_rows(args.json, [asdict(one) for one in outcomes])
     return int(any(one.kind in ("no words", "no answer") for one in outcomes))

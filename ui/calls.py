@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -66,11 +67,13 @@ class Calls:
             await self.app(scope, receive, explained.send)
         except Refusal as refusal:
             await JSONResponse({"detail": short(str(refusal))}, refusal.status)(scope, receive, send)
-        except Exception:
+        except Exception as error:
+            if not isinstance(error.__cause__, HTTPException):  # Gradio ends the stream of an unknown session with one
+                logging.getLogger(__name__).exception("%s %s", scope["method"], short(scope["path"]))
             if explained.started:
-                raise
-            logging.getLogger(__name__).exception("%s %s", scope["method"], short(scope["path"]))
-            await JSONResponse({"detail": UNEXPECTED}, 500)(scope, receive, send)
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await JSONResponse({"detail": UNEXPECTED}, 500)(scope, receive, send)
 
 
 def check_call(found: re.Match[str], headers: Mapping[str, str], body: bytes, target: Target) -> None:

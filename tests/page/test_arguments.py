@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from gradio_client.exceptions import AppError
 from helpers.page import ENDPOINTS, W, call
 from helpers.serving import Served
 
-from benchmarks.fuzz import KINDS, LONGEST, attack, is_one_sentence, nested, summary
+from benchmarks import fuzz
+from benchmarks.fuzz import LONGEST, is_one_sentence, nested
 from inversion.common.errors import UserError
 from ui.api import Page
 from ui.calls import DEEPEST, LONGEST_BODY
@@ -157,10 +159,24 @@ def test_a_call_that_is_not_sent_as_json_gets_words(site: Served) -> None:
     assert posted(site, "call/reconstruct", joined(), "text/plain")[0] == 415
 
 
-def test_random_calls_get_words_and_the_server_works_afterwards(site: Served, client: Client, picture: Path) -> None:
-    outcomes = attack(site.url, 60, seed=1)
-    report = summary(outcomes)
-    assert all(one.kind in KINDS[:2] for one in outcomes), report
-    assert max(one.size for one in outcomes) < LONGEST and "| calls | 60 |" in report
+@pytest.mark.parametrize("path", ["queue/data?session_hash=absent", "call/reconstruct/absent"])
+def test_the_stream_of_an_unknown_call_ends_with_words(path: str, site: Served) -> None:
+    answer = httpx.get(f"{site.url}gradio_api/{path}", timeout=10)
+    assert answer.status_code == 200 and "Not Found" in answer.text and len(answer.content) < LONGEST
+
+
+def test_random_calls_get_words_and_the_server_works_afterwards(
+    site: Served,
+    client: Client,
+    picture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(fuzz, "served", lambda: nullcontext(site.url))
+    assert fuzz.main(["--calls", "20", "--seed", "1", "--json", str(tmp_path / "rows.json")]) == 0
+    answers = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
+    assert len(answers) == 20 and {row["kind"] for row in answers} <= {"result", "words"}
+    assert max(row["size"] for row in answers) < LONGEST and "| no answer | 0 |" in capsys.readouterr().out
     rows, _, _ = call(client, "/reconstruct", picture, **W)
     assert rows[0]["state"] == "done"
