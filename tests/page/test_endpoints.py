@@ -173,7 +173,7 @@ def test_bad_input_is_explained(
     ("content", "text"),
     [
         (b"not a picture", "not a PNG, JPEG or WebP"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a PNG, JPEG or WebP"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
         (None, "Upload a picture first"),
     ],
 )
