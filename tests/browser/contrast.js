@@ -13,6 +13,7 @@
     return .2126 * r + .7152 * g + .0722 * b;
   };
   const behind = element => {
+    if (element.closest('.empty')?.parentElement.querySelector('canvas')) return [255, 255, 255];  // written on the canvas
     const layers = [];
     for (let node = element; node && !(layers.at(-1)?.[3] >= .999); node = node.parentElement) {
       const colour = rgba(getComputedStyle(node).backgroundColor);
