@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 RELOADING: list[Page] = []  # pages whose errors do not count
 
@@ -24,7 +24,11 @@ def choose(page: Page, key: str, methods: set[str]) -> None:
     for name in methods:
         page.locator(f"#{key}-methods").get_by_label(name, exact=True).wait_for()
     for box in page.locator(f"#{key}-methods label").all():
-        box.locator("input").set_checked(box.locator("b").inner_text().strip() in methods)
+        wanted = box.locator("b").inner_text().strip() in methods
+        try:
+            box.locator("input").set_checked(wanted)
+        except Error:  # the list is written a moment after the text, and a click in that moment is lost
+            box.locator("input").set_checked(wanted)
 
 
 def set_steps(page: Page, key: str, steps: int) -> None:
