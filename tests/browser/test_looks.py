@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.accessibility import faults, unreached
-from helpers.browser import choose, open_tab, set_steps, shoot, status, unfold, upload
+from helpers.browser import choose, open_tab, rectangles, set_steps, shoot, status, unfold, upload
 from playwright.sync_api import Page, expect
 
 from ui.tabs import TaskTab, all_tabs
@@ -63,8 +63,7 @@ def test_the_page_opens_with_results_and_every_tab_shows_all_on_one_screen(visit
         for part in ("methods", "run", "cancel", "status", "column-0 .head", "column-0 img"):
             expect(page.locator(f"#{key}-{part}").first).to_be_in_viewport(ratio=0.9)
         expect(page.locator(f"#{key}-other")).to_be_empty()
-        methods, run = (page.locator(f"#{key}-{part}").first.bounding_box() for part in ("methods", "run"))
-        assert methods is not None and run is not None
+        methods, run = rectangles(page, f"#{key}-methods", f"#{key}-run")
         assert methods["y"] + methods["height"] <= run["y"] and methods["height"] > 150, key
     assert page.locator("#edit-sliders .move").count() == 0, "a stored result has no code to edit"
 
@@ -111,8 +110,7 @@ def test_a_run_on_a_phone_shows_where_something_happens(visit: Callable[..., Pag
     expect(status(page)).to_contain_text("Done")
     expect(status(page)).to_be_in_viewport(ratio=0.9)
     shoot(page, "looks-phone-done")
-    first, second = (page.locator(f"#reconstruct-column-{i}").bounding_box() for i in (0, 1))
-    assert first is not None and second is not None
+    first, second = rectangles(page, "#reconstruct-column-0", "#reconstruct-column-1")
     assert abs(first["y"] - second["y"]) < 2 and second["x"] < SIZES["phone"][0], "the next result peeks in"
 
 

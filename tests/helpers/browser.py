@@ -31,6 +31,13 @@ def choose(page: Page, key: str, methods: set[str]) -> None:
             box.locator("input").set_checked(wanted)
 
 
+def rectangles(page: Page, *selectors: str) -> list[dict[str, float]]:
+    """Where the first match of each selector is, all at one moment, because the page may be scrolling."""
+    script = "selectors => selectors.map(one => document.querySelector(one).getBoundingClientRect().toJSON())"
+    found: list[dict[str, float]] = page.evaluate(script, list(selectors))
+    return found
+
+
 def set_steps(page: Page, key: str, steps: int) -> None:
     """Fill every visible field for a number of steps in the advanced fold."""
     fold = page.locator(f"#{key}-advanced")
