@@ -29,7 +29,6 @@ from PIL import Image
 from benchmarks.common import benchmark_parser, table, write_rows
 from inversion.common.commands import guarded, positive
 
-PATIENCE = 10.0  # seconds within which an error must arrive
 RUN = 60.0  # seconds for the result of a good call, which runs a method
 LONGEST_TEXT = 300  # characters of an error
 LONGEST = 4096  # bytes of an answer with an error
