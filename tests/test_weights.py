@@ -71,16 +71,16 @@ def test_methods_come_in_the_order_of_the_papers(model: Model, held_out: Batch) 
     y = held_out.picture[:2]
     scores = {}
     for method, settings in (
-        ("w", {"w.steps": 60}),
-        ("wplus", {"wplus.steps": 60}),
-        ("mganprior", {"multicode.steps": 80, "multicode.codes": 8}),
+        ("w", {"w.steps": 30}),
+        ("wplus", {"wplus.steps": 30}),
+        ("mganprior", {"multicode.steps": 40, "multicode.codes": 8}),
     ):
         scores[method] = mean(metrics.psnr(reconstruct(model, method, settings, y).image, y))
     assert scores["w"] > 25
     assert scores["wplus"] > scores["w"]
     assert scores["mganprior"] > scores["w"]
-    tuned = reconstruct(model, "pti", {"wplus.steps": 60, "pti.steps": 60}, y[:1])
-    before = reconstruct(model, "wplus", {"wplus.steps": 60}, y[:1])
+    tuned = reconstruct(model, "pti", {"wplus.steps": 20, "pti.steps": 10}, y[:1])
+    before = reconstruct(model, "wplus", {"wplus.steps": 20}, y[:1])
     assert metrics.psnr(tuned.image, y[:1])[0] > metrics.psnr(before.image, y[:1])[0] + 0.5
 
 
@@ -129,8 +129,8 @@ def test_restyle_s_steps_improve_on_the_first(model: Model, held_out: Batch) -> 
 
 def test_starting_from_the_encoder_saves_most_steps_of_w_plus(model: Model, held_out: Batch) -> None:
     y = held_out.picture[:4]
-    short = reconstruct(model, "hybrid", {"wplus.steps": 20}, y)
-    long = reconstruct(model, "wplus", {"wplus.steps": 60}, y)
+    short = reconstruct(model, "hybrid", {"wplus.steps": 10}, y)
+    long = reconstruct(model, "wplus", {"wplus.steps": 30}, y)
     assert mean(metrics.psnr(short.image, y)) > mean(metrics.psnr(long.image, y))
 
 
@@ -149,8 +149,8 @@ def test_clone_moves_other_faces_less_than_pti_that_fits_as_well(model: Model, h
     """Without pictures of the domain, because that is faster."""
     assert model.prior is not None
     y = held_out.picture[3:4]
-    pivot = {"wplus.steps": 60}
-    clone = reconstruct(model, "wplus+clone", {**pivot, "clone.steps": 60, "clone.cohesion": "samples"}, y)
+    pivot = {"wplus.steps": 30}
+    clone = reconstruct(model, "wplus+clone", {**pivot, "clone.steps": 15, "clone.cohesion": "samples"}, y)
     fit = metrics.psnr(clone.image, y)[0]
     pti = reconstruct(model, "wplus+pti", {**pivot, "pti.stop_psnr": fit}, y)
     assert fit > metrics.psnr(reconstruct(model, "wplus", pivot, y).image, y)[0] + 0.5
