@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 State = Literal["queued", "running", "done", "cancelled", "failed"]
 PAGE_CLOSED = "Stopped because its page was closed or inactive"
+RESTARTED = "Started again, because the process that computed it had ended."
 FINAL: frozenset[State] = frozenset({"done", "cancelled", "failed"})
 
 
@@ -131,6 +132,7 @@ class Job:
     task: str = field(init=False)
     model: str = field(init=False)
     crop: Crop = field(init=False)
+    _restarted: set[int] = field(init=False, default_factory=set)  # runs that began again
 
     def __post_init__(self) -> None:
         first = self.requests[0]
@@ -218,6 +220,16 @@ class Job:
         """Mark a run as failed, with the reason."""
         self.current = None
         self._replace(index, replace(self.runs[index], state="failed", stage="", message=message))
+
+    def restart(self, index: int) -> bool:
+        """Queue a run again whose process has ended. Returns False if that happened to it before: it has to fail."""
+        if index in self._restarted or self.cancelled:
+            return False
+        self._restarted.add(index)
+        self.current = None
+        old = self.runs[index]
+        self._replace(index, RunView(old.method, old.label, budget=old.budget, message=RESTARTED))
+        return True
 
     def _replace(self, index: int, run: RunView) -> None:
         """Put the new state of a run in place of the old one, as a new version of the job."""

@@ -25,6 +25,10 @@ class LaneError(UserError):
     """A request that cannot be run. The text is one line for the user and says what to change."""
 
 
+class LaneLost(LaneError):
+    """The process that computes has ended, and its runs with it. A run can begin again."""
+
+
 @dataclass(frozen=True, eq=False)
 class CroppedPicture:
     """A second picture of a request: uint8 (H, W, 3), and the part of it to use."""

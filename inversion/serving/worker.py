@@ -17,7 +17,7 @@ from inversion.serving.estimates import Estimates
 from inversion.serving.jobs import Busy, Job
 from inversion.serving.queue import Queue
 from inversion.serving.requests import Quick
-from inversion.serving.runs import Event, Finished, LaneError, Request
+from inversion.serving.runs import Event, Finished, LaneError, LaneLost, Request
 from inversion.serving.store import Store
 
 T = TypeVar("T")
@@ -164,15 +164,16 @@ class Worker:
 
     def _take_turn(self, job: Job, index: int | None) -> None:
         """Go on with the run that has this index, if any, then end the job's turn."""
-        problem = None
+        problem, lost = None, False
         if index is not None:
             try:
                 self._run(job, index)
             except BaseException as error:
+                lost = isinstance(error, LaneLost)
                 # As text: while the exception lives, its traceback keeps every tensor of the run alive.
                 problem = str(_for_user(error, f"{job.runs[index].method} on {job.task}"))
         with self._changed:
-            if problem is not None and index is not None:
+            if problem is not None and index is not None and not (lost and job.restart(index)):
                 job.fail(index, problem)
             self._queue.end_turn(job)
             if not job.waiting and job.current is None:
