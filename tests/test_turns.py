@@ -15,9 +15,12 @@ from helpers.lanes import TickingLane, finish, stub_request
 from helpers.waiting import until
 
 from inversion.checkpoints.registry import DEFAULT
-from inversion.methods import Result, parse_method, run
+from inversion.methods import STAGES, Result, parse_method, run
 from inversion.model import Model
+from inversion.serving.estimates import Estimates
 from inversion.serving.jobs import FINAL, JobView
+from inversion.serving.plans import Plan
+from inversion.serving.queue import Queue
 from inversion.serving.session import Busy, Limits, Session, UnknownJob
 from inversion.tasks import Reconstruct
 
@@ -218,6 +221,21 @@ def test_times_of_stages_that_never_ran_are_guessed_from_a_measured_one(ticking:
     assert times["w"] == pytest.approx(100 * 0.25, rel=0.1)
     assert times["w"] * 2 < times["wplus"] < times["clone"]
     assert session.expected("another", methods) == {}
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_one_measurement_under_load_does_not_set_the_expected_times(place: int) -> None:
+    estimates = Estimates(Queue(Limits(), float), Limits())
+    plan, other = (Plan(((STAGES[key].label, 100),), short=False, tunes=False) for key in ("w", "wplus"))
+    for source in range(3):
+        estimates.measured(DEFAULT, STAGES["w"].label, 5.0 if source == place else 0.1, source)
+        assert source == 0 or estimates.expected(DEFAULT, plan) == pytest.approx(10)
+    before = estimates.expected(DEFAULT, other)
+    estimates.measured(DEFAULT, STAGES["wplus"].label, 50.0, 3)
+    assert estimates.expected(DEFAULT, other) == before, "the other stages let expect less"
+    for source in range(4, 8):
+        estimates.measured(DEFAULT, STAGES["w"].label, 5.0, source)
+    assert estimates.expected(DEFAULT, plan) == pytest.approx(500), "the machine has become slower"
 
 
 def test_a_job_without_a_place_waits_for_the_end_of_an_open_run(ticking: TickingLane, opened: Opened) -> None:

@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from statistics import median_low
 
 from inversion.serving.costs import relative_cost
-from inversion.serving.jobs import Job, JobView
+from inversion.serving.jobs import Job, JobView, RunView
 from inversion.serving.plans import Plan
 from inversion.serving.queue import Queue
 from inversion.serving.store import Limits
 
 MEASURED = 3  # steps of a stage after which its speed counts as known
+RECENT = 5  # measurements that count
+
+
+class Recent(dict[Hashable, float]):
+    """The newest measurements, by what was measured."""
+
+    def note(self, source: Hashable, seconds: float) -> None:
+        """Add a measurement, or replace that of the same source."""
+        self[source] = seconds
+        if len(self) > RECENT:
+            del self[next(iter(self))]
 
 
 class Estimates:
     """Expected times in seconds, None if no similar run has been measured. Access only while holding the lock.
 
-    Assumes that the jobs that may take turns now share the device equally, and that no other jobs come.
+    Assumes that the jobs that may take turns now share the device equally, and that no other jobs come. Speeds are
+    medians of recent runs, so that a run which other programs slowed down does not set all times; a run that goes on
+    has its own speed.
     """
 
     def __init__(self, queue: Queue, limits: Limits) -> None:
         self._queue, self._limits = queue, limits
-        self._steps: dict[tuple[str, str], float] = {}  # seconds per step, last measured, by model and stage
-        self._units: dict[str, float] = {}  # seconds of a step of W, by model, from the last measured step of any stage
+        self._steps: defaultdict[tuple[str, str], Recent] = defaultdict(Recent)  # seconds per step by model and stage
+        self._units: defaultdict[str, Recent] = defaultdict(Recent)  # seconds of a step of W by model, from any stage
 
     def note(self, job: Job, index: int) -> None:
         """Measure the speed of a run that has just made a step."""
         run = job.runs[index]
-        if run.state == "running" and run.step >= MEASURED and run.seconds > run.stage_began:
-            self.measured(job.model, run.stage, (run.seconds - run.stage_began) / run.step)
+        speed = _own_speed(run)
+        if speed is not None:
+            self.measured(job.model, run.stage, speed, (job.key, index))
 
-    def measured(self, model: str, stage: str, seconds: float) -> None:
-        """Remember the time of one step of a stage (its label)."""
-        self._steps[model, stage] = seconds
-        self._units[model] = seconds / relative_cost(stage)
+    def measured(self, model: str, stage: str, seconds: float, source: Hashable = None) -> None:
+        """Remember the time of one step of a stage (its label). source: the run, None for the first measurement."""
+        self._steps[model, stage].note(source, seconds)
+        self._units[model].note((source, stage), seconds / relative_cost(stage))
 
     def expected(self, model: str, plan: Plan) -> float | None:
         """Computing time of a run that is alone."""
@@ -65,19 +81,21 @@ class Estimates:
 
     def _run(self, job: Job, index: int) -> float | None:
         """Computing time that is left of a run. It ends within its budget."""
-        seconds = 0.0
+        seconds, run = 0.0, job.runs[index]
         for stage, steps in self._stages(job, index):
-            speed = self._speed(job.model, stage)
+            speed = (_own_speed(run) if stage == run.stage else None) or self._speed(job.model, stage)
             if speed is None:
                 return None
             seconds += steps * speed
-        run = job.runs[index]
         return min(seconds, max(0.0, run.budget - run.seconds))
 
     def _speed(self, model: str, stage: str) -> float | None:
-        """Seconds of a step: measured, or estimated from another stage of the model."""
-        unit = self._units.get(model)
-        return self._steps.get((model, stage), None if unit is None else unit * relative_cost(stage))
+        """Seconds of a step: the median of measurements and of what the model's other stages let expect."""
+        units = self._units.get(model)
+        if not units:
+            return None
+        expected = median_low(units.values()) * relative_cost(stage)
+        return median_low([*self._steps.get((model, stage), {}).values(), expected])
 
     @staticmethod
     def _stages(job: Job, index: int) -> list[tuple[str, int]]:
@@ -114,6 +132,13 @@ class Estimates:
         """Time of one turn of a job."""
         left = self._computing(job)
         return self._limits.slice if left is None else min(left, self._limits.slice)
+
+
+def _own_speed(run: RunView) -> float | None:
+    """Seconds of a step of the present stage, None if it has not made enough steps."""
+    if run.state != "running" or run.step < MEASURED or run.seconds <= run.stage_began:
+        return None
+    return (run.seconds - run.stage_began) / run.step
 
 
 def _shared(seconds: float | None, others: list[float | None]) -> float | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import itertools
 import math
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import fields
+from statistics import median
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import numpy as np
@@ -62,14 +64,20 @@ class Lane:
     def warm(self, model: str) -> float | None:
         """Load a model and run it, so that the first user does not wait for imports. Raises UserError.
 
-        Returns the seconds of one step of W, None if they were not measured.
+        Returns the seconds of one step of W, None if they were not measured. On the CPU they are at most the processor
+        time of a step: if other programs slow the machine down now, later runs may be much faster.
         """
-        self.load(model)
+        device = self.load(model).device
         request = Request(DEFAULT_TASK, "w", np.zeros((8, 8, 3), np.uint8), model, {"w.steps": WARM_STEPS})
-        steps = [event for event in self(request) if isinstance(event, Progress) and event.total == WARM_STEPS]
-        if len(steps) < WARM_STEPS:
+        clocks = []
+        for event in self(request):
+            if isinstance(event, Progress) and event.total == WARM_STEPS:
+                clocks.append((event.seconds, time.process_time()))
+        if len(clocks) < WARM_STEPS:
             return None
-        return (steps[-1].seconds - steps[0].seconds) / (WARM_STEPS - 1)  # the first step is slower
+        pairs = itertools.pairwise(clocks)  # the first step is slower
+        walls, processors = zip(*((b[0] - a[0], b[1] - a[1]) for a, b in pairs), strict=True)
+        return min(median(walls), median(processors)) if device.type == "cpu" else median(walls)
 
     def tidy(self) -> None:
         """Forget what was kept of earlier runs for too long."""

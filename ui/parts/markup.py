@@ -146,8 +146,17 @@ def precomputed_status(view: JobView, given: bool) -> str:
 def other_picture(picture: np.ndarray | None) -> str:
     """That the results belong to another picture, uint8 (H, W, 3) or None if it is not known, with a small copy."""
     copy = "" if picture is None else f'<img src="{data_address(picture, 64)}" alt="the previous picture">'
-    text = "These results belong to the previous picture. Press Run for the new one."
-    return f'<div class="note other-picture">{copy}{text}</div>'
+    return other_results("These results belong to the previous picture. Press Run for the new one.", copy)
+
+
+def other_model(shown: str, chosen: str) -> str:
+    """That the results belong to the model `shown`, and Run takes the model `chosen`."""
+    return other_results(f"These results belong to {shown}. Press Run for {chosen}.")
+
+
+def other_results(text: str, before: str = "") -> str:
+    """A note that dims the results beside it. The text is escaped. before: HTML that stands in front of it."""
+    return f'<div class="note other-results">{before}{escape(text)}</div>'
 
 
 def data_address(picture: np.ndarray, largest: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -14,7 +15,7 @@ from inversion.serving.session import UnknownJob
 from ui.examples.precomputed import OPENING, Comparison, comparison
 from ui.parts.context import PageContext
 from ui.parts.events import PRIVATE, VIEWS
-from ui.parts.markup import other_picture, precomputed_status
+from ui.parts.markup import other_model, other_picture, precomputed_status
 from ui.parts.results import Panel
 from ui.parts.streams import Streams, Update
 
@@ -80,6 +81,16 @@ class StoredResults:
         except UnknownJob:
             return other_picture(None)
         return other_picture(view.measured if view.truth is None else view.truth)
+
+    def marked_model(self, key: str | None, example: str | None, chosen: str) -> str | None:
+        """That the results are of another model than the chosen one, else None; see `marked`."""
+        found, shown = self.find(example, self.context.model), None
+        if found is not None:
+            shown = found.view.model
+        elif key is not None:
+            with suppress(UnknownJob):
+                shown = self.context.session.snapshot(key).model
+        return None if shown in (None, chosen) else other_model(str(shown), chosen)
 
     def _runs(self, key: str | None) -> bool:
         """Whether the job is still running."""

@@ -55,6 +55,7 @@ class Panel:
         self.models = models
         self.status = gr.HTML(status_line(READY), js_on_load=STATUS_SCRIPT, elem_id=f"{key}-status")
         self.other = gr.HTML(elem_id=f"{key}-other")  # says when the results are of another picture than the upload
+        self.other_model = gr.HTML(elem_id=f"{key}-other-model")  # or of another model than the chosen one
         self.about = gr.HTML(elem_id=f"{key}-about")
         self.hint = gr.HTML(HINT, elem_classes="hint-box")
         with gr.Row(elem_classes="given"):
@@ -130,7 +131,7 @@ class Panel:
 
     def outputs(self) -> list[gr.components.Component]:
         """Every component that `updates` may name."""
-        own = [self.status, self.other, self.about, self.hint, self.measured, self.truth, self.left]
+        own = [self.status, self.other, self.other_model, self.about, self.hint, self.measured, self.truth, self.left]
         own += [self.plot, self.table, self.lacking, self.archive, self.sheet, self.json, self.codes, self.pasted]
         return own + [part for c in self.columns for part in (c.box, c.slider, c.download)]
 
@@ -184,7 +185,9 @@ class Panel:
 
     def _cleared(self, view: JobView) -> Update:
         """Clear the results of the previous job."""
-        update: Update = dict.fromkeys((self.other, self.hint, self.measured, self.truth, self.pasted))
+        update: Update = dict.fromkeys(
+            (self.other, self.other_model, self.hint, self.measured, self.truth, self.pasted)
+        )
         update[self.left] = gr.update(visible=False)
         update[self.about] = about(view, self._card(view.model))
         for button in (self.archive, self.sheet, self.json, self.codes):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import gradio as gr
 import numpy as np
 from gradio.blocks import Block
 from gradio.components import Component
+from gradio.events import Dependency
 
 from inversion import images
 from inversion.align import Crop
@@ -40,7 +41,7 @@ from ui.parts.events import DEVICE, MODELS, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
-from ui.parts.markup import DOT, clock, note, problem_list, status_line
+from ui.parts.markup import DOT, clock, note, other_results, problem_list, status_line
 from ui.parts.plots import Tile
 from ui.parts.settings import model_choices
 from ui.parts.uploads import examples_strip
@@ -60,6 +61,13 @@ NOTES = {
 EVENTS = "The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them."
 
 
+class Shown(NamedTuple):
+    """Choices of the pictures that are shown. kind: None if the input has changed since."""
+
+    kind: str | None
+    models: list[str]
+
+
 class Sketch(Tab):
     """Drawings, label maps and photos become pictures."""
 
@@ -67,12 +75,14 @@ class Sketch(Tab):
     label: ClassVar[str] = "Sketch to face"
 
     def build(self, tab: gr.Tab) -> None:
+        self.shown = gr.State(None)  # a `Shown`
         gr.Markdown(INTRO, elem_classes="intro")
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="controls"):
                 self._build_controls()
             with gr.Column(scale=7, min_width=320, elem_classes="results"):
                 self.status = gr.HTML(status_line(FIRST), elem_id="sketch-status")
+                self.other = gr.HTML(elem_id="sketch-other")  # says when the pictures belong to other choices
                 self.gallery = pictures_view("Pictures", "sketch-gallery", columns=4)
         self._wire()
         for event in (tab.select, self.kind.change):
@@ -108,17 +118,20 @@ class Sketch(Tab):
         self.legends: dict[str, gr.HTML] = {}
         self.strips: dict[str, gr.Column] = {}
         self.framings: dict[str, Framing] = {}  # of photos
+        self.given: list[Callable[..., Dependency]] = []  # events that put a whole picture into a field
         for name, kind in INPUTS.items():
             with gr.Column(visible=name == first) as self.boxes[name]:
                 self.fields[name] = input_field(name)
                 if not kind.drawn:
                     refuse_bad_files(self.fields[name], inputs.picture)
+                    self.given.append(self.fields[name].upload)
                     self.framings[name] = Framing(field_id(name), self.context.session, tells_domain=False)
                 if kind.has_classes:
                     self.legends[name] = gr.HTML(elem_id=f"sketch-{name}-legend")
                 with gr.Column() as self.strips[name]:
                     if paths := examples.drawings(name):
-                        examples_strip(paths, self.fields[name], f"sketch-{name}-examples")
+                        strip = examples_strip(paths, self.fields[name], f"sketch-{name}-examples")
+                        self.given.append(strip.click)
 
     def _wire(self) -> None:
         self.kind.change(
@@ -133,8 +146,14 @@ class Sketch(Tab):
         for name, framing in self.framings.items():
             framing.wire(Source(self.fields[name], inputs.picture, self.models))
             given |= framing.inputs()
-        outputs = [self.status, self.gallery]
+        outputs = [self.status, self.other, self.shown, self.gallery]
         self.run.click(self.make, given, outputs, **DEVICE, **PRIVATE)
+        choices = [self.shown, self.kind, self.models]
+        for menu in (self.kind, self.models):
+            menu.change(other_choices, choices, self.other, **QUIET)
+        for event in self.given:
+            changed = event(lambda shown: shown and Shown(None, shown.models), self.shown, self.shown, **QUIET)
+            changed.then(other_choices, choices, self.other, **QUIET)
         chosen = [self.models, self.kind]
         self.models.input(self.switch_models, chosen, self.offers(), preprocess=False, **MODELS, **PRIVATE)
 
@@ -189,6 +208,8 @@ class Sketch(Tab):
                 problems[model] = str(error)
                 continue
             results += captioned(model if len(models) > 1 else "", made, recipe)
+        if results:
+            yield {self.other: None, self.shown: Shown(name, models)}
         yield from self._show(results, problems, time.perf_counter() - began)
 
     def _read(self, values: Values) -> tuple[str, np.ndarray, TranslationOptions]:
@@ -278,6 +299,21 @@ def _lacking_note(lacking: Mapping[str, str]) -> str:
     """Which translations the models cannot make, as a line of HTML; "" if they can make all. lacking: the reasons."""
     labels = [TRANSLATIONS[name].label for name in lacking]
     return note(f"{', '.join(labels)} need{'s' * (len(labels) == 1)} another model.") if labels else ""
+
+
+def other_choices(shown: Shown | None, kind: str | None, models: list[str]) -> str | None:
+    """That the pictures belong to another input, kind or models than the chosen ones, None if they do not."""
+    if shown is None:
+        return None
+    if shown.kind is None:
+        of = "the previous input"
+    elif kind not in (shown.kind, None):
+        of = f"\N{LEFT DOUBLE QUOTATION MARK}{TRANSLATIONS[shown.kind].label}\N{RIGHT DOUBLE QUOTATION MARK}"
+    elif sorted(models) != sorted(shown.models):
+        of = ", ".join(shown.models)
+    else:
+        return None
+    return other_results(f"These pictures belong to {of}. Press Make pictures for new ones.")
 
 
 def kind_choices(lacking: Mapping[str, str]) -> list[tuple[str, str]]:

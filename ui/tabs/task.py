@@ -114,6 +114,7 @@ class TaskTab(Tab):
             )  # fmt: skip
         packed = panel.codes.click(self.pack_codes, self.job, [panel.codes_file], **EDITS, **PRIVATE)
         packed.success(None, None, None, js=fetch_script(str(panel.codes_file.elem_id)), **QUIET)
+        settings.model.change(self.mark_model, [settings.model, *shown], panel.other_model, **QUIET)
         # Without preprocessing: the choices may have changed since the page sent the selected methods.
         chosen = [settings.model, settings.methods]
         for event in (settings.model.input, switched.then):
@@ -168,6 +169,10 @@ class TaskTab(Tab):
         if read is not None and self.stored_results.shows(example, read.picture):  # an editor tells of examples, too
             return None, ""
         return self.stored_results.marked(key, example), escape(" ".join(() if read is None else read.notes))
+
+    def mark_model(self, model: str, key: str | None, example: str | None) -> str | None:
+        """Say that the results are of another model than the chosen one."""
+        return self.stored_results.marked_model(key, example, model)
 
     def resume(self, key: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         """After a reload, follow the job that this browser was watching."""
