@@ -31,9 +31,9 @@ def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Serv
     page.get_by_role("tab", name="Inpaint").click()
     canvas = page.locator("#inpaint-picture canvas").first
     canvas.wait_for()
-    expect(page.locator("#inpaint-picture")).to_contain_text("Upload an image")  # Gradio's editor is ready now
+    expect(page.locator("#inpaint-picture")).to_contain_text("Drop a picture")  # Gradio's editor is ready now
     take_example(page, "inpaint")
-    expect(page.locator("#inpaint-picture")).not_to_contain_text("Upload an image")
+    expect(page.locator("#inpaint-picture")).not_to_contain_text("Drop a picture")
     choose(page, "inpaint", {"W"})
     set_steps(page, "inpaint", 3)
     page.click("#inpaint-run")
@@ -89,10 +89,13 @@ def test_typed_fields_stay_with_their_method(visit: Callable[..., Page], site: S
 def test_a_model_offers_what_it_can_serve(visit: Callable[..., Page]) -> None:
     page = visit()
     choose_model(page, "only-z")
+    expect(page.locator("#reconstruct-other-model")).to_contain_text("These results belong to synthetic-faces.")
     expect(page.locator("body")).to_contain_text("offers no W codes")
     expect(page.locator("#reconstruct-methods label")).to_have_text(
         [re.compile("Z"), re.compile("mGAN"), re.compile("PULSE"), re.compile("Deep Image Prior")]
     )
+    choose_model(page, "synthetic-faces")
+    expect(page.locator("#reconstruct-other-model")).to_be_empty()
 
 
 def test_a_part_of_the_picture_is_pasted_back(

@@ -55,7 +55,7 @@ def test_two_pictures_are_combined(visit: Callable[..., Page], picture: Path) ->
     fold.get_by_label("Transplant a region").check()
     page.click("#edit-take")
     canvas = page.locator("#edit-region canvas").first
-    expect(page.locator("#edit-region")).not_to_contain_text("Upload an image")
+    expect(page.locator("#edit-region")).not_to_contain_text("Drop a picture")
     page.locator("#edit-region").get_by_label("Brush").first.wait_for()
     page.wait_for_timeout(500)  # the editor takes the picture, then the brush
     stroke(page, canvas)

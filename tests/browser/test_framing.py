@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 from helpers.accessibility import faults
-from helpers.browser import choose, drag, open_tab, set_steps, shoot, square, status, take_example, upload
+from helpers.browser import (
+    choose,
+    drag,
+    open_tab,
+    rectangles,
+    set_steps,
+    shoot,
+    square,
+    status,
+    take_example,
+    touch,
+    upload,
+)
 from helpers.serving import Served
 from playwright.sync_api import Locator, Page, expect
 
@@ -20,8 +32,6 @@ from inversion.synthetic import DOMAINS
 from inversion.synthetic.base import KnownDomain
 
 pytestmark = pytest.mark.browser
-
-SIZES = [(1440, 900), (390, 844)]
 
 
 @pytest.fixture
@@ -59,16 +69,13 @@ def crop_of_last_run(page: Page, site: Served, key: str) -> dict[str, object]:
     return dict(run.row["crop"])
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["desktop", "phone"])
 @pytest.mark.usefixtures("faces")
-def test_the_square_is_shown_and_dragged_and_used(
-    visit: Callable[..., Page], site: Served, picture: Path, size: tuple[int, int]
-) -> None:
-    page = visit(*size)
+def test_the_square_is_shown_and_dragged_and_used(visit: Callable[..., Page], site: Served, picture: Path) -> None:
+    page = visit(1440, 900)
     upload(page, "reconstruct", picture)
     own_square = square(page, "reconstruct")
     own_square.wait_for()
-    shoot(page, f"framing-{size[0]}")
+    shoot(page, "framing-desktop")
     before = middle(own_square)
     drag(page, own_square, 15, 10)
     expect(line(page, "reconstruct")).to_contain_text("Your own square")
@@ -83,6 +90,37 @@ def test_the_square_is_shown_and_dragged_and_used(
     assert crop["how"] == "hand" and upper > top and right > left  # turned clockwise
     tools.get_by_role("button", name="Reset").click()
     expect(line(page, "reconstruct")).not_to_contain_text("Your own square")
+
+
+@pytest.mark.usefixtures("faces")
+def test_a_finger_moves_and_scales_the_square_and_marks_the_face(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(390, 844, has_touch=True, is_mobile=True)
+    upload(page, "reconstruct", picture)
+    own_square, text = square(page, "reconstruct"), line(page, "reconstruct")
+    own_square.wait_for()
+    expect(text).to_contain_text("Drag the square")
+    shoot(page, "framing-phone")
+    own_square.evaluate("element => element.scrollIntoView({block: 'center'})")
+    (x, y), where = middle(own_square), page.evaluate("scrollY")
+    touch(page, (x, y), (x - 5, y + 5), (x - 10, y + 10))
+    expect(text).to_contain_text("Your own square")
+    assert middle(own_square) == pytest.approx((x - 10, y + 10), abs=1.5)
+    before, (x, y) = rectangles(page, ".framing-square")[0]["width"], middle(own_square.locator("[data-grip=ne]"))
+    touch(page, (x, y), (x - 6, y + 6), (x - 12, y + 12))
+    assert rectangles(page, ".framing-square")[0]["width"] == pytest.approx(before - 12, abs=1.5)
+    assert page.evaluate("scrollY") == where, "the page does not scroll with the square"
+    [layer] = rectangles(page, ".framing-layer")
+    beside = (layer["x"] - 60, layer["y"] + layer["height"] - 12)
+    touch(page, *((beside[0], beside[1] - 15 * step) for step in range(9)))
+    page.wait_for_function("where => scrollY > where + 40", arg=where)
+    page.get_by_role("button", name="Click the eyes and the mouth").tap()
+    for u, v in ((0.4, 0.4), (0.6, 0.4), (0.5, 0.6)):
+        expect(text).to_contain_text("of 3")
+        [layer] = rectangles(page, ".framing-layer")
+        touch(page, (layer["x"] + u * layer["width"], layer["y"] + v * layer["height"]))
+    expect(text).to_contain_text("Your own square")
+    [layer] = rectangles(page, ".framing-layer")
+    assert middle(own_square)[0] == pytest.approx(layer["x"] + layer["width"] / 2, abs=2)
 
 
 @pytest.mark.usefixtures("faces")
@@ -134,7 +172,7 @@ def test_one_click_ticks_the_methods_that_reach_the_picture(visit: Callable[...,
 def test_a_picture_that_is_painted_on_is_shown_again_with_its_square(visit: Callable[..., Page], site: Served) -> None:
     page = visit()
     open_tab(page, "Inpaint")
-    expect(page.locator("#inpaint-picture")).to_contain_text("Upload an image")
+    expect(page.locator("#inpaint-picture")).to_contain_text("Drop a picture")
     page.locator("#inpaint-hole").get_by_label("Centre").check()
     take_example(page, "inpaint")
     own_square = square(page, "inpaint")

@@ -122,6 +122,15 @@ def drag(page: Page, target: Locator, across: float, down: float) -> None:
     page.mouse.up()
 
 
+def touch(page: Page, *points: tuple[float, float]) -> None:
+    """Put a finger down at the first point, move it over the others, and lift it at the last one."""
+    fingers = page.context.new_cdp_session(page)
+    for index, (x, y) in enumerate(points):
+        kind = "touchMove" if index else "touchStart"
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
 def crop_by_hand(page: Page, key: str) -> None:
     """Turn the square on the picture."""
     square(page, key).wait_for()

@@ -91,3 +91,11 @@ def test_a_map_is_read_in_one_way_only(site: Served, monkeypatch: pytest.MonkeyP
     last = list(tab.make(values))[-1]
     assert {caption.partition(":")[0] for _, caption in last[tab.gallery]} == {"synthetic-faces"}
     assert "aligned" in last[tab.status] and "other classes than those of synthetic-faces" in last[tab.status]
+
+
+def test_pictures_of_other_choices_are_marked() -> None:
+    shown = sketch.Shown("sketch", ["a", "b"])
+    assert sketch.other_choices(None, "map", []) is sketch.other_choices(shown, "sketch", ["b", "a"]) is None
+    assert "Sketch to face" in (sketch.other_choices(shown, "map", ["a", "b"]) or "")
+    assert "belong to a, b." in (sketch.other_choices(shown, "sketch", ["a"]) or "")
+    assert "previous input" in (sketch.other_choices(shown._replace(kind=None), "sketch", ["a", "b"]) or "")

@@ -72,6 +72,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         buttons=["fullscreen"],
         height=250,
         canvas_size=(512, 512),
+        placeholder="Drop a picture\nor click to upload one,\nthen paint over a part",
         elem_id=elem_id,
     )
 
