@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("inversion.cli.models", "list the models that can be loaded"),
     "invert": ("inversion.cli.invert", "run one method on pictures"),
     "compare": ("inversion.cli.compare", "run several methods on pictures"),
+    "batch": ("inversion.cli.batch_command", "run methods on many pictures and write a report; resumes"),
     "translate": ("inversion.cli.translate", "turn a sketch, a label map or a turned face into pictures"),
     "edit": ("inversion.cli.edit", "invert a picture and move it along directions"),
     "convert": ("inversion.cli.convert", "list the networks in a checkpoint and write them as safetensors"),

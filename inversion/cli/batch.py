@@ -19,9 +19,12 @@ ERRORS = (UserError, OSError)  # of a picture
 FAILED = 1  # exit status if a picture of several failed
 
 
-def add_images(parser: Parser, text: str) -> None:
-    """Add the pictures as arguments, and --recursive."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=f"{text}; files, folders or both")
+def add_images(parser: Parser, text: str, *, flag: bool = False) -> None:
+    """Add the pictures as arguments or, if `flag`, as --images; and --recursive."""
+    found = parser.add_argument(
+        "--images" if flag else "images", nargs="+", type=Path, metavar="IMAGE", help=f"{text}; files, folders or both"
+    )
+    found.required = True
     parser.add_argument("--recursive", action="store_true", help="of a folder, use the pictures in its folders, too")
 
 
@@ -84,8 +87,7 @@ class Batch:
 
     def failure(self, path: Path, error: Exception, method: str | None = None) -> Row:
         """The row of a picture that failed. Call it where the error is caught: it raises an error that is no row."""
-        row: Row = {"picture": str(path), **self._facts, "method": method, "image": None, "error": reason_of(error)}
-        row["interrupted"] = False
+        row = self.error_row(path, error, method)
         if isinstance(error, UsageError):
             raise error
         self.outputs.record(row, None, shared=not self.single)
@@ -93,6 +95,11 @@ class Batch:
             raise error
         self.failed += [path] if path not in self.failed else []
         return row
+
+    def error_row(self, path: Path, error: Exception, method: str | None = None) -> Row:
+        """A row that says why there is no result."""
+        row: Row = {"picture": str(path), **self._facts, "method": method, "image": None, "error": reason_of(error)}
+        return {**row, "interrupted": False}
 
 
 def _say(line: str) -> None:

@@ -32,13 +32,14 @@ def start_of(args: argparse.Namespace) -> SavedCode | None:
     return None if args.start is None else read_code(args.start)
 
 
-def write_files(picture: Path, lane: Lane, request: Request, finished: Finished) -> Row:
+def write_files(picture: Path, lane: Lane, request: Request, finished: Finished, *, tuned: bool = True) -> Row:
     """Write the code (.npz) and the tuned generator (.safetensors) beside a picture; their paths, None for none.
 
+    tuned: whether to write the generator, too.
     Raises HubError and OSError.
     """
     result = Inverted(finished.code, finished.weights, finished.row["model_options"])
-    files = lane.answer(ExportRequest(request.model, result, request.method))
+    files = lane.answer(ExportRequest(request.model, result, request.method, tuned))
     paths: Row = {"code": None, "weights": None}
     for key, suffix, data in (("code", ".npz", files.code), ("weights", ".safetensors", files.generator)):
         if data is not None:

@@ -31,6 +31,13 @@ def run_parser(command: str, description: str) -> Parser:
     """A parser with the arguments of a run, except the method."""
     parser = Parser(prog=f"python -m inversion {command}", description=description, allow_abbrev=False)
     add_images(parser, "the input pictures")
+    add_run(parser)
+    add_outputs(parser)
+    return parser
+
+
+def add_run(parser: Parser) -> None:
+    """Add the flags of a run, except the method."""
     parser.add_argument("--task", default=DEFAULT_TASK, choices=list(TASKS), help="default: %(default)s")
     add_model(parser)
     add_options(parser)
@@ -55,8 +62,6 @@ def run_parser(command: str, description: str) -> Parser:
     parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     parser.add_argument("--budget", type=float, default=3600.0, metavar="SECONDS", help="time limit of a method")
     add_device(parser)
-    add_outputs(parser)
-    return parser
 
 
 def add_task_inputs(

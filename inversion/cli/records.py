@@ -47,6 +47,15 @@ def add_rows(path: Path, rows: Sequence[Row]) -> Path:
     raise AssertionError("numbered names have no end")
 
 
+def replace_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write a file that holds exactly these rows, JSON or CSV by its name; a file of this name is replaced.
+
+    Raises OSError.
+    """
+    text = (_add_csv if path.suffix.lower() == ".csv" else _add_json)("", rows)
+    write_whole(path, partial(Path.write_bytes, data=text.encode("utf-8", "backslashreplace")))
+
+
 def dumps(value: object) -> str:
     """JSON text. Raises ValueError for NaN, which strict JSON does not have."""
     return json.dumps(value, indent=1, allow_nan=False)

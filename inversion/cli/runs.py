@@ -78,7 +78,7 @@ class Runs:
         """The rows of a picture. After an interruption, the methods that are left are not run."""
         self._printed.clear()
         try:
-            requests = self._requests(path)
+            requests = self.requests(path)
         except ERRORS as error:
             yield self.batch.failure(path, error)
             return
@@ -98,7 +98,7 @@ class Runs:
         """Do a run and save its picture and its row. The pictures are added to the sheet."""
         outputs, stop = self.batch.outputs, self.batch.stop
         with stop.postponed():
-            ready, finished = self._run(request)
+            ready, finished = self.run(request)
             interrupted = stop.signal is not None
             row: Row = {**finished.row, "picture": str(path), "message": finished.message}
             row |= {"interrupted": interrupted, "error": ""}
@@ -116,8 +116,11 @@ class Runs:
         sheet += [finished.image, *added.pictures]
         return row
 
-    def _run(self, request: Request) -> tuple[Ready, Finished]:
-        """Do a run, with a progress bar for each stage on stderr. It ends early if the command is to stop."""
+    def run(self, request: Request) -> tuple[Ready, Finished]:
+        """Do a run, with a progress bar for each stage on stderr. It ends early if the command is to stop.
+
+        Raises UserError.
+        """
         events = self.lane(request)
         ready: Ready | None = None
         event = next(events)
@@ -133,8 +136,11 @@ class Runs:
             raise LaneError(f"{request.method} ended without a result")
         return ready, event
 
-    def _requests(self, path: Path) -> list[Request]:
-        """One request per method that the model can run. Prints the note of the crop, if any, on stderr."""
+    def requests(self, path: Path) -> list[Request]:
+        """One request per method that the model can run. Prints the note of the crop, if any, on stderr.
+
+        Raises UserError.
+        """
         args, decoded = self.args, images.decode(path)
         picture, notes = np.asarray(decoded.picture), [*decoded.notes]
         inputs = task_inputs(args, path, decoded, notes)

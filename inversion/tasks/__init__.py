@@ -46,6 +46,7 @@ RESERVED = frozenset(
         "ganspace",
         "help",
         "image",
+        "images",
         "json",
         "keep",
         "label",
