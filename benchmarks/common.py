@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from inversion.checkpoints import registry
 from inversion.common.commands import Parser, UsageError, positive
-from inversion.common.rows import RowView
+from inversion.common.rows import Row, RowView
 from inversion.methods import Code, Method, Result
 from inversion.methods.run import RunOptions, invert
 from inversion.model import Model
@@ -40,10 +41,70 @@ class Column:
         return "-" if value is None else f"{value:.{self.digits}f}"
 
 
-def benchmark_parser(name: str, description: str | None, require_json: bool = True) -> Parser:
+class RowFile:
+    """The file of --json: a list of rows, also of other benchmarks and other arguments, which are kept.
+
+    Each row of a call has the call's `benchmark` and `arguments`. The rows of an earlier call with the same ones are
+    replaced. Raises UsageError if the file exists and is no such list.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.call: Row = {}
+        self.rows()
+
+    def rows(self) -> list[Row]:
+        """All rows of the file, [] if it does not exist. Raises UsageError."""
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be read ({error.strerror}). Choose another file.") from None
+        except (ValueError, RecursionError):  # also a UnicodeDecodeError
+            raise UsageError(f"{self.path} is not a valid JSON file. Delete it or choose another file.") from None
+        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+            raise UsageError(f"{self.path} is not a list of rows. Choose another file.")
+        return found
+
+    def write(self, rows: Sequence[DataclassInstance | RowView]) -> None:
+        """Replace the rows of this call. Raises UsageError, as `rows`."""
+        kept = [row for row in self.rows() if not self.call.items() <= row.items()]
+        self._save([*kept, *({**self.call, **plain(row)} for row in rows)])
+
+    def add(self, row: RowView) -> None:
+        """Add a row as it is. Raises UsageError, as `rows`."""
+        self._save([*self.rows(), row])
+
+    def _save(self, rows: Sequence[RowView]) -> None:
+        """Write the file; a stopped run never leaves half of it."""
+        part = self.path.with_name(f"{self.path.name}.part")
+        part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        part.replace(self.path)
+
+
+class BenchmarkParser(Parser):
+    """The command line of a benchmark. The file of --json knows the other arguments."""
+
+    def parse_args(self, *given: object, **named: object) -> argparse.Namespace:  # type: ignore[override]
+        """The arguments. Exits with one line if the file of --json holds no rows."""
+        args: argparse.Namespace = super().parse_args(*given, **named)  # type: ignore
+        if args.json is not None:
+            try:
+                args.json = RowFile(args.json)
+            except UsageError as error:
+                self.error(str(error))
+            arguments = {name: value for name, value in vars(args).items() if name not in ("json", "pictures")}
+            plain_arguments = json.loads(json.dumps(arguments, default=str))
+            args.json.call = {"benchmark": self.prog.rpartition(".")[2], "arguments": plain_arguments}
+        return args
+
+
+def benchmark_parser(name: str, description: str | None, require_json: bool = True) -> BenchmarkParser:
     """The command line of a benchmark, with --json."""
-    parser = Parser(prog=f"python -m benchmarks.{name}", description=description)
-    parser.add_argument("--json", type=Path, required=require_json, help="file for the rows")
+    parser = BenchmarkParser(prog=f"python -m benchmarks.{name}", description=description)
+    text = "file for the rows; rows of other benchmarks and arguments in it are kept"
+    parser.add_argument("--json", type=Path, required=require_json, metavar="FILE", help=text)
     return parser
 
 
@@ -76,12 +137,10 @@ def reconstructed(model: Model, x: Tensor, method: Method, seed: int = 0) -> tup
     return result, result.code
 
 
-def write_rows(path: Path | None, rows: Sequence[DataclassInstance | RowView]) -> None:
-    """Replace the file by the rows; a stopped run never leaves half a file. If the path is None, write nothing."""
-    if path is not None:
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(json.dumps([plain(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+def write_rows(file: RowFile | None, rows: Sequence[DataclassInstance | RowView]) -> None:
+    """Replace the rows of this call in its file. If the file is None, write nothing."""
+    if file is not None:
+        file.write(rows)
 
 
 def plain(row: DataclassInstance | RowView) -> RowView:

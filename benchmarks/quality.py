@@ -20,13 +20,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.common import SOURCES, Column, add_model, benchmark_parser, seeds_of, table, write_rows
+from benchmarks.common import SOURCES, Column, add_model, benchmark_parser, seeds_of, table
 from inversion import images, metrics
 from inversion.checkpoints import store
 from inversion.checkpoints.registry import SERVE_ALL, registry
 from inversion.cli.common import add_task_inputs
 from inversion.common.commands import UsageError, add_device, guarded
-from inversion.common.errors import UserError
 from inversion.common.rows import Row, RowView
 from inversion.common.settings import kind_of, split_settings
 from inversion.methods import BASIC, parse_method
@@ -40,10 +39,6 @@ from inversion.training.models import domain_of
 PROG = "python -m benchmarks.quality"
 MEASURED = "measured"  # pseudo-method: the measurement itself, enlarged with bicubic interpolation if it is small
 TASK_SHARE = 4  # tasks other than reconstruction use a quarter of the pictures
-
-
-class RowsError(UserError):
-    """A file of rows that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -204,19 +199,6 @@ def means_table(rows: Sequence[RowView]) -> str:
     return table(["Task", "Method", "n", *(column.label for column in shown.values())], lines)
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, [] if it does not exist. Raises RowsError if it holds no rows."""
-    if not path.exists():
-        return []
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # also a UnicodeDecodeError
-        raise RowsError(f"{path} is not a valid JSON file. Delete it or choose another file.") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "signature" in row for row in rows):
-        raise RowsError(f"{path} was not written by this benchmark. Choose another file.")
-    return rows
-
-
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments of the command line."""
     parser = benchmark_parser("quality", __doc__)
@@ -258,7 +240,7 @@ def jobs_of(args: argparse.Namespace, lane: Lane) -> list[Job]:
 
 def fill(args: argparse.Namespace) -> None:
     """Compute the missing rows and print the means of the requested ones."""
-    rows = read_rows(args.json)
+    rows = [row for row in args.json.rows() if "signature" in row]
     known = {row["signature"] for row in rows}
     lane = Lane(args.device, args.dtype)
     jobs = jobs_of(args, lane)
@@ -266,9 +248,10 @@ def fill(args: argparse.Namespace) -> None:
         if job.signature in known:
             continue
         row, image = run(lane, job.request, job.case)
-        rows.append({**row, "signature": job.signature, "label": job.label, "source": args.source})
+        facts = {"benchmark": "quality", "signature": job.signature, "label": job.label, "source": args.source}
+        rows.append({**row, **facts})
         known.add(job.signature)
-        write_rows(args.json, rows)
+        args.json.add(rows[-1])
         if args.pictures is not None:
             args.pictures.mkdir(parents=True, exist_ok=True)
             name = "_".join([args.source, job.request.task, *job.label.split(), job.case.name])

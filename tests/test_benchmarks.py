@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import semantics, sliders, speed, tuning
-from benchmarks.common import table, write_rows
+from benchmarks.common import RowFile, benchmark_parser, table, write_rows
 from inversion.checkpoints import hub
 from inversion.directions import Direction
 from inversion.generators import Discriminator, StyleGAN2
@@ -97,5 +98,44 @@ def test_a_table_has_a_line_for_each_row() -> None:
 
 def test_rows_are_written_only_to_a_path(tmp_path: Path) -> None:
     write_rows(None, [{"a": 1}])
-    write_rows(tmp_path / "rows.json", [{"a": 1}])
+    write_rows(RowFile(tmp_path / "rows.json"), [{"a": 1}])
     assert [path.name for path in tmp_path.iterdir()] == ["rows.json"]
+
+
+def test_a_second_run_replaces_its_own_rows_only(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('[{"of": "somebody"}]')
+
+    def run(name: str, n: str, value: int) -> None:
+        parser = benchmark_parser(name, None)
+        parser.add_argument("--n")
+        write_rows(parser.parse_args(["--json", str(path), "--n", n]).json, [{"value": value}])
+
+    for name, n, value in (("tuning", "1", 1), ("speed", "1", 2), ("tuning", "2", 3), ("tuning", "1", 4)):
+        run(name, n, value)
+    rows = json.loads(path.read_text())
+    assert rows[0] == {"of": "somebody"}
+    assert [(row["benchmark"], row["arguments"]["n"], row["value"]) for row in rows[1:]] == [
+        ("speed", "1", 2),
+        ("tuning", "2", 3),
+        ("tuning", "1", 4),
+    ]
+
+
+FILES = sorted(Path(speed.__file__).parent.glob("[a-z]*.py"))
+RUNNABLE = [path.stem for path in FILES if "benchmark_parser(" in path.read_text("utf-8") and path.stem != "common"]
+
+
+@pytest.mark.parametrize("text", ["", "[{", "{}", "[1]"])
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_a_file_without_rows_is_refused_before_anything_is_measured(
+    name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        importlib.import_module(f"benchmarks.{name}").main(["--json", str(path)])
+    error = capsys.readouterr().err
+    assert caught.value.code == 2 and error.count("\n") == 1
+    assert name == "determined" or error.startswith(f"python -m benchmarks.{name}: {path} ")
+    assert path.read_text() == text

@@ -20,7 +20,7 @@ from inversion.checkpoints.own import add_file
 from inversion.checkpoints.places import VARIABLE
 from inversion.methods import METHODS, tuned
 from inversion.methods.starts import load_code
-from inversion.model import Model
+from inversion.model import Model, prior_of
 
 __all__ = ["in_process"]  # a fixture
 Command = Callable[..., tuple[int, str, str]]
@@ -81,8 +81,10 @@ def steps_of(method: str) -> list[str]:
 
 def test_the_code_lies_beside_the_picture(run: Command, picture: Path, tmp_path: Path) -> None:
     for method in ("z", "w", "wplus", "mganprior", "pti"):
-        row = inverted(run, picture, tmp_path / method, "--method", method)
+        row = inverted(run, picture, tmp_path / method, "--method", method, "--nvidia")
         model = hub.load(hub.DEFAULT)
+        assert np.load(row["styles"]).shape == load_code(Path(row["code"]), model).ws(prior_of(model)).shape
+        assert (row["nvidia"] is not None) == (method == "pti")
         assert Path(row["code"]) == Path(row["image"]).with_suffix(".npz")
         code, prior = load_code(Path(row["code"]), model), model.prior
         assert prior is not None and (row["weights"] is not None) == (method == "pti")

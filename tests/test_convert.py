@@ -194,10 +194,10 @@ def test_a_file_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
     [
         ("import time; time.sleep(60)", "longer than 0.5 s"),
         ("import os; os.kill(os.getpid(), 9)", "more than 1024 MB of memory"),
-        ("import os; os.kill(os.getpid(), 11)", "SIGSEGV"),
-        ("raise SystemExit('no interpreter')", "no interpreter"),
-        ("print('{')", "failed"),
-        ("", "failed"),
+        ("import os; os.kill(os.getpid(), 11)", "ended early"),
+        ("raise SystemExit('no interpreter')", "ended early"),
+        ("print('{')", "ended early"),
+        ("", "ended early"),
     ],
 )
 def test_every_failure_of_the_child_is_one_line(

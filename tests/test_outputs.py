@@ -144,6 +144,18 @@ def test_a_file_that_exists_is_kept_unless_it_is_to_be_replaced(run: Run, pictur
     assert picture.read_bytes() == before and Path("drawing-2.png").exists()
 
 
+def test_a_replaced_picture_leaves_no_file_of_the_old_one(run: Run, picture: Path) -> None:
+    old = [Path(f"out{ending}") for ending in (".npz", ".safetensors", "_edited.png", "-nvidia.pt")]
+    for path in (Path("out.png"), *old):
+        path.write_text("old")
+    assert run("invert", picture, "--method", "dip", "--set", "dip.steps=2", "--out", "out.png", "--overwrite")[0] == 0
+    assert images.read("out.png").size == (32, 32) and not any(path.exists() for path in old)
+    assert run("invert", picture, *FAST, "--out", "code.png")[0] == 0
+    before = Path("code.npz").read_bytes()  # an input, which is kept, and its picture with it
+    assert run("invert", picture, *FAST, "--start", "code.npz", "--out", "code.png", "--overwrite")[0] == 0
+    assert Path("code.npz").read_bytes() == before and Path("code-2.npz").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

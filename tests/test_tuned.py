@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import foreign
 from helpers.checkpoints import in_process, own_folder
 from helpers.networks import same_networks
 from helpers.runs import run
@@ -14,8 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from inversion.checkpoints import hub, own
+from inversion.checkpoints.layouts import network
 from inversion.checkpoints.registry import registry
 from inversion.checkpoints.tuned import packed_generator, write_tuned
+from inversion.checkpoints.vendor import packed_nvidia
 from inversion.methods import tuned
 from inversion.methods.starts import load_code, save_code
 from inversion.model import Model
@@ -46,6 +50,11 @@ def test_a_tuned_generator_loads_again_as_a_model(
     assert loaded.prior is not None and same_networks(loaded.prior, wanted) and key.startswith("my-face-")
     assert close(result.code.render(loaded.prior), result.code.render(wanted))
     assert (loaded.domain, loaded.licence, loaded.base_sha256) == ("cats", "CC0", base.sha256)
+    theirs = packed_nvidia(base, result.weights)  # in NVIDIA's names, for other scripts
+    assert (theirs is not None) == (name == "stylegan2")
+    if theirs is not None:
+        state = torch.load(io.BytesIO(theirs), weights_only=True)["G_ema"]
+        assert same_networks(network(state).build(), wanted)
 
 
 def test_a_code_of_the_base_fits_the_tuned_model(model: Model, pictures: Tensor, tmp_path: Path) -> None:
@@ -91,3 +100,36 @@ def test_the_file_is_complete(model: Model, tmp_path: Path) -> None:
     assert load_file(tmp_path / "g.safetensors").keys() == names
     with pytest.raises(ValueError, match="no tensor nope"):
         packed_generator(model, {"nope": torch.ones(1)})
+
+
+THEIRS = foreign.small("nvidia_ada_g64_tiny")
+WIDTH = len(THEIRS["mapping.fc0.bias"])
+WITHOUT_NOISE = {key: value for key, value in THEIRS.items() if ".noise_" not in key}
+CONDITIONAL = {"mapping.embed.weight": torch.randn(WIDTH, 5), "mapping.embed.bias": torch.zeros(WIDTH)}
+CONDITIONAL["mapping.fc0.weight"] = torch.randn(WIDTH, 2 * WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "clamp"),
+    [(THEIRS, None), (THEIRS, 256.0), (WITHOUT_NOISE, None), ({**THEIRS, **CONDITIONAL}, None)],
+    ids=["plain", "clamped", "without noise", "conditional"],
+)
+def test_a_generator_leaves_under_the_names_of_nvidias_own(
+    theirs: dict[str, Tensor], clamp: float | None, tmp_path: Path
+) -> None:
+    """The state dict is that of the vendor's network bit for bit, and comes back as the same generator."""
+    limit = {} if clamp is None else {"synthesis.conv_clamp": torch.tensor(clamp)}
+    prior = network({**theirs, **limit}).build()
+    data = packed_nvidia(Model("g", prior, 64), {})  # type: ignore[arg-type]
+    assert data is not None
+    file = torch.load(io.BytesIO(data), weights_only=True)
+    state, arguments = file["G_ema"], file["init_kwargs"]
+    assert state.keys() == theirs.keys()
+    assert all(torch.equal(state[key], value) or key.endswith("filter") for key, value in theirs.items())
+    shapes = (arguments["img_resolution"], arguments["z_dim"], arguments["c_dim"], arguments["mapping_kwargs"])
+    assert shapes == (64, WIDTH, 5 if "mapping.embed.bias" in theirs else 0, {"num_layers": 2})
+    synthesis = arguments["synthesis_kwargs"]
+    assert (synthesis["channel_base"], synthesis["channel_max"], synthesis.get("conv_clamp")) == (256, 8, clamp)
+    (tmp_path / "g-nvidia.pt").write_bytes(data)
+    again = hub.load(own.add_file(tmp_path / "g-nvidia.pt"), "cpu", "float32")
+    assert again.prior is not None and same_networks(again.prior, prior)

@@ -85,7 +85,7 @@ def _offer_methods(page: gr.Blocks, context: PageContext, tabs: Sequence[Tab]) -
 
 
 def _refresh_models(page: gr.Blocks, context: PageContext, tabs: Sequence[Tab]) -> None:
-    """When the page opens, or a tab adds or removes models, show in all tabs which ones are available."""
+    """When the page or a menu opens, or a tab adds or removes models, show which ones are available."""
     menus = [menu for tab in tabs for menu in tab.model_menus()]
 
     def refresh(*chosen: object) -> list[object]:
@@ -98,6 +98,8 @@ def _refresh_models(page: gr.Blocks, context: PageContext, tabs: Sequence[Tab]) 
     page.load(refresh, menus, menus, **options)
     for change in [change for tab in tabs for change in tab.model_changes()]:
         change.then(refresh, menus, menus, **options)
+    for menu in menus:  # another window may have added a file since
+        menu.focus(lambda chosen: refresh(chosen)[0], menu, menu, preprocess=False, **QUIET)  # type: ignore[attr-defined]
 
 
 def _kept(chosen: object, known: Collection[str], default: str) -> Options:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+AGAIN = "download it again"
 CUT = "it ends too early, so the download is incomplete: download it again"
 PACKED = "unpack it, then use the file inside"
 
@@ -60,6 +62,37 @@ def explain(path: Path, head: bytes) -> str:
     if path.suffix == ".onnx":
         return "it is an ONNX network, which cannot be inverted: use the PyTorch checkpoint that it was made from"
     return TENSORFLOW if _is_tensorflow(path, head) else UNKNOWN
+
+
+def safetensors_fault(path: Path) -> str:
+    """Why a safetensors file cannot be read, by the sizes that its header states, and what to do."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > size - 8:
+                return CUT
+            header = json.loads(file.read(length))
+        stated = 8 + length + max(part["data_offsets"][1] for name, part in header.items() if name != "__metadata__")
+        if stated < size:
+            return (
+                f"it is {size - stated:,} bytes longer than its header states, so it was changed after it was saved: "
+                "download it again"
+            )
+        return CUT if stated > size else f"its header does not fit its content: {AGAIN}"
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, MemoryError):
+        return f"its header is damaged: {AGAIN}"
+
+
+def described(error: Exception) -> str:
+    """Why a library cannot read a file, in plain words instead of its own, and what to do."""
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return f"it takes more memory than a file of its size should: {AGAIN}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"the system refuses it ({error.strerror})"
+    if isinstance(error, EOFError) or "truncated" in str(error):
+        return CUT
+    return f"its content is damaged: {AGAIN}"
 
 
 def _is_tensorflow(path: Path, head: bytes) -> bool:

@@ -41,7 +41,7 @@ def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
         parts = weights.networks_of(entry)
         found, discriminator = parts["generator"], parts.get("discriminator")
         if not isinstance(found, architecture):
-            raise BadCheckpoint(f"{name}: it is a {type(found).__name__}, the registry says {entry.architecture}")
+            raise BadCheckpoint(f"{name}: its file does not hold the network {entry.architecture} of the registry")
         prior = found
     if prior.resolution != entry.resolution:
         raise BadCheckpoint(f"{name}: it makes {prior.resolution} pixels, the registry says {entry.resolution}")
@@ -190,9 +190,9 @@ def _read_directions(entry: Entry, model: Model) -> list[Direction]:
     try:
         array = np.load(path, allow_pickle=False)
         vector = torch.as_tensor(np.asarray(array, dtype=np.float32)).reshape(-1, prior.w_dim)
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise BadCheckpoint(f"{entry.name}: {path.name} is not a plain array ({reason})") from None
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError):
+        width = f"with rows of {prior.w_dim} numbers"
+        raise BadCheckpoint(f"{entry.name}: {path.name} is not a plain array {width}: give another direction") from None
     with weights.errors_naming(entry):
         return [from_array(name, vector, prior)]
 

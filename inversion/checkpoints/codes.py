@@ -89,14 +89,20 @@ class SavedCode:
         tensors = [self.ws, *self.parts.values(), *self.noise]
         return hashlib.sha256(b"".join(_as_array(one).tobytes() for one in tensors)).hexdigest()[:16]
 
-    def remarks(self, base_sha256: str) -> list[str]:
-        """Sentences for the user of a model. base_sha256: of the file that it was tuned from, "" if it is not tuned."""
-        if not self.tuned or base_sha256:
-            return []
-        return [
-            f"{self.name} is the code of a tuned generator, without which its picture is another one. Choose the "
-            ".safetensors file beside the code as the model."
-        ]
+    def remarks(self, base_sha256: str, takes_noise: bool) -> list[str]:
+        """Sentences for the user of a model. base_sha256: of the file that it was tuned from, "" if it is not tuned.
+
+        takes_noise: whether its generator has noise inputs.
+        """
+        found: list[str] = []
+        if self.tuned and not base_sha256:
+            found.append(
+                f"{self.name} is the code of a tuned generator, without which its picture is another one. Choose the "
+                ".safetensors file beside the code as the model."
+            )
+        if self.noise and not takes_noise:
+            found.append(f"The noise maps of {self.name} are left out, because the generator has no noise inputs.")
+        return found
 
     def fitted_to(self, name: str, known: tuple[str, ...]) -> None:
         """Check that it is a code of the model `name`. known: hashes of its weights, and of those it was tuned from.

@@ -10,6 +10,7 @@ A file that holds a direction in W and no network becomes a plain array, `.npy`;
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import stat
@@ -34,6 +35,7 @@ CHILD = (
 __all__ = ["Contents", "Limits", "Part", "convert", "inspect", "open_converted", "read_in_child"]
 
 
+log = logging.getLogger(__name__)
 POLL = 0.25  # seconds between two calls of `Limits.watch`
 
 
@@ -98,6 +100,8 @@ def read_in_child(path: Path, out: Path | None, encoder: str | None, limits: Lim
         answer = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         raise BadCheckpoint(f"{path.name}: {_cause_of_death(done, memory)}") from None
+    if done.stderr:
+        log.info("%s: %s", path.name, done.stderr.decode(errors="replace"))
     if "error" in answer:
         raise BadCheckpoint(f"{path.name}: {answer['error']}")
     found = answer["contents"]
@@ -162,4 +166,7 @@ def _cause_of_death(done: subprocess.CompletedProcess[bytes], memory: int) -> st
     name = signal.Signals(-done.returncode).name if done.returncode < 0 else ""
     if name == "SIGKILL" or "Memory" in last[0] or "alloc" in last[0]:
         return f"reading it takes more than {memory >> 20} MB of memory"
-    return "reading it takes too long" if name == "SIGXCPU" else f"reading it failed ({name or last[0][:120]})"
+    if name == "SIGXCPU":
+        return "reading it takes too long"
+    log.error("the reader ended without an answer: %s %s", name, last[0])
+    return "the process that reads it ended early: the file may be damaged, so download it again"

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from inversion.checkpoints import layouts
+from inversion.checkpoints.accidents import safetensors_fault
 from inversion.checkpoints.registry import BadCheckpoint
-from inversion.checkpoints.unpickle import described
 from inversion.generators import StateDictError
 
 VERSION = 2
@@ -68,8 +68,8 @@ def open_converted(path: Path) -> dict[str, nn.Module]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except OSError as error:
         raise BadCheckpoint(f"{path.name}: cannot read it ({error.strerror or error})") from None
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise BadCheckpoint(f"{path.name} is not a safetensors file ({described(error)})") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
+        raise BadCheckpoint(f"{path.name} is not a whole safetensors file: {safetensors_fault(path)}") from None
     builders = _builders(path, header)
     parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in builders}
     for name, tensor in tensors.items():

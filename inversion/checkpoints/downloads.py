@@ -111,9 +111,9 @@ class Downloads:
             self._note(work, Download(name, "cancelled", message="Cancelled."))
         except HubError as error:
             self._note(work, Download(name, "failed", message=str(error)))
-        except BaseException as error:  # after any error, the jobs that wait for the file must end
+        except BaseException:  # after any error, the jobs that wait for the file must end
             log.exception("could not download %s", name)
-            text = f"{name}: the download stopped with an unexpected {type(error).__name__}. See the server's log."
+            text = f"{name}: the download stopped with an unexpected error. See the server's log."
             self._note(work, Download(name, "failed", message=text))
 
     def _note(self, work: _Work, view: Download) -> None:

@@ -18,12 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from inversion.checkpoints.accidents import CUT, explain
+from inversion.checkpoints.accidents import CUT, described, explain, safetensors_fault
 from inversion.checkpoints.archives import load_archive, load_stream
 from inversion.checkpoints.inert import Array
 from inversion.checkpoints.layouts import Checkpoint
 from inversion.checkpoints.layouts.search import Unreadable
-from inversion.checkpoints.unpickle import Inert, Network, Refused, as_network, described, load_inert, one_line
+from inversion.checkpoints.unpickle import Inert, Network, Refused, as_network, load_inert, one_line
 
 LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number at the start of every torch.save without an archive
 WEIGHTS = (".pt", ".pth", ".pkl", ".safetensors", ".ckpt", ".bin", ".tar")
@@ -40,13 +40,10 @@ def read(path: Path) -> tuple[str, Checkpoint | Tensor]:
     if head[:4] == b"PK\x03\x04":
         return _archive(path)
     if head[8:9] == b"{":
-        if int.from_bytes(head[:8], "little") > path.stat().st_size - 8:
-            raise Refused(CUT)
         try:
             return "safetensors", dict(load_file(path))
-        except SafetensorError as error:
-            incomplete = "Incomplete" in str(error) or "incomplete" in str(error)
-            raise Refused(CUT if incomplete else f"it is a broken safetensors file ({described(error)})") from None
+        except SafetensorError:
+            raise Refused(f"it is a broken safetensors file: {safetensors_fault(path)}") from None
     if head[:6] == b"\x93NUMPY":
         return "numpy", _array(path.read_bytes())
     if head[:1] == b"\x80" and LEGACY_TORCH in head[2:24]:
@@ -102,7 +99,7 @@ def _array(data: bytes) -> Checkpoint | Tensor:
     except (ValueError, TypeError, EOFError, OSError) as error:
         if isinstance(error, Refused):
             raise
-        raise Refused(f"it is a broken NumPy file ({described(error)})") from None
+        raise Refused(f"it is a broken NumPy file: {described(error)}") from None
 
 
 def _content(content: object) -> Checkpoint | Tensor:
@@ -110,8 +107,10 @@ def _content(content: object) -> Checkpoint | Tensor:
     plain = _Plainer()(content)
     if isinstance(plain, Tensor | dict):
         return plain
-    kind = type(content).__name__ if not isinstance(content, Inert) else content.origin or "object"
-    raise Refused(f"it holds a {kind}, not a checkpoint: give a file of networks or of a direction")
+    kind = "a single value"
+    if isinstance(content, Inert):
+        kind = f"an object of the class {one_line(content.origin)}" if content.origin else "an object"
+    raise Refused(f"it holds {kind}, not a checkpoint: give a file of networks or of a direction")
 
 
 class _Plainer:

@@ -192,8 +192,12 @@ def read_entries(path: Path) -> dict[str, Entry]:
     """The entries of a registry file by name. Raises RegistryError."""
     try:
         return dict(_parsed(path.name, path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise RegistryError(f"{path.name}: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise RegistryError(f"{path.name}: cannot read {path} ({error.strerror or 'no such file'})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        place = f" in line {mark.line + 1}: {problem}" if mark is not None and problem else ""
+        raise RegistryError(f"{path.name} is not a valid list{place}. Correct or remove {path}") from None
 
 
 @lru_cache(maxsize=8)

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from inversion.checkpoints.accidents import described
 from inversion.checkpoints.codes import SavedCode, is_code_file, of_latent, packed, read_code
 from inversion.checkpoints.converted import HEADER, TUNED, VERSION, Contents, Part, finite, header_of, tuning_of
 from inversion.checkpoints.formats import read
@@ -26,7 +28,7 @@ from inversion.checkpoints.layouts import Checkpoint, Found
 from inversion.checkpoints.layouts.ours import own_networks
 from inversion.checkpoints.layouts.search import WHOLE, NothingFound, Survey, survey_of
 from inversion.checkpoints.layouts.vectors import vectors_of
-from inversion.checkpoints.unpickle import Refused, described, one_line
+from inversion.checkpoints.unpickle import Refused, one_line
 from inversion.encoders import InDomain
 from inversion.generators import Discriminator, Prior, StateDictError
 
@@ -43,7 +45,8 @@ def answer_request() -> None:
     except (Refused, StateDictError) as error:
         answer = {"error": one_line(error, 500)}
     except Exception as error:  # a hostile file can raise anything
-        answer = {"error": f"it is damaged and cannot be read ({described(error)}): download it again"}
+        traceback.print_exc()  # into the parent's log
+        answer = {"error": f"it cannot be read: {described(error)}"}
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
@@ -173,7 +176,8 @@ def _save(tensors: dict[str, Tensor], out: Path, metadata: dict[str, str] | None
         save_file(_unshared(tensors), out, metadata)
         _settle(out)
     except (OSError, SafetensorError) as error:
-        raise Refused(f"the converted copy cannot be written ({described(error)})") from None
+        reason = getattr(error, "strerror", None) or "the disk may be full"
+        raise Refused(f"the converted copy cannot be written ({reason}): free some space and try again") from None
 
 
 def limit_process(seconds: float, memory: int) -> None:

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inversion.checkpoints.accidents import CUT
+from inversion.checkpoints.accidents import described
 from inversion.checkpoints.inert import DEPTH, Array, DType, Inert, Refused, numbers, one_line, placeholder
 
-__all__ = ["Inert", "Network", "Refused", "described", "flat", "load_inert", "load_plain", "networks", "one_line"]
+__all__ = ["Inert", "Network", "Refused", "flat", "load_inert", "load_plain", "networks", "one_line"]
 
 CLAMP = "conv_clamp"  # the largest magnitude of a layer's output, in NVIDIA's files
 
@@ -100,9 +100,7 @@ def load_inert(source: BinaryIO, storage: Callable[[object], object] | None = No
     except Refused:
         raise
     except Exception as error:  # a broken pickle raises almost anything, even MemoryError and SystemError
-        if isinstance(error, EOFError) or "truncated" in str(error):
-            raise Refused(CUT) from None
-        raise Refused(f"it is a broken pickle ({described(error)})") from None
+        raise Refused(f"it is a broken pickle: {described(error)}") from None
 
 
 def load_plain(source: Path | BinaryIO, mmap: bool = False) -> object:
@@ -117,21 +115,14 @@ def load_plain(source: Path | BinaryIO, mmap: bool = False) -> object:
         name = re.search(r"GLOBAL (\S+)", str(error))
         if name is not None:
             raise _asks_for(name[1]) from None
-        why = "broken, or not plain tensors" if isinstance(error, pickle.UnpicklingError) else described(error)
-        raise Refused(f"PyTorch cannot read it ({why})") from None
+        broken = "it is damaged, or holds more than plain tensors"
+        why = broken if isinstance(error, pickle.UnpicklingError) else described(error)
+        raise Refused(f"PyTorch cannot read it: {why}") from None
 
 
 def _asks_for(name: str) -> Refused:
     """The error of a pickle that names a function."""
     return Refused(f"it asks for {one_line(name)}, which could run code: only tensors and plain data are read")
-
-
-def described(error: Exception) -> str:
-    """An exception as part of a one-line message."""
-    if isinstance(error, MemoryError) or "allocate memory" in str(error):
-        return "it takes more memory than a file of its size should"
-    text = one_line(" ".join(str(error).split()), 120)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class _Plain(dict[object, object]):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from inversion.checkpoints import convert, fetch, store
+from inversion.checkpoints.accidents import safetensors_fault
 from inversion.checkpoints.registry import BadCheckpoint, Entry
 from inversion.generators import StateDictError
 
@@ -38,7 +39,7 @@ def open_network(entry: Entry, cls: type[Network]) -> Network:
             return cls.from_state_dict(tensors)
     found = networks_of(entry).get(entry.kind)
     if not isinstance(found, cls):
-        raise BadCheckpoint(f"{entry.name}: it is a {type(found).__name__}, the registry says {entry.architecture}")
+        raise BadCheckpoint(f"{entry.name}: its file does not hold the network {entry.architecture} of the registry")
     return found
 
 
@@ -50,9 +51,9 @@ def tensors_of(entry: Entry) -> dict[str, Tensor]:
     path = fetch.fetch(entry)
     try:
         tensors = parse_safetensors(path.read_bytes())
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise BadCheckpoint(f"{entry.name}: {path.name} is not a safetensors file ({reason})") from None
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        reason = safetensors_fault(path)
+        raise BadCheckpoint(f"{entry.name}: {path.name} is not a whole safetensors file: {reason}") from None
     for key, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise BadCheckpoint(f"{entry.name}: {key} holds values that are not finite numbers")

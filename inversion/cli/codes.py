@@ -27,21 +27,36 @@ def add_start(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_nvidia(parser: argparse.ArgumentParser) -> None:
+    """Add --nvidia."""
+    parser.add_argument(
+        "--nvidia",
+        action="store_true",
+        help="for scripts of StyleGAN2-ADA and PTI, also write the code as NAME-styles.npy, and a tuned generator in "
+        "NVIDIA's names as NAME-nvidia.pt",
+    )
+
+
 def start_of(args: argparse.Namespace) -> SavedCode | None:
     """The code of --start. Raises CodeError."""
     return None if args.start is None else read_code(args.start)
 
 
-def write_files(picture: Path, lane: Lane, request: Request, finished: Finished, *, tuned: bool = True) -> Row:
+def write_files(
+    picture: Path, lane: Lane, request: Request, finished: Finished, *, tuned: bool = True, nvidia: bool = False
+) -> Row:
     """Write the code (.npz) and the tuned generator (.safetensors) beside a picture; their paths, None for none.
 
-    tuned: whether to write the generator, too.
-    Raises HubError and OSError.
+    tuned: whether to write the generator, too. nvidia: also write both as other projects read them. Raises HubError
+    and OSError.
     """
     result = Inverted(finished.code, finished.weights, finished.row["model_options"])
-    files = lane.answer(ExportRequest(request.model, result, request.method, tuned))
-    paths: Row = {"code": None, "weights": None}
-    for key, suffix, data in (("code", ".npz", files.code), ("weights", ".safetensors", files.generator)):
+    files = lane.answer(ExportRequest(request.model, result, request.method, tuned, nvidia))
+    written = [("code", ".npz", files.code), ("weights", ".safetensors", files.generator)]
+    if nvidia:
+        written += [("styles", "-styles.npy", files.array), ("nvidia", "-nvidia.pt", files.nvidia)]
+    paths: Row = {key: None for key, _, _ in written}
+    for key, suffix, data in written:
         if data is not None:
             path = companion(picture, suffix)
             write_whole(path, partial(Path.write_bytes, data=data))

@@ -13,7 +13,7 @@ import numpy as np
 
 from inversion import images
 from inversion.cli.batch import add_images
-from inversion.cli.codes import add_start
+from inversion.cli.codes import add_nvidia, add_start
 from inversion.cli.outputs import add_outputs
 from inversion.cli.own import add_model, add_options
 from inversion.cli.records import dumps
@@ -51,6 +51,7 @@ def add_run(parser: Parser) -> None:
     )
     add_task_inputs(parser)
     add_start(parser)
+    add_nvidia(parser)
     parser.add_argument(
         "--align",
         default="auto",

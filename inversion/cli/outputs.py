@@ -14,7 +14,7 @@ from inversion import images
 from inversion.cli import sources
 from inversion.cli.records import add_rows
 from inversion.common.commands import Parser, UsageError, make_folder
-from inversion.common.names import FIELDS, NamePattern, companion, numbered, reserve, safe_name, write_whole
+from inversion.common.names import ENDINGS, FIELDS, NamePattern, companion, numbered, reserve, safe_name, write_whole
 from inversion.common.rows import Row
 
 # Names of the results in a folder, in the order of preference.
@@ -32,7 +32,11 @@ def add_outputs(parser: Parser, names: Sequence[str] = DEFAULT) -> None:
         help=f"save the results in this folder, file or pattern of names. Names in a folder: {', then '.join(names)}. "
         f"Fields of a pattern: {fields}. A file that exists is kept; the new one gets a number, as in FILE-2.png",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace pictures that have the name of a new one")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace pictures that have the name of a new one, with the files that belong to them",
+    )
     parser.add_argument(
         "--json",
         nargs="?",
@@ -66,7 +70,9 @@ class Outputs:
         self.files = [Path(name) for name in (args.json, args.csv) if name not in (None, STDOUT)]
         self.folder: Path | None = None
         self.patterns: list[NamePattern] = []  # in the order of preference
-        self._inputs = tuple(inputs)
+        others = (value if isinstance(value, list) else [value] for value in vars(args).values())
+        given = [Path(one) for one in itertools.chain(*others) if isinstance(one, Path)]  # masks, codes, checkpoints
+        self._inputs = (*inputs, *given)
         self._written: set[Path] = set()  # by this command
         self._moved: set[Path] = set()  # files of rows whose other name was reported
         if args.out is not None:
@@ -139,17 +145,22 @@ class Outputs:
         existed = first.exists() and first.absolute() not in self._written
         path = reserve(itertools.chain([first], paths), self._may_replace)
         write_whole(path, lambda part: images.write_png(part, picture))
+        for old in (companion(path, ending) for ending in ENDINGS):
+            if old != path:  # of the picture that was replaced: its code, its tuned generator, ...
+                old.unlink(missing_ok=True)
         self._written.add(path.absolute())
         if say and existed and path != first and path.name.startswith(first.stem):  # not if the names are counted
-            advice = "" if self._is_input(first) else " (--overwrite replaces it)"
+            advice = "" if self._has_input(first) else " (--overwrite replaces it)"
             _say(f"{first} exists{advice}. The new picture is {path}.")
         return path
 
     def _may_replace(self, path: Path) -> bool:
-        return self.overwrite and path.absolute() not in self._written and not self._is_input(path)
+        return self.overwrite and path.absolute() not in self._written and not self._has_input(path)
 
-    def _is_input(self, path: Path) -> bool:
-        return any(path.samefile(one) for one in self._inputs if one.exists())
+    def _has_input(self, path: Path) -> bool:
+        """Whether a picture, or a file that belongs to it, is an input."""
+        files = [one for one in (path, *(companion(path, ending) for ending in ENDINGS)) if one.exists()]
+        return any(file.samefile(one) for file in files for one in self._inputs if one.exists())
 
 
 def _rows_file(ending: str) -> Callable[[str], str]:

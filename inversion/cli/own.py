@@ -11,9 +11,8 @@ from inversion.checkpoints import own
 from inversion.checkpoints.registry import CROPS, DEFAULT, registry
 from inversion.common.commands import UsageError, visible
 from inversion.common.settings import SettingValue
-from inversion.encoders import ROLES
 from inversion.model import Model, ModelOptions
-from inversion.translations import TRANSLATIONS
+from inversion.serving.additions import roles
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +23,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", type=Path, metavar="FILE", help="a file with an encoder of this generator")
     parser.add_argument(
         "--role",
-        choices=[*ROLES, *TRANSLATIONS],
+        choices=[*roles()],
         help="for an --encoder FILE: what it is used for (default: by its architecture and its input)",
     )
     parser.add_argument(
@@ -50,8 +49,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def choose_model(args: argparse.Namespace) -> None:
     """Add the files among the arguments, and set `args.model` to a name. Raises HubError or UsageError."""
     facts = own.Facts(args.domain, args.crop, args.licence)
+    args.own_files = [*filter(None, [args.encoder]), *args.direction]  # results never replace them
     if args.model not in registry() and (own.looks_like_file(args.model) or Path(args.model).is_file()):
         path = Path(args.model)
+        args.own_files.append(path)
         args.model = own.add_file(path, facts=facts)
         entry = registry()[args.model]
         sys.stderr.write(f"{visible(path.name)}: used as the model {args.model}\n")

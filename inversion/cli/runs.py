@@ -106,7 +106,7 @@ class Runs:
             image = outputs.save({**row, "picture": path.stem, "settings": digits}, finished.image)
             row["image"] = None if image is None else str(image)
             if image is not None:
-                row |= write_files(image, self.lane, request, finished)
+                row |= write_files(image, self.lane, request, finished, nvidia=self.args.nvidia)
                 if request.crop.quad is not None:
                     outputs.beside(image, "_pasted.png", paste(request.picture, request.crop.quad, finished.image))
             added = Added({}) if self.then is None else self.then(self.lane, request, finished, image)

@@ -30,7 +30,10 @@ FIELDS: Mapping[str, str] = {
 }
 # Endings of the files that belong to a picture NAME.png. A name is free if none of them exists. Rows are
 # added to NAME.json.
-ENDINGS = (".png", "_pasted.png", "_edited.png", "_edited_strip.png", ".npz", ".safetensors")
+ENDINGS = (
+    *(".png", "_pasted.png", "_edited.png", "_edited_strip.png"),
+    *(".npz", "-styles.npy", ".safetensors", "-nvidia.pt"),
+)
 HASHED = ("settings", "parameters", "model_options", "crop", "measured", "start", "moves", "layers", "keep")  # of a row
 VALUE_BYTES, STEM_BYTES = 80, 160  # longest value of a field, longest name; Windows allows 260 characters with folders
 # By Windows, and characters that move the cursor, change the direction of text or cannot be encoded.
@@ -98,8 +101,10 @@ class NamePattern:
     def _parsed(self, text: str) -> list[tuple[str, str | None, str | None, str | None]]:
         try:
             return list(string.Formatter().parse(text))
-        except ValueError as error:
-            raise PatternError(f"The pattern {self.text} is not valid: {error}. {_choices()}") from None
+        except ValueError:
+            raise PatternError(
+                f"In the pattern {self.text}, each brace needs its partner, as in {{picture}}. {_choices()}"
+            ) from None
 
 
 def settings_digits(row: RowView, inputs: Iterable[bytes] = ()) -> str:

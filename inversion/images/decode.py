@@ -71,9 +71,9 @@ def decoding() -> Iterator[None]:
     except MemoryError:
         raise BadImage("There is not enough memory to read the picture. Use a smaller one.") from None
     except Exception as error:  # decoders raise anything from SyntaxError to struct.error on damaged files
-        raise BadImage(
-            f"The picture is damaged or cut off ({type(error).__name__}). Copy or download it again."
-        ) from None
+        cut = isinstance(error, EOFError) or "truncated" in str(error)
+        reason = "cut off" if cut else "damaged, and its data cannot be decoded"
+        raise BadImage(f"The picture is {reason}. Copy or download it again.") from None
     finally:
         DECODERS.release()
 

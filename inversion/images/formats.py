@@ -126,14 +126,14 @@ def opened(data: bytes, notes: list[str]) -> ImageFile.ImageFile:
             notes.append(CUT)
         _draft(image)
         return image
-    several = False
+    several = empty = False
     if form == "WEBP":
         data = webp.complete(data, notes)
     if form == "AVIF":
         _check_boxes(data)
     if form == "PNG":
         first = png.first_picture(data)
-        data, several = first.data, first.frames
+        data, several, empty = first.data, first.frames, first.empty
         if first.cut:
             notes.append(CUT)
     try:
@@ -143,6 +143,8 @@ def opened(data: bytes, notes: list[str]) -> ImageFile.ImageFile:
             raise
         raise BadImage("The TIFF file is damaged or of a rare kind. Export the picture as JPEG or PNG.") from None
     _check_size(image, form)
+    if empty:
+        raise BadImage("The file is cut off before its first pixels. Copy or download it again.")
     if form == "TIFF":
         _check_tiff(image)
     if several or getattr(image, "is_animated", False):

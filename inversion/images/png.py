@@ -25,15 +25,19 @@ MIN_SHARE = 0.02  # smallest fraction of the pixels that the file must contain
 
 @dataclass(frozen=True)
 class Png:
-    """The first picture of a file. cut: the end was missing. frames: there are more pictures."""
+    """The first picture of a file. cut: the end was missing. frames: there are more pictures.
+
+    empty: the file has almost none of the pixels that its header states.
+    """
 
     data: bytes
+    empty: bool
     cut: bool
     frames: bool
 
 
 def first_picture(data: bytes) -> Png:
-    """The first picture of a PNG file. Raises BadImage if it has no pixels or too many parts."""
+    """The first picture of a PNG file. Raises BadImage if it has too many parts."""
     parts, cut, frames, stream = [SIGNATURE], True, False, 0
     for count, (kind, body, whole) in enumerate(_chunks(data)):
         if count > MAX_CHUNKS:
@@ -49,10 +53,9 @@ def first_picture(data: bytes) -> Png:
         if (kind in PIXELS and (whole or kind == b"IDAT")) or (whole and _is_small(kind, body)):
             checksum = zlib.crc32(body, zlib.crc32(kind))
             parts += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)]
-    if stream * DEFLATE < MIN_SHARE * _raw_size(data):
-        raise BadImage("The file is cut off before its first pixels. Copy or download it again.")
+    empty = stream * DEFLATE < MIN_SHARE * _raw_size(data)
     parts += [struct.pack(">I", 0), b"IEND", struct.pack(">I", zlib.crc32(b"IEND"))]
-    return Png(b"".join(parts), cut, frames)
+    return Png(b"".join(parts), empty, cut, frames)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:

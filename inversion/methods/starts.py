@@ -142,13 +142,15 @@ def _of_array(given: SavedCode, model: Model) -> Code:
 
 
 def _maps(given: SavedCode, model: Model) -> tuple[Tensor, ...]:
-    """The noise maps on the device of the model. Raises CodeError if they are not those of its generator."""
+    """The noise maps on the device of the model, () if it takes none. Raises CodeError if they are not its own."""
     shapes = tuple(tuple(one.shape[-2:]) for one in given.noise)
     wanted = tuple(tuple(shape) for shape in prior_of(model).noise_shapes)
+    if not wanted:  # the code says that they are left out, see `SavedCode.remarks`
+        return ()
     if shapes and shapes != wanted:
         other = given.model or "another model"
         raise CodeError(
-            f"{given.name} has {len(shapes)} noise maps, {model.name} has {len(wanted) or 'none'} or maps of other "
+            f"{given.name} has {len(shapes)} noise maps, {model.name} has {len(wanted)} or maps of other "
             f"sizes: it is a code of {other}. Choose its own model, or give another code."
         )
     return tuple(one.to(model.device) for one in given.noise)

@@ -14,14 +14,23 @@ from inversion.checkpoints import own
 from inversion.checkpoints.own import Facts, Phase
 from inversion.checkpoints.places import folder
 from inversion.checkpoints.registry import CROPS, Kind
+from inversion.encoders import ROLES
 from inversion.serving.runs import LaneError
+from inversion.tasks import TASKS
+from inversion.translations import TRANSLATIONS
 
-__all__ = ["CROPS", "MAX_BYTES", "SUFFIXES", "Adding", "Additions", "Facts", "Upload"]
+__all__ = ["CROPS", "MAX_BYTES", "SUFFIXES", "Adding", "Additions", "Facts", "Upload", "roles"]
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".pkl", ".ckpt", ".bin", ".npy", ".npz")
 MAX_BYTES = 2 * 2**30  # of one file
 SPARE = 1 << 28  # bytes of the disk that stay free
 OFF = "Adding files is switched off on this page. Start the hub on your own computer to use your own models."
+
+
+def roles() -> dict[str, str]:
+    """What an encoder may be for: keys of `Model.encoders`, and their labels."""
+    tasks = {kind.encoder_role: kind.label for kind in TASKS.values() if kind.encoder_role}
+    return {**ROLES, **tasks, **{key: one.label for key, one in TRANSLATIONS.items()}}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from inversion.align import Crop
 from inversion.checkpoints import detector
 from inversion.checkpoints.registry import registry
 from inversion.common.settings import SettingValue, Spec, checked, kind_of
+from inversion.model import prior_of
 from inversion.serving.runs import CroppedPicture, LaneError, Request, TaskInput
 from inversion.tasks import Task, make_task, task_class
 
@@ -44,7 +45,7 @@ def measurement(request: Request, model: Model) -> Measurement:
     task.measured_size(model.resolution)  # refuses what does not fit the generator
     notes = [*request.notes, *task.remarks()]
     if request.start is not None:
-        notes += request.start.remarks(model.base_sha256)
+        notes += request.start.remarks(model.base_sha256, bool(prior_of(model).noise_shapes))
     if request.measured:
         task, note = task.fitted(_side(request), model.resolution)
         notes += [*([note] if note else []), *_scaled(request, task.measured_size(model.resolution))]

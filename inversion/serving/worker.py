@@ -231,4 +231,4 @@ def _for_user(error: BaseException, subject: str) -> UserError:
     if isinstance(error, UserError):
         return error
     log.error("%s failed", subject, exc_info=error)
-    return LaneError(f"The run stopped with an unexpected {type(error).__name__}. See the server's log.")
+    return LaneError("The run stopped with an unexpected error. See the server's log.")

@@ -56,6 +56,7 @@ RESERVED = frozenset(
         "method",
         "methods",
         "model",
+        "nvidia",
         "out",
         "overwrite",
         "picture",

@@ -38,7 +38,8 @@ def code_of(archive: Path, method: str) -> Path:
 
 
 def test_the_archive_has_every_code_and_tuned_generator(site: Served, archive: Path) -> None:
-    both, tuned = (".npz", "-styles.npy"), (".npz", "-styles.npy", ".safetensors")
+    both = (".npz", "-styles.npy")
+    tuned = (*both, ".safetensors", "-nvidia.pt")
     for method, endings in (("wplus", both), ("pti", tuned)):
         stem = code_of(archive, method).stem
         assert {path.name for path in archive.glob(f"{stem}*")} == {stem + ending for ending in endings}

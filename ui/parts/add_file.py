@@ -12,7 +12,7 @@ from gradio.blocks import Block
 from inversion.checkpoints.registry import Kind
 from inversion.common.errors import UserError
 from inversion.serving import catalogue
-from inversion.serving.additions import CROPS, MAX_BYTES, OFF, SUFFIXES, Adding, Facts, Upload
+from inversion.serving.additions import CROPS, MAX_BYTES, OFF, SUFFIXES, Adding, Facts, Upload, roles
 from inversion.serving.session import Session
 from ui.parts.events import ADDITIONS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, sentence
@@ -26,6 +26,7 @@ A StyleGAN2, StyleGAN or PGGAN as its trainers save it (.safetensors, .pt, .pth,
 in the file is not run. A converted copy stays on this computer until you remove it. Domain, licence and crop are
 optional.
 """
+BY_KIND = "Reconstruction, by its kind"  # the role of an encoder unless another one is chosen
 PHASES = {"reading": "Reading the file", "converting": "Converting it"}
 
 
@@ -50,6 +51,11 @@ class AddFile:
                     self.owner = gr.Dropdown(
                         [*catalogue.models()], label="Belongs to the model", visible=False, elem_id="models-owner"
                     )
+                    labels = {role: label[:1].upper() + label[1:] for role, label in roles().items()}
+                    choices = [(BY_KIND, ""), *((label, role) for role, label in labels.items())]
+                    self.role = gr.Dropdown(
+                        choices, value="", label="What the encoder is for", visible=False, elem_id="models-role"
+                    )
                     with gr.Row():
                         hint = "such as cats"
                         self.domain = gr.Textbox(label="Domain", placeholder=hint, max_length=60, min_width=120)
@@ -62,18 +68,19 @@ class AddFile:
                 self.add = gr.Button("Add", variant="primary", scale=3, min_width=90, elem_id="models-add-run")
                 self.stop = gr.Button("Cancel", scale=1, min_width=90, elem_id="models-add-cancel")
             self.status = gr.HTML(elem_id="models-add-status")
-        self.kind.change(
-            lambda kind: gr.update(choices=[*catalogue.models()], visible=KINDS[kind] != "generator"),
-            self.kind,
-            self.owner,
-            **QUIET,
-        )
+        self.kind.change(self.fields, self.kind, [self.owner, self.role], **QUIET)
         self.stop.click(self.cancel, None, None, **QUIET)
+
+    def fields(self, kind: str) -> Update:
+        """The fields that a kind of file has besides its facts."""
+        models, encoder = [*catalogue.models()], KINDS[kind] == "encoder"
+        owner = gr.update(choices=models, visible=KINDS[kind] != "generator")
+        return {self.owner: owner, self.role: gr.update(visible=encoder)}
 
     def wire(self, shown: gr.HTML, rows: Callable[[gr.Request], dict[str, str]]) -> gr.events.Dependency:
         """Connect the button. shown: the list of models, whose rows `rows` gives."""
         self.shown, self.rows = shown, rows
-        given: set[Block] = {self.file, self.kind, self.owner, self.domain, self.crop, self.licence}
+        given: set[Block] = {self.file, self.kind, self.owner, self.role, self.domain, self.crop, self.licence}
         return self.add.click(self.run, given, [self.status, self.file, shown], **ADDITIONS, **PRIVATE)
 
     def run(self, values: Values, request: gr.Request) -> Iterator[Update]:
@@ -104,7 +111,8 @@ class AddFile:
             raise InputError(f"Choose the model that the {values[self.kind].lower()} belongs to.")
         given = [(values[part] or "").strip() or None for part in (self.domain, self.crop, self.licence)]
         # A file that is added again keeps the facts that are not given.
-        facts = Facts(given[0], None if given[1] == "none" else given[1], given[2])
+        role = values[self.role] or None if kind == "encoder" else None
+        facts = Facts(given[0], None if given[1] == "none" else given[1], given[2], role)
         return Upload(Path(values[self.file]), kind, None if kind == "generator" else values[self.owner], facts)
 
     def cancel(self, request: gr.Request) -> None:

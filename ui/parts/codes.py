@@ -56,7 +56,9 @@ def fetch_script(elem_id: str) -> str:
 
 
 def pack(view: JobView, session: Session, folder: Path) -> Path:
-    """Write an archive with the code of every result (.npz, and its styles as .npy) and every tuned generator.
+    """Write an archive with the code of every result (.npz, and its styles as .npy) and every tuned generator, twice:
+
+    as .safetensors for this page, and in NVIDIA's names (-nvidia.pt) if it is a StyleGAN2.
 
     Raises InputError if no result has a code; UnknownJob if none is stored any longer; Busy.
     """
@@ -69,6 +71,7 @@ def pack(view: JobView, session: Session, folder: Path) -> Path:
                 (".npz", files.code),
                 ("-styles.npy", files.array),
                 (".safetensors", files.generator),
+                ("-nvidia.pt", files.nvidia),
             ):
                 if data is not None:
                     packed.writestr(f"{name}{ending}", data)

@@ -9,7 +9,7 @@ A network is the part of the keys below one dotted prefix that has all signature
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,6 +22,7 @@ from inversion.checkpoints.layouts.unsupported import name_of, unsupported_reaso
 from inversion.generators import Prior, StateDictError
 
 AVERAGES = ("latent_avg", "mean_latent", "latent_mean")  # names of the mean style beside a network
+CLAMP = "conv_clamp"  # beside a state dict in NVIDIA's names: the limit of its layers
 WITH_AVERAGE = ("rosinality", "psp", "single-w", "single-wplus")  # layouts that keep it outside of the network
 PSP = WITH_AVERAGE[1:]
 OPTIONS = ("opts", "args", "hparams")  # where a training script keeps its settings
@@ -132,6 +133,9 @@ def _named(place: _Place, tensors: Mapping[str, Tensor], **shared: Unpack[Shared
     if place.layout in WITH_AVERAGE and "latent_avg" not in shared:
         shared["latent_avg"] = _average(place, tensors)
     own = {key: value for key, value in place.tensors.items() if key not in AVERAGES}
+    clamp = _around(place, tensors, (CLAMP,)) if place.layout == "nvidia" else None
+    if clamp is not None and f"synthesis.{CLAMP}" not in own:
+        own = {key: value for key, value in own.items() if key != CLAMP} | {f"synthesis.{CLAMP}": clamp}
     try:
         given: Shared = {}
         if shared.get("latent_avg") is not None:
@@ -170,12 +174,18 @@ def _inversion(
 
 def _average(place: _Place, tensors: Mapping[str, Tensor]) -> Tensor | None:
     """The mean style that is nearest to a network: within it, or in a container around it."""
+    value = _around(place, tensors, AVERAGES)
+    return value.reshape(value.shape[-2:]) if value is not None and value.ndim > 2 else value
+
+
+def _around(place: _Place, tensors: Mapping[str, Tensor], names: Sequence[str]) -> Tensor | None:
+    """The tensor of one of these names that is nearest to a network: within it, or in a container around it."""
     around = place.prefix.split(".")[:-1]
     for depth in range(len(around), -1, -1):
-        for name in AVERAGES:
+        for name in names:
             value = tensors.get(".".join([*around[:depth], name]))
             if value is not None:
-                return value.reshape(value.shape[-2:]) if value.ndim > 2 else value
+                return value
     return None
 
 
@@ -229,7 +239,7 @@ def _left_out(
         return []
     parts: dict[str, None] = {}
     for key in tensors:
-        known = any(key.startswith(prefix) for prefix in copies) or key.rpartition(".")[2] in AVERAGES
+        known = any(key.startswith(prefix) for prefix in copies) or key.rpartition(".")[2] in (*AVERAGES, CLAMP)
         if not known:
             parts[key.split(".")[0] if "." in key else key] = None
     parts = {part: None for part in parts if not any(prefix.startswith(f"{part}.") for prefix in used)}

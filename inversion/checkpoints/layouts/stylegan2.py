@@ -3,12 +3,15 @@
 A layout reads a flat state dict {key: tensor} and takes every key, or raises a StateDictError that names the key.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 
 import torch
 from torch import Tensor
 
-from inversion.checkpoints.layouts.source import Renamed, Source
+from inversion.checkpoints.layouts.source import ROWS, Renamed, Source
+from inversion.generators.base import count_keys
 
 
 def rosinality_generator(tensors: Mapping[str, Tensor], latent_avg: Tensor | None = None) -> Renamed:
@@ -44,6 +47,21 @@ def rosinality_generator(tensors: Mapping[str, Tensor], latent_avg: Tensor | Non
     return source.finish()
 
 
+def nvidia_modules(layers: int, blocks: int) -> Iterator[tuple[str, str]]:
+    """The modules with a weight and a bias of a StyleGAN2-ADA generator: the name in NVIDIA's files, and the one here.
+
+    layers: of the mapping. blocks: of the synthesis, 4, 8, ... pixels.
+    """
+    for i in range(layers):
+        yield f"mapping.fc{i}", f"dense.{i}"
+    for j in range(blocks):
+        convs = {"conv1": f"convs.{2 * j}"} | ({"conv0": f"convs.{2 * j - 1}"} if j else {})
+        for part, to in (convs | {"torgb": f"rgbs.{j}"}).items():
+            name = f"synthesis.b{4 << j}.{part}"
+            yield name, to
+            yield f"{name}.affine", f"{to}.affine"
+
+
 def nvidia_generator(tensors: Mapping[str, Tensor]) -> Renamed:
     """Rename the `G_ema` of a StyleGAN2-ADA pickle; `synthesis.conv_clamp` is its layers' limit. StateDictError."""
     source = Source("StyleGAN2-ADA generator", tensors)
@@ -54,25 +72,41 @@ def nvidia_generator(tensors: Mapping[str, Tensor]) -> Renamed:
     if "synthesis.conv_clamp" in source.left:
         source.move("synthesis.conv_clamp", "clamp", ())
     source.move("synthesis.b4.const", "const")
-    for i in range(source.count("mapping.fc{}.weight")):
-        source.pair(f"mapping.fc{i}", f"dense.{i}")
-    block = 0
-    while f"synthesis.b{4 << block}.torgb.weight" in source.left:
-        side = 4 << block
-        parts = {f"b{side}.conv1": 2 * block} | ({f"b{side}.conv0": 2 * block - 1} if block else {})
-        for name, k in parts.items():
-            source.pair(f"synthesis.{name}", f"convs.{k}")
-            if noise:
-                source.move(f"synthesis.{name}.noise_strength", f"convs.{k}.noise_strength", ())
-                source.move(f"synthesis.{name}.noise_const", f"noise_{k}", (1, 1, side, side))
-            source.pair(f"synthesis.{name}.affine", f"convs.{k}.affine")
-        source.pair(f"synthesis.b{side}.torgb", f"rgbs.{block}")
-        source.pair(f"synthesis.b{side}.torgb.affine", f"rgbs.{block}.affine")
-        block += 1
-    source.require(f"synthesis.b{4 << block}.torgb.weight", f"synthesis.b{4 << block}.")
-    source.average(source.optional("mapping.w_avg"), "mapping.w_avg", 2 * block, w_dim)
+    blocks = next(j for j in count() if f"synthesis.b{4 << j}.torgb.weight" not in source.left)
+    source.require(f"synthesis.b{4 << blocks}.torgb.weight", f"synthesis.b{4 << blocks}.")
+    for name, to in nvidia_modules(source.count("mapping.fc{}.weight"), blocks):
+        source.pair(name, to)
+        if noise and re.fullmatch(r"convs\.\d+", to):
+            k = int(to.removeprefix("convs."))
+            side = 4 << ((k + 1) // 2)
+            source.move(f"{name}.noise_strength", f"{to}.noise_strength", ())
+            source.move(f"{name}.noise_const", f"noise_{k}", (1, 1, side, side))
+    source.average(source.optional("mapping.w_avg"), "mapping.w_avg", 2 * blocks, w_dim)
     source.colour("rgbs.{}")
     return source.finish()
+
+
+def nvidia_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of a StyleGAN2-ADA generator with the tensors of a `StyleGAN2`: the inverse of `nvidia_generator`.
+
+    `mapping.w_avg` has one row: the mean of those here if they differ. The limit of the layers, `clamp`, is no tensor.
+    """
+    rows = tensors["w_avg"]
+    average = rows[0] if bool((rows == rows[:1]).all()) else rows.mean(dim=0)
+    row = torch.tensor(ROWS[4])
+    kernel = torch.outer(row, row) / row.sum() ** 2
+    blocks = count_keys(tensors, "rgbs.{}.weight")
+    state = {"mapping.w_avg": average, "synthesis.b4.const": tensors["const"]}
+    embed = [("mapping.embed", "embed")] if "embed.weight" in tensors else []
+    for name, to in [*embed, *nvidia_modules(count_keys(tensors, "dense.{}.weight"), blocks)]:
+        state |= {f"{name}.{part}": tensors[f"{to}.{part}"] for part in ("weight", "bias")}
+        if re.fullmatch(r"convs\.\d+", to):
+            state[f"{name}.resample_filter"] = kernel
+            if f"{to}.noise_strength" in tensors:
+                state[f"{name}.noise_strength"] = tensors[f"{to}.noise_strength"]
+                state[f"{name}.noise_const"] = tensors[f"noise_{to.removeprefix('convs.')}"][0, 0]
+    state |= {f"synthesis.b{4 << j}.resample_filter": kernel for j in range(blocks)}
+    return {key: value.detach().cpu().clone() for key, value in state.items()}
 
 
 def genforce_generator(tensors: Mapping[str, Tensor]) -> Renamed:
