@@ -24,7 +24,7 @@ from ui.parts.lazy import delay
 from ui.parts.own_jobs import OwnJobs
 from ui.parts.settings import model_choices
 from ui.parts.values import Options, Update
-from ui.static import script
+from ui.static import page_scripts, script
 from ui.tabs import Tab, all_tabs
 from ui.theme import CSS, theme
 
@@ -39,6 +39,7 @@ models were trained on drawn faces and drawn houses only, without any photograph
 """
 UPLOAD = 40 * 2**20  # bytes of one request
 HOUR = 3600
+VIEWER = ("viewer_pictures", "viewer", "viewer_control")  # scripts
 
 
 def build(
@@ -63,6 +64,7 @@ def build(
             tab.on_load(page)
         context.own_jobs.wire(page)
         page.load(None, js=script("page"), **QUIET)
+        page.load(None, js=page_scripts(*VIEWER), **QUIET)
         _offer_methods(page, context, made)
         _refresh_models(page, context, made)
         api.add_endpoints(page, context, made)

@@ -60,9 +60,11 @@ def problem_list(problems: Mapping[str, str]) -> str:
     return "; ".join(f"<b>{escape(name)}</b>: {escape(problem)}" for name, problem in problems.items())
 
 
-def head(title: str, note: str, colour: str) -> str:
-    """A column's title with a note on its right."""
-    return f'<div class="head" style="--hue:{colour}"><b>{escape(title)}</b><span>{escape(note)}</span></div>'
+def head(title: str, note: str, colour: str, sides: tuple[str, str] | None = None) -> str:
+    """A column's title with a note on its right. sides: names of the two pictures, if both are results."""
+    names = "" if sides is None else f' data-left="{escape(sides[0])}" data-right="{escape(sides[1])}"'
+    words = f"<b>{escape(title)}</b><span>{escape(note)}</span>"
+    return f'<div class="head" style="--hue:{colour}"{names}>{words}</div>'
 
 
 def run_head(index: int, run: RunView) -> str:

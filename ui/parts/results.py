@@ -56,7 +56,9 @@ class Panel:
         self.status = gr.HTML(status_line(READY), js_on_load=STATUS_SCRIPT, elem_id=f"{key}-status")
         self.other = gr.HTML(elem_id=f"{key}-other")  # says when the results are of another picture than the upload
         self.other_model = gr.HTML(elem_id=f"{key}-other-model")  # or of another model than the chosen one
-        self.about = gr.HTML(elem_id=f"{key}-about")
+        with gr.Row(elem_classes="facts-line"):
+            self.about = gr.HTML(elem_id=f"{key}-about")
+            gr.HTML(viewer_button(key), elem_classes="viewer-opener")
         self.hint = gr.HTML(HINT, elem_classes="hint-box")
         with gr.Row(elem_classes="given"):
             with gr.Column(min_width=130, elem_classes="card"):
@@ -234,6 +236,11 @@ class Panel:
                 self.pasted: PictureFiles(folder).path("pasted", picture, largest=1024),
                 self.pasted_file: gr.update(value=str(path)),
             }
+
+
+def viewer_button(key: str) -> str:
+    """The button that opens the pictures of the tab `key` in the viewer."""
+    return f'<button type="button" class="open-viewer" data-compare="{key}">Compare closely</button>'
 
 
 def column_text(view: JobView, index: int) -> Options:

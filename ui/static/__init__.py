@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -25,3 +26,9 @@ def style(name: str) -> str:
 def template(name: str) -> str:
     """The template `name`.html."""
     return (FOLDER / f"{name}.html").read_text(encoding="utf-8")
+
+
+def page_scripts(*names: str) -> str:
+    """Scripts as one function, which Gradio calls when the page opens. They share their names."""
+    parts = [f"const VIEWER_TEMPLATE = {json.dumps(template('viewer'))};", *(script(name) for name in names)]
+    return f"() => {{\n{''.join(parts)}}}"

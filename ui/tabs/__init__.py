@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inversion.tasks import TASKS, task_fields
 from ui.tabs.base import Tab
+from ui.tabs.compare import Compare
 from ui.tabs.edit import Edit
 from ui.tabs.models import Models
 from ui.tabs.sketch import Sketch
@@ -13,6 +14,7 @@ from ui.tabs.task import TaskTab, task_tab
 TABS: dict[str, type[Tab]] = {
     "edit": Edit,
     "sketch": Sketch,
+    "compare": Compare,
     "models": Models,
 }
 

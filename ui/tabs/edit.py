@@ -83,7 +83,7 @@ class EditPanel(Panel):
         recipe = sliders.recipe(options, edited)
         path = companion(folder / result_names(view)[index], f"-edited-{settings_digits(recipe)}.png")
         images.write_png(path, edited.picture, {**(run.row or {}), "edit": recipe})
-        above = head(run.label, "before | after", COLUMN_COLOURS[index])
+        above = head(run.label, "before | after", COLUMN_COLOURS[index], ("before", "after"))
         return {
             column.box: gr.update(above=above, below=edit_figures(options.moves, edited)),
             column.slider: (files.path(f"inverted-{index}", run.image), str(path)),
