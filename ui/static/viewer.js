@@ -21,7 +21,7 @@ class Viewer {
     this.split = .5;
     this.pointers = new Map();
     this.close = close;
-    host.querySelector('[data-do=close]').hidden = !close;
+    host.querySelector('.viewer-close').hidden = !close;
     this.wire();
     this.fit();
   }
