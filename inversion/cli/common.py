@@ -32,6 +32,7 @@ def run_parser(command: str, description: str) -> Parser:
     parser = Parser(prog=f"python -m inversion {command}", description=description, allow_abbrev=False)
     add_images(parser, "the input pictures")
     add_run(parser)
+    add_nvidia(parser)
     add_outputs(parser)
     return parser
 
@@ -51,7 +52,6 @@ def add_run(parser: Parser) -> None:
     )
     add_task_inputs(parser)
     add_start(parser)
-    add_nvidia(parser)
     parser.add_argument(
         "--align",
         default="auto",

@@ -75,7 +75,7 @@ class RecordingSession(Session):
     """A session that remembers the keys of its jobs: `submitted`, oldest first."""
 
     def __init__(self, device: str, budget: float) -> None:
-        super().__init__(device, budget=budget, additions=True)
+        super().__init__(device, "float32", budget, additions=True)  # as the tiny model computes
         self.submitted: list[str] = []
 
     def submit(self, requests: Sequence[Request], **options: Any) -> str:  # noqa: ANN401 - as in a session

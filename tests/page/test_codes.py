@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers.checkpoints import in_process
 from helpers.page import call, laid_out, opened
 from helpers.serving import Served
 
+from inversion.checkpoints import own
 from inversion.checkpoints.codes import SavedCode, read_code
-from ui.parts.codes import check, pack
+from ui.parts.codes import check, code_request, pack
 from ui.parts.inputs import InputError
 from ui.tabs.edit import Edit
 
+__all__ = ["in_process"]  # a fixture
 RUNS = {"methods": ["wplus", "pti"], "settings": {"wplus.steps": 2, "pti.steps": 2}}
 
 
@@ -111,3 +114,21 @@ def test_a_code_without_a_picture_is_edited_as_it_is(
     values = {part: getattr(part, "value", None) for part in (*tab.settings.inputs(), tab.upload.component)}
     values[tab.settings.start.file] = str(code_of(tmp_path, "wplus"))
     assert [request.method for request in tab.requests(values)] == ["keep"]
+
+
+def test_a_tuned_generator_comes_back_to_the_page(
+    site: Served, client: Client, picture: Path, tmp_path: Path, in_process: list[str]
+) -> None:
+    """Download, add the generator, open the code with it in Edit: the picture is that of the result."""
+    settings = {"methods": ["pti"], "settings": {"pti.steps": 2, "wplus.steps": 2}}
+    _, pictures, _ = call(client, "/reconstruct", picture, **settings)
+    with zipfile.ZipFile(pack(site.session.snapshot(site.session.submitted[-1]), site.session, tmp_path)) as packed:
+        packed.extractall(tmp_path)
+    code = code_of(tmp_path, "pti")
+    for generator, start in ((".safetensors", ".npz"), ("-nvidia.pt", "-styles.npy")):
+        name = own.add_file(code.with_name(f"{code.stem}{generator}"))
+        try:
+            request = code_request(site.session, name, read_code(code.with_name(f"{code.stem}{start}")))
+        finally:
+            own.remove_file(name)
+        assert np.abs(np.asarray(opened(pictures[0]["image"]), int) - request.picture).max() <= 1
