@@ -69,6 +69,8 @@ SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("OpenEXR", 0, b"v/1\x01"),
     ("Radiance HDR", 0, b"#?"),
     ("DICOM", 128, b"DICM"),
+    ("QOI", 0, b"qoif"),
+    ("EPS", 0, b"%!PS"),
     ("icon", 0, b"icns"),
     ("icon", 0, b"\0\0\1\0"),
     *(("Netpbm", 0, b"P%d" % kind) for kind in range(1, 8)),
