@@ -103,19 +103,19 @@ def captioned(model: str, made: TranslatedPictures, recipe: Row) -> list[ShownPi
     ]
 
 
-def input_field(name: str) -> gr.Image | gr.ImageEditor:
-    """Lay out the field for a kind of input: an upload, or a canvas to draw on."""
-    kind = INPUTS[name]
+def input_field(name: str, tab: str = "sketch") -> gr.Image | gr.ImageEditor:
+    """Lay out the field of a tab for a kind of input: an upload, or a canvas to draw on."""
+    kind, elem_id = INPUTS[name], field_id(name, tab)
     if not kind.drawn:
-        return picture_field(kind.label, field_id(name))
-    canvas = drawing_canvas(kind.label, field_id(name), swatches(kind), kind.pen, kind.has_classes)
-    drawing_upload(canvas, kind, f"{field_id(name)}-upload")
+        return picture_field(kind.label, elem_id)
+    canvas = drawing_canvas(kind.label, elem_id, swatches(kind), kind.pen, kind.has_classes)
+    drawing_upload(canvas, kind, f"{elem_id}-upload")
     return canvas
 
 
-def field_id(name: str) -> str:
-    """The element's id of the field for a kind of input."""
-    return f"sketch-{name}"
+def field_id(name: str, tab: str = "sketch") -> str:
+    """The element's id of a tab's field for a kind of input."""
+    return f"{tab}-{name}"
 
 
 def swatches(kind: InputKind) -> list[str]:

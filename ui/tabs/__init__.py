@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from inversion.tasks import TASKS, task_fields
+from ui.tabs.about import About
 from ui.tabs.base import Tab
 from ui.tabs.compare import Compare
 from ui.tabs.edit import Edit
+from ui.tabs.frontalize import Frontalize
 from ui.tabs.models import Models
 from ui.tabs.sketch import Sketch
 from ui.tabs.task import TaskTab, task_tab
@@ -13,9 +15,11 @@ from ui.tabs.task import TaskTab, task_tab
 # Tabs that come after those of the tasks. The key of a task replaces its standard tab.
 TABS: dict[str, type[Tab]] = {
     "edit": Edit,
+    "frontalize": Frontalize,
     "sketch": Sketch,
     "compare": Compare,
     "models": Models,
+    "about": About,
 }
 
 

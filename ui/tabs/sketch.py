@@ -43,6 +43,7 @@ from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
 from ui.parts.markup import DOT, clock, note, other_results, problem_list, status_line
 from ui.parts.plots import Tile
+from ui.parts.results import viewer_button
 from ui.parts.settings import model_choices
 from ui.parts.uploads import examples_strip
 from ui.parts.values import Options, Parameters, Update, Values
@@ -58,6 +59,7 @@ NOTES = {
     "alpha": "how different the variations are, 0 to 1.",
     "mix_layers": "the first varied layer.",
 }
+OWN_TABS = ("frontalize",)  # translations that have a tab of their own
 EVENTS = "The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them."
 
 
@@ -69,40 +71,50 @@ class Shown(NamedTuple):
 
 
 class Sketch(Tab):
-    """Drawings, label maps and photos become pictures."""
+    """Drawings, label maps and photos become pictures. A subclass offers a translation in a tab of its own."""
 
     key: ClassVar[str] = "sketch"
     label: ClassVar[str] = "Sketch to face"
+    intro: ClassVar[str] = INTRO
+    first: ClassVar[str] = FIRST  # the status when the page opens
+    only: ClassVar[str] = ""  # key of the only translation of the tab
+
+    @property
+    def kinds(self) -> list[str]:
+        """Keys of the tab's translations."""
+        return [self.only] if self.only else [name for name in TRANSLATIONS if name not in OWN_TABS]
 
     def build(self, tab: gr.Tab) -> None:
         self.shown = gr.State(None)  # a `Shown`
-        gr.Markdown(INTRO, elem_classes="intro")
+        gr.Markdown(self.intro, elem_classes="intro")
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="controls"):
                 self._build_controls()
             with gr.Column(scale=7, min_width=320, elem_classes="results"):
-                self.status = gr.HTML(status_line(FIRST), elem_id="sketch-status")
-                self.other = gr.HTML(elem_id="sketch-other")  # says when the pictures belong to other choices
-                self.gallery = pictures_view("Pictures", "sketch-gallery", columns=4)
+                self.status = gr.HTML(status_line(self.first), elem_id=f"{self.key}-status")
+                self.other = gr.HTML(elem_id=f"{self.key}-other")  # says when the pictures belong to other choices
+                gr.HTML(viewer_button(self.key), elem_classes="viewer-opener")
+                self.gallery = pictures_view("Pictures", f"{self.key}-gallery", columns=4)
         self._wire()
         for event in (tab.select, self.kind.change):
             event(None, js=script("pen"), **QUIET)
 
     def _build_controls(self) -> None:
         self.kind = gr.Radio(
-            kind_choices({}), value=next(iter(TRANSLATIONS)), label="What to make", elem_id="sketch-kind"
-        )
-        self.missing = gr.HTML(visible=False, elem_classes="note", elem_id="sketch-missing")
+            kind_choices(self.kinds), value=self.kinds[0], label="What to make", elem_id=f"{self.key}-kind",
+            visible=not self.only,
+        )  # fmt: skip
+        self.missing = gr.HTML(visible=False, elem_classes="note", elem_id=f"{self.key}-missing")
         self._build_fields()
         self.models = gr.Dropdown(
             model_choices(self.context.models), value=[self.context.model], multiselect=True, label="Models to compare",
-            elem_id="sketch-models",
+            elem_id=f"{self.key}-models",
         )  # fmt: skip
         with gr.Row():
             self.variations = gr.Slider(1, MAX_VARIATIONS, 4, step=1, label="Pictures", min_width=190)
             self.blend = gr.Slider(0, 1, 1, step=0.05, label="How different the variations are", min_width=190)
         with gr.Row(elem_classes="run-bar"):
-            self.run = gr.Button("Make pictures", variant="primary", elem_id="sketch-run")
+            self.run = gr.Button("Make pictures", variant="primary", elem_id=f"{self.key}-run")
         with gr.Accordion("Advanced", open=False):
             self.first_layer = gr.Number(
                 None, label="First varied layer", precision=0, minimum=0, maximum=MAX_LAYERS,
@@ -112,25 +124,25 @@ class Sketch(Tab):
 
     def _build_fields(self) -> None:
         """A field for each kind of input, with its classes and examples; one kind is visible."""
-        first = next(iter(TRANSLATIONS.values())).takes
+        first, taken = TRANSLATIONS[self.kinds[0]].takes, {TRANSLATIONS[name].takes for name in self.kinds}
         self.boxes: dict[str, gr.Column] = {}
         self.fields: dict[str, gr.Image | gr.ImageEditor] = {}
         self.legends: dict[str, gr.HTML] = {}
         self.strips: dict[str, gr.Column] = {}
         self.framings: dict[str, Framing] = {}  # of photos
         self.given: list[Callable[..., Dependency]] = []  # events that put a whole picture into a field
-        for name, kind in INPUTS.items():
+        for name, kind in [(name, kind) for name, kind in INPUTS.items() if name in taken]:
             with gr.Column(visible=name == first) as self.boxes[name]:
-                self.fields[name] = input_field(name)
+                self.fields[name] = input_field(name, self.key)
                 if not kind.drawn:
                     refuse_bad_files(self.fields[name], inputs.picture)
                     self.given.append(self.fields[name].upload)
-                    self.framings[name] = Framing(field_id(name), self.context.session, tells_domain=False)
+                    self.framings[name] = Framing(field_id(name, self.key), self.context.session, tells_domain=False)
                 if kind.has_classes:
-                    self.legends[name] = gr.HTML(elem_id=f"sketch-{name}-legend")
+                    self.legends[name] = gr.HTML(elem_id=f"{self.key}-{name}-legend")
                 with gr.Column() as self.strips[name]:
                     if paths := examples.drawings(name):
-                        strip = examples_strip(paths, self.fields[name], f"sketch-{name}-examples")
+                        strip = examples_strip(paths, self.fields[name], f"{self.key}-{name}-examples")
                         self.given.append(strip.click)
 
     def _wire(self) -> None:
@@ -173,13 +185,13 @@ class Sketch(Tab):
         """Offer the translations that at least one of the models has an encoder for."""
         session = self.context.session
         cards = {model: translation_cards(session, model) for model in models or [] if not session.files.missing(model)}
-        lacking = {name: reason for name in TRANSLATIONS if (reason := _unavailable(name, cards))}
-        available = [name for name in TRANSLATIONS if name not in lacking]
+        lacking = {name: reason for name in self.kinds if (reason := _unavailable(name, cards))}
+        available = [name for name in self.kinds if name not in lacking]
         value = chosen if chosen in available else next(iter(available), None)
         # The value changes only if it must: the user may be choosing at the same time.
         changed: Options = {} if value == chosen else {"value": value}
         update: Update = {
-            self.kind: gr.update(choices=kind_choices(lacking), **changed),
+            self.kind: gr.update(choices=kind_choices(available), **changed),
             self.missing: gr.update(value=_lacking_note(lacking), visible=bool(lacking)),
             self.run: gr.update(interactive=value is not None),
         }
@@ -250,7 +262,9 @@ class Sketch(Tab):
             text = f"<b>Done</b>{DOT}{clock(seconds)} s" + (f"{DOT}{problem_list(problems)}" if problems else "")
             yield {self.gallery: items, self.status: status_line(text, bad=bool(problems))}
 
-    def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
+    def endpoint(self, common: Mapping[str, Component]) -> Endpoint | None:
+        if self.only:  # scripts name the translation
+            return None
         parameters: dict[str, Component] = {
             "picture": common["picture"],
             "kind": gr.Dropdown(list(TRANSLATIONS), value=next(iter(TRANSLATIONS)), label="kind"),
@@ -316,6 +330,6 @@ def other_choices(shown: Shown | None, kind: str | None, models: list[str]) -> s
     return other_results(f"These pictures belong to {of}. Press Make pictures for new ones.")
 
 
-def kind_choices(lacking: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The translations that are not `lacking`, as (label, name)."""
-    return [(kind.label, name) for name, kind in TRANSLATIONS.items() if name not in lacking]
+def kind_choices(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The translations as (label, name)."""
+    return [(TRANSLATIONS[name].label, name) for name in names]
