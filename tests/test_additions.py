@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from helpers import ada
 from helpers.checkpoints import in_process, own_folder
-from helpers.foreign import write, write_nvidia
+from helpers.foreign import small, write, write_nvidia
 
 from inversion.checkpoints import convert, own, store
 from inversion.checkpoints.places import VARIABLE
@@ -43,6 +45,22 @@ def test_a_file_is_added_listed_and_removed(tmp_path: Path, in_process: list[str
     card = catalogue.models()[view.name]
     assert (card.own, card.domain, card.licence) == (True, "cats", "CC0")
     assert adds.remove(view.name) == [view.name] and view.name not in registry()
+
+
+@pytest.mark.weights
+def test_what_does_not_fit_its_model_is_refused_at_once(tmp_path: Path, in_process: list[str]) -> None:
+    encoder = {f"encoder.{key}": value for key, value in small("psp_encoder_n8").items()}
+    torch.save({"state_dict": encoder}, tmp_path / "e.pt")
+    np.save(tmp_path / "d.npy", np.ones((1, 77), np.float32))
+    for path, kind in ((tmp_path / "e.pt", "encoder"), (tmp_path / "d.npy", "directions")):
+        with pytest.raises(UserError, match=rf"{path.name} does not fit synthetic-faces\..*(styles|numbers)"):
+            last(Additions(True).add(VISITOR, Upload(path, kind, "synthetic-faces")))  # type: ignore[arg-type]
+    assert not own.own()
+    np.save(tmp_path / "d.npy", np.ones((1, 256), np.float32))
+    assert (
+        last(Additions(True).add(VISITOR, Upload(tmp_path / "d.npy", "directions", "synthetic-faces"))).name
+        in own.own()
+    )
 
 
 def test_a_page_that_others_open_takes_no_files(tmp_path: Path) -> None:

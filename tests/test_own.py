@@ -41,7 +41,7 @@ def photo(tmp_path: Path) -> Path:
 
 def snapshot(path: Path, seed: int = 0, classes: int = 0) -> Path:
     """A tiny generator of the user's."""
-    return write_nvidia(path, {"G_ema": ada.weights(classes=classes, seed=seed)}, conv_clamp=256.0)
+    return write_nvidia(path, {"G_ema": ada.weights(classes=classes, seed=seed)}, conv_clamp=256)  # NVIDIA's train.py
 
 
 def invert(photo: Path, *arguments: object) -> int:

@@ -33,7 +33,7 @@ def opened(tensors: dict[str, Tensor], folder: Path, clamp: float | None) -> Sty
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("clamp", [None, 0.7, 256.0])
+@pytest.mark.parametrize("clamp", [None, 0.7, 256])  # train.py of NVIDIA writes a whole number
 @pytest.mark.parametrize("kind", KINDS)
 def test_pictures_are_those_of_the_formulas(kind: str, clamp: float | None, frozen: bool, tmp_path: Path) -> None:
     tensors = ada.weights(**KINDS[kind])  # type: ignore[arg-type]

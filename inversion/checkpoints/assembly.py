@@ -91,6 +91,15 @@ def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
     return model, {entry: marks[entry] for entry in entries if entry.name in model.absent}
 
 
+def check_fit(entry: Entry) -> None:
+    """Check that an encoder or a direction fits the generator of its model. Raises HubError if it does not."""
+    model = bare_model(str(entry.generator), torch.device("cpu"), torch.float32)
+    if entry.kind == "encoder":
+        _encoder(model, entry)
+    else:
+        ATTACH[entry.kind](replace(model, directions={}), entry)
+
+
 def belonging(model: Model) -> list[Entry]:
     """The entries that the model uses besides its generator, in the order of the registry."""
     return [entry for entry in registry().values() if belongs(entry, model)]
@@ -191,8 +200,8 @@ def _read_directions(entry: Entry, model: Model) -> list[Direction]:
         array = np.load(path, allow_pickle=False)
         vector = torch.as_tensor(np.asarray(array, dtype=np.float32)).reshape(-1, prior.w_dim)
     except (OSError, ValueError, TypeError, EOFError, RuntimeError):
-        width = f"with rows of {prior.w_dim} numbers"
-        raise BadCheckpoint(f"{entry.name}: {path.name} is not a plain array {width}: give another direction") from None
+        text = f"it is no array with rows of {prior.w_dim} numbers, as the styles of {model.name}: give another one"
+        raise BadCheckpoint(f"{entry.name}: {text}") from None
     with weights.errors_naming(entry):
         return [from_array(name, vector, prior)]
 

@@ -165,11 +165,11 @@ class _Plainer:
             if len(clamps) > 1:
                 raise Refused("its layers clamp at different values, which is not supported")
             if clamps and max(clamps) < float("inf"):
-                tensors[CLAMP_KEY] = torch.tensor(max(clamps))
+                tensors[CLAMP_KEY] = torch.tensor(float(max(clamps)))
         elif "b4.out.weight" in tensors:  # a discriminator; its layers without an activation have no limit
             limits: set[float] = set()
             with contextlib.suppress(TypeError, ValueError):
                 limits = network.clamps() - {float("inf")}
             if len(limits) == 1:
-                tensors["conv_clamp"] = torch.tensor(limits.pop())
+                tensors["conv_clamp"] = torch.tensor(float(limits.pop()))
         return tensors

@@ -104,6 +104,24 @@ def add_file(
     return next(entry.name for entry in known if entry.kind == kind)
 
 
+def check_fit(name: str) -> None:
+    """Remove an encoder or a direction of the user's that does not fit its model, and raise BadCheckpoint.
+
+    Nothing is checked for a model that is not downloaded, or for a generator.
+    """
+    from inversion.checkpoints import assembly, fetch  # imports all networks
+
+    entry = own()[name]
+    owner = registry().get(entry.generator or "")
+    if owner is None or fetch.cached(owner) is None:
+        return
+    try:
+        assembly.check_fit(entry)
+    except BadCheckpoint as error:
+        remove_file(name)
+        raise BadCheckpoint(f"{entry.filename} does not fit {owner.name}. {error}") from None
+
+
 def change(name: str, facts: Facts) -> None:
     """Change the given facts of one of the user's files. Raises HubError if there is no such file."""
     entries = own()
