@@ -4,6 +4,7 @@
     task = make_task("superres", factor=4)
     for event in invert(model, task, task.A(x), parse_method("wplus")):
         ...  # Step, Step, ..., Result
+    compare("face.png", methods=["psp", "wplus"])  # shows itself in a notebook
 
 Pictures are NCHW float32 in [-1, 1]. Importing the package imports nothing else: a name is imported at its first use.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from inversion.checkpoints.tuned import write_tuned
     from inversion.common.errors import UserError
     from inversion.common.settings import SettingError
+    from inversion.interactive import ComparedResult, Comparison, compare
     from inversion.losses import LossWeights
     from inversion.methods import METHODS, STAGES, Method, Result, Step, parse_method, tuned
     from inversion.methods.run import RunOptions, invert
@@ -42,6 +44,7 @@ __getattr__ = attributes(
         "checkpoints.tuned": "write_tuned",
         "common.errors": "UserError",
         "common.settings": "SettingError",
+        "interactive": "ComparedResult Comparison compare",
         "losses": "LossWeights",
         "methods": "METHODS STAGES Method Result Step parse_method tuned",
         "methods.run": "RunOptions invert",
@@ -59,6 +62,8 @@ __all__ = [
     "STAGES",
     "TASKS",
     "TRANSLATIONS",
+    "ComparedResult",
+    "Comparison",
     "Facts",
     "HubError",
     "LossWeights",
@@ -72,6 +77,7 @@ __all__ = [
     "TaskError",
     "UserError",
     "add_file",
+    "compare",
     "invert",
     "load",
     "load_code",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     *("common", "images", "align", "generators", "synthetic", "tasks", "encoders", "directions", "perception", "model"),
     *("losses", "metrics", "checkpoints", "methods", "editing", "translations", "serving"),
-    *("training", "parity", "cli"),
+    *("training", "parity", "cli", "interactive"),
 )
 LOOSE = 7  # modules that lie in no folder of inversion/
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 50, 6
@@ -200,7 +200,10 @@ def test_docstrings_name_the_errors_that_a_public_function_raises() -> None:
 
 
 # Names with an underscore that belong to other libraries or to the format of their files.
-FOREIGN = {"_replace", "_actions", "_modules", "_utils", "_rebuild_tensor_v2", "_reconstruct_persistent_obj"}
+FOREIGN = {
+    *("_replace", "_actions", "_modules", "_utils", "_repr_html_"),
+    *("_rebuild_tensor_v2", "_reconstruct_persistent_obj"),
+}
 
 
 def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:

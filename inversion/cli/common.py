@@ -155,10 +155,14 @@ def write_json(value: object) -> None:
 
 def write_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Print rows as aligned columns on stdout. A missing value is a dash."""
+    sys.stdout.writelines(f"{line}\n" for line in table_lines(rows, columns))
+
+
+def table_lines(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> list[str]:
+    """Rows as aligned columns: a line with the names of the columns, and a line for each row."""
     cells = [list(columns), *([_cell(row.get(c)) for c in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    for line in cells:
-        sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n")
+    return ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
 def write_notes(notes: Sequence[str], printed: set[str]) -> None:

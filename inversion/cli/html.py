@@ -39,6 +39,7 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value >= 0.1 else f"{value:.2f} s"
 
 
-def picture(address: str, caption: str) -> str:
+def picture(address: str, caption: str, style: str = "") -> str:
     """An image with a text for readers who cannot see it."""
-    return f'<img src="{escape(address)}" alt="{escape(caption)}" loading="lazy">'
+    css = f' style="{escape(style)}"' if style else ' loading="lazy"'
+    return f'<img src="{escape(address)}" alt="{escape(caption)}"{css}>'

@@ -16,6 +16,7 @@ from inversion.align import paste
 from inversion.cli.batch import ERRORS, Batch
 from inversion.cli.codes import start_of, write_files
 from inversion.cli.common import task_inputs, write_notes, write_rows
+from inversion.cli.interrupt import StopRequest
 from inversion.cli.own import choose_model, options_of
 from inversion.common.commands import UsageError, guarded
 from inversion.common.names import settings_digits
@@ -121,20 +122,7 @@ class Runs:
 
         Raises UserError.
         """
-        events = self.lane(request)
-        ready: Ready | None = None
-        event = next(events)
-        with _Bars(request.method) as bars:
-            while not isinstance(event, Finished):
-                if isinstance(event, Ready):
-                    ready = event
-                    write_notes(event.notes, self._printed)
-                else:
-                    bars.show(event)
-                event = events.send(self.batch.stop.signal is not None or None)
-        if ready is None:
-            raise LaneError(f"{request.method} ended without a result")
-        return ready, event
+        return follow(self.lane, request, self.batch.stop, lambda notes: write_notes(notes, self._printed))
 
     def requests(self, path: Path) -> list[Request]:
         """One request per method that the model can run. Prints the note of the crop, if any, on stderr.
@@ -186,11 +174,34 @@ class Runs:
         return self._lacking
 
 
-class _Bars:
-    """A progress bar for each stage of a run, on stderr."""
+def follow(
+    lane: Lane, request: Request, stop: StopRequest, show: Callable[[Sequence[str]], object], *, bars: bool = True
+) -> tuple[Ready, Finished]:
+    """Do a run. It ends early if `stop` has a signal. show: called with the notes. bars: whether to show progress.
 
-    def __init__(self, method: str) -> None:
-        self.method, self.stage = method, ""
+    Raises UserError.
+    """
+    events = lane(request)
+    ready: Ready | None = None
+    event = next(events)
+    with _Bars(request.method, hidden=not bars) as shown:
+        while not isinstance(event, Finished):
+            if isinstance(event, Ready):
+                ready = event
+                show(event.notes)
+            else:
+                shown.show(event)
+            event = events.send(stop.signal is not None or None)
+    if ready is None:
+        raise LaneError(f"{request.method} ended without a result")
+    return ready, event
+
+
+class _Bars:
+    """A progress bar for each stage of a run: on stderr, or as a widget in a notebook."""
+
+    def __init__(self, method: str, *, hidden: bool = False) -> None:
+        self.method, self.stage, self.hidden = method, "", hidden
         self.bar: tqdm | None = None
 
     def __enter__(self) -> _Bars:
@@ -203,13 +214,13 @@ class _Bars:
     def show(self, event: Progress) -> None:
         """Show a step."""
         if self.bar is None or event.stage != self.stage:
-            from tqdm import tqdm
+            from tqdm.auto import tqdm
 
             self.__exit__()
             self.stage = event.stage
-            seconds = SECONDS if sys.stderr.isatty() else SECONDS_IN_FILE
+            seconds = SECONDS if sys.stderr.isatty() or "ipykernel" in sys.modules else SECONDS_IN_FILE
             name = f"{self.method}: {event.stage}"
-            self.bar = tqdm(total=event.total, desc=name, file=sys.stderr, mininterval=seconds)
+            self.bar = tqdm(total=event.total, desc=name, file=sys.stderr, mininterval=seconds, disable=self.hidden)
         self.bar.update(event.step - self.bar.n)
 
 
