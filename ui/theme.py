@@ -55,6 +55,7 @@ CONTROLS: dict[str, tuple[str, str | None]] = {
     "button_large_radius": ("*radius_md", None),
     "button_medium_radius": ("*radius_md", None),
     "button_small_radius": ("*radius_md", None),
+    "checkbox_border_color": ("*neutral_500", "*neutral_400"),
     "checkbox_label_background_fill": ("*neutral_50", "*neutral_800"),
     "checkbox_label_background_fill_selected": ("*primary_50", "*primary_950"),
     "checkbox_label_border_color": ("*neutral_200", "*neutral_700"),
