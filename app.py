@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import os
 import sys
@@ -44,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="whether the page takes model files of its users; auto: only if nobody else can open it",
     )
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="who may open the page; default: everybody")
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="also offer the endpoints as tools (MCP) at /gradio_api/mcp/; needs mcp",
+    )
     allow_every_character()
     args = parser.parse_args(argv)
 
@@ -74,6 +80,8 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError(f"--budget must be a positive number of seconds, not {args.budget}")
     if args.auth and not all(args.auth.partition(":")):
         raise UsageError("--auth must be a name and a password with a colon between them")
+    if args.mcp:
+        check_mcp(args)
     from inversion.serving import catalogue, host
 
     if args.model and args.model not in catalogue.models():
@@ -83,6 +91,14 @@ def check(args: argparse.Namespace) -> None:
         from inversion.checkpoints.hub import find_device
 
         find_device(args.device)
+
+
+def check_mcp(args: argparse.Namespace) -> None:
+    """Raises UsageError if the endpoints cannot be tools; without the package, Gradio would only print a line."""
+    if importlib.util.find_spec("mcp") is None:
+        raise UsageError('--mcp needs the package mcp. Install it with: pip install "mcp>=1.21,<2"')
+    if args.auth:
+        raise UsageError("--mcp does not work with --auth: tools have no login. Use one of the two")
 
 
 def serve(args: argparse.Namespace) -> None:
@@ -99,7 +115,8 @@ def serve(args: argparse.Namespace) -> None:
     user, _, password = (args.auth or "").partition(":")
     auth = (user, password) if user else None
     options = launch_options(ready.is_set, adds)
-    page.launch(share=args.share, server_port=args.port, auth=auth, prevent_thread_lock=True, **options)
+    options |= {"mcp_server": args.mcp, "prevent_thread_lock": True}
+    page.launch(share=args.share, server_port=args.port, auth=auth, **options)
     try:
         host.preload(session, list(dict.fromkeys([*files[1:], *preloaded(args), files[0]])))
         ready.set()

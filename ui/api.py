@@ -146,4 +146,6 @@ def function(endpoint: Endpoint) -> Callable[..., Iterator[Answer]]:
     parameters += [inspect.Parameter(name, kind, default=getattr(part, "value", None)) for name, part in others]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__name__ = endpoint.name
+    lines = "".join(f"    {name}: {sentence}\n" for name, sentence in endpoint.sentences.items())
+    call.__doc__ = f"{endpoint.summary}\n\nParameters:\n{lines}"  # where Gradio looks for the words of a tool
     return call

@@ -18,6 +18,7 @@ from ui.compression import CompressedEvents, CompressedFiles
 from ui.examples import examples
 from ui.guard import Guard
 from ui.health import Health
+from ui.machines import Machines
 from ui.parts.context import PageContext
 from ui.parts.events import MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.lazy import delay
@@ -124,6 +125,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True, additions: bool = F
         Middleware(CompressedFiles),
         Middleware(CompressedEvents),
         Middleware(GZipMiddleware, compresslevel=6),  # all other answers
+        Middleware(Machines),
         Middleware(Calls),
     ]
     return {
