@@ -200,6 +200,7 @@ X = torch.zeros(4, 4)
 KINDS: dict[str, tuple[Mapping[str, Tensor], str]] = {
     "StyleGAN3": ({"synthesis.input.weight": X, "synthesis.L0_36_512.weight": X}, "StyleGAN3 generator"),
     "StyleGAN-XL": ({"mapping.embed_proj.weight": X, "synthesis.input.weight": X}, "StyleGAN-XL generator"),
+    "lucidrains": ({"S.net.0.weight": X, "G.blocks.0.to_style1.weight": X}, "lucidrains' layout"),
     "not square": ({**G, "input.input": torch.zeros(1, 128, 4, 8)}, r"not square \(8:4\)"),
     "larger start": ({**G, "input.input": torch.zeros(1, 128, 8, 8)}, "starts from 8x8 pixels"),
     "four channels": ({**G, "to_rgb1.bias": torch.zeros(1, 4, 1, 1)}, "pictures with 4 channels"),

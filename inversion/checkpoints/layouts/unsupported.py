@@ -49,6 +49,10 @@ KINDS: dict[str, Unsupported] = {
         (r"style_mlp\.1\.weight$", r"style_conv1\.modulated_conv\.weight$"),
         "This layout is not supported: use rosinality's or NVIDIA's file of the same generator.",
     ),
+    "a StyleGAN2 generator in lucidrains' layout": Unsupported(
+        (r"(^|\.)S\.net\.\d+\.", r"(^|\.)G\.blocks\.\d+\.to_style1\."),
+        "Its layers differ from those of NVIDIA's StyleGAN2: use rosinality's or NVIDIA's training code.",
+    ),
     "a HyperStyle network": Unsupported(
         (r"hypernet\.",),
         "It predicts changes of weights, which is not supported: use its W encoder, or the method PTI.",
