@@ -11,7 +11,7 @@ from inversion.align import Quad, cut, side_of
 
 SMALL = 1 / 3  # of the model's resolution: a smaller face gets a note
 TURNED = 25.0  # degrees in the plane of the picture
-BLURRED = 0.15  # `sharpness` below which a face gets a note: sharp renders have 0.8 to 1.6, a sharp photo 0.7
+BLURRED = 0.2  # `sharpness` below which a face gets a note: sharp renders have 0.8 to 1.6, a sharp photo 0.7
 SIDE = 96  # pixels of the crop whose sharpness is measured
 
 

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import fields
 from statistics import median
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from inversion.model import Model
 
 T = TypeVar("T")
-WARM_STEPS = 6
+WARM_STEPS = 4
 SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones are refused
 
 
@@ -65,19 +65,26 @@ class Lane:
         """Load a model and run it, so that the first user does not wait for imports. Raises UserError.
 
         Returns the seconds of one step of W, None if they were not measured. On the CPU they are at most the processor
-        time of a step: if other programs slow the machine down now, later runs may be much faster.
+        time of a step in one thread: if other programs slow the machine down now, later runs may be much faster.
         """
         device = self.load(model).device
-        request = Request(DEFAULT_TASK, "w", np.zeros((8, 8, 3), np.uint8), model, {"w.steps": WARM_STEPS})
-        clocks = []
-        for event in self(request):
-            if isinstance(event, Progress) and event.total == WARM_STEPS:
-                clocks.append((event.seconds, time.process_time()))
-        if len(clocks) < WARM_STEPS:
-            return None
-        pairs = itertools.pairwise(clocks)  # the first step is slower
-        walls, processors = zip(*((b[0] - a[0], b[1] - a[1]) for a, b in pairs), strict=True)
-        return min(median(walls), median(processors)) if device.type == "cpu" else median(walls)
+        walls, processors = self._step_times(model, 0, time.perf_counter), []
+        if walls and device.type == "cpu":
+            threads = torch.get_num_threads()
+            torch.set_num_threads(
+                1
+            )  # several threads wait for each other, which costs processor time on a busy machine
+            try:
+                processors = self._step_times(model, 1, time.thread_time)
+            finally:
+                torch.set_num_threads(threads)
+        return min((median(times) for times in (walls, processors) if times), default=None)
+
+    def _step_times(self, model: str, seed: int, clock: Callable[[], float]) -> list[float]:
+        """Times of steps of W by this clock, without the first step, which is slower. Raises UserError."""
+        request = Request(DEFAULT_TASK, "w", np.zeros((8, 8, 3), np.uint8), model, {"w.steps": WARM_STEPS}, seed=seed)
+        steps = [clock() for event in self(request) if isinstance(event, Progress) and event.total == WARM_STEPS]
+        return [after - before for before, after in itertools.pairwise(steps)]
 
     def tidy(self) -> None:
         """Forget what was kept of earlier runs for too long."""
