@@ -98,11 +98,11 @@ def test_a_batch_that_was_killed_twice_has_every_row_once(
 def test_nothing_is_done_twice_and_a_changed_setting_is_another_row(
     folder: Path, tmp_path: Path, loads: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
+    out, folder = tmp_path / "out", folder / "face-0.png"
     assert batch(folder, out, methods="w") == 0
     loads.clear()
     assert batch(folder, out, methods="w") == 0 and not loads, "all rows exist, so no model is needed"
-    assert "3 of the rows come from an earlier command" in capsys.readouterr().out
+    assert "Rows of earlier commands: 1." in capsys.readouterr().out
     before = rows(out)
     for more in (["--set", "w.steps=2"], ["--seed", "1"], ["--task", "superres", "--factor", "4"]):
         assert batch(folder, out, *more, methods="w") == 0

@@ -235,7 +235,7 @@ class BatchRuns:
             lines.append({"method": method, "rows": len(rows), **report.means(rows)})
         known = [name for name in METRICS if any(name in line for line in lines)]
         write_table(lines, ["method", "rows", *known, "seconds"])
-        kept = f" {self.kept} of the rows come from an earlier command." if self.kept else ""
+        kept = f" Rows of earlier commands: {self.kept}." if self.kept else ""
         sys.stdout.write(visible(f"Report: {self.folder / 'report.html'}.{kept}") + "\n")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from helpers.page import ENDPOINTS, W, call, opened, required
-from helpers.serving import Served
 from PIL import Image
 
 from inversion import images
@@ -119,26 +117,11 @@ def test_a_measured_picture_has_no_psnr(client: Client, picture: Path) -> None:
 
 def test_events_stream_while_the_run_goes_on(client: Client, picture: Path) -> None:
     job = client.submit(
-        picture=handle_file(picture), methods=["w"], settings={"w.steps": 400}, budget=3, api_name="/reconstruct"
+        picture=handle_file(picture), methods=["w"], settings={"w.steps": 250}, budget=3, api_name="/reconstruct"
     )
     events = list(job)
     assert len(events) >= 2 and {row["state"] for row in events[0][0]} <= {"queued", "running"}
     assert events[-1][0][0]["state"] == "done"
-
-
-def test_a_script_that_leaves_stops_its_job(site: Served, client: Client, picture: Path) -> None:
-    job = client.submit(
-        picture=handle_file(picture), methods=["w"], settings={"w.steps": 10_000}, budget=50, api_name="/reconstruct"
-    )
-    deadline = time.monotonic() + 30
-    while (key := site.session.status().running) is None or site.session.snapshot(key).runs[0].image is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    began = time.monotonic()
-    job.cancel()
-    while site.session.status().running is not None:
-        assert time.monotonic() < began + 10
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
