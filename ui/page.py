@@ -25,7 +25,7 @@ from ui.parts.lazy import delay
 from ui.parts.own_jobs import OwnJobs
 from ui.parts.settings import model_choices
 from ui.parts.values import Options, Update
-from ui.static import page_scripts, script
+from ui.static import page_scripts, script, template
 from ui.tabs import Tab, all_tabs
 from ui.theme import CSS, theme
 
@@ -40,7 +40,7 @@ models were trained on drawn faces and drawn houses only, without any photograph
 """
 UPLOAD = 40 * 2**20  # bytes of one request
 HOUR = 3600
-VIEWER = ("viewer_pictures", "viewer", "viewer_control")  # scripts
+VIEWER = ("viewer_pictures", "viewer", "viewer_control", "sending")  # scripts
 
 
 def build(
@@ -65,7 +65,8 @@ def build(
             tab.on_load(page)
         context.own_jobs.wire(page)
         page.load(None, js=script("page"), **QUIET)
-        page.load(None, js=page_scripts(*VIEWER), **QUIET)
+        targets = [{"key": tab.key, "label": tab.label, "paints": tab.paints} for tab in made if tab.takes_pictures]
+        page.load(None, js=page_scripts(*VIEWER, VIEWER_TEMPLATE=template("viewer"), TARGETS=targets), **QUIET)
         _offer_methods(page, context, made)
         _refresh_models(page, context, made)
         api.add_endpoints(page, context, made)

@@ -83,6 +83,18 @@ def test_results_and_files_are_compared_in_every_way(visit: Callable[..., Page],
     viewer.get_by_role("checkbox", name="ReStyle").uncheck()
     expect(viewer.locator("canvas")).to_have_count(4)
     assert faults(page, "#compare-viewer") == []
+
+    send = viewer.get_by_role("button", name="Send Hybrid to another tab")
+    send.press("Enter")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("menuitem", name="Super-resolve")).to_be_focused()
+    page.get_by_role("menuitem", name="Inpaint").press("Enter")
+    expect(page.locator("#inpaint-picture-framing .framing-line")).to_contain_text("picture")
+    open_tab(page, "Colourise")
+    page.get_by_role("button", name="Use the picture of Inpaint").click()
+    page.locator("#colorize-picture .image-frame img").wait_for()
+    expect(page.locator("#colorize-offer .offer")).to_be_hidden()
+    open_tab(page, "Compare")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shoot(page, "viewer-phone")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from html import unescape
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from inversion import images
 from inversion.checkpoints.registry import registry
 from inversion.methods import METHODS
 from inversion.metrics import METRICS
 from inversion.serving import catalogue
+from inversion.tasks import TASKS
 from inversion.translations import TRANSLATIONS
+from ui.parts.inputs import InputError
+from ui.parts.kept_masks import marked, with_hole
 from ui.parts.markup import head
+from ui.parts.uploads import Painted
 from ui.tabs import all_tabs
 from ui.tabs.about import licences_html, methods_html, metrics_html, paper_link
 from ui.tabs.sketch import OWN_TABS, Sketch
@@ -36,6 +45,28 @@ def test_about_names_every_method_metric_and_licence() -> None:
     licences = unescape(licences_html(registry())).lower()
     assert all(one.licence.lower() in licences and one.name in licences for one in registry().values())
     assert 'href="https://arxiv.org/abs/1912.04958"' in paper_link("Karras et al. 2020, arXiv 1912.04958")
+
+
+def test_a_mask_is_kept_and_reads_as_the_same_mask(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)
+    mask = np.zeros((40, 48), np.uint8)
+    mask[10:20, 5:30] = 255
+    images.write_png(tmp_path / "mask.png", mask)
+    images.write_png(tmp_path / "both.png", with_hole(picture, mask))
+    for name in ("mask.png", "both.png"):
+        assert (images.decode_mask(tmp_path / name, mask.shape).pixels == mask).all(), name
+        painted = Painted(picture, np.zeros_like(mask))
+        assert (marked(painted, str(tmp_path / name), False) == mask).all()
+    both = images.decode(tmp_path / "both.png")
+    assert both.erased is not None and (both.erased == mask).all()
+    assert (marked(Painted(picture, mask), None, False) == mask).all()
+    with pytest.raises(InputError, match="Paint over a part"):
+        marked(Painted(picture, np.zeros_like(mask)), None, False)
+
+
+def test_pictures_can_be_sent_to_every_tab_with_an_upload() -> None:
+    takes = {key for key, tab in all_tabs().items() if tab.takes_pictures}
+    assert takes == {*TASKS, "edit", "frontalize", "compare"}
 
 
 def test_a_column_with_two_results_names_both_for_the_viewer() -> None:

@@ -30,6 +30,7 @@ PREVIEW = 384  # pixels a side of pictures that are shown during a run
 GREY = "var(--body-text-color-subdued)"
 # The button stands below the figures if there is a photo to paste the result into.
 PASTE_BUTTON = '<button type="button" class="put">Paste the result into my picture</button>'
+SEND_BUTTON = '<button type="button" class="send" aria-haspopup="menu">Send to\N{HORIZONTAL ELLIPSIS}</button>'
 STATUS_SCRIPT = script("status")
 COLUMN_SCRIPT = script("column")
 PictureSource = PictureFiles | StoredFiles
@@ -246,8 +247,9 @@ def viewer_button(key: str) -> str:
 def column_text(view: JobView, index: int) -> Options:
     """The text above and below a run's picture, as arguments of a column's `gr.update`."""
     run = view.runs[index]
+    sent = SEND_BUTTON if view.over and run.image is not None else ""
     can_paste = view.over and run.image is not None and view.crop.quad is not None
-    return {"above": run_head(index, run), "below": run_figures(run) + (PASTE_BUTTON if can_paste else "")}
+    return {"above": run_head(index, run), "below": run_figures(run) + (PASTE_BUTTON if can_paste else "") + sent}
 
 
 def slider_pictures(view: JobView, index: int, left: str, files: PictureSource) -> tuple[str | None, str | None]:

@@ -21,6 +21,7 @@ from ui.parts import inputs
 from ui.parts.checks import refuse_bad_files
 from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.kept_masks import MaskKeeping
 from ui.parts.masks import FILE, PAINTED, SOURCES, MaskFile, chosen_mask, mask_note
 from ui.parts.uploads import PictureInput, picture_field
 from ui.parts.values import Options, Parameters
@@ -135,6 +136,7 @@ class MaskField(TaskField):
             label = f"{card.label}: {lower_first(card.help).rstrip('.')}" if card.help else card.label
             self.file = picture_field(label, f"{key}-{card.name}", height=180)
             self.tick = gr.Checkbox(False, label=INVERT, elem_id=f"{key}-{self.invert}")
+            self.keeping = MaskKeeping(f"{key}-{card.name}")
             self.said = gr.HTML(elem_classes="note", elem_id=f"{key}-{card.name}-note")
         source.change(lambda chosen: gr.update(visible=chosen == FILE), source, box, **QUIET)
         return {self.source: source, card.name: self.file, self.invert: self.tick}
@@ -151,6 +153,8 @@ class MaskField(TaskField):
             checked = event(check, given, self.said, **CROPS, **PRIVATE)
             checked.failure(lambda: (None, ""), None, [self.file, self.said], **QUIET)
         self.file.clear(lambda: "", None, self.said, **QUIET)
+        taken = self.keeping.wire(picture, self.file, self.tick)
+        taken.success(lambda: (False, ""), None, [self.tick, self.said], **QUIET)
 
     def parameters(self) -> dict[str, Component]:
         options = [source for source in SOURCES if source != PAINTED]

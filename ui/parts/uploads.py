@@ -146,6 +146,12 @@ def drawing_upload(field: gr.ImageEditor, kind: InputKind, elem_id: str) -> None
     button.upload(put, button, field, **CROPS, **PRIVATE)
 
 
+def offer_place(key: str) -> None:
+    """The place where a tab without a picture offers that of another tab, see `static/sending.js`."""
+    button = '<button type="button" class="offer" hidden></button>'
+    gr.HTML(button, elem_id=f"{key}-offer", apply_default_css=False)
+
+
 class PictureInput:
     """The upload of a task's tab: a picture, or a picture to paint a mask on."""
 

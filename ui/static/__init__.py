@@ -28,7 +28,7 @@ def template(name: str) -> str:
     return (FOLDER / f"{name}.html").read_text(encoding="utf-8")
 
 
-def page_scripts(*names: str) -> str:
-    """Scripts as one function, which Gradio calls when the page opens. They share their names."""
-    parts = [f"const VIEWER_TEMPLATE = {json.dumps(template('viewer'))};", *(script(name) for name in names)]
-    return f"() => {{\n{''.join(parts)}}}"
+def page_scripts(*names: str, **constants: object) -> str:
+    """Scripts as one function, which Gradio calls when the page opens. They share their names and the constants."""
+    parts = [f"const {name} = {json.dumps(value)};" for name, value in constants.items()]
+    return f"() => {{\n{''.join([*parts, *map(script, names)])}}}"

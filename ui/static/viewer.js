@@ -106,7 +106,10 @@ class Viewer {
     const figure = document.createElement('figure'), caption = document.createElement('figcaption');
     const canvas = canvasOf(1, 1), title = document.createElement('b'), note = document.createElement('span');
     canvas.setAttribute('role', 'img');
-    caption.append(title, note);
+    const send = Object.assign(document.createElement('button'), {type: 'button', textContent: 'Send to…'});
+    send.setAttribute('aria-label', `Send ${picture.name} to another tab`);
+    send.addEventListener('click', () => openMenu(send, picture));
+    caption.append(title, note, send);
     figure.append(caption, canvas);
     return {picture, figure, canvas, title, note, pen: canvas.getContext('2d')};
   }

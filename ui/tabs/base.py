@@ -23,6 +23,8 @@ class Tab(ABC):
 
     key: ClassVar[str]  # part of the ids of the tab's elements
     label: ClassVar[str]
+    takes_pictures: ClassVar[bool] = False  # pictures can be sent to its field `KEY-picture`
+    paints = False  # True if that field is an editor
 
     def __init__(self, context: PageContext) -> None:
         self.context = context

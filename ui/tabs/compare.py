@@ -18,6 +18,7 @@ class Compare(Tab):
 
     key: ClassVar[str] = "compare"
     label: ClassVar[str] = "Compare"
+    takes_pictures: ClassVar[bool] = True
 
     def build(self, tab: gr.Tab) -> None:
         gr.Markdown(INTRO, elem_classes="intro")

@@ -29,7 +29,7 @@ from ui.parts.figures import edit_figures
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.markup import head, note
 from ui.parts.plots import Tile
-from ui.parts.results import Panel, column_text, slider_pictures
+from ui.parts.results import SEND_BUTTON, Panel, column_text, slider_pictures
 from ui.parts.sliders import DirectionSliders, EditOptions, read_edit
 from ui.parts.streams import gathered
 from ui.parts.values import Parameters, Update, Values
@@ -85,7 +85,7 @@ class EditPanel(Panel):
         images.write_png(path, edited.picture, {**(run.row or {}), "edit": recipe})
         above = head(run.label, "before | after", COLUMN_COLOURS[index], ("before", "after"))
         return {
-            column.box: gr.update(above=above, below=edit_figures(options.moves, edited)),
+            column.box: gr.update(above=above, below=edit_figures(options.moves, edited) + SEND_BUTTON),
             column.slider: (files.path(f"inverted-{index}", run.image), str(path)),
             column.download: gr.update(value=str(path), interactive=True),
         }

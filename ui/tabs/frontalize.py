@@ -12,6 +12,7 @@ class Frontalize(Sketch):
 
     key: ClassVar[str] = "frontalize"
     label: ClassVar[str] = "Frontalise"
+    takes_pictures: ClassVar[bool] = True
     intro: ClassVar[str] = "An encoder turns a face to the front in one pass. Variations keep its shapes."
     first: ClassVar[str] = "Upload a turned face or choose an example, then press Make pictures."
     only: ClassVar[str] = "frontalize"

@@ -45,7 +45,7 @@ from ui.parts.markup import DOT, clock, note, other_results, problem_list, statu
 from ui.parts.plots import Tile
 from ui.parts.results import viewer_button
 from ui.parts.settings import model_choices
-from ui.parts.uploads import examples_strip
+from ui.parts.uploads import examples_strip, offer_place
 from ui.parts.values import Options, Parameters, Update, Values
 from ui.parts.views import pictures_view
 from ui.static import script
@@ -135,6 +135,8 @@ class Sketch(Tab):
             with gr.Column(visible=name == first) as self.boxes[name]:
                 self.fields[name] = input_field(name, self.key)
                 if not kind.drawn:
+                    if self.takes_pictures:
+                        offer_place(self.key)
                     refuse_bad_files(self.fields[name], inputs.picture)
                     self.given.append(self.fields[name].upload)
                     self.framings[name] = Framing(field_id(name, self.key), self.context.session, tells_domain=False)

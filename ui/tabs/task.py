@@ -27,7 +27,7 @@ from ui.parts.results import Panel
 from ui.parts.settings import Settings
 from ui.parts.streams import Streams
 from ui.parts.task_fields import FIELDS, Upload
-from ui.parts.uploads import PictureInput, examples_strip
+from ui.parts.uploads import PictureInput, examples_strip, offer_place
 from ui.parts.values import Options, Parameters, Update, Values
 from ui.tabs.base import Tab
 from ui.tabs.words import WORDS, Words
@@ -38,11 +38,13 @@ class TaskTab(Tab):
 
     task: ClassVar[str]
     words: ClassVar[Words]
+    takes_pictures: ClassVar[bool] = True
 
     def __init__(self, context: PageContext) -> None:
         super().__init__(context)
         self.card = catalogue.task(self.task)
         self.fields = [FIELDS[card.kind](card) for card in self.card.fields]
+        self.paints = any(field.paints for field in self.fields)
         # The key of the last job survives a reload of the page. The "secret" is none: it is the same after a restart,
         # so that the stored key can be read and found expired.
         name = f"inversion-hub-{self.key}"
@@ -62,10 +64,10 @@ class TaskTab(Tab):
         self.wire()
 
     def _build_controls(self) -> None:
-        paints = any(field.paints for field in self.fields)
         # The first screen: the list of methods gets the height that is left.
         with gr.Column(elem_classes="first"):
-            self.upload = PictureInput(self.words.picture, f"{self.key}-picture", paints)
+            self.upload = PictureInput(self.words.picture, f"{self.key}-picture", self.paints)
+            offer_place(self.key)
             self.crop = Framing(f"{self.key}-picture", self.context.session, self.words.tells_domain)
             self.controls: dict[str, Component] = {}
             for field in self.fields:
