@@ -13,12 +13,13 @@ const when = (find, patience = PATIENCE) => new Promise((resolve, reject) => {
 const uploadOf = key => document.querySelector(`#${key}-picture input[type=file]`);
 const editorOf = key => document.querySelector(`#${key}-picture canvas`);
 const chosenFiles = {};  // key of a tab -> the last file that was chosen there: an editor has no address of its picture
+const filled = key => Boolean(document.querySelector(`#${key}-picture .image-frame img`) || (editorOf(key)
+  && !document.querySelector(`#${key}-picture .empty`)?.checkVisibility()));
 // The picture in a tab's upload: {name, url or file}; null without one.
 const pictureIn = key => {
   const image = document.querySelector(`#${key}-picture .image-frame img`);
   if (image?.src) return {name: 'picture', url: image.src};
-  const empty = !editorOf(key) || document.querySelector(`#${key}-picture .empty`)?.checkVisibility();
-  return !empty && chosenFiles[key] ? {name: 'picture', file: chosenFiles[key]} : null;
+  return filled(key) && chosenFiles[key] ? {name: 'picture', file: chosenFiles[key]} : null;
 };
 const fileOf = async ({name, url, file}) => {
   if (file) return file;
@@ -30,17 +31,15 @@ const sendPicture = async (picture, key) => {
   tabButton(key).click();
   if (key === 'compare') return comparePicture(picture);
   const {paints} = TARGETS.find(one => one.key === key);
-  const has = () => document.querySelector(`#${key}-picture .image-frame img`) || (paints && editorOf(key)
-    && !document.querySelector(`#${key}-picture .empty`)?.checkVisibility());
   const files = new DataTransfer();
   files.items.add(await fileOf(picture));
-  const full = has();
+  const full = filled(key);
   for (let tries = 0; tries < 4; tries += 1) {
     const input = await when(() => (!paints || editorOf(key)) && uploadOf(key));
     input.files = files.files;
     input.dispatchEvent(new Event('change', {bubbles: true}));
     // An editor that has just been made may not listen yet.
-    if (full || await when(has, 4000).catch(() => false)) break;
+    if (full || await when(() => filled(key), 4000).catch(() => false)) break;
   }
   tabButton(key).focus({preventScroll: true});
   window.scrollTo({top: 0});
@@ -97,7 +96,7 @@ const writeOffer = async key => {
   const box = await when(() => document.querySelector(`#${key}-offer .offer`), 3000).catch(() => null);
   if (!box) return;
   const show = () => {
-    const wanted = leftPicture && leftPicture.tab !== key && !pictureIn(key) && !chosenFiles[key];
+    const wanted = leftPicture && leftPicture.tab !== key && !filled(key);
     box.hidden = !wanted;
     if (wanted) box.textContent = `Use the picture of ${tabName(leftPicture.tab)}`;
   };
