@@ -88,7 +88,7 @@ const openMenu = (button, picture) => {
 };
 
 // Offers the picture of the tab before to a tab without a picture.
-let leftTab = null;
+let leftTab = TARGETS[0].key;
 const writeOffer = async key => {
   const from = leftTab, picture = from && from !== key ? pictureIn(from) : null;
   if (picture) leftPicture = {...picture, tab: from};
@@ -101,12 +101,13 @@ const writeOffer = async key => {
     if (wanted) box.textContent = `Use the picture of ${tabName(leftPicture.tab)}`;
   };
   show();
-  const field = document.getElementById(`${key}-picture`);
-  if (field && !field.dataset.watched) {
-    field.dataset.watched = 'yes';
-    new MutationObserver(show).observe(field, {childList: true, subtree: true});
-  }
+  clearInterval(offering);
+  offering = setInterval(() => {  // an editor does not tell when a picture arrives
+    show();
+    if (box.hidden) clearInterval(offering);
+  }, 300);
 };
+let offering = 0;
 let leftPicture = null;
 
 document.addEventListener('change', event => {
