@@ -113,10 +113,13 @@ def test_nothing_is_done_twice_and_a_changed_setting_is_another_row(
 
 
 @pytest.mark.usefixtures("loads")
-def test_a_broken_picture_is_a_row_with_its_reason(folder: Path, tmp_path: Path) -> None:
+def test_a_broken_picture_is_a_row_with_its_reason(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "broken<b>.png").write_bytes(b"no picture")
     (tmp_path / "list.txt").write_text("# two pictures\nin/broken<b>.png\n\nin/face-1.png\n")
     assert batch(tmp_path / "list.txt", tmp_path / "out") == 1
+    assert "broken<b>.png: The file is not a PNG" in capsys.readouterr().err
     first, *others = rows(tmp_path / "out")
     assert first["picture"].endswith("broken<b>.png") and "not a PNG" in first["error"] and first["image"] is None
     assert [row["method"] for row in others] == ["w", "wplus"] and not any(row["error"] for row in others)

@@ -21,6 +21,7 @@ DEEPEST = 32  # levels of lists and objects in a call
 CALLS = re.compile(r"/gradio_api/(?P<kind>queue/join|call/v2|call|run|api|cancel|reset)(/(?P<name>.*?))?/?$")
 SENTENCES = {  # status -> what an answer says whose own text is not for users
     400: "The server could not read this request.",
+    401: "Log in first.",
     404: "There is nothing at this address.",
     405: "This address does not take requests of this kind.",
     413: "The request is too large.",

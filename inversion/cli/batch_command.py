@@ -151,7 +151,9 @@ class BatchRuns:
         if isinstance(error, UsageError):
             raise error
         batch.failed += [path] if path not in batch.failed else []
-        return Entry({**batch.error_row(path, error, method), "message": ""})
+        row = batch.error_row(path, error, method)
+        sys.stderr.write(visible(f"{path}: {row['error']}") + "\n")
+        return Entry({**row, "message": ""})
 
     def _run(self, path: Path, request: Request, key: str) -> Entry:
         """Do a run and save its picture, its code and, if it was not interrupted, its row."""
