@@ -164,6 +164,9 @@ class Prior(nn.Module, ABC):
     def clone(self) -> Self:
         """A deep copy with trainable synthesis weights. It shares nothing with this prior."""
         copied = copy.deepcopy(self)
+        for module in copied.modules():
+            if isinstance(module, Preparable):
+                module.arrange()
         for _, weight in copied.tunable():
             weight.requires_grad_(True)
         return copied

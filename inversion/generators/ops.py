@@ -139,6 +139,9 @@ class Preparable(nn.Module, ABC):
     def prepare(self, dtype: torch.dtype) -> None:
         """Precompute `prepared` from the frozen weights for calls in `dtype`."""
 
+    def arrange(self) -> None:
+        """Arrange the weights in memory so that steps of tuning are fast."""
+
     def __getstate__(self) -> dict[str, object]:
         """The state without the prepared values."""
         return {**self.__dict__, "prepared": None}

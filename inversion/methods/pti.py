@@ -135,7 +135,11 @@ def psnr_reached(losses: Mapping[str, float], psnr: float) -> bool:
 def tuning_outcome(pivot: Code, prior: Prior, trained: Prior, message: str) -> Outcome:
     """The outcome of tuning `trained`, a copy of the prior: its picture of the pivot and the weights that changed."""
     before = dict(prior.tunable())
-    changed = {n: w.detach().cpu().clone() for n, w in trained.tunable() if not torch.equal(w, before[n])}
+    changed = {
+        n: w.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for n, w in trained.tunable()
+        if not torch.equal(w, before[n])
+    }
     trained.freeze()
     with torch.no_grad():
         return Outcome(pivot, pivot.render(trained), weights=changed, message=message)
