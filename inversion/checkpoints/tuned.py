@@ -42,10 +42,8 @@ def packed_generator(model: Model, weights: Mapping[str, Tensor], method: str = 
     unknown = [name for name in weights if name not in tensors]
     if unknown:
         raise ValueError(f"the generator has no tensor {unknown[0]}")
-    tensors = {
-        f"generator.{name}": value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in {**tensors, **weights}.items()
-    }
+    merged = {**tensors, **weights}
+    tensors = {f"generator.{name}": value.detach().cpu().contiguous().clone() for name, value in merged.items()}
     architecture = next(name for name, kind in GENERATORS.items() if type(prior) is kind)
     entry = registry().get(model.name)
     facts = {
