@@ -23,6 +23,7 @@ import torch
 import yaml
 
 from benchmarks.common import benchmark_parser, write_rows
+from benchmarks.peaks import PEAK, memory
 from inversion.checkpoints import store
 from inversion.common.commands import guarded
 from inversion.parity.fill import Filler
@@ -92,18 +93,12 @@ def open_generator(registry: Path, dtype: str, answer: Connection) -> None:
     from inversion.checkpoints import registry as module
 
     with patch.object(module, "REGISTRY", registry):
-        before, wall, processor = peak_memory(), time.perf_counter(), time.process_time()
+        before, wall, processor = memory(PEAK), time.perf_counter(), time.process_time()
         model = hub.load(NAME, "cpu", dtype)
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - processor
     size = module.registry(registry)[model.name].bytes or 0
-    peak = peak_memory()
+    peak = memory(PEAK)
     answer.send(Opening(seconds, cpu_seconds, size / 1e6, peak / 1e6, (peak - before) / 1e6, (peak - before) / size))
-
-
-def peak_memory() -> int:
-    """Peak memory of this process in bytes (VmHWM: unlike ru_maxrss, each program starts from zero)."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines())
-    return int(status["VmHWM"].split()[0]) * 1024
 
 
 def measure(registry: Path, dtype: str) -> Opening:

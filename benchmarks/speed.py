@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks import public
 from benchmarks.common import benchmark_parser, table, write_rows
+from benchmarks.peaks import peak_of
 from inversion.checkpoints import hub, registry
 from inversion.common.commands import add_device, guarded, positive
 from inversion.common.memory import keep_freed_memory
@@ -61,27 +64,36 @@ class SpeedRow:
     ratio: float  # how many times faster than the first formulation of this name, by the fastest times
     gflops: float | None = None  # multiplications and additions of the convolutions per second, in 10^9
     share: float | None = None  # of the rate of a large convolution in the same precision
+    peak_mb: float | None = None  # memory that a call needs beyond what is allocated before it
 
 
 class Stopwatch:
-    """Times calls that take turns, in wall-clock time, or in processor time if the machine is busy with other work."""
+    """Times calls that take turns: by CUDA events, in wall-clock time, or in processor time if the machine is busy."""
 
     def __init__(self, device: torch.device, repeats: int, processor: bool = False) -> None:
         self.device, self.repeats = device, repeats
         self._clock = time.process_time if processor else time.perf_counter
 
-    def __call__(self, calls: Mapping[str, Call]) -> dict[str, list[float]]:
-        """Seconds of every call in every turn. The first turn warms up and is not counted."""
+    def __call__(self, calls: Mapping[str, Call]) -> tuple[dict[str, list[float]], dict[str, float | None]]:
+        """Seconds of every call in every turn, and its peak memory in MB. The first turn warms up and is not timed."""
+        peaks = {name: peak_of(call, self.device) for name, call in calls.items()}
         taken: dict[str, list[float]] = {name: [] for name in calls}
-        for turn in range(self.repeats + 1):
+        for _ in range(self.repeats):
             for name, call in calls.items():
-                start = self._clock()
-                call()
-                if self.device.type == "cuda":
-                    torch.cuda.synchronize()
-                if turn:
-                    taken[name].append(self._clock() - start)
-        return taken
+                taken[name].append(self._seconds(call))
+        return taken, peaks
+
+    def _seconds(self, call: Call) -> float:
+        if self.device.type == "cuda":
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            call()
+            end.record()
+            torch.cuda.synchronize()
+            return start.elapsed_time(end) / 1000
+        begin = self._clock()
+        call()
+        return self._clock() - begin
 
 
 def grouped(self: StyledConv, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -182,13 +194,14 @@ class Measurement:
 
     def rows(self, name: str, side: int, calls: Mapping[str, Call], work: float = 0.0) -> list[SpeedRow]:
         """A row for each formulation. work: number of operations of a call, if it is known."""
-        taken = self.watch({formulation: formulated(formulation, call) for formulation, call in calls.items()})
+        taken, peaks = self.watch({formulation: formulated(formulation, call) for formulation, call in calls.items()})
         usual = min(next(iter(taken.values())))
         device, threads, rows = str(self.watch.device), torch.get_num_threads(), []
         for formulation, times in taken.items():
             fastest, median = min(times), statistics.median(times)
             row = SpeedRow(name, side, formulation, device, threads, fastest, median, usual / fastest)
-            rate, limit = work / fastest / 1e9, self.limits.get(DTYPES[formulation])
+            row = replace(row, peak_mb=peaks[formulation])
+            rate, limit = work / fastest / 1e9, self.limits.get(getattr(torch, formulation.rpartition(" ")[2]))
             rows.append(replace(row, gflops=rate, share=rate / limit if limit else None) if work else row)
         return rows
 
@@ -213,6 +226,13 @@ class Measurement:
             calls = {formulation: make(prior, self.batch) for formulation, prior in priors.items()}
             yield from self.rows(name, side, calls, passes * work)
 
+    def beside_public(self, folder: Path, side: int) -> Iterator[SpeedRow]:
+        """Steps of a checkout of the public implementation, and ours with its weights."""
+        dtypes = {formulation: DTYPES[formulation] for formulation in (PRECISE, FAST)}
+        made = public.steps(folder, side, self.watch.device, dtypes)
+        for name, calls in made.items():
+            yield from self.rows(f"{name}, official channels", side, calls)
+
     def methods(self, models: Mapping[str, Model], labels: Sequence[str]) -> Iterator[SpeedRow]:
         """Steps of methods on the model, and one pass of its pSp encoder."""
         side = models[PRECISE].resolution
@@ -231,6 +251,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = benchmark_parser("speed", __doc__)
     parser.add_argument("--model", default=registry.DEFAULT, help="for the steps of methods")
     parser.add_argument("--sides", nargs="+", type=positive, default=[128, 256], help="of the official-size networks")
+    parser.add_argument(
+        "--public", type=Path, metavar="DIR", help="a checkout of rosinality/stylegan2-pytorch, whose code runs"
+    )
     parser.add_argument("--batch", type=positive, default=1, help="pictures per step of these networks")
     parser.add_argument("--repeats", type=positive, default=7, help="timed turns")
     parser.add_argument("--processor-time", action="store_true", help="for busy machines; set OMP_NUM_THREADS=1")
@@ -243,9 +266,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = list(measurement.rates(16 if args.quick else 128))
     for side in [16] if args.quick else args.sides:
         rows += measurement.official(side)
+        rows += measurement.beside_public(args.public, side) if args.public else []
     models = {name: hub.load(args.model, args.device, name.rpartition(" ")[2]) for name in DTYPES}
     rows += measurement.methods(models, list(STEPS)[:3] if args.quick else list(STEPS))
-    columns = ("what", "side", "formulation", "fastest ms", "median ms", "ratio", "GFLOP/s", "of the limit")
+    columns = ("what", "side", "formulation", "fastest ms", "median ms", "ratio", "GFLOP/s", "of the limit", "peak MB")
     sys.stdout.write(table(columns, map(cells, rows)) + "\n")
     write_rows(args.json, rows)
     return 0
@@ -255,7 +279,8 @@ def cells(row: SpeedRow) -> list[str]:
     """The cells of a row of the printed table."""
     times = [f"{1000 * row.fastest:.1f}", f"{1000 * row.median:.1f}", f"{row.ratio:.2f}"]
     rates = ["-" if row.gflops is None else f"{row.gflops:.0f}", "-" if row.share is None else f"{row.share:.0%}"]
-    return [row.name, str(row.resolution), row.formulation, *times, *rates]
+    peak = "-" if row.peak_mb is None else f"{row.peak_mb:.0f}"
+    return [row.name, str(row.resolution), row.formulation, *times, *rates, peak]
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import semantics, sliders, speed, tuning
+from benchmarks import public, semantics, sliders, speed, tuning
 from benchmarks.common import RowFile, benchmark_parser, table, write_rows
 from inversion.checkpoints import hub
+from inversion.common.commands import UsageError
 from inversion.directions import Direction
 from inversion.generators import Discriminator, StyleGAN2
 from inversion.methods import parse_method
@@ -139,3 +140,8 @@ def test_a_file_without_rows_is_refused_before_anything_is_measured(
     assert caught.value.code == 2 and error.count("\n") == 1
     assert name == "determined" or error.startswith(f"python -m benchmarks.{name}: {path} ")
     assert path.read_text() == text
+
+
+def test_a_folder_that_is_no_public_checkout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"model\.py or op is missing"):
+        public.steps(tmp_path, 16, torch.device("cpu"), {})

@@ -194,10 +194,11 @@ def test_truncation(prior: Prior) -> None:
     torch.testing.assert_close(prior.truncate(ws, 0.5, layers=2)[:, 2:], ws[:, 2:], rtol=0, atol=0)
 
 
-def test_generator_gradients(prior: Prior) -> None:
+@pytest.mark.parametrize("batch", [1, 3])  # one picture: factors scale the weights
+def test_generator_gradients(prior: Prior, batch: int) -> None:
     prior = prior.double()
     prior.compute_dtype = torch.float64
-    ws = codes(prior).double().requires_grad_()
+    ws = codes(prior, batch).double().requires_grad_()
     weights = [weight for _, weight in prior.tunable()]
     expected, found = slope(lambda: prior.synthesis(ws).square().sum(), [ws, *weights])
     assert found == pytest.approx(expected, rel=1e-5)
