@@ -31,6 +31,7 @@ from inversion.generators.ops import (
 )
 
 FOLD_FROM = 64  # output side from which folding the blur into the up convolution is faster, measured on AMX
+PRECISE_TO = 16  # largest side that tuning computes in float32: rounding there changes large areas of the picture
 
 
 def folds_blur(weight: Tensor, dtype: torch.dtype) -> bool:
@@ -241,6 +242,7 @@ class StyledConv(Preparable):
     @torch.no_grad()
     def prepare(self, dtype: torch.dtype) -> None:
         """Precompute from the frozen weights for calls in `dtype`."""
+        self.weight.data = self.weight.contiguous()  # a sum depends on the order in memory
         weight = oriented(self.weight, self.up)
         if self.up and self.size >= FOLD_FROM and folds_blur(weight, dtype):
             weight = fold_blur(weight, self.kernel)
@@ -258,12 +260,14 @@ class StyledConv(Preparable):
         )
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """Map x (B, I, h, h) and w (B, w_dim) to (B, O, size, size) in `dtype`."""
+        """Map x (B, I, h, h) and w (B, w_dim) to (B, O, size, size) in `dtype`; float32 if it is small and tuned."""
+        frozen = self.prepared is not None and self.prepared.serves(self._sources, dtype)
+        if not frozen and self.size <= PRECISE_TO:
+            dtype = torch.promote_types(dtype, torch.float32)
         if noise is not None:
             noise = None if self.noise_strength is None else (noise * (self.noise_strength * SQRT2)).to(dtype)
-        prepared = self.prepared
-        if prepared is not None and prepared.serves(self._sources, dtype):
-            x = _FrozenLayer.apply(x.to(dtype), w, noise, prepared)
+        if frozen:
+            x = _FrozenLayer.apply(x.to(dtype), w, noise, self.prepared)
         else:
             x = _TunedLayer.apply(x.to(dtype), self.affine(w) * self.scale, self.weight, self.bias, noise, self)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
