@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import logging
 import math
 import os
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from inversion.__main__ import allow_every_character
 from inversion.common.commands import Parser, UsageError, add_device, guarded, zero_gpu
+from inversion.common.echo import LogFormatter
 from inversion.common.lazy import defer
 from inversion.common.memory import keep_freed_memory
 
@@ -26,9 +28,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve the page until interrupted. Returns the exit status: 2 after an error, with one line on stderr."""
     parser = Parser(prog="python app.py", description="Compare GAN inversion methods in the browser.")
     parser.add_argument("--share", action="store_true", help="open a public address through Gradio's tunnel")
+    parser.add_argument(
+        "--public",
+        action="store_true",
+        default=bool(os.environ.get("HUB_PUBLIC")),
+        help="limits for a page that strangers use, see SECURITY.md",
+    )
     parser.add_argument("--port", type=int, default=None, help="default: 7860, or the next free port")
+    parser.add_argument(
+        "--host-name",
+        action="append",
+        metavar="NAME",
+        default=os.environ.get("HUB_HOST_NAME", "").split(","),
+        help="a name under which browsers open the page, besides localhost; *.NAME for all names below it",
+    )
     add_device(parser)
-    parser.add_argument("--budget", type=float, default=300.0, help="time limit of one method in seconds")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=None,
+        help="seconds of one method; default: 300, with --public 120",
+    )
     parser.add_argument(
         "--model", default=os.environ.get("HUB_MODEL"), help="the initial model; default: the best one for the machine"
     )
@@ -65,9 +85,14 @@ def prepare() -> None:
     """Settings that other imports depend on."""
     if zero_gpu():
         import spaces  # noqa: F401 - its import changes torch's view of CUDA
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     keep_freed_memory()
     # The page opens without torch. The thread of the device lane loads it afterwards, by warming the default model.
     defer("torch")
+    if os.environ.get("SPACE_ID"):  # its proxy tells the addresses of visitors
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
     # Gradio calls its own address when it starts, and would send even that through a proxy.
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]))
 
@@ -76,7 +101,7 @@ def check(args: argparse.Namespace) -> None:
     """Raises UserError for arguments with which the page could not run. Imports torch for a GPU that is named only."""
     if args.port is not None and not 1 <= args.port <= MAX_PORT:
         raise UsageError(f"--port must be a number from 1 to {MAX_PORT}, not {args.port}")
-    if not (math.isfinite(args.budget) and args.budget > 0):
+    if args.budget is not None and not (math.isfinite(args.budget) and args.budget > 0):
         raise UsageError(f"--budget must be a positive number of seconds, not {args.budget}")
     if args.auth and not all(args.auth.partition(":")):
         raise UsageError("--auth must be a name and a password with a colon between them")
@@ -105,16 +130,27 @@ def serve(args: argparse.Namespace) -> None:
     """Build the page and serve it until interrupted."""
     from inversion.common.errors import UserError
     from inversion.serving import host
+    from inversion.serving.limits import PROFILES
     from inversion.serving.session import Session
     from ui import build, launch_options
 
     files = [args.model] if args.model else host.best_files(args.device)
-    adds = host.only_local(args.share) if args.add_files == "auto" else args.add_files == "on"
-    session = Session(args.device, args.dtype, args.budget, lane=zero_lane(args.dtype), additions=adds)
-    page, ready = build(session, model=files[0]), threading.Event()
+    profile = PROFILES["public" if args.public else "private"]
+    adds = host.only_local(args.share) and not args.public if args.add_files == "auto" else args.add_files == "on"
+    session = Session(
+        args.device,
+        args.dtype,
+        args.budget or profile.budget,
+        lane=zero_lane(args.dtype),
+        limits=profile.session(),
+        additions=adds,
+        downloads=profile.downloads,
+    )
+    page, ready = build(session, model=files[0], limits=profile.web), threading.Event()
     user, _, password = (args.auth or "").partition(":")
     auth = (user, password) if user else None
-    options = launch_options(ready.is_set, adds)
+    names = host.served_names(args.host_name, args.share)
+    options = launch_options(ready.is_set, adds, profile.web, names, framed=host.on_space())
     options |= {"mcp_server": args.mcp, "prevent_thread_lock": True}
     page.launch(share=args.share, server_port=args.port, auth=auth, **options)
     try:

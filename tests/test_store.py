@@ -10,8 +10,9 @@ from helpers.lanes import PICTURE, stub_request
 
 from inversion.align import Crop
 from inversion.serving.jobs import Job, RunView, UnknownJob
+from inversion.serving.limits import Limits
 from inversion.serving.runs import Finished
-from inversion.serving.store import Limits, Store
+from inversion.serving.store import Store
 
 QUAD = ((0.0, 0.0), (0.0, 15.0), (15.0, 15.0), (15.0, 0.0))
 

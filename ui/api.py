@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import unescape
 
@@ -58,8 +59,9 @@ class Page(gr.Blocks):
             return await super().process_api(*values, **options)
         except AppError:
             raise
-        except Exception as error:
-            raise gr.Error(UNEXPECTED) from error
+        except Exception:
+            logging.getLogger(__name__).exception("an event of the page failed")
+            raise gr.Error(UNEXPECTED, print_exception=False) from None
 
     def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> Value:
         """The schema that clients read."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import gradio as gr
+from gradio import processing_utils
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from inversion.common.errors import UserError
 from inversion.serving import catalogue
 from inversion.serving.additions import MAX_BYTES
+from inversion.serving.limits import PROFILES, WebLimits
 from inversion.serving.session import Session
 from ui import api
+from ui.admission import caller, limit_events
 from ui.calls import Calls
 from ui.compression import CompressedEvents, CompressedFiles
 from ui.examples import examples
@@ -38,18 +42,22 @@ FOOTNOTE = """
 Pictures stay in the memory and cache of the server that runs this page, for little more than an hour. The built-in
 models were trained on drawn faces and drawn houses only, without any photograph of a person.
 """
-UPLOAD = 40 * 2**20  # bytes of one request
 HOUR = 3600
 VIEWER = ("viewer_pictures", "viewer", "viewer_control", "sending")  # scripts
+PRIVATE_LIMITS = PROFILES["private"].web
 
 
 def build(
-    session: Session, tabs: Mapping[str, type[Tab]] | None = None, model: str = catalogue.DEFAULT_MODEL
+    session: Session,
+    tabs: Mapping[str, type[Tab]] | None = None,
+    model: str = catalogue.DEFAULT_MODEL,
+    limits: WebLimits = PRIVATE_LIMITS,
 ) -> gr.Blocks:
     """The page for a session, not launched yet.
 
     tabs: by key; the default is all registered ones. model: the one that is chosen when the page opens.
     """
+    session.address = caller
     with api.Page(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
         context = PageContext(session, catalogue.methods(), catalogue.models(), examples(), OwnJobs(session), model)
@@ -70,7 +78,8 @@ def build(
         _offer_methods(page, context, made)
         _refresh_models(page, context, made)
         api.add_endpoints(page, context, made)
-    page.queue(max_size=24, api_open=False)
+    page.queue(max_size=64, api_open=False)
+    limit_events(page, session, limits)
     return page
 
 
@@ -114,15 +123,23 @@ def _kept(chosen: object, known: Collection[str], default: str) -> Options:
     return {} if left == chosen else {"value": left or [default]}
 
 
-def launch_options(ready: Callable[[], bool] = lambda: True, additions: bool = False) -> Options:
+def launch_options(
+    ready: Callable[[], bool] = lambda: True,
+    additions: bool = False,
+    limits: WebLimits = PRIVATE_LIMITS,
+    hosts: Collection[str] = (),
+    framed: bool = False,
+) -> Options:
     """Arguments of `launch` that make the page look right and stay private.
 
-    ready: what /readyz answers. additions: users may upload model files.
+    ready: what /readyz answers. additions: users may upload model files. hosts, framed: as of `Guard`.
     """
+    processing_utils.hash_seed = secrets.token_bytes(32)  # it names uploads; the one of the installation may be public
+    uploads = MAX_BYTES + limits.body if additions else limits.body
     middleware = [
         Middleware(Health, ready),
         Middleware(api.FreshSchema),
-        Middleware(Guard, limit=UPLOAD, uploads=MAX_BYTES + UPLOAD if additions else UPLOAD),
+        Middleware(Guard, limits=limits, hosts=hosts, uploads=uploads, framed=framed),
         Middleware(CompressedFiles),
         Middleware(CompressedEvents),
         Middleware(GZipMiddleware, compresslevel=6),  # all other answers
@@ -132,7 +149,8 @@ def launch_options(ready: Callable[[], bool] = lambda: True, additions: bool = F
     return {
         "theme": theme(),
         "css": CSS,
-        "app_kwargs": {"middleware": middleware},
+        "app_kwargs": {"middleware": middleware, "openapi_url": None},
+        "state_session_capacity": limits.sessions,
         "max_file_size": MAX_BYTES if additions else "32mb",
         "show_error": False,
         "enable_monitoring": False,

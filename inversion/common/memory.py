@@ -6,8 +6,14 @@ By default, glibc returns their pages to the system each time, and the system fi
 from __future__ import annotations
 
 import ctypes
+import math
+import os
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # of mallopt, from glibc's malloc.h
+CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 MOST_KEPT = 2**31 - 1  # bytes of freed memory
 
 
@@ -27,3 +33,15 @@ def return_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):
         return
+
+
+@lru_cache(maxsize=1)
+def machine_memory() -> float:
+    """Bytes of main memory that this process may use: of the machine or of its container; inf if they are unknown."""
+    sizes = [math.inf]
+    with suppress(AttributeError, ValueError, OSError):  # Windows
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for path in CGROUP:
+        with suppress(OSError, ValueError):  # none, or "max"
+            sizes.append(int(path.read_text()))
+    return min(sizes)

@@ -9,9 +9,9 @@ from inversion.common.lazy import attributes
 if TYPE_CHECKING:
     from inversion.serving.jobs import Busy, JobView, RunView, SessionError, StoredResult, UnknownJob
     from inversion.serving.lane import Lane
+    from inversion.serving.limits import Limits
     from inversion.serving.runs import LaneError, Request
     from inversion.serving.session import Session, Status
-    from inversion.serving.store import Limits
 
 # A script that only runs requests does not import the session, and the command line's help imports neither.
 __getattr__ = attributes(
@@ -19,8 +19,8 @@ __getattr__ = attributes(
     {
         "jobs": "Busy JobView RunView SessionError StoredResult UnknownJob",
         "lane": "Lane LaneError Request",
+        "limits": "Limits",
         "session": "Session Status",
-        "store": "Limits",
     },
 )
 

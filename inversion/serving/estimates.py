@@ -10,9 +10,9 @@ from statistics import median_low
 
 from inversion.serving.costs import relative_cost
 from inversion.serving.jobs import Job, JobView, RunView
+from inversion.serving.limits import Limits
 from inversion.serving.plans import Plan
 from inversion.serving.queue import Queue
-from inversion.serving.store import Limits
 
 MEASURED = 3  # steps of a stage after which its speed counts as known
 RECENT = 5  # measurements that count

@@ -11,6 +11,8 @@ from inversion.checkpoints.downloads import Download, Downloads
 from inversion.checkpoints.registry import Entry, registry
 from inversion.serving.runs import LaneError
 
+CLOSED = "{name} is not available: only the operator of this page downloads models. Choose another model."
+
 
 @dataclass(frozen=True)
 class FileCard:
@@ -36,11 +38,12 @@ class FileCard:
 class ModelFiles:
     """Every registered file and its download. Methods are thread-safe and use no device.
 
-    A download is shared by all visitors who want the file, and ends when none of them does.
+    A download is shared by all visitors who want the file, and ends when none of them does. open: visitors may start
+    downloads; otherwise only the operator may.
     """
 
-    def __init__(self, downloads: Downloads) -> None:
-        self._downloads = downloads
+    def __init__(self, downloads: Downloads, open: bool = True) -> None:
+        self._downloads, self.open = downloads, open
 
     def cards(self, visitor: str = "") -> list[FileCard]:
         """All files, in the order of the registry."""
@@ -57,8 +60,10 @@ class ModelFiles:
         """Whether the file has to be downloaded before it can be used. Uses no network."""
         return self._downloads.missing(name)
 
-    def download(self, name: str, visitor: str) -> None:
-        """Download a file for the visitor, or join its running download. Raises HubError."""
+    def download(self, name: str, visitor: str, operator: bool = False) -> None:
+        """Download a file for the visitor, or join its running download. Raises HubError, and LaneError if closed."""
+        if not (self.open or operator):
+            raise LaneError(CLOSED.format(name=name))
         self._downloads.start(name, visitor)
 
     def cancel(self, name: str, visitor: str) -> None:

@@ -48,8 +48,20 @@ def has_gpu() -> bool:
 
 def only_local(share: bool) -> bool:
     """Whether only users of this machine can open the page: no tunnel, no Space, no address of a network."""
-    hosted = share or zero_gpu() or bool(os.environ.get("SPACE_ID"))
-    return not hosted and os.environ.get("GRADIO_SERVER_NAME", LOCAL[0]) in LOCAL
+    return not (share or on_space()) and os.environ.get("GRADIO_SERVER_NAME", LOCAL[0]) in LOCAL
+
+
+def served_names(given: Sequence[str], share: bool) -> list[str]:
+    """Names under which browsers open the page, besides localhost and addresses. given: by the operator."""
+    names = [*given, os.environ.get("SPACE_HOST", ""), os.environ.get("GRADIO_SERVER_NAME", "")]
+    names += ["*.gradio.live"] if share else []
+    names += ["*.hf.space"] if on_space() else []  # its proxy alone can reach the server
+    return [name.strip().lower() for name in names if name.strip()]
+
+
+def on_space() -> bool:
+    """Whether this is a Space of Hugging Face."""
+    return zero_gpu() or bool(os.environ.get("SPACE_ID"))
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -64,7 +76,7 @@ def preload(session: Session, names: Sequence[str]) -> None:
     for name in names:
         if not session.files.missing(name):
             continue
-        session.files.download(name, SERVER)
+        session.files.download(name, SERVER, operator=True)
         for _ in session.files.follow(name, SERVER):
             pass
         download = session.files.card(name).download

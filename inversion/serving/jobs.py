@@ -124,6 +124,7 @@ class Job:
     download: tuple[int, int] | None = None  # as in JobView
     owner: str = ""  # a secret of the browser that submitted it, "" if it is unknown
     place: str = ""  # a tab of an open page, "" if it is unknown
+    address: str = ""  # of the client that submitted it, "" if it is unknown
     current: int | None = None  # index of the run that has begun and is not over
     ending: str = ""  # why it was cancelled
     again: tuple[Request, ...] = ()  # stored if no client was connected, for another run
@@ -138,6 +139,11 @@ class Job:
         first = self.requests[0]
         self.task, self.model, self.crop = first.task, first.model, first.crop
         self.plans = tuple(Plan.of(request.method, request.settings) for request in self.requests)
+
+    @property
+    def visitor(self) -> str:
+        """The one whose share the job uses: an address, else a browser. A job of which nothing is known is alone."""
+        return self.address or self.owner or self.key
 
     @property
     def waiting(self) -> bool:

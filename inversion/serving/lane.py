@@ -23,6 +23,7 @@ import torch
 from inversion import images, metrics
 from inversion.checkpoints.registry import registry
 from inversion.common import devices
+from inversion.common.errors import UserError
 from inversion.common.rows import Row
 from inversion.common.settings import SettingValue
 from inversion.methods import Method, Result, Step, parse_method
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WARM_STEPS = 4
+# Words of errors of torch and of the system, in small letters, which have no class of their own.
+OUT_OF_MEMORY = ("out of memory", "allocate memory", "unable to mmap", "alloc_failed", "bad_alloc")
 SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones are refused
 
 
@@ -54,12 +57,20 @@ class Lane:
     def __init__(self, device: str = "auto", dtype: str = "auto") -> None:
         self.device, self.dtype = device, dtype
         self._beginnings = Beginnings()
+        self._loading = ""  # name of the model that is being loaded
 
     def load(self, model: str) -> Model:
         """The model, from the hub's cache or its file. Raises HubError if it cannot be loaded."""
         from inversion.checkpoints import hub  # imports all networks
 
-        return hub.load(model, device=self.device, dtype=self.dtype)
+        self._loading = model
+        try:
+            loaded = hub.load(model, device=self.device, dtype=self.dtype)
+        except UserError:
+            self._loading = ""
+            raise
+        self._loading = ""
+        return loaded
 
     def warm(self, model: str) -> float | None:
         """Load a model and run it, so that the first user does not wait for imports. Raises UserError.
@@ -139,24 +150,40 @@ class Lane:
         failed = False
         try:
             yield from self._run(request)
-        except (MemoryError, RuntimeError, TypeError) as error:
+        except (MemoryError, RuntimeError, TypeError, OSError) as error:
             devices.check_supported(error)
             # Free the memory later: the traceback of a live exception references every tensor of the run.
             if not _out_of_memory(error):
                 raise
             failed = True
         if failed:
-            _raise_out_of_memory()
+            self._raise_out_of_memory()
 
     def answer(self, request: Quick[T]) -> T:
         """The answer of a quick request, plain data. Raises UserError, also if the memory is exhausted."""
         try:
             return request(self.load(request.model))
-        except (MemoryError, RuntimeError, TypeError) as error:
+        except (MemoryError, RuntimeError, TypeError, OSError) as error:
             devices.check_supported(error)
             if not _out_of_memory(error):
                 raise
-        _raise_out_of_memory()
+        self._raise_out_of_memory()
+
+    def _raise_out_of_memory(self) -> NoReturn:
+        """Free the memory of the device and raise LaneError. Call it outside the except block; see `__call__`."""
+        loading, self._loading = self._loading, ""
+        if loading:  # other models may take the memory
+            from inversion.checkpoints import hub
+
+            hub.models.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        elif torch.backends.mps.is_available():
+            torch.mps.empty_cache()
+        if loading:
+            raise LaneError(f"Not enough memory to load {loading}. Try again in a minute, or use a smaller model.")
+        raise LaneError("Not enough memory for these settings. Use fewer codes or a smaller model.")
 
     def _run(self, request: Request) -> Generator[Event, bool | None, None]:
         model = self.load(request.model).configured(request.options)
@@ -237,17 +264,6 @@ def _method(request: Request) -> Method:
     return method if request.start is None else method.from_start()
 
 
-def _raise_out_of_memory() -> NoReturn:
-    """Free the memory of the device and raise LaneError. Call it outside the except block; see `Lane.__call__`."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-    raise LaneError("Not enough memory for these settings. Use fewer codes or a smaller model.")
-
-
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        text in str(error) for text in ("can't allocate memory", "backend out of memory")
-    )
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text for words in OUT_OF_MEMORY)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from inversion.serving.jobs import PAGE_CLOSED, Job
-from inversion.serving.store import Limits
+from inversion.serving.limits import Limits
 
 
 class Queue:
@@ -15,8 +15,10 @@ class Queue:
     A turn lasts for a slice of time, then the job goes to the end of the queue. Its run stays open, suspended between
     two steps. Who may take a turn:
 
-    - Any job with an open run. A new run may begin if fewer than `limits.open` are open, and none of them tunes if it
-      tunes too, for the memory. A short run always may: it ends within its first turn.
+    - Any job with an open run. A new run may begin if fewer than `limits.open` are open, of these fewer than
+      `limits.open_each` of the same visitor, and none of them tunes if it tunes too, for the memory. A short run always
+      may: it ends within its first turn.
+    - The visitor whose last turn is longest ago goes first, however many jobs others have.
     - A short run goes before longer ones, but never twice in a row.
     - A job that no client has polled for `limits.grace` seconds is paused. It ends after `limits.abandoned` seconds,
       or as soon as its open run keeps another job from beginning.
@@ -30,6 +32,8 @@ class Queue:
         self._turns: deque[Job] = deque()
         self._downloading: list[Job] = []  # jobs whose model's file is being downloaded
         self._last_was_short = False
+        self._count = 0  # of turns
+        self._last: dict[str, int] = {}  # number of the last turn of each visitor in the queue
 
     @property
     def ready(self) -> bool:
@@ -39,6 +43,7 @@ class Queue:
     def add(self, job: Job) -> None:
         """Add a job. It waits beside the queue while its model's file is downloaded, so that other jobs can run."""
         (self._turns if job.download is None else self._downloading).append(job)
+        self._last = {one.visitor: self._last.get(one.visitor, self._count) for one in [*self.competing(), job]}
 
     def remove(self, job: Job) -> bool:
         """Remove a job that waits and has no open run. Returns whether it did."""
@@ -58,6 +63,8 @@ class Queue:
         if self._is_overdue(job):
             job.cancel(PAGE_CLOSED)
         self._turns.remove(job)
+        self._count += 1
+        self._last[job.visitor] = self._count
         return job
 
     def end_turn(self, job: Job) -> None:
@@ -88,7 +95,9 @@ class Queue:
             return True
         others = [other for other in self.open() if other is not without]
         tuning = any(other.plan is not None and other.plan.tunes for other in others)
-        return len(others) < self._limits.open and not (job.plan.tunes and tuning)
+        own = sum(other.visitor == job.visitor for other in others)
+        full = len(others) >= self._limits.open or own >= self._limits.open_each
+        return not full and not (job.plan.tunes and tuning)
 
     def open(self) -> list[Job]:
         """Jobs with an open run."""
@@ -121,8 +130,8 @@ class Queue:
         kept_out = [other for other in self._turns if not self.is_paused(other) and not self.has_room(other)]
         return any(self.has_room(other, without=job) for other in kept_out)
 
-    def _rank(self, job: Job) -> tuple[bool, bool]:
-        """Jobs with a lower rank go first: those that end, then short ones."""
+    def _rank(self, job: Job) -> tuple[bool, bool, int]:
+        """Jobs with a lower rank go first: those that end, then short ones, then by the last turn of their visitor."""
         ends = job.cancelled or self._is_overdue(job)
         short = job.plan is not None and job.plan.short
-        return not ends, not (short and not self._last_was_short)
+        return not ends, not (short and not self._last_was_short), self._last.get(job.visitor, 0)

@@ -25,17 +25,19 @@ from inversion.align import Crop, CropMode
 from inversion.checkpoints.downloads import Download, Downloads
 from inversion.methods import parse_method
 from inversion.serving.additions import Additions
+from inversion.serving.costs import REFERENCE
 from inversion.serving.edits import Edits
 from inversion.serving.estimates import Estimates
-from inversion.serving.files import ModelFiles
+from inversion.serving.files import CLOSED, ModelFiles
 from inversion.serving.jobs import Busy, Job, JobView, RunView, SessionError, StoredResult, UnknownJob
 from inversion.serving.lane import Lane
+from inversion.serving.limits import Limits, check_demand, device_memory, try_again
 from inversion.serving.measurement import crop as choose_crop
 from inversion.serving.plans import Plan
 from inversion.serving.queue import Queue
 from inversion.serving.requests import Quick, Unavailable, UnavailableRequest
 from inversion.serving.runs import LaneError, Request
-from inversion.serving.store import Limits, Store
+from inversion.serving.store import Store
 from inversion.serving.worker import DeviceLane, Worker
 
 __all__ = [
@@ -70,6 +72,8 @@ class Session:
     files: the model files and their downloads. additions: files of the users, if the host allows them. edits: edits of
     stored results.
     budget: the longest time in seconds that one run may compute. clock: seconds, for turns and the expiry of jobs.
+    downloads: callers may start downloads. address: tells the address of the client that a call comes from, "" if it is
+    unknown.
     """
 
     def __init__(
@@ -82,8 +86,10 @@ class Session:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         additions: bool = False,
+        downloads: bool = True,
     ) -> None:
-        self.budget = budget
+        self.budget, self._device = budget, device
+        self.address: Callable[[], str] = str
         self.additions = Additions(additions)
         self.limits = Limits() if limits is None else limits
         self._lane: DeviceLane = Lane(device, dtype) if lane is None else lane
@@ -92,7 +98,7 @@ class Session:
         self._store = Store(self.limits, clock)  # access only while holding the lock
         self._estimates = Estimates(self._queue, self.limits)  # access only while holding the lock
         self._downloads = Downloads(self._note_download)
-        self.files = ModelFiles(self._downloads)
+        self.files = ModelFiles(self._downloads, downloads)
         self.edits = Edits(self)
         self._worker = Worker(self._lane, self._queue, self._store, self._estimates, self._changed, clock)
 
@@ -109,15 +115,16 @@ class Session:
         allowed = tuple(replace(request, budget=min(request.budget, self.budget)) for request in requests)
         labels = [self._lane.check(request) for request in allowed]
         runs = [RunView(r.method, label, budget=r.budget) for r, label in zip(allowed, labels, strict=True)]
-        model = allowed[0].model
+        model, address = allowed[0].model, self.address()
         missing = self.files.missing(model)
+        if missing and not self.files.open:
+            raise LaneError(CLOSED.format(name=model))
+        self._check_demand(allowed)
         with self._changed:
             running = self._store.unfinished()
             replaced = [job for job in running if job.key == replaces or (place and job.place == place)]
-            waiting = [*self._queue.turns(), *self._queue.downloading()]
-            if sum(job not in replaced for job in waiting) >= self.limits.waiting:
-                raise Busy(f"{len(waiting)} jobs are waiting already. Please try again in a minute.")
-            job = Job(secrets.token_urlsafe(16), allowed, runs, owner=owner, place=place)
+            job = Job(secrets.token_urlsafe(16), allowed, runs, owner=owner, place=place, address=address)
+            self._check_room(job, replaced)
             job.download = (0, 0) if missing else None
             self._store.prune()
             self._store.add(job)
@@ -236,6 +243,29 @@ class Session:
     def stages(methods: Sequence[str]) -> dict[str, frozenset[str]]:
         """Keys of the stages of each method or combination. Raises SettingError if one is unknown."""
         return {key: frozenset(stage.key for stage in parse_method(key).stages) for key in methods}
+
+    def expected_wait(self) -> float | None:
+        """Seconds until the first of the jobs is expected to end, None if it is unknown."""
+        with self._changed:
+            times = [self._estimates.view(job).remaining for job in self._queue.competing()]
+        return min((seconds for seconds in times if seconds is not None), default=None)
+
+    def _check_room(self, job: Job, replaced: Sequence[Job]) -> None:
+        """Raises Busy if the queue has no room for the job. replaced: jobs that it would end."""
+        waiting = [one for one in (*self._queue.turns(), *self._queue.downloading()) if one not in replaced]
+        own = sum(one.visitor == job.visitor for one in waiting)
+        if own >= self.limits.waiting_each:
+            raise Busy(f"{own} jobs of yours are waiting already. {try_again(self.expected_wait())}")
+        if len(waiting) >= self.limits.waiting:
+            raise Busy(f"{len(waiting)} jobs are waiting already. {try_again(self.expected_wait())}")
+
+    def _check_demand(self, requests: Sequence[Request]) -> None:
+        """Raises LaneError if one step of a request would take too much memory or time."""
+        with self._changed:
+            plan = Plan(((REFERENCE, 1),), short=False, tunes=False)
+            unit = self._estimates.expected(requests[0].model, plan)
+        for request in requests:
+            check_demand(request, self.limits, device_memory(self._device), unit)
 
     def _next_view(self, key: str, version: int) -> JobView:
         """The job's view when it differs from `version`, or after HEARTBEAT seconds."""

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from contextvars import Context
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from inversion.serving.jobs import PAGE_CLOSED, Job, StoredResult, UnknownJob
+from inversion.serving.limits import Limits
 from inversion.serving.runs import Finished
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@dataclass
-class Limits:
-    """How much a session holds. A limit may be changed at any time and takes effect at the next change of the store."""
-
-    waiting: int = 16  # jobs in the queue
-    quick: int = 64  # quick requests that wait
-    finished: int = 32  # jobs that are over, and results
-    tuned: int = 4  # jobs with tuned weights
-    photos: int = 4  # jobs whose results can be pasted into the photo
-    open: int = 3  # runs that have begun and are not over
-    slice: float = 1.0  # seconds of a turn on the device while other jobs wait
-    # Seconds without access after which a job is paused, is ended, and is forgotten if it is over.
-    grace: float = 45.0
-    abandoned: float = 900.0
-    expiry: float = 600.0
 
 
 class Store:
@@ -75,11 +58,12 @@ class Store:
     def keep(self, job: Job, index: int, event: Finished) -> None:
         """Remember the result of a run, and forget the least recently used ones that exceed the limits."""
         self._results[job.key, index] = StoredResult(event.code, event.weights, job.model, event.image, event.row)
-        tuned = [place for place, result in reversed(self._results.items()) if result.weights is not None]
-        # Tuned results of one job are forgotten together: joining two jobs needs every run of both.
-        recent = list(dict.fromkeys(key for key, _ in tuned))[: self.limits.tuned]
-        for place in tuned:
-            if place[0] not in recent:
+        tuned = [place for place, result in self._results.items() if result.weights is not None]
+        # Tuned results of one job are forgotten together: joining two jobs needs every run of both. The last use of a
+        # job is that of its last result.
+        keys = list(dict.fromkeys(key for key, _ in reversed(tuned)))[::-1]
+        for key in self._excess(keys, self.limits.tuned):
+            for place in [place for place in tuned if place[0] == key]:
                 del self._results[place]
         _shorten(self._results, self.limits.finished)
 
@@ -110,13 +94,26 @@ class Store:
         """Forget finished jobs: those that have expired, and the least recently used ones that exceed the limit."""
         now = self._clock()
         finished = sorted((job for job in self._jobs.values() if job.released), key=lambda job: job.touched)
-        excess = max(0, len(finished) - self.limits.finished)
-        expired = [job for job in finished[excess:] if now - job.touched > self.limits.expiry]
-        for job in finished[:excess] + expired:
-            del self._jobs[job.key]
-            self._photos.pop(job.key, None)
+        excess = self._excess([job.key for job in finished], self.limits.finished)
+        expired = [job.key for job in finished if now - job.touched > self.limits.expiry]
+        for key in dict.fromkeys([*excess, *expired]):
+            job = self._jobs.pop(key)
+            self._photos.pop(key, None)
             for index in range(len(job.runs)):
-                self._results.pop((job.key, index), None)
+                self._results.pop((key, index), None)
+
+    def _excess(self, keys: list[str], most: int) -> list[str]:
+        """Which of these jobs, least recently used first, exceed the limit: the oldest of the visitor with the most."""
+        left, dropped = list(keys), []
+        while len(left) > most:
+            shares = Counter(self._visitor(key) for key in left)
+            largest = max(shares.values())
+            dropped.append(next(key for key in left if shares[self._visitor(key)] == largest))
+            left.remove(dropped[-1])
+        return dropped
+
+    def _visitor(self, key: str) -> str:
+        return self._jobs[key].visitor if key in self._jobs else key
 
 
 def _shorten(entries: OrderedDict[K, V], length: int) -> None:

@@ -120,7 +120,7 @@ class Worker:
 
     def _work(self) -> None:
         while self._wait():
-            self._lane.tidy()
+            self._tidy()
             self._answer()
             with self._changed:
                 model = self._models.popleft() if self._models else None
@@ -151,6 +151,12 @@ class Worker:
             questions = [self._questions.popleft() for _ in range(len(self._questions))]
         for question in questions:
             question.resolve(self._lane)
+
+    def _tidy(self) -> None:
+        try:
+            self._lane.tidy()
+        except BaseException:  # of any kind: without this thread, no job would ever end
+            log.exception("could not tidy the lane")
 
     def _load(self, model: str) -> None:
         try:

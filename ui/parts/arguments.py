@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from gradio.utils import get_upload_folder
 
+from inversion.common.echo import printable, without_echo
 from inversion.common.errors import UserError
 from ui.parts.inputs import InputError
 from ui.parts.values import Options, Value
@@ -44,8 +45,7 @@ def shown(value: Value) -> str:
 
 def short(text: str, length: int = LONGEST) -> str:
     """One printable line of at most `length` characters."""
-    line = " ".join(text[: 10 * length].split())
-    line = line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    line = printable(without_echo(" ".join(text[: 10 * length].split())))
     return line if len(line) <= length else f"{line[: length - 3]}..."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from inversion.common.rows import Row
 from inversion.common.settings import split_settings
 from inversion.serving import catalogue
 from inversion.serving.measurement import AUTOMATIC_CROPS
-from inversion.serving.session import JobView, Request, Session
+from inversion.serving.session import JobView, Request, Session, UnknownJob
 from ui.parts import inputs
 from ui.parts.arguments import SCALAR, check, naming, uploaded
 from ui.parts.codes import START_NOTE, SUFFIXES, read_start
@@ -178,8 +179,9 @@ def job_answers(session: Session, key: str, finish: Finish | None = None) -> Ite
         try:
             for view in session.follow(key, every=0.5):
                 yield finish(view, files) if view.over and finish else _answer(view, files)
-        except GeneratorExit:  # a page can come back to its job, a script cannot
-            session.cancel(key)
+        except BaseException:  # the script has left or cannot get the answer; a page could come back to its job
+            with suppress(UnknownJob):
+                session.cancel(key)
             raise
 
 

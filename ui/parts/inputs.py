@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 
 from inversion import images
+from inversion.common.echo import without_echo
 from inversion.common.errors import UserError
 
 NO_PICTURE = "Upload a picture first, paste one, or choose an example."
@@ -31,7 +32,7 @@ def errors_as_messages() -> Iterator[None]:
         yield
     except UserError as error:
         # Gradio shows messages as HTML, and the text may quote the user.
-        raise gr.Error(escape(sentence(error), quote=False), duration=12, print_exception=False) from None
+        raise gr.Error(escape(without_echo(sentence(error)), quote=False), duration=12, print_exception=False) from None
 
 
 def sentence(error: UserError) -> str:

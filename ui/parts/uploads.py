@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
-from gradio.components.image_editor import EditorData
+from fastapi import HTTPException
+from gradio.components.base import server
+from gradio.components.image_editor import AcceptBlobs, EditorData, EditorDataBlobs
 from gradio.data_classes import FileData, ImageData
 from gradio.processing_utils import save_file_to_cache
 from PIL import Image
@@ -30,6 +32,8 @@ from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.values import Value
 
 MAX_EDITOR_LAYERS = 8  # limits the memory that one upload can take
+MAX_EDITOR_ID = 64  # characters
+MAX_EDITORS, MAX_EDITOR_BYTES = 32, 256 * 2**20  # whose parts have come and wait for their event
 PAINT = "#24967e"
 CANVAS = 512  # pixels a side
 
@@ -90,7 +94,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
             return Painted(picture, mask, decoded.notes, decoded.erased)
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
-    return editor
+    return bounded(editor)
 
 
 def drawing_canvas(label: str, elem_id: str, colours: Sequence[str], size: int, named: bool = False) -> gr.ImageEditor:
@@ -127,7 +131,31 @@ def drawing_canvas(label: str, elem_id: str, colours: Sequence[str], size: int, 
             return None if visible is None else np.asarray(images.read(_source(visible)))
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
+    return bounded(editor)
+
+
+def bounded(editor: gr.ImageEditor) -> gr.ImageEditor:
+    """The editor, which takes few layers of few visitors: Gradio keeps any number until an event reads them."""
+    accept = editor.accept_blobs
+
+    def accept_blobs(data: AcceptBlobs) -> None:
+        index = str(data.data.get("index") or "null")
+        if len(str(data.data.get("id"))) > MAX_EDITOR_ID or not data.files:
+            raise HTTPException(400, "The parts of the editor have no valid form.")
+        if index != "null" and not (index.isdecimal() and len(index) < 3 and int(index) < MAX_EDITOR_LAYERS):
+            raise HTTPException(400, f"The editor takes at most {MAX_EDITOR_LAYERS} layers.")
+        accept(data)
+        kept = editor.blob_storage
+        while len(kept) > MAX_EDITORS or (len(kept) > 1 and sum(map(_size, kept.values())) > MAX_EDITOR_BYTES):
+            del kept[next(iter(kept))]  # the oldest
+
+    editor.accept_blobs = server(accept_blobs)
     return editor
+
+
+def _size(blobs: EditorDataBlobs) -> int:
+    """Bytes of the parts of an editor."""
+    return sum(len(part) for part in (blobs.background, blobs.composite, *blobs.layers) if part)
 
 
 def drawing_upload(field: gr.ImageEditor, kind: InputKind, elem_id: str) -> None:
