@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -69,7 +70,8 @@ class Calls:
         except Refusal as refusal:
             await JSONResponse({"detail": short(str(refusal))}, refusal.status)(scope, receive, send)
         except Exception as error:
-            if not isinstance(error.__cause__, HTTPException):  # Gradio ends the stream of an unknown session with one
+            # The client has left; or Gradio ends the stream of an unknown session.
+            if not isinstance(error, ClientDisconnect) and not isinstance(error.__cause__, HTTPException):
                 logging.getLogger(__name__).exception("%s %s", scope["method"], short(scope["path"]))
             if explained.started:
                 await send({"type": "http.response.body", "body": b""})

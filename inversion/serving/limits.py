@@ -111,20 +111,22 @@ def try_again(wait: float | None) -> str:
 def check_demand(request: Request, limits: Limits, memory: float, unit: float | None) -> None:
     """Raises LaneError with the numbers if one step of a stage takes too much memory or time.
 
+    A stage with its usual number of pictures is refused only if a step takes longer than the run may.
     memory: bytes of the device. unit: seconds of a step of W on the model, None if unknown.
     """
     method = parse_method(request.method).configured(request.settings)
     entry = registry().get(request.model)
-    longest, most = min(limits.step, request.budget), limits.memory * memory
+    most = limits.memory * memory
     for stage in method.stages:
-        pictures = _pictures(stage)
+        pictures, usual = _pictures(stage), _pictures(type(stage)())
+        longest = min(limits.step, request.budget) if pictures > usual else request.budget
         size = pictures * PIXEL * (0 if entry is None else entry.resolution) ** 2
-        if pictures > 1 and size > most:
+        if pictures > usual and size > most:
             raise LaneError(
                 f"One step of {stage.label} would take about {_gigabytes(size)} of memory, the limit is "
                 f"{_gigabytes(most)}. Use fewer {_unit(stage)} or a smaller model."
             )
-        seconds = 0.0 if unit is None else unit * stage.cost * pictures / _pictures(type(stage)())
+        seconds = 0.0 if unit is None else unit * stage.cost * pictures / usual
         if seconds > longest:
             raise LaneError(
                 f"One step of {stage.label} would take about {seconds:.0f} s, the limit is {longest:.0f} s. Use fewer "

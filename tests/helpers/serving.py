@@ -25,8 +25,10 @@ from inversion.editing import Direction
 from inversion.encoders import Encoder
 from inversion.generators import StyleGAN2
 from inversion.model import Model
+from inversion.serving.limits import WebLimits
 from inversion.serving.session import Request, Session
 from ui import build, launch_options
+from ui.page import PRIVATE_LIMITS
 
 MODELS = ("synthetic-faces", "only-z", "absent")
 CACHED, FETCH = fetch.cached, fetch.fetch  # for files that a test adds
@@ -143,10 +145,10 @@ def whole(model: Model) -> Model:
 
 
 @contextmanager
-def served(model: Model, folder: Path) -> Iterator[Served]:
+def served(model: Model, folder: Path, limits: WebLimits = PRIVATE_LIMITS) -> Iterator[Served]:
     """The page with `registered` models: a good one, one that serves few methods, one that cannot be loaded, and so on.
 
-    Good and remote ones are the tiny model.
+    Good and remote ones are the tiny model. limits: of the web server.
     """
     narrow = build_prior()
     narrow.spaces = frozenset({"z"})
@@ -177,13 +179,13 @@ def served(model: Model, folder: Path) -> Iterator[Served]:
         patch.setattr(networking, "url_ok", lambda url: True)
         session = RecordingSession("cpu", budget=60.0)
         session.warm("synthetic-faces")
-        page = build(session)
+        page = build(session, limits=limits)
         _, url, _ = page.launch(
             prevent_thread_lock=True,
             quiet=True,
             server_name="127.0.0.1",
             server_port=free_port(),
-            **launch_options(additions=True),
+            **launch_options(additions=limits is PRIVATE_LIMITS, limits=limits),
         )
         try:
             yield Served(url, page, session, remote)
