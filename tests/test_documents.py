@@ -17,10 +17,10 @@ from inversion.synthetic import DOMAINS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ("docs/results.md", "docs/model-card.md", "docs/performance.md")
-NAMES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", *DOCS)
+NAMES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", *DOCS)
 DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 # Rooms are named without the folder that holds them.
-FOLDERS = (ROOT, ROOT / "inversion", ROOT / "inversion" / "checkpoints", ROOT / "ui")
+FOLDERS = (ROOT, ROOT / "inversion", ROOT / "inversion" / "checkpoints", ROOT / "ui", ROOT / "tests" / "reliability")
 NAME = re.compile(r"(?<![/\w-])[a-z]+(?:_[a-z0-9]+)+\b(?!\.)")  # a field, a key of a row, a function
 PATH = re.compile(r"([\w.-]*/[\w./-]*|[\w-]+\.(?:py|md|yaml|toml|txt))(?:: (\w+))?")
 
@@ -68,7 +68,11 @@ def test_paths_exist(document: str) -> None:
 
 
 def test_names_exist() -> None:
-    sources = [path for folder in ("inversion", "ui", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    sources = [
+        path
+        for folder in ("inversion", "ui", "benchmarks", "tests/reliability")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
     known = {word for path in sources for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
     named = {name for text in DOCUMENTS.values() for span in spans(text) for name in NAME.findall(span)}
     assert len(named) >= 8 and not named - known, named - known
@@ -87,6 +91,12 @@ def test_commands_and_their_flags_exist(command: str, capsys: pytest.CaptureFixt
     assert ended.value.code in (0, None)
     missing = [flag for flag in re.findall(r"--[a-z][a-z-]*", command) if flag not in out]
     assert not missing, f"{command}: {missing}"
+
+
+def test_every_test_of_reliability_proves_a_promise() -> None:
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "reliability").glob("test_*.py")]
+    names = [name for text in tests for name in re.findall(r"^def (test_\w+)", text, flags=re.M)]
+    assert len(names) > 30 and not [name for name in names if f"{name}`" not in DOCUMENTS["SECURITY.md"]]
 
 
 def test_every_benchmark_is_named() -> None:

@@ -15,6 +15,7 @@ from helpers.reports import report
 from helpers.runs import quick, state
 from helpers.waiting import until
 
+from inversion.checkpoints import hub
 from inversion.methods import METHODS, Step
 from inversion.methods.run import invert
 from inversion.model import Model
@@ -156,37 +157,29 @@ def test_a_run_without_memory_ends_alone_and_the_next_one_works(
     session = opened(lane, limits=Limits(slice=0.0))
     expected = alone(session, request_of(1))
     full = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
-    steps = {"at load": 0, "at step 0": 0, "in mid-run": 2}[where]
+    steps, load, left = {"at step 0": 0, "in mid-run": 2}.get(where, 0), hub.load, [1]
 
-    def fails(self: Lane, request: Request) -> Iterator[object]:
-        if request.seed != 0:
-            yield from real(self, request)
-            return
-        for made, event in enumerate(real(self, request)):
-            if made >= 1 + steps:
+    def fails(*values: object) -> Iterator[object]:
+        for made, event in enumerate(invert(*values)):  # type: ignore[arg-type]
+            if made >= steps and values[4] == 0:  # the seed
                 raise full
             yield event
 
+    def loading(name: str, device: str = "auto", dtype: str = "auto") -> Model:
+        if left and left.pop():
+            raise full
+        return load(name, device, dtype)
+
     if where == "at load":
-        load, left = lane.load, [1]
-
-        def loading(name: str) -> Model:
-            if left and left.pop():
-                lane._loading = name
-                raise full
-            return load(name)
-
-        monkeypatch.setattr(lane, "load", loading)
+        monkeypatch.setattr(hub, "load", loading)
     else:
-        real = Lane._run
-        monkeypatch.setattr(Lane, "_run", fails)
+        monkeypatch.setattr("inversion.serving.lane.invert", fails)
     keys = [session.submit([request_of(i)]) for i in (0, 1)]
     first, second = (finish(session, key).runs[0] for key in keys)
     report(f"no memory {where}", first.message)
     assert first.state == "failed" and "Not enough memory" in first.message
     assert ("to load tiny" in first.message) == (where == "at load")
     assert picture(second) == expected
-    monkeypatch.undo()
 
 
 def test_stores_stay_bounded_and_keys_open_only_their_own_results(opened: Opened) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 
 import app
 from inversion import images
+from inversion.checkpoints.downloads import Downloads
 from inversion.common.echo import LONGEST_ECHO, LogFormatter, without_echo
 from inversion.images import BadImage
 from inversion.serving import host
@@ -143,7 +144,9 @@ def test_a_step_longer_than_the_budget_is_refused() -> None:
 def test_a_visitor_has_a_share_of_the_queue_and_reads_the_expected_wait(opened: Opened) -> None:
     lane = TickingLane()
     session = opened(lane, limits=Limits(waiting=6, waiting_each=3), clock=lane.clock)
-    session._estimates.measured(stub_request().model, "W", 0.25)
+    lane.warm = lambda model: 0.25  # type: ignore[method-assign, assignment, return-value]
+    session.warm(stub_request().model)
+    until(lambda: session.expected(stub_request().model, {"w": {}}))
 
     def submit(address: str) -> str:
         session.address = lambda: address
@@ -165,9 +168,9 @@ def test_a_visitor_has_a_share_of_the_queue_and_reads_the_expected_wait(opened: 
 
 def test_only_the_operator_downloads_if_visitors_may_not(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     session = opened(StubLane(), downloads=PROFILES["public"].downloads)
-    monkeypatch.setattr(session._downloads, "missing", lambda name: True)
     started: list[str] = []
-    monkeypatch.setattr(session._downloads, "start", lambda name, visitor: started.append(name))
+    monkeypatch.setattr(Downloads, "missing", lambda self, name: True)
+    monkeypatch.setattr(Downloads, "start", lambda self, name, visitor: started.append(name))
     for refused in (lambda: session.files.download("x", host.SERVER), lambda: session.submit([stub_request()])):
         with pytest.raises(LaneError, match="only the operator"):
             refused()
