@@ -56,7 +56,7 @@ class WebLimits:
     burst_each: int = 120  # of these, at once
     open_each: int | None = None  # requests that are being answered, streams included
     events: int = 24  # of runs that are streamed or wait
-    events_each: int = 24  # events that compute, running or waiting
+    events_each: int = 64  # events that compute, running or waiting
     uploads: int = 4096 * MB  # bytes in an hour, which is how long uploads are kept
     uploads_each: int = 4096 * MB
     sessions: int = 64  # page visits whose state is kept
