@@ -23,7 +23,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 API = "/gradio_api"
 # All that the page and its clients ask for. Gradio offers more: schemas, monitoring, a proxy, other people's addresses.
 READS = re.compile(
-    r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\d+)?|logout|healthz|readyz)/?"
+    r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\d+)?|logout|healthz|readyz)/?|/catalogue|/agents\.md"
     r"|/(assets|static)/.*"
     rf"|{API}/(info|user|token|login_check|app_id|startup-events|theme\.css|queue/data|queue/status|upload_progress)/?"
     rf"|{API}/heartbeat/[\w-]+|{API}/call/(v2/)?\w+/\w+"
@@ -32,6 +32,7 @@ READS = re.compile(
 WRITES = re.compile(
     rf"/login/?|{API}/(upload|queue/join|cancel|reset|component_server)/?|{API}/call/(v2/)?[^/]+/?|{API}/run/predict/?"
 )
+TOOLS = re.compile(rf"{API}/mcp(/.*)?")  # if the page offers tools
 SOURCES = "'self' data: blob:"
 # Gradio's page holds scripts and makes functions of text, so these two are allowed; other sites are not.
 POLICY = (
@@ -84,7 +85,10 @@ class Guard:
         path = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/")) or "/"
         visitor = self._visitor(scope)
         answer = Answer(send, {**self.headers, **(_of_file() if path.startswith(f"{API}/file=") else {})})
-        refusal = self.refusal(scope["method"], path, headers) or self.overload(scope["method"], path, headers, visitor)
+        tools = TOOLS.fullmatch(path) is not None and _offers_tools(scope)
+        refusal = self.refusal(scope["method"], path, headers, tools) or self.overload(
+            scope["method"], path, headers, visitor
+        )
         if refusal is not None:
             await answer.refuse(*refusal)
             return
@@ -95,12 +99,12 @@ class Guard:
         finally:
             visitor.open -= 1
 
-    def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
-        """Why the request has no form that the page sends; None for one that may pass."""
+    def refusal(self, method: str, path: str, headers: Mapping[str, str], tools: bool) -> Refusal | None:
+        """Why the request has no form that the page sends; None for one that may pass. tools: it is meant for them."""
         host = headers.get("host", "")
         if not self.serves(host):
             return 403, f"This server is not known as {host[:80]!r}. Start it with --host-name and this name."
-        if not (READS if method in SAFE else WRITES).fullmatch(path):
+        if not (tools or (READS if method in SAFE else WRITES).fullmatch(path)):
             called = path.startswith((f"{API}/run/", f"{API}/api/"))
             return 404, f"Join the queue, by {API}/call/." if called else "There is nothing at this address."
         if method in SAFE:
@@ -262,6 +266,11 @@ def _network(address: str) -> str | None:
     except ValueError:
         return None
     return str(ipaddress.ip_network((known, 32 if known.version == 4 else 64), strict=False))
+
+
+def _offers_tools(scope: Scope) -> bool:
+    page = getattr(scope.get("app"), "blocks", None)
+    return bool(getattr(page, "mcp_server", False))
 
 
 def _uploads(path: str) -> bool:
