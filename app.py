@@ -27,6 +27,20 @@ MAX_PORT = 65535
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve the page until interrupted. Returns the exit status: 2 after an error, with one line on stderr."""
     parser = Parser(prog="python app.py", description="Compare GAN inversion methods in the browser.")
+    add_options(parser)
+    allow_every_character()
+    args = parser.parse_args(argv)
+
+    def run() -> None:
+        prepare()
+        check(args)
+        serve(args)
+
+    return guarded(parser.prog, run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("--share", action="store_true", help="open a public address through Gradio's tunnel")
     parser.add_argument(
         "--public",
@@ -70,15 +84,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="also offer the endpoints as tools (MCP) at /gradio_api/mcp/; needs mcp",
     )
-    allow_every_character()
-    args = parser.parse_args(argv)
-
-    def run() -> None:
-        prepare()
-        check(args)
-        serve(args)
-
-    return guarded(parser.prog, run)
 
 
 def prepare() -> None:

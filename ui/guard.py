@@ -23,7 +23,8 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 API = "/gradio_api"
 # All that the page and its clients ask for. Gradio offers more: schemas, monitoring, a proxy, other people's addresses.
 READS = re.compile(
-    r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\d+)?|logout|healthz|readyz)/?|/catalogue|/agents\.md"
+    r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\d+)?|logout|healthz|readyz)/?"
+    r"|/(catalogue|agents\.md)"
     r"|/(assets|static)/.*"
     rf"|{API}/(info|user|token|login_check|app_id|startup-events|theme\.css|queue/data|queue/status|upload_progress)/?"
     rf"|{API}/heartbeat/[\w-]+|{API}/call/(v2/)?\w+/\w+"
@@ -86,9 +87,8 @@ class Guard:
         visitor = self._visitor(scope)
         answer = Answer(send, {**self.headers, **(_of_file() if path.startswith(f"{API}/file=") else {})})
         tools = TOOLS.fullmatch(path) is not None and _offers_tools(scope)
-        refusal = self.refusal(scope["method"], path, headers, tools) or self.overload(
-            scope["method"], path, headers, visitor
-        )
+        method = scope["method"]
+        refusal = self.refusal(method, path, headers, tools) or self.overload(method, path, headers, visitor)
         if refusal is not None:
             await answer.refuse(*refusal)
             return
