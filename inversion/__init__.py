@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inversion.common.settings import SettingError
     from inversion.interactive import ComparedResult, Comparison, compare
     from inversion.losses import LossWeights
-    from inversion.methods import METHODS, STAGES, Method, Result, Step, parse_method, tuned
+    from inversion.methods import METHODS, PRESETS, STAGES, Method, Result, Step, parse_method, tuned
     from inversion.methods.run import RunOptions, invert
     from inversion.methods.starts import load_code, save_code
     from inversion.metrics import METRICS
@@ -46,7 +46,7 @@ __getattr__ = attributes(
         "common.settings": "SettingError",
         "interactive": "ComparedResult Comparison compare",
         "losses": "LossWeights",
-        "methods": "METHODS STAGES Method Result Step parse_method tuned",
+        "methods": "METHODS PRESETS STAGES Method Result Step parse_method tuned",
         "methods.run": "RunOptions invert",
         "methods.starts": "load_code save_code",
         "metrics": "METRICS",
@@ -59,6 +59,7 @@ __getattr__ = attributes(
 __all__ = [
     "METHODS",
     "METRICS",
+    "PRESETS",
     "STAGES",
     "TASKS",
     "TRANSLATIONS",

@@ -63,6 +63,7 @@ class Model:
     discriminator: Discriminator | None = None
     encoders: Mapping[str, Encoder] = field(default_factory=dict)  # by role; `Encoder.reads` is the kind of input
     directions: dict[str, Direction] = field(default_factory=dict)  # for moving its styles, by name
+    axes: dict[str, Tensor] = field(default_factory=dict)  # see `training.axes`: "w" and "wplus", (rows, w_dim, w_dim)
     perceptual: Perceptual | None = None  # LPIPS only
     features: Perceptual | None = None  # the distance that the generator's authors use for inversion, if not LPIPS
     identity: nn.Module | None = None  # ArcFace only

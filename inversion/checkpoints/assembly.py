@@ -67,7 +67,7 @@ def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
     used. A wrong embedded file is an error. A wrong file is only absent if it is a download, or if a tuned generator
     borrows it from the model that it was tuned from. Raises HubError.
     """
-    model = replace(bare, directions={}, absent={})
+    model = replace(bare, directions={}, axes={}, absent={})
     encoders: dict[str, Callable[[], Encoder]] = {}
     filled: set[str] = set()  # architectures, roles of encoders and names of directions that the model already has
     entries = belonging(model)
@@ -164,12 +164,23 @@ def _directions(model: Model, entry: Entry) -> None:
         model.directions.setdefault(direction.name, direction)
 
 
+def _axes(model: Model, entry: Entry) -> None:
+    prior, tensors = prior_of(model), weights.tensors_of(entry)
+    for name, rows in (("w", 1), ("wplus", prior.num_ws)):
+        with weights.errors_naming(entry):
+            found = tensors[name]
+        if tuple(found.shape) != (rows, prior.w_dim, prior.w_dim):
+            raise BadCheckpoint(f"{entry.name}: its axes do not fit the generator {model.name}")
+        model.axes[name] = found.to(prior.w_avg)
+
+
 ATTACH: dict[Kind, Callable[[Model, Entry], None]] = {
     "discriminator": _discriminator,
     "predictor": _predictor,
     "identity": _identity,
     "perceptual": _perceptual,
     "directions": _directions,
+    "axes": _axes,
 }
 
 

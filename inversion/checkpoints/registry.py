@@ -21,7 +21,9 @@ INSTALLED = PACKAGE / "checkpoints.yaml"  # in the repository it lies beside the
 REGISTRY = INSTALLED if INSTALLED.is_file() else ROOT / "checkpoints.yaml"
 DEFAULT = "synthetic-faces"  # the default model
 
-Kind = Literal["generator", "discriminator", "predictor", "encoder", "identity", "perceptual", "detector", "directions"]
+Kind = Literal[
+    "generator", "discriminator", "predictor", "encoder", "identity", "perceptual", "detector", "directions", "axes"
+]
 Format = Literal["safetensors", "torch", "nvidia-pickle", "tensorflow-pickle", "onnx", "numpy"]
 KINDS: tuple[str, ...] = get_args(Kind)
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -45,6 +47,7 @@ OTHERS = {
     "predictor": ("predictor",),
     "detector": ("yunet", "cascade"),
     "directions": ("directions",),
+    "axes": ("axes",),
 }
 PERCEPTUALS = ("none", *NETWORKS["perceptual"])
 SERVE_ALL = ("identity", "perceptual", "detector")  # these kinds need not belong to one generator

@@ -21,10 +21,13 @@ from inversion.cli.sources import matching
 from inversion.common.commands import Parser, add_device, visible
 from inversion.common.rows import Row
 from inversion.common.settings import Kind, SettingError, checked, kind_of
+from inversion.methods import PRESETS
 from inversion.metrics import METRICS
 from inversion.serving.measurement import AUTOMATIC_CROPS, crop
 from inversion.serving.runs import CroppedPicture, TaskInput
 from inversion.tasks import DEFAULT_TASK, TASKS, TaskError, task_class, task_fields
+
+PRESET_HELP = "few steps, measured to be as good, or steps and rates of the paper; --set changes single settings"
 
 
 def run_parser(command: str, description: str) -> Parser:
@@ -42,6 +45,7 @@ def add_run(parser: Parser) -> None:
     parser.add_argument("--task", default=DEFAULT_TASK, choices=list(TASKS), help="default: %(default)s")
     add_model(parser)
     add_options(parser)
+    parser.add_argument("--preset", default="quick", choices=list(PRESETS), help=PRESET_HELP)
     parser.add_argument(
         "--set",
         action="append",

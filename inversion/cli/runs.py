@@ -53,7 +53,7 @@ class Runs:
         self, args: argparse.Namespace, methods: Sequence[str], then: AfterRun | None = None, *, optional: bool = False
     ) -> None:
         self.args, self.then, self.optional = args, then, optional
-        self.settings = _settings(args.settings, methods)
+        self.settings = _settings(args, methods)
         self.lane = Lane(args.device, args.dtype)
         self.batch = Batch(args, len(methods))
         self.start = start_of(args)
@@ -242,12 +242,17 @@ def _arrays(inputs: Mapping[str, object]) -> list[np.ndarray]:
     return [one for one in pixels if isinstance(one, np.ndarray)]
 
 
-def _settings(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The --set values for the stages of each method. Raises UsageError, or SettingError if no method has the stage."""
-    values: dict[str, str] = {}
-    for text in texts:
+def _settings(args: argparse.Namespace, methods: Sequence[str]) -> dict[str, dict[str, object]]:
+    """The settings of each method: the preset and the --set values for its stages.
+
+    Raises UsageError, or SettingError if no method has the stage.
+    """
+    values: dict[str, object] = {}
+    for text in args.settings:
         name, equals, value = text.partition("=")
         if not (name and equals):
             raise UsageError(f"--set needs stage.field=VALUE, not {text!r}")
         values[name] = value
-    return split_settings({method: [stage.key for stage in parse_method(method).stages] for method in methods}, values)
+    known = {method: parse_method(method) for method in methods}
+    given = split_settings({key: [stage.key for stage in method.stages] for key, method in known.items()}, values)
+    return {key: {**method.preset(args.preset), **given[key]} for key, method in known.items()}

@@ -13,7 +13,7 @@ from inversion.methods.indomain import OptimiseInDomain
 from inversion.methods.keep import KeepCode
 from inversion.methods.latent import OptimiseW, OptimiseWPlus, OptimiseZ
 from inversion.methods.multicode import OptimiseMultiCode
-from inversion.methods.pipeline import Method
+from inversion.methods.pipeline import PRESETS, Method
 from inversion.methods.projector import Projector
 from inversion.methods.pti import PTI, tuned
 from inversion.methods.sphere import OptimiseSphere
@@ -53,6 +53,8 @@ METHODS: dict[str, Method] = {
         (MeanLatent(), OptimiseW()),
         "Karras et al. 2020, arXiv 1912.04958",
         "Optimises one style for all layers. Editable, but less faithful than W+.",
+        quick={"mean.encoder": True, "w.steps": 60, "w.sensitive": True, "w.steps_from_mean": 200},
+        published={"w.steps": 1000, "w.lr": 0.1},
     ),
     "wplus": Method(
         "wplus",
@@ -60,6 +62,8 @@ METHODS: dict[str, Method] = {
         (MeanLatent(), OptimiseWPlus()),
         "Abdal et al. 2019, arXiv 1904.03189",
         "Optimises one style per layer: the usual choice for editing. Faithful and easy to edit.",
+        quick={"mean.encoder": True, "wplus.steps": 28, "wplus.sensitive": True, "wplus.steps_from_mean": 200},
+        published={"wplus.steps": 5000, "wplus.lr": 0.01},
     ),
     "projector": Method(
         "projector",
@@ -67,6 +71,7 @@ METHODS: dict[str, Method] = {
         (MeanLatent(), Projector()),
         "Karras et al. 2020, arXiv 1912.04958",
         "StyleGAN2's own projector: optimises one style and the noise maps. Realistic and easy to edit.",
+        published={"projector.steps": 1000, "projector.lr": 0.1},
     ),
     "encoder": Method(
         "encoder",
@@ -81,6 +86,8 @@ METHODS: dict[str, Method] = {
         (ClassicEncoder(), OptimiseWPlus(steps=50, principal=True)),
         "Bau et al. 2019, arXiv 1910.11626",
         "Starts at the encoder's code and optimises W+ for a few steps. Faster than W+, similarly faithful.",
+        quick={"wplus.steps": 40, "wplus.sensitive": True},
+        published={"wplus.steps": 500, "wplus.lr": 0.01, "wplus.principal": False},
     ),
     "indomain": Method(
         "indomain",
@@ -88,6 +95,7 @@ METHODS: dict[str, Method] = {
         (GuidedEncoder(), OptimiseInDomain()),
         "Zhu et al. 2020, arXiv 2004.00049",
         "Optimises W+ but stays close to the codes of an encoder. Edits better than W+, less faithful.",
+        published={"indomain.steps": 100, "indomain.lr": 0.01},
     ),
     "mganprior": Method(
         "mganprior",
@@ -95,6 +103,13 @@ METHODS: dict[str, Method] = {
         (MeanLatent(), OptimiseMultiCode()),
         "Gu et al. 2020, arXiv 1912.07116",
         "Mixes the features of many codes. Faithful, but slow and hard to edit.",
+        quick={
+            "mean.encoder": True,
+            "multicode.nearby": 0.1,
+            "multicode.steps": 75,
+            "multicode.steps_from_mean": 300,
+        },
+        published={"multicode.steps": 3000, "multicode.lr": 1.0, "multicode.optimiser": "sgd"},
     ),
     "psp": Method(
         "psp",
@@ -116,6 +131,7 @@ METHODS: dict[str, Method] = {
         (ReStyle(),),
         "Alaluf et al. 2021, arXiv 2104.02699",
         "An encoder that corrects its own result in five passes. Slightly more faithful than one pass.",
+        published={"restyle.iterations": 5},
     ),
     "pulse": Method(
         "pulse",
@@ -123,6 +139,7 @@ METHODS: dict[str, Method] = {
         (OptimiseSphere(),),
         "Menon et al. 2020, arXiv 2003.03808",
         "Searches among typical random codes only. Always realistic, but rarely close.",
+        published={"pulse.steps": 100, "pulse.lr": 0.4, "pulse.eps": 0.001},
     ),
     "pti": Method(
         "pti",
@@ -130,6 +147,16 @@ METHODS: dict[str, Method] = {
         (MeanLatent(), OptimiseWPlus(), PTI()),
         "Roich et al. 2022, arXiv 2106.05744",
         "Finds a W+ code, then tunes the generator to your picture. Very faithful and editable, but slow.",
+        quick={
+            "mean.encoder": True,
+            "wplus.steps": 28,
+            "wplus.sensitive": True,
+            "wplus.steps_from_mean": 200,
+            "pti.steps": 110,
+            "pti.lr": 0.008,
+            "pti.decay": 0.5,
+        },
+        published={"wplus.steps": 450, "wplus.lr": 0.01, "pti.steps": 350, "pti.lr": 0.0003},
     ),
     "clone": Method(
         "clone",
@@ -137,6 +164,16 @@ METHODS: dict[str, Method] = {
         (MeanLatent(), OptimiseWPlus(), Clone()),
         "Feng et al. 2022, arXiv 2202.11833",
         "Like PTI, but keeps the other pictures of the generator almost unchanged. Very faithful, but slow.",
+        quick={
+            "mean.encoder": True,
+            "wplus.steps": 28,
+            "wplus.sensitive": True,
+            "wplus.steps_from_mean": 200,
+            "clone.steps": 55,
+            "clone.probability": 1.0,
+            "clone.lr": 0.002,
+            "clone.decay": 0.5,
+        },
     ),
     "dip": Method(
         "dip",
@@ -144,6 +181,7 @@ METHODS: dict[str, Method] = {
         (DeepImagePrior(),),
         "Ulyanov et al. 2018, arXiv 1711.10925",
         "Fits an untrained network to your picture and needs no generator. Slow, and cannot be edited.",
+        published={"dip.steps": 3000, "dip.network": "published"},
     ),
 }
 
@@ -152,14 +190,15 @@ METHODS: dict[str, Method] = {
 BASIC = ("z", "w", "wplus", "mganprior", "pti")
 
 
-def parse_method(text: str) -> Method:
-    """A preset by its key, or a combination of stages such as "mean+wplus+pti". Raises SettingError.
+def parse_method(text: str, preset: str = "") -> Method:
+    """A registered method by its key, or a combination of stages such as "mean+wplus+pti". Raises SettingError.
 
-    A preset inside a combination stands for its stages. A combination without an embed stage gets that of the preset of
-    its first stage, or the mean if there is no such preset.
+    A method inside a combination stands for its stages. A combination without an embed stage gets that of the method of
+    its first stage, or the mean if there is no such method. preset: one of PRESETS, whose settings the method gets; ""
+    for the defaults. A combination has no presets.
     """
     if text in METHODS:
-        return METHODS[text]
+        return METHODS[text].configured(METHODS[text].preset(preset)) if preset else METHODS[text]
     stages: list[Stage] = []
     for part in text.split("+"):
         if part in STAGES:
@@ -167,19 +206,31 @@ def parse_method(text: str) -> Method:
         elif part in METHODS:
             stages += [stage for stage in METHODS[part].stages if stage.kind != "embed" or not stages]
         else:
-            presets, parts = ", ".join(METHODS), ", ".join(STAGES)
-            raise SettingError(f"Unknown method {part!r}. Choose one of: {presets}. Or join stages with +: {parts}.")
+            known, parts = ", ".join(METHODS), ", ".join(STAGES)
+            raise SettingError(f"Unknown method {part!r}. Choose one of: {known}. Or join stages with +: {parts}.")
     if stages[0].kind != "embed" and not stages[0].standalone:
-        preset = METHODS.get(stages[0].key, METHODS["w"]).stages
-        stages[:0] = [stage for stage in preset if stage.kind == "embed"]
+        own = METHODS.get(stages[0].key, METHODS["w"]).stages
+        stages[:0] = [stage for stage in own if stage.kind == "embed"]
     default_starts = (MeanLatent, RandomLatent)  # left out of the label
     label = " + ".join(stage.label for stage in stages if not isinstance(stage, default_starts) or len(stages) == 1)
     return Method(text, label, tuple(stages))
 
 
+def preset_of(method: Method) -> str:
+    """The one of PRESETS whose settings a method has; "" for other settings, or if a preset changes none."""
+    settings = method.settings()
+    for name in PRESETS:
+        if method.key in METHODS and METHODS[method.key].preset(name):
+            whole = parse_method(method.key, name).settings()
+            if settings.items() <= whole.items():  # a run from a given code lacks the settings of the embed stage
+                return name
+    return ""
+
+
 __all__ = [
     "BASIC",
     "METHODS",
+    "PRESETS",
     "STAGES",
     "Code",
     "Descent",
@@ -195,5 +246,6 @@ __all__ = [
     "Z",
     "descend",
     "parse_method",
+    "preset_of",
     "tuned",
 ]

@@ -13,7 +13,7 @@ from inversion.losses import LossWeights, Objective, gradient_penalty, pixel, py
 from inversion.methods.base import Descent, Events, Problem, Schedule, Stage, descend, gradients
 from inversion.methods.codes import Code, WPlus
 from inversion.methods.embed import draw_normal
-from inversion.methods.pti import relative_rates, stop_at, tuning_outcome
+from inversion.methods.pti import DECAY, DECAY_HELP, RAMP, relative_rates, stop_at, tuning_outcome
 from inversion.tasks import Reconstruct
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ DISCRIMINATOR_LR = 0.25  # relative to the generator's
 ADVERSARIAL_EVERY = 4  # steps between adversarial terms, which are half of the work; each counts four times as much
 PENALTY_EVERY = 16  # steps between gradient penalties, as in StyleGAN2
 PRESERVATION_WEIGHTS = LossWeights(pixel=1.0, pyramid=0.0, perceptual=1.0)
-SCHEDULE = Schedule(ramp=0.1, decay=0.25)
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ class Clone(Stage):
         max=0.1,
         step=0.0001,
     )
+    decay: float = setting(DECAY, "Decay", DECAY_HELP, min=0.0, max=1.0, step=0.05)
     probability: float = setting(
         0.5,
         "Probability",
@@ -116,7 +116,7 @@ class Clone(Stage):
             relative_rates(tuning.trained, tuning.lr),
             Descent(
                 self.steps,
-                SCHEDULE,
+                Schedule(RAMP, self.decay),
                 shared=True,
                 after=tuning.update_discriminator if tuning.adversarial else None,
                 enough=stop_at(self.stop_psnr),

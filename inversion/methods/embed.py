@@ -10,28 +10,47 @@ import torch
 from inversion.common.settings import setting
 from inversion.methods.base import Events, Outcome, Problem, Stage, Step
 from inversion.methods.codes import Code, WPlus, Z
+from inversion.methods.encode import start_stage
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from inversion.generators.base import Prior
+
+FROM_MEAN_HELP = "Used instead if the start is the mean, which is far from most pictures. 0: as many as above."
 BATCH = 8  # candidates that are rendered at once
 
 
 @dataclass(frozen=True)
 class MeanLatent(Stage):
-    """Start at w_avg, the mean of many mapped z. Its picture is the average picture of the prior."""
+    """Start at w_avg, the mean of many mapped z. Its picture is the average picture of the prior.
+
+    With `encoder`, start at the code of an encoder instead, if the task measures the whole picture: on a picture with
+    holes or without its details, an optimisation from an encoder's code ends further from the truth.
+    """
 
     key: ClassVar[str] = "mean"
     cost: ClassVar[float] = 0.4
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
     label: ClassVar[str] = "Mean latent"
 
+    encoder: bool = setting(
+        False, "Encoder start", "Start at an encoder's code, if the model has one and the whole picture is measured."
+    )
+
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
-        start = WPlus(prior.w_avg[None].repeat(len(y), 1, 1))
+        stage = start_stage(problem) if self.encoder and problem.task.exact else None
         with torch.no_grad():
+            rows = prior.w_avg[None].repeat(len(y), 1, 1) if stage is None else stage.read(problem).ws(prior)
+            start = WPlus(rows)
             image = start.render(prior)
-        yield Outcome(start, image)
+        yield Outcome(start, image, message="" if stage is None else f"Started at the code of {stage.label}.")
+
+
+def at_mean(code: Code | None, prior: Prior) -> bool:
+    """Whether an optimisation starts at the mean, far from the measurement."""
+    return code is None or bool((code.ws(prior) == prior.w_avg).all())
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,18 @@ class EncoderStage(Stage):
         cls.needs = frozenset({"prior", f"encoders.{cls.encoder_role}"})
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
-        prior, encoder = problem.prior, encoder_of(problem.model, self.role(problem))
+        prior = problem.prior
         with torch.no_grad():
-            found = code_of(encoder(encoder.fit(problem.task.pinv(problem.y))))
+            found = self.read(problem)
             image = found.render(prior)
             losses = {name: value.mean().item() for name, value in problem.objective(image).items()}
         yield Step(self.key, 1, 1, losses, image)
         yield Outcome(found, image)
+
+    def read(self, problem: Problem) -> Code:
+        """The code that the encoder reads from the measurement."""
+        encoder = encoder_of(problem.model, self.role(problem))
+        return code_of(encoder(encoder.fit(problem.task.pinv(problem.y))))
 
     def role(self, problem: Problem) -> str:
         """The role in `Model.encoders` of the encoder that reads this measurement."""
@@ -128,6 +133,15 @@ class ReStyle(Stage):
             found = code_of(styles[best, torch.arange(len(y), device=best.device)])
             image = found.render(prior)
         yield Outcome(found, image)
+
+
+# Encoders from which an optimisation may start, most faithful first.
+STARTS: tuple[EncoderStage, ...] = (PSPEncoder(), E4EEncoder(), GuidedEncoder(), ClassicEncoder())
+
+
+def start_stage(problem: Problem) -> EncoderStage | None:
+    """The first of `STARTS` whose encoder the model has; None if it has none of them."""
+    return next((stage for stage in STARTS if stage.role(problem) in problem.model.encoders), None)
 
 
 def encoder_of(model: Model, role: str) -> Encoder:

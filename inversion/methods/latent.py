@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 
 from inversion.common.settings import SettingError, setting
-from inversion.generators.statistics import principal_axes, spread
+from inversion.generators.statistics import spread
 from inversion.methods.base import Descent, Events, Loss, Outcome, Problem, Schedule, Stage, descend
 from inversion.methods.codes import Code, W, WPlus, Z, as_w, as_wplus
-from inversion.methods.embed import draw_normal
+from inversion.methods.coordinates import SENSITIVE_HELP, Coordinates, axes_of
+from inversion.methods.embed import FROM_MEAN_HELP, at_mean, draw_normal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,17 +64,21 @@ class OptimiseW(Stage):
 
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
     lr: float = setting(0.2, "Learning rate", LR_HELP, min=1e-4, max=2.0, step=0.01)
+    sensitive: bool = setting(False, "Sensitive axes", SENSITIVE_HELP)
+    steps_from_mean: int = setting(0, "Steps from the mean", FROM_MEAN_HELP, min=0, max=10_000, step=10)
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
-        found = W(trainable_copy(code.w if isinstance(code, W) else start_ws(code, prior, y).mean(dim=1)))
+        far = at_mean(code, prior)
+        start = code.w[:, None] if isinstance(code, W) else start_ws(code, prior, y).mean(dim=1, keepdim=True)
+        found = Coordinates.of(start, axes_of(problem, "w", self.sensitive and not far, self.sensitive))
         message = yield from descend(
             self.key,
-            code_loss(lambda: found, problem),
-            [([found.w], self.lr * spread(prior))],
-            Descent(self.steps, SCHEDULE),
+            code_loss(lambda: W(found.styles()[:, 0]), problem),
+            [([found.variable], self.lr * spread(prior))],
+            Descent((far and self.steps_from_mean) or self.steps, SCHEDULE),
         )
-        yield outcome_of(found, prior, message)
+        yield outcome_of(W(found.best()[:, 0]), prior, message)
 
     def start(self, code: Code, prior: Prior) -> Code | None:
         return as_w(code, prior)
@@ -83,8 +88,9 @@ class OptimiseW(Stage):
 class OptimiseWPlus(Stage):
     """Adam on one style vector per layer (Abdal et al. 2019) and, with `noise`, on the noise maps of the prior.
 
-    With `principal`, Adam works in the principal axes of W instead of its entries. The entries of a style are
-    correlated; along the axes fewer steps are enough. Raises SettingError for `noise` if the prior has no noise inputs.
+    With `principal`, Adam works in the principal axes of W instead of its entries, and with `sensitive` in the axes of
+    the loss. The entries of a style are correlated; along the axes fewer steps are enough. Raises SettingError for
+    `noise` if the prior has no noise inputs.
     """
 
     key: ClassVar[str] = "wplus"
@@ -99,34 +105,32 @@ class OptimiseWPlus(Stage):
     principal: bool = setting(
         False, "Principal axes", "Optimise along the principal axes of W. Fewer steps are enough."
     )
+    sensitive: bool = setting(False, "Sensitive axes", SENSITIVE_HELP)
+    steps_from_mean: int = setting(0, "Steps from the mean", FROM_MEAN_HELP, min=0, max=10_000, step=10)
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
+        far = at_mean(code, prior)
         if self.noise and not prior.noise_shapes:
             raise SettingError(f"wplus.noise: the generator of {problem.model.name} has no noise inputs. Turn it off.")
         maps = code.noise if isinstance(code, WPlus) else ()
         if self.noise and not maps:
             maps = tuple(draw_normal(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1) for shape in prior.noise_shapes)
         maps = tuple(trainable_copy(m) if self.noise else m for m in maps)
-        start, axes = start_ws(code, prior, y), principal_axes(prior)[0] if self.principal else None
-        variable = trainable_copy(start if axes is None else start @ axes)
-
-        def found() -> WPlus:
-            return WPlus(variable if axes is None else variable @ axes.t(), maps)
-
-        loss = code_loss(found, problem)
+        axes = axes_of(problem, "wplus", self.sensitive and not far, self.principal or self.sensitive)
+        found = Coordinates.of(start_ws(code, prior, y), axes)
+        loss = code_loss(lambda: WPlus(found.styles(), maps), problem)
         message = yield from descend(
             self.key,
             with_noise_penalty(loss, maps) if self.noise else loss,
-            [([variable], self.lr * spread(prior)), (maps if self.noise else (), NOISE_LR)],
-            Descent(self.steps, SCHEDULE, after=(lambda: normalise_maps(maps)) if self.noise else None),
+            [([found.variable], self.lr * spread(prior)), (maps if self.noise else (), NOISE_LR)],
+            Descent(
+                (far and self.steps_from_mean) or self.steps,
+                SCHEDULE,
+                after=(lambda: normalise_maps(maps)) if self.noise else None,
+            ),
         )
-        with torch.no_grad():
-            best = found()
-            if axes is not None:  # turning a code along the axes and back rounds it: a start that is the best stays
-                unmoved = (variable == start @ axes).flatten(1).all(dim=1)
-                best = WPlus(torch.where(unmoved[:, None, None], start, best.rows), maps)
-        yield outcome_of(best, prior, message)
+        yield outcome_of(WPlus(found.best(), maps), prior, message)
 
     def start(self, code: Code, prior: Prior) -> Code | None:
         found = as_wplus(code, prior)

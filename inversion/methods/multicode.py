@@ -10,11 +10,14 @@ import torch
 from inversion.common.settings import SettingError, setting
 from inversion.generators.statistics import spread
 from inversion.methods.base import Descent, Events, Problem, Schedule, Stage, descend
-from inversion.methods.codes import Code, MultiCode
-from inversion.methods.embed import draw_normal
+from inversion.methods.codes import Code, Mixture, MultiCode
+from inversion.methods.coordinates import Coordinates, axes_of
+from inversion.methods.embed import FROM_MEAN_HELP, at_mean, draw_normal
 from inversion.methods.latent import code_loss, outcome_of, start_ws, trainable_copy
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from inversion.generators.base import Prior
     from inversion.tasks.base import Task
 
@@ -25,6 +28,8 @@ CODES, CODES_FOR_HOLES = 20, 30
 SIZE_IF_EXACT, SIZE, SIZE_FOR_HOLES, SIZE_FOR_SMALL_HOLES = 32, 16, 8, 4
 SMALL_PICTURE = 128  # pixels
 SCHEDULE = Schedule(decay=1 / 6)
+NEAR_SCHEDULE = Schedule(ramp=0.1, decay=0.5)
+NEAR_RATES = (0.4, 3.0)  # of the channel importance and of styles in units of W's spread, relative to that of z
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,21 @@ class OptimiseMultiCode(Stage):
         step=1,
     )
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
+    steps_from_mean: int = setting(0, "Steps from the mean", FROM_MEAN_HELP, min=0, max=10_000, step=10)
     lr: float = setting(0.05, "Learning rate", "The paper uses 1 with sgd.", min=1e-4, max=10.0, step=0.01)
     optimiser: str = setting("adam", "Optimiser", choices=("adam", "sgd"))
     importance: bool = setting(
         True, "Channel importance", "Learn a weight for each channel of each code. Off: the mean of the features."
+    )
+
+    nearby: float = setting(
+        0.0,
+        "Nearby codes",
+        "0: random codes, as published. Else codes in W+ around the start, by this part of a random code. Fewer "
+        "steps are enough. Needs a generator with styles and a start other than the mean.",
+        min=0.0,
+        max=1.0,
+        step=0.05,
     )
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
@@ -80,15 +96,37 @@ class OptimiseMultiCode(Stage):
         else:
             z = draw_normal(rng, (1, N, prior.z_dim), y).expand(B, -1, -1)
             alpha = z.new_full((B, N, prior.channels(layer)), 1 / N)
+            if self.nearby and "w+" in prior.spaces and not at_mean(code, prior):
+                with torch.no_grad():
+                    styles = prior.mapping(z.flatten(0, 1)).unflatten(0, (B, N)) - prior.w_avg
+                yield from self._near(problem, start_ws(code, prior, y), self.nearby * styles, alpha, layer)
+                return
         found = MultiCode(trainable_copy(z), trainable_copy(alpha), trainable_copy(start_ws(code, prior, y)), layer)
+        steps = (at_mean(code, prior) and self.steps_from_mean) or self.steps
         mixing = [found.z, found.alpha] if self.importance else [found.z]
         message = yield from descend(
             self.key,
             code_loss(lambda: found, problem),
             [(mixing, self.lr), ([found.rows], self.lr * spread(prior))],
-            Descent(self.steps, SCHEDULE, "sgd" if self.optimiser == "sgd" else "adam"),
+            Descent(steps, SCHEDULE, "sgd" if self.optimiser == "sgd" else "adam"),
         )
         yield outcome_of(found, prior, message)
+
+    def _near(self, problem: Problem, start: Tensor, offsets: Tensor, alpha: Tensor, layer: int) -> Events:
+        """Optimise codes in W+ at offsets (B, N, num_ws, w_dim) from the start (B, num_ws, w_dim), along its axes."""
+        prior, axes = problem.prior, axes_of(problem, "wplus", sensitive=True)
+        heads, rows = Coordinates.of(start[:, None] + offsets, axes), Coordinates.of(start, axes)
+        alpha = trainable_copy(alpha)
+        message = yield from descend(
+            self.key,
+            code_loss(lambda: Mixture(heads.styles(), alpha, rows.styles(), layer), problem),
+            [
+                ([alpha] if self.importance else [], NEAR_RATES[0] * self.lr),
+                ([heads.variable, rows.variable], NEAR_RATES[1] * self.lr * spread(prior)),
+            ],
+            Descent(self.steps, NEAR_SCHEDULE, "sgd" if self.optimiser == "sgd" else "adam"),
+        )
+        yield outcome_of(Mixture(heads.best(), alpha, rows.best(), layer), prior, message)
 
     def start(self, code: Code, prior: Prior) -> Code | None:
         return code if isinstance(code, MultiCode) else None

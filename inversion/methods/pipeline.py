@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from inversion.common.settings import SettingError, SettingValue, Spec, checked
@@ -13,6 +13,7 @@ from inversion.methods.base import Stage
 if TYPE_CHECKING:
     from inversion.model import Model
 
+PRESETS = {"quick": "Quick", "published": "As published"}  # key -> label
 SPACES = {"z": "Z codes", "w": "W codes", "w+": "W+ codes", "noise": "noise maps"}
 
 
@@ -20,7 +21,8 @@ SPACES = {"z": "Z codes", "w": "W codes", "w+": "W+ codes", "noise": "noise maps
 class Method:
     """Stages in order: at most one embed stage, then optimise stages, then at most one refine stage.
 
-    `paper` and `description` are empty for the user's own combinations. Raises SettingError for a wrong order.
+    `paper` and `description` are empty for the user's own combinations. quick, published: the settings that each of
+    `PRESETS` changes. Raises SettingError for a wrong order.
     """
 
     key: str
@@ -28,6 +30,8 @@ class Method:
     stages: tuple[Stage, ...]
     paper: str = ""
     description: str = ""
+    quick: Mapping[str, SettingValue] = field(default_factory=dict, compare=False)
+    published: Mapping[str, SettingValue] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         order = [("embed", "optimise", "refine").index(stage.kind) for stage in self.stages]
@@ -93,6 +97,12 @@ class Method:
         for stage in self.stages:
             for spec in fields(stage):
                 yield f"{stage.key}.{spec.name}", stage, spec
+
+    def preset(self, name: str) -> dict[str, SettingValue]:
+        """The settings {"stage.field": value} of one of `PRESETS`; {} for "", the defaults. Raises SettingError."""
+        if name and name not in PRESETS:
+            raise SettingError(f"There is no preset {name!r}. Choose one of: {', '.join(PRESETS)}.")
+        return dict({"": {}, "quick": self.quick, "published": self.published}[name])
 
     def configured(self, settings: Mapping[str, object]) -> Method:
         """This method with the settings {"stage.field": value} changed. Raises SettingError that names the setting."""

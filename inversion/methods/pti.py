@@ -25,7 +25,8 @@ SMALL_GENERATOR = 10_000_000  # weights; embedded generators have fewer, officia
 LR_SMALL, LR_OFFICIAL = 4e-3, 3e-4  # a small generator needs larger changes; 3e-4 is from the paper
 # The paper has a constant rate. On held-out faces the decay gains 0.8 dB. Without the ramp, Adam's first steps change
 # all weights by the same amount, and the next hundred steps do not compensate for it.
-SCHEDULE = Schedule(ramp=0.1, decay=0.25)
+RAMP, DECAY = 0.1, 0.25
+DECAY_HELP = "Last part of the steps, in which the rate falls to 0. Long for few steps."
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class PTI(Stage):
         max=0.1,
         step=0.0001,
     )
+    decay: float = setting(DECAY, "Decay", DECAY_HELP, min=0.0, max=1.0, step=0.05)
     locality: str = setting(
         "auto",
         "Locality",
@@ -91,7 +93,7 @@ class PTI(Stage):
             self.key,
             loss,
             relative_rates(trained, self.lr or default_lr(prior)),
-            Descent(self.steps, SCHEDULE, shared=True, enough=stop_at(self.stop_psnr)),
+            Descent(self.steps, Schedule(RAMP, self.decay), shared=True, enough=stop_at(self.stop_psnr)),
         )
         yield tuning_outcome(pivot, prior, trained, message)
 

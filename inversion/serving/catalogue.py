@@ -85,14 +85,14 @@ class TaskCard:
     fields: tuple[FieldCard, ...]
 
 
-def methods() -> dict[str, MethodCard]:
-    """All registered methods by key."""
-    return {key: method(key) for key in METHODS}
+def methods(preset: str = "") -> dict[str, MethodCard]:
+    """All registered methods by key. preset: see `parse_method`."""
+    return {key: method(key, preset) for key in METHODS}
 
 
-def method(text: str) -> MethodCard:
-    """The card of a registered method or of stages joined by +. Raises SettingError."""
-    parsed = parse_method(text)
+def method(text: str, preset: str = "") -> MethodCard:
+    """The card of a registered method or of stages joined by +, with the settings of a preset. Raises SettingError."""
+    parsed = parse_method(text, preset)
     cards = [_field(name, stage.label, spec, getattr(stage, spec.name)) for name, stage, spec in parsed.specs()]
     kind = parsed.stages[-1].kind
     return MethodCard(text, parsed.label, parsed.paper, parsed.description, tuple(cards), kind)

@@ -26,7 +26,7 @@ from inversion.common import devices
 from inversion.common.errors import UserError
 from inversion.common.rows import Row
 from inversion.common.settings import SettingValue
-from inversion.methods import Method, Result, Step, parse_method
+from inversion.methods import Method, Result, Step, parse_method, preset_of
 from inversion.methods.beginnings import Beginnings
 from inversion.methods.codes import to_plain
 from inversion.methods.run import RunOptions, invert
@@ -234,6 +234,7 @@ class RunReporter:
             "hole_share": task.hole_share,
             "notes": list(measured.notes),
             "settings": method.settings(),
+            "preset": preset_of(method),
             "sha256": model.sha256,
             "domain": model.domain,
             "licence": model.licence,

@@ -23,6 +23,7 @@ import numpy as np
 from inversion import align
 from inversion.align import Crop, CropMode
 from inversion.checkpoints.downloads import Download, Downloads
+from inversion.common.settings import SettingValue
 from inversion.methods import parse_method
 from inversion.serving.additions import Additions
 from inversion.serving.costs import REFERENCE
@@ -209,7 +210,7 @@ class Session:
         """Why methods and stages cannot run on the model. Waits for it to load. Raises the errors of `ask`."""
         return self.ask(UnavailableRequest(model))
 
-    def expected(self, model: str, methods: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    def expected(self, model: str, methods: Mapping[str, Mapping[str, SettingValue]]) -> dict[str, float]:
         """About how many seconds each method takes on this device, {key: settings} -> {key: seconds}.
 
         Methods of which nothing is known yet are left out. Raises SettingError.

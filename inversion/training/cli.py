@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "predictor": Command("predictor", options.PredictorOptions, "train the predictor of attributes and identity"),
     "encoder": Command("encoder", options.EncoderCommandOptions, "train an encoder to invert a generator"),
     "directions": Command("directions", options.DirectionsOptions, "fit editing directions to attributes"),
+    "axes": Command("axes", options.AxesOptions, "find the axes of W along which few steps are enough"),
     "framing": Command("framing", options.FramingOptions, "fit the weights that frame faces without a network"),
     "export": Command("export", options.ExportOptions, "write the networks of a run as shipped weights"),
 }

@@ -227,6 +227,16 @@ class DirectionsOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AxesOptions(Options):
+    """Find the axes of W along which few steps are enough."""
+
+    model: str = option(registry.DEFAULT, "a generator with styles")
+    count: int = option(256, "number of random codes", count=True)
+    seed: int = option(1)
+    out: Path = option(help="safetensors file to write")
+
+
+@dataclass(frozen=True, kw_only=True)
 class FramingOptions(Options):
     """Fit the weights that frame faces without a network."""
 

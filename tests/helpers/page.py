@@ -35,7 +35,20 @@ def own_parameters(task: str) -> list[str]:
 def all_parameters(own: Iterable[str], *first: str) -> list[str]:
     """Names of all parameters of an endpoint that runs methods. own: those that only some endpoints have."""
     options = [card.name for card in catalogue.model_fields()]
-    return ["picture", *first, "methods", "model", "seed", "settings", "budget", *own, *options, "align", "start"]
+    return [
+        "picture",
+        *first,
+        "methods",
+        "model",
+        "seed",
+        "settings",
+        "budget",
+        *own,
+        *options,
+        "align",
+        "start",
+        "preset",
+    ]
 
 
 def required(endpoint: str) -> dict[str, Any]:

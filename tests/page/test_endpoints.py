@@ -20,7 +20,7 @@ from inversion.tasks import TASKS, make_task
 
 RUNS = [*TASKS, "edit"]  # endpoints that run methods
 # Names that scripts use, by endpoint. Written by hand: names derived from the fields would follow a renamed field.
-COMMON = {"picture", "methods", "model", "seed", "settings", "budget", "label", "align"}
+COMMON = {"picture", "methods", "model", "seed", "settings", "budget", "label", "align", "preset"}
 PUBLISHED = {
     "/reconstruct": COMMON,
     "/colorize": COMMON | {"measured"},
@@ -45,7 +45,7 @@ def test_endpoints_have_the_parameters_of_their_tabs_and_keep_published_names(cl
 
 
 WHOLE = {"seed", "factor", "variations", "mix_layers", "label"}
-CHOICES = {"task", "model", "align", "hole", "kind"}
+CHOICES = {"task", "model", "align", "hole", "kind", "preset"}
 
 
 def test_parameters_have_exact_types_and_a_sentence(client: Client) -> None:

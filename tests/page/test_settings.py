@@ -82,11 +82,17 @@ def test_a_custom_pipeline_is_one_more_method_of_every_tab(tab: TaskTab) -> None
     values = chosen(tab, {"embed": "mean", "optimise": "wplus", "refine": "pti"}, typed)
     *selected, own = tab.settings.requests(values, given, tab.task)
     assert [request.method for request in selected] == methods
-    assert [dict(request.settings) for request in selected] == [{field: 7} if m == first else {} for m in methods]
+    quick = {method: METHODS[method].preset("quick") for method in methods}
+    assert [dict(request.settings) for request in selected] == [
+        quick[m] | ({field: 7} if m == first else {}) for m in methods
+    ]
     assert own.method == "mean+wplus+pti" and own.settings == {"wplus.steps": 3}
     assert own.task == tab.task
     plain = tab.settings.requests(chosen(tab, {}, {}), given, tab.task)
-    assert [(r.method, dict(r.settings)) for r in plain] == [(method, {}) for method in methods]
+    assert [(r.method, dict(r.settings)) for r in plain] == list(quick.items())
+    paper = {**chosen(tab, {}, {}), tab.settings.preset: "published"}
+    published = [(r.method, dict(r.settings)) for r in tab.settings.requests(paper, given, tab.task)]
+    assert published == [(method, METHODS[method].preset("published")) for method in methods]
     with pytest.raises(SettingError, match="cannot be combined"):
         tab.settings.requests(chosen(tab, {"embed": "mean", "optimise": "dip"}, {}), given, tab.task)
 

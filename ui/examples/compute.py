@@ -18,11 +18,13 @@ from inversion import images, metrics
 from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.common.errors import UserError
 from inversion.common.rows import Row, RowView
+from inversion.methods import parse_method
 from inversion.serving import catalogue
 from inversion.serving.session import JobView, Request, RunView, Session
 from ui.examples import FOLDER
 from ui.examples.precomputed import INDEX, NAMES, SEED, SOURCE, comparison, file_of, index
 from ui.parts.export import has_own_input
+from ui.parts.fields import DEFAULT_PRESET
 from ui.parts.masks import drawn_mask
 from ui.parts.values import Options, Value
 from ui.tabs import TaskTab, all_tabs
@@ -70,7 +72,10 @@ def requests(work: Work, example: str, session: Session) -> list[Request]:
     inputs = dict.fromkeys(masks, drawn_mask(SOURCE, pixels.shape[:2], SEED))
     crop = session.crop(pixels, DEFAULT)
     common: Options = {"inputs": inputs, "seed": SEED, "crop": crop, "budget": BUDGET}
-    return [Request(work.task, method, pixels, DEFAULT, **common) for method in work.methods]
+    return [
+        Request(work.task, key, pixels, DEFAULT, parse_method(key).preset(DEFAULT_PRESET), **common)
+        for key in work.methods
+    ]
 
 
 def computed(session: Session, examples: Sequence[str]) -> Iterator[tuple[str, JobView]]:

@@ -16,6 +16,7 @@ from gradio.components import Component
 
 from inversion.common.rows import Row
 from inversion.common.settings import split_settings
+from inversion.methods import PRESETS, parse_method
 from inversion.serving import catalogue
 from inversion.serving.measurement import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session, UnknownJob
@@ -49,6 +50,7 @@ NOTES = {
     "methods": 'Keys such as "w", "wplus", "mganprior" or "pti", or stages joined by +.',
     "model": "Name of the generator.",
     "seed": f"A whole number from 0 to {inputs.MAX_SEED}; the same seed gives the same result.",
+    "preset": "quick, or published for the steps and rates of the papers; `settings` changes single values.",
     "settings": '{"stage.field": value} for the methods that have the stage.',
     "budget": "Seconds for each method.",
     "measured": "True if the picture is already the input to the methods (grey, small, ...). It has no scores then.",
@@ -56,7 +58,7 @@ NOTES = {
     "start": START_NOTE,
     "align": "The part that is used: auto (the face for models of aligned faces, else the centre), face or centre.",
 }
-LAST = (*model_notes(), "align", "start")  # names of the last parameters of endpoints that run methods
+LAST = (*model_notes(), "align", "start", "preset")  # names of the last parameters of endpoints that run methods
 MAX_NAMES = 64  # in a list of names; a repeated name counts
 RUN_EVENTS = """Every event has rows (one object per method, with its figures, settings and state) and pictures (with
 captions, in the order of the methods that have one). The last event also has a comparison sheet."""
@@ -141,6 +143,7 @@ def common_inputs(context: PageContext) -> dict[str, Component]:
         **model_parameters(),
         "align": gr.Dropdown(list(AUTOMATIC_CROPS), value="auto", label="align"),
         "start": gr.File(label="start", file_types=SUFFIXES, type="filepath"),
+        "preset": gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="preset"),
     }
 
 
@@ -167,9 +170,11 @@ def script_requests(context: PageContext, task: str, fields: Sequence[TaskField]
     }
     with naming("methods"):
         stages = session.stages(list(dict.fromkeys(values["methods"])))
+    with naming("preset"):
+        presets = {key: parse_method(key).preset(values.get("preset", "")) for key in stages}
     with naming("settings"):
         settings = split_settings(stages, values["settings"])
-    return requests(task, list(settings.items()), common)
+    return requests(task, [(key, {**presets[key], **given}) for key, given in settings.items()], common)
 
 
 def job_answers(session: Session, key: str, finish: Finish | None = None) -> Iterator[Answer]:

@@ -14,7 +14,7 @@ import gradio as gr
 
 from inversion.common.rows import Row
 from inversion.common.settings import SettingError
-from inversion.methods import STAGES
+from inversion.methods import METHODS, PRESETS, STAGES
 from inversion.serving import catalogue
 from inversion.serving.catalogue import FieldCard, MethodCard
 from ui.parts.events import FIELDS, PRIVATE
@@ -23,6 +23,7 @@ from ui.parts.markup import missing_note, note, slot
 from ui.parts.values import Options, Update, Values
 from ui.static import script
 
+DEFAULT_PRESET = next(iter(PRESETS))
 KINDS = {"embed": "Embed", "optimise": "Optimise", "refine": "Refine"}
 CUSTOM = "+"  # stands for the custom pipeline among the methods
 INTRO = "<b>Custom pipeline</b>: runs together with the selected methods."
@@ -33,27 +34,28 @@ STAGES_SCRIPT = script("stages")
 
 
 class Fields:
-    """The components; `chosen` reads them."""
+    """The components; `chosen` reads them. preset: the menu of PRESETS."""
 
-    def __init__(self, key: str, methods: Mapping[str, MethodCard], selected: Sequence[str]) -> None:
-        self.methods = methods
+    def __init__(self, key: str, preset: gr.Dropdown, selected: Sequence[str]) -> None:
+        self.preset = preset
+        self.cards = {name: catalogue.methods(name) for name in PRESETS}
         common: Options = {"html_template": slot("rows"), "apply_default_css": False}
         self.stages = gr.HTML({}, rows=stage_menus({}), js_on_load=STAGES_SCRIPT, elem_id=f"{key}-stages", **common)
-        self.typed = gr.HTML(
-            {}, rows=sections(methods, selected), js_on_load=FIELDS_SCRIPT, elem_id=f"{key}-fields", **common
-        )
+        rows = sections(self.cards[DEFAULT_PRESET], selected)
+        self.typed = gr.HTML({}, rows=rows, js_on_load=FIELDS_SCRIPT, elem_id=f"{key}-fields", **common)
 
     def wire(self, methods: gr.HTML) -> None:
         """Show the settings of the chosen methods and stages."""
 
-        def show(selected: Sequence[str], stages: object) -> Update:
-            return {self.typed: gr.update(rows=sections(self.methods, selected) + custom_section(pipeline(stages)))}
+        def show(selected: Sequence[str], stages: object, preset: str) -> Update:
+            cards = self.cards.get(preset, self.cards[DEFAULT_PRESET])
+            return {self.typed: gr.update(rows=sections(cards, selected) + custom_section(pipeline(stages)))}
 
-        for event in (methods.change, self.stages.staged):
+        for event in (methods.change, self.stages.staged, self.preset.input):
             # Without preprocessing: the choices may have changed since the page sent its values.
             event(
                 show,
-                [methods, self.stages],
+                [methods, self.stages, self.preset],
                 self.typed,
                 preprocess=False,
                 trigger_mode="always_last",
@@ -74,8 +76,9 @@ class Fields:
 
         Raises InputError or SettingError.
         """
-        typed = values[self.typed]
-        chosen = [(key, changed_settings(self.methods[key], typed, key)) for key in selected]
+        typed, preset = values[self.typed], values[self.preset]
+        cards = self.cards[preset]
+        chosen = [(key, METHODS[key].preset(preset) | changed_settings(cards[key], typed, key)) for key in selected]
         custom = pipeline(values[self.stages])
         if custom:
             chosen.append((custom, changed_settings(catalogue.method(custom), typed, CUSTOM)))

@@ -10,6 +10,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from inversion.methods import PRESETS
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, RunView
 from ui.theme import COLUMN_COLOURS
@@ -73,7 +74,8 @@ def run_head(index: int, run: RunView) -> str:
     if run.state == "running" and run.total:
         note = f"{run.step} / {run.total}" if run.stage == run.label else f"{run.stage} {run.step} / {run.total}"
     elif run.state == "done":
-        note = f"{clock(run.seconds)} s"
+        preset = (run.row or {}).get("preset", "")
+        note = DOT.join([*([PRESETS[preset]] if preset else []), f"{clock(run.seconds)} s"])
     return head(run.label, note, COLUMN_COLOURS[index])
 
 

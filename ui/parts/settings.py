@@ -8,14 +8,16 @@ import gradio as gr
 from gradio.components import Component
 
 from inversion.common.rows import Row
+from inversion.methods import METHODS, PRESETS
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import Request
 from ui.parts.codes import StartField, read_start
 from ui.parts.context import PageContext
-from ui.parts.fields import Fields
+from ui.parts.events import FIELDS, PRIVATE
+from ui.parts.fields import DEFAULT_PRESET, Fields
 from ui.parts.inputs import MAX_SEED, InputError, number, whole
 from ui.parts.markup import DOT, megabytes, missing_note
-from ui.parts.method_menu import MethodMenu
+from ui.parts.method_menu import MethodMenu, times
 from ui.parts.model_fields import ModelFields
 from ui.parts.results import MAX_METHODS
 from ui.parts.values import Options, Update, Values
@@ -45,6 +47,14 @@ class Settings:
             self.model = gr.Dropdown(
                 model_choices(context.models), value=context.model, label="Model", min_width=150, scale=3
             )
+            self.preset = gr.Dropdown(
+                [(label, key) for key, label in PRESETS.items()],
+                value=DEFAULT_PRESET,
+                label="Preset",
+                min_width=110,
+                scale=2,
+                elem_id=f"{self.key}-preset",
+            )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
         self.options = ModelFields(self.key)
         self.options.controls(context.model)
@@ -61,14 +71,20 @@ class Settings:
             self.budget = gr.Slider(
                 low, longest, min(first, longest), step=5, label="Time budget for each method (seconds)"
             )
-            self.fields = Fields(self.key, self.context.methods, self.selected)
+            self.fields = Fields(self.key, self.preset, self.selected)
             self.start = StartField(self.key, start)
         self.fields.wire(self.methods)
+
+        def show_times(preset: str, model: str) -> Update:
+            settings = {key: METHODS[key].preset(preset) for key in self.context.methods}
+            return {self.methods: gr.update(times=times(self.context.session.expected(model, settings)))}
+
+        self.preset.input(show_times, [self.preset, self.model], self.methods, **FIELDS, **PRIVATE)
 
     def inputs(self) -> set[Component]:
         """Every component that `requests` reads."""
         own = self.options.menus.values()
-        first = {self.methods, self.model, self.seed, self.measured, self.budget, self.start.file}
+        first = {self.methods, self.model, self.preset, self.seed, self.measured, self.budget, self.start.file}
         return {*first, *own, *self.fields.inputs()}
 
     def menus(self) -> list[Component]:
@@ -76,11 +92,17 @@ class Settings:
         return [self.methods, self.missing, self.fields.stages, *self.options.menus.values()]
 
     def offered(
-        self, missing: Mapping[str, str], lacking: Mapping[str, str], selected: Sequence[str], model: str
+        self,
+        missing: Mapping[str, str],
+        lacking: Mapping[str, str],
+        selected: Sequence[str],
+        model: str,
+        preset: str = DEFAULT_PRESET,
     ) -> Update:
         """Updates that leave out `missing` methods and `lacking` stages, with the reasons; the others stay selected."""
         labels = {key: card.label for key, card in self.context.methods.items()}
-        seconds = self.context.session.expected(model, {key: {} for key in labels if key not in missing})
+        usable = {key: METHODS[key].preset(preset) for key in labels if key not in missing}
+        seconds = self.context.session.expected(model, usable)
         return {
             **self.menu.offered(missing, selected, seconds),
             self.missing: gr.update(value=missing_note(missing, labels), visible=bool(missing)),

@@ -19,6 +19,7 @@ from ui.parts.codes import fetch_script
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, EDITS, MODELS, PRIVATE, QUIET, VIEWS
+from ui.parts.fields import DEFAULT_PRESET
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import errors_as_messages
 from ui.parts.markup import status_line
@@ -118,7 +119,7 @@ class TaskTab(Tab):
         packed.success(None, None, None, js=fetch_script(str(panel.codes_file.elem_id)), **QUIET)
         settings.model.change(self.mark_model, [settings.model, *shown], panel.other_model, **QUIET)
         # Without preprocessing: the choices may have changed since the page sent the selected methods.
-        chosen = [settings.model, settings.methods]
+        chosen = [settings.model, settings.methods, settings.preset]
         for event in (settings.model.input, switched.then):
             event(self.switch_model, chosen, [*settings.menus(), panel.status], preprocess=False, **MODELS, **PRIVATE)
 
@@ -242,12 +243,12 @@ class TaskTab(Tab):
         with errors_as_messages():
             yield from self.panel.pack_codes(self.context.session, key or "")
 
-    def switch_model(self, model: str, selected: list[str]) -> Iterator[Update]:
+    def switch_model(self, model: str, selected: list[str], preset: str = DEFAULT_PRESET) -> Iterator[Update]:
         """Offer the methods that the model can serve, which is known once its file is downloaded."""
         session, status = self.context.session, self.panel.status
         if session.files.missing(model):
             text = f"<b>{escape(model)}</b> is not downloaded yet. Run downloads it, or use the Models tab."
-            yield {**self.settings.offered({}, {}, selected, model), status: status_line(text)}
+            yield {**self.settings.offered({}, {}, selected, model, preset), status: status_line(text)}
             return
         yield {status: status_line("<b>Loading the model</b>", 0.0)}
         try:
@@ -257,7 +258,7 @@ class TaskTab(Tab):
             yield {status: status_line("This model could not be loaded.", bad=True)}
             raise
         yield {
-            **self.settings.offered(missing, lacking, selected, model),
+            **self.settings.offered(missing, lacking, selected, model, preset),
             status: status_line(f"Press Run to use <b>{escape(model)}</b>."),
         }
 
