@@ -8,7 +8,6 @@ OMP_NUM_THREADS=1 on a busy machine: processor time of one thread depends little
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.common import add_model, benchmark_parser, plain, seeds_of, table, write_rows
+from benchmarks.common import add_model, benchmark_parser, plain, seeds_of, table
 from inversion import images, metrics
 from inversion.checkpoints import hub
 from inversion.common.commands import add_device, guarded
@@ -89,19 +88,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     model = hub.load(args.model, args.device, args.dtype)
     domain = domain_of(model)
-    rows: list[Row] = json.loads(args.json.read_text(encoding="utf-8")) if args.json.exists() else []
+    rows: list[Row] = args.json.rows()
     wanted: list[Row] = []
     for seed in tqdm(seeds_of(domain, "held-out", args.n)):
         x = images.to_tensor(images.to_array(domain.draw([seed], model.resolution).picture)).to(model.device)
         for key in args.methods.split(","):
             for preset in args.presets.split(","):
                 digits = settings_digits({"settings": parse_method(key, preset).settings()})
-                names = {"method": key, "preset": preset, "settings": digits, "picture": str(seed)}
+                names = {
+                    "benchmark": "presets",
+                    "method": key,
+                    "preset": preset,
+                    "settings": digits,
+                    "picture": str(seed),
+                }
                 known = next((row for row in rows if names.items() <= row.items()), None)
                 if known is None:
-                    known = dict(plain(measured(model, key, preset, str(seed), x)))
-                    rows.append(known)
-                    write_rows(args.json, rows)
+                    known = {**names, **plain(measured(model, key, preset, str(seed), x))}
+                    args.json.add(known)
                 wanted.append(known)
     sys.stdout.write(table(COLUMNS, means(wanted)) + "\n")
     return 0

@@ -15,6 +15,7 @@ from inversion.tasks import make_task
 from ui.examples import FOLDER, examples
 from ui.examples.compute import Work, requests, weights, works
 from ui.examples.precomputed import NAMES, OPENING, RESULTS, comparison, file_of, index
+from ui.parts.fields import DEFAULT_PRESET
 from ui.tabs import TaskTab, all_tabs
 
 MEGABYTES = 1.5  # that all files may have together
@@ -42,7 +43,7 @@ def test_the_recipes_are_those_of_today(example: str) -> None:
     for work in works():
         for method in work.methods:
             row = index()["runs"][example][work.task][method]["row"]
-            assert row["settings"] == parse_method(method).settings(), AGAIN
+            assert row["settings"] == parse_method(method, DEFAULT_PRESET).settings(), AGAIN
             assert (row["method"], row["task"], row["model"], row["seed"]) == (method, work.task, DEFAULT, 0)
             assert (row["picture"], row["sha256"]) == (digest, weights()[DEFAULT]), AGAIN
             masked = "mask" in row["parameters"] or work.task == "inpaint"

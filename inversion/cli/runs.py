@@ -255,4 +255,4 @@ def _settings(args: argparse.Namespace, methods: Sequence[str]) -> dict[str, dic
         values[name] = value
     known = {method: parse_method(method) for method in methods}
     given = split_settings({key: [stage.key for stage in method.stages] for key, method in known.items()}, values)
-    return {key: {**method.preset(args.preset), **given[key]} for key, method in known.items()}
+    return {key: method.changed(args.preset, given[key]) for key, method in known.items()}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SENSITIVE_HELP = (
     "Optimise along the axes of W to which the loss is sensitive, or along the principal axes if the model has no file "
-    "of them or the start is the mean, which is too far away. Fewer steps are enough."
+    "of them. Fewer steps are enough. Not used from the mean, which is too far away."
 )
 
 

@@ -71,7 +71,7 @@ class OptimiseW(Stage):
         prior, y = problem.prior, problem.y
         far = at_mean(code, prior)
         start = code.w[:, None] if isinstance(code, W) else start_ws(code, prior, y).mean(dim=1, keepdim=True)
-        found = Coordinates.of(start, axes_of(problem, "w", self.sensitive and not far, self.sensitive))
+        found = Coordinates.of(start, axes_of(problem, "w", self.sensitive and not far))
         message = yield from descend(
             self.key,
             code_loss(lambda: W(found.styles()[:, 0]), problem),
@@ -117,7 +117,7 @@ class OptimiseWPlus(Stage):
         if self.noise and not maps:
             maps = tuple(draw_normal(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1) for shape in prior.noise_shapes)
         maps = tuple(trainable_copy(m) if self.noise else m for m in maps)
-        axes = axes_of(problem, "wplus", self.sensitive and not far, self.principal or self.sensitive)
+        axes = axes_of(problem, "wplus", self.sensitive and not far, self.principal)
         found = Coordinates.of(start_ws(code, prior, y), axes)
         loss = code_loss(lambda: WPlus(found.styles(), maps), problem)
         message = yield from descend(

@@ -104,6 +104,12 @@ class Method:
             raise SettingError(f"There is no preset {name!r}. Choose one of: {', '.join(PRESETS)}.")
         return dict({"": {}, "quick": self.quick, "published": self.published}[name])
 
+    def changed(self, preset: str, given: Mapping[str, object]) -> dict[str, object]:
+        """The settings of a preset, changed by the given ones. A given number of steps holds for every start."""
+        replaced = {f"{name}_from_mean" for name in given if name.endswith(".steps")}
+        kept = {name: value for name, value in self.preset(preset).items() if name not in replaced}
+        return {**kept, **given}
+
     def configured(self, settings: Mapping[str, object]) -> Method:
         """This method with the settings {"stage.field": value} changed. Raises SettingError that names the setting."""
         changes: dict[str, dict[str, object]] = {stage.key: {} for stage in self.stages}

@@ -41,6 +41,9 @@ def test_every_preset_fits_its_method(key: str) -> None:
         assert {setting: method.settings()[setting] for setting in changed} == changed
         assert preset_of(method) == name or not changed
     assert METHODS[key].preset("") == {}
+    steps = {name: 7 for name in METHODS[key].settings() if name.endswith(".steps")}
+    mine = METHODS[key].changed("quick", steps)  # a given number of steps holds from every start
+    assert steps.items() <= mine.items() and not any(name.endswith("_from_mean") for name in mine)
     with pytest.raises(SettingError, match="quick, published"):
         METHODS[key].preset("slow")
 

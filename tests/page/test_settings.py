@@ -84,7 +84,7 @@ def test_a_custom_pipeline_is_one_more_method_of_every_tab(tab: TaskTab) -> None
     assert [request.method for request in selected] == methods
     quick = {method: METHODS[method].preset("quick") for method in methods}
     assert [dict(request.settings) for request in selected] == [
-        quick[m] | ({field: 7} if m == first else {}) for m in methods
+        METHODS[m].changed("quick", {field: 7} if m == first else {}) for m in methods
     ]
     assert own.method == "mean+wplus+pti" and own.settings == {"wplus.steps": 3}
     assert own.task == tab.task

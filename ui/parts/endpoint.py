@@ -25,6 +25,7 @@ from ui.parts.arguments import SCALAR, check, naming, uploaded
 from ui.parts.codes import START_NOTE, SUFFIXES, read_start
 from ui.parts.context import PageContext
 from ui.parts.export import PictureFiles, export, result_names, rows
+from ui.parts.fields import DEFAULT_PRESET
 from ui.parts.inputs import InputError
 from ui.parts.model_fields import model_notes, model_parameters, read_parameters
 from ui.parts.plots import Tile, sheet
@@ -143,7 +144,7 @@ def common_inputs(context: PageContext) -> dict[str, Component]:
         **model_parameters(),
         "align": gr.Dropdown(list(AUTOMATIC_CROPS), value="auto", label="align"),
         "start": gr.File(label="start", file_types=SUFFIXES, type="filepath"),
-        "preset": gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="preset"),
+        "preset": gr.Dropdown(list(PRESETS), value=DEFAULT_PRESET, label="preset"),
     }
 
 
@@ -170,11 +171,10 @@ def script_requests(context: PageContext, task: str, fields: Sequence[TaskField]
     }
     with naming("methods"):
         stages = session.stages(list(dict.fromkeys(values["methods"])))
-    with naming("preset"):
-        presets = {key: parse_method(key).preset(values.get("preset", "")) for key in stages}
+    preset = values.get("preset", DEFAULT_PRESET)
     with naming("settings"):
-        settings = split_settings(stages, values["settings"])
-    return requests(task, [(key, {**presets[key], **given}) for key, given in settings.items()], common)
+        given = split_settings(stages, values["settings"])
+    return requests(task, [(key, parse_method(key).changed(preset, one)) for key, one in given.items()], common)
 
 
 def job_answers(session: Session, key: str, finish: Finish | None = None) -> Iterator[Answer]:

@@ -78,7 +78,7 @@ class Fields:
         """
         typed, preset = values[self.typed], values[self.preset]
         cards = self.cards[preset]
-        chosen = [(key, METHODS[key].preset(preset) | changed_settings(cards[key], typed, key)) for key in selected]
+        chosen = [(key, METHODS[key].changed(preset, changed_settings(cards[key], typed, key))) for key in selected]
         custom = pipeline(values[self.stages])
         if custom:
             chosen.append((custom, changed_settings(catalogue.method(custom), typed, CUSTOM)))

@@ -52,7 +52,7 @@ class Settings:
                 value=DEFAULT_PRESET,
                 label="Preset",
                 min_width=110,
-                scale=2,
+                scale=1,
                 elem_id=f"{self.key}-preset",
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
