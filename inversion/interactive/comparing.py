@@ -49,6 +49,7 @@ class CompareOptions:
     device: str = "auto"
     dtype: str = "auto"
     progress: bool = True
+    preset: str = "quick"  # one of PRESETS, "" for the methods' defaults; `settings` changes single values
 
 
 def compare(
@@ -74,16 +75,17 @@ def compare(
     start = None if own.start is None else read_code(Path(own.start))
     chosen = [methods] if isinstance(methods, str) else list(dict.fromkeys(BASIC if methods is None else methods))
     parsed = {method: parse_method(method) for method in chosen}
-    values = split_settings({key: [stage.key for stage in one.stages] for key, one in parsed.items()}, settings or {})
+    given = split_settings({key: [stage.key for stage in one.stages] for key, one in parsed.items()}, settings or {})
+    values = {key: one.changed(own.preset, given[key]) for key, one in parsed.items()}
     name, decoded = _decoded(picture)
     pixels, notes = np.asarray(decoded.picture), [*decoded.notes]
-    given = argparse.Namespace(task=task, model=model, align=own.align, **inputs)
+    fields_given = argparse.Namespace(task=task, model=model, align=own.align, **inputs)
     request = Request(
         task=task,
         method="",
         picture=pixels,
         model=model,
-        inputs=task_inputs(given, Path(name), decoded, notes),
+        inputs=task_inputs(fields_given, Path(name), decoded, notes),
         seed=own.seed,
         measured=own.measured,
         budget=own.budget,

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from inversion.common.settings import SettingValue
-from inversion.methods import STAGES
+from inversion.methods import METHODS, PRESETS, STAGES
 from inversion.metrics import METRICS
 from inversion.serving import catalogue
 from inversion.serving.catalogue import FieldCard
@@ -50,6 +50,7 @@ def document() -> Schema:
                 "description": card.description,
                 "kind": card.kind,
                 "settings": fields_schema(f"Settings of {card.label}", card.fields),
+                "presets": {name: METHODS[key].preset(name) for name in PRESETS},
             }
             for key, card in catalogue.methods().items()
         },
