@@ -44,6 +44,13 @@ def test_the_form_states_what_an_encoder_is_for(tmp_path: Path) -> None:
     assert given[-1].facts.role is None  # by the architecture and the input
 
 
+def test_a_menu_of_models_is_refreshed_when_it_is_opened(client: Client) -> None:
+    """Another window may have added a file since this one was opened."""
+    menus = {one["id"] for one in client.config["components"] if one["props"].get("label") == "Model"}
+    targets = (target for one in client.config["dependencies"] for target in one["targets"])
+    assert menus and menus <= {component for component, event in targets if event == "focus"}
+
+
 def test_an_added_model_serves_scripts_at_once(site: Served, client: Client, picture: Path, tmp_path: Path) -> None:
     before = offered(site)
     name = own.add_file(write_nvidia(tmp_path / "mine.pkl", {"G_ema": ada.weights()}))
