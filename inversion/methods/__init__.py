@@ -152,7 +152,7 @@ METHODS: dict[str, Method] = {
             "wplus.steps": 28,
             "wplus.sensitive": True,
             "wplus.steps_from_mean": 300,
-            "pti.steps": 210,
+            "pti.steps": 240,
             "pti.lr": 0.006,
             "pti.decay": 0.5,
         },
