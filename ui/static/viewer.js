@@ -258,7 +258,7 @@ class Viewer {
       this.blit(pane, heat ? seen : null, 0, w);
     } else {
       if (this.odd && reference) [seen, name] = [reference, reference.name];
-      note = `${seen.width} × ${seen.height}`;
+      note = w < 220 ? '' : `${seen.width} × ${seen.height}`;
       this.blit(pane, seen, 0, w);
     }
     if (this.lens) note = this.drawLens(pane, seen) || note;
