@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-import torch
 from helpers.checkpoints import GOOD, use_entries
 from helpers.lanes import StubLane, finish, stub_request
 from helpers.waiting import until
@@ -299,21 +298,6 @@ def test_a_failure_leaves_the_session_working(
     stub.fail = None
     session.warm("broken")
     assert finish(session, session.submit([stub_request(3)])).runs[0].state == "done"
-
-
-def test_out_of_memory_becomes_a_plain_message(
-    opened: Callable[..., Session], lane: Lane, request_of: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = opened(lane)
-
-    def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("inversion.serving.lane.invert", full)
-        run = finish(session, session.submit([request_of(0)])).runs[0]
-    assert run.state == "failed" and "Not enough memory" in run.message
-    assert finish(session, session.submit([request_of(0)])).runs[0].state == "done"
 
 
 @pytest.mark.parametrize(

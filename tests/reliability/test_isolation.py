@@ -51,13 +51,13 @@ def test_tuning_side_by_side_gives_the_results_of_tuning_alone(
     opened: Opened, lane: Lane, request_of: RequestOf, model: Model
 ) -> None:
     session, before = opened(lane, limits=Limits(slice=0.0)), digest(model)
-    requests = [request_of(i % 4, TUNING[i % 2]) for i in range(4)]
+    requests = [request_of(i % 4, TUNING[i % 2]) for i in range(3)]
     expected = [alone(session, request) for request in requests]
     keys = [session.submit([request]) for request in requests]
     results = [picture(finish(session, key).runs[0]) for key in keys]
     same = sum(a == b for a, b in zip(results, expected, strict=True))
-    report("4 visitors tune at once", f"{same} of 4 equal to the bit; weights {digest(model) == before}")
-    assert same == 4 and digest(model) == before
+    report("3 visitors tune at once", f"{same} of 3 equal to the bit; weights {digest(model) == before}")
+    assert same == 3 and digest(model) == before
 
 
 def test_cancelled_tuning_leaves_weights_and_other_results_alone(
