@@ -51,7 +51,7 @@ class AddFile:
                     self.owner = gr.Dropdown(
                         [*catalogue.models()], label="Belongs to the model", visible=False, elem_id="models-owner"
                     )
-                    labels = {role: label[:1].upper() + label[1:] for role, label in roles().items()}
+                    labels = {role: capitalised(label) for role, label in roles().items()}
                     choices = [(BY_KIND, ""), *((label, role) for role, label in labels.items())]
                     self.role = gr.Dropdown(
                         choices, value="", label="What the encoder is for", visible=False, elem_id="models-role"
@@ -118,6 +118,11 @@ class AddFile:
     def cancel(self, request: gr.Request) -> None:
         """End the visitor's addition, if there is one."""
         self.session.additions.cancel(request.session_hash or "")
+
+
+def capitalised(label: str) -> str:
+    """A label with a capital letter, unless it begins with a name such as pSp or e4e."""
+    return label[:1].upper() + label[1:] if label[1:2].islower() else label
 
 
 def progress(view: Adding) -> str:
