@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import sys
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -39,9 +40,10 @@ def return_freed_memory() -> None:
 def machine_memory() -> float:
     """Bytes of main memory that this process may use: of the machine or of its container; inf if they are unknown."""
     sizes = [math.inf]
-    with suppress(AttributeError, ValueError, OSError):  # Windows
-        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    if sys.platform != "win32":
+        with suppress(ValueError, OSError):  # unknown
+            sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for path in CGROUP:
         with suppress(OSError, ValueError):  # none, or "max"
-            sizes.append(int(path.read_text()))
+            sizes.append(int(path.read_text(encoding="ascii")))
     return min(sizes)

@@ -60,6 +60,7 @@ RESERVED = frozenset(
         "out",
         "overwrite",
         "picture",
+        "preset",
         "recursive",
         "role",
         "seed",

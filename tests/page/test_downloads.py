@@ -89,6 +89,7 @@ def test_a_full_queue_refuses_the_rest_at_once(
             -1,
             "auto",
             None,
+            "quick",
         ]
 
         def join(user: int) -> httpx.Response:
