@@ -43,7 +43,7 @@ def set_steps(page: Page, key: str, steps: int) -> None:
     fold = page.locator(f"#{key}-advanced")
     if not fold.get_by_label(re.compile("steps", re.I)).first.is_visible():
         fold.get_by_role("button", name="Advanced").click()
-    fold.get_by_label(re.compile("steps", re.I)).first.wait_for()
+    fold.locator("[data-listens]").filter(has=page.get_by_label(re.compile("steps", re.I))).first.wait_for()
     for field in fold.get_by_label(re.compile("steps", re.I)).all():
         field.fill(str(steps))
         field.blur()

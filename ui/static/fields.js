@@ -29,3 +29,4 @@ element.addEventListener('input', event => {
 });
 watch('rows', show);
 show();
+element.dataset.listens = '';  // what is typed before is lost: tests wait for it
