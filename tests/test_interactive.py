@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.lanes import signalled
 from PIL import Image
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from inversion.checkpoints import hub
 from inversion.methods import BASIC
 from inversion.model import Model
 from inversion.serving.lane import Lane
-from inversion.serving.runs import Event, Finished, LaneError, Progress, Request
+from inversion.serving.runs import Event, LaneError, Request
 
 FAST: dict[str, Any] = {"align": "centre", "progress": False, "settings": {"w.steps": 2}}
 BOTH: dict[str, Any] = {**FAST, "methods": ["w", "psp"]}
@@ -135,19 +136,7 @@ def test_a_method_that_fails_leaves_the_others(picture: Path, monkeypatch: pytes
 
 
 def test_ctrl_c_keeps_the_best_so_far(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Lane.__call__
-
-    def interrupted(lane: Lane, request: Request) -> Generator[Event, bool | None, None]:
-        events = real(lane, request)
-        event = next(events)
-        while not isinstance(event, Finished):
-            stop = yield event
-            if isinstance(event, Progress) and event.step == 3:
-                signal.raise_signal(signal.SIGINT)
-            event = events.send(stop)
-        yield event
-
-    monkeypatch.setattr(Lane, "__call__", interrupted)
+    monkeypatch.setattr(Lane, "__call__", signalled(signal.SIGINT))
     found = compare(picture, ["w", "psp"], align="centre", progress=False, settings={"w.steps": 50})
     assert [row["interrupted"] for row in found.rows] == [True] and found.rows[0]["steps"] == 4
 

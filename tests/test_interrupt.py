@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from helpers.lanes import signalled
 
 from inversion import images
 from inversion.__main__ import main
@@ -18,7 +18,6 @@ from inversion.checkpoints import hub
 from inversion.cli.interrupt import StopRequest
 from inversion.model import Model
 from inversion.serving.lane import Lane
-from inversion.serving.runs import Event, Finished, Progress, Request
 from inversion.synthetic import DOMAINS
 
 WAIT = 90.0  # seconds
@@ -49,20 +48,10 @@ def test_a_signal_keeps_the_best_so_far(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    real, handlers = Lane.__call__, [signal.getsignal(number), signal.getsignal(signal.SIGINT)]
-
-    def interrupted(lane: Lane, request: Request) -> Generator[Event, bool | None, None]:
-        events = real(lane, request)
-        event = next(events)
-        while not isinstance(event, Finished):
-            stop = yield event
-            if isinstance(event, Progress) and event.step == 3:
-                signal.raise_signal(number)
-            event = events.send(stop)
-        yield event
+    handlers = [signal.getsignal(number), signal.getsignal(signal.SIGINT)]
 
     monkeypatch.setattr(hub, "load", lambda name, **_: model)
-    monkeypatch.setattr(Lane, "__call__", interrupted)
+    monkeypatch.setattr(Lane, "__call__", signalled(number))
     words = ["compare", picture, picture, picture.with_name("absent.png"), "--methods", "wplus,w", "--json"]
     status = main([*map(str, words), "--set", "wplus.steps=50", "--out", str(picture.parent / "out")])
     (row,) = json.loads(capsys.readouterr().out)  # neither the second method nor the second picture

@@ -3,9 +3,9 @@
     data = packed_nvidia(model, result.weights)
     Path("face-nvidia.pt").write_bytes(data)
 
-In a script of theirs, `file = torch.load("face-nvidia.pt")`, `G = Generator(**file["init_kwargs"])` and
-`G.load_state_dict(file["G_ema"])`. PTI itself pickles the whole network with its source text, which this package does
-not have. `load` of this package reads such a file, too.
+In a script of theirs, `file = torch.load("face-nvidia.pt", weights_only=True)`, `G = Generator(**file["init_kwargs"])`
+and `G.load_state_dict(file["G_ema"])`. PTI itself pickles the whole network with its source text, which this package
+does not have. `load` of this package reads such a file, too.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 from helpers.waiting import WAIT, until
 from inversion.model import Model
 from inversion.serving.jobs import JobView
+from inversion.serving.lane import Lane
 from inversion.serving.requests import Quick
 from inversion.serving.runs import Event, Finished, LaneError, Progress, Ready, Request
 from inversion.serving.session import Session
@@ -115,3 +117,20 @@ def finish(session: Session, key: str) -> JobView:
     *_, last = session.follow(key, every=0.01)
     until(lambda: session.status().running != key)
     return last
+
+
+def signalled(number: signal.Signals) -> Callable[[Lane, Request], Generator[Event, bool | None, None]]:
+    """`Lane.__call__` with a signal to this process after the third step of each run."""
+    real = Lane.__call__
+
+    def interrupted(lane: Lane, request: Request) -> Generator[Event, bool | None, None]:
+        events = real(lane, request)
+        event = next(events)
+        while not isinstance(event, Finished):
+            stop = yield event
+            if isinstance(event, Progress) and event.step == 3:
+                signal.raise_signal(number)
+            event = events.send(stop)
+        yield event
+
+    return interrupted
