@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inversion.__main__ import allow_every_character
@@ -66,6 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=os.environ.get("HUB_MODEL"), help="the initial model; default: the best one for the machine"
     )
+    add_results(parser)
     parser.add_argument(
         "--preload",
         metavar="NAME,NAME",
@@ -83,6 +85,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--mcp",
         action="store_true",
         help="also offer the endpoints as tools (MCP) at /gradio_api/mcp/; needs mcp",
+    )
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of the folder that keeps runs."""
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        default=os.environ.get("HUB_RESULTS") or None,
+        help="a folder that keeps runs, codes and tuned weights when the server restarts; default: memory only",
     )
 
 
@@ -135,6 +148,7 @@ def serve(args: argparse.Namespace) -> None:
     """Build the page and serve it until interrupted."""
     from inversion.common.errors import UserError
     from inversion.serving import host
+    from inversion.serving.archive.archive import Archive
     from inversion.serving.limits import PROFILES
     from inversion.serving.session import Session
     from ui import build, launch_options
@@ -142,14 +156,17 @@ def serve(args: argparse.Namespace) -> None:
     files = [args.model] if args.model else host.best_files(args.device)
     profile = PROFILES["public" if args.public else "private"]
     adds = host.only_local(args.share) and not args.public if args.add_files == "auto" else args.add_files == "on"
+    limits = profile.session()
+    archive = Archive(args.results, limits) if args.results else None
     session = Session(
         args.device,
         args.dtype,
         args.budget or profile.budget,
         lane=zero_lane(args.dtype),
-        limits=profile.session(),
+        limits=limits,
         additions=adds,
         downloads=profile.downloads,
+        archive=archive,
     )
     page, ready = build(session, model=files[0], limits=profile.web), threading.Event()
     user, _, password = (args.auth or "").partition(":")
@@ -164,6 +181,8 @@ def serve(args: argparse.Namespace) -> None:
     except UserError as error:  # the page works, and a run with this model will show it
         sys.stderr.write(f"not ready: {error}\n")
     page.block_thread()
+    if archive is not None:
+        archive.close()
 
 
 def preloaded(args: argparse.Namespace) -> list[str]:

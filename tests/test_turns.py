@@ -156,8 +156,11 @@ def test_an_abandoned_job_ends_with_its_best_picture(
     again = session.run_again(key, owner="me")
     assert [view.key for view in session.own_jobs("me")] == [again]
     assert [one.state for one in finish(session, again).runs] == ["done", "done"] and ticking.order == [1, 1, 2]
+    session.limits.inputs = 0
+    last = session.run_again(again, owner="me")  # also a job that ended by itself
+    finish(session, last)
     with pytest.raises(UnknownJob, match="press Run"):
-        session.run_again(again)
+        session.run_again(last)
 
 
 def test_an_abandoned_job_that_keeps_another_from_beginning_ends(ticking: TickingLane, opened: Opened) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inversion.images.decode import Decoded, decode, read
 from inversion.images.errors import BadImage
-from inversion.images.files import MAX_BYTES, save_png, write_png
+from inversion.images.files import MAX_BYTES, packed_png, save_png, thumbnail, unpacked_png, write_png
 from inversion.images.formats import FORMATS, MAX_PIXELS, MAX_SIDE, MIN_SIDE
 from inversion.images.masks import ERASED, DecodedMask, decode_mask, read_layer, read_mask
 from inversion.images.tensors import fit, known_pixels, quantise, to_array, to_tensor
@@ -23,12 +23,15 @@ __all__ = [
     "decode_mask",
     "fit",
     "known_pixels",
+    "packed_png",
     "quantise",
     "read",
     "read_layer",
     "read_mask",
     "save_png",
+    "thumbnail",
     "to_array",
     "to_tensor",
+    "unpacked_png",
     "write_png",
 ]

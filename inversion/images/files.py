@@ -1,7 +1,8 @@
-"""Bytes from files, and PNG files from arrays."""
+"""Bytes from files, and files from arrays."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,3 +62,24 @@ def write_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] 
         info = PngImagePlugin.PngInfo()
         info.add_text("inversion", json.dumps(recipe, sort_keys=True))
     Image.fromarray(array).save(path, format="PNG", pnginfo=info)
+
+
+def packed_png(array: np.ndarray) -> bytes:
+    """The bytes of a PNG file of uint8 (H, W) or (H, W, 3), with little compression for speed."""
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, format="PNG", compress_level=2)
+    return file.getvalue()
+
+
+def unpacked_png(data: bytes) -> np.ndarray:
+    """The array that `packed_png` has packed."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        return np.asarray(image)
+
+
+def thumbnail(array: np.ndarray, largest: int) -> bytes:
+    """A small copy of uint8 (H, W, 3) as the bytes of a JPEG file, at most `largest` pixels a side."""
+    image, file = Image.fromarray(array), io.BytesIO()
+    image.thumbnail((largest, largest))
+    image.save(file, "JPEG", quality=85)
+    return file.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.common.rows import RowView
 from inversion.serving.plans import Plan
-from inversion.serving.runs import Event, Finished, Progress, Ready, Request
+from inversion.serving.runs import Event, Finished, Progress, Ready, Request, picture_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 State = Literal["queued", "running", "done", "cancelled", "failed"]
 PAGE_CLOSED = "Stopped because its page was closed or inactive"
+INTERRUPTED = "The server stopped"
 RESTARTED = "Started again, because the process that computed it had ended."
 FINAL: frozenset[State] = frozenset({"done", "cancelled", "failed"})
 
@@ -90,6 +92,9 @@ class JobView:
     wait: float | None = None
     remaining: float | None = None
     abandoned: bool = False  # it was ended because no client was connected; it can be run again
+    interrupted: bool = False  # the server stopped before it ended; it can be run again
+    tab: str = ""  # key of the tab that it was submitted in
+    picture: str = ""  # digest of its picture, see `picture_digest`
 
     @property
     def over(self) -> bool:
@@ -127,17 +132,21 @@ class Job:
     address: str = ""  # of the client that submitted it, "" if it is unknown
     current: int | None = None  # index of the run that has begun and is not over
     ending: str = ""  # why it was cancelled
-    again: tuple[Request, ...] = ()  # stored if no client was connected, for another run
+    again: tuple[Request, ...] = ()  # stored for another run, within limits
+    made: float = field(default_factory=time.time)  # Unix time
     context: Context = field(default_factory=copy_context)  # of the submission: ZeroGPU finds the visitor's quota in it
     plans: tuple[Plan, ...] = field(init=False)  # of the runs
     task: str = field(init=False)
     model: str = field(init=False)
     crop: Crop = field(init=False)
+    tab: str = field(init=False)  # key of the tab that it was submitted in, "" if it is unknown
+    picture: str = field(init=False)  # see `picture_digest`
     _restarted: set[int] = field(init=False, default_factory=set)  # runs that began again
 
     def __post_init__(self) -> None:
         first = self.requests[0]
         self.task, self.model, self.crop = first.task, first.model, first.crop
+        self.tab, self.picture = self.place.rpartition(" ")[2], picture_digest(first.picture)
         self.plans = tuple(Plan.of(request.method, request.settings) for request in self.requests)
 
     @property
@@ -186,6 +195,9 @@ class Job:
             notes=self.notes,
             download=self.download,
             abandoned=self.ending == PAGE_CLOSED,
+            interrupted=self.ending == INTERRUPTED,
+            tab=self.tab,
+            picture=self.picture,
         )
 
     def begin(self) -> int | None:

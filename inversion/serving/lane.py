@@ -7,7 +7,6 @@ process (a ZeroGPU worker is a fork and pickles its arguments).
 from __future__ import annotations
 
 import gc
-import hashlib
 import itertools
 import math
 import time
@@ -34,7 +33,7 @@ from inversion.methods.starts import opened, refusal
 from inversion.model import checked_options
 from inversion.serving.measurement import Measurement, measurement
 from inversion.serving.requests import Quick
-from inversion.serving.runs import CroppedPicture, Event, Finished, LaneError, Progress, Ready, Request
+from inversion.serving.runs import CroppedPicture, Event, Finished, LaneError, Progress, Ready, Request, picture_digest
 from inversion.tasks import DEFAULT_TASK, task_class
 
 if TYPE_CHECKING:
@@ -225,7 +224,8 @@ class RunReporter:
             "seconds": 0.0,
             "spent": 0.0,
             "steps": 0,
-            "picture": hashlib.sha256(request.picture.tobytes()).hexdigest()[:16],
+            "picture": picture_digest(request.picture),
+            **({"picture_name": request.name} if request.name else {}),
             "image": None,
             "measured": request.measured,
             "crop": {"how": request.crop.how, "quad": request.crop.quad, "note": request.crop.note},

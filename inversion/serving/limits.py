@@ -34,6 +34,7 @@ class Limits:
     finished: int = 32  # jobs that are over, and results
     tuned: int = 4  # jobs with tuned weights
     photos: int = 4  # jobs whose results can be pasted into the photo
+    inputs: int = 256 * MB  # bytes of pictures of jobs that are over, to run them again
     open: int = 3  # runs that have begun and are not over
     open_each: int = 2  # of these, runs of one visitor
     slice: float = 1.0  # seconds of a turn on the device while other jobs wait
@@ -43,6 +44,10 @@ class Limits:
     grace: float = 45.0
     abandoned: float = 900.0
     expiry: float = 600.0
+    # Of runs on disk, see `archive`: bytes in all, jobs of one browser, and seconds without access.
+    kept_bytes: int = 20_000 * MB
+    kept_each: int = 200
+    kept_age: float = 30 * 24 * HOUR
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -37,6 +38,11 @@ class CroppedPicture:
     crop: Crop = Crop()
 
 
+def picture_digest(picture: np.ndarray) -> str:
+    """16 hexadecimal digits of the sha256 of the pixels uint8 (H, W, 3), which name a picture in recipes."""
+    return hashlib.sha256(picture.tobytes()).hexdigest()[:16]
+
+
 TaskInput = SettingValue | np.ndarray | CroppedPicture  # value of a task's own field
 
 
@@ -49,6 +55,7 @@ class Request:
     uint8 (H, W), marked where it exceeds 127; for a crop with a quad it must have the size of the picture.
     measured: the picture is already the measurement of the task. budget: seconds. notes: on how the files were read.
     options: field of `ModelOptions` -> value. start: a code to start from, instead of the method's own beginning.
+    name: of the picture's file, "" if it is unknown.
     """
 
     task: str
@@ -64,6 +71,7 @@ class Request:
     notes: tuple[str, ...] = ()
     options: Mapping[str, SettingValue] = field(default_factory=dict)
     start: SavedCode | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)

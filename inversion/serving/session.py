@@ -26,10 +26,12 @@ from inversion.checkpoints.downloads import Download, Downloads
 from inversion.common.settings import SettingValue
 from inversion.methods import parse_method
 from inversion.serving.additions import Additions
+from inversion.serving.archive.archive import Archive
 from inversion.serving.costs import REFERENCE
 from inversion.serving.edits import Edits
 from inversion.serving.estimates import Estimates
 from inversion.serving.files import CLOSED, ModelFiles
+from inversion.serving.history import History
 from inversion.serving.jobs import Busy, Job, JobView, RunView, SessionError, StoredResult, UnknownJob
 from inversion.serving.lane import Lane
 from inversion.serving.limits import Limits, check_demand, device_memory, try_again
@@ -71,7 +73,7 @@ class Session:
     """One device, shared by many callers. Every public method is thread-safe.
 
     files: the model files and their downloads. additions: files of the users, if the host allows them. edits: edits of
-    stored results.
+    stored results. history: what each browser has run. archive: keeps it on disk.
     budget: the longest time in seconds that one run may compute. clock: seconds, for turns and the expiry of jobs.
     downloads: callers may start downloads. address: tells the address of the client that a call comes from, "" if it is
     unknown.
@@ -88,6 +90,7 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
         additions: bool = False,
         downloads: bool = True,
+        archive: Archive | None = None,
     ) -> None:
         self.budget, self._device = budget, device
         self.address: Callable[[], str] = str
@@ -96,7 +99,8 @@ class Session:
         self._lane: DeviceLane = Lane(device, dtype) if lane is None else lane
         self._changed = threading.Condition()
         self._queue = Queue(self.limits, clock)  # access only while holding the lock
-        self._store = Store(self.limits, clock)  # access only while holding the lock
+        self._store = Store(self.limits, clock, archive)  # access only while holding the lock
+        self.history = History(self._store, self._changed, self.limits, archive)
         self._estimates = Estimates(self._queue, self.limits)  # access only while holding the lock
         self._downloads = Downloads(self._note_download)
         self.files = ModelFiles(self._downloads, downloads)
@@ -109,7 +113,7 @@ class Session:
         """Queue the requests, one per method, as one job; returns its key. Raises Busy, or UserError if one is invalid.
 
         owner: a secret of the browser, see `own_jobs`. place: where it was submitted, such as a tab of an open page. An
-        accepted job cancels the job with the key `replaces` and those of its place.
+        accepted job cancels the job with the key `replaces`, if it has the same owner, and those of its place.
         """
         if not requests:
             raise LaneError("Choose at least one method.")
@@ -123,7 +127,8 @@ class Session:
         self._check_demand(allowed)
         with self._changed:
             running = self._store.unfinished()
-            replaced = [job for job in running if job.key == replaces or (place and job.place == place)]
+            own = [job for job in running if job.owner == owner]
+            replaced = [job for job in own if job.key == replaces or (place and job.place == place)]
             job = Job(secrets.token_urlsafe(16), allowed, runs, owner=owner, place=place, address=address)
             self._check_room(job, replaced)
             job.download = (0, 0) if missing else None
@@ -139,15 +144,12 @@ class Session:
         return job.key
 
     def run_again(self, key: str, *, owner: str = "", place: str = "") -> str:
-        """Submit the requests of a job that ended without a connected client; returns the new key. Raises UserError."""
-        with self._changed:
-            requests = self._store.find(key).again
-        if not requests:
-            raise UnknownJob("The picture of this job is no longer kept. Upload it and press Run.")
-        return self.submit(requests, owner=owner, place=place, replaces=key)
+        """Submit the requests of a job once more; returns the new key. Raises UserError."""
+        return self.submit(self.history.requests(key), owner=owner, place=place)
 
     def snapshot(self, key: str) -> JobView:
         """The job as it is now; a paused job goes on. Raises UnknownJob."""
+        self.history.recall(key)
         with self._changed:
             job = self._store.find(key)
             self._changed.notify_all()  # the worker may be waiting for a job that is not paused
@@ -171,10 +173,15 @@ class Session:
             view = self._next_view(key, view.version)
         yield view
 
-    def cancel(self, key: str) -> None:
-        """Drop the queued runs, and stop the current one within a step, with its best picture. Raises UnknownJob."""
+    def cancel(self, key: str, owner: str | None = None) -> None:
+        """Drop the queued runs, and stop the current one within a step, with its best picture.
+
+        owner: the one who asks, None for the server. Raises UnknownJob, SessionError if the job is another owner's.
+        """
         with self._changed:
             job = self._store.find(key)
+            if owner is not None and job.owner and not secrets.compare_digest(job.owner.encode(), owner.encode()):
+                raise SessionError("Only the browser that started this run can cancel it.")
             job.cancel()
             if self._queue.remove(job):
                 self._store.release(job)
@@ -185,14 +192,15 @@ class Session:
 
     def stored_result(self, key: str, index: int) -> StoredResult:
         """Code and tuned weights of a finished run. Raises UnknownJob if they are no longer stored."""
-        with self._changed:
-            return self._store.result(key, index)
+        return self.history.result(key, index)
 
     def pasted(self, key: str, index: int) -> np.ndarray:
         """The result of a run in the photo that it was cut from, uint8 (H, W, 3). Raises UnknownJob."""
+        self.history.recall(key)
         with self._changed:
             job = self._store.find(key)
-            image, photo, quad = job.runs[index].image, self._store.photo(key), job.crop.quad
+            image, quad = job.runs[index].image, job.crop.quad
+        photo = self.history.photo(key)
         if image is None or quad is None:
             raise UnknownJob("This run has no result to paste.")
         return align.paste(photo, quad, image)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from inversion.serving.jobs import PAGE_CLOSED, Job, StoredResult, UnknownJob
 from inversion.serving.limits import Limits
-from inversion.serving.runs import Finished
+from inversion.serving.runs import CroppedPicture, Finished, Request
+
+if TYPE_CHECKING:
+    from inversion.serving.archive.archive import Archive
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -20,11 +23,11 @@ V = TypeVar("V")
 class Store:
     """Jobs by key, and their results and photos. Access only while holding the session's lock.
 
-    clock: seconds, for the expiry.
+    clock: seconds, for the expiry. archive: gets a copy of everything that a browser submits.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits, clock: Callable[[], float], archive: Archive | None = None) -> None:
+        self.limits, self._archive = limits, archive
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._results: OrderedDict[tuple[str, int], StoredResult] = OrderedDict()  # by job and run, oldest use first
@@ -34,6 +37,25 @@ class Store:
         """Remember a new job."""
         self._jobs[job.key] = job
         self.touch(job)
+        if self._archive is not None:
+            self._archive.add(job)
+
+    def recall(self, job: Job) -> None:
+        """Remember a job that was kept on disk."""
+        self._jobs.setdefault(job.key, job)
+        self.touch(self._jobs[job.key])
+
+    def knows(self, key: str) -> bool:
+        """Whether the job is stored."""
+        return key in self._jobs
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget jobs that are over, with all that they left."""
+        for key in keys:
+            job = self._jobs.pop(key)
+            self._photos.pop(key, None)
+            for index in range(len(job.runs)):
+                self._results.pop((key, index), None)
 
     def find(self, key: str) -> Job:
         """The job with this key; resets its expiry. Raises UnknownJob."""
@@ -57,7 +79,13 @@ class Store:
 
     def keep(self, job: Job, index: int, event: Finished) -> None:
         """Remember the result of a run, and forget the least recently used ones that exceed the limits."""
-        self._results[job.key, index] = StoredResult(event.code, event.weights, job.model, event.image, event.row)
+        if self._archive is not None:
+            self._archive.keep(job, index, event)
+        self.restore(job.key, index, StoredResult(event.code, event.weights, job.model, event.image, event.row))
+
+    def restore(self, key: str, index: int, result: StoredResult) -> None:
+        """As `keep`, for a result that was kept on disk."""
+        self._results[key, index] = result
         tuned = [place for place, result in self._results.items() if result.weights is not None]
         # Tuned results of one job are forgotten together: joining two jobs needs every run of both. The last use of a
         # job is that of its last result.
@@ -85,8 +113,11 @@ class Store:
         if not job.released and job.crop.quad is not None and any(run.image is not None for run in job.runs):
             self._photos[job.key] = job.requests[0].picture
             _shorten(self._photos, self.limits.photos)
-        if not job.released and job.ending == PAGE_CLOSED:
-            job.again = job.requests
+        if not job.released:
+            job.again = job.requests if job.owner or job.ending == PAGE_CLOSED else ()
+            self._shorten_inputs()
+            if self._archive is not None:
+                self._archive.release(job)
         job.requests, job.context = (), Context()
         self.touch(job)
 
@@ -96,11 +127,15 @@ class Store:
         finished = sorted((job for job in self._jobs.values() if job.released), key=lambda job: job.touched)
         excess = self._excess([job.key for job in finished], self.limits.finished)
         expired = [job.key for job in finished if now - job.touched > self.limits.expiry]
-        for key in dict.fromkeys([*excess, *expired]):
-            job = self._jobs.pop(key)
-            self._photos.pop(key, None)
-            for index in range(len(job.runs)):
-                self._results.pop((key, index), None)
+        self.forget(dict.fromkeys([*excess, *expired]))
+
+    def _shorten_inputs(self) -> None:
+        """Forget the oldest pictures that were stored for another run and exceed the limit."""
+        left = self.limits.inputs
+        for job in sorted(self._jobs.values(), key=lambda job: job.made, reverse=True):
+            left -= _input_bytes(job.again)
+            if left < 0:
+                job.again = ()
 
     def _excess(self, keys: list[str], most: int) -> list[str]:
         """Which of these jobs, least recently used first, exceed the limit: the oldest of the visitor with the most."""
@@ -114,6 +149,13 @@ class Store:
 
     def _visitor(self, key: str) -> str:
         return self._jobs[key].visitor if key in self._jobs else key
+
+
+def _input_bytes(requests: Sequence[Request]) -> int:
+    """Bytes of the pictures and masks of requests; those that they share count once."""
+    values = [value for request in requests for value in (request.picture, *request.inputs.values())]
+    arrays = [value.pixels if isinstance(value, CroppedPicture) else value for value in values]
+    return sum({id(one): one.nbytes for one in arrays if isinstance(one, np.ndarray)}.values())
 
 
 def _shorten(entries: OrderedDict[K, V], length: int) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from html import escape
 
 import numpy as np
-from PIL import Image
 
+from inversion import images
 from inversion.methods import PRESETS
 from inversion.serving.catalogue import ModelCard
 from inversion.serving.session import JobView, RunView
@@ -165,10 +164,7 @@ def other_results(text: str, before: str = "") -> str:
 
 def data_address(picture: np.ndarray, largest: int) -> str:
     """A copy of uint8 (H, W, 3) as a data address, at most `largest` pixels a side."""
-    image, file = Image.fromarray(picture), io.BytesIO()
-    image.thumbnail((largest, largest))
-    image.save(file, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(images.thumbnail(picture, largest)).decode()}"
 
 
 def about(view: JobView, card: ModelCard | None) -> str:
