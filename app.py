@@ -11,16 +11,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inversion.__main__ import allow_every_character
-from inversion.common.commands import Parser, UsageError, add_device, guarded, zero_gpu
+from inversion.common.commands import Parser, UsageError, add_device, guarded, positive, zero_gpu
 from inversion.common.echo import LogFormatter
 from inversion.common.lazy import defer
 from inversion.common.memory import keep_freed_memory
-
-if TYPE_CHECKING:
-    from inversion.serving.worker import DeviceLane
+from inversion.serving.engines import ENGINES
 
 MAX_PORT = 65535
 
@@ -58,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a name under which browsers open the page, besides localhost; *.NAME for all names below it",
     )
     add_device(parser)
+    add_engine(parser)
     parser.add_argument(
         "--budget",
         type=float,
@@ -96,6 +94,24 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         default=os.environ.get("HUB_RESULTS") or None,
         help="a folder that keeps runs, codes and tuned weights when the server restarts; default: memory only",
+    )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add --engine and --lanes."""
+    parser.add_argument(
+        "--engine",
+        choices=("auto", *ENGINES),
+        default="auto",
+        help="where runs compute: on this machine, on replicas of Ray Serve, or on ZeroGPU; default: zero on a Space "
+        "with ZeroGPU, else local",
+    )
+    parser.add_argument(
+        "--lanes",
+        type=positive,
+        default=None,
+        metavar="N",
+        help="processes that compute at once; default: one for each GPU, on the CPU none but the page's own process",
     )
 
 
@@ -147,7 +163,7 @@ def check_mcp(args: argparse.Namespace) -> None:
 def serve(args: argparse.Namespace) -> None:
     """Build the page and serve it until interrupted."""
     from inversion.common.errors import UserError
-    from inversion.serving import host
+    from inversion.serving import engines, host
     from inversion.serving.archive.archive import Archive
     from inversion.serving.limits import PROFILES
     from inversion.serving.session import Session
@@ -162,7 +178,7 @@ def serve(args: argparse.Namespace) -> None:
         args.device,
         args.dtype,
         args.budget or profile.budget,
-        lane=zero_lane(args.dtype),
+        lanes=engines.lanes(engine_of(args), args.device, args.dtype, args.lanes),
         limits=limits,
         additions=adds,
         downloads=profile.downloads,
@@ -190,15 +206,9 @@ def preloaded(args: argparse.Namespace) -> list[str]:
     return [name.strip() for name in args.preload.split(",") if name.strip()]
 
 
-def zero_lane(dtype: str) -> DeviceLane | None:
-    """The lane of a Space on ZeroGPU, None on other machines."""
-    if not zero_gpu():
-        return None
-    import spaces  # comes with the Space
-
-    from inversion.serving.zero import ZeroLane
-
-    return ZeroLane(spaces.GPU, dtype)
+def engine_of(args: argparse.Namespace) -> str:
+    """The engine of --engine."""
+    return args.engine if args.engine != "auto" else "zero" if zero_gpu() else "local"
 
 
 if __name__ == "__main__":

@@ -96,8 +96,8 @@ def opened() -> Iterator[Callable[..., Session]]:
     """Makes sessions and closes them after the test."""
     sessions: list[Session] = []
 
-    def make(lane: object, **options: object) -> Session:
-        sessions.append(Session(lane=lane, **options))  # type: ignore[arg-type]
+    def make(*lanes: object, **options: object) -> Session:
+        sessions.append(Session(lanes=lanes, **options))  # type: ignore[arg-type]
         return sessions[-1]
 
     yield make

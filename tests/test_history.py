@@ -30,7 +30,7 @@ class Server:
     def start(self) -> None:
         self.lane, limits = TickingLane(), Limits()
         self.archive = Archive(self.folder, limits) if self.disk else None
-        self.session = Session(lane=self.lane, limits=limits, clock=self.lane.clock, archive=self.archive)
+        self.session = Session(lanes=[self.lane], limits=limits, clock=self.lane.clock, archive=self.archive)
         self.gate.set()
 
     @property

@@ -208,12 +208,12 @@ def test_the_status_names_the_jobs_that_are_not_over(opened: Callable[..., Sessi
     gate = threading.Event()
     session = opened(StubLane(gate=gate))
     keys = [session.submit([stub_request(seed)]) for seed in range(3)]
-    until(lambda: session.status().running == keys[0])
+    until(lambda: session.status().running == (keys[0],))
     assert session.status().waiting == tuple(keys[1:]) and session.status().downloading == ()
     gate.set()
     for key in keys:
         finish(session, key)
-    assert session.status().running is None and session.status().waiting == ()
+    assert session.status().running == () and session.status().waiting == ()
 
 
 def test_too_many_jobs_are_refused(opened: Callable[..., Session]) -> None:

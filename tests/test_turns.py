@@ -146,7 +146,7 @@ def test_an_abandoned_job_ends_with_its_best_picture(
     until(lambda: session.status().waiting == (key,))
     ticking.now += 300
     until(lambda: session.status().waiting == ())
-    until(lambda: session.status().running is None)
+    until(lambda: session.status().running == ())
     one, other = finish(session, key).runs
     assert one.state == other.state == "cancelled" and one.image is not None and one.row["psnr"] == 30.0  # type: ignore[index]
     assert one.message == "Stopped because its page was closed or inactive: this is the best picture so far."

@@ -30,6 +30,7 @@ class Pair(NamedTuple):
     model: str
     first: Inverted
     second: Inverted
+    lane: int | None  # the one that holds tuned weights of the first or else of the second
 
 
 class Results(Protocol):
@@ -38,8 +39,8 @@ class Results(Protocol):
     def stored_result(self, key: str, index: int) -> StoredResult:
         """The result of a finished run. Raises UnknownJob."""
 
-    def ask(self, request: Quick[T]) -> T:
-        """The answer of a quick request. Raises Busy and UserError."""
+    def ask(self, request: Quick[T], lane: int | None = None) -> T:
+        """The answer of a quick request. lane: the one that holds its tensors. Raises Busy and UserError."""
 
 
 class Edits:
@@ -66,29 +67,31 @@ class Edits:
         """
         stored = self._results.stored_result(key, index)
         result = _inverted(stored)
-        return self._results.ask(EditRequest(stored.model, result, stored.image, dict(moves), layers, tuple(keep)))
+        request = EditRequest(stored.model, result, stored.image, dict(moves), layers, tuple(keep))
+        return self._results.ask(request, stored.lane)
 
     def interpolate(self, first: Place, second: Place, frames: int = 7) -> list[np.ndarray]:
         """Pictures uint8 (R, R, 3) from the first result to the second, both included."""
         pair = self._pair(first, second)
-        return self._results.ask(InterpolateRequest(pair.model, pair.first, pair.second, frames))
+        return self._results.ask(InterpolateRequest(pair.model, pair.first, pair.second, frames), pair.lane)
 
     def mix(self, content: Place, style: Place, start: int) -> np.ndarray:
         """The content with the styles of `style` from layer `start` on, uint8 (R, R, 3)."""
         pair = self._pair(content, style)
-        return self._results.ask(MixRequest(pair.model, pair.first, pair.second, start))
+        return self._results.ask(MixRequest(pair.model, pair.first, pair.second, start), pair.lane)
 
     def files(self, key: str, index: int) -> ResultFiles:
         """The code and the tuned generator of a result as files."""
         stored = self._results.stored_result(key, index)
-        return self._results.ask(ExportRequest(stored.model, _inverted(stored), stored.row.get("method", "")))
+        request = ExportRequest(stored.model, _inverted(stored), stored.row.get("method", ""))
+        return self._results.ask(request, stored.lane)
 
     def _pair(self, first: Place, second: Place) -> Pair:
         """Two results. Raises LaneError unless they are of one model."""
         a, b = self._results.stored_result(*first), self._results.stored_result(*second)
         if a.model != b.model:
             raise LaneError(f"One result is of {a.model}, the other of {b.model}: invert both with the same model.")
-        return Pair(a.model, _inverted(a), _inverted(b))
+        return Pair(a.model, _inverted(a), _inverted(b), b.lane if a.lane is None else a.lane)
 
 
 def _inverted(stored: StoredResult) -> Inverted:

@@ -31,7 +31,7 @@ class Recent(dict[Hashable, float]):
 class Estimates:
     """Expected times in seconds, None if no similar run has been measured. Access only while holding the lock.
 
-    Assumes that the jobs that may take turns now share the device equally, and that no other jobs come. Speeds are
+    Assumes that the jobs that may take turns now share the lanes equally, and that no other jobs come. Speeds are
     medians of recent runs, so that a run which other programs slowed down does not set all times; a run that goes on
     has its own speed.
     """
@@ -62,15 +62,14 @@ class Estimates:
         """The job as it is now, with its place in the queue and expected times."""
         sharing = [other for other in self._queue.competing() if other is not job and self._queue.may_run(other)]
         others = [self._computing(other) for other in sharing]
-        runs = [
-            replace(run, remaining=_shared(self._computing(job, [index]), others)) for index, run in enumerate(job.runs)
-        ]
+        left = [self._shared(self._computing(job, [index]), others) for index in range(len(job.runs))]
+        runs = [replace(run, remaining=seconds) for run, seconds in zip(job.runs, left, strict=True)]
         return replace(
             job.view(),
             runs=tuple(runs),
             position=0 if job.begun else len(self._queue.before(job)),
             wait=0.0 if job.begun else self._wait(job),
-            remaining=_shared(self._computing(job), others),
+            remaining=self._shared(self._computing(job), others),
         )
 
     def _computing(self, job: Job, indices: Sequence[int] | None = None) -> float | None:
@@ -110,23 +109,31 @@ class Estimates:
         """Time until the first step of a job that has not begun."""
         if job.download is not None or job.plan is None:
             return None
-        before = self._queue.before(job)
+        before, lanes = self._queue.before(job), self._queue.lanes
         if job.plan.short:
-            return sum(self._turn(other) for other in before[:1])
+            return sum(self._turn(other) for other in before[:1]) if len(before) >= lanes else 0.0
         rivals = [other for other in before if other.plan is not None and not other.plan.short]
         ends = [math.inf if end is None else end for end in self._ends(rivals)]
         tuning = [end for other, end in zip(rivals, ends, strict=True) if other.plan and other.plan.tunes]
-        wait = sum(self._turn(other) for other in before if self._queue.may_run(other))
-        if len(rivals) >= self._limits.open:  # it begins when so many of them have ended that there is room
-            wait = max(wait, sorted(ends)[len(rivals) - self._limits.open])
-        if job.plan.tunes and tuning:
-            wait = max(wait, *tuning)
+        turns = [self._turn(other) for other in before if self._queue.may_run(other)]
+        wait = sum(turns) / lanes if len(before) >= lanes else 0.0
+        if len(rivals) >= self._limits.open * lanes:  # it begins when so many of them have ended that there is room
+            wait = max(wait, sorted(ends)[len(rivals) - self._limits.open * lanes])
+        if job.plan.tunes and len(tuning) >= lanes:
+            wait = max(wait, sorted(tuning)[len(tuning) - lanes])
         return wait if wait < math.inf else None
 
     def _ends(self, jobs: Sequence[Job]) -> list[float | None]:
-        """Time until the current or next run of each job ends if they all share the device."""
+        """Time until the current or next run of each job ends if they all share the lanes."""
         left = [None if job.index is None else self._run(job, job.index) for job in jobs]
-        return [_shared(seconds, left[:i] + left[i + 1 :]) for i, seconds in enumerate(left)]
+        return [self._shared(seconds, left[:i] + left[i + 1 :]) for i, seconds in enumerate(left)]
+
+    def _shared(self, seconds: float | None, others: list[float | None]) -> float | None:
+        """Time until a job ends that needs `seconds` alone, and shares the lanes with jobs that need `others`."""
+        if seconds is None:
+            return None
+        work = seconds + sum(seconds if other is None else min(seconds, other) for other in others)
+        return max(seconds, work / self._queue.lanes)
 
     def _turn(self, job: Job) -> float:
         """Time of one turn of a job."""
@@ -139,10 +146,3 @@ def _own_speed(run: RunView) -> float | None:
     if run.state != "running" or run.step < MEASURED or run.seconds <= run.stage_began:
         return None
     return (run.seconds - run.stage_began) / run.step
-
-
-def _shared(seconds: float | None, others: list[float | None]) -> float | None:
-    """Time until a job ends that needs `seconds` alone, if it and jobs that need `others` share the device equally."""
-    if seconds is None:
-        return None
-    return seconds + sum(seconds if other is None else min(seconds, other) for other in others)

@@ -111,6 +111,7 @@ class StoredResult:
     model: str
     image: np.ndarray  # uint8 (R, R, 3)
     row: RowView  # figures and recipe
+    lane: int | None = None  # the lane whose process holds the weights, None if any lane is as good
 
 
 @dataclass(eq=False)
@@ -131,6 +132,7 @@ class Job:
     place: str = ""  # a tab of an open page, "" if it is unknown
     address: str = ""  # of the client that submitted it, "" if it is unknown
     current: int | None = None  # index of the run that has begun and is not over
+    lane: int | None = None  # the lane of its current or last run, None if it has none
     ending: str = ""  # why it was cancelled
     again: tuple[Request, ...] = ()  # stored for another run, within limits
     made: float = field(default_factory=time.time)  # Unix time
@@ -239,12 +241,15 @@ class Job:
         self.current = None
         self._replace(index, replace(self.runs[index], state="failed", stage="", message=message))
 
-    def restart(self, index: int) -> bool:
-        """Queue a run again whose process has ended. Returns False if that happened to it before: it has to fail."""
-        if index in self._restarted or self.cancelled:
+    def restart(self, index: int, *, blameless: bool = False) -> bool:
+        """Queue a run again whose process has ended. Returns False if that happened to it before: it has to fail.
+
+        blameless: the process did not end in this run, which was suspended there. That does not count.
+        """
+        if self.cancelled or (index in self._restarted and not blameless):
             return False
-        self._restarted.add(index)
-        self.current = None
+        self._restarted |= set() if blameless else {index}
+        self.current = self.lane = None
         old = self.runs[index]
         self._replace(index, RunView(old.method, old.label, budget=old.budget, message=RESTARTED))
         return True

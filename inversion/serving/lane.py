@@ -58,6 +58,21 @@ class Lane:
         self._beginnings = Beginnings()
         self._loading = ""  # name of the model that is being loaded
 
+    @property
+    def opened(self) -> bool:
+        """Whether it can compute at once. A lane in this process always can."""
+        return True
+
+    def open(self) -> None:
+        """Does nothing, because a lane in this process is always open."""
+
+    def close(self) -> None:
+        """Does nothing: the models belong to the process."""
+
+    def place(self) -> str:
+        """The device, in words."""
+        return self.device
+
     def load(self, model: str) -> Model:
         """The model, from the hub's cache or its file. Raises HubError if it cannot be loaded."""
         from inversion.checkpoints import hub  # imports all networks

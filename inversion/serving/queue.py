@@ -10,35 +10,37 @@ from inversion.serving.limits import Limits
 
 
 class Queue:
-    """Waiting jobs in their order, and the running one. Access only while holding the session's lock.
+    """Waiting jobs in their order, and those that run on lanes. Access only while holding the session's lock.
 
     A turn lasts for a slice of time, then the job goes to the end of the queue. Its run stays open, suspended between
-    two steps. Who may take a turn:
+    two steps. Who may take a turn on a lane:
 
-    - Any job with an open run. A new run may begin if fewer than `limits.open` are open, of these fewer than
-      `limits.open_each` of the same visitor, and none of them tunes if it tunes too, for the memory. A short run always
-      may: it ends within its first turn.
+    - Any job with an open run on this lane. A new run may begin if fewer than `limits.open` are open on the lane, of
+      these fewer than `limits.open_each` of the same visitor, and none of them tunes if it tunes too, for the memory. A
+      short run always may: it ends within its first turn.
+    - The next run of a job waits for the lane of its last run, which remembers their common stages, unless it is busy.
     - The visitor whose last turn is longest ago goes first, however many jobs others have.
     - A short run goes before longer ones, but never twice in a row.
     - A job that no client has polled for `limits.grace` seconds is paused. It ends after `limits.abandoned` seconds,
       or as soon as its open run keeps another job from beginning.
 
-    clock: seconds, the same as that of the store.
+    clock: seconds, the same as that of the store. lanes: their number.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
-        self.running: Job | None = None
+    def __init__(self, limits: Limits, clock: Callable[[], float], lanes: int = 1) -> None:
+        self.lanes = lanes
+        self.away: set[int] = set()  # lanes that cannot take turns now
         self._limits, self._clock = limits, clock
+        self._running: dict[int, Job] = {}  # by lane
         self._turns: deque[Job] = deque()
         self._downloading: list[Job] = []  # jobs whose model's file is being downloaded
-        self._last_was_short = False
+        self._last_was_short: dict[int, bool] = {}  # by lane
         self._count = 0  # of turns
         self._last: dict[str, int] = {}  # number of the last turn of each visitor in the queue
 
-    @property
-    def ready(self) -> bool:
-        """Whether a job may take a turn."""
-        return any(self.may_run(job) for job in self._turns)
+    def ready(self, lane: int) -> bool:
+        """Whether a job may take a turn on a lane."""
+        return any(self.may_run(job, lane) for job in self._turns)
 
     def add(self, job: Job) -> None:
         """Add a job. It waits beside the queue while its model's file is downloaded, so that other jobs can run."""
@@ -53,13 +55,14 @@ class Queue:
                 return True
         return False
 
-    def begin_turn(self) -> Job | None:
-        """The next job, which is now the running one; None if no job may take a turn."""
-        able = [job for job in self._turns if self.may_run(job)]
+    def begin_turn(self, lane: int) -> Job | None:
+        """The next job, which now runs on a lane; None if no job may take a turn there."""
+        able = [job for job in self._turns if self.may_run(job, lane)]
         if not able:
             return None
-        self.running = job = min(able, key=self._rank)  # the first one in the queue if several are equal
-        self._last_was_short = job.plan.short if job.plan else False
+        job = min(able, key=lambda job: self._rank(job, lane))  # the first one in the queue if several are equal
+        self._running[lane], job.lane = job, lane
+        self._last_was_short[lane] = job.plan.short if job.plan else False
         if self._is_overdue(job):
             job.cancel(PAGE_CLOSED)
         self._turns.remove(job)
@@ -67,45 +70,47 @@ class Queue:
         self._last[job.visitor] = self._count
         return job
 
-    def end_turn(self, job: Job) -> None:
-        """No job is running any more. The job goes to the end of the queue if some of its runs are not over."""
-        self.running = None
+    def end_turn(self, job: Job, lane: int) -> None:
+        """The job does not run any more. It goes to the end of the queue if some of its runs are not over."""
+        del self._running[lane]
         if job.waiting or job.current is not None:
             self._turns.append(job)
 
-    def should_suspend(self, job: Job, seconds: float) -> bool:
-        """Whether the running job's turn ends now, after `seconds` of computing."""
+    def should_suspend(self, job: Job, lane: int, seconds: float) -> bool:
+        """Whether the turn of the job that runs on a lane ends now, after `seconds` of computing."""
         if job.cancelled or job.plan is None or job.plan.short:
             return False
-        if self.is_paused(job) or any(other.cancelled for other in self._turns):
+        if self.is_paused(job) or any(other.cancelled and self._may_use(other, lane) for other in self._turns):
             return True
-        return seconds >= self._limits.slice and self.ready
+        return seconds >= self._limits.slice and self.ready(lane)
 
-    def may_run(self, job: Job) -> bool:
-        """Whether the job may take a turn now, or has to be ended."""
-        return job.cancelled or self._is_overdue(job) or (not self.is_paused(job) and self.has_room(job))
+    def may_run(self, job: Job, lane: int | None = None) -> bool:
+        """Whether the job may take a turn now, or has to be ended. lane: None for any lane."""
+        if lane is None:
+            return any(self.may_run(job, one) for one in range(self.lanes))
+        if not self._may_use(job, lane):
+            return False
+        return job.cancelled or self._is_overdue(job) or (not self.is_paused(job) and self._has_room(job, lane))
 
     def is_paused(self, job: Job) -> bool:
         """Whether no client has polled the job for `grace` seconds."""
         return self._clock() - job.touched > self._limits.grace
 
-    def has_room(self, job: Job, without: Job | None = None) -> bool:
-        """Whether the job's next run is open already or may be opened. without: a job whose run is ignored."""
-        if job.current is not None or job.plan is None or job.plan.short:
-            return True
-        others = [other for other in self.open() if other is not without]
-        tuning = any(other.plan is not None and other.plan.tunes for other in others)
-        own = sum(other.visitor == job.visitor for other in others)
-        full = len(others) >= self._limits.open or own >= self._limits.open_each
-        return not full and not (job.plan.tunes and tuning)
+    def open(self, lane: int | None = None) -> list[Job]:
+        """Jobs with an open run, on one lane or on any."""
+        return [job for job in self.competing() if job.current is not None and lane in (None, job.lane)]
 
-    def open(self) -> list[Job]:
-        """Jobs with an open run."""
-        return [job for job in self.competing() if job.current is not None]
+    def running(self) -> list[Job]:
+        """Jobs that run on the lanes."""
+        return list(self._running.values())
+
+    def is_busy(self, lane: int) -> bool:
+        """Whether a job runs on the lane, or the lane cannot take turns now."""
+        return lane in self._running or lane in self.away
 
     def competing(self) -> list[Job]:
-        """The running job and those that wait for their turn, the next one first."""
-        return [*([self.running] if self.running else []), *self._turns]
+        """The running jobs and those that wait for their turn, the next one first."""
+        return [*self._running.values(), *self._turns]
 
     def before(self, job: Job) -> list[Job]:
         """Jobs that are not paused and come before a waiting one: those with an open run, and those ahead of it."""
@@ -121,17 +126,35 @@ class Queue:
         """Jobs that wait for the file of a model, or of any model."""
         return [job for job in self._downloading if model in (None, job.model)]
 
+    def _may_use(self, job: Job, lane: int) -> bool:
+        """Whether the job may take a turn on the lane at all: an open run stays where it is."""
+        if job.lane is None or job.lane == lane:
+            return True
+        return job.current is None and self.is_busy(job.lane)
+
+    def _has_room(self, job: Job, lane: int, without: Job | None = None) -> bool:
+        """Whether the job's next run is open already or may be opened. without: a job whose run is ignored."""
+        if job.current is not None or job.plan is None or job.plan.short:
+            return True
+        others = [other for other in self.open(lane) if other is not without]
+        tuning = any(other.plan is not None and other.plan.tunes for other in others)
+        own = sum(other.visitor == job.visitor for other in others)
+        full = len(others) >= self._limits.open or own >= self._limits.open_each
+        return not full and not (job.plan.tunes and tuning)
+
     def _is_overdue(self, job: Job) -> bool:
         """Whether an abandoned job has to end: for its age, or because it keeps another one from beginning."""
         if self._clock() - job.touched > self._limits.abandoned:
             return True
-        if job.current is None or not self.is_paused(job):
+        lane = job.lane
+        if job.current is None or lane is None or not self.is_paused(job):
             return False
-        kept_out = [other for other in self._turns if not self.is_paused(other) and not self.has_room(other)]
-        return any(self.has_room(other, without=job) for other in kept_out)
+        waiting = [other for other in self._turns if not self.is_paused(other)]
+        kept_out = [other for other in waiting if not any(self._has_room(other, one) for one in range(self.lanes))]
+        return any(self._has_room(other, lane, without=job) for other in kept_out)
 
-    def _rank(self, job: Job) -> tuple[bool, bool, int]:
+    def _rank(self, job: Job, lane: int) -> tuple[bool, bool, int]:
         """Jobs with a lower rank go first: those that end, then short ones, then by the last turn of their visitor."""
         ends = job.cancelled or self._is_overdue(job)
         short = job.plan is not None and job.plan.short
-        return not ends, not (short and not self._last_was_short), self._last.get(job.visitor, 0)
+        return not ends, not (short and not self._last_was_short.get(lane, False)), self._last.get(job.visitor, 0)

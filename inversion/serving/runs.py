@@ -27,7 +27,14 @@ class LaneError(UserError):
 
 
 class LaneLost(LaneError):
-    """The process that computes has ended, and its runs with it. A run can begin again."""
+    """The process that computes has ended, and its runs with it. A run can begin again.
+
+    blameless: the process did not end in the run or request that meets this error.
+    """
+
+    def __init__(self, text: str, *, blameless: bool = False) -> None:
+        super().__init__(text)
+        self.blameless = blameless
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,11 @@
-"""The interface of the page: jobs on one device, quick requests, edits, model files.
+"""The interface of the page: jobs on one or more lanes, quick requests, edits, model files.
 
 All arguments and results are plain data: requests (names, numbers, uint8 arrays), views and pictures. A job
 is open to anyone with its random key. Jobs take turns. A job goes on for a while if no client follows it, so that a
 reloaded page can follow it again; then it is paused, and later it is ended, see `Queue`.
 
-One lock guards all that the threads share. The session makes it. `Worker` (the thread that uses the device), `Queue`
-and `Store` get it or rely on it, and say which of their fields need it.
+One lock guards all that the threads share. The session makes it. `Worker` (the thread of a lane), `Queue` and `Store`
+get it or rely on it, and say which of their fields need it.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ from inversion.serving.lane import Lane
 from inversion.serving.limits import Limits, check_demand, device_memory, try_again
 from inversion.serving.measurement import crop as choose_crop
 from inversion.serving.plans import Plan
+from inversion.serving.pool import LaneHealth, Pool
 from inversion.serving.queue import Queue
 from inversion.serving.requests import Quick, Unavailable, UnavailableRequest
 from inversion.serving.runs import LaneError, Request
 from inversion.serving.store import Store
-from inversion.serving.worker import DeviceLane, Worker
+from inversion.serving.worker import DeviceLane, Shared
 
 __all__ = [
     "Busy",
@@ -64,16 +65,17 @@ T = TypeVar("T")
 class Status:
     """Keys of the jobs that are running, wait for their turn, and wait for the file of their model."""
 
-    running: str | None
+    running: tuple[str, ...]
     waiting: tuple[str, ...]
     downloading: tuple[str, ...]
 
 
 class Session:
-    """One device, shared by many callers. Every public method is thread-safe.
+    """Lanes, shared by many callers. Every public method is thread-safe.
 
     files: the model files and their downloads. additions: files of the users, if the host allows them. edits: edits of
-    stored results. history: what each browser has run. archive: keeps it on disk.
+    stored results. history: what each browser has run. archive: keeps it on disk. lanes: one in this process by
+    default, see `engines` for others.
     budget: the longest time in seconds that one run may compute. clock: seconds, for turns and the expiry of jobs.
     downloads: callers may start downloads. address: tells the address of the client that a call comes from, "" if it is
     unknown.
@@ -85,7 +87,7 @@ class Session:
         dtype: str = "auto",
         budget: float = 300.0,
         *,
-        lane: DeviceLane | None = None,
+        lanes: Sequence[DeviceLane] = (),
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         additions: bool = False,
@@ -96,16 +98,17 @@ class Session:
         self.address: Callable[[], str] = str
         self.additions = Additions(additions)
         self.limits = Limits() if limits is None else limits
-        self._lane: DeviceLane = Lane(device, dtype) if lane is None else lane
+        lanes = lanes or [Lane(device, dtype)]
+        self._check = lanes[0].check
         self._changed = threading.Condition()
-        self._queue = Queue(self.limits, clock)  # access only while holding the lock
+        self._queue = Queue(self.limits, clock, len(lanes))  # access only while holding the lock
         self._store = Store(self.limits, clock, archive)  # access only while holding the lock
         self.history = History(self._store, self._changed, self.limits, archive)
         self._estimates = Estimates(self._queue, self.limits)  # access only while holding the lock
         self._downloads = Downloads(self._note_download)
         self.files = ModelFiles(self._downloads, downloads)
         self.edits = Edits(self)
-        self._worker = Worker(self._lane, self._queue, self._store, self._estimates, self._changed, clock)
+        self._pool = Pool(lanes, Shared(self._queue, self._store, self._estimates, self._changed, clock))
 
     def submit(
         self, requests: Sequence[Request], *, owner: str = "", place: str = "", replaces: str | None = None
@@ -118,7 +121,7 @@ class Session:
         if not requests:
             raise LaneError("Choose at least one method.")
         allowed = tuple(replace(request, budget=min(request.budget, self.budget)) for request in requests)
-        labels = [self._lane.check(request) for request in allowed]
+        labels = [self._check(request) for request in allowed]
         runs = [RunView(r.method, label, budget=r.budget) for r, label in zip(allowed, labels, strict=True)]
         model, address = allowed[0].model, self.address()
         missing = self.files.missing(model)
@@ -205,14 +208,14 @@ class Session:
             raise UnknownJob("This run has no result to paste.")
         return align.paste(photo, quad, image)
 
-    def ask(self, request: Quick[T]) -> T:
+    def ask(self, request: Quick[T], lane: int | None = None) -> T:
         """The answer of a quick request, given between two steps of the running job.
 
-        Raises Busy, and UserError if it cannot be answered.
+        lane: the one that holds its tensors, see `StoredResult`. Raises Busy, and UserError if it cannot be answered.
         """
         if self.files.missing(request.model):
             raise LaneError(f"The model {request.model} has not been downloaded yet. Get it in the Models tab first.")
-        return self._worker.ask(request)
+        return self._pool.ask(request, lane)
 
     def unavailable(self, model: str) -> Unavailable:
         """Why methods and stages cannot run on the model. Waits for it to load. Raises the errors of `ask`."""
@@ -230,18 +233,21 @@ class Session:
 
     def warm(self, model: str) -> None:
         """Load a model in the background, so that its first run begins at once."""
-        self._worker.warm(model)
+        self._pool.warm(model)
 
     def status(self) -> Status:
         """The jobs that are not over."""
         with self._changed:
-            running = None if self._queue.running is None else self._queue.running.key
-            waiting, downloading = self._queue.turns(), self._queue.downloading()
-            return Status(running, tuple(job.key for job in waiting), tuple(job.key for job in downloading))
+            jobs = (self._queue.running(), self._queue.turns(), self._queue.downloading())
+            return Status(*(tuple(job.key for job in some) for some in jobs))
+
+    def health(self) -> tuple[LaneHealth, ...]:
+        """The lanes."""
+        return self._pool.health()
 
     def close(self) -> None:
-        """Stop the worker and cancel the running job."""
-        self._worker.close()
+        """Stop the lanes and cancel the running jobs."""
+        self._pool.close()
 
     @staticmethod
     def crop(picture: np.ndarray, model: str, how: CropMode = "auto", face: int = 1) -> Crop:

@@ -81,7 +81,9 @@ class Store:
         """Remember the result of a run, and forget the least recently used ones that exceed the limits."""
         if self._archive is not None:
             self._archive.keep(job, index, event)
-        self.restore(job.key, index, StoredResult(event.code, event.weights, job.model, event.image, event.row))
+        lane = None if event.weights is None else job.lane
+        result = StoredResult(event.code, event.weights, job.model, event.image, event.row, lane)
+        self.restore(job.key, index, result)
 
     def restore(self, key: str, index: int, result: StoredResult) -> None:
         """As `keep`, for a result that was kept on disk."""

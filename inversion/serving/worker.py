@@ -1,4 +1,4 @@
-"""The thread that uses the device: jobs take turns, quick requests are answered between two steps."""
+"""The thread of a lane: jobs take turns, quick requests are answered between two steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from inversion.common.errors import UserError
@@ -23,7 +24,9 @@ from inversion.serving.store import Store
 T = TypeVar("T")
 Events = Generator[Event, "bool | None", None]  # see `DeviceLane.__call__`
 PRUNE_EVERY = 30.0  # seconds between two searches for abandoned and expired jobs while nothing happens
+REOPEN_EVERY = 5.0  # seconds between two attempts to open a lane
 SERVER_STOPPED = "The server was stopped"
+MODELS = 4  # that a lane is taken to hold, as `checkpoints.hub.MAX_MODELS`
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,19 @@ class DeviceLane(Protocol):
     def tidy(self) -> None:
         """Forget what was kept for too long. Called from time to time."""
 
+    @property
+    def opened(self) -> bool:
+        """Whether it can compute at once."""
+
+    def open(self) -> None:
+        """Get ready, such as by starting a process. Raises UserError."""
+
+    def close(self) -> None:
+        """Free everything. May be called from any thread."""
+
+    def place(self) -> str:
+        """Where it computes, such as a device and a process, in words. May be called from any thread."""
+
     def __call__(self, request: Request) -> Events:
         """Events of a run, `Finished` last; True sent to it ends the run early. Raises UserError."""
 
@@ -55,76 +71,70 @@ class Question(Generic[T]):
         self.answer: Future[T] = Future()
 
     def resolve(self, lane: DeviceLane) -> None:
-        """Give the answer of the lane, or the error. Raises nothing."""
+        """Give the answer of the lane, or the error. Asks twice if the lane's process ends. Raises nothing."""
         try:
-            self.answer.set_result(lane.answer(self.request))
+            try:
+                answer = lane.answer(self.request)
+            except LaneLost:
+                answer = lane.answer(self.request)
+            self.answer.set_result(answer)
         except BaseException as error:
             self.answer.set_exception(_for_user(error, type(self.request).__name__))
 
 
+@dataclass
+class Shared:
+    """The parts of a session that the workers of all lanes use.
+
+    queue, store, estimates: access only while holding the lock. changed: the session's lock, notified after each change
+    of a job. clock: seconds, for the length of a turn. closed: the session is being closed.
+    """
+
+    queue: Queue
+    store: Store
+    estimates: Estimates
+    changed: threading.Condition
+    clock: Callable[[], float]
+    closed: bool = False
+
+
 class Worker:
-    """Runs jobs and quick requests in a thread of its own. Public methods are thread-safe.
+    """Runs jobs and quick requests on one lane, in a thread of its own.
 
     The thread survives every exception: it ends the run or the quick request that raised it. A run that has used up
     its turn stays open: its generator is suspended between two steps, until the job's next turn.
 
-    queue, store, estimates: access only while holding the lock. changed: the session's lock, notified after each change
-    of a job. clock: seconds, for the length of a turn.
+    questions, models, recent: access only while holding the lock.
     """
 
-    def __init__(
-        self,
-        lane: DeviceLane,
-        queue: Queue,
-        store: Store,
-        estimates: Estimates,
-        changed: threading.Condition,
-        clock: Callable[[], float],
-    ) -> None:
-        self._lane = lane  # access only in the worker's thread
+    def __init__(self, lane: DeviceLane, number: int, shared: Shared) -> None:
+        self.lane, self.number = lane, number
+        self.questions: deque[Question[Any]] = deque()  # each has its own T
+        self.models: deque[str] = deque()  # to be loaded
+        self.recent: deque[str] = deque(maxlen=MODELS)  # models that were used last, which the lane holds
+        self.losses = 0  # how often its process has ended
         self._suspended: dict[str, Events] = {}  # by job; access only in the worker's thread
-        self._queue, self._store, self._estimates = queue, store, estimates
-        self._changed, self._clock = changed, clock
-        self._questions: deque[Question[Any]] = deque()  # each has its own T; access only while holding the lock
-        self._models: deque[str] = deque()  # to be loaded; access only while holding the lock
-        self._closed = False  # access only while holding the lock
+        self._shared, self._queue, self._store = shared, shared.queue, shared.store
+        self._changed = shared.changed
         self._thread = threading.Thread(target=self._work, name="device-lane", daemon=True)
         self._thread.start()
 
-    def ask(self, request: Quick[T]) -> T:
-        """Wait for the answer of a quick request. Raises Busy, and UserError if the request cannot be answered."""
-        question = Question(request)
-        with self._changed:
-            if self._closed or len(self._questions) >= self._store.limits.quick:
-                raise Busy("Too many edits are waiting already. Please try again in a moment.")
-            self._questions.append(question)
-            self._changed.notify_all()
-        return question.answer.result()
-
-    def warm(self, model: str) -> None:
-        """Load a model when the device is free, without waiting for it."""
-        with self._changed:
-            self._models.append(model)
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """End the thread after the current step; waiting quick requests raise Busy."""
-        with self._changed:
-            self._closed = True
-            for job in self._store.jobs():
-                job.cancel(SERVER_STOPPED)
-            self._changed.notify_all()
-        self._thread.join(timeout=30)
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread, after `Shared.closed` has been set, then close the lane."""
+        self._thread.join(timeout)
+        self.lane.close()
 
     # ---- in the worker's thread
 
     def _work(self) -> None:
         while self._wait():
+            if not self._open():
+                continue
             self._tidy()
             self._answer()
             with self._changed:
-                model = self._models.popleft() if self._models else None
-                job = self._queue.begin_turn() if model is None else None
+                model = self.models.popleft() if self.models else None
+                job = self._queue.begin_turn(self.number) if model is None else None
                 index = None if job is None else job.begin()
                 self._changed.notify_all()
             if model is not None:
@@ -136,52 +146,94 @@ class Worker:
     def _wait(self) -> bool:
         """Wait for something to do. Returns False if the worker is closed."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or self._queue.ready or self._models or self._questions, timeout=PRUNE_EVERY
-            )
+            self._changed.wait_for(lambda: self._shared.closed or self._has_work(), timeout=PRUNE_EVERY)
             self._store.prune()
-            if self._closed:
-                while self._questions:
-                    self._questions.popleft().answer.set_exception(Busy("The server is being stopped."))
-            return not self._closed
+            if self._shared.closed:
+                while self.questions:
+                    self.questions.popleft().answer.set_exception(Busy("The server is being stopped."))
+            return not self._shared.closed
+
+    def _has_work(self) -> bool:
+        return bool(self.models or self.questions or self._queue.ready(self.number))
+
+    def _open(self) -> bool:
+        """Open the lane if there is work. Returns False if others may do it, because this lane does not open."""
+        with self._changed:
+            if self.lane.opened or not self._has_work():
+                return True
+            self._queue.away.add(self.number)  # a job need not wait for this lane
+        problem = None
+        try:
+            self.lane.open()
+        except BaseException as error:
+            problem = _for_user(error, f"lane {self.number}")
+        with self._changed:
+            if problem is None or len(self._queue.away) == self._queue.lanes:  # the run shows the problem
+                self._queue.away.discard(self.number)
+                return True
+            log.warning("lane %d: %s", self.number, problem)
+            while self.questions:
+                self.questions.popleft().answer.set_exception(problem)
+            self.models.clear()
+            self._changed.wait_for(lambda: self._shared.closed, timeout=REOPEN_EVERY)
+        return False
+
+    def _used(self, model: str) -> None:
+        """Remember that the lane holds a model."""
+        with self._changed:
+            if model in self.recent:
+                self.recent.remove(model)
+            self.recent.append(model)
+
+    def _lost(self) -> None:
+        """The process of the lane has ended. Access only while holding the lock."""
+        self.losses += 1
+        self.recent.clear()
 
     def _answer(self) -> None:
         """Answer the quick requests that wait. Those that arrive meanwhile wait for the next step of the run."""
         with self._changed:
-            questions = [self._questions.popleft() for _ in range(len(self._questions))]
+            questions = [self.questions.popleft() for _ in range(len(self.questions))]
         for question in questions:
-            question.resolve(self._lane)
+            question.resolve(self.lane)
+            self._used(question.request.model)
 
     def _tidy(self) -> None:
         try:
-            self._lane.tidy()
+            self.lane.tidy()
         except BaseException:  # of any kind: without this thread, no job would ever end
             log.exception("could not tidy the lane")
 
     def _load(self, model: str) -> None:
         try:
-            seconds = self._lane.warm(model)
+            seconds = self.lane.warm(model)
+            self._used(model)
             if seconds is not None:
                 with self._changed:
-                    self._estimates.measured(model, REFERENCE, seconds)
+                    self._shared.estimates.measured(model, REFERENCE, seconds)
         except BaseException:
             # A run on this model meets the same error and shows it.
             log.exception("could not load %s ahead of its first use", model)
 
     def _take_turn(self, job: Job, index: int | None) -> None:
         """Go on with the run that has this index, if any, then end the job's turn."""
-        problem, lost = None, False
+        problem: str | None = None
+        lost: LaneLost | None = None
+        self._used(job.model)
         if index is not None:
             try:
                 self._run(job, index)
             except BaseException as error:
-                lost = isinstance(error, LaneLost)
+                lost = LaneLost(str(error), blameless=error.blameless) if isinstance(error, LaneLost) else None
                 # As text: while the exception lives, its traceback keeps every tensor of the run alive.
                 problem = str(_for_user(error, f"{job.runs[index].method} on {job.task}"))
         with self._changed:
-            if problem is not None and index is not None and not (lost and job.restart(index)):
+            if lost is not None and not lost.blameless:
+                self._lost()
+            again = index is not None and lost is not None and job.restart(index, blameless=lost.blameless)
+            if problem is not None and index is not None and not again:
                 job.fail(index, problem)
-            self._queue.end_turn(job)
+            self._queue.end_turn(job, self.number)
             if not job.waiting and job.current is None:
                 self._store.release(job)
                 return_freed_memory()
@@ -190,21 +242,21 @@ class Worker:
     def _run(self, job: Job, index: int) -> None:
         """Record the events of a run until it ends or its turn is over, and answer quick requests between them."""
         suspended = self._suspended.pop(job.key, None)
-        events = self._lane(job.requests[index]) if suspended is None else suspended
+        events = self.lane(job.requests[index]) if suspended is None else suspended
         stop = None if suspended is None else job.cancelled  # a generator that has not begun takes None only
         seconds = 0.0  # of computing in this turn
         with ExitStack() as stack:
             stack.callback(events.close)
             while True:
-                began = self._clock()
+                began = self._shared.clock()
                 event = job.context.run(events.send, stop)
-                seconds += self._clock() - began
+                seconds += self._shared.clock() - began
                 self._record(job, index, event, bool(stop))
                 if isinstance(event, Finished):
                     return
                 self._answer()
                 with self._changed:
-                    if self._queue.should_suspend(job, seconds):
+                    if self._queue.should_suspend(job, self.number, seconds):
                         self._suspended[job.key] = events
                         stack.pop_all()  # leaves the generator open
                         return
@@ -214,7 +266,7 @@ class Worker:
         """Record an event of a run. stopped: the run was asked to stop before the event."""
         with self._changed:
             job.take(index, event, stopped)
-            self._estimates.note(job, index)
+            self._shared.estimates.note(job, index)
             if isinstance(event, Finished):
                 self._store.keep(job, index, event)
             self._changed.notify_all()
@@ -222,7 +274,7 @@ class Worker:
     def _drop_suspended(self) -> None:
         """Close the suspended runs; the worker is being closed."""
         with self._changed:
-            for job in self._queue.open():
+            for job in self._queue.open(self.number):
                 if job.current is not None:
                     job.fail(job.current, f"{SERVER_STOPPED}.")
             self._changed.notify_all()

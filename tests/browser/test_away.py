@@ -21,7 +21,7 @@ SHOW = """hidden => {
   Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
   document.dispatchEvent(new Event('visibilitychange'));
 }"""
-NOTHING = Status(None, (), ())
+NOTHING = Status((), (), ())
 LATER = "() => { const now = Date.now; Date.now = () => now() + 20_000; }"  # by the page's clock
 
 
@@ -63,8 +63,8 @@ def test_a_page_that_comes_back_follows_its_job_again(
     reconstruct(page, picture, {"W"}, 10_000)
     expect(status(page)).to_contain_text("step")
     key = session.submitted[-1]
-    be_away(lambda: session.status().running is None)
-    until(lambda: session.status().running == key)
+    be_away(lambda: session.status().running == ())
+    until(lambda: session.status().running == (key,))
     seen = status(page).inner_text()
     expect(status(page)).not_to_have_text(seen)
     page.wait_for_selector("#reconstruct-column-0 img")

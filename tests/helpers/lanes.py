@@ -24,6 +24,8 @@ PICTURE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
 class StubLane:
     """A lane whose runs have `steps` events. Each event waits for `gate`, if there is one."""
 
+    opened = True
+
     def __init__(self, steps: int = 3, gate: threading.Event | None = None) -> None:
         self.steps, self.gate = steps, gate
         self.order: list[int] = []  # seeds in the order in which runs began
@@ -41,6 +43,15 @@ class StubLane:
 
     def tidy(self) -> None:
         pass
+
+    def open(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def place(self) -> str:
+        return "nowhere"
 
     def answer(self, request: Quick[T]) -> T:
         return request(Model(request.model))
@@ -115,7 +126,7 @@ def stub_request(seed: int = 0, method: str = "w", steps: int | None = None) -> 
 def finish(session: Session, key: str) -> JobView:
     """The last view of a job, after the worker has finished with it."""
     *_, last = session.follow(key, every=0.01)
-    until(lambda: session.status().running != key)
+    until(lambda: key not in session.status().running)
     return last
 
 

@@ -154,7 +154,7 @@ def test_the_entry_point_serves_on_this_machine_only(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_a_run_in_torch(site: Served) -> None:
-    assert torch.is_grad_enabled() and site.session.status().running is None
+    assert torch.is_grad_enabled() and site.session.status().running == ()
 
 
 def test_metrics_without_a_network_are_named_once() -> None:

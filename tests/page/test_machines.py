@@ -153,7 +153,7 @@ def test_progress_and_cancel_through_the_client(site: Served, client: Client, pi
     assert steps == sorted(steps) and rows[0]["state"] == "running" and rows[0]["psnr"] > 0
     job.cancel()
     end = time.monotonic() + 10
-    while site.session.status().running is not None:
+    while site.session.status().running:
         assert time.monotonic() < end
         time.sleep(0.02)
 

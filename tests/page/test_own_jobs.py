@@ -19,7 +19,7 @@ from ui.parts.own_jobs import OwnJobs
 def own_jobs() -> Iterator[OwnJobs]:
     """The line for a session whose first job waits at a gate."""
     gate = threading.Event()
-    session = Session(lane=StubLane(gate=gate))
+    session = Session(lanes=[StubLane(gate=gate)])
     with gr.Blocks():
         yield OwnJobs(session)
     gate.set()

@@ -6,7 +6,9 @@ import io
 import itertools
 import pickle
 import struct
+import threading
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -95,32 +97,62 @@ class _Unpickler(pickle.Unpickler):
         return tensor
 
 
-class Channel:
-    """Messages through a pair of pipes between two processes that trust each other. Not thread-safe.
+class Codec:
+    """Messages as bytes, between two processes that trust each other. Not thread-safe.
 
-    keeps: this end keeps large tensors for as long as the other end, which must have keeps=False, holds them.
+    keeps: this end keeps large tensors for as long as the other end, which must have keeps=False, holds them. Each end
+    decodes messages in the order in which the other end has encoded them.
     """
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO, *, keeps: bool) -> None:
-        self._source, self._sink = source, sink
+    def __init__(self, *, keeps: bool) -> None:
         self._tensors = _Tensors(keeps=keeps)
 
-    def send(self, message: object) -> None:
-        """Send a message of plain data. Raises OSError or ValueError if the other process has ended."""
+    def encode(self, message: object) -> memoryview:
+        """A message of plain data as bytes."""
         dead, self._tensors.dead = self._tensors.dead, []
         file = io.BytesIO()
         _Pickler(file, self._tensors).dump((dead, message))
-        data = file.getbuffer()
-        self._sink.write(LENGTH.pack(len(data)))
-        self._sink.write(data)
-        self._sink.flush()
+        return file.getbuffer()
 
-    def receive(self) -> Any:  # noqa: ANN401 - the message of the other end
-        """The next message. Raises EOFError, OSError or ValueError if the other process has ended."""
-        (length,) = LENGTH.unpack(self._read(LENGTH.size))
-        dead, message = _Unpickler(io.BytesIO(self._read(length)), self._tensors).load()
+    def decode(self, data: bytes) -> Any:  # noqa: ANN401 - the message of the other end
+        """The message."""
+        dead, message = _Unpickler(io.BytesIO(data), self._tensors).load()
         self._tensors.drop(dead)
         return message
+
+
+class Channel:
+    """Messages through a pair of pipes. Not thread-safe, except `beat`. keeps: see `Codec`."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO, *, keeps: bool) -> None:
+        self._source, self._sink = source, sink
+        self._codec = Codec(keeps=keeps)
+        self._writing = threading.Lock()
+
+    def send(self, message: object) -> None:
+        """Send a message of plain data. Raises OSError or ValueError if the other process has ended."""
+        data = self._codec.encode(message)
+        with self._writing:
+            self._sink.write(LENGTH.pack(len(data)))
+            self._sink.write(data)
+            self._sink.flush()
+
+    def beat(self) -> None:
+        """Send a sign of life, which `receive` skips. Raises OSError or ValueError if the other process has ended."""
+        with self._writing:
+            self._sink.write(LENGTH.pack(0))
+            self._sink.flush()
+
+    def receive(self, alive: Callable[[], object] = lambda: None) -> Any:  # noqa: ANN401 - the message of the other end
+        """The next message. alive: called at each sign of life before it.
+
+        Raises EOFError, OSError or ValueError if the other process has ended.
+        """
+        while True:
+            (length,) = LENGTH.unpack(self._read(LENGTH.size))
+            alive()
+            if length:
+                return self._codec.decode(self._read(length))
 
     def close(self) -> None:
         """Close both pipes."""

@@ -1,0 +1,40 @@
+"""A lane that computes in another process: its methods are calls by name."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from inversion.serving.lane import Lane
+from inversion.serving.requests import Quick
+from inversion.serving.runs import LaneLost
+
+T = TypeVar("T")
+
+
+class RemoteLane(Lane):
+    """A lane in another process. Requests and events are those of `Lane`; `check` needs no process.
+
+    Every method may raise UserError, and LaneLost if the process ends. The lane opens again with the next call.
+    """
+
+    def warm(self, model: str) -> float | None:
+        """As in `Lane`."""
+        seconds: float | None = self._call("warm", model)
+        return seconds
+
+    def answer(self, request: Quick[T]) -> T:
+        """As in `Lane`."""
+        answer: T = self._call("answer", request)
+        return answer
+
+    def tidy(self) -> None:
+        """As in `Lane`. Raises nothing."""
+        with suppress(LaneLost):
+            if self.opened:
+                self._call("tidy")
+
+    @abstractmethod
+    def _call(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - the answer of the method
+        """The answer of a method of `child.Calls`. Raises its error, or LaneLost."""
