@@ -1,286 +1,173 @@
-"""Calls the page's API with wrong types and values, and counts how the server answers.
+"""Feeds the hub hostile input: damaged files of every kind that it reads, and wrong calls of the page's API.
 
-``python -m benchmarks.fuzz --calls 2000`` serves the page on the built-in model in this process, calls its endpoints,
-its private events and malformed addresses, and prints a table. An answer in words is one sentence of at most 300
-characters without a stack or the name of a class. The same seed makes the same calls.
+``python -m benchmarks.fuzz`` tries all subjects; ``--calls 2000`` or ``--pictures 500`` only the named ones. Everything
+happens in a folder that is removed. The inputs of findings are made small and kept in --keep. The same seed makes the
+same inputs. Returns 1 if an error was not handled, had no words or took long, or if anything was run or written
+elsewhere.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
-import random
-import re
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
-from PIL import Image
-
 from benchmarks.common import benchmark_parser, table, write_rows
-from inversion.common.commands import guarded, positive
+from benchmarks.fuzzing import calls
+from benchmarks.fuzzing.attack import PROBLEMS, Report, attack
+from benchmarks.fuzzing.watch import Watch, memory
+from inversion.common.commands import guarded
+from inversion.common.rows import RowView
 
-RUN = 60.0  # seconds for the result of a good call, which runs a method
-LONGEST_TEXT = 300  # characters of an error
-LONGEST = 4096  # bytes of an answer with an error
-CODE = re.compile(r"Traceback|File \"|<class|\b[A-Z]\w+(Error|Exception)\b|/site-packages/|\.py\b")
-KINDS = ("result", "words", "no words", "no answer")
-Values = dict[str, Any]  # arguments by the name of the parameter
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request. body: bytes, or what JSON stands for."""
-
-    path: str
-    body: Any
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a call was answered. kind: of KINDS. size: bytes of an error, 0 for a result. text: of the error."""
-
-    path: str
-    kind: str
-    seconds: float
-    size: int
-    text: str
-    sent: str
+# Inputs by default. Those of the page's API are checked in this process, and some of them through the web server.
+COUNTS = {
+    "pictures": 20_000,
+    "masks": 2000,
+    "registries": 2000,
+    "rows": 2000,
+    "codes": 2000,
+    "checkpoints": 2000,
+    "arguments": 10_000,
+    "calls": 500,
+}
 
 
-def nested(depth: int) -> list[Any]:
-    """Lists inside lists."""
-    value: list[Any] = []
-    for _ in range(depth):
-        value = [value]
-    return value
+def whole(text: str) -> int:
+    """A whole number, 0 or more. Raises ValueError."""
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
 
 
-def wrong_value(rng: random.Random) -> Any:  # noqa: ANN401 - of any type
-    """A value that few parameters take."""
-    number = rng.choice([-1, 0, 1, 1.5, 1e308, -1e308, 2**31, 2**64, 10**400, float("nan"), float("inf")])
-    text = rng.choice(["", "3", "nan", "../../x", "/etc/passwd", "http://127.0.0.1/x.png", "w+w+w", "<b>x</b>", "\x00"])
-    odd = rng.choice(["\ud800", "\x1b[31m", "é" * 300, "x" * 100_000, "data:image/png;base64,iVBORw0KGgo="])
-    file = {"path": rng.choice([text, odd, None, 5]), "meta": {"_type": "gradio.FileData"}}
-    deep = nested(rng.choice([5, 60, 200]))
-    many = ["w"] * rng.choice([3, 100, 10_000])
-    row: Values = {rng.choice([text, odd, "w.steps"]): rng.choice([number, text, None, {}, [], deep])}
-    simple = rng.choice([None, True, False])
-    return rng.choice([number, number, text, odd, file, deep, many, row, simple, [], {}, [number], [row], [None]])
-
-
-class Caller:
-    """Makes calls for a page at an address, whose endpoints it reads from the page's own description."""
-
-    def __init__(self, url: str, seed: int) -> None:
-        self.http = httpx.Client(base_url=url, timeout=RUN)
-        self.rng = random.Random(seed)  # noqa: S311 - repeatable
-        named = self.http.get("gradio_api/info").json()["named_endpoints"]
-        self.defaults: dict[str, Values] = {
-            name.strip("/"): {one["parameter_name"]: one.get("parameter_default") for one in info["parameters"]}
-            for name, info in named.items()
-        }
-        self.events = [one["id"] for one in self.http.get("config").json()["dependencies"]]
-        with tempfile.NamedTemporaryFile(suffix=".png") as file:
-            Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(file.name)
-            path = self.http.post("gradio_api/upload", files={"files": Path(file.name).read_bytes()}).json()[0]
-        self.picture = {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-    def good(self, name: str) -> Values:
-        """Arguments with which the endpoint runs, briefly."""
-        given = {**self.defaults[name], "picture": self.picture}
-        short = {"methods": ["w"], "settings": {"w.steps": 2}, "budget": 5, "hole": "centre", "moves": {"yaw": 1}}
-        return {**given, **{key: value for key, value in short.items() if key in given}}
-
-    def calls(self, count: int) -> Iterator[Call]:
-        """Random calls: seven of ten to endpoints, most of them with wrong arguments."""
-        makers = [self.endpoint] * 7 + [self.event, self.named, self.malformed]
-        for _ in range(count):
-            yield self.rng.choice(makers)()
-
-    def wrong(self, name: str) -> Values:
-        """Arguments of an endpoint, up to three of them wrong."""
-        given = self.good(name)
-        for key in self.rng.sample(list(given), self.rng.choice([0, 1, 1, 1, 1, 2, 2, 3])):
-            given[key] = wrong_value(self.rng)
-        return given
-
-    def endpoint(self) -> Call:
-        """An endpoint by position, sometimes with more or fewer arguments."""
-        name = self.rng.choice(list(self.defaults))
-        data = list(self.wrong(name).values())
-        extra = self.rng.choice([0] * 8 + [-1, 1])
-        data = data[:extra] if extra < 0 else data + [None] * extra
-        return _call(f"call/{name}", {"data": data})
-
-    def named(self) -> Call:
-        """An endpoint by the names of its parameters."""
-        name = self.rng.choice(list(self.defaults))
-        given = self.wrong(name)
-        if self.rng.random() < 0.3:
-            given[self.rng.choice(["steps", "", "\ud800", "x" * 1000])] = 1
-        return _call(f"call/v2/{name}", given)
-
-    def event(self) -> Call:
-        """An event of the page with values that its controls do not have."""
-        data = [wrong_value(self.rng) for _ in range(self.rng.randint(0, 12))]
-        number = self.rng.choice(self.events)
-        return _call("queue/join", {"data": data, "fn_index": number, "session_hash": self.session()})
-
-    def session(self) -> str:
-        """A name that no other call has."""
-        return f"fuzz{self.rng.randrange(10**9)}"
-
-    def malformed(self) -> Call:
-        """A request that is no call."""
-        rng, value = self.rng, wrong_value(self.rng)
-        name = rng.choice(["call/reconstruct", "call/v2/reconstruct", "queue/join", "run/predict", "cancel", "reset"])
-        unknown = rng.choice(["call/_private", "call/absent", "run/_private", "call/v2/absent", "call/", "api/x"])
-        body = {"data": [], "fn_index": self.events[0], "session_hash": self.session()}
-        field = rng.choice([*body, "trigger_id", "event_id", "batched", "simple_format"])
-        large = b'{"data": ["' + b"x" * 10 * 2**20 + b'"]}'
-        return rng.choice(
-            [
-                _call(unknown, {"data": []}),
-                _call(name, {**body, field: value}),
-                _call(name, value),
-                _call(name, rng.choice([b"", b"{", b"\xff\xfe", b"NaN", b"[" * 5000, b"9" * 5000, large])),
-                Call(f"gradio_api/{name}", b'{"data": []}', {"Content-Type": rng.choice(["", "text/plain", "a/b"])}),
-            ]
-        )
-
-    def answered(self, call: Call) -> Outcome:
-        """Send a call, and wait for its answer."""
-        content = call.body if isinstance(call.body, bytes) else json.dumps(call.body).encode()
-        began = time.perf_counter()
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for all files of this process, and for those of the page."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        folder = Path(name)
+        for inside in ("app", "outside"):
+            (folder / inside).mkdir()
+        # No call may download, or change the user's own models.
+        app = str(folder / "app")
+        before = dict(os.environ)
+        os.environ |= {"HF_HUB_OFFLINE": "1", "INVERSION_CACHE": app, "GRADIO_TEMP_DIR": app, "TMPDIR": app}
+        tempfile.tempdir = None  # read the variable again
         try:
-            answer = self.http.post(call.path, content=content, headers=dict(call.headers))
-            kind, text, size = self._judged(call, answer, began + RUN)
-        except httpx.HTTPError as error:
-            kind, text, size = "no answer", type(error).__name__, 0
-        return Outcome(
-            call.path, kind, time.perf_counter() - began, size, text[:LONGEST], content[:2000].decode("latin-1")
-        )
-
-    def _judged(self, call: Call, answer: httpx.Response, deadline: float) -> tuple[str, str, int]:
-        """Kind, text and size of an answer, and of the events that follow it."""
-        if answer.is_error:
-            return _kind(_field(answer.text, "detail")), answer.text, len(answer.content)
-        event = answer.json().get("event_id") if answer.content.startswith(b"{") else None
-        if event is None:
-            return "result", "", 0
-        joined = call.path.endswith("queue/join")
-        path = f"queue/data?session_hash={call.body['session_hash']}" if joined else f"call/x/{event}"
-        with self.http.stream("GET", f"gradio_api/{path}") as stream:
-            name = ""
-            for line in stream.iter_lines():
-                if time.perf_counter() > deadline:
-                    break
-                name = line.removeprefix("event: ") if line.startswith("event: ") else name
-                message = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else None
-                if joined and isinstance(message, dict):
-                    name = _name(message)
-                    message = message.get("output")
-                if name == "complete" and message is not None:
-                    return "result", "", 0
-                if name == "error" and line.startswith("data: "):
-                    text = message if isinstance(message, str) else _field(message, "error")
-                    return _kind(text), line, len(line.encode())
-        return "no answer", "", 0
+            yield folder
+        finally:
+            os.environ.clear()
+            os.environ |= before
+            tempfile.tempdir = None
 
 
-def _call(path: str, body: Any) -> Call:  # noqa: ANN401 - what JSON stands for
-    return Call(f"gradio_api/{path}", body, {"Content-Type": "application/json"})
+@contextmanager
+def built() -> Iterator[Any]:
+    """The page on the built-in model, in this process, not served."""
+    from inversion.serving.session import Session
+    from ui import build
 
-
-def _name(message: Mapping[str, Any]) -> str:
-    """The event of a message of the queue, as the simple calls name it."""
-    if message.get("msg") in ("unexpected_error", "close_stream"):
-        return "error"
-    over = message.get("msg") == "process_completed"
-    return ("complete" if message.get("success") else "error") if over else ""
-
-
-def _field(answer: Any, name: str) -> str | None:  # noqa: ANN401 - JSON or its text
-    """A text in an answer, None if it is missing."""
+    session = Session("cpu", budget=20.0)
     try:
-        found = json.loads(answer)[name] if isinstance(answer, str) else answer[name]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return found if isinstance(found, str) else None
-
-
-def _kind(text: str | None) -> str:
-    return "words" if text is not None and is_one_sentence(text) else "no words"
-
-
-def is_one_sentence(text: str) -> bool:
-    """Whether an error has the form of one for users: a short printable line of words, without code."""
-    return " " in text and len(text) <= LONGEST_TEXT and text.isprintable() and not CODE.search(text)
-
-
-def attack(url: str, count: int, seed: int = 0, users: int = 1) -> list[Outcome]:
-    """Make `count` calls to the page at the address, `users` at a time; before them one that loads what runs need."""
-    caller = Caller(url, seed)
-    caller.answered(_call("call/reconstruct", {"data": list(caller.good("reconstruct").values())}))
-    with ThreadPoolExecutor(users) as pool:
-        return list(pool.map(caller.answered, caller.calls(count)))
-
-
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """The figures as a Markdown table, and an example of each kind of answer without words."""
-    counts = Counter(one.kind for one in outcomes)
-    figures: list[tuple[str, object]] = [("calls", len(outcomes)), *((kind, counts[kind]) for kind in KINDS)]
-    figures.append(("largest error, bytes", max((one.size for one in outcomes), default=0)))
-    for label, kinds in (("error", KINDS[1:3]), ("result", KINDS[:1])):
-        slowest = max((one.seconds for one in outcomes if one.kind in kinds), default=0)
-        figures.append((f"slowest {label}, seconds", f"{slowest:.2f}"))
-    bad = {(one.path, one.text[:60]): one for one in outcomes if one.kind in ("no words", "no answer")}
-    lines = [f"{one.kind}: {one.path} {one.text[:200]!r} after {one.sent[:300]!r}" for one in bad.values()]
-    return "\n".join([table(("figure", "value"), figures), *lines])
+        yield build(session)
+    finally:
+        session.close()
 
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The address of the page on the built-in model, in this process, with files in a folder that is removed."""
-    with tempfile.TemporaryDirectory() as folder:
-        # No call may download, or change the user's own models.
-        os.environ |= {"HF_HUB_OFFLINE": "1", "INVERSION_CACHE": folder, "GRADIO_TEMP_DIR": folder}
-        from inversion.serving.session import Session
-        from ui import build, launch_options
+    """The address of the page on the built-in model, in this process."""
+    from ui import launch_options
 
-        session = Session("cpu", budget=20.0)
-        page = build(session)
+    with built() as page:
         try:
             _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options())
             yield url
         finally:
             page.close()
-            session.close()
+
+
+def read_files(counts: dict[str, int], folder: Path, watch: Watch, args: argparse.Namespace) -> Iterator[Report]:
+    """Reports on the readers of files, and on the validation of arguments."""
+    from benchmarks.fuzzing import subjects
+
+    marker = folder / "outside" / "marker"
+    with subjects.forked_reader():
+        found = subjects.files(folder / "app", marker)
+        for name in [name for name in found if counts.get(name)]:
+            yield attack(found[name], counts[name], watch, args.seed, args.keep)
+    if counts.get("arguments"):
+        with built() as page:
+            yield attack(subjects.arguments(page), counts["arguments"], watch, args.seed, args.keep)
+
+
+def summary(reports: Sequence[Report], outside: Sequence[str]) -> str:
+    """The figures as a Markdown table, and every finding."""
+    columns = (
+        "subject",
+        "inputs",
+        "accepted",
+        "refused",
+        *PROBLEMS,
+        "elsewhere",
+        "slowest, s",
+        "growth, MB",
+        "peak, MB",
+    )
+    lines = [
+        (
+            *(one.subject, one.inputs, one.accepted, one.refused, *one.counts.values(), len(one.notes)),
+            *(f"{one.seconds:.2f}", f"{one.growth:.0f}", f"{one.peak:.0f}"),
+        )
+        for one in reports
+    ]
+    findings = [f"{one.subject}: {key}: {text}" for one in reports for key, text in one.findings.items()]
+    notes = sorted({f"{one.subject}: {note}" for one in reports for note in one.notes})
+    return "\n".join([table(columns, lines), *findings, *notes, *(f"left outside: {name}" for name in outside)])
+
+
+def call_page(count: int, watch: Watch, args: argparse.Namespace) -> tuple[list[calls.Outcome], bool]:
+    """Call the page through its web server, print the figures, and say whether nothing was found."""
+    before, known = memory(), len(watch.notes())
+    with served() as url, watch.watching(connections=False):
+        outcomes = calls.attack(url, count, args.seed, args.users)
+    notes = sorted(set(watch.notes()[known:]))
+    lines = [calls.summary(outcomes), f"memory {before:.0f} -> {memory():.0f} MB, page included", *notes]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return outcomes, not notes and all(one.kind in ("result", "words") for one in outcomes)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Attack a page of its own. Returns 1 if a call got no words or no answer."""
+    """Try the named subjects, or all. Returns 1 if there is a finding."""
     parser = benchmark_parser("fuzz", __doc__, require_json=False)
-    parser.add_argument("--calls", type=positive, default=2000, help="number of calls")
-    parser.add_argument("--seed", type=int, default=0, help="of the calls")
-    parser.add_argument("--users", type=positive, default=4, help="calls at a time")
+    for name, default in COUNTS.items():
+        parser.add_argument(f"--{name}", type=whole, metavar="N", help=f"number of {name}; {default} if none is named")
+    parser.add_argument("--seed", type=int, default=0, help="of the inputs")
+    parser.add_argument("--users", type=int, default=4, help="calls at a time")
+    parser.add_argument("--keep", type=Path, default=Path("results/fuzz"), help="folder for the inputs of findings")
     args = parser.parse_args(argv)
-    with served() as url:
-        outcomes = attack(url, args.calls, args.seed, args.users)
-    sys.stdout.write(summary(outcomes) + "\n")
-    write_rows(args.json, [asdict(one) for one in outcomes])
-    return int(any(one.kind in ("no words", "no answer") for one in outcomes))
+    given = {name: getattr(args, name) for name in COUNTS if getattr(args, name) is not None}
+    counts, good = given or COUNTS, True
+    rows: list[RowView] = []
+    with scratch() as folder:
+        watch = Watch(folder / "app", folder / "notes")
+        reports = list(read_files(counts, folder, watch, args))
+        if reports:
+            outside = [path.name for path in (folder / "outside").iterdir()]
+            sys.stdout.write(summary(reports, outside) + "\n")
+            good = not outside and all(report.good for report in reports)
+            rows += [asdict(report) for report in reports]
+        if counts.get("calls"):
+            outcomes, quiet = call_page(counts["calls"], watch, args)
+            good &= quiet
+            rows += [asdict(one) for one in outcomes]
+    write_rows(args.json, rows)
+    return int(not good)
 
 
 if __name__ == "__main__":

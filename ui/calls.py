@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui.parts.arguments import short, shown
+from inversion.common.echo import brief
+from ui.parts.arguments import short
 from ui.parts.values import Value
 
 LONGEST_BODY = 2**20  # bytes of a call; files come by uploads
@@ -84,7 +85,7 @@ def check_call(found: re.Match[str], headers: Mapping[str, str], body: bytes, ta
     kind, name = found["kind"], found["name"] or ""
     known = ", ".join(target.parameters)
     if kind.startswith("call") and name not in target.parameters:
-        raise Refusal(404, f"There is no endpoint {shown(name)}. Choose one of: {known}.")
+        raise Refusal(404, f"There is no endpoint {brief(name)}. Choose one of: {known}.")
     if "json" not in headers.get("content-type", ""):
         raise Refusal(415, "Send JSON, with the header Content-Type: application/json.")
     call = _parsed(body)
@@ -93,7 +94,7 @@ def check_call(found: re.Match[str], headers: Mapping[str, str], body: bytes, ta
         return
     _check_fields(call, target.events)
     if kind in ("run", "api") and call.get("fn_index") is None and name not in target.parameters:
-        raise Refusal(404, f"There is no endpoint {shown(name)}. Choose one of: {known}.")
+        raise Refusal(404, f"There is no endpoint {brief(name)}. Choose one of: {known}.")
     if kind not in ("cancel", "reset") and "data" not in call:
         raise Refusal(400, "data is missing. It must be the list of the arguments.")
 
@@ -107,7 +108,7 @@ def _parsed(body: bytes) -> dict[str, Value]:
     except (ValueError, RecursionError):
         raise Refusal(400, "The body of the request is not JSON.") from None
     if not isinstance(call, dict):
-        raise Refusal(400, f"The body of the request must be an object, not {shown(call)}.")
+        raise Refusal(400, f"The body of the request must be an object, not {brief(call)}.")
     level: list[Value] = [call]
     for _ in range(DEEPEST):
         level = [part for one in level for part in _parts(one)]
@@ -125,7 +126,7 @@ def _parts(value: Value) -> list[Value]:
 def _check_names(call: Mapping[str, Value], names: list[str]) -> None:
     unknown = [name for name in call if name not in names]
     if unknown:
-        raise Refusal(400, f"There is no parameter {shown(unknown[0])}. Choose from: {', '.join(names)}.")
+        raise Refusal(400, f"There is no parameter {brief(unknown[0])}. Choose from: {', '.join(names)}.")
     if names[0] not in call:
         raise Refusal(400, f"{names[0]} is missing.")
 
@@ -135,17 +136,17 @@ def _check_fields(call: Mapping[str, Value], events: frozenset[int]) -> None:
     for name in ("session_hash", "event_id"):
         value = call.get(name)
         if value is not None and not (isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()):
-            raise Refusal(400, f"{name} must be text of 1 to 200 printable characters, not {shown(value)}.")
+            raise Refusal(400, f"{name} must be text of 1 to 200 printable characters, not {brief(value)}.")
     for name in ("fn_index", "trigger_id"):
         value = call.get(name)
         if value is not None and (type(value) is not int or (name == "fn_index" and value not in events)):
-            raise Refusal(400, f"{name} must be the number of an event of the page, not {shown(value)}.")
+            raise Refusal(400, f"{name} must be the number of an event of the page, not {brief(value)}.")
     for name in ("simple_format", "batched"):
         value = call.get(name)
         if value not in (None, False, True):
-            raise Refusal(400, f"{name} must be true or false, not {shown(value)}.")
+            raise Refusal(400, f"{name} must be true or false, not {brief(value)}.")
     if "data" in call and not isinstance(call["data"], list):
-        raise Refusal(400, f"data must be the list of the arguments, not {shown(call['data'])}.")
+        raise Refusal(400, f"data must be the list of the arguments, not {brief(call['data'])}.")
 
 
 async def _read(receive: Receive) -> bytes:

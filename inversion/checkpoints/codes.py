@@ -18,7 +18,6 @@ import io
 import json
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,7 +46,6 @@ PARTS = {  # the arrays of each kind besides `ws`, and their numbers of dimensio
     "mixture": {"heads": 4, "alpha": 3},
 }
 WITH_NOISE, WITH_LAYER = (ARRAY, "wplus"), ("multicode", "mixture")
-BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, SyntaxError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +136,7 @@ def read_code(path: Path) -> SavedCode:
         if error.strerror is not None:
             raise CodeError(f"{path.name}: cannot read it ({error.strerror}): choose another file") from None
         raise CodeError(f"{path.name}: it is a broken NumPy file: save the code again") from None
-    except BROKEN:
+    except Exception:  # broken headers and archives raise almost anything
         raise CodeError(f"{path.name}: it is a broken or incomplete NumPy file: save the code again") from None
     return _from_child(path)
 
@@ -282,7 +280,8 @@ def _as_tensor(array: Array) -> Tensor:
     if array.dtype.kind not in "fiu":
         raise CodeError(f"it holds an array of the type {array.dtype}: save arrays of floating-point numbers")
     kind = np.float32 if array.dtype.kind == "f" else np.int64
-    return torch.from_numpy(np.array(array, kind, order="C"))
+    with np.errstate(over="ignore"):  # numbers that float32 cannot hold become infinite, and are refused as such
+        return torch.from_numpy(np.array(array, kind, order="C"))
 
 
 def _as_array(tensor: Tensor) -> Array:

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 from inversion.checkpoints.places import PACKAGE, ROOT, folder
+from inversion.common.echo import brief, printable
 from inversion.common.errors import UserError
 from inversion.common.lazy import LazyClasses
 from inversion.encoders import ENCODERS
@@ -106,7 +107,9 @@ class Entry:
         for rule in (self._plain_rules, self._origin_rules, self._hash_rules):
             for ok, name, wanted in rule():
                 if not ok:
-                    raise RegistryError(f"{self.name}: {name} must be {wanted}, not {getattr(self, name)!r}")
+                    raise RegistryError(
+                        f"{_short(self.name)}: {name} must be {wanted}, not {brief(getattr(self, name))}"
+                    )
 
     @property
     def by_hand(self) -> bool:
@@ -179,7 +182,7 @@ def registry(path: Path | None = None) -> dict[str, Entry]:
     for entry in entries.values():
         owner = entries.get(entry.generator or "")
         if entry.generator is not None and (owner is None or owner.kind != "generator"):
-            raise RegistryError(f"{entry.name}: generator {entry.generator!r} is not a registered generator")
+            raise RegistryError(f"{entry.name}: generator {brief(entry.generator)} is not a registered generator")
     if path is not None or not own_path().is_file():
         return entries
     own = read_entries(own_path())
@@ -197,7 +200,9 @@ def read_entries(path: Path) -> dict[str, Entry]:
         return dict(_parsed(path.name, path.read_text(encoding="utf-8")))
     except OSError as error:
         raise RegistryError(f"{path.name}: cannot read {path} ({error.strerror or 'no such file'})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RegistryError:
+        raise
+    except Exception as error:  # PyYAML raises anything from AttributeError to RecursionError on damaged text
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f" in line {mark.line + 1}: {problem}" if mark is not None and problem else ""
         raise RegistryError(f"{path.name} is not a valid list{place}. Correct or remove {path}") from None
@@ -212,6 +217,11 @@ def _parsed(name: str, text: str) -> dict[str, Entry]:
     return {str(key): _entry(str(key), values) for key, values in content.items()}
 
 
+def _short(name: str) -> str:
+    """The name of an entry in an error: a damaged list may have names of any length."""
+    return printable(name[:80])
+
+
 def _one_of(name: str, value: str | None, choices: tuple[str, ...]) -> Rule:
     return value in choices, name, f"one of {', '.join(choices)}"
 
@@ -223,17 +233,17 @@ def _inside(file: str) -> bool:
 def _entry(name: str, values: object) -> Entry:
     """One parsed entry. RegistryError names the wrong field."""
     if not isinstance(values, dict):
-        raise RegistryError(f"{name}: an entry must map fields to values")
+        raise RegistryError(f"{_short(name)}: an entry must map fields to values")
     specs = {f.name: f for f in fields(Entry) if f.name != "name"}
     for key in values:
         if key not in specs:
-            raise RegistryError(f"{name}: unknown field {key!r}")
+            raise RegistryError(f"{_short(name)}: unknown field {brief(key)}")
     for key, spec in specs.items():
         if key not in values and spec.default is MISSING:
-            raise RegistryError(f"{name}: {key} is missing")
+            raise RegistryError(f"{_short(name)}: {key} is missing")
         wanted, text = TYPES.get(str(spec.type).split(" ")[0], TYPES["str"])
         if key in values and type(values[key]) is not wanted:
-            raise RegistryError(f"{name}: {key} must be {text}, not {values[key]!r}")
+            raise RegistryError(f"{_short(name)}: {key} must be {text}, not {brief(values[key])}")
     return Entry(name=name, **values)
 
 
@@ -245,6 +255,6 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{brief(key)} is given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)

@@ -116,10 +116,11 @@ def key_of(entry: Entry) -> str:
 def _learnt() -> dict[str, Learnt]:
     path = learnt_path()
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return {key: Learnt(sha256=str(one["sha256"]), bytes=int(one["bytes"])) for key, one in known.items()}
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         raise HubError(f"{path} is damaged: delete it; the next downloads then record the hashes again") from None
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import logging
 import re
+import reprlib
 
 LONGEST_ECHO = 80  # characters of input
 LONGEST_ADDRESS = 200  # of a source that a message names
 MOST_LINES = 80  # of a log record
 LONGEST_LINE = 400
 LONG = re.compile(rf"'[^'\n]{{{LONGEST_ECHO + 1},}}'|\"[^\"\n]{{{LONGEST_ECHO + 1},}}\"|\S{{{LONGEST_ECHO + 1},}}")
+
+_printer = reprlib.Repr()
+_printer.maxlevel = 3
+_printer.maxstring = _printer.maxother = _printer.maxlong = LONGEST_ECHO
+
+
+def brief(value: object) -> str:
+    """A value as Python writes it, printable and at most LONGEST_ECHO characters long, however large or deep it is."""
+    line = printable(" ".join(_printer.repr(value).split()))
+    return line if len(line) <= LONGEST_ECHO else f"{line[: LONGEST_ECHO - 3]}..."
 
 
 def without_echo(text: str) -> str:

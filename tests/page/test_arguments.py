@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ from helpers.page import ENDPOINTS, W, call
 from helpers.serving import Served
 
 from benchmarks import fuzz
-from benchmarks.fuzz import LONGEST, is_one_sentence, nested
+from benchmarks.fuzzing.calls import LONGEST, is_one_sentence, nested
 from inversion.common.errors import UserError
 from ui.api import Page
 from ui.calls import DEEPEST, LONGEST_BODY
@@ -173,6 +174,8 @@ def test_random_calls_get_words_and_the_server_works_afterwards(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "app").symlink_to(tempfile.gettempdir())  # where the page may write
+    monkeypatch.setattr(fuzz, "scratch", lambda: nullcontext(tmp_path))
     monkeypatch.setattr(fuzz, "served", lambda: nullcontext(site.url))
     assert fuzz.main(["--calls", "20", "--seed", "1", "--json", str(tmp_path / "rows.json")]) == 0
     answers = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))

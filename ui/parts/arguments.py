@@ -6,7 +6,6 @@ Every refusal is one line: the parameter, what is allowed, and the value, cut an
 from __future__ import annotations
 
 import os
-import reprlib
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,20 +13,16 @@ from typing import NamedTuple
 
 from gradio.utils import get_upload_folder
 
-from inversion.common.echo import printable, without_echo
+from inversion.common.echo import brief, printable, without_echo
 from inversion.common.errors import UserError
 from ui.parts.inputs import InputError
 from ui.parts.values import Options, Value
 
 LONGEST = 300  # characters of an error
-LONGEST_VALUE = 80  # characters of a value in an error
 LONGEST_TEXT = 200  # characters of a text argument
 LONGEST_LIST = 160  # characters of the allowed values in an error
 NUMBERS = {"integer": "a whole number", "number": "a number"}
 SCALAR = {"anyOf": [{"type": kind} for kind in ("number", "string", "boolean")]}
-_printer = reprlib.Repr()
-_printer.maxlevel = 3
-_printer.maxstring = _printer.maxother = _printer.maxlong = LONGEST_VALUE
 
 
 class Fault(NamedTuple):
@@ -36,11 +31,6 @@ class Fault(NamedTuple):
     where: str
     allowed: str
     value: Value
-
-
-def shown(value: Value) -> str:
-    """A value in an error: printable and at most LONGEST_VALUE characters long, however large or deep it is."""
-    return short(_printer.repr(value), LONGEST_VALUE)
 
 
 def short(text: str, length: int = LONGEST) -> str:
@@ -62,7 +52,7 @@ def check(name: str, schema: Options, value: Value) -> None:
     """Raises InputError if the argument does not fit the JSON schema of the parameter `name`."""
     fault = _fault(schema, value)
     if fault is not None:
-        raise InputError(f"{name}{fault.where} must be {fault.allowed}, not {shown(fault.value)}.")
+        raise InputError(f"{name}{fault.where} must be {fault.allowed}, not {brief(fault.value)}.")
 
 
 def uploaded(name: str, value: Value) -> Options:
@@ -75,7 +65,7 @@ def uploaded(name: str, value: Value) -> Options:
     # The order matters: text that is no path at all is no file.
     if not (isinstance(path, str) and os.path.isfile(path) and os.path.realpath(path).startswith(folder + os.sep)):
         hint = "Upload it first, as handle_file of gradio_client does; files expire after about an hour."
-        raise InputError(f"{name} must be an uploaded file, not {shown(value)}. {hint}")
+        raise InputError(f"{name} must be an uploaded file, not {brief(value)}. {hint}")
     return {"path": path, "orig_name": os.path.basename(path), "meta": {"_type": "gradio.FileData"}}
 
 
@@ -87,7 +77,7 @@ def _fault(schema: Options, value: Value) -> Fault | None:
         return next(filter(None, found), None)
     if kind == "object" and isinstance(value, dict):
         within = schema.get("additionalProperties", {})
-        found = (_within(f"[{shown(key)}]", within, item) for key, item in value.items())
+        found = (_within(f"[{brief(key)}]", within, item) for key, item in value.items())
         return next(filter(None, found), None)
     return None if _fits(schema, value) else Fault("", _allowed(schema), value)
 
