@@ -8,11 +8,13 @@ import logging
 import math
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from inversion.__main__ import allow_every_character
+from inversion.common import temporary
 from inversion.common.commands import Parser, UsageError, add_device, guarded, positive, zero_gpu
 from inversion.common.echo import LogFormatter
 from inversion.common.lazy import defer
@@ -127,8 +129,18 @@ def prepare() -> None:
     defer("torch")
     if os.environ.get("SPACE_ID"):  # its proxy tells the addresses of visitors
         os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
+    use_own_folder()
     # Gradio calls its own address when it starts, and would send even that through a proxy.
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]))
+
+
+def use_own_folder() -> None:
+    """Put all temporary files, uploads included, into a folder of this process. Remove those of killed processes."""
+    chosen = os.environ.get("GRADIO_TEMP_DIR")
+    parent = Path(chosen or tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary.sweep(parent)
+    os.environ["GRADIO_TEMP_DIR"] = str(temporary.use_private_folder(parent) / "gradio")
 
 
 def check(args: argparse.Namespace) -> None:
@@ -162,12 +174,13 @@ def check_mcp(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace) -> None:
     """Build the page and serve it until interrupted."""
+    from inversion.checkpoints import leftovers
     from inversion.common.errors import UserError
     from inversion.serving import engines, host
     from inversion.serving.archive.archive import Archive
     from inversion.serving.limits import PROFILES
     from inversion.serving.session import Session
-    from ui import build, launch_options
+    from ui import build, launch_options, shutdown
 
     files = [args.model] if args.model else host.best_files(args.device)
     profile = PROFILES["public" if args.public else "private"]
@@ -191,12 +204,15 @@ def serve(args: argparse.Namespace) -> None:
     options = launch_options(ready.is_set, adds, profile.web, names, framed=host.on_space())
     options |= {"mcp_server": args.mcp, "prevent_thread_lock": True}
     page.launch(share=args.share, server_port=args.port, auth=auth, **options)
+    threading.Thread(target=leftovers.sweep, name="sweep", daemon=True).start()
     try:
         host.preload(session, list(dict.fromkeys([*files[1:], *preloaded(args), files[0]])))
         ready.set()
     except UserError as error:  # the page works, and a run with this model will show it
         sys.stderr.write(f"not ready: {error}\n")
-    page.block_thread()
+    shutdown.until_stopped()
+    ready.clear()
+    shutdown.close(page, session)
     if archive is not None:
         archive.close()
 

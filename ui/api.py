@@ -16,6 +16,7 @@ from gradio_client.utils import json_schema_to_python_type
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inversion.common.errors import UserError
+from ui.calls import DISK_FULL, disk_is_full
 from ui.parts.arguments import short
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, common_inputs
@@ -59,9 +60,9 @@ class Page(gr.Blocks):
             return await super().process_api(*values, **options)
         except AppError:
             raise
-        except Exception:
+        except Exception as error:
             logging.getLogger(__name__).exception("an event of the page failed")
-            raise gr.Error(UNEXPECTED, print_exception=False) from None
+            raise gr.Error(DISK_FULL if disk_is_full(error) else UNEXPECTED, print_exception=False) from None
 
     def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> Value:
         """The schema that clients read."""

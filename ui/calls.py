@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -30,6 +31,7 @@ SENTENCES = {  # status -> what an answer says whose own text is not for users
     503: "The server is busy. Try again later.",
 }
 UNEXPECTED = "Something went wrong on the server. Check the request and try again."
+DISK_FULL = "The disk of the server is full. Try again later, or tell its operator."
 
 
 class Refusal(Exception):
@@ -74,10 +76,20 @@ class Calls:
             # The client has left; or Gradio ends the stream of an unknown session.
             if not isinstance(error, ClientDisconnect) and not isinstance(error.__cause__, HTTPException):
                 logging.getLogger(__name__).exception("%s %s", scope["method"], short(scope["path"]))
+            if explained.over:  # a task after the answer has failed
+                return
             if explained.started:
                 await send({"type": "http.response.body", "body": b""})
             else:
-                await JSONResponse({"detail": UNEXPECTED}, 500)(scope, receive, send)
+                full = disk_is_full(error)
+                await JSONResponse({"detail": DISK_FULL if full else UNEXPECTED}, 507 if full else 500)(
+                    scope, receive, send
+                )
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says so."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_call(found: re.Match[str], headers: Mapping[str, str], body: bytes, target: Target) -> None:
@@ -177,13 +189,14 @@ class _Explained:
         self._send = send
         self._start: Message | None = None
         self._body = b""
-        self.started = False
+        self.started = self.over = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] >= 400:
             self._start = message
         elif self._start is None:
             self.started = True
+            self.over = message["type"] == "http.response.body" and not message.get("more_body")
             await self._send(message)
         else:
             self._body = (self._body + message.get("body", b""))[: 4 * 2**10]
@@ -195,7 +208,7 @@ class _Explained:
         body = json.dumps({"detail": _sentence(status, self._body)}).encode()
         headers = [(key, value) for key, value in start["headers"] if key not in (b"content-length", b"content-type")]
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        self.started = True
+        self.started = self.over = True
         await self._send({**start, "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -15,12 +15,15 @@ from inversion.checkpoints import fetch, weights
 from inversion.checkpoints.registry import SERVE_ALL, BadCheckpoint, Entry, HubError, Kind, registry
 from inversion.checkpoints.store import Mark, expected
 from inversion.checkpoints.weights import errors_naming, frozen, open_network
+from inversion.common.echo import brief
 from inversion.directions import Direction, from_array, from_tensors
 from inversion.encoders import ENCODERS, ArcFace, Encoder
 from inversion.generators import GENERATORS, Discriminator
 from inversion.model import Encoders, Model, prior_of
 from inversion.perception import LPIPS, InDomainFeatures, KerasVGG16, LPIPSNetwork, Predictor, cached_lpips
 from inversion.synthetic import DOMAINS
+
+NAMED = 4  # models in an error
 
 
 def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
@@ -31,8 +34,11 @@ def bare_model(name: str, device: torch.device, dtype: torch.dtype) -> Model:
     entries = registry()
     entry = entries.get(name)
     if entry is None or entry.kind != "generator":
-        known = ", ".join(e.name for e in entries.values() if e.kind == "generator")
-        raise HubError(f"There is no model {name!r}. Choose one of: {known}.")
+        known = ", ".join([e.name for e in entries.values() if e.kind == "generator"][:NAMED])
+        raise HubError(
+            f"There is no model {brief(name)}. Choose one of: {known}, ... All are in the Models tab and in "
+            "`python -m inversion models`."
+        )
     architecture = GENERATORS[entry.architecture]
     discriminator: nn.Module | None = None
     if entry.file is not None:

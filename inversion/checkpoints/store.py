@@ -160,6 +160,19 @@ def file_lock(path: Path) -> Iterator[None]:
         yield
 
 
+def is_unlocked(path: Path) -> bool:
+    """Whether no process holds the lock file `path`."""
+    from huggingface_hub.utils import WeakFileLock
+
+    if not path.is_file():
+        return True
+    try:
+        with WeakFileLock(path, timeout=0.01):
+            return True
+    except OSError:  # a TimeoutError, or no permission
+        return False
+
+
 def _unwritable(path: Path, error: OSError) -> HubError:
     variable = VARIABLE if path.is_relative_to(folder()) else "HF_HUB_CACHE"
     return HubError(f"cannot write to {path.parent} ({error.strerror}): set {variable} to a folder that you may use")

@@ -46,11 +46,23 @@ def download(entry: Entry, progress: Progress | None) -> Path:
     with _hub_errors(entry):
         metadata = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         size = _stated_size(entry, metadata)
-        blobs = Path(constants.HF_HUB_CACHE) / f"{kind}s--{repo_id.replace('/', '--')}" / "blobs"
+        blobs = blobs_of(entry)
         blobs.mkdir(parents=True, exist_ok=True)
         _receive(entry, url, blobs / str(metadata.etag), size, progress)
         # The bytes are complete. This only links them into the cache, as the Hub's own tools do.
         return Path(hf_hub_download(repo_id, filename, repo_type=kind, revision=entry.revision))
+
+
+def blobs_of(entry: Entry) -> Path:
+    """The folder in the Hub's cache for the contents of the entry's repository."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"{entry.repo_type}s--{str(entry.repo_id).replace('/', '--')}" / "blobs"
+
+
+def lock_of(blob: Path) -> Path:
+    """The lock to hold while a file of `blobs_of` is written, the same as of the Hub's own tools."""
+    return blob.parents[2] / ".locks" / blob.parent.parent.name / f"{blob.name}.lock"
 
 
 def how_to_get(entry: Entry) -> str:
@@ -89,8 +101,7 @@ def _receive(entry: Entry, url: str, blob: Path, size: int, progress: Progress |
     """Download to `blob`, which appears only when it is complete and has the right hash."""
     from huggingface_hub import constants
 
-    lock = Path(constants.HF_HUB_CACHE) / ".locks" / blob.parent.parent.name / f"{blob.name}.lock"  # as the Hub's tools
-    with file_lock(lock):
+    with file_lock(lock_of(blob)):
         for left in blob.parent.glob(f"{blob.name}.*.incomplete"):  # of a process that was killed
             left.unlink(missing_ok=True)
         wanted = expected(entry)[0] or (blob.name if len(blob.name) == 64 else None)  # large files' etag is their hash

@@ -127,7 +127,7 @@ def _locked(path: Path) -> Iterator[None]:
             break
         except FileExistsError:
             with suppress(FileNotFoundError):
-                if time.time() - lock.stat().st_mtime > LOCK_SECONDS:
+                if abs(time.time() - lock.stat().st_mtime) > LOCK_SECONDS:  # the clock may have been set back
                     lock.unlink(missing_ok=True)
         except PermissionError:  # on Windows, also for a moment after the lock was removed
             if time.monotonic() - begun > 1:

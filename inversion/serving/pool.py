@@ -57,6 +57,11 @@ class Pool:
         with self._changed:
             return tuple(self._health(worker) for worker in self._workers)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called: no further job is begun."""
+        return self._shared.closed
+
     def close(self) -> None:
         """End the threads after their current steps; waiting quick requests raise Busy."""
         with self._changed:

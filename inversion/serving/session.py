@@ -267,6 +267,8 @@ class Session:
 
     def _check_room(self, job: Job, replaced: Sequence[Job]) -> None:
         """Raises Busy if the queue has no room for the job. replaced: jobs that it would end."""
+        if self._pool.closed:
+            raise Busy("The server is being stopped. Try again in a minute.")
         waiting = [one for one in (*self._queue.turns(), *self._queue.downloading()) if one not in replaced]
         own = sum(one.visitor == job.visitor for one in waiting)
         if own >= self.limits.waiting_each:

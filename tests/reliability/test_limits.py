@@ -27,6 +27,7 @@ from inversion.serving import host
 from inversion.serving.limits import MB, PROFILES, Limits, WebLimits, check_demand
 from inversion.serving.runs import LaneError, Request
 from inversion.serving.session import Busy, Session
+from ui import shutdown
 from ui.guard import Guard
 from ui.parts.arguments import short
 
@@ -239,7 +240,7 @@ def test_the_public_profile_is_one_flag(monkeypatch: pytest.MonkeyPatch) -> None
         def launch(self, **options: Any) -> None:  # noqa: ANN401 - as of Gradio
             seen.update(options)
 
-        def block_thread(self) -> None:
+        def close(self) -> None:
             pass
 
     monkeypatch.setattr(
@@ -247,6 +248,7 @@ def test_the_public_profile_is_one_flag(monkeypatch: pytest.MonkeyPatch) -> None
     )
     monkeypatch.setattr(host, "preload", lambda session, names: None)
     monkeypatch.setattr(app, "prepare", lambda: None)
+    monkeypatch.setattr(shutdown, "until_stopped", lambda: None)
     assert app.main(["--public", "--host-name", "hub.example.org", "--device", "cpu"]) == 0
     [guard] = [one for one in seen["app_kwargs"]["middleware"] if one.cls is Guard]
     session = seen["session"]

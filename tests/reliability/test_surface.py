@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -23,7 +24,9 @@ from helpers.reports import report
 from helpers.serving import Served
 from PIL import Image
 
+from inversion import images
 from inversion.serving.limits import MB, PROFILES
+from ui.calls import DISK_FULL
 from ui.parts.events import DEVICE
 from ui.parts.uploads import MAX_EDITOR_LAYERS
 
@@ -247,6 +250,29 @@ def test_overload_is_answered_at_once_with_the_expected_wait(http: httpx.Client,
     assert len(accepted) >= events and most[0] <= events and {answer.status_code for answer, _ in refused} == {503}
     assert all(re.search("Please try again in", text) for text in words) and slowest < 5
     assert all("event: complete" in text for text in ends), "every accepted one has a result"
+
+
+def test_a_full_disk_ends_uploads_and_runs_in_words_and_the_next_ones_work(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*values: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def run() -> str:
+        file = {"path": uploaded(http, small_png()).json()[0], "meta": {"_type": "gradio.FileData"}}
+        body = {"picture": file, "methods": ["w"], "settings": {"w.steps": 2}}
+        event = http.post("gradio_api/call/v2/reconstruct", json=body).json()["event_id"]
+        return http.get(f"gradio_api/call/reconstruct/{event}").text
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gradio.route_utils.NamedTemporaryFile", full)
+        refused = uploaded(http, small_png())
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "write_png", full)
+        failed = run()
+    report("a full disk for an upload, then for results", f"{refused.status_code} {refused.text}; {failed[-130:]}")
+    assert refused.status_code == 507 and refused.json()["detail"] == DISK_FULL and DISK_FULL in failed
+    assert "event: complete" in run()
 
 
 def test_uploads_have_a_quota(http: httpx.Client) -> None:

@@ -67,6 +67,6 @@ def thumbnail(path: Path) -> Path:
 @functools.cache
 def private_folder() -> Path:
     """A folder of this process, in which nobody else can put a file."""
-    folder = tempfile.mkdtemp(prefix="inversion-hub-")
+    folder = tempfile.mkdtemp(prefix="examples-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
