@@ -33,6 +33,6 @@ def close(page: gr.Blocks, session: Session) -> None:
     """End the runs and the page. Jobs that wait are cancelled; new ones are refused."""
     status = session.status()
     session.close()
-    if status.running is not None or status.waiting:
+    if status.running or status.waiting:
         time.sleep(LAST_VIEWS)
     page.close()
