@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("inversion.cli.compare", "run several methods on pictures"),
     "batch": ("inversion.cli.batch_command", "run methods on many pictures and write a report; resumes"),
     "translate": ("inversion.cli.translate", "turn a sketch, a label map or a turned face into pictures"),
+    "analyse": ("inversion.cli.analyse", "check an effect that a paper describes on pictures"),
     "edit": ("inversion.cli.edit", "invert a picture and move it along directions"),
     "convert": ("inversion.cli.convert", "list the networks in a checkpoint and write them as safetensors"),
     "train": ("inversion.training.cli", "train the embedded networks"),

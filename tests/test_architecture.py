@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the ground up: a room imports only rooms that stand before it. Imports for type checking count, too.
 FLOORS = (
     *("common", "images", "align", "generators", "synthetic", "tasks", "encoders", "directions", "perception", "model"),
-    *("losses", "metrics", "checkpoints", "methods", "editing", "translations", "serving"),
+    *("losses", "metrics", "checkpoints", "methods", "editing", "analysis", "translations", "serving"),
     *("training", "parity", "cli", "interactive"),
 )
 LOOSE = 7  # modules that lie in no folder of inversion/

@@ -19,8 +19,8 @@ from inversion import images
 from inversion.__main__ import main
 from inversion.checkpoints import hub
 from inversion.cli import batch_command, report
-from inversion.cli.plot import Series, scatter
 from inversion.cli.report import Entry
+from inversion.common.plot import Series, scatter
 from inversion.model import Model
 from inversion.serving.lane import Lane
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from string import Template
 
 from inversion.cli.html import figures, picture, seconds
-from inversion.cli.plot import COLOURS, Series, scatter
+from inversion.common.plot import COLOURS, Series, scatter
 from inversion.common.rows import RowView
 from inversion.metrics import METRICS
 

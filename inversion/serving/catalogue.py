@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+from inversion.analysis import analysis_of
 from inversion.checkpoints import fetch
 from inversion.checkpoints.registry import DEFAULT, Entry, registry
 from inversion.common.settings import Kind, SettingValue, Spec, default_of, kind_of
@@ -96,6 +97,12 @@ def method(text: str, preset: str = "") -> MethodCard:
     cards = [_field(name, stage.label, spec, getattr(stage, spec.name)) for name, stage, spec in parsed.specs()]
     kind = parsed.stages[-1].kind
     return MethodCard(text, parsed.label, parsed.paper, parsed.description, tuple(cards), kind)
+
+
+def analysis_fields(key: str) -> tuple[FieldCard, ...]:
+    """The fields of an analysis. Raises SettingError for an unknown key."""
+    analysis = analysis_of(key)
+    return tuple(_field(spec.name, analysis.label, spec, default_of(spec)) for spec in fields(analysis))
 
 
 def models() -> dict[str, ModelCard]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from inversion.align import Crop
+from inversion.analysis import Report
 from inversion.common.errors import UserError
 from inversion.common.rows import RowView
-from inversion.serving.plans import Plan
+from inversion.serving.plans import Plan, plan_of
 from inversion.serving.runs import Event, Finished, Progress, Ready, Request, picture_digest
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class UnknownJob(SessionError):
 
 @dataclass(frozen=True)
 class RunView:
-    """One method of a job. Pictures are uint8 (R, R, 3), times are seconds; `row` has the figures of `image`.
+    """A method or analysis of a job. Pictures are uint8 (R, R, 3), times are seconds; `row` has the figures of `image`.
 
     remaining: expected time until it ends, once it has the device, shared with other jobs; None if it is unknown.
     """
@@ -63,6 +64,7 @@ class RunView:
     message: str = ""
     version: int = 0  # of the job when this run last changed
     remaining: float | None = None
+    report: Report | None = None  # of an analysis
 
     @property
     def over(self) -> bool:
@@ -149,7 +151,7 @@ class Job:
         first = self.requests[0]
         self.task, self.model, self.crop = first.task, first.model, first.crop
         self.tab, self.picture = self.place.rpartition(" ")[2], picture_digest(first.picture)
-        self.plans = tuple(Plan.of(request.method, request.settings) for request in self.requests)
+        self.plans = tuple(plan_of(request) for request in self.requests)
 
     @property
     def visitor(self) -> str:
@@ -266,6 +268,8 @@ def _advanced(run: RunView, event: Progress) -> RunView:
         run = replace(run, stage_began=event.seconds)
     if event.image is not None:
         run = replace(run, image=event.image, row=event.row)
+    if event.report is not None:
+        run = replace(run, report=event.report)
     track = _tracked(run, event.row, event.seconds)
     return replace(run, stage=event.stage, step=event.step, total=event.total, seconds=event.seconds, track=track)
 
@@ -283,6 +287,7 @@ def _finished(run: RunView, event: Finished, state: State, message: str) -> RunV
         message=message,
         seconds=seconds,
         track=_tracked(run, event.row, seconds),
+        report=event.report,
     )
 
 

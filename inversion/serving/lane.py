@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import numpy as np
 import torch
 
-from inversion import images, metrics
+from inversion import align, images, metrics
 from inversion.checkpoints.registry import registry
 from inversion.common import devices
 from inversion.common.errors import UserError
@@ -31,7 +31,9 @@ from inversion.methods.codes import to_plain
 from inversion.methods.run import RunOptions, invert
 from inversion.methods.starts import opened, refusal
 from inversion.model import checked_options
+from inversion.serving.analyses import analysed
 from inversion.serving.measurement import Measurement, measurement
+from inversion.serving.plans import analysis_in
 from inversion.serving.requests import Quick
 from inversion.serving.runs import CroppedPicture, Event, Finished, LaneError, Progress, Ready, Request, picture_digest
 from inversion.tasks import DEFAULT_TASK, task_class
@@ -153,7 +155,7 @@ class Lane:
             raise LaneError("The time budget must be a positive number of seconds.")
         if not 0 <= request.seed < SEED_LIMIT:
             raise LaneError("The seed must be a whole number from 0 to 2^63 - 1.")
-        return _method(request).label
+        return analysis_in(request).label if request.analysis else _method(request).label
 
     def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
         """Yield the events of the run: `Ready`, then `Progress`, `Finished` last.
@@ -201,6 +203,10 @@ class Lane:
 
     def _run(self, request: Request) -> Generator[Event, bool | None, None]:
         model = self.load(request.model).configured(request.options)
+        if request.analysis:
+            whole = align.part_of(request.picture, request.crop, model.resolution)
+            yield from analysed(request, model, images.to_tensor(whole).to(model.device), self._beginnings)
+            return
         method = _method(request)
         reason = method.unavailable(model)
         if reason is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from inversion.analysis import Analysis, analysis_of
 from inversion.methods import parse_method
+from inversion.serving.runs import Request
 
 
 @dataclass(frozen=True)
@@ -27,3 +29,17 @@ class Plan:
         kinds = {stage.kind for stage in stages}
         steps = tuple((stage.label, int(getattr(stage, "steps", 1))) for stage in stages)
         return cls(steps, short=kinds == {"embed"}, tunes="refine" in kinds)
+
+
+def analysis_in(request: Request) -> Analysis:
+    """The analysis of a request that has one, with its settings. Raises SettingError."""
+    return analysis_of(request.analysis).configured(request.settings)
+
+
+def plan_of(request: Request) -> Plan:
+    """The plan of a request; an analysis is one stage with the steps of all its runs. Raises SettingError."""
+    if not request.analysis:
+        return Plan.of(request.method, request.settings)
+    analysis = analysis_in(request)
+    tunes = any(stage.kind == "refine" for run in analysis.runs() for stage in run.configured.stages)
+    return Plan(((analysis.label, analysis.steps),), short=False, tunes=tunes)

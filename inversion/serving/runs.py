@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inversion.align import Crop
+from inversion.analysis import Report
 from inversion.checkpoints.registry import DEFAULT
 from inversion.common.errors import UserError
 from inversion.common.rows import RowView
@@ -63,6 +64,7 @@ class Request:
     measured: the picture is already the measurement of the task. budget: seconds. notes: on how the files were read.
     options: field of `ModelOptions` -> value. start: a code to start from, instead of the method's own beginning.
     name: of the picture's file, "" if it is unknown.
+    analysis: key of an analysis that runs instead of the method; then `settings` are its fields.
     """
 
     task: str
@@ -79,6 +81,7 @@ class Request:
     options: Mapping[str, SettingValue] = field(default_factory=dict)
     start: SavedCode | None = None
     name: str = ""
+    analysis: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of the run. Some steps have a picture, uint8 (R, R, 3), and `row` with its metrics."""
+    """One step of the run. Some steps have a picture, uint8 (R, R, 3), and `row` with its metrics.
+
+    report: of an analysis, if it has changed.
+    """
 
     stage: str
     step: int
@@ -103,6 +109,7 @@ class Progress:
     seconds: float
     image: np.ndarray | None = None
     row: RowView | None = None
+    report: Report | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,7 @@ class Finished:
     code: PlainCode | None
     weights: Mapping[str, Tensor] | None
     message: str = ""
+    report: Report | None = None  # of an analysis
 
 
 Event = Ready | Progress | Finished

@@ -23,7 +23,7 @@ import torch
 
 from inversion.common.errors import UserError
 from inversion.serving.lane import Lane
-from inversion.serving.plans import Plan
+from inversion.serving.plans import plan_of
 from inversion.serving.runs import Event, Finished, LaneError, Request
 
 # Not measured on ZeroGPU: generous for a 1024-pixel StyleGAN2. A run that needs longer ends with its best picture.
@@ -61,7 +61,7 @@ class ZeroLane(Lane):
 
 def seconds(request: Request) -> int:
     """The time budget of a run on ZeroGPU: by the steps of its stages, at most the budget of the request."""
-    steps = sum(steps for _, steps in Plan.of(request.method, request.settings).stages)
+    steps = sum(steps for _, steps in plan_of(request).stages)
     return math.ceil(min(request.budget, 5 + STEP * steps))
 
 

@@ -17,10 +17,10 @@ from inversion.tasks import TASKS
 from inversion.translations import TRANSLATIONS
 from ui.parts.inputs import InputError
 from ui.parts.kept_masks import marked, with_hole
-from ui.parts.markup import head
+from ui.parts.markup import head, paper_link
 from ui.parts.uploads import Painted
 from ui.tabs import all_tabs
-from ui.tabs.about import licences_html, methods_html, metrics_html, paper_link
+from ui.tabs.about import licences_html, methods_html, metrics_html
 from ui.tabs.sketch import OWN_TABS, Sketch
 
 
@@ -66,7 +66,7 @@ def test_a_mask_is_kept_and_reads_as_the_same_mask(tmp_path: Path) -> None:
 
 def test_pictures_can_be_sent_to_every_tab_with_an_upload() -> None:
     takes = {key for key, tab in all_tabs().items() if tab.takes_pictures}
-    assert takes == {*TASKS, "edit", "frontalize", "compare"}
+    assert takes == {*TASKS, "edit", "frontalize", "analyse", "compare"}
 
 
 def test_a_column_with_two_results_names_both_for_the_viewer() -> None:

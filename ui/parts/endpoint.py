@@ -16,6 +16,7 @@ from gradio.components import Component
 
 from inversion.common.rows import Row
 from inversion.common.settings import split_settings
+from inversion.images.sheets import Tile, sheet
 from inversion.methods import PRESETS, parse_method
 from inversion.serving import catalogue
 from inversion.serving.measurement import AUTOMATIC_CROPS
@@ -28,7 +29,6 @@ from ui.parts.export import PictureFiles, export, result_names, rows
 from ui.parts.fields import DEFAULT_PRESET
 from ui.parts.inputs import InputError
 from ui.parts.model_fields import model_notes, model_parameters, read_parameters
-from ui.parts.plots import Tile, sheet
 from ui.parts.settings import requests
 from ui.parts.task_fields import TaskField, Upload
 from ui.parts.uploads import picture_field

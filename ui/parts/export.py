@@ -13,9 +13,9 @@ from PIL import Image
 from inversion import images
 from inversion.common.names import numbered, safe_name, settings_digits
 from inversion.common.rows import Row
+from inversion.images.sheets import Tile, sheet
 from inversion.serving.session import JobView
 from ui.parts.figures import caption
-from ui.parts.plots import Tile, sheet
 
 
 class PictureFiles:

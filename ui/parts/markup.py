@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from html import escape
 
@@ -15,6 +16,7 @@ from inversion.serving.session import JobView, RunView
 from ui.theme import COLUMN_COLOURS
 
 DOT = " \N{MIDDLE DOT} "
+ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 STATES = {"queued": "waiting", "running": "running", "done": "", "cancelled": "cancelled", "failed": "failed"}
 READY = "Ready."
 HINT = """<div class="hint"><b>Each method gets a column here.</b><br>
@@ -41,6 +43,12 @@ def megabytes(size: int | None) -> str:
     if not size:
         return "unknown size"
     return f"{size / 1e6:.0f} MB" if size >= 9.5e6 else f"{size / 1e6:.1f} MB"
+
+
+def paper_link(paper: str) -> str:
+    """A paper as HTML; its arXiv number is a link."""
+    address = r'<a href="https://arxiv.org/abs/\1" target="_blank" rel="noopener noreferrer">arXiv \1</a>'
+    return ARXIV.sub(address, escape(paper))
 
 
 def note(text: str, bad: bool = False) -> str:

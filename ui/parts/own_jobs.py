@@ -8,6 +8,7 @@ from html import escape
 
 import gradio as gr
 
+from inversion.analysis import ANALYSES
 from inversion.serving import catalogue
 from inversion.serving.session import JobView, Session, UnknownJob
 from ui.parts.events import PRIVATE, QUIET, VIEWS
@@ -63,7 +64,7 @@ class OwnJobs:
 
 def _job(view: JobView) -> str:
     """A job's task and state, with its button."""
-    label = escape(catalogue.task(view.task).label)
+    label = "Analysis" if view.runs[0].method in ANALYSES else escape(catalogue.task(view.task).label)
     run = next((run for run in view.runs if run.state == "running"), None)
     state = "in the queue" if run is None else f"{escape(run.label)} is running"
     if view.download is not None:

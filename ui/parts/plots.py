@@ -1,4 +1,4 @@
-"""Quality against seconds as inline SVG, and the comparison sheet as a picture."""
+"""Quality against seconds as inline SVG."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 130, 30, 46
@@ -94,32 +91,3 @@ def _apart(heights: Sequence[float], gap: float = 15.0) -> list[float]:
     for i in sorted(range(len(placed)), key=placed.__getitem__):
         last = placed[i] = max(placed[i], last + gap)
     return placed
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One picture of the sheet, uint8 (H, W, 3), with a title and a line of figures."""
-
-    title: str
-    figures: str
-    picture: np.ndarray
-
-
-def sheet(tiles: Sequence[Tile], across: int = 4, side: int = 256) -> Image.Image:
-    """The tiles in rows under their titles. Small pictures are enlarged by whole numbers, without blur."""
-    side = max(side, *(tile.picture.shape[0] for tile in tiles))
-    margin, text = side // 16, side // 6
-    columns = min(across, len(tiles))
-    rows = math.ceil(len(tiles) / columns)
-    width, height = columns * (side + margin) + margin, rows * (side + text + margin) + margin
-    page = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(page)
-    fonts = ImageFont.load_default(side / 15), ImageFont.load_default(side / 19)
-    for i, tile in enumerate(tiles):
-        x, y = margin + i % columns * (side + margin), margin + i // columns * (side + text + margin)
-        draw.text((x, y), tile.title, fill="#1a1a19", font=fonts[0])
-        draw.text((x, y + text * 0.47), tile.figures, fill="#55554f", font=fonts[1])
-        picture = Image.fromarray(tile.picture)
-        scale = max(1, side // picture.width)
-        page.paste(picture.resize((picture.width * scale,) * 2, Image.Resampling.NEAREST), (x, y + text))
-    return page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inversion.tasks import TASKS, task_fields
 from ui.tabs.about import About
+from ui.tabs.analyse import Analyse
 from ui.tabs.base import Tab
 from ui.tabs.compare import Compare
 from ui.tabs.edit import Edit
@@ -17,6 +18,7 @@ TABS: dict[str, type[Tab]] = {
     "edit": Edit,
     "frontalize": Frontalize,
     "sketch": Sketch,
+    "analyse": Analyse,
     "compare": Compare,
     "models": Models,
     "about": About,

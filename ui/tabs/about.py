@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from html import escape
 from itertools import groupby
@@ -14,7 +13,7 @@ from inversion.checkpoints.registry import Entry, registry
 from inversion.methods import METHODS
 from inversion.metrics import METRICS
 from inversion.serving.catalogue import MethodCard
-from ui.parts.markup import DOT
+from ui.parts.markup import DOT, paper_link
 from ui.parts.method_menu import GROUPS
 from ui.tabs.base import Tab
 
@@ -40,7 +39,6 @@ settings, model, sha256 and versions, so that others can repeat it. For this pag
 }</pre>
 """
 LICENCES = "A licence also covers the pictures that are made with a model. The tab Models names the sources."
-ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 
 
 class About(Tab):
@@ -75,12 +73,6 @@ def _method(card: MethodCard) -> str:
     stages = " \N{RIGHTWARDS ARROW} ".join(stage.label for stage in METHODS[card.key].stages)
     lines = [escape(card.description), f"<small>{escape(stages)}{DOT}{paper_link(card.paper)}</small>"]
     return f"<dt>{escape(card.label)}</dt><dd>{'<br>'.join(lines)}</dd>"
-
-
-def paper_link(paper: str) -> str:
-    """A paper as HTML; its arXiv number is a link."""
-    address = r'<a href="https://arxiv.org/abs/\1" target="_blank" rel="noopener noreferrer">arXiv \1</a>'
-    return ARXIV.sub(address, escape(paper))
 
 
 def metrics_html() -> str:

@@ -15,6 +15,7 @@ from inversion.common.errors import UserError
 from inversion.common.names import companion, settings_digits
 from inversion.directions import DirectionCard
 from inversion.editing.requests import Edited, check_moves, read_layers
+from inversion.images.sheets import Tile
 from inversion.serving.session import JobView, Request, Session
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import sliders
@@ -28,7 +29,6 @@ from ui.parts.export import PictureFiles, result_names, rows
 from ui.parts.figures import edit_figures
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.markup import head, note
-from ui.parts.plots import Tile
 from ui.parts.results import SEND_BUTTON, Panel, column_text, slider_pictures
 from ui.parts.sliders import DirectionSliders, EditOptions, read_edit
 from ui.parts.streams import gathered

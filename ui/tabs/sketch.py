@@ -18,6 +18,7 @@ from inversion import images
 from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.common.names import safe_name
+from inversion.images.sheets import Tile
 from inversion.synthetic import DOMAINS
 from inversion.translations import INPUTS, TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslationCard
@@ -42,7 +43,6 @@ from ui.parts.export import PictureFiles
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
 from ui.parts.markup import DOT, clock, note, other_results, problem_list, status_line
-from ui.parts.plots import Tile
 from ui.parts.results import viewer_button
 from ui.parts.settings import model_choices
 from ui.parts.uploads import examples_strip, offer_place

@@ -1,0 +1,26 @@
+"""Analyses: the effects that the papers describe, on one picture. A new one is a file and a line here."""
+
+from __future__ import annotations
+
+from inversion.analysis.base import Analysis, Case, Run
+from inversion.analysis.codes import NumberOfCodes
+from inversion.analysis.layers import ComposingLayer
+from inversion.analysis.report import Column, Report, Shown, Table
+from inversion.analysis.roles import RolesOfCodes
+from inversion.common.settings import SettingError
+
+ANALYSES: dict[str, type[Analysis]] = {
+    "codes": NumberOfCodes,
+    "layers": ComposingLayer,
+    "roles": RolesOfCodes,
+}
+
+
+def analysis_of(key: str) -> Analysis:
+    """The analysis with its default settings. Raises SettingError for an unknown key."""
+    if key not in ANALYSES:
+        raise SettingError(f"Unknown analysis {key!r}. Choose one of: {', '.join(ANALYSES)}.")
+    return ANALYSES[key]()
+
+
+__all__ = ["ANALYSES", "Analysis", "Case", "Column", "Report", "Run", "Shown", "Table", "analysis_of"]
