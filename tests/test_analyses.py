@@ -22,6 +22,7 @@ from inversion.generators import StyleGAN2
 from inversion.images import to_array, write_png
 from inversion.methods import Step
 from inversion.model import Model
+from inversion.serving.archive.reports import read_report, report_parts, report_record
 from inversion.serving.lane import Lane
 from inversion.serving.plans import plan_of
 from inversion.serving.runs import Finished, Progress, Ready, Request
@@ -75,6 +76,17 @@ def test_its_report_can_be_written_and_read(key: str, reports: dict[str, list[Re
     assert row["finding"] == report.finding and len(row["pictures"]) == len(report.pictures)
     assert len(files.plots) == len([plot for plot in report.plots if not plot.empty])
     assert all(path.read_text(encoding="utf-8").startswith("<svg") for path in files.plots)
+
+
+@pytest.mark.parametrize("key", ANALYSES)
+def test_its_report_survives_the_archive(key: str, reports: dict[str, list[Report]]) -> None:
+    report = reports[key][-1]
+    stored = {name: pack() for name, pack in report_parts(report, 0).items()}
+    record = json.loads(json.dumps(report_record(report), allow_nan=False))
+    again = read_report(record, 0, stored.__getitem__, {name: len(data) for name, data in stored.items()})
+    assert json.dumps(again.row()) == json.dumps(report.row()) and again.across == report.across
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(again.pictures, report.pictures, strict=True))
+    assert [draw(plot) for plot in again.plots] == [draw(plot) for plot in report.plots]
 
 
 @pytest.mark.parametrize("key", ANALYSES)

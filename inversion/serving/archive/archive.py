@@ -38,6 +38,7 @@ from inversion.common.rows import Row, RowView
 from inversion.serving.archive import files, records
 from inversion.serving.archive.index import ArchiveError, Entry, Index
 from inversion.serving.archive.records import Parts, Read
+from inversion.serving.archive.reports import report_parts
 from inversion.serving.jobs import FINAL, INTERRUPTED, Job, StoredResult, UnknownJob
 from inversion.serving.limits import Limits
 from inversion.serving.runs import Finished, Request
@@ -98,6 +99,7 @@ class Archive:
     def keep(self, job: Job, index: int, event: Finished) -> None:
         """Note the result of a run."""
         parts = records.measured_parts(job) | records.result_parts(index, event.image, event.code, event.weights)
+        parts |= {} if event.report is None else report_parts(event.report, index)
         first = job.truth if job.truth is not None else job.measured
         thumbnails = {f"run-{index}": event.image} | ({} if first is None else {"input": first})
         self._later(partial(self._save, Change(job.key, records.job_record(job), parts, thumbnails)))

@@ -18,7 +18,9 @@ import numpy as np
 
 from inversion import images
 from inversion.align import Crop
+from inversion.analysis import ANALYSES
 from inversion.common.rows import Row, RowView
+from inversion.serving.archive.reports import read_report, report_record
 from inversion.serving.jobs import Job, RunView
 from inversion.serving.runs import CroppedPicture, Request
 
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 Parts = dict[str, Callable[[], bytes]]
 Read = Callable[[str], bytes]  # name of a part -> its bytes
 # Fields of a request that are JSON already.
-PLAIN = ("task", "method", "model", "settings", "seed", "measured", "budget", "notes", "options", "name")
-RUN = tuple(f.name for f in fields(RunView) if f.name not in ("image", "version", "remaining"))
+PLAIN = ("task", "method", "model", "settings", "seed", "measured", "budget", "notes", "options", "name", "analysis")
+RUN = tuple(f.name for f in fields(RunView) if f.name not in ("image", "version", "remaining", "report"))
 NOISE = "code.noise."
 
 
@@ -114,6 +116,9 @@ def read_crop(row: RowView) -> Crop:
 def job_record(job: Job) -> Row:
     """The state of a job as JSON, without pictures and requests."""
     runs = [{name: _listed(getattr(run, name)) for name in RUN} for run in job.runs]
+    for run, row in zip(job.runs, runs, strict=True):
+        if run.report is not None and run.over:
+            row["report"] = report_record(run.report)
     facts = {"task": job.task, "model": job.model, "tab": job.tab, "picture": job.picture, "ending": job.ending}
     return {**facts, "crop": crop_record(job.crop), "notes": list(job.notes), "runs": runs}
 
@@ -140,7 +145,14 @@ def read_job(key: str, record: RowView, read: Read, files: Mapping[str, int]) ->
     """The job, which is over, without its requests. Raises what `read` raises."""
     empty = np.zeros((1, 1, 3), np.uint8)
     requests = [
-        Request(record["task"], run["method"], empty, record["model"], crop=read_crop(record["crop"]))
+        Request(
+            record["task"],
+            run["method"],
+            empty,
+            record["model"],
+            crop=read_crop(record["crop"]),
+            analysis=run["method"] if run["method"] in ANALYSES else "",
+        )
         for run in record["runs"]
     ]
     runs = []
@@ -148,7 +160,8 @@ def read_job(key: str, record: RowView, read: Read, files: Mapping[str, int]) ->
         name = f"run-{index}.png"
         image = images.unpacked_png(read(name)) if name in files else None
         track = tuple((seconds, psnr) for seconds, psnr in run["track"])
-        runs.append(RunView(**{**run, "track": track}, image=image, version=1))
+        report = read_report(run["report"], index, read, files) if "report" in run else None
+        runs.append(RunView(**{**run, "track": track, "report": report}, image=image, version=1))
     job = Job(key, tuple(requests), runs, version=1, notes=tuple(record["notes"]), ending=record["ending"])
     job.tab, job.picture, job.requests = record["tab"], record["picture"], ()
     if "truth.png" in files:
