@@ -184,6 +184,25 @@ def test_every_platform_has_its_folder_of_derived_files(
     assert store.folder() == tmp_path / "chosen"
 
 
+def requirements(name: str) -> dict[str, Requirement]:
+    """The lines of a file of requirements by the name of the package."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    found = [Requirement(line.partition(" --hash")[0]) for line in lines if line and line[0] not in "#-"]
+    return {canonicalize_name(one.name): one for one in found}
+
+
+def test_every_requirement_has_bounds_and_the_lock_keeps_them() -> None:
+    needed, locked = requirements("requirements.txt"), requirements("requirements.lock")
+    for one in (*needed.values(), *requirements("requirements-dev.txt").values()):
+        assert {spec.operator for spec in one.specifier} == {">=", "<"}, one
+    for name, one in locked.items():
+        [exact] = one.specifier
+        assert exact.operator == "==" and (name not in needed or exact.version in needed[name].specifier), one
+    assert needed.keys() <= locked.keys()
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+ --hash=sha256:[0-9a-f]{64}|# .*", line) for line in lines)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib is new in 3.11")
 def test_the_package_installs_what_it_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.accessibility import faults
 from helpers.browser import (
+    at_rest,
     choose,
     drag,
     open_tab,
@@ -32,6 +33,13 @@ from inversion.synthetic import DOMAINS
 from inversion.synthetic.base import KnownDomain
 
 pytestmark = pytest.mark.browser
+
+# The square's middle is halfway across the picture.
+BETWEEN_THE_EYES = """() => {
+  const [layer, square] = ['.framing-layer', '.framing-square'].map(one => document.querySelector(one)
+    .getBoundingClientRect());
+  return Math.abs(square.x + square.width / 2 - layer.x - layer.width / 2) < 2;
+}"""
 
 
 @pytest.fixture
@@ -58,6 +66,16 @@ def middle(target: Locator) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+def mark(page: Page, click: Callable[[float, float], None]) -> None:
+    """Click the eyes and the mouth of a face in the middle of the picture."""
+    for number, (u, v) in enumerate(((0.4, 0.4), (0.6, 0.4), (0.5, 0.6)), 1):
+        expect(line(page, "reconstruct")).to_contain_text(f"{number} of 3")
+        at_rest(page.locator(".framing-layer").filter(visible=True))  # the page may still be scrolling
+        [layer] = rectangles(page, ".framing-layer")
+        click(layer["x"] + u * layer["width"], layer["y"] + v * layer["height"])
+    expect(line(page, "reconstruct")).to_contain_text("Your own square")
+
+
 def crop_of_last_run(page: Page, site: Served, key: str) -> dict[str, object]:
     """Run W, and read the crop in the recipe."""
     choose(page, key, {"W"})
@@ -76,8 +94,7 @@ def test_the_square_is_shown_and_dragged_and_used(visit: Callable[..., Page], si
     own_square = square(page, "reconstruct")
     own_square.wait_for()
     shoot(page, "framing-desktop")
-    before = middle(own_square)
-    drag(page, own_square, 15, 10)
+    before = drag(page, own_square, 15, 10)
     expect(line(page, "reconstruct")).to_contain_text("Your own square")
     after = middle(own_square)
     assert after == pytest.approx((before[0] + 15, before[1] + 10), abs=1.5)
@@ -100,8 +117,7 @@ def test_a_finger_moves_and_scales_the_square_and_marks_the_face(visit: Callable
     own_square.wait_for()
     expect(text).to_contain_text("Drag the square")
     shoot(page, "framing-phone")
-    own_square.evaluate("element => element.scrollIntoView({block: 'center'})")
-    (x, y), where = middle(own_square), page.evaluate("scrollY")
+    (x, y), where = at_rest(own_square), page.evaluate("scrollY")
     touch(page, (x, y), (x - 5, y + 5), (x - 10, y + 10))
     expect(text).to_contain_text("Your own square")
     assert middle(own_square) == pytest.approx((x - 10, y + 10), abs=1.5)
@@ -114,13 +130,8 @@ def test_a_finger_moves_and_scales_the_square_and_marks_the_face(visit: Callable
     touch(page, *((beside[0], beside[1] - 15 * step) for step in range(9)))
     page.wait_for_function("where => scrollY > where + 40", arg=where)
     page.get_by_role("button", name="Click the eyes and the mouth").tap()
-    for u, v in ((0.4, 0.4), (0.6, 0.4), (0.5, 0.6)):
-        expect(text).to_contain_text("of 3")
-        [layer] = rectangles(page, ".framing-layer")
-        touch(page, (layer["x"] + u * layer["width"], layer["y"] + v * layer["height"]))
-    expect(text).to_contain_text("Your own square")
-    [layer] = rectangles(page, ".framing-layer")
-    assert middle(own_square)[0] == pytest.approx(layer["x"] + layer["width"] / 2, abs=2)
+    mark(page, lambda x, y: touch(page, (x, y)))
+    page.wait_for_function(BETWEEN_THE_EYES)
 
 
 @pytest.mark.usefixtures("faces")
@@ -140,13 +151,8 @@ def test_arrows_go_from_face_to_face_and_three_clicks_make_a_square(
     expect(tools.get_by_role("button", name="Next face")).to_be_focused()
     assert middle(own_square) != first
     tools.get_by_role("button", name="Click the eyes and the mouth").click()
-    box = page.locator("#reconstruct-picture .framing-layer").bounding_box()
-    assert box is not None
-    for x, y in ((0.4, 0.4), (0.6, 0.4), (0.5, 0.6)):
-        expect(line(page, "reconstruct")).to_contain_text("of 3")
-        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-    expect(line(page, "reconstruct")).to_contain_text("Your own square")
-    assert middle(own_square)[0] == pytest.approx(box["x"] + box["width"] / 2, abs=2)
+    mark(page, page.mouse.click)
+    page.wait_for_function(BETWEEN_THE_EYES)
     assert crop_of_last_run(page, site, "reconstruct")["how"] == "hand"
 
 

@@ -9,6 +9,19 @@ from pathlib import Path
 from playwright.sync_api import Error, Locator, Page, expect
 
 RELOADING: list[Page] = []  # pages whose errors do not count
+# The middle of an element in the middle of the window, after 400 ms without a move or a cover, or 40 s.
+AT_REST = """async element => {
+  const start = performance.now();
+  let since = start, before = '';
+  for (;;) {
+    element.scrollIntoView({block: 'center', behavior: 'instant'});
+    const box = element.getBoundingClientRect(), [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    const now = performance.now(), hit = document.elementFromPoint(x, y), place = `${x} ${y} ${box.width}`;
+    if (place !== before || !element.contains(hit)) [before, since] = [place, now];
+    if (now - since > 400 || now - start > 40000) return [x, y];
+    await new Promise(requestAnimationFrame);
+  }
+}"""
 
 
 def shoot(page: Page, name: str) -> None:
@@ -108,18 +121,20 @@ def square(page: Page, key: str) -> Locator:
     return page.locator(f":is(#{key}-picture, #{key}-picture-framing) .framing-square")
 
 
-def drag(page: Page, target: Locator, across: float, down: float) -> None:
-    """Drag the middle of something by so many pixels."""
-    box = None
-    while box is None or box != target.bounding_box():  # until pictures above it have arrived
-        target.evaluate("element => element.scrollIntoView({block: 'center'})")  # not below the bar with Run
-        box = target.bounding_box()
-        page.wait_for_timeout(300)
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+def drag(page: Page, target: Locator, across: float, down: float) -> tuple[float, float]:
+    """Drag the middle of something by so many pixels. Returns where it was."""
+    x, y = at_rest(target)
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + across, y + down, steps=4)
     page.mouse.up()
+    return x, y
+
+
+def at_rest(target: Locator) -> tuple[float, float]:
+    """Bring something to the middle of the window, and give its middle once it does not move and nothing covers it."""
+    x, y = target.evaluate(AT_REST)
+    return x, y
 
 
 def touch(page: Page, *points: tuple[float, float]) -> None:
