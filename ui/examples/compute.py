@@ -18,6 +18,7 @@ from inversion import images, metrics
 from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.common.errors import UserError
 from inversion.common.rows import Row, RowView
+from inversion.images.drawn import drawn_mask
 from inversion.methods import parse_method
 from inversion.serving import catalogue
 from inversion.serving.session import JobView, Request, RunView, Session
@@ -25,7 +26,6 @@ from ui.examples import FOLDER
 from ui.examples.precomputed import INDEX, NAMES, SEED, SOURCE, comparison, file_of, index
 from ui.parts.export import has_own_input
 from ui.parts.fields import DEFAULT_PRESET
-from ui.parts.masks import drawn_mask
 from ui.parts.values import Options, Value
 from ui.tabs import TaskTab, all_tabs
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from inversion import align, images
+from inversion.images.drawn import DRAWN_MASKS, drawn_mask
 from ui.parts.inputs import InputError, existing
 
 SIDE = 512  # pixels of a mask that is drawn for a crop of the picture
@@ -16,10 +15,10 @@ SIDE = 512  # pixels of a mask that is drawn for a crop of the picture
 
 @dataclass(frozen=True)
 class Source:
-    """Where a mask comes from. draw: draws it in a square of a page, given by left, top and side; None if users do."""
+    """Where a mask comes from. drawn: it is one of DRAWN_MASKS, not the user's."""
 
     label: str
-    draw: Callable[[ImageDraw.ImageDraw, float, float, float, np.random.Generator], None] | None = None
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def chosen_mask(
     shape = (painted.shape[0], painted.shape[1])
     if source == FILE:
         mask = uploaded_mask(file, shape)
-    elif SOURCES[source].draw is not None:
+    elif SOURCES[source].drawn:
         drawn = drawn_mask(source, shape if quad is None else (SIDE, SIDE), seed)
         mask = drawn if quad is None else align.spread_mask(drawn, quad, shape)
     else:
@@ -78,32 +77,9 @@ def mask_note(path: str, shape: tuple[int, int] | None, invert: bool) -> str:
     return " ".join([*file.notes, f"The mask marks {100 * share:.0f} % of the picture{more or '.'}"])
 
 
-def drawn_mask(source: str, shape: tuple[int, int], seed: int) -> np.ndarray:
-    """The mask that a source of `SOURCES` draws in the central square; uint8 (H, W), white = marked."""
-    page = Image.new("L", (shape[1], shape[0]))
-    side, draw = min(shape), SOURCES[source].draw
-    if draw is not None:
-        rng = np.random.default_rng(seed)
-        draw(ImageDraw.Draw(page), (shape[1] - side) / 2, (shape[0] - side) / 2, side, rng)
-    return np.asarray(page)
-
-
-def _square(draw: ImageDraw.ImageDraw, left: float, top: float, side: float, rng: np.random.Generator) -> None:
-    """A square in the middle."""
-    draw.rectangle((left + side * 0.3, top + side * 0.3, left + side * 0.7, top + side * 0.7), fill=255)
-
-
-def _strokes(draw: ImageDraw.ImageDraw, left: float, top: float, side: float, rng: np.random.Generator) -> None:
-    """Brush strokes."""
-    for _ in range(4):
-        points = [(left + side * x, top + side * y) for x, y in rng.uniform(0.1, 0.9, (4, 2))]
-        draw.line(points, fill=255, width=max(2, round(side * 0.09)), joint="curve")
-
-
 PAINTED, FILE = "painted", "mask"  # sources that need the user
 SOURCES: dict[str, Source] = {
     PAINTED: Source("Painted"),
     FILE: Source("Uploaded mask"),
-    "centre": Source("Centre", _square),
-    "random": Source("Random strokes", _strokes),
+    **{key: Source(mask.label, drawn=True) for key, mask in DRAWN_MASKS.items()},
 }
