@@ -40,23 +40,38 @@ class Estimates:
         self._queue, self._limits = queue, limits
         self._steps: defaultdict[tuple[str, str], Recent] = defaultdict(Recent)  # seconds per step by model and stage
         self._units: defaultdict[str, Recent] = defaultdict(Recent)  # seconds of a step of W by model, from any stage
+        self._extras: defaultdict[str, Recent] = defaultdict(Recent)  # seconds of a run besides its steps, by model
 
     def note(self, job: Job, index: int) -> None:
         """Measure the speed of a run that has just made a step."""
         run = job.runs[index]
         speed = _own_speed(run)
         if speed is not None:
-            self.measured(job.model, run.stage, speed, (job.key, index))
+            self.measured(job.models[index], run.stage, speed, (job.key, index))
 
     def measured(self, model: str, stage: str, seconds: float, source: Hashable = None) -> None:
         """Remember the time of one step of a stage (its label). source: the run, None for the first measurement."""
         self._steps[model, stage].note(source, seconds)
         self._units[model].note((source, stage), seconds / relative_cost(stage))
 
+    def finished(self, job: Job, index: int, seconds: float) -> None:
+        """Learn from a finished run: `seconds` with its metrics, without loading the model.
+
+        The stages of a short run make too few steps to be measured while they run.
+        """
+        model, stages, row = job.models[index], job.plans[index].stages, job.runs[index].row or {}
+        computed = job.runs[index].seconds
+        if job.plans[index].short and len(stages) == 1:
+            [(stage, steps)] = stages
+            self._steps[model, stage].note((job.key, index), computed / max(steps, 1))
+        self._extras[model].note((job.key, index), max(0.0, seconds - computed + row.get("spent", 0.0)))
+
     def expected(self, model: str, plan: Plan) -> float | None:
-        """Computing time of a run that is alone."""
+        """Time of a run that is alone, with its metrics."""
         speeds = [(steps, self._speed(model, stage)) for stage, steps in plan.stages]
-        return None if any(speed is None for _, speed in speeds) else sum(n * speed for n, speed in speeds if speed)
+        if any(speed is None for _, speed in speeds):
+            return None
+        return self._extra(model) + sum(steps * speed for steps, speed in speeds if speed)
 
     def view(self, job: Job) -> JobView:
         """The job as it is now, with its place in the queue and expected times."""
@@ -80,21 +95,23 @@ class Estimates:
 
     def _run(self, job: Job, index: int) -> float | None:
         """Computing time that is left of a run. It ends within its budget."""
-        seconds, run = 0.0, job.runs[index]
+        seconds, run = self._extra(job.models[index]), job.runs[index]
         for stage, steps in self._stages(job, index):
-            speed = (_own_speed(run) if stage == run.stage else None) or self._speed(job.model, stage)
+            speed = (_own_speed(run) if stage == run.stage else None) or self._speed(job.models[index], stage)
             if speed is None:
                 return None
             seconds += steps * speed
         return min(seconds, max(0.0, run.budget - run.seconds))
 
+    def _extra(self, model: str) -> float:
+        """Seconds of a run besides its steps, such as for its metrics."""
+        return median_low([*self._extras[model].values()] or [0.0])
+
     def _speed(self, model: str, stage: str) -> float | None:
         """Seconds of a step: the median of measurements and of what the model's other stages let expect."""
-        units = self._units.get(model)
-        if not units:
-            return None
-        expected = median_low(units.values()) * relative_cost(stage)
-        return median_low([*self._steps.get((model, stage), {}).values(), expected])
+        units, known = self._units.get(model), [*self._steps.get((model, stage), {}).values()]
+        known += [median_low(units.values()) * relative_cost(stage)] if units else []
+        return median_low(known) if known else None
 
     @staticmethod
     def _stages(job: Job, index: int) -> list[tuple[str, int]]:

@@ -118,7 +118,7 @@ class StoredResult:
 
 @dataclass(eq=False)
 class Job:
-    """One or more runs on one model, from submission to expiry. Access only while holding the session's lock."""
+    """One or more runs, from submission to expiry. Access only while holding the session's lock."""
 
     key: str
     requests: tuple[Request, ...]  # emptied when the job is over, because they hold the uploads
@@ -141,7 +141,8 @@ class Job:
     context: Context = field(default_factory=copy_context)  # of the submission: ZeroGPU finds the visitor's quota in it
     plans: tuple[Plan, ...] = field(init=False)  # of the runs
     task: str = field(init=False)
-    model: str = field(init=False)
+    models: tuple[str, ...] = field(init=False)  # of the runs; usually one and the same
+    model: str = field(init=False)  # of the first run
     crop: Crop = field(init=False)
     tab: str = field(init=False)  # key of the tab that it was submitted in, "" if it is unknown
     picture: str = field(init=False)  # see `picture_digest`
@@ -151,6 +152,7 @@ class Job:
         first = self.requests[0]
         self.task, self.model, self.crop = first.task, first.model, first.crop
         self.tab, self.picture = self.place.rpartition(" ")[2], picture_digest(first.picture)
+        self.models = tuple(request.model for request in self.requests)
         self.plans = tuple(plan_of(request) for request in self.requests)
 
     @property

@@ -31,8 +31,10 @@ class Limits:
 
     waiting: int = 24  # jobs in the queue
     waiting_each: int = 24  # of these, jobs of one visitor
+    runs: int = 64  # of one job, such as the cells of a grid
     quick: int = 64  # quick requests that wait
     finished: int = 32  # jobs that are over, and results
+    finished_runs: int = 256  # of the jobs that are over
     tuned: int = 4  # jobs with tuned weights
     photos: int = 4  # jobs whose results can be pasted into the photo
     inputs: int = 256 * MB  # bytes of pictures of jobs that are over, to run them again
@@ -81,7 +83,7 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     "private": Profile(),
     "public": Profile(
-        session=lambda: Limits(waiting_each=4, memory=0.25, step=6.0, abandoned=300.0),
+        session=lambda: Limits(waiting_each=4, runs=25, memory=0.25, step=6.0, abandoned=300.0),
         web=WebLimits(
             posts_each=4.0, open_each=64, events_each=16, uploads=2048 * MB, uploads_each=200 * MB, sessions=128
         ),

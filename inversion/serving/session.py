@@ -113,13 +113,18 @@ class Session:
     def submit(
         self, requests: Sequence[Request], *, owner: str = "", place: str = "", replaces: str | None = None
     ) -> str:
-        """Queue the requests, one per method, as one job; returns its key. Raises Busy, or UserError if one is invalid.
+        """Queue the requests, one per method or cell of a grid, as one job; returns its key.
 
+        Raises Busy, and UserError if a request is invalid. Only the file of the first model is downloaded for a job.
         owner: a secret of the browser, see `own_jobs`. place: where it was submitted, such as a tab of an open page. An
         accepted job cancels the job with the key `replaces`, if it has the same owner, and those of its place.
         """
         if not requests:
             raise LaneError("Choose at least one method.")
+        if len(requests) > self.limits.runs:
+            raise LaneError(
+                f"These are {len(requests)} runs, and one job may have {self.limits.runs}. Use fewer values."
+            )
         allowed = tuple(replace(request, budget=min(request.budget, self.budget)) for request in requests)
         labels = [self._check(request) for request in allowed]
         runs = [RunView(r.method, label, budget=r.budget) for r, label in zip(allowed, labels, strict=True)]
@@ -127,6 +132,9 @@ class Session:
         missing = self.files.missing(model)
         if missing and not self.files.open:
             raise LaneError(CLOSED.format(name=model))
+        for other in {request.model for request in allowed} - {model}:
+            if self.files.missing(other):
+                raise LaneError(f"The model {other} has not been downloaded yet. Get it in the Models tab first.")
         self._check_demand(allowed)
         with self._changed:
             running = self._store.unfinished()
@@ -278,11 +286,11 @@ class Session:
 
     def _check_demand(self, requests: Sequence[Request]) -> None:
         """Raises LaneError if one step of a request would take too much memory or time."""
+        plan = Plan(((REFERENCE, 1),), short=False, tunes=False)
         with self._changed:
-            plan = Plan(((REFERENCE, 1),), short=False, tunes=False)
-            unit = self._estimates.expected(requests[0].model, plan)
+            units = {request.model: self._estimates.expected(request.model, plan) for request in requests}
         for request in requests:
-            check_demand(request, self.limits, device_memory(self._device), unit)
+            check_demand(request, self.limits, device_memory(self._device), units[request.model])
 
     def _next_view(self, key: str, version: int) -> JobView:
         """The job's view when it differs from `version`, or after HEARTBEAT seconds."""

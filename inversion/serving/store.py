@@ -16,7 +16,7 @@ from inversion.serving.runs import CroppedPicture, Finished, Request
 if TYPE_CHECKING:
     from inversion.serving.archive.archive import Archive
 
-K = TypeVar("K")
+K = TypeVar("K", str, tuple[str, int])  # the key of a job, or a result of it
 V = TypeVar("V")
 
 
@@ -82,7 +82,7 @@ class Store:
         if self._archive is not None:
             self._archive.keep(job, index, event)
         lane = None if event.weights is None else job.lane
-        result = StoredResult(event.code, event.weights, job.model, event.image, event.row, lane)
+        result = StoredResult(event.code, event.weights, job.models[index], event.image, event.row, lane)
         self.restore(job.key, index, result)
 
     def restore(self, key: str, index: int, result: StoredResult) -> None:
@@ -95,7 +95,8 @@ class Store:
         for key in self._excess(keys, self.limits.tuned):
             for place in [place for place in tuned if place[0] == key]:
                 del self._results[place]
-        _shorten(self._results, self.limits.finished)
+        for place in self._excess([*self._results], self.limits.finished):
+            del self._results[place]
 
     def result(self, key: str, index: int) -> StoredResult:
         """The result of a finished run. Raises UnknownJob if it is not remembered."""
@@ -127,7 +128,9 @@ class Store:
         """Forget finished jobs: those that have expired, and the least recently used ones that exceed the limit."""
         now = self._clock()
         finished = sorted((job for job in self._jobs.values() if job.released), key=lambda job: job.touched)
-        excess = self._excess([job.key for job in finished], self.limits.finished)
+        keys = [job.key for job in finished]
+        excess = self._excess(keys, self.limits.finished)
+        excess += self._excess(keys, self.limits.finished_runs, lambda key: len(self._jobs[key].runs))
         expired = [job.key for job in finished if now - job.touched > self.limits.expiry]
         self.forget(dict.fromkeys([*excess, *expired]))
 
@@ -139,18 +142,25 @@ class Store:
             if left < 0:
                 job.again = ()
 
-    def _excess(self, keys: list[str], most: int) -> list[str]:
-        """Which of these jobs, least recently used first, exceed the limit: the oldest of the visitor with the most."""
+    def _excess(self, keys: Sequence[K], most: int, size: Callable[[K], int] = lambda key: 1) -> list[K]:
+        """Which of these jobs or results, least recently used first, exceed the limit.
+
+        They are the oldest of the visitor with the most. size: how much one of them counts.
+        """
         left, dropped = list(keys), []
-        while len(left) > most:
-            shares = Counter(self._visitor(key) for key in left)
+        while sum(map(size, left)) > most:
+            shares = Counter[str]()
+            for key in left:
+                shares[self._visitor(key)] += size(key)
             largest = max(shares.values())
             dropped.append(next(key for key in left if shares[self._visitor(key)] == largest))
             left.remove(dropped[-1])
         return dropped
 
-    def _visitor(self, key: str) -> str:
-        return self._jobs[key].visitor if key in self._jobs else key
+    def _visitor(self, key: str | tuple[str, int]) -> str:
+        """The visitor of a job, or of one of its results."""
+        job = key if isinstance(key, str) else key[0]
+        return self._jobs[job].visitor if job in self._jobs else job
 
 
 def _input_bytes(requests: Sequence[Request]) -> int:
@@ -160,7 +170,7 @@ def _input_bytes(requests: Sequence[Request]) -> int:
     return sum({id(one): one.nbytes for one in arrays if isinstance(one, np.ndarray)}.values())
 
 
-def _shorten(entries: OrderedDict[K, V], length: int) -> None:
+def _shorten(entries: OrderedDict[str, V], length: int) -> None:
     """Remove the first entries until no more than `length` are left."""
     while len(entries) > length:
         entries.popitem(last=False)

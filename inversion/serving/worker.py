@@ -18,7 +18,7 @@ from inversion.serving.estimates import Estimates
 from inversion.serving.jobs import Busy, Job
 from inversion.serving.queue import Queue
 from inversion.serving.requests import Quick
-from inversion.serving.runs import Event, Finished, LaneError, LaneLost, Request
+from inversion.serving.runs import Event, Finished, LaneError, LaneLost, Ready, Request
 from inversion.serving.store import Store
 
 T = TypeVar("T")
@@ -114,6 +114,7 @@ class Worker:
         self.recent: deque[str] = deque(maxlen=MODELS)  # models that were used last, which the lane holds
         self.losses = 0  # how often its process has ended
         self._suspended: dict[str, Events] = {}  # by job; access only in the worker's thread
+        self._earlier: dict[str, float] = {}  # seconds of suspended runs in their earlier turns, by job; likewise
         self._shared, self._queue, self._store = shared, shared.queue, shared.store
         self._changed = shared.changed
         self._thread = threading.Thread(target=self._work, name="device-lane", daemon=True)
@@ -219,7 +220,7 @@ class Worker:
         """Go on with the run that has this index, if any, then end the job's turn."""
         problem: str | None = None
         lost: LaneLost | None = None
-        self._used(job.model)
+        self._used(job.model if index is None else job.models[index])
         if index is not None:
             try:
                 self._run(job, index)
@@ -244,7 +245,7 @@ class Worker:
         suspended = self._suspended.pop(job.key, None)
         events = self.lane(job.requests[index]) if suspended is None else suspended
         stop = None if suspended is None else job.cancelled  # a generator that has not begun takes None only
-        seconds = 0.0  # of computing in this turn
+        seconds, earlier = 0.0, self._earlier.pop(job.key, 0.0)  # of computing in this turn, and in those before
         with ExitStack() as stack:
             stack.callback(events.close)
             while True:
@@ -252,12 +253,17 @@ class Worker:
                 event = job.context.run(events.send, stop)
                 seconds += self._shared.clock() - began
                 self._record(job, index, event, bool(stop))
+                if isinstance(event, Ready):  # until then it was loading the model
+                    earlier = -seconds
                 if isinstance(event, Finished):
+                    with self._changed:
+                        self._shared.estimates.finished(job, index, earlier + seconds)
                     return
                 self._answer()
                 with self._changed:
                     if self._queue.should_suspend(job, self.number, seconds):
                         self._suspended[job.key] = events
+                        self._earlier[job.key] = earlier + seconds
                         stack.pop_all()  # leaves the generator open
                         return
                     stop = job.cancelled
