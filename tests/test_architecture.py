@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     *("common", "images", "align", "generators", "synthetic", "tasks", "encoders", "directions", "perception", "model"),
     *("losses", "metrics", "checkpoints", "methods", "editing", "analysis", "translations", "serving"),
+    "grids",
     *("training", "parity", "cli", "interactive"),
 )
 LOOSE = 7  # modules that lie in no folder of inversion/
