@@ -56,13 +56,13 @@ def best_cells(layout: Layout, runs: Sequence[RunView], name: str) -> dict[tuple
 def summary(layout: Layout, runs: Sequence[RunView]) -> list[str]:
     """What is best, in sentences; only figures of the same problem are compared.
 
-    For a single problem every metric is named, for several the first one.
+    For a single problem every metric is named, for several ones only the first metric.
     """
     lines: dict[tuple[str, str], list[str]] = {}
     for name, metric in METRICS.items():
         best = best_cells(layout, runs, name)
         if len(best) > MAX_GROUPS or (lines and () not in best):
-            break
+            continue
         for problem, cell in best.items():
             labels = layout.labels(cell)
             where = ", ".join(f"{axis.label} {labels[axis.label]}" for axis in layout.axes if axis.comparable)
@@ -76,7 +76,7 @@ def _figure(metric: Metric, value: float) -> str:
 
 
 def _sentence(problem: str, where: str, texts: Sequence[str]) -> str:
-    return f"{f'{problem}: best' if problem else 'Best'} {', '.join(texts)} with {where}."
+    return f"{f'{problem}: best' if problem else 'Best'} {' and '.join(texts)}: {where}."
 
 
 def picture_names(layout: Layout, runs: Sequence[RunView]) -> dict[int, str]:

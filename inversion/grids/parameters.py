@@ -67,8 +67,8 @@ class Parameter:
         """The label of a value."""
         if value in self.choices:
             return self.choices[value]
-        if isinstance(value, bool):
-            return "yes" if value else "no"
+        if self.key == "method":
+            return parse_method(str(value)).label
         return f"{value:.6g}" if isinstance(value, float) else str(value)
 
     def _read(self, entry: str) -> list[SettingValue]:

@@ -66,7 +66,7 @@ def test_a_mask_is_kept_and_reads_as_the_same_mask(tmp_path: Path) -> None:
 
 def test_pictures_can_be_sent_to_every_tab_with_an_upload() -> None:
     takes = {key for key, tab in all_tabs().items() if tab.takes_pictures}
-    assert takes == {*TASKS, "edit", "frontalize", "analyse", "compare"}
+    assert takes == {*TASKS, "edit", "frontalize", "analyse", "grid", "compare"}
 
 
 def test_a_column_with_two_results_names_both_for_the_viewer() -> None:

@@ -92,10 +92,10 @@ def status_line(text: str, part: float | None = None, bad: bool = False) -> str:
     return f'<div class="status{" bad" if bad else ""}" role="status">{f"<div>{text}</div>"}{bar}</div>'
 
 
-def job_status(view: JobView) -> str:
-    """Method, step, remaining time, and place in the queue."""
+def job_status(view: JobView, unit: str = "method") -> str:
+    """Method, step, remaining time, and place in the queue. unit: what a run is called."""
     if view.over:
-        return _result(view)
+        return _result(view, unit)
     if view.download is not None:
         done, total = view.download
         of = f"{DOT}{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
@@ -114,7 +114,7 @@ def job_status(view: JobView) -> str:
     if running.remaining is not None:
         parts.append(_time_left(running, view.remaining))
     if len(view.runs) > 1:
-        parts.append(f"method {over + 1} of {len(view.runs)}")
+        parts.append(f"{unit} {over + 1} of {len(view.runs)}")
     done_part = running.step / running.total if running.total else 0.0
     return status_line(DOT.join(parts), (over + done_part) / len(view.runs))
 
@@ -133,19 +133,19 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 119.5 * 60 else f"{seconds / 3600:.0f} h"
 
 
-def _result(view: JobView) -> str:
+def _result(view: JobView, unit: str) -> str:
     done, failed, cancelled = ([r for r in view.runs if r.state == s] for s in ("done", "failed", "cancelled"))
     if failed:
-        names = ", ".join(escape(run.label) for run in failed)
+        names = ", ".join(escape(label) for label in dict.fromkeys(run.label for run in failed))
         text = f"<b>{len(done)} of {len(view.runs)} done</b>{DOT}{names}: {escape(failed[0].message)}"
         return status_line(text, bad=True)
     if view.abandoned:
-        text = f"<b>Stopped because this page was inactive.</b> {len(done)} of {len(view.runs)} methods done, partial"
+        text = f"<b>Stopped because this page was inactive.</b> {len(done)} of {len(view.runs)} {unit}s done, partial"
         return status_line(f'{text} results kept. <button type="button" class="again">Run again</button>')
     if cancelled:
-        return status_line(f"<b>Cancelled.</b> {len(done)} of {len(view.runs)} methods done, partial results kept.")
+        return status_line(f"<b>Cancelled.</b> {len(done)} of {len(view.runs)} {unit}s done, partial results kept.")
     seconds = sum(run.seconds - (run.row or {}).get("spent", 0.0) for run in view.runs)
-    return status_line(f"<b>Done</b>{DOT}{len(done)} method{'s' * (len(done) != 1)} in {clock(seconds)} s")
+    return status_line(f"<b>Done</b>{DOT}{len(done)} {unit}{'s' * (len(done) != 1)} in {clock(seconds)} s")
 
 
 def precomputed_status(view: JobView, given: bool) -> str:

@@ -57,10 +57,10 @@ class Viewer {
 
   writeList() {
     const tabs = new Set(this.offered.map(one => one.tab).filter(Boolean));
-    this.list.replaceChildren(...this.offered.map(({id, name, url, tab}) => {
+    this.list.replaceChildren(...this.offered.map(({id, name, url, small, tab}) => {
       const chip = document.createElement('label'), box = document.createElement('input'), image = new Image();
       Object.assign(box, {type: 'checkbox', checked: this.ticked.includes(id), value: id});
-      Object.assign(image, {src: url, alt: ''});
+      Object.assign(image, {src: small || url, alt: ''});
       chip.append(box, image, tabs.size > 1 && tab ? `${tabName(tab)}: ${name}` : name);
       return chip;
     }));

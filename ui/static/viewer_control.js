@@ -157,8 +157,8 @@ Object.assign(Viewer.prototype, {
 });
 
 let dialog = null, comparison = null;
-// The results of a tab, over the whole window.
-const openViewer = key => {
+// The results of a tab, over the whole window. show: ids of those that are ticked, all without it.
+const openViewer = (key, show = null) => {
   if (!dialog) {
     dialog = document.createElement('dialog');
     dialog.className = 'viewer-dialog';
@@ -170,7 +170,7 @@ const openViewer = key => {
   const pictures = picturesOf(key);
   dialog.showModal();
   dialog.viewer.fit();
-  dialog.viewer.offer(pictures, pictures.map(one => one.id)).then(() => dialog.viewer.stage.focus());
+  dialog.viewer.offer(pictures, show || pictures.map(one => one.id)).then(() => dialog.viewer.stage.focus());
 };
 // The tab Compare, with the results of all tabs; at first those of the tab before it are ticked.
 const openComparison = (ticked = null) => {
@@ -186,7 +186,7 @@ const openComparison = (ticked = null) => {
 let lastTab = null;
 document.addEventListener('click', event => {
   const opener = event.target.closest?.('[data-compare]');
-  if (opener) openViewer(opener.dataset.compare);
+  if (opener) openViewer(opener.dataset.compare, opener.dataset.show && JSON.parse(opener.dataset.show));
   const tab = event.target.closest?.('[role=tab][data-tab-id]')?.dataset.tabId;
   if (tab === 'compare') openComparison();
   else if (tab && picturesOf(tab).length) lastTab = tab;

@@ -95,6 +95,8 @@ const picturesOf = key => {
   document.querySelectorAll(`[id^="${key}-"][id$="gallery"] .grid-container .thumbnail-item`).forEach((item, i) =>
     add(item.querySelector('.caption-label')?.innerText.trim() || `Picture ${i + 1}`, item.querySelector('img')));
   add('Pasted', at('pasted img'));
+  document.querySelectorAll(`#${key}-cells [data-url]:is([data-original], [data-show])`).forEach(({dataset}) => found.push(
+    {id: `${key}/${dataset.name}`, name: dataset.name, url: dataset.url, small: dataset.small, tab: key}));
   return found;
 };
 const allTabs = () => [...document.querySelectorAll('[role=tab][data-tab-id]')].map(tab => tab.dataset.tabId);

@@ -9,6 +9,7 @@ from ui.tabs.base import Tab
 from ui.tabs.compare import Compare
 from ui.tabs.edit import Edit
 from ui.tabs.frontalize import Frontalize
+from ui.tabs.grid import Grid
 from ui.tabs.models import Models
 from ui.tabs.sketch import Sketch
 from ui.tabs.task import TaskTab, task_tab
@@ -19,6 +20,7 @@ TABS: dict[str, type[Tab]] = {
     "frontalize": Frontalize,
     "sketch": Sketch,
     "analyse": Analyse,
+    "grid": Grid,
     "compare": Compare,
     "models": Models,
     "about": About,

@@ -1,0 +1,92 @@
+"""The axes of a grid: for each what varies and a list of values, in one component."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import groupby
+
+import gradio as gr
+
+from inversion.grids import AXES, LIST_HELP, Parameter
+from ui.parts.markup import slot
+from ui.parts.values import Update
+from ui.static import script
+
+FIRST = {"x": ["method", "psp, w, wplus"], "y": ["steps", "10, 30, 100"], "z": ["", ""]}
+LONGEST = 2000  # characters of a list
+# The component's value is {axis: [key of the parameter, list of values]}. "planned" comes a moment after an edit.
+SCRIPT = script("grid_axes")
+
+
+class Axes:
+    """The component. key: of the tab."""
+
+    def __init__(self, key: str, known: Mapping[str, Parameter]) -> None:
+        self.component = gr.HTML(
+            FIRST,
+            known=cards(known),
+            rows=rows(known),
+            html_template=slot("rows"),
+            js_on_load=SCRIPT,
+            apply_default_css=False,
+            elem_id=f"{key}-axes",
+            elem_classes="axes",
+        )
+
+    def offered(self, known: Mapping[str, Parameter]) -> Update:
+        """The update after other pictures, masks or models can be chosen."""
+        return {self.component: gr.update(known=cards(known))}
+
+
+def read_axes(value: object) -> list[tuple[str, str]]:
+    """The axes that are used, as `plan_grid` takes them."""
+    given = value if isinstance(value, Mapping) else {}
+    found = [given.get(name) for name in AXES]
+    pairs = [one for one in found if isinstance(one, list) and len(one) == 2 and one[0]]
+    return [(str(key), str(text)[:LONGEST]) for key, text in pairs]
+
+
+def cards(known: Mapping[str, Parameter]) -> list[dict[str, object]]:
+    """What the script needs of each parameter: choices as [text for the list, label], and help."""
+    return [
+        {
+            "key": one.key,
+            "help": " ".join(part for part in (one.help, LIST_HELP if one.number else "") if part),
+            "choices": [[_entry(value), label] for value, label in one.choices.items()],
+        }
+        for one in known.values()
+    ]
+
+
+def rows(known: Mapping[str, Parameter]) -> str:
+    """A row for each axis as HTML."""
+    return "".join(_row(name, options([*known.values()])) for name in AXES)
+
+
+def options(known: Sequence[Parameter]) -> str:
+    """The menu of what can vary, by group, as HTML."""
+    groups = [
+        f'<optgroup label="{escape(group)}">'
+        + "".join(f'<option value="{escape(one.key)}">{escape(one.label)}</option>' for one in members)
+        + "</optgroup>"
+        for group, members in groupby(known, key=lambda one: one.group)
+    ]
+    return "".join(groups)
+
+
+def _row(axis: str, menu: str) -> str:
+    name = axis.upper()
+    empty = "nothing" if axis != "x" else "choose"
+    return (
+        f'<section class="axis" data-axis="{axis}"><b>{name}</b>'
+        f'<select aria-label="What varies on the {name} axis"><option value="">{empty}</option>{menu}</select>'
+        f'<input type="text" maxlength="{LONGEST}" aria-label="Values on the {name} axis" autocomplete="off" '
+        f'spellcheck="false"><div class="chips"></div><small class="note"></small></section>'
+    )
+
+
+def _entry(value: object) -> str:
+    """A value as it stands in a list."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f'"{text}"' if "," in text else text
