@@ -75,6 +75,7 @@ class _Requests:
             crop=part,
             notes=tuple(notes),
             options=dict(setup.options),
+            name=setup.picture,
         )
 
     def _crop(self, setup: Setup, picture: np.ndarray) -> Crop:

@@ -22,6 +22,7 @@ from inversion.serving.runs import Request
 from inversion.serving.store import Store
 
 MAX_ENTRIES = 100
+MAX_SHOWN = 8  # results of an entry that have a thumbnail; a grid has more
 NO_PICTURE = "The picture of this job is no longer kept. Upload it and press Run."
 State = Literal["running", "done", "cancelled", "failed", "interrupted"]
 
@@ -154,7 +155,7 @@ def _state(states: Sequence[str], over: bool, interrupted: bool) -> State:
 
 def _of_view(view: JobView, made: float, over: bool) -> HistoryEntry:
     first = view.truth if view.truth is not None else view.measured
-    pictures = [first, *(run.image for run in view.runs)]
+    pictures = [first, *(run.image for run in view.runs[:MAX_SHOWN])]
     shown = tuple(base64.b64encode(images.thumbnail(one, THUMBNAIL)).decode() for one in pictures if one is not None)
     states = [run.state for run in view.runs]
     return HistoryEntry(
@@ -173,7 +174,7 @@ def _of_view(view: JobView, made: float, over: bool) -> HistoryEntry:
 
 
 def _of_entry(entry: Entry) -> HistoryEntry:
-    record, names = entry.record, sorted(entry.thumbnails)  # "input" stands before "run-0"
+    record, names = entry.record, sorted(entry.thumbnails)[: 1 + MAX_SHOWN]  # "input" stands before "run-0"
     runs: Sequence[Mapping[str, object]] = record["runs"]
     return HistoryEntry(
         entry.key,

@@ -144,7 +144,7 @@ class Archive:
         def opened(read: Read) -> StoredResult:
             code, weights = records.read_tensors(read(name)) if name in entry.files else (None, None)
             image = images.unpacked_png(read(f"run-{index}.png"))
-            return StoredResult(code, weights, entry.record["model"], image, entry.record["runs"][index]["row"])
+            return StoredResult(code, weights, entry.record["models"][index], image, entry.record["runs"][index]["row"])
 
         return self._opened(opened, entry)
 

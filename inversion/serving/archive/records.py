@@ -120,7 +120,7 @@ def job_record(job: Job) -> Row:
         if run.report is not None and run.over:
             row["report"] = report_record(run.report)
     facts = {"task": job.task, "model": job.model, "tab": job.tab, "picture": job.picture, "ending": job.ending}
-    return {**facts, "crop": crop_record(job.crop), "notes": list(job.notes), "runs": runs}
+    return {**facts, "models": list(job.models), "crop": crop_record(job.crop), "notes": list(job.notes), "runs": runs}
 
 
 def measured_parts(job: Job) -> Parts:
@@ -149,11 +149,11 @@ def read_job(key: str, record: RowView, read: Read, files: Mapping[str, int]) ->
             record["task"],
             run["method"],
             empty,
-            record["model"],
+            model,
             crop=read_crop(record["crop"]),
             analysis=run["method"] if run["method"] in ANALYSES else "",
         )
-        for run in record["runs"]
+        for run, model in zip(record["runs"], record["models"], strict=True)
     ]
     runs = []
     for index, run in enumerate(record["runs"]):
