@@ -41,6 +41,7 @@ PAGE = (  # modules that the page imports before its first run; they may name to
     "translations.requests",
     "serving.catalogue",
     "serving.session",
+    "grids",
 )
 HEAVY = ("torch", "cv2", "skimage", "sklearn", "lpips", "numpy", "huggingface_hub")
 

@@ -37,8 +37,8 @@ def caption(run: RunView) -> str:
     return ", ".join([*first, time, *(["partial"] if run.state != "done" else [])])
 
 
-def best_cells(layout: Layout, runs: Sequence[RunView], name: str) -> dict[tuple[str, ...], int]:
-    """The best cell of a metric for each problem that has at least two finished runs with it.
+def best_cells(layout: Layout, runs: Sequence[RunView], name: str) -> dict[tuple[str, ...], list[int]]:
+    """The cells with the best value of a metric, for each problem that has at least two finished runs with it.
 
     Problems are told apart by the values of axes whose figures cannot be compared, such as pictures and tasks.
     """
@@ -50,7 +50,8 @@ def best_cells(layout: Layout, runs: Sequence[RunView], name: str) -> dict[tuple
     sign = 1 if METRICS[name].better == "higher" else -1
     value = {cell: sign * figures(runs[layout.runs[cell]])[name] for cells in groups.values() for cell in cells}
     several = {key: cells for key, cells in groups.items() if len({layout.runs[cell] for cell in cells}) > 1}
-    return {key: max(cells, key=value.__getitem__) for key, cells in several.items()}
+    highest = {key: max(value[cell] for cell in cells) for key, cells in several.items()}
+    return {key: [cell for cell in cells if value[cell] == highest[key]] for key, cells in several.items()}
 
 
 def summary(layout: Layout, runs: Sequence[RunView]) -> list[str]:
@@ -63,12 +64,18 @@ def summary(layout: Layout, runs: Sequence[RunView]) -> list[str]:
         best = best_cells(layout, runs, name)
         if len(best) > MAX_GROUPS or (lines and () not in best):
             continue
-        for problem, cell in best.items():
-            labels = layout.labels(cell)
-            where = ", ".join(f"{axis.label} {labels[axis.label]}" for axis in layout.axes if axis.comparable)
-            text = _figure(metric, figures(runs[layout.runs[cell]])[name])
-            lines.setdefault((", ".join(problem), where), []).append(text)
+        for problem, cells in best.items():
+            text = _figure(metric, figures(runs[layout.runs[cells[0]]])[name])
+            if where := _shared_place(layout, cells):
+                lines.setdefault((", ".join(problem), where), []).append(text)
     return [_sentence(problem, where, texts) for (problem, where), texts in lines.items()]
+
+
+def _shared_place(layout: Layout, cells: Sequence[int]) -> str:
+    """The values that cells have in common on the axes whose figures can be compared, "" if they have none."""
+    places = [layout.labels(cell) for cell in cells]
+    labels = [axis.label for axis in layout.axes if axis.comparable and len({one[axis.label] for one in places}) == 1]
+    return ", ".join(f"{label} {places[0][label]}" for label in labels)
 
 
 def _figure(metric: Metric, value: float) -> str:
@@ -76,7 +83,7 @@ def _figure(metric: Metric, value: float) -> str:
 
 
 def _sentence(problem: str, where: str, texts: Sequence[str]) -> str:
-    return f"{f'{problem}: best' if problem else 'Best'} {' and '.join(texts)}: {where}."
+    return f"{f'{problem}: best' if problem else 'Best'} {', '.join(texts)}: {where}."
 
 
 def picture_names(layout: Layout, runs: Sequence[RunView]) -> dict[int, str]:

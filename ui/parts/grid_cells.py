@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import chain
 from pathlib import Path
 
 import gradio as gr
@@ -19,7 +20,7 @@ from inversion.grids import Layout, best_cells, pack_grid, summary, write_grid
 from inversion.grids.figures import figures, metric_text
 from inversion.metrics import METRICS
 from inversion.serving.session import JobView, RunView, Session
-from ui.parts.markup import READY, clock, job_status, note, status_line
+from ui.parts.markup import READY, clock, job_status, status_line
 from ui.parts.values import Options, Update
 from ui.static import script
 
@@ -109,7 +110,7 @@ class GridPanel:
         for view in session.follow(key, EVERY):
             update: Update = {self.status: job_status(view, "run"), self.cells: cells(view, shown, files)}
             if first:
-                update |= {self.summary: "", self.about: note(shown.title)}
+                update |= {self.summary: "", self.about: f'<div class="note">{escape(shown.title)}</div>'}
                 update |= {button: gr.update(interactive=False) for button in buttons}
                 first = False
             if not view.over:
@@ -128,14 +129,14 @@ class GridPanel:
 def cells(view: JobView, shown: ShownGrid, files: _Files) -> Options:
     """The value of the component: headers, the state and the picture of each run, the best cells, the originals."""
     layout = shown.layout
-    best = {name: set(best_cells(layout, view.runs, name).values()) for name in METRICS}
+    best = {name: [*chain(*best_cells(layout, view.runs, name).values())] for name in METRICS}
     names = [(name, metric) for name, metric in METRICS.items() if any(name in figures(run) for run in view.runs)]
     return {
         "key": view.key,
         "axes": [{"label": axis.label, "values": list(axis.values)} for axis in layout.axes],
         "cells": list(layout.runs),
         "runs": [_run(run, files, i) for i, run in enumerate(view.runs)],
-        "best": {name: sorted(found) for name, found in best.items() if found},
+        "best": {name: found for name, found in best.items() if found},
         "figures": [[name, metric.label] for name, metric in names] + [["seconds", "Seconds"]],
         "originals": [
             {"name": name, **files.pictures(f"original-{i}", one)} for i, (name, one) in enumerate(shown.pictures)
