@@ -55,10 +55,12 @@ class Estimates:
         self._units[model].note((source, stage), seconds / relative_cost(stage))
 
     def finished(self, job: Job, index: int, seconds: float) -> None:
-        """Learn from a finished run: `seconds` with its metrics, without loading the model.
+        """Learn from a finished run of a method: `seconds` with its metrics, without loading the model.
 
         The stages of a short run make too few steps to be measured while they run.
         """
+        if job.requests[index].analysis:
+            return
         model, stages, row = job.models[index], job.plans[index].stages, job.runs[index].row or {}
         computed = job.runs[index].seconds
         if job.plans[index].short and len(stages) == 1:
