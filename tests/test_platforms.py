@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 from helpers.checkpoints import clear_caches, in_process
 from helpers.foreign import write
 from helpers.local_hub import Workplace, workplace
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import inversion
 from inversion.checkpoints import hub, own, places, registry, store

@@ -21,7 +21,6 @@ import torch
 from helpers.foreign import CONTAINED, persistent, small, vendor, write_nvidia, write_tensorflow, write_tuned
 from torch import Tensor
 
-import inversion
 from inversion.checkpoints.formats import read
 from inversion.checkpoints.layouts import LAYOUTS
 from inversion.checkpoints.unpickle import Network, Refused, load_plain, networks
@@ -249,7 +248,7 @@ OWN_BYTES = ("zero.py", "pickle.loads")  # bytes that a forked process of ours s
 
 def test_no_call_in_the_package_runs_code_from_files() -> None:
     sites = 0
-    for path in [*(path for folder in ("inversion", "ui", "benchmarks") for path in (ROOT / folder).rglob("*.py"))]:
+    for path in [path for folder in ("inversion", "ui", "benchmarks") for path in (ROOT / folder).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk; Windows does that by itself. Raises OSError."""
-    if not hasattr(os, "O_DIRECTORY"):
+    if sys.platform == "win32":
         return
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
