@@ -65,6 +65,11 @@ class Lane:
         """Whether it can compute at once. A lane in this process always can."""
         return True
 
+    @property
+    def warms(self) -> bool:
+        """Whether it is to load models ahead of their first use."""
+        return True
+
     def open(self) -> None:
         """Does nothing, because a lane in this process is always open."""
 

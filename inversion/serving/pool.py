@@ -46,10 +46,11 @@ class Pool:
         return question.answer.result()
 
     def warm(self, model: str) -> None:
-        """Load a model on every lane when it is free, without waiting for it."""
+        """Load a model on the first lane and those that are for it, when they are free, without waiting for it."""
         with self._changed:
             for worker in self._workers:
-                worker.models.append(model)
+                if worker.number == 0 or worker.lane.warms:
+                    worker.models.append(model)
             self._changed.notify_all()
 
     def health(self) -> tuple[LaneHealth, ...]:

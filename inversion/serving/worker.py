@@ -50,6 +50,10 @@ class DeviceLane(Protocol):
     def opened(self) -> bool:
         """Whether it can compute at once."""
 
+    @property
+    def warms(self) -> bool:
+        """Whether it is to load models ahead of their first use, all of them on every lane."""
+
     def open(self) -> None:
         """Get ready, such as by starting a process. Raises UserError."""
 

@@ -24,7 +24,7 @@ PICTURE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
 class StubLane:
     """A lane whose runs have `steps` events. Each event waits for `gate`, if there is one."""
 
-    opened = True
+    opened = warms = True
 
     def __init__(self, steps: int = 3, gate: threading.Event | None = None) -> None:
         self.steps, self.gate = steps, gate

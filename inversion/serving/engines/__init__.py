@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from inversion.serving.lane import Lane
 
 # Name -> module with `lanes(device, dtype, count)`, imported at its first use: count None means its default.
-ENGINES = {name: f"{__name__}.{name}" for name in ("local", "zero")}
+ENGINES = {
+    "local": "inversion.serving.engines.local",
+    "ray": "inversion.serving.engines.ray_lanes",
+    "zero": "inversion.serving.engines.zero",
+}
 
 
 def lanes(engine: str, device: str, dtype: str, count: int | None = None) -> list[Lane]:

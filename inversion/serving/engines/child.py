@@ -19,6 +19,7 @@ from inversion.serving.engines.transfer import Channel
 from inversion.serving.lane import Lane
 from inversion.serving.runs import Event, LaneError, Request
 
+Answer = tuple[Any, UserError | None]  # of a method, or its error
 BEAT = 1.0  # seconds between two signs of life
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Calls:
         self._runs.pop(run).close()
         return_freed_memory()
 
-    def answer(self, name: str, arguments: tuple[Any, ...]) -> tuple[Any, UserError | None]:
+    def answer(self, name: str, arguments: tuple[Any, ...]) -> Answer:
         """Call a method: its answer or its error, which can be sent."""
         try:
             return self.by_name[name](*arguments), None
