@@ -1,9 +1,7 @@
-"""Lanes in this process and in another one: the same events and answers, and a crash ends runs, not the server."""
+"""The contract of all engines: the same events and answers; a process that ends or hangs ends runs, not the server."""
 
 from __future__ import annotations
 
-import os
-import signal
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,14 +12,17 @@ import pytest
 import torch
 from helpers import ada
 from helpers.checkpoints import in_process
+from helpers.engines import LANES, engine, send
 from helpers.foreign import write_nvidia
+from helpers.lanes import finish
 from helpers.waiting import until
 
 from inversion.checkpoints import own
 from inversion.common.errors import UserError
 from inversion.common.settings import SettingError
 from inversion.editing.requests import Inverted, MixRequest
-from inversion.serving.engines.process import ProcessLane
+from inversion.serving.edits import Place
+from inversion.serving.engines import process
 from inversion.serving.engines.transfer import LARGE, Channel
 from inversion.serving.jobs import RESTARTED
 from inversion.serving.lane import Lane
@@ -29,8 +30,17 @@ from inversion.serving.requests import UnavailableRequest
 from inversion.serving.runs import Event, Finished, LaneError, LaneLost, Progress, Ready, Request
 from inversion.serving.session import Session
 
-__all__ = ["in_process"]  # a fixture
-LANES = ("here", "process")
+__all__ = ["engine", "in_process"]  # fixtures
+Engine = Callable[[str], list[Lane]]
+Opened = Callable[..., Session]
+ELSEWHERE = tuple(name for name in LANES if name != "here")  # engines whose processes can end
+TUNING = {"wplus.steps": 2, "pti.steps": 2}
+
+
+@pytest.fixture(autouse=True)
+def _with_pythonpath(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's processes get a PYTHONPATH; the variable is restored afterwards."""
+    monkeypatch.setenv("PYTHONPATH", "")
 
 
 @pytest.fixture
@@ -39,14 +49,6 @@ def model(tmp_path: Path, in_process: list[str]) -> Iterator[str]:
     name = own.add_file(write_nvidia(tmp_path / "tiny.pkl", {"G_ema": ada.weights()}))
     yield name
     own.remove_file(name)
-
-
-@pytest.fixture(scope="module")
-def lanes() -> Iterator[dict[str, Lane]]:
-    """The engines."""
-    process = ProcessLane("cpu", "float32")
-    yield {"here": Lane("cpu", "float32"), "process": process}
-    process.close()
 
 
 @pytest.fixture
@@ -71,23 +73,29 @@ def same(first: Finished, second: Finished) -> bool:
     return np.array_equal(first.image, second.image) and rows[0] == rows[1]
 
 
-def test_results_are_the_same_to_the_bit(lanes: dict[str, Lane], request_: Request) -> None:
-    results = [finished(list(lane(request_))) for lane in lanes.values()]
-    assert same(*results)
+def long(request: Request, seed: int) -> Request:
+    """A run that goes on until it is ended."""
+    return replace(request, settings={"w.steps": 10**4}, seed=seed)
 
 
-@pytest.mark.parametrize("engine", LANES)
-def test_a_run_ends_early_with_its_best_picture(engine: str, lanes: dict[str, Lane], request_: Request) -> None:
-    events = lanes[engine](replace(request_, settings={"w.steps": 1000}, seed=1))
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_results_are_the_same_to_the_bit(name: str, engine: Engine, request_: Request) -> None:
+    results = [finished(list(lane(request_))) for lane in (*engine("here"), *engine(name))]
+    assert all(same(results[0], one) for one in results[1:])
+
+
+@pytest.mark.parametrize("name", LANES)
+def test_a_run_ends_early_with_its_best_picture(name: str, engine: Engine, request_: Request) -> None:
+    events = engine(name)[0](long(request_, 1))
     next(events), next(events)
     rest = [events.send(True)]
     rest += list(events)
-    assert isinstance(rest[-1], Finished) and len(rest) < 4
+    assert isinstance(rest[-1], Finished) and len(rest) < 7
 
 
-@pytest.mark.parametrize("engine", LANES)
-def test_suspended_runs_do_not_change_each_other(engine: str, lanes: dict[str, Lane], request_: Request) -> None:
-    lane, runs = lanes[engine], [replace(request_, seed=seed) for seed in (2, 3)]
+@pytest.mark.parametrize("name", LANES)
+def test_suspended_runs_do_not_change_each_other(name: str, engine: Engine, request_: Request) -> None:
+    lane, runs = engine(name)[0], [replace(request_, seed=seed) for seed in (2, 3)]
     alone = [finished(list(lane(run))) for run in runs]
     fresh = [replace(run, settings={"w.steps": 4, "w.lr": 0.05}) for run in runs]  # so that nothing is remembered
     both = [lane(run) for run in fresh]
@@ -101,9 +109,9 @@ def test_suspended_runs_do_not_change_each_other(engine: str, lanes: dict[str, L
     assert all(same(a, b) for a, b in zip(mixed, again, strict=True))
 
 
-@pytest.mark.parametrize("engine", LANES)
-def test_errors_keep_their_words_and_class(engine: str, lanes: dict[str, Lane], request_: Request) -> None:
-    lane = lanes[engine]
+@pytest.mark.parametrize("name", LANES)
+def test_errors_keep_their_words_and_class(name: str, engine: Engine, request_: Request) -> None:
+    lane = engine(name)[0]
     with pytest.raises(SettingError, match=r"w\.steps|Steps"):
         list(lane(replace(request_, settings={"w.steps": -1})))
     with pytest.raises(LaneError, match="cannot run"):
@@ -113,54 +121,83 @@ def test_errors_keep_their_words_and_class(engine: str, lanes: dict[str, Lane], 
     assert lane.answer(UnavailableRequest(request_.model)).methods  # and the lane goes on
 
 
-def test_a_tuned_generator_is_sent_once(lanes: dict[str, Lane], request_: Request) -> None:
-    settings = {"wplus.steps": 2, "pti.steps": 2}
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_edits_of_a_tuned_generator_are_the_same(name: str, engine: Engine, request_: Request) -> None:
     answers = []
-    for lane in lanes.values():
-        last = finished(list(lane(replace(request_, method="pti", settings=settings))))
+    for lane in (engine("here")[0], engine(name)[0]):
+        last = finished(list(lane(replace(request_, method="pti", settings=TUNING))))
         result = Inverted(last.code, last.weights, {})
         answers += [lane.answer(MixRequest(request_.model, result, result, 1)) for _ in range(2)]
     assert all(np.array_equal(answers[0], one) for one in answers)
 
 
-def test_a_killed_process_ends_its_runs(lanes: dict[str, Lane], request_: Request) -> None:
-    lane = lanes["process"]
-    assert isinstance(lane, ProcessLane)
-    long = replace(request_, settings={"w.steps": 1000}, seed=9)
-    first, second = lane(long), lane(replace(long, seed=10))
-    next(first), next(second)
-    before = lane.pid
-    assert before is not None
-    os.kill(before, getattr(signal, "SIGKILL", signal.SIGTERM))
-    for events in (first, second):
-        with pytest.raises(LaneLost, match="has ended"):
-            list(events)
-    assert lane.pid is None
-    lane.tidy()  # starts none
-    assert lane.pid is None
-
-
-def test_a_job_outlives_the_process_that_computes_it(
-    lanes: dict[str, Lane], opened: Callable[..., Session], request_: Request
+@pytest.mark.parametrize("name", LANES)
+def test_jobs_previews_edits_and_cancel_work_through_a_session(
+    name: str, engine: Engine, opened: Opened, request_: Request
 ) -> None:
-    lane = lanes["process"]
-    assert isinstance(lane, ProcessLane)
-    session = opened(lane)
-    long = replace(request_, settings={"w.steps": 5000}, seed=11)
-    key = session.submit([replace(request_, seed=12), long])
+    lanes = engine(name)
+    session = opened(*lanes)
+    session.limits.slice = 0.02
+    tuned = session.submit([replace(request_, method="pti", settings=TUNING, seed=5)], owner="other")
+    endless = [session.submit([long(request_, seed)], owner=str(seed)) for seed in (21, 22)]
+    assert finish(session, tuned).runs[0].state == "done", "no job waits for the end of another one"
+    lane = session.stored_result(tuned, 0).lane
+    assert lane is not None and session.edits.mix(Place(tuned, 0), Place(tuned, 0), 1).ndim == 3
+    assert "psp" in session.unavailable(request_.model).methods
+    until(lambda: all(session.snapshot(key).runs[0].image is not None for key in endless))
+    for key in endless:
+        session.cancel(key)
+    for key in endless:
+        run = finish(session, key).runs[0]
+        assert run.state == "cancelled" and "best picture" in run.message and run.row is not None
+    assert [health.state for health in session.health()] == ["free"] * len(lanes)
 
-    def kill() -> None:
-        until(lambda: session.snapshot(key).runs[1].step > 0)
-        assert lane.pid is not None
-        os.kill(lane.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
-    kill()
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_killed_process_ends_its_runs(name: str, engine: Engine, request_: Request) -> None:
+    lane = engine(name)[1]
+    first, second = lane(long(request_, 9)), lane(long(request_, 10))
+    next(first), next(second)
+    send(lane)
+    blamed = []
+    for events in (first, second):
+        with pytest.raises(LaneLost, match="has ended") as lost:
+            list(events)
+        blamed.append(not lost.value.blameless)
+    assert blamed == [True, False] and not lane.opened
+    lane.tidy()  # starts none
+    assert not lane.opened
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_process_that_hangs_is_replaced(
+    name: str, engine: Engine, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = engine(name)[0]
+    events = lane(replace(request_, settings={"w.steps": 10**4, "w.lr": 0.02}))
+    next(events), next(events), next(events)
+    send(lane, "SIGSTOP")
+    monkeypatch.setattr(process, "PATIENCE", 1.5)
+    with pytest.raises(LaneLost, match="did not respond|has ended"):
+        list(events)
+    assert not lane.opened
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_job_outlives_the_process_that_computes_it(
+    name: str, engine: Engine, opened: Opened, request_: Request
+) -> None:
+    session = opened(engine(name)[0])
+    key = session.submit([replace(request_, seed=12), long(request_, 11)])
+    until(lambda: session.snapshot(key).runs[1].step > 0)
+    send(engine(name)[0])
     until(lambda: session.snapshot(key).runs[1].message == RESTARTED)
-    kill()
+    until(lambda: session.snapshot(key).runs[1].step > 0)
+    send(engine(name)[0])
     until(lambda: session.snapshot(key).over)
     first, second = session.snapshot(key).runs
     assert first.state == "done" and first.image is not None
-    assert second.state == "failed" and "has ended" in second.message
+    assert second.state == "failed" and "has ended" in second.message and session.health()[0].losses == 2
 
 
 def test_a_large_tensor_goes_over_once_and_is_forgotten_by_both(tmp_path: Path) -> None:

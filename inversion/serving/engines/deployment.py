@@ -1,12 +1,14 @@
 """The deployment of Ray Serve: each replica holds a lane. Needs `ray`; `inversion.serving.engines.ray_lanes` calls it.
 
-A front opens a lease of a replica, then calls it by the lease. A run is a stream of events. The replica computes no more
-than AHEAD events that the front has not seen, so that a run which waits for its turn uses no device.
+A front opens a lease of a replica, then calls it by the lease. A run is a stream of events. The replica computes no
+more than AHEAD unseen events, so that a run which waits for its turn uses no device.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -71,13 +73,13 @@ class Replica:
         if model:
             self._thread.submit(self._lane.warm, model).result()
 
-    async def open(self) -> str:
-        """The key of a new lease."""
+    async def open(self) -> tuple[str, str]:
+        """The key of a new lease, and where the replica is, in words."""
         now = time.monotonic()
         self._leases = {key: one for key, one in self._leases.items() if now - one.used < EXPIRY}
         key = secrets.token_hex(8)
         self._leases[key] = Lease(self._lane)
-        return key
+        return key, f"replica on {platform.node()}, process {os.getpid()}"
 
     async def call(self, key: str, data: bytes) -> bytes | None:
         """The answer and the error of a method of `child.Calls`, for its name and arguments."""
@@ -160,8 +162,11 @@ class LaneRouter(FIFOMixin, RequestRouter):
 
 
 def build(args: dict[str, str]) -> serve.Application:
-    """The application, for `serve run`. args: those of `Replica`."""
+    """The application, for `serve run`. args: those of `Replica`; replicas: their number, if no file configures it."""
+    args, replicas = dict(args), args.get("replicas")
+    args.pop("replicas", None)
     options: dict[str, Any] = {**CHECKED, "max_ongoing_requests": 64, "graceful_shutdown_timeout_s": 1.0}
     options["logging_config"] = {"enable_access_log": False}  # a line for each call
+    options |= {} if replicas is None else {"num_replicas": int(replicas)}
     router = RequestRouterConfig(request_router_class=LaneRouter)
     return serve.deployment(name="Lane", request_router_config=router, **options)(Replica).bind(**args)

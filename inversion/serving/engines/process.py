@@ -127,7 +127,7 @@ class Child:
         )
         self.channel = Channel(cast(BinaryIO, self.process.stdout), cast(BinaryIO, self.process.stdin), keeps=False)
         self.hung = False
-        self._patience, self._closed = START, threading.Event()
+        self._settled, self._closed = False, threading.Event()  # settled: it has done its first work
         self._alive: float | None = time.monotonic()  # time of the last sign of life in a call, None between calls
         threading.Thread(target=self._watch, name="watch-lane", daemon=True).start()
 
@@ -142,8 +142,7 @@ class Child:
         self.channel.send((name, arguments))
         answer = self.channel.receive(self._note)
         self._alive = None
-        if name in ("warm", "answer", "step"):
-            self._patience = PATIENCE
+        self._settled |= name in ("warm", "answer", "step")
         return answer
 
     def close(self) -> None:
@@ -159,7 +158,7 @@ class Child:
     def _watch(self) -> None:
         while not self._closed.wait(0.5):
             alive = self._alive
-            if alive is not None and time.monotonic() - alive > self._patience:
+            if alive is not None and time.monotonic() - alive > (PATIENCE if self._settled else START):
                 self.hung = True
                 self.process.kill()  # its pipes break, which ends the call
                 return

@@ -62,6 +62,7 @@ class RayLane(RemoteLane):
         self._handle = handle.options(session_id=session)
         self._opening = opening
         self._lease: str | None = None
+        self._place = ""
         self._codec = Codec(keeps=False)
         self._runs = itertools.count()
 
@@ -76,8 +77,8 @@ class RayLane(RemoteLane):
         return False
 
     def place(self) -> str:
-        """The lease of the replica."""
-        return "no replica" if self._lease is None else f"replica, lease {self._lease}"
+        """The machine and the process of the replica, in words."""
+        return "no replica" if self._lease is None else self._place
 
     def open(self) -> None:
         """Wait for a replica that is free. Raises LaneLost."""
@@ -86,7 +87,7 @@ class RayLane(RemoteLane):
         with self._opening:
             response = self._handle.open.remote()
             try:
-                self._lease, self._codec = response.result(timeout_s=START), Codec(keeps=False)
+                (self._lease, self._place), self._codec = response.result(timeout_s=START), Codec(keeps=False)
             except Exception:  # of many classes: no replica in time, or it ended
                 response.cancel()
                 raise LaneLost(NO_REPLICA) from None
