@@ -31,6 +31,7 @@ COUNTS = {
     "masks": 2000,
     "registries": 2000,
     "rows": 2000,
+    "results": 1000,
     "codes": 2000,
     "checkpoints": 2000,
     "arguments": 10_000,

@@ -20,10 +20,12 @@ from inversion.checkpoints.registry import REGISTRY
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from inversion.methods.codes import PlainCode
     from inversion.model import Model
 
 SIDE = 24  # pixels of pictures
 ENTRIES = 5  # of the registry
+JOB, OWNER = "key", "owner"  # of the run in `results`
 RECIPE = '{"method": "w", "settings": {"w.steps": 2}, "seed": 0, "notes": []}'
 
 
@@ -215,3 +217,29 @@ def _torch(content: object, archive: bool = True) -> bytes:
     file = io.BytesIO()
     torch.save(content, file, _use_new_zipfile_serialization=archive)
     return file.getvalue()
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """The files of a folder of `--results` with one run in it, by their paths."""
+    import torch
+
+    from inversion.checkpoints.codes import SavedCode
+    from inversion.serving.archive.archive import Archive
+    from inversion.serving.jobs import Job, RunView
+    from inversion.serving.limits import Limits
+    from inversion.serving.runs import Finished, Request
+
+    pixels = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
+    start = SavedCode("w", torch.zeros(1, 1, 8), name="mine.npz")
+    request = Request("reconstruct", "w", pixels, settings={"w.steps": 2}, start=start, notes=("a note",))
+    archive = Archive(folder, Limits())
+    job = Job(JOB, (request,), [RunView("w", "W")], owner=OWNER)
+    archive.add(job)
+    job.truth = job.measured = pixels
+    code: PlainCode = {"kind": "w", "rows": torch.zeros(1, 1, 8)}
+    event = Finished(pixels, {"psnr": 30.0, "seconds": 2.0}, {"w.loss": [1.0]}, code, {"conv": torch.zeros(2, 3)})
+    job.take(0, event)
+    archive.keep(job, 0, event)
+    archive.release(job)
+    archive.close()
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ from inversion.checkpoints.codes import read_code
 from inversion.checkpoints.registry import BadCheckpoint
 from inversion.cli.records import add_rows
 from inversion.common.errors import UserError
+from inversion.serving.archive.archive import Archive
+from inversion.serving.limits import Limits
 
 Read = Callable[[Any], object]
 Inputs = Iterator[Any]  # bytes of files; of arguments, any values
@@ -69,9 +72,39 @@ def files(folder: Path, marker: Path) -> dict[str, Subject]:
         "masks": subject("masks", 2000, [*seeds.masks(), *seeds.pictures()[:3]], mask),
         "registries": subject("lists of checkpoints", 2000, seeds.registries(), stored(_registry, ".yaml")),
         "rows": subject("files of rows and hashes", 2000, seeds.rows(), stored(_rows)),
+        "results": _results(folder),
         "codes": subject("codes", 2000, seeds.codes(), stored(read_code, ".npz"), forks=True),
         "checkpoints": subject("checkpoints", 2000, checkpoints, stored(convert.inspect, ".pt"), forks=True),
     }
+
+
+def _results(folder: Path) -> Subject:
+    """The folder of results, with damage in one of its files: the list, a request, a picture, a code."""
+    whole, place = seeds.results(folder / "whole"), folder / "results"
+
+    def inputs(rng: random.Random) -> Inputs:
+        while True:
+            name = rng.choice([*whole, "index.sqlite"])
+            data = mutated(rng, whole[name], [*whole.values()])
+            # A file of another size is refused by its size alone.
+            same = name != "index.sqlite" and rng.random() < 0.9
+            yield name, data[: len(whole[name])].ljust(len(whole[name]), b"\0") if same else data
+
+    def read(given: tuple[str, bytes]) -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        for name, data in {**whole, given[0]: given[1]}.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(data)
+        archive = Archive(place, Limits())
+        try:
+            archive.entries(seeds.OWNER, 10)
+            archive.job(seeds.JOB).view()
+            archive.requests(seeds.JOB)
+            archive.result(seeds.JOB, 0)
+        finally:
+            archive.close()
+
+    return Subject("folders of results", 1000, inputs, read)
 
 
 def mutations(rng: random.Random, made: Sequence[bytes]) -> Iterator[bytes]:
@@ -182,4 +215,6 @@ def shown(given: Any) -> bytes:  # noqa: ANN401 - an input of a subject
     if isinstance(given, bytes):
         return given
     endpoint, values = given
+    if isinstance(values, bytes):
+        return f"{endpoint}\n".encode() + values
     return json.dumps([endpoint.name, values], default=str).encode("utf-8", "surrogatepass")

@@ -34,6 +34,7 @@ from typing import TypeVar
 import numpy as np
 
 from inversion import images
+from inversion.common.echo import printable
 from inversion.common.rows import Row, RowView
 from inversion.serving.archive import files, records
 from inversion.serving.archive.index import ArchiveError, Entry, Index
@@ -47,6 +48,8 @@ THUMBNAIL = 96  # pixels a side
 BACKLOG = 64  # writes that may wait; each holds a result in memory
 GONE = "The run is no longer kept. Run it again."
 INTERRUPTION = "The server stopped before this run ended."
+
+DAMAGE = (sqlite3.Error, ValueError, TypeError, KeyError, AttributeError)  # what a damaged list raises
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -77,9 +80,14 @@ class Archive:
             self._runs.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise ArchiveError(f"{folder}: {error.strerror}. Choose another folder for --results") from None
-        self._index = Index(folder / "index.sqlite")
-        self._salt = self._index.fact("salt", secrets.token_hex(16))
-        self._recover()
+        path = folder / "index.sqlite"
+        try:
+            self._index = Index(path)
+            self._salt = self._index.fact("salt", secrets.token_hex(16))
+            self._recover()
+        except DAMAGE as error:
+            why = printable(str(error))
+            raise ArchiveError(f"{path}: it is broken ({why}). Move it away, or choose another folder") from None
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(BACKLOG)
         self._thread = threading.Thread(target=self._write, name="archive", daemon=True)
         self._thread.start()
@@ -154,16 +162,25 @@ class Archive:
         return self._opened(lambda read: records.read_requests(entry.record["requests"], read), entry)
 
     def entries(self, owner: str, limit: int) -> list[Entry]:
-        """Jobs of an owner, newest first."""
-        return self._index.of(self._hash(owner), limit) if owner else []
+        """Jobs of an owner, newest first; [] if the list is damaged."""
+        try:
+            return self._index.of(self._hash(owner), limit) if owner else []
+        except sqlite3.Error as error:
+            log.warning("results: %s", error)
+            return []
 
     def owns(self, owner: str, key: str) -> bool:
         """Whether the job is one of this owner."""
-        entry = self._index.get(key)
-        return bool(owner) and entry is not None and entry.owner == self._hash(owner)
+        with suppress(UnknownJob):
+            return bool(owner) and self._entry(key).owner == self._hash(owner)
+        return False
 
     def _entry(self, key: str) -> Entry:
-        entry = self._index.get(key)
+        try:
+            entry = self._index.get(key)
+        except sqlite3.Error as error:
+            log.warning("results: %s", error)
+            raise UnknownJob("The list of kept runs is damaged. Run it again.") from None
         if entry is None:
             raise UnknownJob(GONE)
         return entry
@@ -180,7 +197,7 @@ class Archive:
 
         try:
             return read(bytes_of)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # decoders raise almost anything on damaged files
             log.warning("%s: %s", folder, error)
             raise UnknownJob("The files of this run are damaged. Run it again.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from inversion.common.echo import printable
 from inversion.common.errors import UserError
 from inversion.common.rows import RowView
 
 VERSION = 1
+log = logging.getLogger(__name__)
 TABLES = """
 CREATE TABLE IF NOT EXISTS jobs (
     key TEXT PRIMARY KEY, owner TEXT NOT NULL, share TEXT NOT NULL, made REAL NOT NULL, touched REAL NOT NULL,
@@ -82,7 +85,8 @@ class Index:
             why = "another server uses it" if "locked" in str(error) else str(error)
             raise ArchiveError(f"{path.parent}: {why}. Choose another folder for --results") from None
         except sqlite3.DatabaseError as error:
-            raise ArchiveError(f"{path}: it is broken ({error}). Move it away, or choose another folder") from None
+            why = printable(str(error))
+            raise ArchiveError(f"{path}: it is broken ({why}). Move it away, or choose another folder") from None
 
     def close(self) -> None:
         """Close the file, and let another server have it."""
@@ -135,13 +139,17 @@ class Index:
         """(key, name) of all files."""
         with self._lock:
             rows = self._base.execute("SELECT key, files FROM jobs").fetchall()
-        return {(key, name) for key, files in rows for name in json.loads(files)}
+        return {(key, name) for key, files in rows for name in _names(files)}
 
     def _entries(self, condition: str, *values: object) -> Iterator[Entry]:
         with self._lock:
             rows = self._base.execute(f"SELECT {COLUMNS} FROM jobs {condition}", values).fetchall()  # noqa: S608 - ours
         for key, owner, share, made, touched, over, *parts in rows:
-            record, files, thumbnails = map(json.loads, parts)
+            try:
+                record, files, thumbnails = map(json.loads, parts)
+            except (ValueError, TypeError) as error:  # the other rows are still good
+                log.warning("results: %s is damaged: %s", key, error)
+                continue
             yield Entry(key, owner, share, made, touched, bool(over), record, files, thumbnails)
 
     @contextmanager
@@ -156,3 +164,11 @@ class Index:
                 if self._base.in_transaction:
                     self._base.execute("ROLLBACK")
                 raise
+
+
+def _names(files: str) -> list[str]:
+    """Names in the text of a row; [] if it is damaged."""
+    try:
+        return list(json.loads(files))
+    except (ValueError, TypeError):
+        return []
