@@ -5,6 +5,7 @@
     for event in invert(model, task, task.A(x), parse_method("wplus")):
         ...  # Step, Step, ..., Result
     compare("face.png", methods=["psp", "wplus"])  # shows itself in a notebook
+    grid("face.png", x="method=w,wplus", y="steps=10,30,100")  # so does this
 
 Pictures are NCHW float32 in [-1, 1]. Importing the package imports nothing else: a name is imported at its first use.
 """
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from inversion.checkpoints.tuned import write_tuned
     from inversion.common.errors import UserError
     from inversion.common.settings import SettingError
-    from inversion.interactive import ComparedResult, Comparison, compare
+    from inversion.interactive import ComparedResult, Comparison, GridResult, compare, grid
     from inversion.losses import LossWeights
     from inversion.methods import METHODS, PRESETS, STAGES, Method, Result, Step, parse_method, tuned
     from inversion.methods.run import RunOptions, invert
@@ -44,7 +45,7 @@ __getattr__ = attributes(
         "checkpoints.tuned": "write_tuned",
         "common.errors": "UserError",
         "common.settings": "SettingError",
-        "interactive": "ComparedResult Comparison compare",
+        "interactive": "ComparedResult Comparison GridResult compare grid",
         "losses": "LossWeights",
         "methods": "METHODS PRESETS STAGES Method Result Step parse_method tuned",
         "methods.run": "RunOptions invert",
@@ -66,6 +67,7 @@ __all__ = [
     "ComparedResult",
     "Comparison",
     "Facts",
+    "GridResult",
     "HubError",
     "LossWeights",
     "Method",
@@ -79,6 +81,7 @@ __all__ = [
     "UserError",
     "add_file",
     "compare",
+    "grid",
     "invert",
     "load",
     "load_code",

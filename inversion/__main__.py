@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("inversion.cli.models", "list the models that can be loaded"),
     "invert": ("inversion.cli.invert", "run one method on pictures"),
     "compare": ("inversion.cli.compare", "run several methods on pictures"),
+    "grid": ("inversion.cli.grid", "vary methods, settings, seeds or pictures: a cell for each combination"),
     "batch": ("inversion.cli.batch_command", "run methods on many pictures and write a report; resumes"),
     "translate": ("inversion.cli.translate", "turn a sketch, a label map or a turned face into pictures"),
     "analyse": ("inversion.cli.analyse", "check an effect that a paper describes on pictures"),

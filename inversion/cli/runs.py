@@ -19,6 +19,7 @@ from inversion.cli.common import task_inputs, write_notes, write_rows
 from inversion.cli.interrupt import StopRequest
 from inversion.cli.own import choose_model, options_of
 from inversion.common.commands import UsageError, guarded
+from inversion.common.errors import UserError
 from inversion.common.names import settings_digits
 from inversion.common.rows import Row
 from inversion.common.settings import split_settings
@@ -195,6 +196,22 @@ def follow(
     if ready is None:
         raise LaneError(f"{request.method} ended without a result")
     return ready, event
+
+
+def follow_all(
+    lane: Lane, requests: Sequence[Request], stop: StopRequest, *, bars: bool = True
+) -> Iterator[tuple[Request, tuple[Ready, Finished] | UserError]]:
+    """Do runs until one is interrupted: each request with its result, or with the reason why it has none."""
+    for request in requests:
+        outcome: tuple[Ready, Finished] | UserError
+        try:
+            with stop.postponed():
+                outcome = follow(lane, request, stop, lambda notes: None, bars=bars)
+        except UserError as error:
+            outcome = error
+        yield request, outcome
+        if stop.signal is not None:
+            return
 
 
 class _Bars:

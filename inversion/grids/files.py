@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inversion import images
+from inversion.common.names import numbered
 from inversion.grids.figures import picture_names, rows, table
 from inversion.grids.plans import Layout
 from inversion.grids.sheets import Named, sheet
@@ -30,7 +31,11 @@ class GridFiles:
 def write_grid(
     folder: Path, layout: Layout, runs: Sequence[RunView], title: str = "", originals: Sequence[Named] = ()
 ) -> GridFiles:
-    """Write pictures with their recipes, sheet (PNG), table (CSV) and rows (JSON) to a folder. Raises OSError."""
+    """Write pictures with their recipes, sheet (PNG), table (CSV) and rows (JSON) to a folder. Raises OSError.
+
+    A folder with a grid is kept: the new folder is NAME-2.
+    """
+    folder = next(one for one in numbered(folder) if not (one / NAMES[0]).exists())
     folder.mkdir(parents=True, exist_ok=True)
     names = picture_names(layout, runs)
     for run, name in names.items():

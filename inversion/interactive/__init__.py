@@ -1,8 +1,9 @@
-"""The hub from Python and notebooks: `compare` runs methods on a picture, and its results show themselves."""
+"""The hub from Python and notebooks: `compare` runs methods, `grid` varies anything. Results show themselves."""
 
 from __future__ import annotations
 
 from inversion.interactive.comparing import CompareOptions, compare
+from inversion.interactive.gridding import GridResult, grid
 from inversion.interactive.results import ComparedResult, Comparison
 
-__all__ = ["CompareOptions", "ComparedResult", "Comparison", "compare"]
+__all__ = ["CompareOptions", "ComparedResult", "Comparison", "GridResult", "compare", "grid"]

@@ -17,7 +17,7 @@ from inversion.checkpoints.codes import read_code
 from inversion.checkpoints.registry import DEFAULT
 from inversion.cli.common import task_inputs
 from inversion.cli.interrupt import StopRequest
-from inversion.cli.runs import follow
+from inversion.cli.runs import follow_all
 from inversion.common.errors import UserError
 from inversion.common.settings import SettingError, SettingValue, kind_of, split_settings
 from inversion.interactive.results import ComparedResult, Comparison
@@ -77,15 +77,15 @@ def compare(
     parsed = {method: parse_method(method) for method in chosen}
     given = split_settings({key: [stage.key for stage in one.stages] for key, one in parsed.items()}, settings or {})
     values = {key: one.changed(own.preset, given[key]) for key, one in parsed.items()}
-    name, decoded = _decoded(picture)
-    pixels, notes = np.asarray(decoded.picture), [*decoded.notes]
+    name, content = decoded(picture)
+    pixels, notes = np.asarray(content.picture), [*content.notes]
     fields_given = argparse.Namespace(task=task, model=model, align=own.align, **inputs)
     request = Request(
         task=task,
         method="",
         picture=pixels,
         model=model,
-        inputs=task_inputs(fields_given, Path(name), decoded, notes),
+        inputs=task_inputs(fields_given, Path(name), content, notes),
         seed=own.seed,
         measured=own.measured,
         budget=own.budget,
@@ -107,17 +107,14 @@ def _run(lane: Lane, requests: Sequence[Request], name: str, bars: bool) -> Comp
     failed: dict[str, UserError] = {}
     ready: Ready | None = None
     with StopRequest() as stop:
-        for request in requests:
-            try:
-                with stop.postponed():
-                    ready, finished = follow(lane, request, stop, lambda notes: None, bars=bars)
-                row = {**finished.row, "picture": name, "message": finished.message, "error": ""}
-                row["interrupted"] = stop.signal is not None
-                results.append(ComparedResult(lane, request, replace(finished, row=row)))
-            except UserError as error:
-                failed[request.method] = error
-            if stop.signal is not None:
-                break
+        for request, outcome in follow_all(lane, requests, stop, bars=bars):
+            if isinstance(outcome, UserError):
+                failed[request.method] = outcome
+                continue
+            ready, finished = outcome
+            row = {**finished.row, "picture": name, "message": finished.message, "error": ""}
+            row["interrupted"] = stop.signal is not None
+            results.append(ComparedResult(lane, request, replace(finished, row=row)))
     if ready is None:
         raise next(iter(failed.values()))
     return Comparison(name, results, ready, {method: str(error) for method, error in failed.items()})
@@ -155,7 +152,7 @@ def _file(value: object) -> object:
     return value
 
 
-def _decoded(source: Source) -> tuple[str, images.Decoded]:
+def decoded(source: Source) -> tuple[str, images.Decoded]:
     """The name and the content of a picture. Raises BadImage."""
     if isinstance(source, str | Path):
         return str(source), images.decode(source)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.lanes import finish
+from helpers.lanes import StubLane, finish, stub_request
 from PIL import Image
 from torch import Tensor
 
@@ -35,7 +35,7 @@ from inversion.grids.figures import caption, rows
 from inversion.images import Decoded
 from inversion.serving.jobs import RunView
 from inversion.serving.lane import Lane
-from inversion.serving.session import Limits, Session
+from inversion.serving.session import Limits, Session, UnknownJob
 
 FEW = "w.steps=2"
 GREY = np.full((32, 32, 3), 128, np.uint8)
@@ -89,6 +89,21 @@ def test_a_grid_is_one_job_whose_cells_equal_single_runs(
     narrow = opened(lane, limits=Limits(runs=3))
     with pytest.raises(UserError, match="These are 4 runs, and one job may have 3"):
         narrow.submit(requests)
+
+
+def test_a_grid_pushes_out_no_result_of_another_visitor(opened: Callable[..., Session]) -> None:
+    session = opened(StubLane(), limits=Limits(finished=8, finished_runs=20, tuned=64))
+    session.address = lambda: "10.0.0.1"
+    first = session.submit([stub_request(1)])
+    finish(session, first)
+    session.address = lambda: "10.0.0.2"
+    grids = [session.submit([stub_request(seed) for seed in range(15)]) for _ in range(2)]
+    assert all(run.state == "done" for key in grids for run in finish(session, key).runs)
+    assert session.stored_result(first, 0).weights == {"w": 1}
+    session.submit([stub_request(2)])
+    with pytest.raises(UnknownJob):  # 31 runs are more than 20
+        session.snapshot(grids[0])
+    assert session.snapshot(first).over and session.snapshot(grids[1]).over
 
 
 def test_best_is_named_for_equal_problems_only() -> None:

@@ -228,6 +228,7 @@ def test_the_public_profile_is_narrower_in_everything() -> None:
     private, public = PROFILES["private"], PROFILES["public"]
     assert public.budget < private.budget and private.downloads and not public.downloads
     assert public.session().waiting_each < private.session().waiting_each
+    assert public.session().runs < private.session().runs
     for name in ("uploads_each", "events_each"):
         assert getattr(public.web, name) < getattr(private.web, name)
     assert public.web.posts_each and public.web.open_each
