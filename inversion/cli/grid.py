@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from inversion import images
 from inversion.cli import sources
@@ -24,6 +25,7 @@ from inversion.grids import (
     GridPlan,
     Materials,
     grid_requests,
+    originals,
     parameters,
     plan_grid,
     read_choices,
@@ -31,6 +33,7 @@ from inversion.grids import (
     write_grid,
 )
 from inversion.grids.figures import rows
+from inversion.grids.sheets import Named
 from inversion.methods import parse_method
 from inversion.metrics import METRICS
 from inversion.serving.jobs import RunView
@@ -84,8 +87,16 @@ def axes_of(texts: Iterable[str | None]) -> list[tuple[str, str]]:
     return found
 
 
-def run_grid(plan: GridPlan, materials: Materials, lane: Lane, *, bars: bool = True) -> tuple[list[RunView], int]:
-    """Do the runs of a plan; after Ctrl-C, those that are left are cancelled. Returns them and the exit status.
+class GridRuns(NamedTuple):
+    """The runs of a grid, the originals, and the exit status."""
+
+    views: list[RunView]
+    originals: list[Named]
+    status: int
+
+
+def run_grid(plan: GridPlan, materials: Materials, lane: Lane, *, bars: bool = True) -> GridRuns:
+    """Do the runs of a plan; after Ctrl-C, those that are left are cancelled.
 
     Raises UserError if no run has a result.
     """
@@ -106,7 +117,7 @@ def run_grid(plan: GridPlan, materials: Materials, lane: Lane, *, bars: bool = T
             views[index] = _view(request, state, **facts)
     if failed is not None and all(view.image is None for view in views):
         raise failed
-    return views, stop.status
+    return GridRuns(views, originals(requests).pictures, stop.status)
 
 
 def _view(request: Request, state: str, **facts: object) -> RunView:
@@ -131,10 +142,11 @@ def _grid(args: argparse.Namespace) -> int:
         raise UsageError("Several pictures need an axis: add --z picture=")
     sys.stderr.write(f"{len(plan.layout.runs)} cells, {len(plan.setups)} runs\n")
     materials = Materials({name: images.decode(path) for name, path in pictures.items()}, masks)
-    views, status = run_grid(plan, materials, Lane(args.device, args.dtype))
-    files = None if args.out is None else write_grid(args.out, plan.layout, views)
-    _show(plan, views, args.json, files)
-    return status
+    done = run_grid(plan, materials, Lane(args.device, args.dtype))
+    shown = done.views, plan.title, done.originals
+    files = None if args.out is None else write_grid(args.out, plan.layout, *shown)
+    _show(plan, done.views, args.json, files)
+    return done.status
 
 
 def _show(plan: GridPlan, views: Sequence[RunView], json: bool, files: GridFiles | None) -> None:

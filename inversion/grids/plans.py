@@ -79,6 +79,19 @@ class GridPlan:
     setups: tuple[Setup, ...]
     layout: Layout
 
+    @property
+    def title(self) -> str:
+        """What all cells have in common, in words."""
+        varied, first = {axis.key for axis in self.layout.axes}, self.setups[0]
+        facts = {
+            "task": task_class(first.task).label,
+            "method": parse_method(first.method).label,
+            "model": first.model,
+            "picture": f"picture {first.picture}",
+            "seed": f"seed {first.run.seed}",
+        }
+        return ", ".join(text for key, text in facts.items() if key not in varied)
+
 
 @dataclass(frozen=True)
 class Estimate:

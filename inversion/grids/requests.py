@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,17 +36,27 @@ def grid_requests(setups: Sequence[Setup], materials: Materials) -> list[Request
     return [made.request(setup) for setup in setups]
 
 
-def originals(requests: Sequence[Request]) -> list[np.ndarray | None]:
-    """The part of the picture that each run uses, uint8 (R, R, 3); None if the picture is the input already."""
-    cut: dict[tuple[int, object, int], np.ndarray] = {}
-    found: list[np.ndarray | None] = []
+class Originals(NamedTuple):
+    """The parts of pictures that runs use: each once as (name, uint8 (R, R, 3)), and the index of each run's.
+
+    The index is None if the picture is the input already.
+    """
+
+    pictures: list[tuple[str, np.ndarray]]
+    of_runs: list[int | None]
+
+
+def originals(requests: Sequence[Request]) -> Originals:
+    """The originals of the requests of a grid."""
+    cut: dict[tuple[int, object, int], tuple[str, np.ndarray]] = {}
+    found: list[int | None] = []
     for request in requests:
         size = registry()[request.model].resolution
         key = (id(request.picture), request.crop.quad, size)
         if not request.measured and key not in cut:
-            cut[key] = align.part_of(request.picture, request.crop, size)
-        found.append(None if request.measured else cut[key])
-    return found
+            cut[key] = request.name, align.part_of(request.picture, request.crop, size)
+        found.append(None if request.measured else list(cut).index(key))
+    return Originals(list(cut.values()), found)
 
 
 class _Requests:

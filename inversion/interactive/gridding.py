@@ -18,6 +18,7 @@ from inversion.common.settings import SettingError, SettingValue
 from inversion.grids import GridPlan, Materials, parameters, plan_grid, sheet, summary, write_grid
 from inversion.grids.figures import rows
 from inversion.grids.parameters import find
+from inversion.grids.sheets import Named
 from inversion.interactive.comparing import Source, decoded
 from inversion.metrics import METRICS
 from inversion.serving.jobs import RunView
@@ -30,8 +31,8 @@ SHOWN = 1600  # largest side in pixels of the sheet in a notebook
 class GridResult:
     """The cells of a grid: plan.layout says where they are, runs holds the run of each."""
 
-    def __init__(self, plan: GridPlan, runs: Sequence[RunView]) -> None:
-        self.plan, self.runs = plan, tuple(runs)
+    def __init__(self, plan: GridPlan, runs: Sequence[RunView], originals: Sequence[Named]) -> None:
+        self.plan, self.runs, self.originals = plan, tuple(runs), tuple(originals)
 
     @property
     def rows(self) -> list[Row]:
@@ -41,7 +42,7 @@ class GridResult:
     @property
     def sheet(self) -> Image.Image:
         """All cells in one picture, with the values of the axes."""
-        return sheet(self.plan.layout, self.runs)
+        return sheet(self.plan.layout, self.runs, self.plan.title, self.originals)
 
     @property
     def summary(self) -> list[str]:
@@ -55,7 +56,7 @@ class GridResult:
 
     def save(self, folder: str | Path) -> Path:
         """Write pictures, grid.png, grid.csv and grid.json to a folder. Returns the sheet. Raises OSError."""
-        return write_grid(Path(folder), self.plan.layout, self.runs).sheet
+        return write_grid(Path(folder), self.plan.layout, self.runs, self.plan.title, self.originals).sheet
 
     def __repr__(self) -> str:
         """A table of the figures, and what is best."""
@@ -103,5 +104,5 @@ def grid(
         parameter = find(known, key)
         [base[parameter.key]] = parameter.values(f'"{value}"')[:1]
     plan = plan_grid(known, base, axes_of((x, y, z)))
-    runs, _ = run_grid(plan, Materials(found, masks), lane, bars=bars)
-    return GridResult(plan, runs)
+    done = run_grid(plan, Materials(found, masks), lane, bars=bars)
+    return GridResult(plan, done.views, done.originals)

@@ -9,8 +9,9 @@ from itertools import groupby
 import gradio as gr
 
 from inversion.grids import AXES, LIST_HELP, Parameter
+from inversion.grids.values import entries
 from ui.parts.markup import slot
-from ui.parts.values import Update
+from ui.parts.values import Options, Update
 from ui.static import script
 
 FIRST = {"x": ["method", "psp, w, wplus"], "y": ["steps", "10, 30, 100"], "z": ["", ""]}
@@ -26,6 +27,7 @@ class Axes:
         self.component = gr.HTML(
             FIRST,
             known=cards(known),
+            lacking=[],
             rows=rows(known),
             html_template=slot("rows"),
             js_on_load=SCRIPT,
@@ -37,6 +39,13 @@ class Axes:
     def offered(self, known: Mapping[str, Parameter]) -> Update:
         """The update after other pictures, masks or models can be chosen."""
         return {self.component: gr.update(known=cards(known))}
+
+    def without(self, methods: Mapping[str, str]) -> Update:
+        """The update that does not offer methods, which the first model cannot run."""
+        [x, text] = FIRST["x"]
+        left = [method for method in entries(text) if method not in methods] or ["w"]
+        value: Options = {} if ", ".join(left) == text else {"value": {**FIRST, "x": [x, ", ".join(left)]}}
+        return {self.component: gr.update(lacking=list(methods), **value)}
 
 
 def read_axes(value: object) -> list[tuple[str, str]]:

@@ -23,7 +23,8 @@ const show = () => element.querySelectorAll('.axis').forEach(row => {
   input.hidden = !key;
   input.placeholder = card?.choices.length ? 'empty: all of them' : '28, 300';
   help.textContent = card?.help || '';
-  chips.replaceChildren(...(card?.choices || []).map(([entry, label]) => {
+  const offered = (card?.choices || []).filter(([entry]) => key !== 'method' || !(props.lacking || []).includes(entry));
+  chips.replaceChildren(...offered.map(([entry, label]) => {
     const chip = Object.assign(document.createElement('button'), {type: 'button', textContent: label, title: entry});
     chip.setAttribute('aria-pressed', [entry, label].some(one => chosen.includes(one.toLowerCase())));
     return chip;
@@ -54,6 +55,6 @@ element.addEventListener('click', event => {
   show();
   row.querySelectorAll('.chips button')[at]?.focus();
 });
-watch(['rows', 'value', 'known'], show);
+watch(['rows', 'value', 'known', 'lacking'], show);
 show();
 element.dataset.listens = '';  // what is typed before is lost: tests wait for it

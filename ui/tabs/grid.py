@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -27,7 +27,7 @@ from inversion.grids import (
     read_choices,
 )
 from inversion.methods import PRESETS
-from inversion.serving.runs import LaneError, Request
+from inversion.serving.runs import LaneError
 from inversion.serving.session import UnknownJob
 from inversion.tasks import DEFAULT_TASK, TASKS
 from ui.parts.context import PageContext
@@ -137,6 +137,12 @@ class Grid(Tab):
     def model_menus(self) -> list[Component]:
         return [self.model]
 
+    def method_menus(self) -> list[Component]:
+        return [self.axes.component]
+
+    def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str]) -> Update:
+        return self.axes.without(missing)
+
     def start(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Run the grid instead of this tab's job, and fill its cells as their runs finish."""
         with errors_as_messages():
@@ -146,7 +152,7 @@ class Grid(Tab):
             requests = grid_requests(plan.setups, self._materials(values))
             owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
             key = self.context.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
-        self._remember(key, shown_grid(plan, requests))
+        self._remember(key, ShownGrid(plan.layout, plan.title, *originals(requests)))
         yield from self._follow(key, request, status_line("<b>Starting</b>", 0.0))
 
     def show_plan(self, values: Values) -> str:
@@ -256,32 +262,6 @@ class Grid(Tab):
         pictures = self._named(values, self.pictures, self.upload.component)
         masks = {name: existing(path) for name, path in self._named(values, self.masks).items()}
         return Materials({name: decoded_picture(path) for name, path in pictures.items()}, masks)
-
-
-def shown_grid(plan: GridPlan, requests: Sequence[Request]) -> ShownGrid:
-    """What the page shows of a grid besides its results."""
-    cut = originals(requests)
-    unique: dict[int, tuple[str, object]] = {}
-    for setup, picture in zip(plan.setups, cut, strict=True):
-        if picture is not None:
-            unique.setdefault(id(picture), (setup.picture, picture))
-    places = list(unique)
-    found = [None if picture is None else places.index(id(picture)) for picture in cut]
-    return ShownGrid(plan.layout, title(plan), list(unique.values()), found)  # type: ignore[arg-type]
-
-
-def title(plan: GridPlan) -> str:
-    """What all cells have in common, in words."""
-    varied = {axis.key for axis in plan.layout.axes}
-    first = plan.setups[0]
-    facts = {
-        "task": TASKS[first.task].label,
-        "method": first.method,
-        "model": first.model,
-        "picture": f"picture {first.picture}",
-        "seed": f"seed {first.run.seed}",
-    }
-    return DOT.join(text for key, text in facts.items() if key not in varied)
 
 
 def plan_line(plan: GridPlan, tab: Grid) -> str:
