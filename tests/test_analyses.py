@@ -20,7 +20,7 @@ from inversion.common.plot import draw
 from inversion.common.settings import SettingError
 from inversion.generators import StyleGAN2
 from inversion.images import to_array, write_png
-from inversion.methods import Step
+from inversion.methods import METHODS, Step
 from inversion.model import Model
 from inversion.serving.archive.reports import read_report, report_parts, report_record
 from inversion.serving.lane import Lane
@@ -108,6 +108,7 @@ def test_wrong_settings_and_models_without_a_part_are_refused(model: Model) -> N
         analysis_of("codes").configured({"most": 99})
     with pytest.raises(SettingError, match="Unknown analysis 'x'"):
         analysis_of("x")
+    assert not ANALYSES.keys() & METHODS.keys(), "a page tells an analysis from a method by its key"
     lacking = {key for key in ANALYSES if analysis_of(key).unavailable(Model("empty"))}
     assert lacking == set(ANALYSES)
 

@@ -43,6 +43,11 @@ class Run(NamedTuple):
         return method.configured({name: max(1, round(float(n) * self.effort)) for name, n in counts.items()})
 
     @property
+    def refined(self) -> int:
+        """Updates of the last stage."""
+        return int(getattr(self.configured.stages[-1], "steps", 1))
+
+    @property
     def steps(self) -> int:
         """Updates of all stages, at least 1."""
         return sum(int(getattr(stage, "steps", 1)) for stage in self.configured.stages)
