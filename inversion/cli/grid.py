@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from inversion.grids import (
     GridFiles,
     GridPlan,
     Materials,
+    axes_of,
     grid_requests,
     originals,
     parameters,
@@ -73,18 +74,6 @@ def main(argv: list[str]) -> int:
         return _grid(args)
 
     return guarded(parser.prog, run)
-
-
-def axes_of(texts: Iterable[str | None]) -> list[tuple[str, str]]:
-    """Axes given as NAME=LIST; empty ones are left out. Raises UsageError."""
-    found = []
-    for text in texts:
-        name, equals, values = (text or "").partition("=")
-        if text and not (name.strip() and equals):
-            raise UsageError(f"An axis needs NAME=LIST, as in method=w,psp, not {text!r}.")
-        if text:
-            found.append((name.strip(), values))
-    return found
 
 
 class GridRuns(NamedTuple):

@@ -5,7 +5,17 @@ from __future__ import annotations
 from inversion.grids.figures import best_cells, summary, table
 from inversion.grids.files import GridFiles, pack_grid, write_grid
 from inversion.grids.parameters import Parameter, parameters
-from inversion.grids.plans import AXES, Estimate, GridPlan, Layout, estimate, plan_grid, read_choices
+from inversion.grids.plans import (
+    AXES,
+    Estimate,
+    GridPlan,
+    Layout,
+    axes_of,
+    estimate,
+    given_choices,
+    plan_grid,
+    read_choices,
+)
 from inversion.grids.requests import Materials, grid_requests, originals
 from inversion.grids.sheets import sheet
 from inversion.grids.values import LIST_HELP, MAX_CELLS, GridError
@@ -21,8 +31,10 @@ __all__ = [
     "Layout",
     "Materials",
     "Parameter",
+    "axes_of",
     "best_cells",
     "estimate",
+    "given_choices",
     "grid_requests",
     "originals",
     "pack_grid",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 from inversion.checkpoints.registry import registry
 from inversion.common.errors import UserError
+from inversion.common.rows import Row
 from inversion.common.settings import SettingError, SettingValue, kind_of
 from inversion.grids.parameters import Parameter, RunFields, find, stages_with
 from inversion.grids.values import MAX_CELLS, GridError
@@ -16,6 +17,7 @@ from inversion.model import ModelOptions
 from inversion.tasks import task_class
 
 AXES = ("x", "y", "z")
+MAX_TEXT = 200  # characters of a label in a record
 Choices = Mapping[str, SettingValue]  # key of a parameter -> its value
 Expected = Callable[[str, Mapping[str, Mapping[str, SettingValue]]], Mapping[str, float]]  # as `Session.expected`
 
@@ -46,6 +48,13 @@ class AxisLabels:
     values: tuple[str, ...]
     comparable: bool
 
+    @classmethod
+    def of_record(cls, record: Mapping[str, object]) -> AxisLabels:
+        """The axis of a record. Raises TypeError and KeyError for another form."""
+        values = [str(value)[:MAX_TEXT] for value in record["values"]]  # type: ignore[attr-defined]
+        key, label = (str(record[name])[:MAX_TEXT] for name in ("key", "label"))
+        return cls(key, label, tuple(values), record["comparable"] is True)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -66,6 +75,23 @@ class Layout:
         """The places of a cell on x, y and z."""
         across, down, _ = self.sizes
         return cell % across, cell // across % down, cell // (across * down)
+
+    def record(self) -> Row:
+        """The layout as JSON."""
+        return {"axes": [asdict(axis) for axis in self.axes], "runs": list(self.runs)}
+
+    @classmethod
+    def of_record(cls, record: object, runs: int) -> Layout:
+        """The layout that `record` gave, for a job with so many runs. Raises GridError for anything else."""
+        try:
+            axes = tuple(AxisLabels.of_record(axis) for axis in record["axes"])  # type: ignore[index]
+            layout = cls(axes, tuple(map(int, record["runs"])))  # type: ignore[index]
+        except (TypeError, KeyError, ValueError):
+            raise GridError("This grid cannot be shown again. Run it again.") from None
+        fits = all(0 <= run < runs for run in layout.runs) and 0 < len(axes) <= len(AXES)
+        if not fits or len(layout.runs) > MAX_CELLS or len(layout.runs) != _product(layout.sizes):
+            raise GridError("This grid cannot be shown again. Run it again.")
+        return layout
 
     def labels(self, cell: int) -> dict[str, str]:
         """The label of each axis and the cell's value on it."""
@@ -132,18 +158,38 @@ def plan_grid(known: Mapping[str, Parameter], base: Choices, axes: Sequence[tupl
     return GridPlan(tuple(setups), Layout(tuple(labels), tuple(setups.index(setup) for setup, _ in made)))
 
 
+def axes_of(texts: Iterable[str | None]) -> list[tuple[str, str]]:
+    """Axes given as NAME=LIST; empty ones are left out. Raises GridError."""
+    found = []
+    for text in texts:
+        name, equals, values = (text or "").partition("=")
+        if text and not (name.strip() and equals):
+            raise GridError(f"An axis needs NAME=LIST, as in method=w,psp, not {text!r}.")
+        if text:
+            found.append((name.strip(), values))
+    return found
+
+
 def read_choices(known: Mapping[str, Parameter], text: str) -> dict[str, SettingValue]:
     """Values that all cells share, written as `w.lr=0.05; factor=8`. Raises GridError and SettingError."""
-    found = {}
+    found: dict[str, SettingValue] = {}
     for part in (part.strip() for part in text.replace("\n", ";").split(";")):
         key, equals, value = part.partition("=")
         if not part:
             continue
         if not equals:
             raise GridError(f"Write NAME=VALUE, as in w.lr=0.05, not {part!r}.")
-        parameter = find(known, key.strip())
-        values = parameter.values(value)
-        if len(values) != 1 or not value.strip():
+        found |= given_choices(known, {key.strip(): value.strip()})
+    return found
+
+
+def given_choices(known: Mapping[str, Parameter], given: Mapping[str, object]) -> dict[str, SettingValue]:
+    """Values that all cells share, by name. Raises GridError and SettingError."""
+    found = {}
+    for name, value in given.items():
+        parameter, text = find(known, name), str(value)
+        values = parameter.values(text if "," not in text else '"{}"'.format(text.replace('"', '""')))
+        if len(values) != 1 or not text:
             raise GridError(f"{parameter.label} needs one value here. Put it on an axis to vary it.")
         found[parameter.key] = values[0]
     return found

@@ -11,13 +11,22 @@ from PIL import Image
 
 from inversion.checkpoints.registry import DEFAULT
 from inversion.cli.common import table_lines
-from inversion.cli.grid import axes_of, run_grid
+from inversion.cli.grid import run_grid
 from inversion.cli.html import data_address
 from inversion.common.rows import Row
 from inversion.common.settings import SettingError, SettingValue
-from inversion.grids import GridPlan, Materials, parameters, plan_grid, sheet, summary, write_grid
+from inversion.grids import (
+    GridPlan,
+    Materials,
+    axes_of,
+    given_choices,
+    parameters,
+    plan_grid,
+    sheet,
+    summary,
+    write_grid,
+)
 from inversion.grids.figures import rows
-from inversion.grids.parameters import find
 from inversion.grids.sheets import Named
 from inversion.interactive.comparing import Source, decoded
 from inversion.metrics import METRICS
@@ -100,9 +109,7 @@ def grid(
     known = parameters(list(found), list(masks))
     base: dict[str, SettingValue] = {"task": DEFAULT_TASK, "method": "w", "model": DEFAULT, "budget": 3600.0}
     base["picture"] = next(iter(found))
-    for key, value in {**(settings or {}), **options}.items():
-        parameter = find(known, key)
-        [base[parameter.key]] = parameter.values(f'"{value}"')[:1]
+    base |= given_choices(known, {**(settings or {}), **options})
     plan = plan_grid(known, base, axes_of((x, y, z)))
     done = run_grid(plan, Materials(found, masks), lane, bars=bars)
     return GridResult(plan, done.views, done.originals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 
@@ -10,7 +11,17 @@ import pytest
 from inversion.checkpoints.registry import DEFAULT
 from inversion.common.errors import UserError
 from inversion.common.settings import SettingError, SettingValue, kind_of
-from inversion.grids import MAX_CELLS, GridError, GridPlan, Parameter, estimate, parameters, plan_grid, read_choices
+from inversion.grids import (
+    MAX_CELLS,
+    GridError,
+    GridPlan,
+    Layout,
+    Parameter,
+    estimate,
+    parameters,
+    plan_grid,
+    read_choices,
+)
 from inversion.grids.values import entries, expanded
 from inversion.methods import METHODS, STAGES, parse_method
 from inversion.tasks import TASKS, task_fields
@@ -104,6 +115,7 @@ def test_x_varies_fastest_and_the_costly_axis_changes_least_often(known: Mapping
     order = [(setup.model, setup.method, setup.run.seed) for setup in plan.setups]
     models, methods = ("synthetic-houses", "synthetic-faces"), ("w", "z", "psp")
     assert order == [(model, method, seed) for model in models for method in methods for seed in (1, 2)]
+    assert Layout.of_record(json.loads(json.dumps(plan.layout.record())), 12) == plan.layout
     for cell, run in enumerate(plan.layout.runs):
         labels, setup = plan.layout.labels(cell), plan.setups[run]
         assert labels == {"Seed": str(setup.run.seed), "Method": METHODS[setup.method].label, "Model": setup.model}

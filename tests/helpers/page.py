@@ -62,6 +62,7 @@ def required(endpoint: str) -> dict[str, Any]:
 ENDPOINTS = {f"/{task}": all_parameters(own_parameters(task)) for task in TASKS} | {
     "/edit": all_parameters(["moves", "layers", "keep"]),
     "/sketch": ["picture", "kind", "model", "seed", "variations", "alpha", "mix_layers", "align"],
+    "/grid": ["picture", "x", "y", "z", "model", "seed", "settings", "budget", "align"],
     "/analyse": ["picture", "kind", "model", "seed", "settings", "budget", "align"],
     "/compare": all_parameters(dict.fromkeys(name for task in TASKS for name in own_parameters(task)), "task"),
 }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
-from helpers.lanes import StubLane, finish
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from helpers.lanes import StubLane
+from helpers.page import opened as opened_picture
 from helpers.waiting import until
 
 from inversion.grids import parameters
@@ -18,6 +22,7 @@ from inversion.serving.session import Limits, Session
 from ui.parts.context import PageContext
 from ui.parts.grid_axes import cards, options, read_axes
 from ui.parts.own_jobs import OwnJobs
+from ui.parts.values import Update
 from ui.tabs.grid import Grid
 
 AXES = {"x": ["method", "w, psp"], "y": ["seed", "1-3"], "z": ["", ""]}
@@ -46,6 +51,14 @@ def request() -> gr.Request:
     return gr.Request(session_hash="page")
 
 
+def joined(updates: Iterator[Update]) -> Update:
+    """All updates as one."""
+    whole: Update = {}
+    for update in updates:
+        whole |= update
+    return whole
+
+
 class Turnstile(threading.Event):
     """A gate that lets a number of steps pass."""
 
@@ -65,7 +78,7 @@ def test_cells_fill_as_they_finish_and_cancel_keeps_them(opened: Callable[..., S
     updates = tab.start(values_of(tab, picture), request())
     first = next(updates)
     key = first[tab.job]
-    assert first[tab.stored] == key and len(session.snapshot(key).runs) == 6
+    assert first[tab.stored]["key"] == key and len(session.snapshot(key).runs) == 6
     value = next(updates)[tab.panel.cells]
     assert [axis["values"] for axis in value["axes"]] == [["W", "pSp"], ["1", "2", "3"]]
     assert value["cells"] == [0, 3, 1, 4, 2, 5] and len(value["originals"]) == 1
@@ -74,7 +87,7 @@ def test_cells_fill_as_they_finish_and_cancel_keeps_them(opened: Callable[..., S
     until(lambda: len(session.snapshot(key).runs[2].track) == 1)
     tab.cancel(key)
     gate.steps.release(9)
-    *_, last = updates
+    last = joined(updates)
     runs = last[tab.panel.cells]["runs"]
     done = [run for run in runs if run["state"] == "done"]
     assert all(Path(run["picture"]["path"]).exists() and run["figures"]["psnr"] == "30.00 dB" for run in done)
@@ -86,13 +99,24 @@ def test_cells_fill_as_they_finish_and_cancel_keeps_them(opened: Callable[..., S
 
 def test_a_grid_comes_back_after_a_reload_until_it_expires(opened: Callable[..., Session], picture: Path) -> None:
     session = opened(StubLane())
-    tab = tab_of(session)
-    *_, last = tab.start(values_of(tab, picture), request())
-    [key] = tab.shown
-    finish(session, key)
-    *_, again = tab.resume(key, request())
-    assert again[tab.panel.cells]["axes"] == last[tab.panel.cells]["axes"]
-    for gone in ("nope", None, 3):
+    tab, restarted = tab_of(session), tab_of(session)
+    updates = tab.start(values_of(tab, picture), request())
+    stored = json.loads(json.dumps(next(updates)[tab.stored]))
+    last = joined(updates)[tab.panel.cells]
+    for one in (tab, restarted):
+        again = joined(one.resume(stored, request()))[one.panel.cells]
+        assert (again["axes"], again["cells"]) == (last["axes"], last["cells"]) and len(again["originals"]) == 1
+    layout = stored["layout"]
+    for wrong in (
+        {**layout, "runs": [0] * 65},
+        {**layout, "runs": [9] * 6},
+        {**layout, "axes": [1]},
+        {"axes": []},
+        None,
+    ):
+        other = tab_of(session)
+        assert next(other.resume({**stored, "layout": wrong}, request())) == {other.job: None, other.stored: None}
+    for gone in ("nope", None, 3, {"key": "nope"}):
         assert next(tab.resume(gone, request())) == {tab.job: None, tab.stored: None}
 
 
@@ -121,12 +145,31 @@ def test_files_are_used_by_their_names(opened: Callable[..., Session], picture: 
     axes = {"x": ["picture", ""], "y": ["mask", "centre, random"]}
     values = values_of(tab, picture, axes, task="inpaint", pictures=[str(other)])
     assert "2 × 2 = 4 cells" in tab.show_plan(values)
-    *_, last = tab.start(values, request())
+    last = joined(tab.start(values, request()))
     value = last[tab.panel.cells]
     assert value["axes"][0]["values"] == ["upload", "upload-2"] and value["original"] == [0, 0, 1, 1]
     offered = tab.offer_names(values)[tab.axes.component]["known"]
     [card] = [card for card in offered if card["key"] == "picture"]
     assert card["choices"] == [["upload", "upload"], ["upload-2", "upload-2"]]
+
+
+def test_scripts_get_the_cells(client: Client, picture: Path) -> None:
+    common = {"picture": handle_file(picture), "settings": {"w.steps": 2}, "api_name": "/grid"}
+    rows, pictures, page = client.predict(x="method=w,z", y="seed=1-2", **common)
+    assert [(row["Method"], row["Seed"], row["state"]) for row in rows] == [
+        *(("W", "1", "done"), ("Single Z code", "1", "done")),
+        *(("W", "2", "done"), ("Single Z code", "2", "done")),
+    ]
+    assert [one["caption"] for one in pictures] == ["W, 1", "W, 2", "Single Z code, 1", "Single Z code, 2"]
+    assert opened_picture(page).width > 256
+    for wrong, words in (
+        ({"x": "w.steps=0"}, "X axis: W: steps must be between 1 and 10000, not '0'"),
+        ({"x": "method"}, "An axis needs NAME=LIST"),
+        ({"x": "seed=1", "settings": {"seed": "1,2"}}, "settings: Seed must be a whole number"),
+        ({"x": "seed=1", "y": 3}, "y must be text"),
+    ):
+        with pytest.raises(AppError, match=words):
+            client.predict(**{**common, **wrong})
 
 
 def test_every_parameter_is_in_the_menu_of_an_axis() -> None:

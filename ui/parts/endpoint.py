@@ -43,7 +43,7 @@ class Answer(NamedTuple):
     sheet: str | None
 
 
-Finish = Callable[[JobView, PictureFiles], Answer]  # the last answer of a job that is over
+Finish = Callable[[JobView, PictureFiles], Answer]  # an answer, such as the last one of a job that is over
 
 # Parameters that several endpoints share, a sentence each.
 NOTES = {
@@ -177,13 +177,16 @@ def script_requests(context: PageContext, task: str, fields: Sequence[TaskField]
     return requests(task, [(key, parse_method(key).changed(preset, one)) for key, one in given.items()], common)
 
 
-def job_answers(session: Session, key: str, finish: Finish | None = None) -> Iterator[Answer]:
-    """Answers while a job goes on; the last one has a comparison sheet, or is made by `finish`."""
+def job_answers(
+    session: Session, key: str, finish: Finish | None = None, during: Finish | None = None
+) -> Iterator[Answer]:
+    """Answers while a job goes on; the last one has a comparison sheet, or is made by `finish`. during: the others."""
     with tempfile.TemporaryDirectory() as folder:
         files = PictureFiles(folder)
         try:
             for view in session.follow(key, every=0.5):
-                yield finish(view, files) if view.over and finish else _answer(view, files)
+                made = (finish if view.over else during) or _answer
+                yield made(view, files)
         except BaseException:  # the script has left or cannot get the answer; a page could come back to its job
             with suppress(UnknownJob):
                 session.cancel(key)

@@ -117,13 +117,15 @@ class GridPanel:
                 yield update
                 continue
             lines = "".join(f"<p>{escape(line)}</p>" for line in summary(shown.layout, view.runs))
+            yield {**update, self.summary: lines}
+            update = {}
             with tempfile.TemporaryDirectory() as folder:  # Gradio has copied its files when the next update is due
                 if any(run.image is not None for run in view.runs):
                     made = write_grid(Path(folder) / "grid", shown.layout, view.runs, shown.title, shown.pictures)
                     paths = (made.sheet, made.table, pack_grid(made))
                     for button, path in zip(buttons, paths, strict=True):
                         update[button] = gr.update(value=str(path), interactive=True)
-                yield {**update, self.summary: lines}
+                yield update
 
 
 def cells(view: JobView, shown: ShownGrid, files: _Files) -> Options:

@@ -17,6 +17,7 @@ from inversion.common.errors import UserError
 from inversion.common.settings import SettingValue
 from inversion.grids import (
     GridPlan,
+    Layout,
     Materials,
     Parameter,
     estimate,
@@ -31,10 +32,12 @@ from inversion.serving.runs import LaneError
 from inversion.serving.session import UnknownJob
 from inversion.tasks import DEFAULT_TASK, TASKS
 from ui.parts.context import PageContext
+from ui.parts.endpoint import Endpoint
 from ui.parts.events import CROPS, DEVICE, PRIVATE, QUIET, VIEWS
 from ui.parts.fields import DEFAULT_PRESET
 from ui.parts.grid_axes import LONGEST, Axes, read_axes
 from ui.parts.grid_cells import GridPanel, ShownGrid
+from ui.parts.grid_endpoint import grid_endpoint
 from ui.parts.inputs import MAX_SEED, decoded_picture, errors_as_messages, existing, sentence, whole
 from ui.parts.markup import DOT, duration, note, status_line
 from ui.parts.results import viewer_button
@@ -118,7 +121,7 @@ class Grid(Tab):
         outputs = [*panel.outputs(), self.job, self.stored, jobs.timer]
         started: Options = {"trigger_mode": "multiple"}
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
-        panel.status.back(self.come_back, [self.job, self.stored], outputs, **started, **DEVICE, **PRIVATE)
+        panel.status.back(self.come_back, self.stored, outputs, **started, **DEVICE, **PRIVATE)
         panel.status.again(self.run_again, [self.job, jobs.owner], outputs, **started, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.job, None, **QUIET)
         for event in (self.axes.component.planned, *(part.change for part in base)):  # type: ignore[attr-defined]
@@ -142,6 +145,9 @@ class Grid(Tab):
 
     def offered(self, missing: Mapping[str, str], lacking: Mapping[str, str]) -> Update:
         return self.axes.without(missing)
+
+    def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
+        return grid_endpoint(self.context.session, common)
 
     def start(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Run the grid instead of this tab's job, and fill its cells as their runs finish."""
@@ -178,27 +184,41 @@ class Grid(Tab):
         with suppress(UnknownJob):
             self.context.session.cancel(key or "")
 
-    def resume(self, key: object, request: gr.Request) -> Iterator[Update]:
+    def resume(self, stored: object, request: gr.Request) -> Iterator[Update]:
         """After a reload, show the grid that this browser was watching."""
         try:
-            if not isinstance(key, str) or key not in self.shown:
-                raise UnknownJob("The grid has expired.")
-            self.context.session.snapshot(key)
-        except UnknownJob:
+            key = self._recall(stored)
+        except UserError:
             yield {self.job: None, self.stored: None}
             return
         yield from self._follow(key, request, None)
 
-    def come_back(self, key: str | None, stored: str | None, request: gr.Request) -> Iterator[Update]:
+    def come_back(self, stored: object, request: gr.Request) -> Iterator[Update]:
         """When a page is shown again that was in the background, follow its grid again, or say that it is gone."""
-        key = key or stored
         try:
-            self.context.session.snapshot(str(key))
-        except UnknownJob:
+            key = self._recall(stored)
+        except UserError:
             text = "<b>This grid has expired.</b> Press Run to start it again."
             yield {self.job: None, self.stored: None, self.panel.status: status_line(text)}
             return
-        yield from self.resume(key, request)
+        yield from self._follow(key, request, None)
+
+    def _recall(self, stored: object) -> str:
+        """The key of a grid that can be shown, also after a restart of the server if it keeps runs.
+
+        stored: what the browser remembers. Raises UnknownJob and GridError.
+        """
+        record = stored if isinstance(stored, Mapping) else {}
+        key = str(record.get("key"))
+        view = self.context.session.snapshot(key)
+        if key not in self.shown:
+            layout = Layout.of_record(record.get("layout"), len(view.runs))
+            one = view.truth is not None and all(axis.comparable for axis in layout.axes)
+            pictures = [("picture", view.truth)] if one and view.truth is not None else []
+            self._remember(
+                key, ShownGrid(layout, str(record.get("title")), pictures, [0 if one else None] * len(view.runs))
+            )
+        return key
 
     def run_again(self, key: str | None, owner: str | None, request: gr.Request) -> Iterator[Update]:
         """Run a grid again that ended because no client was connected."""
@@ -211,10 +231,12 @@ class Grid(Tab):
         yield from self._follow(again, request, None)
 
     def _follow(self, key: str, request: gr.Request, status: str | None) -> Iterator[Update]:
-        first: Update = {self.job: key, self.stored: key}
+        shown = self.shown[key]
+        stored = {"key": key, "layout": shown.layout.record(), "title": shown.title}
+        first: Update = {self.job: key, self.stored: stored}
         if status is not None:
             first |= {self.panel.status: status, **self.context.own_jobs.started()}
-        updates = self.panel.updates(self.context.session, key, self.shown[key])
+        updates = self.panel.updates(self.context.session, key, shown)
         yield from self.streams.newest(request, chain([first], updates))
 
     def _remember(self, key: str, grid: ShownGrid) -> None:
