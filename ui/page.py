@@ -22,6 +22,7 @@ from ui.compression import CompressedEvents, CompressedFiles
 from ui.examples import examples
 from ui.guard import Guard
 from ui.health import Health
+from ui.history.reader import Reader
 from ui.machines import Machines
 from ui.parts.context import PageContext
 from ui.parts.events import MODELS, PRIVATE, QUIET, VIEWS
@@ -39,11 +40,12 @@ MASTHEAD = """
 <p>Compare GAN inversion methods on your own picture: choose a task and some methods, and watch them side by side.</p>
 """
 FOOTNOTE = """
-Pictures stay in the memory and cache of the server that runs this page, for little more than an hour. The built-in
-models were trained on drawn faces and drawn houses only, without any photograph of a person.
+Pictures stay in the memory and cache of the server that runs this page, for little more than an hour; runs as long as
+the tab History says. The built-in models were trained on drawn faces and drawn houses only, without any photograph of
+a person.
 """
 HOUR = 3600
-VIEWER = ("viewer_pictures", "viewer", "viewer_control", "sending")  # scripts
+VIEWER = ("viewer_pictures", "viewer", "viewer_control", "sending", "reopen")  # scripts
 PRIVATE_LIMITS = PROFILES["private"].web
 
 
@@ -61,6 +63,7 @@ def build(
     with api.Page(title=TITLE, analytics_enabled=False, delete_cache=(HOUR // 6, HOUR)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
         context = PageContext(session, catalogue.methods(), catalogue.models(), examples(), OwnJobs(session), model)
+        reader = Reader(session, context.own_jobs, context.openers)
         made = [kind(context) for kind in (all_tabs() if tabs is None else tabs).values()]
         with gr.Tabs(overflow_behavior="wrap"):
             for tab in made:
@@ -72,6 +75,7 @@ def build(
         for tab in made:
             tab.on_load(page)
         context.own_jobs.wire(page)
+        reader.wire(page)
         page.load(None, js=script("page"), **QUIET)
         targets = [{"key": tab.key, "label": tab.label, "paints": tab.paints} for tab in made if tab.takes_pictures]
         page.load(None, js=page_scripts(*VIEWER, VIEWER_TEMPLATE=template("viewer"), TARGETS=targets), **QUIET)

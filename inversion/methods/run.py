@@ -13,6 +13,7 @@ import numpy
 import torch
 
 from inversion.common.settings import SettingError
+from inversion.common.version import VERSION
 from inversion.losses import LossWeights, Objective
 from inversion.methods.base import Outcome, Problem, Result, Stage, Step
 from inversion.methods.beginnings import Beginning, Beginnings, EarlierRuns, Reached
@@ -232,5 +233,6 @@ def _recipe(problem: Problem, method: Method, seed: int) -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, torch and NumPy. The last bits of a result may depend on them."""
-    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
+    """Versions of the hub, Python, torch and NumPy. The last bits of a result may depend on them."""
+    found = {"hub": VERSION, "python": platform.python_version(), "torch": torch.__version__}
+    return {**found, "numpy": numpy.__version__}

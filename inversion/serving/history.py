@@ -71,8 +71,8 @@ class History:
             return []
         with self._changed:
             own = [job for job in self._store.jobs() if _same(job.owner, owner)]
-            views = [(job.view(), job.made, job.released) for job in own]
-        found = {view.key: _of_view(view, made, over) for view, made, over in views}
+            jobs = [(job.view(), job.made, job.released, job.requests or job.again) for job in own]
+        found = {view.key: _of_view(view, made, over, asked) for view, made, over, asked in jobs}
         if self._archive is not None:
             for entry in self._archive.entries(owner, limit):
                 if entry.key not in found:
@@ -103,6 +103,12 @@ class History:
         if not requests:
             raise UnknownJob(NO_PICTURE)
         return requests
+
+    def has(self, key: str) -> bool:
+        """Whether the job is kept."""
+        self.recall(key)
+        with self._changed:
+            return self._store.knows(key)
 
     def recall(self, key: str) -> None:
         """Bring a job from the disk into memory if it is only there."""
@@ -153,8 +159,10 @@ def _state(states: Sequence[str], over: bool, interrupted: bool) -> State:
     return "failed" if "failed" in states else "cancelled" if "cancelled" in states else "done"
 
 
-def _of_view(view: JobView, made: float, over: bool) -> HistoryEntry:
+def _of_view(view: JobView, made: float, over: bool, asked: Sequence[Request]) -> HistoryEntry:
     first = view.truth if view.truth is not None else view.measured
+    if first is None and asked:
+        first = asked[0].picture
     pictures = [first, *(run.image for run in view.runs[:MAX_SHOWN])]
     shown = tuple(base64.b64encode(images.thumbnail(one, THUMBNAIL)).decode() for one in pictures if one is not None)
     states = [run.state for run in view.runs]

@@ -14,7 +14,7 @@ from helpers.waiting import until
 
 from inversion import images
 from inversion.serving.edits import Place
-from inversion.serving.runs import CroppedPicture
+from inversion.serving.runs import CroppedPicture, picture_digest
 from inversion.serving.session import Request
 from ui.parts.combine import (
     COMBINATIONS,
@@ -27,7 +27,6 @@ from ui.parts.combine import (
     with_published_settings,
 )
 from ui.parts.inputs import InputError
-from ui.parts.squares import digest
 from ui.tabs.edit import Edit
 
 PAGE = gr.Request(session_hash="a page")
@@ -73,7 +72,7 @@ def test_a_second_picture_is_combined(kind: str, site: Served, edit: Edit, pictu
 
 def test_a_region_is_measured_on_the_part_that_the_tab_uses(site: Served, edit: Edit, picture: Path) -> None:
     upload = np.asarray(images.read(picture))
-    choice = {"of": digest(upload), "hand": [0.3, 0.5, 0.8, 0]}
+    choice = {"of": picture_digest(upload), "hand": [0.3, 0.5, 0.8, 0]}
     values = {**values_of(edit, picture, "diffuse"), edit.crop.component: choice}
     list(edit.panel.combine.run(values, PAGE))
     model = values[edit.settings.model]

@@ -17,11 +17,12 @@ from inversion import align, images
 from inversion.align import Face, Quad
 from inversion.checkpoints import detector
 from inversion.editing.domain import DomainAnswer, outside_methods
+from inversion.serving.runs import picture_digest
 from inversion.serving.session import Session
 from inversion.synthetic import DOMAINS
 from ui.parts.framing import Framing, domain_line
 from ui.parts.inputs import InputError
-from ui.parts.squares import CUT, NO_FACE, by_points, digest, line_about, read_choice, square_on
+from ui.parts.squares import CUT, NO_FACE, by_points, line_about, read_choice, square_on
 from ui.tabs import task_tab
 
 MODEL = "aligned"
@@ -59,7 +60,7 @@ def corners(quad: Quad | None) -> np.ndarray:
 
 def test_the_square_of_the_page_is_the_square_of_the_run(framing: Framing, upload: np.ndarray, face: Face) -> None:
     seen = found(framing, upload)
-    assert seen["of"] == digest(upload) and seen["size"] == [96, 64] and (seen["faces"], seen["face"]) == (1, 1)
+    assert seen["of"] == picture_digest(upload) and seen["size"] == [96, 64] and (seen["faces"], seen["face"]) == (1, 1)
     used = framing.crop(upload, MODEL, {framing.component: {}})
     drawn = align.by_hand((96, 64), *seen["square"])
     assert used.how == "face" and np.allclose(corners(used.quad), corners(drawn.quad))
@@ -68,7 +69,7 @@ def test_the_square_of_the_page_is_the_square_of_the_run(framing: Framing, uploa
 @pytest.mark.parametrize("name", [MODEL, "synthetic-faces"])
 def test_a_correction_is_used_and_survives_another_model(framing: Framing, upload: np.ndarray, name: str) -> None:
     hand = [0.4, 0.6, 0.5, 12.0]
-    choice = {"of": digest(upload), "hand": hand}
+    choice = {"of": picture_digest(upload), "hand": hand}
     assert found(framing, upload, choice, name)["square"] == pytest.approx(hand)
     crop = framing.crop(upload, name, {framing.component: choice})
     assert crop == align.by_hand((96, 64), *hand)
@@ -86,7 +87,7 @@ def test_faces_are_counted_from_the_largest(
 ) -> None:
     faces = [face, moved(face, 30)]
     monkeypatch.setattr(detector, "registered", lambda entries: lambda picture: faces)
-    seen = [found(framing, upload, {"of": digest(upload), "face": number}) for number in (1, 2)]
+    seen = [found(framing, upload, {"of": picture_digest(upload), "face": number}) for number in (1, 2)]
     assert [one["face"] for one in seen] == [1, 2] and all("2 faces" in one["line"] for one in seen)
     assert seen[0]["square"] != seen[1]["square"]
 
@@ -119,7 +120,7 @@ def test_square_on_is_the_inverse_of_by_hand() -> None:
 )
 def test_what_is_no_choice_is_refused_in_words(bad: dict[str, Any], upload: np.ndarray) -> None:
     with pytest.raises(InputError):
-        read_choice({"of": digest(upload), **bad}, upload)
+        read_choice({"of": picture_digest(upload), **bad}, upload)
     assert read_choice(None, upload) == read_choice([], upload) == read_choice({"of": 3}, upload)
 
 
@@ -174,7 +175,7 @@ def test_the_domain_is_said_after_the_square(
     assert len(looked(framing, upload, MODEL)) == 1  # a model without a measure is not asked
     monkeypatch.setitem(DOMAINS, "test", DOMAINS["synthetic-faces"])
     square, domain = looked(framing, upload, "synthetic-faces")
-    assert square["domain"] is False and domain["domain"] == domain_line(outside, digest(upload))
+    assert square["domain"] is False and domain["domain"] == domain_line(outside, picture_digest(upload))
     assert domain["domain"]["methods"] == list(outside_methods()) and "Clone" in domain["domain"]["button"]
     house = domain_line(DomainAnswer(12.0, False, "Outside.", "synthetic-houses", outside_methods()), "x")
     assert house is not None and house["button"] == "Use the house model" and not house["methods"]

@@ -19,7 +19,7 @@ from inversion.editing import DIFFUSION
 from inversion.methods.keep import KeepCode
 from inversion.serving import catalogue
 from inversion.serving.edits import Place
-from inversion.serving.runs import CroppedPicture
+from inversion.serving.runs import CroppedPicture, picture_digest
 from inversion.serving.session import JobView, Request, Session, UnknownJob
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import inputs
@@ -31,7 +31,6 @@ from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, InputError, errors_as_messages, whole
 from ui.parts.markup import READY, job_status, problem_list, status_line
 from ui.parts.settings import Settings
-from ui.parts.squares import digest
 from ui.parts.streams import Streams
 from ui.parts.uploads import examples_strip, mask_editor, picture_field
 from ui.parts.values import Options, Update, Values
@@ -279,7 +278,7 @@ COMBINATIONS: dict[str, Combination] = {
 
 def name_of(picture: np.ndarray, crop: Crop) -> str:
     """A name that differs for every picture uint8 (H, W, 3) and every crop of it."""
-    return f"{digest(picture)} {crop.quad}"
+    return f"{picture_digest(picture)} {crop.quad}"
 
 
 def _uploaded(path: str | None) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inversion.serving.catalogue import DEFAULT_MODEL, MethodCard, ModelCard
@@ -15,7 +15,7 @@ from ui.parts.own_jobs import OwnJobs
 class PageContext:
     """The session that computes, the available methods and models, examples, and the visitor's jobs.
 
-    model: the model that is selected when the page opens.
+    model: the model that is selected when the page opens. openers: key -> label of the tabs that open runs.
     """
 
     session: Session
@@ -24,3 +24,4 @@ class PageContext:
     examples: Sequence[Path]
     own_jobs: OwnJobs
     model: str = DEFAULT_MODEL
+    openers: dict[str, str] = field(default_factory=dict)

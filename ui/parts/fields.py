@@ -39,7 +39,8 @@ class Fields:
     def __init__(self, key: str, preset: gr.Dropdown, selected: Sequence[str]) -> None:
         self.preset = preset
         self.cards = {name: catalogue.methods(name) for name in PRESETS}
-        common: Options = {"html_template": slot("rows"), "apply_default_css": False}
+        # `restored` counts the times that the value was set by the server.
+        common: Options = {"html_template": slot("rows"), "apply_default_css": False, "restored": 0}
         self.stages = gr.HTML({}, rows=stage_menus({}), js_on_load=STAGES_SCRIPT, elem_id=f"{key}-stages", **common)
         rows = sections(self.cards[DEFAULT_PRESET], selected)
         self.typed = gr.HTML({}, rows=rows, js_on_load=FIELDS_SCRIPT, elem_id=f"{key}-fields", **common)

@@ -24,11 +24,12 @@ from inversion.checkpoints.registry import registry
 from inversion.common.errors import UserError
 from inversion.editing.domain import DomainAnswer, DomainRequest, known_domains
 from inversion.methods import METHODS
+from inversion.serving.runs import picture_digest
 from inversion.serving.session import Session
 from ui.parts import inputs
 from ui.parts.events import FRAMING, PRIVATE
 from ui.parts.markup import data_address
-from ui.parts.squares import chosen_crop, digest, line_about, read_choice, square_on
+from ui.parts.squares import chosen_crop, line_about, read_choice, square_on
 from ui.parts.streams import Streams
 from ui.parts.values import Options, Update, Value, Values
 from ui.static import script, template
@@ -69,13 +70,15 @@ class Source:
 
     picture: the upload. read: its value -> uint8 (H, W, 3), may raise UserError. model: a menu whose value is a model
     or a list of models. examples: the strip for the upload, and paths: of its pictures. measured: a tick box; a picture
-    that is already the input to the methods is not one that a model could know.
+    that is already the input to the methods is not one that a model could know. put: events after which the server has
+    put a picture into the upload.
     """
 
     picture: Component
     read: Callable[[Value], np.ndarray]
     model: Component
     examples: gr.Dataset | None = None
+    put: Sequence[Callable[..., Dependency]] = ()
     measured: Component | None = None
     paths: Sequence[Path] = ()
 
@@ -93,6 +96,7 @@ class Framing:
             {},
             found=False,
             domain=False,
+            restored=None,  # the choice of an earlier run, as of `read_choice`
             html_template=template("framing"),
             js_on_load=script("framing"),
             apply_default_css=False,
@@ -131,6 +135,8 @@ class Framing:
         self.component.placed(look, [source.picture, *given], self.component, **options)
         if paints and source.examples is not None:
             source.examples.click(take, [source.examples, *given], self.component, **options)
+        for event in source.put if paints else ():  # other uploads tell of it by `change`
+            event(look, [source.picture, *given], self.component, **options)
         switched: Dependency = self.component.switched(self.better, None, source.model, **options)
         return switched
 
@@ -150,7 +156,7 @@ class Framing:
             yield self._update(found=False, domain=False)
             return
         name, entry = str(used), registry().get(str(used))
-        of = digest(picture)
+        of = picture_digest(picture)
         found: FoundSquare = {"of": of, "answer": next(self.answers), "thumbnail": None, "bad": False}
         found["by_hand"] = choice.hand is not None
         if thumbnail:

@@ -142,6 +142,9 @@ def _result(view: JobView, unit: str) -> str:
     if view.abandoned:
         text = f"<b>Stopped because this page was inactive.</b> {len(done)} of {len(view.runs)} {unit}s done, partial"
         return status_line(f'{text} results kept. <button type="button" class="again">Run again</button>')
+    if view.interrupted:
+        text = f"<b>Interrupted, because the server stopped.</b> {len(done)} of {len(view.runs)} methods done."
+        return status_line(f'{text} <button type="button" class="again">Run again</button>')
     if cancelled:
         return status_line(f"<b>Cancelled.</b> {len(done)} of {len(view.runs)} {unit}s done, partial results kept.")
     seconds = sum(run.seconds - (run.row or {}).get("spent", 0.0) for run in view.runs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from inversion import align
 from inversion.align import FRAMED_NOTE, Crop, CropMode, Face, Point, Quad
 from inversion.checkpoints import photo
 from inversion.checkpoints.registry import Entry, registry
+from inversion.serving.runs import picture_digest
 from inversion.serving.session import Session
 from ui.parts.inputs import InputError, whole
 
@@ -34,13 +34,15 @@ class Choice:
 
     how: where the square comes from without a correction. face: which face, 1 for the largest. hand: a square as
     (x, y, side, turn), see `align.by_hand`. points: the eye on the left, the eye on the right and the mouth, 0 to 1 of
-    width and height. hand and points are corrections, and at most one of them is not None.
+    width and height. hand and points are corrections, and at most one of them is not None. quad: the square of an
+    earlier run, to the last bit; it comes first.
     """
 
     how: CropMode = "auto"
     face: int = 1
     hand: tuple[float, ...] | None = None
     points: tuple[Point, ...] | None = None
+    quad: Quad | None = None
 
 
 def read_choice(value: object, picture: np.ndarray) -> Choice:
@@ -53,7 +55,7 @@ def read_choice(value: object, picture: np.ndarray) -> Choice:
     if how not in get_args(CropMode):
         raise InputError(BAD_SQUARE)
     mode = cast(CropMode, how)
-    if given.get("of") != digest(picture):
+    if given.get("of") != picture_digest(picture):
         return Choice(mode)
     points = given.get("points")
     try:
@@ -62,6 +64,7 @@ def read_choice(value: object, picture: np.ndarray) -> Choice:
             whole(given.get("face", 1), "The face", 1, MAX_FACES),
             _numbers(given.get("hand"), 4),
             None if points is None else tuple(_point(point) for point in points),
+            _quad(given.get("quad")),
         )
     except (TypeError, ValueError):
         raise InputError(BAD_SQUARE) from None
@@ -69,12 +72,26 @@ def read_choice(value: object, picture: np.ndarray) -> Choice:
 
 def chosen_crop(session: Session, picture: np.ndarray, model: str, choice: Choice) -> Crop:
     """The chosen part of uint8 (H, W, 3). Raises UserError."""
+    if choice.quad is not None:
+        _check_square(choice.quad, _size(picture))
+        return (
+            _earlier_crop(session, picture, model, choice.quad) if choice.how == "face" else Crop("hand", choice.quad)
+        )
     if choice.hand is not None:
         x, y, side, turn = choice.hand
         return align.by_hand(_size(picture), x, y, side, turn)
     if choice.points is not None:
         return by_points(picture, choice.points, registry().get(model))
     return session.crop(picture, model, choice.how, choice.face)
+
+
+def _earlier_crop(session: Session, picture: np.ndarray, model: str, quad: Quad) -> Crop:
+    """The crop of the face with this square, with what is known of it if it is found again."""
+    found = session.crop(picture, model)
+    number = found.faces.index(quad) + 1 if quad in found.faces else 0
+    if found.quad == quad or not number:
+        return found if found.quad == quad else Crop("face", quad)
+    return session.crop(picture, model, face=number)
 
 
 def by_points(picture: np.ndarray, points: Sequence[Point], entry: Entry | None) -> Crop:
@@ -125,9 +142,13 @@ def leaves(quad: Quad, size: tuple[int, int]) -> bool:
     return bool(outside > align.ALIGNED * align.side_of(quad))
 
 
-def digest(picture: np.ndarray) -> str:
-    """16 hexadecimal digits that differ for different pictures uint8 (H, W, 3)."""
-    return hashlib.sha256(picture.tobytes()).hexdigest()[:16]
+def _check_square(quad: Quad, size: tuple[int, int]) -> None:
+    """Raises InputError unless the quad is a square that `align.by_hand` could have made in a picture of `size`."""
+    corners = np.array(quad)
+    sides = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1) / min(size)
+    x, y = corners.mean(axis=0) / size
+    if not (0 <= x <= 1 and 0 <= y <= 1 and 0.02 <= sides.mean() <= 2 and np.ptp(sides) < 0.01 * sides.mean()):
+        raise InputError(BAD_SQUARE)
 
 
 def _size(picture: np.ndarray) -> tuple[int, int]:
@@ -147,3 +168,11 @@ def _numbers(value: object, length: int) -> tuple[float, ...] | None:
 def _point(value: object) -> Point:
     x, y = _numbers(value, 2) or ()
     return x, y
+
+
+def _quad(value: object) -> Quad | None:
+    """Four corners, or None for None. Raises ValueError or TypeError."""
+    if value is None:
+        return None
+    first, second, third, fourth = (_point(point) for point in value)  # type: ignore[attr-defined]
+    return first, second, third, fourth

@@ -27,6 +27,6 @@ element.addEventListener('input', event => {
   value[method] = {...value[method], [field]: typed};
   props.value = value;
 });
-watch('rows', show);
+watch(['rows', 'restored'], show);
 show();
 element.dataset.listens = '';  // what is typed before is lost: tests wait for it

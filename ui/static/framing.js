@@ -170,12 +170,23 @@ element.addEventListener('click', event => {
   boxes.find(box => box.checked)?.closest('label').scrollIntoView({block: 'nearest'});
 });
 
+// The square of an earlier run, if it belongs to this picture.
+let restored = 0;
+const restore = () => {
+  const {answer, ...earlier} = props.restored || {};
+  if (!answer || answer === restored || !props.found || earlier.of !== props.found.of) return;
+  restored = answer;
+  props.value = choice = earlier;
+  if (Object.keys(earlier).length > 1) setTimeout(() => trigger('placed'));
+};
+watch('restored', restore);
 watch('found', () => {
   const {found} = props;
   if (found && found.thumbnail) ownStage.querySelector('img').src = found.thumbnail;
   ownStage.hidden = !(found && found.thumbnail);
   known = image()?.src || '';
   if (found && choice.of !== found.of) { marks = null; props.value = choice = {of: found.of}; }
+  restore();
   // The answer is about an earlier choice, which Gradio has sent: send the present one.
   if (found && !drag && choice.hand && !found.by_hand && repeats < 5) {
     repeats += 1;

@@ -30,9 +30,15 @@ const sendPicture = async (picture, key) => {
   dialog?.close();
   tabButton(key).click();
   if (key === 'compare') return comparePicture(picture);
+  await givePicture(key, await fileOf(picture));
+  tabButton(key).focus({preventScroll: true});
+  window.scrollTo({top: 0});
+};
+// Puts a file into a tab's upload.
+const givePicture = async (key, file) => {
   const {paints} = TARGETS.find(one => one.key === key);
   const files = new DataTransfer();
-  files.items.add(await fileOf(picture));
+  files.items.add(file);
   const full = filled(key);
   for (let tries = 0; tries < 4; tries += 1) {
     const input = await when(() => (!paints || editorOf(key)) && uploadOf(key));
@@ -41,8 +47,6 @@ const sendPicture = async (picture, key) => {
     // An editor that has just been made may not listen yet.
     if (full || await when(() => filled(key), 4000).catch(() => false)) break;
   }
-  tabButton(key).focus({preventScroll: true});
-  window.scrollTo({top: 0});
 };
 const comparePicture = picture => {
   const id = picture.id || `sent/${picture.url}`;

@@ -11,5 +11,5 @@ const show = () => {
   if (menus().some(menu => menu.value !== ((props.value || {})[menu.dataset.kind] || ''))) send();
 };
 element.addEventListener('input', send);
-watch('rows', show);
+watch(['rows', 'restored'], show);
 show();

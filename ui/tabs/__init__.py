@@ -10,6 +10,7 @@ from ui.tabs.compare import Compare
 from ui.tabs.edit import Edit
 from ui.tabs.frontalize import Frontalize
 from ui.tabs.grid import Grid
+from ui.tabs.history import PastRuns
 from ui.tabs.models import Models
 from ui.tabs.sketch import Sketch
 from ui.tabs.task import TaskTab, task_tab
@@ -22,6 +23,7 @@ TABS: dict[str, type[Tab]] = {
     "analyse": Analyse,
     "grid": Grid,
     "compare": Compare,
+    "history": PastRuns,
     "models": Models,
     "about": About,
 }

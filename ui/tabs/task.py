@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from html import escape
 from itertools import chain
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import gradio as gr
+import numpy as np
 from gradio.blocks import Block
 from gradio.components import Component
+from gradio.events import Dependency
 
+from inversion.common.errors import UserError
 from inversion.serving import catalogue
+from inversion.serving.runs import picture_digest
 from inversion.serving.session import Request, UnknownJob
+from ui.history.form import Form
+from ui.history.reopen import GONE, Parts, Reopening, changed, opener
 from ui.parts.codes import fetch_script
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
@@ -51,12 +59,14 @@ class TaskTab(Tab):
         name = f"inversion-hub-{self.key}"
         self.stored = gr.BrowserState(None, storage_key=name, secret="job-key-of-a-tab")  # noqa: S106
         self.streams = Streams()
+        context.openers[self.key] = self.label
 
     def build(self, tab: gr.Tab) -> None:
         # The key of the job that is shown, and the example whose stored results are shown: the only state per visitor.
         self.job = gr.State(None)
         self.stored_results = StoredResults(self.context, self.task, self.words.methods)
         gr.Markdown(self.words.intro, elem_classes="intro")
+        self.opener = opener(self.key)
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320, elem_classes="controls"):
                 self._build_controls()
@@ -96,7 +106,8 @@ class TaskTab(Tab):
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
         panel.status.back(self.come_back, [self.job, self.stored, panel.left], outputs, **started, **DEVICE, **PRIVATE)
         panel.status.again(self.run_again, [self.job, jobs.owner, panel.left], outputs, **started, **DEVICE, **PRIVATE)
-        self.stop.click(self.cancel, self.job, None, **QUIET)
+        self.stop.click(self.cancel, [self.job, jobs.owner], None, **QUIET)
+        reopened = self._wire_reopening(outputs)
         shown = [self.job, self.stored_results.shown]
         panel.left.input(self.compare, [*shown, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
         self.stored_results.wire(self.examples, panel, self.streams, settings.model, self.job)
@@ -109,7 +120,8 @@ class TaskTab(Tab):
         for field in self.fields:
             field.wire(self.upload)
         measured = settings.measured if settings.can_be_measured else None
-        source = Source(picture, self.upload.picture, settings.model, self.examples, measured, self.context.examples)
+        put, paths = [reopened.then], self.context.examples
+        source = Source(picture, self.upload.picture, settings.model, self.examples, put, measured, paths)
         switched = self.crop.wire(source)
         for i, column in enumerate(panel.columns):
             column.box.put(
@@ -122,6 +134,22 @@ class TaskTab(Tab):
         chosen = [settings.model, settings.methods, settings.preset]
         for event in (settings.model.input, switched.then):
             event(self.switch_model, chosen, [*settings.menus(), panel.status], preprocess=False, **MODELS, **PRIVATE)
+
+    def _wire_reopening(self, outputs: list[Component]) -> Dependency:
+        """Fill the fields with those of an earlier run, or of the time before a reload; keep them in the browser."""
+        form = Form(self.settings, self.crop, self.controls)
+        parts = Parts(form, self.upload, self.fields, self.controls)
+        self.reopening = Reopening(self.context.session, parts, self.opener)
+        given = [self.job, self.context.own_jobs.owner, self.panel.left]
+        shown = list(dict.fromkeys([*outputs, *self.reopening.outputs()]))
+        reopened: Dependency = self.opener.reopened(
+            self.reopen, given, shown, trigger_mode="multiple", **DEVICE, **PRIVATE
+        )
+        names = json.dumps([self.key, list(form.parts())])
+        save = f"(...values) => {{ window.hub?.save(...{names}, values); return []; }}"
+        held = list(form.parts().values())
+        gr.on([part.change for part in held], None, held, None, js=save, **QUIET)  # type: ignore[attr-defined]
+        return reopened
 
     def on_load(self, page: gr.Blocks) -> None:
         outputs = [*self.panel.outputs(), self.job, self.stored, self.stored_results.shown]
@@ -163,7 +191,8 @@ class TaskTab(Tab):
         upload = Upload(picture, given.mask, crop, seed, cropper, [*given.notes], given.erased)
         own = {name: values[control] for name, control in self.controls.items()}
         inputs = {field.card.name: field.read(own, upload) for field in self.fields}
-        return {"picture": picture, "crop": crop, "inputs": inputs, "notes": tuple(upload.notes)}
+        name = Path(uploaded).name if isinstance(uploaded, str) else ""
+        return {"picture": picture, "crop": crop, "inputs": inputs, "notes": tuple(upload.notes), "name": name}
 
     def receive(self, uploaded: object, key: str | None, example: str | None) -> tuple[str | None, str]:
         """Refuse a file without a picture; say that the results are of another picture, and how the file was read."""
@@ -171,7 +200,15 @@ class TaskTab(Tab):
             read = None if uploaded is None else self.upload.read(uploaded)
         if read is not None and self.stored_results.shows(example, read.picture):  # an editor tells of examples, too
             return None, ""
+        if read is not None and self._shows(key, read.picture):
+            return None, escape(" ".join(read.notes))
         return self.stored_results.marked(key, example), escape(" ".join(() if read is None else read.notes))
+
+    def _shows(self, key: str | None, picture: np.ndarray) -> bool:
+        """Whether the job that is shown is one of this picture, uint8 (H, W, 3)."""
+        with suppress(UnknownJob):
+            return key is not None and self.context.session.snapshot(key).picture == picture_digest(picture)
+        return False
 
     def mark_model(self, model: str, key: str | None, example: str | None) -> str | None:
         """Say that the results are of another model than the chosen one."""
@@ -214,10 +251,33 @@ class TaskTab(Tab):
         updates = self.panel.updates(self.context.session, again, left)
         yield from self.streams.newest(request, chain([first], updates))
 
-    def cancel(self, key: str | None) -> None:
-        """End the job that is shown, if it is still running."""
-        with suppress(UnknownJob):
-            self.context.session.cancel(key or "")
+    def reopen(
+        self, shown: str | None, owner: str | None, left: str, request: gr.Request, event: gr.EventData
+    ) -> Iterator[Update]:
+        """Show an earlier run with its settings, or run it again; without a run, only fill the fields."""
+        detail: Mapping[str, Any] = getattr(event, "detail", None) or {}
+        session, key = self.context.session, detail.get("key")
+        if not key:
+            yield from self.reopening.streams.newest(request, self.reopening.restored(detail))
+            return
+        with errors_as_messages():
+            if detail.get("run"):
+                requests = changed(session.history.requests(str(key)), detail, session)
+                place = f"{request.session_hash} {self.key}"
+                key = session.submit(requests, owner=owner or "", place=place, replaces=shown)
+                detail = {"key": key}
+            elif not session.history.has(str(key)):
+                raise UnknownJob(GONE)
+        first: Update = {self.job: key, self.stored: key, self.stored_results.shown: None}
+        first |= self.context.own_jobs.started()
+        filled = self.reopening.restored(detail)
+        updates = chain([first | next(filled)], self.panel.updates(session, str(key), left), filled)
+        yield from self.streams.newest(request, updates)
+
+    def cancel(self, key: str | None, owner: str | None) -> None:
+        """End the job that is shown, if it is still running and was started in this browser."""
+        with suppress(UserError):
+            self.context.session.cancel(key or "", owner or "")
 
     def compare(self, key: str | None, example: str | None, left: str) -> Iterator[Update]:
         """Show another picture on the left of the sliders."""

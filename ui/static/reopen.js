@@ -1,0 +1,126 @@
+// What a tab held comes back: after a reload from this browser's storage, by a link, from the history, or from a file.
+const formName = key => `inversion-hub-form-${key}`;
+const OPEN_TAB = 'inversion-hub-tab', LARGEST = 32 * 2 ** 20;  // bytes of a picture that the browser keeps
+const listening = new Set(), expected = new Set();  // keys of tabs: changes are kept; a run will be opened
+const opened = new Set();  // keys of tabs that open a run: its results come into view
+const showResults = key => {
+  const status = document.getElementById(`${key}-status`), {top, bottom} = status.getBoundingClientRect();
+  if (top < 0 || bottom > innerHeight * .6) status.scrollIntoView({behavior: 'smooth', block: 'start'});
+};
+const storedPicture = {};  // key -> the picture that was stored last
+
+// One picture a tab, in the browser's own database.
+const database = (mode, work) => new Promise((resolve, reject) => {
+  const opening = indexedDB.open('inversion-hub', 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore('pictures');
+  opening.onerror = () => reject(opening.error);
+  opening.onsuccess = () => {
+    const asked = work(opening.result.transaction('pictures', mode).objectStore('pictures'));
+    asked.onsuccess = () => resolve(asked.result);
+    asked.onerror = () => reject(asked.error);
+  };
+}).catch(() => undefined);  // a private window may have none
+const keepPicture = async key => {
+  const picture = pictureIn(key), mark = picture?.file || picture?.url || '';
+  if (!listening.has(key) || storedPicture[key] === mark || (!mark && filled(key))) return;
+  storedPicture[key] = mark;
+  if (!mark) return database('readwrite', store => store.delete(key));
+  const name = decodeURIComponent(picture.url?.split('/').at(-1) || picture.file?.name || 'picture.png');
+  const blob = picture.file || await (await fetch(picture.url)).blob();
+  if (blob.size <= LARGEST) database('readwrite', store => store.put({name, blob}, key));
+};
+const restorePicture = async key => {
+  const kept = await database('readonly', store => store.get(key));
+  if (!kept || expected.has(key) || filled(key)) return;
+  await givePicture(key, new File([kept.blob], kept.name, {type: kept.blob.type})).catch(() => {});
+};
+setInterval(() => {
+  const shown = document.querySelector('[role=tab][aria-selected=true]')?.dataset.tabId;
+  if (listening.has(shown)) keepPicture(shown);
+}, 1000);
+
+window.hub = {
+  begin: key => {
+    if (expected.has(key)) return null;
+    const text = localStorage.getItem(formName(key));
+    restorePicture(key).finally(() => { if (!text) listening.add(key); });
+    return text && JSON.parse(text);
+  },
+  listen: key => {
+    setTimeout(() => listening.add(key), 500);  // after the changes that the answer itself has made
+    if (opened.delete(key)) setTimeout(() => showResults(key), 500);
+  },
+  save: (key, names, values) => {
+    if (!listening.has(key)) return;
+    const form = {options: {}, own: {}};
+    names.forEach((name, i) => {
+      const [group, inner] = name.split('.');
+      if (inner) form[group][inner] = values[i]; else form[group] = values[i];
+    });
+    localStorage.setItem(formName(key), JSON.stringify(form));
+  },
+  open: async (tab, detail) => {
+    expected.add(tab);
+    tabButton(tab).click();
+    const opener = await when(() => document.querySelector(`#${tab}-opener [data-listens], #${tab}-opener[data-listens]`));
+    opener.dispatchEvent(new CustomEvent('reopen', {detail}));
+    expected.delete(tab);
+    if (detail.key) opened.add(tab);
+  },
+  takeOffered: () => { if (offeredText) sendRecipe(offeredText); },
+  tabName,
+  choose: () => chooser.click(),
+};
+
+// Files that hold a recipe: our PNG files have it in a text chunk before the pixels, JSON files are it.
+const recipeOf = async file => {
+  if (file.name.endsWith('.json')) return file.text();
+  const bytes = new Uint8Array(await file.slice(0, 2 ** 20).arrayBuffer()), view = new DataView(bytes.buffer);
+  if (bytes.length < 8 || view.getUint32(0) !== 0x89504e47) return '';
+  const latin = new TextDecoder('latin1');
+  for (let at = 8; at + 8 < bytes.length;) {
+    const length = view.getUint32(at), kind = latin.decode(bytes.subarray(at + 4, at + 8));
+    const body = bytes.subarray(at + 8, at + 8 + length), end = body.indexOf(0);
+    if (kind === 'tEXt' && latin.decode(body.subarray(0, end)) === 'inversion') return latin.decode(body.subarray(end + 1));
+    at += 12 + length;
+  }
+  return '';
+};
+let offeredText = '';
+const reader = () => document.querySelector('#hub-reader [data-listens], #hub-reader[data-listens]');
+const sendRecipe = text => {
+  offeredText = '';
+  reader().dispatchEvent(new CustomEvent('recipe', {detail: text}));
+};
+const say = html => {
+  let note = reader().querySelector('.note');
+  if (!note) note = reader().appendChild(Object.assign(document.createElement('div'), {className: 'note'}));
+  note.innerHTML = `<span>${html}</span><button type="button" class="close" aria-label="Close this note">×</button>`;
+};
+const FIELDS = '.image-container, .upload-container, [data-testid=file-upload], .file-preview, button:has(input[type=file]), .viewer';
+document.addEventListener('dragover', event => { if (!event.target.closest?.(FIELDS)) event.preventDefault(); });
+document.addEventListener('drop', async event => {
+  const file = event.dataTransfer?.files[0], inField = Boolean(event.target.closest?.(FIELDS));
+  if (!inField) event.preventDefault();
+  if (!file) return;
+  const text = await recipeOf(file);
+  if (text && !inField) return sendRecipe(text);
+  if (text) {
+    offeredText = text;
+    return say('This file is a result of this page. <button type="button" class="take">Restore its settings</button>');
+  }
+  if (!inField) say('This file holds no settings of a run. Drop a picture on a field for pictures.');
+}, true);
+const chooser = Object.assign(document.createElement('input'), {type: 'file', accept: '.png,.json'});
+chooser.addEventListener('change', async () => {
+  const text = await recipeOf(chooser.files[0]);
+  chooser.value = '';
+  sendRecipe(text || '{}');
+});
+
+document.addEventListener('click', event => {
+  const tab = event.target.closest?.('button[role=tab]')?.dataset.tabId;
+  if (tab) sessionStorage.setItem(OPEN_TAB, tab);
+});
+const tabBefore = sessionStorage.getItem(OPEN_TAB);
+if (tabBefore && !location.search.includes('run=') && tabButton(tabBefore)) tabButton(tabBefore).click();
