@@ -32,6 +32,8 @@ from ui.parts.values import Options, Update, Value
 
 FormValues = dict[str, Any]
 MAX_TEXT = 200
+# Parts of a form whose components keep their values themselves: in a closed fold, a value may be an old one.
+SAVED_BY_SCRIPTS = ("typed", "stages")
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ class Form:
         given = self.settings
         update: Update = {}
         methods = [key for key in _texts(form.get("methods")) if key in given.context.methods]
-        stages = {kind: key for kind, key in _mapping(form.get("stages")).items() if key in STAGES}
-        preset = str(form["preset"]) if form.get("preset") in PRESETS else DEFAULT_PRESET
+        stages = {kind: key for kind, key in _mapping(form.get("stages")).items() if _text(key) in STAGES}
+        preset = _text(form.get("preset"))
+        preset = preset if preset in PRESETS else DEFAULT_PRESET
         rows = sections(given.fields.cards[preset], methods) + custom_section(pipeline(stages))
         again = next(self._answers)
         if "methods" in form:
@@ -82,7 +85,7 @@ class Form:
             update[given.preset] = preset
             update[given.fields.typed] = gr.update(value=typed(form.get("typed")), rows=rows, restored=again)
             update[given.fields.stages] = gr.update(value=stages, restored=again)
-        if form.get("model") in catalogue.models():
+        if _text(form.get("model")) in catalogue.models():
             update[given.model] = form["model"]
         for name, part, low, high in (
             ("seed", given.seed, 0, MAX_SEED),
@@ -133,13 +136,14 @@ def of_rows(rows: Sequence[RowView]) -> FormValues:
     first = rows[0]
     runs = []
     for row in rows:
-        with suppress(UserError, KeyError, TypeError):  # a method that this version does not have
+        with suppress(UserError, KeyError, TypeError, ValueError):  # a method that this version does not have
             runs.append(_filled(str(row["method"]), dict(row["settings"])))
-    form = {**_of_runs(runs), "own": dict(first.get("parameters") or {}), "options": first.get("model_options") or {}}
+    own, options = _mapping(first.get("parameters")), _mapping(first.get("model_options"))
+    form = {**_of_runs(runs), "own": own, "options": options}
     names = ("model", "seed", "measured")
     form |= {name: first[name] for name in names if name in first}
-    crop = first.get("crop") or {}
-    with suppress(TypeError, ValueError):
+    crop = _mapping(first.get("crop"))
+    with suppress(KeyError, TypeError, ValueError):
         quad = crop.get("quad")
         corners = None if quad is None else tuple((float(x), float(y)) for x, y in quad)
         found = Crop(crop.get("how", "centre"), corners, crop.get("note", ""))  # type: ignore[arg-type]
@@ -206,6 +210,10 @@ def _is_number(value: object) -> bool:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _texts(value: object) -> list[str]:

@@ -118,8 +118,8 @@ def _is_recipe(row: Mapping[str, Any]) -> bool:
     """Whether a row tells what was asked."""
     task = row.get("task")
     task = task.get("name") if isinstance(task, Mapping) else task
-    runs = task in TASKS and isinstance(row.get("method"), str) and isinstance(row.get("settings"), dict)
-    return runs or row.get("translation") in TRANSLATIONS
+    runs = str(task) in TASKS and isinstance(row.get("method"), str) and isinstance(row.get("settings"), dict)
+    return runs or str(row.get("translation")) in TRANSLATIONS
 
 
 def _facts(row: RowView) -> list[object]:

@@ -39,7 +39,9 @@ OTHER_KEEPS = "The picture of this run is no longer kept. Upload it to go on."
 
 def opener(key: str) -> gr.HTML:
     """The component without a look that sends the event, and tells the script when its answer has come."""
-    return gr.HTML("", tab=key, answered=0, js_on_load=script("opener"), elem_id=f"{key}-opener", elem_classes="unseen")
+    return gr.HTML(
+        "", tab=key, answered=None, js_on_load=script("opener"), elem_id=f"{key}-opener", elem_classes="unseen"
+    )
 
 
 @dataclass(frozen=True)
@@ -79,18 +81,19 @@ class Reopening:
         if detail.get("key") and requests:
             form = of_requests(requests)
         if not isinstance(form, Mapping):
-            yield {self.component: self._answer()}
+            yield {self.component: self._answer(None)}
             return
         update = self.parts.form.updates(form)
         with tempfile.TemporaryDirectory() as folder:
             if requests:
                 update |= self._pictures(requests[0], Path(folder), whole=bool(detail.get("key")))
-            yield {**update, self.component: self._answer()}
+            yield {**update, self.component: self._answer(form)}
         yield from self._offered(form)
 
-    def _answer(self) -> object:
+    def _answer(self, form: Mapping[str, Any] | None) -> object:
+        """Tell the script that the fields have got this form."""
         self._answers += 1
-        return gr.update(answered=self._answers)
+        return gr.update(answered={"number": self._answers, "form": form})
 
     def _pictures(self, request: Request, folder: Path, whole: bool) -> Update:
         """The picture of a run, and if `whole` those of the task's own fields, as files."""
@@ -113,18 +116,18 @@ class Reopening:
     def _offered(self, form: Mapping[str, Any]) -> Iterator[Update]:
         """The methods that the form's model can run, once it is loaded."""
         settings, model = self.parts.form.settings, form.get("model")
-        if model not in catalogue.models() or self.session.files.missing(str(model)):
+        if not isinstance(model, str) or model not in catalogue.models() or self.session.files.missing(str(model)):
             return
         try:
             missing, lacking = self.session.unavailable(str(model))
         except UserError:  # a run with this model will show it
             return
-        selected = [key for key in form.get("methods", ()) if key in METHODS]
+        methods = form.get("methods")
+        selected = [key for key in METHODS if isinstance(methods, list) and key in methods]
         offered = settings.offered(missing, lacking, selected, str(model))
-        kept = [key for key in selected if key not in missing] or None
-        if kept is not None:
-            rows = settings.menu.rows(missing)
-            offered[settings.methods] = gr.update(value=kept, rows=rows)
+        kept = [key for key in selected if key not in missing]
+        if kept and any(key in missing for key in settings.selected):  # the page's first answer has changed the choice
+            offered[settings.methods] = gr.update(value=kept, rows=settings.menu.rows(missing))
         yield {**offered, **self.parts.form.options(form)}
 
 

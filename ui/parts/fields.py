@@ -52,7 +52,8 @@ class Fields:
             cards = self.cards.get(preset, self.cards[DEFAULT_PRESET])
             return {self.typed: gr.update(rows=sections(cards, selected) + custom_section(pipeline(stages)))}
 
-        for event in (methods.change, self.stages.staged, self.preset.input):
+        # A component that appears when its fold is opened may have missed an answer: it asks once more.
+        for event in (methods.change, self.stages.staged, self.preset.input, self.typed.mounted):
             # Without preprocessing: the choices may have changed since the page sent its values.
             event(
                 show,

@@ -74,9 +74,7 @@ def chosen_crop(session: Session, picture: np.ndarray, model: str, choice: Choic
     """The chosen part of uint8 (H, W, 3). Raises UserError."""
     if choice.quad is not None:
         _check_square(choice.quad, _size(picture))
-        return (
-            _earlier_crop(session, picture, model, choice.quad) if choice.how == "face" else Crop("hand", choice.quad)
-        )
+        return _earlier_crop(session, picture, model, choice)
     if choice.hand is not None:
         x, y, side, turn = choice.hand
         return align.by_hand(_size(picture), x, y, side, turn)
@@ -85,8 +83,11 @@ def chosen_crop(session: Session, picture: np.ndarray, model: str, choice: Choic
     return session.crop(picture, model, choice.how, choice.face)
 
 
-def _earlier_crop(session: Session, picture: np.ndarray, model: str, quad: Quad) -> Crop:
-    """The crop of the face with this square, with what is known of it if it is found again."""
+def _earlier_crop(session: Session, picture: np.ndarray, model: str, choice: Choice) -> Crop:
+    """The crop with the chosen quad; that of a face, with what is known of it if it is found again."""
+    quad = choice.quad
+    if choice.how != "face" or quad is None:
+        return Crop("hand", quad)
     found = session.crop(picture, model)
     number = found.faces.index(quad) + 1 if quad in found.faces else 0
     if found.quad == quad or not number:

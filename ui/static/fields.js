@@ -1,3 +1,4 @@
+const tab = element.closest('[id$=-fields]').id.replace(/-fields$/, '');
 const current = () => JSON.parse(JSON.stringify(props.value || {}));
 const write = (input, value) => {
   if (input.type === 'checkbox') input.checked = value;
@@ -26,7 +27,10 @@ element.addEventListener('input', event => {
   row.querySelectorAll('input, select').forEach(i => { if (i !== event.target) write(i, typed); });
   value[method] = {...value[method], [field]: typed};
   props.value = value;
+  window.hub?.keep(tab, 'typed', value);
 });
 watch(['rows', 'restored'], show);
+props.value = window.hub?.held(tab, 'typed') || props.value;
 show();
+trigger('mounted');
 element.dataset.listens = '';  // what is typed before is lost: tests wait for it

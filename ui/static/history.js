@@ -27,5 +27,11 @@ element.addEventListener('change', event => {
   event.target.value = '';
   if (key) open(event.target.closest('.past'), {run: true, [kind]: key});
 });
-watch('rows', show);
+let renewing = 0;
+const renew = () => {  // while a run goes on and the list is in view
+  clearTimeout(renewing);
+  if (!element.querySelector('.running')) return;
+  renewing = setTimeout(() => { if (element.checkVisibility()) trigger('renewed'); }, 3000);
+};
+watch('rows', () => { show(); renew(); });
 show();

@@ -1,7 +1,7 @@
 // Asks the server to fill the fields of this tab: with what they held before a reload, or with those of a run.
 const ask = detail => trigger('reopened', {detail});
 element.addEventListener('reopen', event => ask(event.detail));
-watch('answered', () => window.hub?.listen(props.tab));
+watch('answered', () => window.hub?.listen(props.tab, props.answered?.form));
 const begin = () => {
   if (!window.hub) return setTimeout(begin, 100);
   const form = window.hub.begin(props.tab);

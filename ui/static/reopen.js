@@ -23,11 +23,14 @@ const database = (mode, work) => new Promise((resolve, reject) => {
 const keepPicture = async key => {
   const picture = pictureIn(key), mark = picture?.file || picture?.url || '';
   if (!listening.has(key) || storedPicture[key] === mark || (!mark && filled(key))) return;
-  storedPicture[key] = mark;
-  if (!mark) return database('readwrite', store => store.delete(key));
+  if (!mark) {
+    storedPicture[key] = mark;
+    return database('readwrite', store => store.delete(key));
+  }
   const name = decodeURIComponent(picture.url?.split('/').at(-1) || picture.file?.name || 'picture.png');
   const blob = picture.file || await (await fetch(picture.url)).blob();
-  if (blob.size <= LARGEST) database('readwrite', store => store.put({name, blob}, key));
+  if (blob.size <= LARGEST) await database('readwrite', store => store.put({name, blob}, key));
+  storedPicture[key] = mark;
 };
 const restorePicture = async key => {
   const kept = await database('readonly', store => store.get(key));
@@ -46,13 +49,20 @@ window.hub = {
     restorePicture(key).finally(() => { if (!text) listening.add(key); });
     return text && JSON.parse(text);
   },
-  listen: key => {
+  keep: (key, name, value) => {
+    const form = JSON.parse(localStorage.getItem(formName(key)) || '{}');
+    localStorage.setItem(formName(key), JSON.stringify({...form, [name]: value}));
+  },
+  // What a component that has just appeared has to show: it may have missed an update.
+  held: (key, name) => JSON.parse(localStorage.getItem(formName(key)) || '{}')[name],
+  listen: (key, form) => {
+    if (form) localStorage.setItem(formName(key), JSON.stringify(form));
     setTimeout(() => listening.add(key), 500);  // after the changes that the answer itself has made
     if (opened.delete(key)) setTimeout(() => showResults(key), 500);
   },
   save: (key, names, values) => {
     if (!listening.has(key)) return;
-    const form = {options: {}, own: {}};
+    const form = {...JSON.parse(localStorage.getItem(formName(key)) || '{}'), options: {}, own: {}};
     names.forEach((name, i) => {
       const [group, inner] = name.split('.');
       if (inner) form[group][inner] = values[i]; else form[group] = values[i];
@@ -67,6 +77,7 @@ window.hub = {
     expected.delete(tab);
     if (detail.key) opened.add(tab);
   },
+  stored: key => Boolean(storedPicture[key]),
   takeOffered: () => { if (offeredText) sendRecipe(offeredText); },
   tabName,
   choose: () => chooser.click(),

@@ -1,6 +1,8 @@
+const tab = element.closest('[id$=-stages]').id.replace(/-stages$/, '');
 const menus = () => [...element.querySelectorAll('select')];
 const send = () => {
   props.value = Object.fromEntries(menus().map(menu => [menu.dataset.kind, menu.value]));
+  window.hub?.keep(tab, 'stages', props.value);
   trigger('staged');
 };
 const show = () => {
@@ -12,4 +14,5 @@ const show = () => {
 };
 element.addEventListener('input', send);
 watch(['rows', 'restored'], show);
+props.value = window.hub?.held(tab, 'stages') || props.value;
 show();

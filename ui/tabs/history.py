@@ -41,7 +41,8 @@ class PastRuns(Tab):
             elem_id="history-list",
         )
         owner = self.context.own_jobs.owner
-        tab.select(self.shown, owner, self.list, **VIEWS, **PRIVATE)
+        for event in (tab.select, self.list.renewed):
+            event(self.shown, owner, self.list, **VIEWS, **PRIVATE)
         self.list.deleted(self.delete, owner, self.list, **VIEWS, **PRIVATE)
 
     def shown(self, owner: str | None) -> object:

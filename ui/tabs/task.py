@@ -21,7 +21,7 @@ from inversion.common.errors import UserError
 from inversion.serving import catalogue
 from inversion.serving.runs import picture_digest
 from inversion.serving.session import Request, UnknownJob
-from ui.history.form import Form
+from ui.history.form import SAVED_BY_SCRIPTS, Form
 from ui.history.reopen import GONE, Parts, Reopening, changed, opener
 from ui.parts.codes import fetch_script
 from ui.parts.context import PageContext
@@ -145,10 +145,11 @@ class TaskTab(Tab):
         reopened: Dependency = self.opener.reopened(
             self.reopen, given, shown, trigger_mode="multiple", **DEVICE, **PRIVATE
         )
-        names = json.dumps([self.key, list(form.parts())])
+        held = {name: part for name, part in form.parts().items() if name not in SAVED_BY_SCRIPTS}
+        names = json.dumps([self.key, list(held)])
         save = f"(...values) => {{ window.hub?.save(...{names}, values); return []; }}"
-        held = list(form.parts().values())
-        gr.on([part.change for part in held], None, held, None, js=save, **QUIET)  # type: ignore[attr-defined]
+        changes = [part.change for part in held.values()]  # type: ignore[attr-defined]
+        gr.on(changes, None, list(held.values()), None, js=save, **QUIET)
         return reopened
 
     def on_load(self, page: gr.Blocks) -> None:
