@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from helpers.lanes import finish
+from helpers.lanes import PICTURE, finish
 from helpers.page import laid_out
 from helpers.serving import Served
 from PIL import Image
@@ -25,6 +25,7 @@ from ui.history.form import of_requests
 from ui.history.reader import Reader
 from ui.history.recipes import installed, read_recipe
 from ui.parts.inputs import InputError
+from ui.parts.own_jobs import OwnJobs
 from ui.tabs import TaskTab, all_tabs
 
 PLAIN = [key for key in TASKS if key != "inpaint"]  # tasks without a mask
@@ -103,6 +104,18 @@ def test_rows_give_the_same_settings_and_name_their_picture(tab: TaskTab, pictur
     changed = json.dumps({**rows[0], "seed": 6})
     answer = reader.read("somebody", SimpleNamespace(text=changed))  # type: ignore[arg-type]
     assert answer["opened"]["picture"] == key and answer["opened"]["form"]["seed"] == 6
+
+
+def test_a_link_opens_the_tab_of_its_run_or_says_that_it_is_gone(site: Served) -> None:
+    reader = Reader(site.session, OwnJobs(site.session), {"reconstruct": "Reconstruct", "edit": "Edit"})
+    key = site.session.submit([Request("reconstruct", "psp", PICTURE)], owner="me", place="page edit")
+    finish(site.session, key)
+
+    def opened(**query: str) -> Any:  # noqa: ANN401 - an update of the page
+        return reader.follow_link(SimpleNamespace(query_params=query))  # type: ignore[arg-type]
+
+    assert opened(run=key)["opened"] == {"tab": "edit", "key": key, "link": True}
+    assert "no longer kept" in opened(run="<b>")["value"] and "opened" not in opened()
 
 
 def test_other_versions_and_weights_are_named() -> None:
