@@ -8,6 +8,7 @@ from html import escape
 
 from inversion.serving.catalogue import MethodCard, ModelCard
 from inversion.serving.history import HistoryEntry
+from ui.history.reader import tab_of
 from ui.parts.markup import DOT
 
 STATES = {"running": "running", "done": "", "cancelled": "cancelled", "failed": "failed", "interrupted": "interrupted"}
@@ -28,8 +29,8 @@ def listing(
 
 def _entry(entry: HistoryEntry, tabs: Mapping[str, str], choices: str) -> str:
     """One run with its pictures and buttons."""
-    tab = next((key for key in (entry.tab, entry.task) if key in tabs), "")
-    title = escape(tabs.get(tab, entry.task))
+    tab = tab_of(entry.tab, entry.task, tabs)
+    title = escape(tabs.get(tab) or entry.tab.capitalize() or entry.task)
     state = STATES[entry.state]
     when = datetime.fromtimestamp(entry.made, timezone.utc)
     names = ", ".join(entry.labels)
@@ -42,13 +43,13 @@ def _entry(entry: HistoryEntry, tabs: Mapping[str, str], choices: str) -> str:
     buttons = "".join(
         f'<button type="button" data-do="{do}" aria-label="{label}: {title}, {escape(names)}">{label}</button>'
         for do, label in (("open", "Open"), ("again", "Run again"), ("link", "Copy link"), ("delete", "Delete"))
-        if not (entry.state == "running" and do in ("again", "delete"))
+        if (tab or do == "delete") and not (entry.state == "running" and do in ("again", "delete"))
     )
     return (
         f'<article class="past" data-key="{escape(entry.key)}" data-tab="{escape(tab)}">'
         f'<div class="past-pictures">{pictures}</div>'
         f'<div class="past-words"><b>{title}</b>{mark}<p>{escape(names)}{DOT}{escape(entry.model)}{DOT}{time}</p></div>'
-        f'<div class="past-buttons">{buttons}{choices}</div></article>'
+        f'<div class="past-buttons">{buttons}{choices if tab else ""}</div></article>'
     )
 
 

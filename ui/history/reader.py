@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from html import escape
 from typing import Any
 
@@ -10,7 +11,6 @@ import gradio as gr
 from inversion.common.names import safe_name
 from inversion.serving import catalogue
 from inversion.serving.session import Session, UnknownJob
-from inversion.tasks import DEFAULT_TASK
 from ui.history.recipes import Recipe, read_recipe
 from ui.parts.events import PRIVATE, VIEWS
 from ui.parts.inputs import InputError, errors_as_messages
@@ -19,7 +19,12 @@ from ui.static import script
 
 LINK = "run"  # parameter of the page's address
 GONE = "The run of this link is no longer kept."
-SKETCH = {"frontalize": "frontalize"}  # translation -> its tab, if it is not that for sketches
+OTHER = "A run of this kind opens only in the window where it was started."
+
+
+def tab_of(tab: str, task: str, openers: Collection[str]) -> str:
+    """The tab that can open a run of a tab ("" if it is unknown) and a task; "" if none can."""
+    return next((key for key in (tab or task,) if key in openers), "")
 
 
 class Reader:
@@ -48,11 +53,10 @@ class Reader:
             view = self.session.snapshot(str(key))
         except UnknownJob:
             return gr.update(value=note(GONE), opened={"link": True})
-        return gr.update(opened={"tab": self.tab_of(view.tab, view.task), "key": view.key, "link": True})
-
-    def tab_of(self, tab: str, task: str) -> str:
-        """The tab that can open a run."""
-        return next((key for key in (tab, task) if key in self.openers), DEFAULT_TASK)
+        tab = tab_of(view.tab, view.task, self.openers)
+        if not tab:
+            return gr.update(value=note(OTHER), opened={"link": True})
+        return gr.update(opened={"tab": tab, "key": view.key, "link": True})
 
     def read(self, owner: str | None, event: gr.EventData) -> object:
         """Restore the settings of a recipe, and its picture if this browser's runs hold it."""
@@ -63,7 +67,7 @@ class Reader:
                     "This picture is a translation. Its settings stand in its text chunk; its tab takes them by hand."
                 )
         detail, lines = self._found(recipe, owner or "")
-        tab = self.tab_of("edit" if "edit" in recipe.first else recipe.task, recipe.task)
+        tab = "edit" if "edit" in recipe.first else recipe.task
         task = self.openers[tab]
         about = f"The settings of a result of {task} are in place. {' '.join([*lines, *recipe.differences()])}"
         return gr.update(value=note(about), opened={"tab": tab, **detail})

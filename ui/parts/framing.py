@@ -78,9 +78,9 @@ class Source:
     read: Callable[[Value], np.ndarray]
     model: Component
     examples: gr.Dataset | None = None
-    put: Sequence[Callable[..., Dependency]] = ()
     measured: Component | None = None
     paths: Sequence[Path] = ()
+    put: Sequence[Callable[..., Dependency]] = ()
 
 
 class Framing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from html import escape
 from itertools import chain
@@ -120,8 +121,8 @@ class TaskTab(Tab):
         for field in self.fields:
             field.wire(self.upload)
         measured = settings.measured if settings.can_be_measured else None
-        put, paths = [reopened.then], self.context.examples
-        source = Source(picture, self.upload.picture, settings.model, self.examples, put, measured, paths)
+        source = Source(picture, self.upload.picture, settings.model, self.examples, measured, self.context.examples)
+        source = replace(source, put=[reopened.then])
         switched = self.crop.wire(source)
         for i, column in enumerate(panel.columns):
             column.box.put(
