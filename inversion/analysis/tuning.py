@@ -20,11 +20,11 @@ VARIANTS: dict[str, tuple[str, dict[str, SettingValue]]] = {
     "PTI": ("pti", {"pti.locality": "off"}),
     "PTI with locality": ("pti", {"pti.locality": "on"}),
     "Clone": ("clone", {}),
-    "Clone without global term": ("clone", GLOBAL_OFF),
-    "Clone without local adversary": ("clone", {"clone.local_weight": 0.0}),
+    "Clone, no global term": ("clone", GLOBAL_OFF),
+    "Clone, no local term": ("clone", {"clone.local_weight": 0.0}),
 }
 STEPS = {"pti": (45,), "clone": (24,)}  # a curve has a run for each
-PTI, CLONE, WITHOUT_GLOBAL = "PTI", "Clone", "Clone without global term"
+PTI, CLONE, WITHOUT_GLOBAL = "PTI", "Clone", "Clone, no global term"
 
 
 class Point(NamedTuple):

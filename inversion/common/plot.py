@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 COLOURS = ("#0f8a6d", "#c2571a", "#3f78c4", "#a8549a", "#9a7400", "#2f86ab", "#8a6d3b", "#737373")
 HEIGHT = 340
 LEFT, RIGHT, TOP, BOTTOM = 56, 190, 16, 44  # margins; the labels of the series stand on the right
+BESIDE = 90  # margin on the right if the labels stand beside the points
 
 # The look of a plot in a file of its own.
 STYLE = """svg { font: 13px "IBM Plex Sans", ui-sans-serif, system-ui, sans-serif; background: #fff; }
@@ -74,7 +75,7 @@ def draw(plot: Plot, width: int = 720, alone: bool = False) -> str:
     """The plot as an SVG element that is `width` units wide; "" without points. alone: as a file with its own look."""
     if plot.empty:
         return ""
-    right = width - RIGHT
+    right = width - (BESIDE if plot.marks == "points" else RIGHT)
     points = [point for one in plot.series for point in one.points]
     x = _range([_scaled(plot, at) for at, _ in points], LEFT, right)
     y = _range([value for _, value in points], HEIGHT - BOTTOM, TOP)
@@ -82,6 +83,7 @@ def draw(plot: Plot, width: int = 720, alone: bool = False) -> str:
     parts.append(f'<text class="axis" x="{LEFT}" y="{HEIGHT - 6}">{escape(plot.x)}</text>')
     parts.append(f'<text class="axis" x="{LEFT + 4}" y="{TOP + 4}">{escape(plot.y)}</text>')
     names: list[tuple[float, str, str]] = []  # height, colour, text
+    ends: list[float] = []  # where the series end
     for i, one in enumerate(plot.series):
         if not one.points:
             continue
@@ -90,7 +92,8 @@ def draw(plot: Plot, width: int = 720, alone: bool = False) -> str:
         parts.append(f'<g class="series {colour}">{_marks(plot, places)}</g>')
         height = fmean(b for _, b in places) if plot.marks == "means" else places[-1][1]
         names.append((height, colour, escape(one.label)))
-    parts += _spread(names, right + 12)
+        ends.append(places[-1][0])
+    parts += _beside(names, ends) if plot.marks == "points" else _spread(names, right + 12)
     head = f'viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(plot.title)}"'
     if alone:
         colours = " ".join(f".m{i} {{ --c: {colour}; }}" for i, colour in enumerate(COLOURS))
@@ -153,6 +156,17 @@ def _round_values(axis: _Axis) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     return [i * step for i in range(math.ceil(axis.low / step), math.floor(axis.high / step) + 1)]
+
+
+def _beside(names: Sequence[tuple[float, str, str]], ends: Sequence[float], gap: float = 14.0) -> Iterator[str]:
+    """The labels beside their points, moved down where they would touch the label of a higher point."""
+    placed: list[tuple[float, float, float]] = []  # left, right and height
+    for (height, colour, text), at in sorted(zip(names, ends, strict=True)):
+        left, right = at + 8, at + 8 + 8 * len(text)
+        while any(a < right and left < b and abs(height - h) < gap for a, b, h in placed):
+            height += 2.0
+        placed.append((left, right, height))
+        yield f'<text class="name {colour}" x="{left:.1f}" y="{height + 4:.1f}">{text}</text>'
 
 
 def _spread(names: Sequence[tuple[float, str, str]], x: float, gap: float = 16.0) -> Iterator[str]:

@@ -19,6 +19,7 @@ from inversion.serving.session import JobView
 from ui.parts.markup import DOT, clock, job_status, note, paper_link, status_line
 
 LARGEST = 256  # pixels a side of pictures on the page; the sheet has them in full size
+WIDE, NARROW = 720, 520  # units of a plot that is alone, and of one that has a neighbour
 PALETTE = "".join(f".report .m{i} {{ --c: {colour}; }} " for i, colour in enumerate(COLOURS))
 
 
@@ -32,10 +33,11 @@ def introduction(analysis: Analysis) -> str:
 
 def report_html(report: Report) -> str:
     """A report as one block: the finding, plots, pictures, table."""
+    drawn = [plot for plot in report.plots if not plot.empty]
+    width = WIDE if len(drawn) == 1 else NARROW
     plots = "".join(
-        f'<figure class="curve"><figcaption>{escape(plot.title)}</figcaption>{draw(plot)}</figure>'
-        for plot in report.plots
-        if not plot.empty
+        f'<figure class="curve"><figcaption>{escape(plot.title)}</figcaption>{draw(plot, width)}</figure>'
+        for plot in drawn
     )
     finding = f'<p class="finding">{escape(report.finding)}</p>' if report.finding else ""
     parts = [finding, f'<div class="curves">{plots}</div>' if plots else "", _pictures(report), _table(report.table)]
