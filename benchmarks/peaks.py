@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -35,3 +36,25 @@ def memory(kind: str) -> int:
     """This process's memory in bytes, PEAK or NOW, as Linux counts it. ru_maxrss would include the parent's."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines())
     return int(status[kind].split()[0]) * 1024
+
+
+def tree(pid: int) -> list[int]:
+    """A process and its descendants, on Linux."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            parents[int(folder.name)] = int((folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:  # grows meanwhile
+        found += [other for other, parent in parents.items() if parent == one]
+    return found
+
+
+def pss_tree(pid: int) -> float:
+    """Megabytes of memory of a process and its descendants; shared pages count once."""
+    size = 0
+    for one in tree(pid):
+        with suppress(OSError):
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii").splitlines()
+            size += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return size / 1e3

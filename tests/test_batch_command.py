@@ -22,6 +22,7 @@ from inversion.cli import batch_command, report
 from inversion.cli.report import Entry
 from inversion.common.plot import Series, scatter
 from inversion.model import Model
+from inversion.serving import engines
 from inversion.serving.lane import Lane
 
 VARYING = ("seconds", "spent", "message")  # a stage may be taken from an earlier run of the same process
@@ -205,3 +206,21 @@ def test_a_plot_stays_within_its_frame(values: list[float]) -> None:
     text = scatter(series, "PSNR")
     heights = [float(y) for y in re.findall(r' c?y="([\d.-]+)"', text)]
     assert heights and min(heights) >= 0 and max(heights) <= 340 and "&lt;1&gt;" in text and "nan" not in text
+
+
+def test_several_lanes_give_the_rows_of_one(
+    folder: Path, tmp_path: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "broken.png").write_bytes(b"no picture")
+    opened: list[Lane] = []
+
+    def lanes(engine: str, device: str, dtype: str, count: int) -> list[Lane]:
+        opened.extend(Lane(device, dtype) for _ in range(count))
+        return opened
+
+    monkeypatch.setattr(engines, "lanes", lanes)
+    assert batch(folder, tmp_path / "one") == 1
+    assert batch(folder, tmp_path / "two", "--lanes", "2") == 1 and len(opened) == 2
+    assert rows(tmp_path / "one") == rows(tmp_path / "two")
+    assert batch(folder, tmp_path / "two", "--lanes", "2") == 1, "the broken picture is tried again"
+    assert rows(tmp_path / "one") == rows(tmp_path / "two")

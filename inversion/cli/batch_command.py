@@ -12,7 +12,9 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +25,9 @@ from inversion.checkpoints.registry import registry
 from inversion.cli import report
 from inversion.cli.batch import ERRORS, add_images
 from inversion.cli.codes import write_files
-from inversion.cli.common import add_run, write_table
+from inversion.cli.common import add_run, write_notes, write_table
 from inversion.cli.html import data_address
+from inversion.cli.lanes import LanePool, Outcome, add_engine, lanes_of
 from inversion.cli.outputs import parse
 from inversion.cli.own import choose_model, options_of
 from inversion.cli.records import dumps, replace_rows
@@ -55,6 +58,7 @@ def main(argv: list[str]) -> int:
     )
     add_images(parser, "the input pictures, or a .txt file with a path in each line", flag=True)
     add_run(parser)
+    add_engine(parser)
     parser.add_argument(
         "--methods", metavar="A,B,C", help=f"default: those of {','.join(BASIC)} that the model can run"
     )
@@ -91,6 +95,16 @@ def _listed(path: Path) -> list[Path]:
     return found
 
 
+@dataclass
+class Begun:
+    """The methods of a picture: keys, results of earlier commands, requests of missing results, runs that go on."""
+
+    keys: dict[str, str]
+    known: dict[str, Entry | None]
+    requests: dict[str, Request] = field(default_factory=dict)
+    runs: dict[str, Future[Outcome]] = field(default_factory=dict)
+
+
 class BatchRuns:
     """The runs of a batch in the folder args.out, with the results that earlier commands have left there.
 
@@ -99,6 +113,12 @@ class BatchRuns:
 
     def __init__(self, args: argparse.Namespace, runs: Runs) -> None:
         self.args, self.runs, self.folder = args, runs, Path(args.out)
+        self._paths = [*runs.batch.pictures, None]
+        self._begun: dict[Path, Begun] = {}
+        lanes = lanes_of(args)
+        runs.lane = lanes[0]
+        several = len(lanes) > 1
+        self._pool = LanePool(lanes, runs.batch.stop, lambda notes: write_notes(notes, set())) if several else None
         self.entries: list[Entry] = []
         self.kept = 0  # results of earlier commands
         self._written = time.monotonic()
@@ -110,6 +130,8 @@ class BatchRuns:
         try:
             status = self.runs.batch.report(self._picture, lambda _: None)
         finally:
+            if self._pool is not None:
+                self._pool.close()
             if self.entries:
                 self._write()
         self._show()
@@ -124,26 +146,37 @@ class BatchRuns:
             self._write()
 
     def _entries(self, path: Path) -> Iterator[Entry]:
-        requests: dict[str, Request] = {}
         try:
-            keys = {method: self._key(path, method) for method in self.runs.settings}
-            known = {method: self._saved(key) for method, key in keys.items()}
-            if not all(known.values()):
-                requests = {request.method: request for request in self.runs.requests(path)}
+            begun = self._begun.pop(path, None) or self._begin(path)
         except ERRORS as error:
             yield self._failure(path, error)
             return
-        for method, entry in known.items():
+        after = self._paths[self._paths.index(path) + 1]
+        if self._pool is not None and after is not None:
+            with suppress(*ERRORS):  # they are told in its turn
+                self._begun[after] = self._begin(after)
+        for method, entry in begun.known.items():
             if entry is not None:
                 self.kept += 1
                 yield Entry({**entry.row, "picture": str(path)}, entry.pictures)
-            elif method in requests:
+            elif method in begun.requests:
                 try:
-                    yield self._run(path, requests[method], keys[method])
+                    yield self._run(path, method, begun)
                 except ERRORS as error:
                     yield self._failure(path, error, method)
             if self.runs.batch.stop.signal is not None:
                 return
+
+    def _begin(self, path: Path) -> Begun:
+        """Look for the results of a picture, and begin the missing runs if there are several lanes. Raises ERRORS."""
+        keys = {method: self._key(path, method) for method in self.runs.settings}
+        begun = Begun(keys, {method: self._saved(key) for method, key in keys.items()})
+        if not all(begun.known.values()):
+            missing = [request for request in self.runs.requests(path) if begun.known[request.method] is None]
+            begun.requests = {request.method: request for request in missing}
+        if self._pool is not None:
+            begun.runs = {method: self._pool.begin(request) for method, request in begun.requests.items()}
+        return begun
 
     def _failure(self, path: Path, error: Exception, method: str | None = None) -> Entry:
         """The row of a picture or run that failed. It is tried again by the next command."""
@@ -155,17 +188,17 @@ class BatchRuns:
         sys.stderr.write(visible(f"{path}: {row['error']}") + "\n")
         return Entry({**row, "message": ""})
 
-    def _run(self, path: Path, request: Request, key: str) -> Entry:
+    def _run(self, path: Path, method: str, begun: Begun) -> Entry:
         """Do a run and save its picture, its code and, if it was not interrupted, its row."""
-        stop = self.runs.batch.stop
+        stop, request, key = self.runs.batch.stop, begun.requests[method], begun.keys[method]
         with stop.postponed():
-            ready, finished = self.runs.run(request)
+            ready, finished = begun.runs[method].result() if method in begun.runs else self.runs.run(request)
             interrupted = stop.signal is not None
             stem = safe_name(f"{path.stem}_{request.task}_{request.method}", NAME_BYTES)
             file = self.folder / "pictures" / f"{stem}_{key[:12]}.png"
             file.parent.mkdir(exist_ok=True)
             write_whole(file, partial(images.write_png, array=finished.image))
-            paths = write_files(file, self.runs.lane, request, finished, tuned=False)
+            paths = write_files(file, self._pool or self.runs.lane, request, finished, tuned=False)
             row: Row = {**finished.row, "picture": str(path), "message": finished.message, "error": ""}
             row |= {"interrupted": interrupted, "key": key, "image": self._relative(str(file))}
             row |= {name: self._relative(one) for name, one in paths.items()}

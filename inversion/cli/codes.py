@@ -5,16 +5,25 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from inversion.checkpoints.codes import SavedCode, read_code
 from inversion.common.names import companion, write_whole
 from inversion.common.rows import Row
 from inversion.editing.requests import Inverted
 from inversion.serving.exports import ExportRequest
-from inversion.serving.lane import Lane
+from inversion.serving.requests import Quick
 from inversion.serving.runs import Finished, Request
 
+T = TypeVar("T")
 SUFFIXES = (".npz", ".npy", ".pt", ".pth")  # of files that `edit` takes as a code instead of a picture
+
+
+class Answering(Protocol):
+    """A lane, or several."""
+
+    def answer(self, request: Quick[T]) -> T:
+        """The answer of a quick request. Raises UserError."""
 
 
 def add_start(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +52,7 @@ def start_of(args: argparse.Namespace) -> SavedCode | None:
 
 
 def write_files(
-    picture: Path, lane: Lane, request: Request, finished: Finished, *, tuned: bool = True, nvidia: bool = False
+    picture: Path, lane: Answering, request: Request, finished: Finished, *, tuned: bool = True, nvidia: bool = False
 ) -> Row:
     """Write the code (.npz) and the tuned generator (.safetensors) beside a picture; their paths, None for none.
 

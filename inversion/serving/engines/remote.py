@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inversion.serving.lane import Lane
 from inversion.serving.requests import Quick
 from inversion.serving.runs import LaneLost
+
+if TYPE_CHECKING:
+    from inversion.checkpoints.codes import SavedCode
+    from inversion.common.settings import SettingValue
+    from inversion.methods import Method
 
 T = TypeVar("T")
 
@@ -34,6 +40,17 @@ class RemoteLane(Lane):
         with suppress(LaneLost):
             if self.opened:
                 self._call("tidy")
+
+    def unavailable(
+        self,
+        model: str,
+        methods: Mapping[str, Method],
+        start: SavedCode | None = None,
+        options: Mapping[str, SettingValue] | None = None,
+    ) -> dict[str, str]:
+        """As in `Lane`."""
+        reasons: dict[str, str] = self._call("unavailable", model, methods, start, options)
+        return reasons
 
     @abstractmethod
     def _call(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - the answer of the method
