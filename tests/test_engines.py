@@ -21,6 +21,7 @@ from inversion.checkpoints import own
 from inversion.common.errors import UserError
 from inversion.common.settings import SettingError
 from inversion.editing.requests import Inverted, MixRequest
+from inversion.serving import engines
 from inversion.serving.edits import Place
 from inversion.serving.engines import process
 from inversion.serving.engines.transfer import LARGE, Channel
@@ -151,6 +152,15 @@ def test_jobs_previews_edits_and_cancel_work_through_a_session(
         run = finish(session, key).runs[0]
         assert run.state == "cancelled" and "best picture" in run.message and run.row is not None
     assert [health.state for health in session.health()] == ["free"] * len(lanes)
+
+
+def test_lanes_without_a_replica_wait_and_the_others_work(engine: Engine, opened: Opened, request_: Request) -> None:
+    for lane in engine("replicas"):
+        lane.close()  # both are free
+    session = opened(*engines.lanes("ray", "cpu", "float32", 3))
+    keys = [session.submit([replace(request_, seed=seed)]) for seed in range(31, 36)]
+    assert {finish(session, key).runs[0].state for key in keys} == {"done"}
+    assert sum(health.place == "no replica" for health in session.health()) >= 1
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)

@@ -71,6 +71,9 @@ class Pool:
                 job.cancel(SERVER_STOPPED)
             self._changed.notify_all()
         for worker in self._workers:
+            if not worker.lane.opened:  # it may be opening
+                worker.lane.close()
+        for worker in self._workers:
             worker.join(JOIN_SECONDS)
 
     def _choose(self, model: str, lane: int | None) -> Worker:

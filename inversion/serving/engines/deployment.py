@@ -13,11 +13,11 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 from ray import serve
 from ray.serve.config import RequestRouterConfig
-from ray.serve.request_router import FIFOMixin, PendingRequest, RequestRouter, RunningReplica
+from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
 
 from inversion.common.memory import keep_freed_memory
 from inversion.serving.engines.child import Answer, Calls
@@ -133,15 +133,14 @@ class Replica:
         return self._thread.submit(lease.calls.answer, name, arguments)
 
 
-class LaneRouter(FIFOMixin, RequestRouter):
+class LaneRouter(RequestRouter):
     """Gives each session, which is a lane of a front, a replica of its own for as long as the replica lives.
 
     A session that finds no free replica waits, which makes Serve add one if its autoscaling allows that.
+    bound: replica by session, of this process. Who closes a session removes it.
     """
 
-    def initialize_state(self, **_: object) -> None:
-        """As in the base class, for options that this router does not have."""
-        self._bound: dict[str, str] = {}  # by session
+    bound: ClassVar[dict[str, str]] = {}
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
@@ -150,15 +149,15 @@ class LaneRouter(FIFOMixin, RequestRouter):
         by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         if pending_request is None:
             return [candidate_replicas]
-        pending_request.routing_context.should_backoff = True
+        pending_request.routing_context.should_backoff = True  # if there is no replica
         session = pending_request.metadata.session_id
-        if self._bound.get(session) not in by_id:
-            taken = {replica for other, replica in self._bound.items() if other != session}
+        if self.bound.get(session) not in by_id:
+            taken = {replica for other, replica in self.bound.items() if other != session}
             free = next((key for key in by_id if key not in taken), None)
             if free is None:
                 return []
-            self._bound[session] = free
-        return [[by_id[self._bound[session]]]]
+            self.bound[session] = free
+        return [[by_id[self.bound[session]]]]
 
 
 def build(args: dict[str, str]) -> serve.Application:

@@ -59,10 +59,11 @@ class RayLane(RemoteLane):
 
     def __init__(self, handle: DeploymentHandle, session: str, opening: threading.Lock) -> None:
         super().__init__("cpu")
-        self._handle = handle.options(session_id=session)
+        self._handle, self._session = handle.options(session_id=session), session
         self._opening = opening
         self._lease: str | None = None
         self._place = ""
+        self._asked: Any = None  # the response that `open` waits for
         self._codec = Codec(keeps=False)
         self._runs = itertools.count()
 
@@ -85,16 +86,23 @@ class RayLane(RemoteLane):
         if self._lease is not None:
             return
         with self._opening:
-            response = self._handle.open.remote()
+            self._asked = response = self._handle.open.remote()
             try:
                 (self._lease, self._place), self._codec = response.result(timeout_s=START), Codec(keeps=False)
             except Exception:  # of many classes: no replica in time, or it ended
                 response.cancel()
                 raise LaneLost(NO_REPLICA) from None
+            finally:
+                self._asked = None
 
     def close(self) -> None:
-        """Forget the replica, which ends the lease later."""
-        self._lease = None
+        """Forget the replica, which ends the lease later. A call of `open` in another thread ends."""
+        from inversion.serving.engines.deployment import LaneRouter
+
+        LaneRouter.bound.pop(self._session, None)
+        self._lease, asked = None, self._asked
+        if asked is not None:
+            asked.cancel()
 
     def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
         """As in `Lane`. Raises UserError and LaneLost."""
