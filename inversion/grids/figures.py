@@ -45,8 +45,9 @@ def best_cells(layout: Layout, runs: Sequence[RunView], name: str) -> dict[tuple
     groups: dict[tuple[str, ...], list[int]] = {}
     for cell, run in enumerate(layout.runs):
         if runs[run].state == "done" and name in figures(runs[run]):
-            place = zip(layout.axes, layout.place(cell), strict=False)
-            groups.setdefault(tuple(axis.values[at] for axis, at in place if not axis.comparable), []).append(cell)
+            labels = layout.labels(cell)
+            problem = tuple(f"{axis.label} {labels[axis.label]}" for axis in layout.axes if not axis.comparable)
+            groups.setdefault(problem, []).append(cell)
     sign = 1 if METRICS[name].better == "higher" else -1
     value = {cell: sign * figures(runs[layout.runs[cell]])[name] for cells in groups.values() for cell in cells}
     several = {key: cells for key, cells in groups.items() if len({layout.runs[cell] for cell in cells}) > 1}

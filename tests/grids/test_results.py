@@ -106,13 +106,21 @@ def test_a_grid_pushes_out_no_result_of_another_visitor(opened: Callable[..., Se
     assert session.snapshot(first).over and session.snapshot(grids[1]).over
 
 
+def test_short_runs_and_metrics_teach_the_estimate(opened: Callable[..., Session]) -> None:
+    session = opened(StubLane())
+    model = stub_request().model
+    assert session.expected(model, {"psp": {}}) == {}
+    finish(session, session.submit([stub_request(method="psp")]))
+    assert session.expected(model, {"psp": {}, "pti": {}}) == {"psp": pytest.approx(9.0, abs=0.5)}
+
+
 def test_best_is_named_for_equal_problems_only() -> None:
     plan = planned(("method", "w, z"), ("picture", "a, b"), ("seed", "1, 2"))
     values = {(method, picture): 20.0 + 5 * (method == "z") + (picture == "b") for method in "wz" for picture in "ab"}
     runs = [done(i, values[setup.method, setup.picture]) for i, setup in enumerate(plan.setups)]
     assert summary(plan.layout, runs)[:2] == [
-        "a: best PSNR 25.00 dB: Method Single Z code.",
-        "b: best PSNR 26.00 dB: Method Single Z code.",
+        "Picture a: best PSNR 25.00 dB: Method Single Z code.",
+        "Picture b: best PSNR 26.00 dB: Method Single Z code.",
     ], "the seeds are equally good, so none is named"
     assert {len(cells) for cells in best_cells(plan.layout, runs, "psnr").values()} == {2}
     alone = planned(("picture", "a, b"))

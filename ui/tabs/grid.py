@@ -213,7 +213,7 @@ class Grid(Tab):
         view = self.context.session.snapshot(key)
         if key not in self.shown:
             layout = Layout.of_record(record.get("layout"), len(view.runs))
-            one = view.truth is not None and all(axis.comparable for axis in layout.axes)
+            one = view.truth is not None and not {"picture", "model"} & {axis.key for axis in layout.axes}
             pictures = [("picture", view.truth)] if one and view.truth is not None else []
             self._remember(
                 key, ShownGrid(layout, str(record.get("title")), pictures, [0 if one else None] * len(view.runs))
