@@ -85,7 +85,9 @@ def test_cells_fill_as_they_finish_and_cancel_keeps_them(opened: Callable[..., S
     assert {run["state"] for run in value["runs"]} <= {"queued", "running"}
     gate.steps.release(7)  # two runs, and a step of the third
     until(lambda: len(session.snapshot(key).runs[2].track) == 1)
-    tab.cancel(key)
+    tab.cancel(key, "somebody else")
+    assert not session.snapshot(key).over
+    tab.cancel(key, "me")
     gate.steps.release(9)
     last = joined(updates)
     runs = last[tab.panel.cells]["runs"]

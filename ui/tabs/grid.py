@@ -123,7 +123,7 @@ class Grid(Tab):
         self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
         panel.status.back(self.come_back, self.stored, outputs, **started, **DEVICE, **PRIVATE)
         panel.status.again(self.run_again, [self.job, jobs.owner], outputs, **started, **DEVICE, **PRIVATE)
-        self.stop.click(self.cancel, self.job, None, **QUIET)
+        self.stop.click(self.cancel, [self.job, jobs.owner], None, **QUIET)
         for event in (self.axes.component.planned, *(part.change for part in base)):  # type: ignore[attr-defined]
             event(self.show_plan, given, self.plan, trigger_mode="always_last", **VIEWS, **PRIVATE)
         for field in files:
@@ -179,10 +179,10 @@ class Grid(Tab):
             for path in paths if isinstance(paths, list) else [paths] * bool(paths):
                 decoded_picture(path)
 
-    def cancel(self, key: str | None) -> None:
+    def cancel(self, key: str | None, owner: str | None) -> None:
         """End the grid that is shown; the finished cells stay."""
-        with suppress(UnknownJob):
-            self.context.session.cancel(key or "")
+        with suppress(UserError):
+            self.context.session.cancel(key or "", owner or "")
 
     def resume(self, stored: object, request: gr.Request) -> Iterator[Update]:
         """After a reload, show the grid that this browser was watching."""
