@@ -33,7 +33,7 @@ def _entry(entry: HistoryEntry, tabs: Mapping[str, str], choices: str) -> str:
     title = escape(tabs.get(tab) or entry.tab.capitalize() or entry.task)
     state = STATES[entry.state]
     when = datetime.fromtimestamp(entry.made, timezone.utc)
-    names = ", ".join(entry.labels)
+    names = ", ".join(dict.fromkeys(entry.labels))
     pictures = "".join(
         f'<img src="data:image/jpeg;base64,{data}" alt="{escape(name)}" title="{escape(name)}">'
         for data, name in zip(entry.thumbnails, ("Your picture", *entry.labels), strict=False)
