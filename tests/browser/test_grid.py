@@ -19,6 +19,7 @@ def test_a_grid_is_planned_run_and_looked_at(visit: Callable[..., Page], picture
     page.locator("#grid-axes [data-listens], #grid-axes[data-listens]").first.wait_for()
     upload(page, "grid", picture)
     page.wait_for_selector("#grid-picture img")
+    page.get_by_label("Other settings").fill("z.steps=3")
     plan, across = page.locator("#grid-plan"), page.get_by_label("Values on the X axis")
     across.fill("w, nope")
     expect(plan).to_contain_text("Unknown method 'nope'")

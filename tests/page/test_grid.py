@@ -156,7 +156,7 @@ def test_files_are_used_by_their_names(opened: Callable[..., Session], picture: 
 
 
 def test_scripts_get_the_cells(client: Client, picture: Path) -> None:
-    common = {"picture": handle_file(picture), "settings": {"w.steps": 2}, "api_name": "/grid"}
+    common = {"picture": handle_file(picture), "settings": {"steps": 2}, "api_name": "/grid"}
     rows, pictures, page = client.predict(x="method=w,z", y="seed=1-2", **common)
     assert [(row["Method"], row["Seed"], row["state"]) for row in rows] == [
         *(("W", "1", "done"), ("Single Z code", "1", "done")),
