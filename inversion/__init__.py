@@ -18,13 +18,14 @@ from inversion.common.lazy import attributes
 from inversion.common.platforms import allow_fallback
 
 if TYPE_CHECKING:
+    from inversion.analysis import ANALYSES
     from inversion.checkpoints.hub import load
     from inversion.checkpoints.own import Facts, add_file, remove_file
     from inversion.checkpoints.registry import HubError, registry
     from inversion.checkpoints.tuned import write_tuned
     from inversion.common.errors import UserError
     from inversion.common.settings import SettingError
-    from inversion.interactive import ComparedResult, Comparison, GridResult, compare, grid
+    from inversion.interactive import Analysed, ComparedResult, Comparison, GridResult, analyse, compare, grid
     from inversion.losses import LossWeights
     from inversion.methods import METHODS, PRESETS, STAGES, Method, Result, Step, parse_method, tuned
     from inversion.methods.run import RunOptions, invert
@@ -39,13 +40,14 @@ allow_fallback()
 __getattr__ = attributes(
     __name__,
     {
+        "analysis": "ANALYSES",
         "checkpoints.hub": "load",
         "checkpoints.own": "Facts add_file remove_file",
         "checkpoints.registry": "HubError registry",
         "checkpoints.tuned": "write_tuned",
         "common.errors": "UserError",
         "common.settings": "SettingError",
-        "interactive": "ComparedResult Comparison GridResult compare grid",
+        "interactive": "Analysed ComparedResult Comparison GridResult analyse compare grid",
         "losses": "LossWeights",
         "methods": "METHODS PRESETS STAGES Method Result Step parse_method tuned",
         "methods.run": "RunOptions invert",
@@ -58,12 +60,14 @@ __getattr__ = attributes(
 )
 
 __all__ = [
+    "ANALYSES",
     "METHODS",
     "METRICS",
     "PRESETS",
     "STAGES",
     "TASKS",
     "TRANSLATIONS",
+    "Analysed",
     "ComparedResult",
     "Comparison",
     "Facts",
@@ -80,6 +84,7 @@ __all__ = [
     "TaskError",
     "UserError",
     "add_file",
+    "analyse",
     "compare",
     "grid",
     "invert",

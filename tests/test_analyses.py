@@ -12,6 +12,7 @@ import pytest
 from helpers.editing import editable
 from torch import Tensor
 
+from inversion import analyse
 from inversion.__main__ import main
 from inversion.analysis import ANALYSES, Analysis, Case, Report, analysis_of
 from inversion.analysis.export import write
@@ -156,6 +157,16 @@ def test_an_example_has_its_exact_parts_and_another_picture_estimated_ones(compl
     background = found.overlaps(found.mask("background"))
     assert background["background"] == 1 and max(background, key=background.__getitem__) == "background"
     assert segments_of(Case(complete, other.picture)) is None
+
+
+def test_python_gets_the_same_report_and_shows_it(
+    complete: Model, pictures: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "load", lambda *_, **__: complete)
+    found = analyse("codes", to_array(pictures[0]), settings={"effort": 0.02}, align="centre", progress=False)
+    assert len(found.rows) == 5 and found.report.finding in repr(found) and "<svg" in found._repr_html_()
+    sheet = found.save(tmp_path / "new")
+    assert sheet is not None and sheet.is_file() and found.sheet.width > 500
 
 
 def test_the_command_prints_the_table_and_writes_the_files(

@@ -13,7 +13,7 @@ from inversion.common.settings import setting
 from inversion.methods import METHODS
 
 SLOW = ("z", "projector", "pulse", "dip")  # left out at first: they take most of the time
-STEPS = {"pti": {"pti.steps": 120}, "mganprior": {"multicode.steps": 60}, "clone": {"clone.steps": 30}}
+STEPS = {"pti": {"pti.steps": 90}, "mganprior": {"multicode.steps": 40}, "clone": {"clone.steps": 24}}
 
 
 @dataclass(frozen=True)

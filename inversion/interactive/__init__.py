@@ -1,9 +1,10 @@
-"""The hub from Python and notebooks: `compare` runs methods, `grid` varies anything. Results show themselves."""
+"""The hub from Python: `compare` runs methods, `grid` varies anything, `analyse` checks claims. Results show themselves."""
 
 from __future__ import annotations
 
+from inversion.interactive.analysing import Analysed, analyse
 from inversion.interactive.comparing import CompareOptions, compare
 from inversion.interactive.gridding import GridResult, grid
 from inversion.interactive.results import ComparedResult, Comparison
 
-__all__ = ["CompareOptions", "ComparedResult", "Comparison", "GridResult", "compare", "grid"]
+__all__ = ["Analysed", "CompareOptions", "ComparedResult", "Comparison", "GridResult", "analyse", "compare", "grid"]

@@ -14,7 +14,7 @@ from ui.tabs import TaskTab, all_tabs
 
 pytestmark = pytest.mark.browser
 
-WITHOUT_RUN = ("About", "Compare", "Models")  # tabs
+WITHOUT_RUN = ("About", "Compare", "History", "Models")  # tabs
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 OWN_PART = "[role=tabpanel]:not([style*='display: none'])"  # the tab that is open
 # Texts with a contrast below 4.5 (WCAG AA), with their ratios. Disabled controls do not count, as in WCAG.
