@@ -1,4 +1,4 @@
-"""The hub from Python: `compare` runs methods, `grid` varies anything, `analyse` checks claims. Results show themselves."""
+"""The hub from Python: `compare` runs methods, `grid` varies anything, `analyse` checks claims of papers."""
 
 from __future__ import annotations
 
