@@ -24,7 +24,7 @@ from inversion.common.commands import guarded, positive
 from inversion.common.rows import RowView
 
 SAMPLE = 2.0  # seconds between two looks at the memory
-SETTLE = 0.3  # fraction of the time after which the drift of the memory is measured
+SETTLE = 720.0  # seconds after which the drift of the memory is measured: what is kept for 10 minutes is full then
 FACTOR = 1.2  # of the bound of a wait
 PERCENTILE = 95
 
@@ -39,8 +39,8 @@ def watched(server: Server, end: float) -> list[tuple[float, float]]:
 
 
 def drift(samples: Sequence[tuple[float, float]]) -> float:
-    """MB an hour, by a straight line through the samples after the first SETTLE of the time."""
-    late = [(seconds, size) for seconds, size in samples if seconds > SETTLE * samples[-1][0]]
+    """MB an hour, by a straight line through the samples after SETTLE seconds, or through the second half of few."""
+    late = [(seconds, size) for seconds, size in samples if seconds > min(SETTLE, samples[-1][0] / 2)]
     if len(late) < 3:
         return 0.0
     slope = statistics.linear_regression(*zip(*late, strict=True)).slope

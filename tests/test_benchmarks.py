@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import public, semantics, sliders, speed, tuning
+from benchmarks import public, semantics, sliders, soak, speed, tuning
 from benchmarks.common import RowFile, benchmark_parser, table, write_rows
 from inversion.checkpoints import hub
 from inversion.common.commands import UsageError
@@ -145,3 +145,10 @@ def test_a_file_without_rows_is_refused_before_anything_is_measured(
 def test_a_folder_that_is_no_public_checkout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"model\.py or op is missing"):
         public.steps(tmp_path, 16, torch.device("cpu"), {})
+
+
+def test_the_drift_of_memory_is_that_of_the_late_samples() -> None:
+    early = [(float(second), 100.0 + second) for second in range(0, 600, 10)]  # what is kept for ten minutes fills up
+    late = [(float(second), 700.0 + 0.01 * second) for second in range(600, 1800, 10)]
+    assert soak.drift([*early, *late]) == pytest.approx(36.0)
+    assert soak.drift([(0.0, 1.0)]) == 0 and soak.percentile([]) == 0 and soak.percentile([*range(100)]) == 95

@@ -16,7 +16,7 @@ from inversion.methods import Result
 from inversion.synthetic import DOMAINS
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ("docs/results.md", "docs/model-card.md", "docs/performance.md")
+DOCS = ("docs/results.md", "docs/model-card.md", "docs/performance.md", "docs/reliability.md")
 NAMES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", *DOCS)
 DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 # Rooms are named without the folder that holds them.

@@ -14,6 +14,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 from helpers.page import ENDPOINTS, answer
+from helpers.reports import report
 from helpers.serving import Served, free_port
 
 from inversion.metrics import METRICS
@@ -126,12 +127,30 @@ def test_foreign_large_and_direct_requests_are_refused(site: Served) -> None:
         assert answer(site.url + path) in (403, 404)
 
 
+# Runs app.py, and prints every name that is looked up and every address that is bound or connected to.
+OBSERVED = """
+import runpy, sys
+def note(event, given):
+    if event in ("socket.bind", "socket.connect"):
+        print(event, given[1][0] if isinstance(given[1], tuple) else "local")
+    elif event == "socket.getaddrinfo":
+        print(event, given[0])
+sys.addaudithook(note)
+sys.argv = ["app.py", *sys.argv[1:]]
+runpy.run_path("app.py", run_name="__main__")
+"""
+HERE = {"127.0.0.1", "localhost", "local", "None"}
+
+
 def test_the_entry_point_serves_on_this_machine_only(tmp_path: Path) -> None:
-    """`python app.py` answers; with nothing else running that takes 5 s (the bound here is for a busy machine)."""
+    """`python app.py` answers; with nothing else running that takes 5 s (the bound here is for a busy machine).
+
+    It binds and connects to addresses of this machine only.
+    """
     port = free_port()
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
     process = subprocess.Popen(
-        [sys.executable, "app.py", "--port", str(port), "--device", "cpu", "--auth", "anna:secret"],
+        [sys.executable, "-c", OBSERVED, "--port", str(port), "--device", "cpu", "--auth", "anna:secret"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -152,6 +171,9 @@ def test_the_entry_point_serves_on_this_machine_only(tmp_path: Path) -> None:
         process.terminate()
         output, _ = process.communicate(timeout=30)
     assert "http://127.0.0.1" in output and "gradio.live" not in output
+    places = set(re.findall(r"^socket\.\w+ (\S+)$", output, flags=re.M))
+    report("python app.py with no other flags", f"places that it binds, connects to or looks up: {places}")
+    assert "127.0.0.1" in places and places <= HERE
 
 
 def test_nothing_is_left_of_a_run_in_torch(site: Served) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.common.rows import Row
+from inversion.serving import catalogue
 from inversion.serving.session import Session
 from inversion.translations import INPUTS, TRANSLATIONS, InputKind, TranslationOptions
 from inversion.translations.base import Colour
@@ -72,9 +73,11 @@ def run_translation(
     """The pictures into which a model turns uint8 (H, W, 3), and the recipe to make them again. Raises UserError."""
     began = time.perf_counter()
     made = session.ask(TranslateRequest(model, name, picture, options, crop))
+    card = catalogue.models().get(model)
     recipe = {
         "translation": name,
         "model": model,
+        **({} if card is None else {"domain": card.domain, "licence": card.licence}),
         "seed": options.seed,
         "variations": options.variations,
         "alpha": options.alpha,
