@@ -70,7 +70,7 @@ def test_paths_exist(document: str) -> None:
 def test_names_exist() -> None:
     sources = [
         path
-        for folder in ("inversion", "ui", "benchmarks", "tests/reliability")
+        for folder in ("inversion", "ui", "benchmarks", "tests")
         for path in (ROOT / folder).rglob("*.py")
     ]
     known = {word for path in sources for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
