@@ -176,7 +176,8 @@ class Worker:
             if problem is None or len(self._queue.away) == self._queue.lanes:  # the run shows the problem
                 self._queue.away.discard(self.number)
                 return True
-            log.warning("lane %d: %s", self.number, problem)
+            if not self._shared.closed:
+                log.warning("lane %d: %s", self.number, problem)
             while self.questions:
                 self.questions.popleft().answer.set_exception(problem)
             self.models.clear()
