@@ -1,5 +1,8 @@
 """Puts an earlier run, or what was typed before, into the tab of a task. `static/reopen.js` asks for it.
 
+Fields for pictures are outputs only of events that always give them a value: otherwise Gradio makes them anew, see
+`ui.parts.uploads`.
+
 The event has `detail`: {"form": see `form`} after a reload or from a file; {"key": of a run} from the list or a link,
 with "run": true to run it again, and "model" or "method" to run it with another one; {"picture": key of a run} for a
 form whose picture is that of the run.
@@ -16,6 +19,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from gradio.components import Component
+from gradio.events import Dependency
+from gradio.processing_utils import save_file_to_cache
 
 from inversion import images
 from inversion.common.errors import UserError
@@ -25,7 +30,8 @@ from inversion.serving import catalogue
 from inversion.serving.runs import CroppedPicture, Request
 from inversion.serving.session import Session, UnknownJob
 from ui.history.form import Form, of_requests
-from ui.parts.inputs import InputError
+from ui.parts.events import CROPS, PRIVATE
+from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.masks import FILE
 from ui.parts.streams import Streams
 from ui.parts.task_fields import MaskField, PictureField, TaskField
@@ -61,15 +67,29 @@ class Reopening:
         self.session, self.parts, self.component = session, parts, component
         self.streams, self._answers = Streams(), 0
 
+    @property
+    def pictures(self) -> dict[str, Component]:
+        """The task's own fields for pictures and masks, by name."""
+        own = {field.card.name for field in self.parts.fields if isinstance(field, MaskField | PictureField)}
+        return {name: one for name, one in self.parts.controls.items() if name in own}
+
     def outputs(self) -> list[Component]:
-        """Every component that `restored` may name."""
+        """Every component that `restored` may name. Fields for pictures have events of their own: see `uploads`."""
         given = self.parts.form.settings
-        pictures = [one for one in self.parts.controls.values() if isinstance(one, gr.Image)]
-        own = [*self.parts.form.parts().values(), *given.menus(), self.parts.upload.component, *pictures]
-        return list(dict.fromkeys([*own, self.component]))
+        own = [one for name, one in self.parts.controls.items() if name not in self.pictures]
+        return list(dict.fromkeys([*self.parts.form.parts().values(), *given.menus(), *own, self.component]))
+
+    def wire(self) -> Dependency:
+        """Connect the events that put the pictures of a run into their fields. Returns the first one."""
+        fetched: Dependency = self.component.fetched(
+            self.picture, None, self.parts.upload.component, **CROPS, **PRIVATE
+        )
+        if self.pictures:
+            self.component.refetched(self.own_pictures, None, [*self.pictures.values()], **CROPS, **PRIVATE)
+        return fetched
 
     def restored(self, detail: Mapping[str, Any]) -> Iterator[Update]:
-        """The fields, and the picture if a run is named whose picture is kept. Raises gr.Error."""
+        """The fields; then the script asks for the pictures if a run is named whose pictures are kept."""
         form = detail.get("form")
         requests: tuple[Request, ...] = ()
         key = detail.get("key") or detail.get("picture")
@@ -80,38 +100,36 @@ class Reopening:
                 gr.Info(OTHER_KEEPS)
         if detail.get("key") and requests:
             form = of_requests(requests)
+        self._answers += 1
+        answer = {"number": self._answers, "form": None, "key": str(key) if requests else None}
+        answer["whole"] = bool(detail.get("key") and requests and self.pictures)
         if not isinstance(form, Mapping):
-            yield {self.component: self._answer(None)}
+            yield {self.component: gr.update(answered=answer)}
             return
         update = self.parts.form.updates(form)
-        with tempfile.TemporaryDirectory() as folder:
-            if requests:
-                update |= self._pictures(requests[0], Path(folder), whole=bool(detail.get("key")))
-            yield {**update, self.component: self._answer(form)}
+        for field in self.parts.fields if answer["whole"] else ():
+            if isinstance(field, MaskField):
+                update |= {self.parts.controls[field.source]: FILE, self.parts.controls[field.invert]: False}
+        yield {**update, self.component: gr.update(answered={**answer, "form": form})}
         yield from self._offered(form)
 
-    def _answer(self, form: Mapping[str, Any] | None) -> object:
-        """Tell the script that the fields have got this form."""
-        self._answers += 1
-        return gr.update(answered={"number": self._answers, "form": form})
-
-    def _pictures(self, request: Request, folder: Path, whole: bool) -> Update:
-        """The picture of a run, and if `whole` those of the task's own fields, as files."""
+    def picture(self, event: gr.EventData) -> str:
+        """The file of a run's picture. Raises gr.Error."""
+        with errors_as_messages():
+            request = self.session.history.requests(str(getattr(event, "key", None)))[0]
         name = safe_name(Path(request.name).stem or "picture") + ".png"
-        images.write_png(folder / name, request.picture)
-        update: Update = {self.parts.upload.component: str(folder / name)}
-        for field in self.parts.fields if whole else ():
-            value = request.inputs.get(field.card.name)
+        return _cached(request.picture, name, self.parts.upload.component)
+
+    def own_pictures(self, event: gr.EventData) -> object:
+        """The files of the pictures and masks of a run, in the order of `pictures`. Raises gr.Error."""
+        with errors_as_messages():
+            request = self.session.history.requests(str(getattr(event, "key", None)))[0]
+        files = []
+        for name, component in self.pictures.items():
+            value = request.inputs.get(name)
             pixels = value.pixels if isinstance(value, CroppedPicture) else value
-            if not isinstance(pixels, np.ndarray) or not isinstance(field, MaskField | PictureField):
-                continue
-            path = folder / f"{field.card.name}.png"
-            images.write_png(path, pixels)
-            update[self.parts.controls[field.card.name]] = str(path)
-            if isinstance(field, MaskField):
-                update[self.parts.controls[field.source]] = FILE
-                update[self.parts.controls[field.invert]] = False
-        return update
+            files.append(_cached(pixels, f"{name}.png", component) if isinstance(pixels, np.ndarray) else None)
+        return files if len(files) > 1 else files[0]
 
     def _offered(self, form: Mapping[str, Any]) -> Iterator[Update]:
         """The methods that the form's model can run, once it is loaded."""
@@ -129,6 +147,14 @@ class Reopening:
         if kept and any(key in missing for key in settings.selected):  # the page's first answer has changed the choice
             offered[settings.methods] = gr.update(value=kept, rows=settings.menu.rows(missing))
         yield {**offered, **self.parts.form.options(form)}
+
+
+def _cached(pixels: np.ndarray, name: str, component: Component) -> str:
+    """A picture or mask as a file with this name, in the cache of the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        images.write_png(path, pixels)
+        return str(save_file_to_cache(path, component.GRADIO_CACHE))
 
 
 def changed(requests: Sequence[Request], detail: Mapping[str, Any], history: Session) -> list[Request]:

@@ -108,7 +108,7 @@ class TaskTab(Tab):
         panel.status.back(self.come_back, [self.job, self.stored, panel.left], outputs, **started, **DEVICE, **PRIVATE)
         panel.status.again(self.run_again, [self.job, jobs.owner, panel.left], outputs, **started, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, [self.job, jobs.owner], None, **QUIET)
-        reopened = self._wire_reopening(outputs)
+        fetched = self._wire_reopening(outputs)
         shown = [self.job, self.stored_results.shown]
         panel.left.input(self.compare, [*shown, panel.left], panel.outputs(), **VIEWS, **PRIVATE)
         self.stored_results.wire(self.examples, panel, self.streams, settings.model, self.job)
@@ -122,7 +122,7 @@ class TaskTab(Tab):
             field.wire(self.upload)
         measured = settings.measured if settings.can_be_measured else None
         source = Source(picture, self.upload.picture, settings.model, self.examples, measured, self.context.examples)
-        source = replace(source, put=[reopened.then])
+        source = replace(source, put=[fetched.then])
         switched = self.crop.wire(source)
         for i, column in enumerate(panel.columns):
             column.box.put(
@@ -143,15 +143,13 @@ class TaskTab(Tab):
         self.reopening = Reopening(self.context.session, parts, self.opener)
         given = [self.job, self.context.own_jobs.owner, self.panel.left]
         shown = list(dict.fromkeys([*outputs, *self.reopening.outputs()]))
-        reopened: Dependency = self.opener.reopened(
-            self.reopen, given, shown, trigger_mode="multiple", **DEVICE, **PRIVATE
-        )
+        self.opener.reopened(self.reopen, given, shown, trigger_mode="multiple", **DEVICE, **PRIVATE)
         held = {name: part for name, part in form.parts().items() if name not in SAVED_BY_SCRIPTS}
         names = json.dumps([self.key, list(held)])
         save = f"(...values) => {{ window.hub?.save(...{names}, values); return []; }}"
         changes = [part.change for part in held.values()]  # type: ignore[attr-defined]
         gr.on(changes, None, list(held.values()), None, js=save, **QUIET)
-        return reopened
+        return self.reopening.wire()
 
     def on_load(self, page: gr.Blocks) -> None:
         outputs = [*self.panel.outputs(), self.job, self.stored, self.stored_results.shown]
