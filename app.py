@@ -201,7 +201,7 @@ def serve(args: argparse.Namespace) -> None:
     user, _, password = (args.auth or "").partition(":")
     auth = (user, password) if user else None
     names = host.served_names(args.host_name, args.share)
-    options = launch_options(ready.is_set, adds, profile.web, names, framed=host.on_space())
+    options = launch_options(ready.is_set, adds, profile.web, names, host.on_space(), session.lane_states)
     options |= {"mcp_server": args.mcp, "prevent_thread_lock": True}
     page.launch(share=args.share, server_port=args.port, auth=auth, **options)
     threading.Thread(target=leftovers.sweep, name="sweep", daemon=True).start()

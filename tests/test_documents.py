@@ -68,11 +68,7 @@ def test_paths_exist(document: str) -> None:
 
 
 def test_names_exist() -> None:
-    sources = [
-        path
-        for folder in ("inversion", "ui", "benchmarks", "tests")
-        for path in (ROOT / folder).rglob("*.py")
-    ]
+    sources = [path for folder in ("inversion", "ui", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")]
     known = {word for path in sources for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
     named = {name for text in DOCUMENTS.values() for span in spans(text) for name in NAME.findall(span)}
     assert len(named) >= 8 and not named - known, named - known

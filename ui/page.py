@@ -133,15 +133,16 @@ def launch_options(
     limits: WebLimits = PRIVATE_LIMITS,
     hosts: Collection[str] = (),
     framed: bool = False,
+    lanes: Callable[[], Sequence[str]] = lambda: (),
 ) -> Options:
     """Arguments of `launch` that make the page look right and stay private.
 
-    ready: what /readyz answers. additions: users may upload model files. hosts, framed: as of `Guard`.
+    ready, lanes: what /readyz answers. additions: users may upload model files. hosts, framed: as of `Guard`.
     """
     processing_utils.hash_seed = secrets.token_bytes(32)  # it names uploads; the one of the installation may be public
     uploads = MAX_BYTES + limits.body if additions else limits.body
     middleware = [
-        Middleware(Health, ready),
+        Middleware(Health, ready, lanes),
         Middleware(api.FreshSchema),
         Middleware(Guard, limits=limits, hosts=hosts, uploads=uploads, framed=framed),
         Middleware(CompressedFiles),

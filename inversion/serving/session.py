@@ -253,6 +253,10 @@ class Session:
         """The lanes."""
         return self._pool.health()
 
+    def lane_states(self) -> list[str]:
+        """The lanes in words that strangers may read."""
+        return [one.state + (f", replaced {one.losses} times" if one.losses else "") for one in self.health()]
+
     def close(self) -> None:
         """Stop the lanes and cancel the running jobs."""
         self._pool.close()

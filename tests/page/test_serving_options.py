@@ -24,6 +24,7 @@ def test_health_and_readiness_are_answered(site: Served) -> None:
 
 def test_a_server_whose_model_is_not_loaded_is_not_ready() -> None:
     sent: list[Any] = []
+    bodies: list[bytes] = []
 
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
         sent.append("page")
@@ -33,11 +34,13 @@ def test_a_server_whose_model_is_not_loaded_is_not_ready() -> None:
 
     async def send(message: Any) -> None:  # noqa: ANN401
         sent.append(message.get("status"))
+        bodies.append(message.get("body", b""))
 
-    health = Health(page, lambda: False)
+    health = Health(page, lambda: False, lambda: ["free", "running, replaced 2 times"])
     for path in ("/healthz", "/readyz", "/"):
         asyncio.run(health({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send))
     assert [one for one in sent if one] == [200, 503, "page"]
+    assert b"".join(bodies) == b"ok" + b"loading\nlane 0: free\nlane 1: running, replaced 2 times"
 
 
 def test_the_page_goes_out_compressed(site: Served) -> None:
