@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 
 from inversion.common.errors import UserError
@@ -10,8 +11,8 @@ from inversion.common.errors import UserError
 MAX_CELLS = 64  # of a grid, and so values of an axis
 LIST_HELP = "Separate values by commas: 28, 300. Ranges: 1-5; 0.1..1.0 [4] for 4 numbers at equal distances."
 NUMBER = r"[-+]?\d*\.?\d+(?:e[-+]?\d+)?"
-WHOLE_RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
-SPACED_RANGE = re.compile(rf"({NUMBER})\s*\.\.\s*({NUMBER})\s*(?:\[\s*(\d+)\s*\])?", re.IGNORECASE)
+WHOLE_RANGE = re.compile(r"(\d{1,15})\s*-\s*(\d{1,15})")
+SPACED_RANGE = re.compile(rf"({NUMBER})\s*\.\.\s*({NUMBER})\s*(?:\[\s*(\d{{1,15}})\s*\])?", re.IGNORECASE)
 
 
 class GridError(UserError):
@@ -40,6 +41,8 @@ def expanded(entry: str, *, whole: bool) -> list[str]:
     if not (found := SPACED_RANGE.fullmatch(entry)):
         return [entry]
     low, high = float(found[1]), float(found[2])
+    if not math.isfinite(high - low):
+        raise GridError(f"the range {entry!r} has a number that is too large.")
     if found[3] is None:
         if not (low.is_integer() and high.is_integer()):
             raise GridError(f"the range {entry!r} needs the number of its values, as in {found[1]}..{found[2]} [4].")
