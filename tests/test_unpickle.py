@@ -208,7 +208,7 @@ def mutated():
     for _ in range(rng.randint(1, 8)):
         data[rng.randrange(len(data))] = rng.randrange(256)
     return bytes(data)
-cases = [good] + [good[:n] for n in range(len(good))] + [mutated() for _ in range(2000)]
+cases = [good] + [good[:n] for n in range(0, len(good), 4)] + [mutated() for _ in range(500)]
 whole = hashlib.sha256(good).hexdigest()
 counts, worst = {}, 0.0
 for data in cases:
@@ -227,7 +227,7 @@ print(json.dumps({"size": len(good), "counts": counts, "worst": worst, "peak": p
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of processes is bounded on Linux only")
 def test_damaged_pickles_do_no_harm(tmp_path: Path) -> None:
-    """Every truncation and 2,000 mutations, in one process under the converter's limits."""
+    """Many truncations and mutations, in one process under the converter's limits; `benchmarks.fuzz` has more."""
     marker = tmp_path / "marker"
     path = write_nvidia(tmp_path / "network.pkl", {"G_ema": TENSORS}, f"open({str(marker)!r}, 'w')", z_dim=4)
     start = time.perf_counter()
@@ -236,7 +236,7 @@ def test_damaged_pickles_do_no_harm(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     counts = report["counts"]
     assert counts.pop("good") >= 1
-    assert set(counts) <= {"Refused", "other file", "MemoryError"} and counts["Refused"] > report["size"]
+    assert set(counts) <= {"Refused", "other file", "MemoryError"} and counts["Refused"] > report["size"] // 4
     assert report["worst"] < 10 and report["peak"] < 2 << 20  # KiB
     assert not marker.exists() and time.perf_counter() - start < 120
 
