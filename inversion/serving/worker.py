@@ -217,6 +217,10 @@ class Worker:
             if seconds is not None:
                 with self._changed:
                     self._shared.estimates.measured(model, REFERENCE, seconds)
+        except LaneLost as error:
+            log.warning("could not load %s ahead of its first use: %s", model, error)
+            with self._changed:
+                self._lost()
         except BaseException:
             # A run on this model meets the same error and shows it.
             log.exception("could not load %s ahead of its first use", model)
