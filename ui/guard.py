@@ -45,7 +45,7 @@ HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "permissions-policy": "camera=(self), geolocation=(), microphone=()",
 }
 FILE_POLICY = "sandbox; default-src 'none'; frame-ancestors 'self'"  # of uploads and results: no script runs
 KNOWN = 4096  # addresses that are remembered

@@ -45,7 +45,7 @@ the tab History says. The built-in models were trained on drawn faces and drawn 
 a person.
 """
 HOUR = 3600
-VIEWER = ("viewer_pictures", "viewer", "viewer_control", "sending", "reopen")  # scripts
+VIEWER = ("viewer_pictures", "viewer", "viewer_control", "sending", "several", "reopen")  # scripts
 PRIVATE_LIMITS = PROFILES["private"].web
 
 

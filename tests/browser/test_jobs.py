@@ -14,14 +14,15 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-def test_my_jobs_are_named_and_can_be_cancelled(visit: Callable[..., Page], picture: Path, width: int) -> None:
-    page, jobs = visit(width), "#my-jobs .job"
+def test_my_jobs_are_named_and_can_be_cancelled(visit: Callable[..., Page], picture: Path) -> None:
+    page, jobs = visit(1440), "#my-jobs .job"
     expect(page.locator("#my-jobs")).to_be_hidden()
     reconstruct(page, picture, {"W", "PTI"}, 9000)
     expect(page.locator(jobs)).to_contain_text("Reconstruct")
     expect(page.locator(jobs)).to_contain_text("W is running")
-    shoot(page, f"jobs-{width}")
+    shoot(page, "jobs-1440")
+    page.set_viewport_size({"width": 390, "height": 844})
+    shoot(page, "jobs-390")
     reload(page)
     page.get_by_role("button", name="Cancel Reconstruct").click()
     expect(status(page)).to_contain_text("Cancelled")

@@ -45,7 +45,7 @@ def picture_field(label: str, elem_id: str, height: int = 184) -> gr.Image:
         type="filepath",
         image_mode=None,
         format="png",
-        sources=["upload", "clipboard"],
+        sources=["upload", "webcam", "clipboard"],
         height=height,
         placeholder="Drop a picture, click to upload,\nor paste one",
         elem_id=elem_id,
@@ -69,7 +69,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         label=label,
         image_mode="RGBA",
         format="png",
-        sources=("upload", "clipboard"),
+        sources=("upload", "webcam", "clipboard"),
         transforms=(),
         layers=False,
         brush=gr.Brush(default_size="auto", colors=[PAINT], default_color=PAINT, color_mode="fixed"),
@@ -175,9 +175,10 @@ def drawing_upload(field: gr.ImageEditor, kind: InputKind, elem_id: str) -> None
 
 
 def offer_place(key: str) -> None:
-    """The place where a tab without a picture offers that of another tab, see `static/sending.js`."""
-    button = '<button type="button" class="offer" hidden></button>'
-    gr.HTML(button, elem_id=f"{key}-offer", apply_default_css=False)
+    """Below an upload: offers the picture of another tab (`static/sending.js`), and shows several (`several.js`)."""
+    parts = '<button type="button" class="offer" hidden></button><div class="strip" role="group" '
+    parts += 'aria-label="Your pictures" hidden></div>'
+    gr.HTML(parts, elem_id=f"{key}-offer", apply_default_css=False)
 
 
 class PictureInput:

@@ -124,10 +124,7 @@ class TaskTab(Tab):
         source = Source(picture, self.upload.picture, settings.model, self.examples, measured, self.context.examples)
         source = replace(source, put=[fetched.then])
         switched = self.crop.wire(source)
-        for i, column in enumerate(panel.columns):
-            column.box.put(
-                partial(self.paste, i), self.job, [panel.pasted, panel.pasted_file], **CROPS, **PRIVATE
-            )  # fmt: skip
+        panel.pasting.put(self.paste, self.job, [panel.pasted, panel.pasted_file], **CROPS, **PRIVATE)
         packed = panel.codes.click(self.pack_codes, self.job, [panel.codes_file], **EDITS, **PRIVATE)
         packed.success(None, None, None, js=fetch_script(str(panel.codes_file.elem_id)), **QUIET)
         settings.model.change(self.mark_model, [settings.model, *shown], panel.other_model, **QUIET)
@@ -292,10 +289,11 @@ class TaskTab(Tab):
             view = self.context.session.snapshot(key)
         yield from self.panel.compare(view, left)
 
-    def paste(self, index: int, key: str | None) -> Iterator[Update]:
+    def paste(self, event: gr.EventData, key: str | None) -> Iterator[Update]:
         """Show a result inside the uploaded photo."""
         with errors_as_messages():
-            picture = self.context.session.pasted(key or "", index)
+            index = getattr(event, "index", None)
+            picture = self.context.session.pasted(key or "", index if isinstance(index, int) else -1)
         yield from self.panel.paste(picture)
 
     def pack_codes(self, key: str | None) -> Iterator[Update]:

@@ -1,0 +1,54 @@
+"""How pictures come in: several at once, from the clipboard, from the camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.browser import shoot
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+COPY = """async () => {
+  const canvas = new OffscreenCanvas(40, 30);
+  canvas.getContext('2d').fillRect(0, 0, 40, 30);
+  await navigator.clipboard.write([new ClipboardItem({'image/png': await canvas.convertToBlob()})]);
+}"""
+
+
+def test_several_pictures_a_copied_one_and_the_camera_fill_the_upload(
+    visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = visit(permissions=["camera", "clipboard-read", "clipboard-write"])
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (20 + number, 20)).save(path)
+    field, shown = page.locator("#reconstruct-picture"), page.locator("#reconstruct-picture .image-frame img")
+    with page.expect_file_chooser() as chooser:
+        field.get_by_role("button", name="Upload", exact=False).first.click()
+    chooser.value.set_files(paths)
+    strip = page.get_by_role("group", name="Your pictures").get_by_role("button")
+    expect(strip).to_have_count(3)
+    has_width(page, 20)
+    shoot(page, "inputs-several")
+    strip.nth(2).click()
+    has_width(page, 22)
+    expect(strip.nth(2)).to_have_attribute("aria-pressed", "true")
+    page.evaluate(COPY)
+    page.keyboard.press("Control+v")
+    has_width(page, 40)
+    field.get_by_role("button", name="Remove Image").click()
+    expect(shown).to_have_count(0)
+    field.get_by_role("button", name="Capture from camera").click()
+    field.get_by_text("Click to Access Webcam").click()
+    field.get_by_role("button", name="capture photo").click()
+    page.wait_for_function("document.querySelector('#reconstruct-picture .image-frame img')?.naturalWidth > 40")
+
+
+def has_width(page: Page, width: int) -> None:
+    """Wait until the upload shows a picture of so many pixels."""
+    script = "width => document.querySelector('#reconstruct-picture .image-frame img')?.naturalWidth === width"
+    page.wait_for_function(script, arg=width)

@@ -1,1 +1,0 @@
-element.addEventListener('click', event => { if (event.target.closest('.put')) trigger('put'); });
