@@ -38,7 +38,12 @@ from inversion.serving.session import Session  # noqa: E402
 def _repeatable() -> Iterator[None]:
     """Global seed and modes are the same at the start of every test, and no test may leave a mode behind."""
     torch.manual_seed(0)
+    before, folder = dict(os.environ), tempfile.tempdir  # `app.main` puts all temporary files into a folder of its own
     yield
+    os.environ |= before
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    tempfile.tempdir = folder
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
     assert not torch.is_autocast_enabled("cpu")
 
