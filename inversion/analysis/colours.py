@@ -69,7 +69,7 @@ def colour_curve(image: Tensor, truth: Tensor) -> Tensor:
 
     a, b = (rgb2lab(((x[0].clamp(-1, 1) + 1) / 2).permute(1, 2, 0).cpu().numpy())[..., 1:] for x in (image, truth))
     errors = torch.from_numpy(((a - b) ** 2).sum(axis=-1) ** 0.5).flatten()
-    return (errors[None] <= torch.arange(LARGEST + 1)[:, None]).double().mean(dim=1)
+    return (errors[None] <= torch.arange(LARGEST + 1)[:, None]).float().mean(dim=1)
 
 
 def area(curve: Tensor) -> float:

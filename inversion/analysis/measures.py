@@ -49,7 +49,7 @@ class Plausibility:
         """The percentage for each picture (B, 3, R, R)."""
         with torch.no_grad():
             found = self._scores(pictures)
-        return [100 * (self._random <= score).double().mean().item() for score in found]
+        return [100 * (self._random <= score).float().mean().item() for score in found]
 
     def scores(self, pictures: Tensor) -> list[float]:
         """Scores (B,) in deviations of random samples from their mean: 0 is as real as an average sample."""

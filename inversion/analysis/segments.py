@@ -40,7 +40,7 @@ class Segments:
         """Intersection over union of an area (R, R), booleans, with every class that the picture has."""
         found = {}
         for name, mask in self._masks.items():
-            if mask.double().mean() >= SMALLEST:
+            if mask.float().mean() >= SMALLEST:
                 either = (mask | area).sum().item()
                 found[name] = (mask & area).sum().item() / either if either else 0.0
         return found

@@ -34,6 +34,7 @@ from inversion.synthetic.base import KnownDomain
 
 pytestmark = pytest.mark.browser
 
+SCROLLED = "() => new Promise(done => { const y = scrollY; setTimeout(() => done(scrollY === y), 500); })"
 # The square's middle is halfway across the picture.
 BETWEEN_THE_EYES = """() => {
   const [layer, square] = ['.framing-layer', '.framing-square'].map(one => document.querySelector(one)
@@ -129,6 +130,7 @@ def test_a_finger_moves_and_scales_the_square_and_marks_the_face(visit: Callable
     beside = (layer["x"] - 60, layer["y"] + layer["height"] - 12)
     touch(page, *((beside[0], beside[1] - 15 * step) for step in range(9)))
     page.wait_for_function("where => scrollY > where + 40", arg=where)
+    page.wait_for_function(SCROLLED)  # a tap while the page still scrolls is no click
     page.get_by_role("button", name="Click the eyes and the mouth").tap()
     mark(page, lambda x, y: touch(page, (x, y)))
     page.wait_for_function(BETWEEN_THE_EYES)

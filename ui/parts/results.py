@@ -32,7 +32,7 @@ GREY = "var(--body-text-color-subdued)"
 PASTE_BUTTON = '<button type="button" class="put">Paste the result into my picture</button>'
 SEND_BUTTON = '<button type="button" class="send" aria-haspopup="menu">Send to\N{HORIZONTAL ELLIPSIS}</button>'
 STATUS_SCRIPT = script("status")
-PASTE_SCRIPT = script("paste")
+PASTE_SCRIPT, PASTED = script("paste"), "Your picture with the result"
 PictureSource = PictureFiles | StoredFiles
 
 
@@ -80,8 +80,7 @@ class Panel:
             self.below_cards(key)
         self.below_stage(key)
         with gr.Column(elem_classes=["card", "pasted"]):
-            pasted_head = head("Your picture with the result", "", GREY)
-            self.pasting = gr.HTML(pasted_head, js_on_load=PASTE_SCRIPT, elem_id=f"{key}-paste")
+            self.pasting = gr.HTML(head(PASTED, "", GREY), js_on_load=PASTE_SCRIPT, elem_id=f"{key}-paste")
             self.pasted = picture_view("your picture with the result", f"{key}-pasted")
             self.pasted_file = gr.DownloadButton("Download in full size (png)", size="sm", elem_id=f"{key}-whole")
         with gr.Column(elem_classes="summary"):

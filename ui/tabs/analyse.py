@@ -20,6 +20,7 @@ from inversion.serving.session import JobView, Request, UnknownJob
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import inputs
 from ui.parts.arguments import naming
+from ui.parts.checks import refuse_bad_files
 from ui.parts.context import PageContext
 from ui.parts.endpoint import Answer, Endpoint, job_answers
 from ui.parts.events import DEVICE, PRIVATE, QUIET
@@ -116,6 +117,7 @@ class Analyse(Tab):
         self.status.again(self.run_again, [self.job, jobs.owner], outputs, **started)
         self.stop.click(self.cancel, self.job, None, **QUIET)
         picture = self.upload.component
+        refuse_bad_files(picture, self.upload.read)
         self.crop.wire(Source(picture, self.upload.picture, self.model, self.examples, None, self.context.examples))
 
     def outputs(self) -> list[Block]:
