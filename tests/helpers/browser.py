@@ -57,7 +57,10 @@ def set_steps(page: Page, key: str, steps: int) -> None:
     if not fold.get_by_label(re.compile("steps", re.I)).first.is_visible():
         fold.get_by_role("button", name="Advanced").click()
     fold.locator("[data-listens]").filter(has=page.get_by_label(re.compile("steps", re.I))).first.wait_for()
-    for field in fold.get_by_label(re.compile("steps", re.I)).all():
+    fields, before = fold.get_by_label(re.compile("steps", re.I)), -1
+    while before != (before := fields.count()):  # the fields follow the choice of methods a moment later
+        page.wait_for_timeout(500)
+    for field in fields.all():
         field.fill(str(steps))
         field.blur()
 
