@@ -77,6 +77,10 @@ def test_its_report_can_be_written_and_read(key: str, reports: dict[str, list[Re
     assert row["finding"] == report.finding and len(row["pictures"]) == len(report.pictures)
     assert len(files.plots) == len([plot for plot in report.plots if not plot.empty])
     assert all(path.read_text(encoding="utf-8").startswith("<svg") for path in files.plots)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    write(report, report.row(), tmp_path, key)
+    kept = {path: path.read_bytes() for path in before}
+    assert kept == before and len(list(tmp_path.iterdir())) == 2 * len(before)
 
 
 @pytest.mark.parametrize("key", ANALYSES)

@@ -11,6 +11,7 @@ import numpy as np
 
 from inversion import images
 from inversion.analysis.report import Report
+from inversion.common.names import numbered
 from inversion.common.plot import draw
 from inversion.common.rows import RowView
 from inversion.images.sheets import Tile, sheet
@@ -28,7 +29,11 @@ class Files(NamedTuple):
 
 
 def write(report: Report, row: RowView, folder: Path, stem: str) -> Files:
-    """Write a report into a folder under names that begin with `stem`. row: goes into the JSON. Raises OSError."""
+    """Write a report into a folder under names that begin with `stem`. row: goes into the JSON. Raises OSError.
+
+    Files of an earlier report are kept: the new names begin with STEM-2.
+    """
+    stem = next(one.name for one in numbered(folder / stem) if not (folder / f"{one.name}.json").exists())
     table, figures = folder / f"{stem}.csv", folder / f"{stem}.json"
     with table.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([[column.label for column in report.table.columns], *report.table.rows])

@@ -13,7 +13,7 @@ from inversion.analysis import ANALYSES, analysis_of
 from inversion.analysis.export import write
 from inversion.cli.batch import Batch, add_images
 from inversion.cli.common import write_notes
-from inversion.cli.outputs import add_outputs, parse
+from inversion.cli.outputs import DEFAULT, add_row_flags, parse
 from inversion.cli.own import add_model, add_options, choose_model, options_of
 from inversion.cli.runs import follow
 from inversion.common.commands import Parser, UsageError, add_device, guarded, visible
@@ -47,7 +47,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     parser.add_argument("--budget", type=float, default=3600.0, metavar="SECONDS", help="time limit of an analysis")
     add_device(parser)
-    add_outputs(parser)
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="save the pictures, plots, table and figures in this folder. A file that exists is kept; the new one gets "
+        "a number",
+    )
+    parser.set_defaults(names=DEFAULT, overwrite=False)
+    add_row_flags(parser)
     args = parse(parser, argv)
 
     def run() -> int:

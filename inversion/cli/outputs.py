@@ -37,6 +37,12 @@ def add_outputs(parser: Parser, names: Sequence[str] = DEFAULT) -> None:
         action="store_true",
         help="replace pictures that have the name of a new one, with the files that belong to them",
     )
+    add_row_flags(parser)
+    parser.set_defaults(names=names)
+
+
+def add_row_flags(parser: Parser) -> None:
+    """Add the flags of rows: --json and --csv."""
     parser.add_argument(
         "--json",
         nargs="?",
@@ -46,7 +52,6 @@ def add_outputs(parser: Parser, names: Sequence[str] = DEFAULT) -> None:
         help="print only JSON on stdout; with FILE.json, add the rows to this file instead",
     )
     parser.add_argument("--csv", type=_rows_file(".csv"), metavar="FILE.csv", help="add the rows to this table")
-    parser.set_defaults(names=names)
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
