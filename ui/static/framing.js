@@ -188,7 +188,8 @@ watch('found', () => {
   if (found && choice.of !== found.of) { marks = null; props.value = choice = {of: found.of}; }
   restore();
   // The answer is about an earlier choice, which Gradio has sent: send the present one.
-  if (found && !drag && choice.hand && !found.by_hand && repeats < 5) {
+  const ignored = found && (choice.hand ? !found.by_hand : choice.face <= found.faces && choice.face !== found.face);
+  if (ignored && !drag && repeats < 5) {
     repeats += 1;
     props.value = {...choice};
     setTimeout(() => trigger('placed'), 300);
