@@ -156,6 +156,7 @@ def launch_options(
         "css": CSS,
         "app_kwargs": {"middleware": middleware, "openapi_url": None},
         "state_session_capacity": limits.sessions,
+        "max_threads": 2 * limits.events,  # a stream waits in a thread; the other half answers clicks
         "max_file_size": MAX_BYTES if additions else "32mb",
         "show_error": False,
         "enable_monitoring": False,

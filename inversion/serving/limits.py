@@ -29,7 +29,7 @@ class Limits:
     A visitor is an address if the server knows it, else a browser.
     """
 
-    waiting: int = 24  # jobs in the queue
+    waiting: int = 64  # jobs in the queue
     waiting_each: int = 24  # of these, jobs of one visitor
     runs: int = 64  # of one job, such as the cells of a grid
     quick: int = 64  # quick requests that wait
@@ -63,7 +63,7 @@ class WebLimits:
     posts_each: float | None = None  # requests per second that change something
     burst_each: int = 120  # of these, at once
     open_each: int | None = None  # requests that are being answered, streams included
-    events: int = 24  # of runs that are streamed or wait
+    events: int = 64  # of runs that are streamed or wait
     events_each: int = 64  # events that compute, running or waiting
     uploads: int = 4096 * MB  # bytes in an hour, which is how long uploads are kept
     uploads_each: int = 4096 * MB

@@ -16,7 +16,7 @@ PRIVATE: Options = {
 # Events that are answered at once, without the queue. The page shows neither their notes nor their errors.
 QUIET: Options = {"queue": False, **PRIVATE}
 # Events that stream results of methods. The session's worker has the device; this many visitors may watch at a time.
-DEVICE: Options = {"concurrency_id": "device", "concurrency_limit": 24}
+DEVICE: Options = {"concurrency_id": "device", "concurrency_limit": 64}
 # Edits are answered between two steps of a run; this many may wait for an answer.
 EDITS: Options = {"concurrency_id": "edits", "concurrency_limit": 8}
 # Crops and pasted pictures are made on the processor while others compute.
