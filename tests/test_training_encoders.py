@@ -19,7 +19,7 @@ from inversion.perception.predictor import Predictor
 from inversion.synthetic import DOMAINS, latents
 from inversion.synthetic.faces import CLASSES, FACES
 from inversion.tasks import Superres
-from inversion.training import data, encoder, examples, generator, loop, pairs
+from inversion.training import data, encoder, examples, generator, loop, networks, pairs
 from inversion.training.options import EncoderOptions
 from inversion.training.recipes import RECIPES
 from inversion.translations import input_of
@@ -53,7 +53,7 @@ def test_an_encoder_trains_resumes_and_is_exported(
     train("pairs", "--folder", folder, "--count", COUNT, "--resolution", SIDE)
     monkeypatch.setattr(encoder.hub, "load", lambda *_, **__: tiny)
     monkeypatch.setattr(data, "HELD_OUT_PICTURES", 4)
-    monkeypatch.setattr(encoder, "WIDTHS", (8,) * 5)
+    monkeypatch.setattr(networks, "WIDTHS", (8,) * 5)
     before = {k: v.clone() for k, v in [*prior.state_dict().items(), *discriminator.state_dict().items()]}
     arguments = ["--recipe", recipe, "--pictures", folder, "--count", COUNT, "--out", folder / "net", "--batch", 4]
     arguments += ["--pairs", folder]
@@ -164,13 +164,13 @@ def test_an_encoder_starts_from_the_trunk_of_another(tmp_path: Path) -> None:
     one, other = (Narrow(inputs, 6, 8, (2, 2, 2), (8, 8, 8), 8, 2) for inputs in (3, 6))
     path = tmp_path / "encoder.safetensors"
     save_file(one.state_dict(), str(path))
-    encoder.copy_matching_weights(other, path)
+    networks.copy_matching_weights(other, path)
     assert torch.equal(one.blocks[0].conv1.weight, other.blocks[0].conv1.weight)
     assert one.stem.weight.shape != other.stem.weight.shape
 
 
 def test_a_translation_memorises_its_pairs(prior: StyleGAN2, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "WIDTHS", (8,) * 5)
+    monkeypatch.setattr(networks, "WIDTHS", (8,) * 5)
     tiny = Model("tiny", prior, SIDE, domain="synthetic-faces")
     options = EncoderOptions(out=Path(), steps=80)
     net = encoder.EncoderLearner(options, RECIPES["sketch"], False, tiny, loop.Processes())

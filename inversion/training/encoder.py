@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from inversion.checkpoints import hub
-from inversion.encoders import Narrow, NarrowE4E
-from inversion.encoders.narrow import WIDTHS
+from inversion.encoders import E4E, NarrowE4E
 from inversion.generators import Discriminator, Prior
 from inversion.generators.statistics import principal_axes, spread
 from inversion.losses import LossWeights, Objective
@@ -36,27 +33,14 @@ from inversion.training.loop import (
     run,
     save_network,
 )
-from inversion.training.models import domain_of
+from inversion.training.models import domain_of, label_classes
+from inversion.training.networks import build, copy_matching_weights
 from inversion.training.options import EncoderCommandOptions, EncoderOptions, TrainingError
 from inversion.training.recipes import EncoderRecipe
 
 COMPARED_VARIANCE = 0.999  # part of W's variance that lies on the axes along which codes are compared
 YAW = "yaw"  # the factor whose error is measured in degrees, in domains that have it
 RAMP = 0.03  # fraction of a run at its start, over which the learning rate grows
-
-
-def build(prior: Prior, recipe: EncoderRecipe, offsets: bool, classes: int = 0) -> Narrow:
-    """An encoder that reads 32 to 128 pixels and starts from the generator's mean style.
-
-    offsets: e4e's, one style and an offset for each layer. classes: of label maps, if the recipe reads them.
-    """
-    n = prior.num_ws
-    pyramid = (3, 4, n - 7) if n > 7 else (1, 1, n - 2)  # pSp's coarse, middle and fine styles
-    rows = {"pyramid": pyramid, "last": (n,), "single": (1,)}[recipe.rows]
-    halvings = min(len(WIDTHS), max(3, prior.resolution.bit_length() - 3))
-    encoder = (NarrowE4E if offsets else Narrow)(recipe.inputs(classes), n, prior.w_dim, rows, WIDTHS[:halvings])
-    encoder.latent_avg.copy_(prior.w_avg)
-    return encoder
 
 
 @torch.no_grad()
@@ -83,8 +67,9 @@ class EncoderLearner:
     ) -> None:
         self.options, self.recipe, self.model, self.processes = options, recipe, model, processes
         self.prior, self.steps = prior_of(model), 0
-        classes = len(domain_of(model).classes) if recipe.translates else 0
-        self.encoder = build(self.prior, recipe, offsets, classes).to(processes.device)
+        classes = label_classes(model) if recipe.translates else 0
+        encoder = build(self.prior, recipe, offsets, classes, options.network)
+        self.encoder = encoder.to(processes.device).requires_grad_(True)
         self.optimizer = processes.muon(self.encoder.parameters(), options.lr)
         self.discriminators: dict[str, DiscriminatorTrainer] = {}
         if recipe.adversarial:
@@ -125,7 +110,7 @@ class EncoderLearner:
         """Offsets to the mean style (B, num_ws, w_dim) for the encoder's input (B, inputs, size, size)."""
         x = x.contiguous(memory_format=torch.channels_last)
         with self.autocast():
-            if isinstance(self.encoder, NarrowE4E):
+            if isinstance(self.encoder, (NarrowE4E, E4E)):
                 return self.encoder.offsets(x, self.offset_count()).float()
             return self.encoder.offsets(x).float()
 
@@ -289,22 +274,6 @@ class EncoderTrainer(Trainer):
         self.steps = self.learner.steps = state["done"]
 
 
-def copy_matching_weights(encoder: Narrow, path: Path) -> None:
-    """Copy the tensors of the same name and shape from the file of another encoder. Raises OSError.
-
-    Further input channels of the stem (ReStyle) and e4e's offsets start at 0.
-    """
-    own = encoder.state_dict()
-    for name, tensor in load_file(path).items():
-        if name == "stem.weight" and own[name].shape[1] == 2 * tensor.shape[1]:
-            tensor = torch.cat([tensor, torch.zeros_like(tensor)], dim=1)
-        if name in own and own[name].shape == tensor.shape:
-            own[name] = tensor.to(own[name].dtype)
-    encoder.load_state_dict(own)
-    if isinstance(encoder, NarrowE4E):
-        encoder.forget_offsets()
-
-
 def train(recipe: EncoderRecipe, offsets: bool, options: EncoderOptions) -> None:
     """Run or resume, then write the encoder. Raises TrainingError or HubError."""
     processes = Processes.launched()
@@ -321,8 +290,4 @@ def train(recipe: EncoderRecipe, offsets: bool, options: EncoderOptions) -> None
 def main(options: EncoderCommandOptions) -> None:
     """Run or resume, then write the encoder. Raises TrainingError or HubError."""
     recipe = options.changed_recipe()
-    if recipe.translates and options.images is not None:
-        raise TrainingError(
-            f"--recipe {options.recipe} learns from rendered pairs and cannot use --images. Leave --images out."
-        )
     train(recipe, options.recipe == "e4e", options)

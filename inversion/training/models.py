@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from inversion.synthetic import DOMAINS, Domain
 from inversion.training.options import TrainingError
+from inversion.translations.label_map import CELEBA_CLASSES
 
 if TYPE_CHECKING:
     from inversion.generators import Prior
@@ -30,3 +31,8 @@ def domain_of(model: Model) -> Domain:
         known = " or ".join(DOMAINS)
         raise TrainingError(f"{model.name} makes pictures of a domain without a renderer. Choose a model of {known}.")
     return DOMAINS[model.domain]
+
+
+def label_classes(model: Model) -> int:
+    """Number of classes of the label maps of the model's domain; those of CelebAMask-HQ if it has no renderer."""
+    return len(DOMAINS[model.domain].classes if model.domain in DOMAINS else CELEBA_CLASSES)

@@ -18,6 +18,7 @@ from inversion.generators import GENERATORS
 from inversion.synthetic import DEFAULT, DOMAINS
 from inversion.training.recipes import RECIPES, EncoderRecipe
 
+NETWORKS = ("narrow", "psp")  # that `networks.py` builds
 # Help of the options that several commands have, by field.
 HELP = {
     "batch": "pictures per step, over all processes",
@@ -182,11 +183,18 @@ class EncoderOptions(TrainOptions):
     """Data and length of an encoder's run; the recipe holds everything about the loss."""
 
     pictures: Path | None = option(None, "folder that `train pictures` filled with the model's domain")
-    images: Path | None = option(None, "folder of your own pictures, instead of --pictures")
-    pairs: Path | None = option(None, "folder that `train pairs` filled; without it, translations draw their pairs")
+    images: Path | None = option(None, "folder of your own pictures, instead of --pictures; sketches are their edges")
+    pairs: Path | None = option(
+        None,
+        "folder that `train pairs` filled, or your own with the folders inputs and targets, whose files have the same "
+        "names; without it, translations draw their pairs",
+    )
     model: str = option(registry.DEFAULT, "model whose generator is inverted")
     count: int = option(64_000, "number of pictures, or pairs, in the file", count=True)
-    start: Path | None = option(None, "encoder.safetensors of another run to start from")
+    network: str = option(
+        "narrow", "small, or pSp's of full size (IR-SE-50, 256 pixels)", choices=lambda: list(NETWORKS)
+    )
+    start: Path | None = option(None, "encoder.safetensors of another run, or ArcFace's file, to start from")
     steps: int = option(3000, count=True)
     batch: int = option(16, count=True)
     lr: float = option(1e-2)

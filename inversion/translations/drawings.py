@@ -67,6 +67,7 @@ PURE = 24.0  # largest distance between a pixel of a class and its colour; pixel
 LINE = 1.7 / 128  # width of lines in training data as a fraction of the side; wider lines of an eye would merge
 FAINTEST = 14  # smallest contrast of the darkest lines, of 255
 BARE, QUANTILE = 0.3, 0.385  # fraction of a drawing that is surely paper; 30 % of N(0, 1) lie within +-0.385
+EDGES = 0.9  # fraction of a picture whose gradients are too small to start an edge
 MAP_SIDE = 512  # larger label maps are shrunk to this side, in pixels
 
 
@@ -99,6 +100,19 @@ def lines(grey: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
         raise DrawingError("No lines are visible. Draw the outlines first.")
     ink = ((ink - 3 * noise) / (top - 3 * noise)).clip(0, 1)
     return 1 - _resized(_one_width(ink, LINE * work), size)
+
+
+def edges(grey: NDArray[np.uint8], blur: float = 1.5) -> NDArray[np.uint8]:
+    """A drawing uint8 (S, S), black on white, of the edges of a picture (Canny 1986).
+
+    blur: standard deviation in pixels of a picture of 256; a larger one leaves out fine edges.
+    """
+    import cv2
+
+    smooth = cv2.GaussianBlur(grey, (0, 0), blur * grey.shape[0] / 256)
+    dx, dy = (cv2.Sobel(smooth, cv2.CV_16S, *order) for order in ((1, 0), (0, 1)))
+    strong = float(np.quantile(np.hypot(dx, dy), EDGES))
+    return np.asarray(255 - cv2.Canny(dx, dy, strong / 3, max(strong, 1.0), L2gradient=True), np.uint8)
 
 
 def _one_width(ink: NDArray[np.float32], wanted: float) -> NDArray[np.float32]:
