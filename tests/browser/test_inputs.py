@@ -18,6 +18,14 @@ COPY = """async () => {
   await navigator.clipboard.write([new ClipboardItem({'image/png': await canvas.convertToBlob()})]);
 }"""
 
+# Presses "capture photo" once, as soon as it exists: most often before the camera has a frame.
+EAGER = """() => new MutationObserver((_, observer) => {
+  const button = document.querySelector('#reconstruct-picture [aria-label="capture photo"]');
+  if (!button) return;
+  observer.disconnect();
+  button.click();
+}).observe(document.body, {childList: true, subtree: true, attributes: true})"""
+
 
 def test_several_pictures_a_copied_one_and_the_camera_fill_the_upload(
     visit: Callable[..., Page], tmp_path: Path
@@ -43,8 +51,8 @@ def test_several_pictures_a_copied_one_and_the_camera_fill_the_upload(
     field.get_by_role("button", name="Remove Image").click()
     expect(shown).to_have_count(0)
     field.get_by_role("button", name="Capture from camera").click()
+    page.evaluate(EAGER)
     field.get_by_text("Click to Access Webcam").click()
-    field.get_by_role("button", name="capture photo").click()
     page.wait_for_function("document.querySelector('#reconstruct-picture .image-frame img')?.naturalWidth > 40")
 
 

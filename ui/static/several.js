@@ -63,3 +63,12 @@ document.addEventListener('paste', event => {
   const key = openKey(), file = files.length > 1 ? keepSeveral(key, files) : files[0];
   sendPicture({name: file.name, file}, key);
 });
+
+// Gradio forgets a press on "capture photo" that comes before the first frame of the camera: press again at that frame.
+document.addEventListener('click', event => {
+  const button = event.target.closest?.('button[aria-label="capture photo"]');
+  const video = button?.closest('[data-testid=image]')?.querySelector('video');
+  if (!video || video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) return;
+  event.stopImmediatePropagation();
+  video.onloadeddata = () => { video.onloadeddata = null; button.click(); };
+}, true);
