@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "translate": ("inversion.cli.translate", "turn a sketch, a label map or a turned face into pictures"),
     "analyse": ("inversion.cli.analyse", "check an effect that a paper describes on pictures"),
     "edit": ("inversion.cli.edit", "invert a picture and move it along directions"),
+    "combine": ("inversion.cli.combine", "interpolate, mix or blend two pictures"),
     "convert": ("inversion.cli.convert", "list the networks in a checkpoint and write them as safetensors"),
     "train": ("inversion.training.cli", "train the embedded networks"),
     "parity": ("inversion.parity", "check the networks against stored outputs of the official ones"),

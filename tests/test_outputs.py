@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, list[str]] = {
     "edit": ["--edit", "smile=1", "--strip", "2", *FAST],
     "translate": ["--to", "sketch", "--variations", "2"],
 }
+PAIRS = {"combine": ["drawing.png", "--kind", "mix", *FAST]}  # of two files, so not of folders
 Run = Callable[..., "tuple[int, str, str]"]
 
 
@@ -103,13 +104,13 @@ def kept(before: Mapping[str, bytes], folder: Path) -> bool:
 
 
 def test_every_command_with_pictures_is_tested_here(run: Run) -> None:
-    assert {name for name in REGISTRY if "--out DIR|FILE.png|PATTERN" in run(name, "--help")[1]} == set(COMMANDS)
+    assert {name for name in REGISTRY if "--out DIR|FILE.png|PATTERN" in run(name, "--help")[1]} == {*COMMANDS, *PAIRS}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *PAIRS])
 @pytest.mark.parametrize("out", ["out", "out/{picture}_{method}.png", "out/{n}"])
 def test_no_command_replaces_a_file(run: Run, picture: Path, tmp_path: Path, command: str, out: str) -> None:
-    arguments = [command, picture, *COMMANDS[command], "--out", out]
+    arguments = [command, picture, *{**COMMANDS, **PAIRS}[command], "--out", out]
     assert run(*arguments)[0] == 0
     before = contents(tmp_path)
     assert run(*arguments)[0] == 0

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from inversion.common.errors import UserError
 from ui.calls import DISK_FULL, disk_is_full
 from ui.parts.arguments import short
+from ui.parts.combine_endpoint import combine_endpoint
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
@@ -103,7 +104,7 @@ def add_endpoints(page: Page, context: PageContext, tabs: Sequence[Tab]) -> None
         ]
         button = gr.Button()
         tasks = {one.task: one for one in endpoints if one.task}
-        page.endpoints = [*endpoints, *([compare(tasks, common)] if tasks else [])]
+        page.endpoints = [*endpoints, *([compare(tasks, common), combine_endpoint(context, common)] if tasks else [])]
         for one in page.endpoints:
             button.click(
                 function(one),

@@ -54,7 +54,7 @@ class Runs:
         self, args: argparse.Namespace, methods: Sequence[str], then: AfterRun | None = None, *, optional: bool = False
     ) -> None:
         self.args, self.then, self.optional = args, then, optional
-        self.settings = _settings(args, methods)
+        self.settings = settings_of(args, methods)
         self.lane = Lane(args.device, args.dtype)
         self.batch = Batch(args, len(methods))
         self.start = start_of(args)
@@ -259,7 +259,7 @@ def _arrays(inputs: Mapping[str, object]) -> list[np.ndarray]:
     return [one for one in pixels if isinstance(one, np.ndarray)]
 
 
-def _settings(args: argparse.Namespace, methods: Sequence[str]) -> dict[str, dict[str, object]]:
+def settings_of(args: argparse.Namespace, methods: Sequence[str]) -> dict[str, dict[str, object]]:
     """The settings of each method: the preset and the --set values for its stages.
 
     Raises UsageError, or SettingError if no method has the stage.

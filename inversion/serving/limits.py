@@ -30,7 +30,7 @@ class Limits:
     """
 
     waiting: int = 64  # jobs in the queue
-    waiting_each: int = 24  # of these, jobs of one visitor
+    waiting_each: int = 64  # of these, jobs of one visitor
     runs: int = 64  # of one job, such as the cells of a grid
     quick: int = 64  # quick requests that wait
     finished: int = 32  # jobs that are over, and results
@@ -64,7 +64,7 @@ class WebLimits:
     burst_each: int = 120  # of these, at once
     open_each: int | None = None  # requests that are being answered, streams included
     events: int = 64  # of runs that are streamed or wait
-    events_each: int = 64  # events that compute, running or waiting
+    events_each: int = 96  # events that compute, running or waiting
     uploads: int = 4096 * MB  # bytes in an hour, which is how long uploads are kept
     uploads_each: int = 4096 * MB
     sessions: int = 64  # page visits whose state is kept

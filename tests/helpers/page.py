@@ -65,6 +65,10 @@ ENDPOINTS = {f"/{task}": all_parameters(own_parameters(task)) for task in TASKS}
     "/grid": ["picture", "x", "y", "z", "model", "seed", "settings", "budget", "align"],
     "/analyse": ["picture", "kind", "model", "seed", "settings", "budget", "align"],
     "/compare": all_parameters(dict.fromkeys(name for task in TASKS for name in own_parameters(task)), "task"),
+    "/combine": [
+        *["picture", "second", "kind", "methods", "model", "seed", "settings", "budget", "pictures", "layer"],
+        *["mask", "mask_source", "invert_mask", "label", "align", "preset"],
+    ],
 }
 
 

@@ -43,13 +43,13 @@ WRONG: dict[str, list[Any]] = {
     "object": [*TEXTS, *NUMBERS, *LARGE, True, 1, [1], nested(60), {"a": nested(60)}, {"a": None}, {"a": {"b": 1}}],
     "file": [*TEXTS, *NUMBERS, *PARTS, *LARGE, True, 1],
 }
-OPTIONAL = {"picture", "mask", "start", "mix_layers"}  # None stands for "not given", or gets words of its own
+OPTIONAL = {"picture", "second", "mask", "start", "mix_layers"}  # None stands for "not given", or gets words of its own
 
 
 def kind_of(parameter: dict[str, Any]) -> str:
     """The kind of a parameter in the API's description."""
     schema = parameter["type"]
-    if parameter["parameter_name"] in ("picture", "mask", "start"):
+    if parameter["parameter_name"] in ("picture", "second", "mask", "start"):
         return "file"
     return "choice" if "enum" in schema else str(schema["type"])
 

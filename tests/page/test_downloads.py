@@ -15,6 +15,9 @@ from helpers.serving import MODELS, SIZE, Remote, Served
 from helpers.waiting import until
 
 from inversion.tasks import TASKS
+from ui import admission
+from ui.admission import refusal
+from ui.page import PRIVATE_LIMITS
 from ui.tabs.models import describe
 
 
@@ -75,8 +78,9 @@ def test_a_full_queue_refuses_the_rest_at_once(
     site: Served, picture: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The jobs wait for a download, so none of them costs anything."""
-    monkeypatch.setattr(site.session.limits, "waiting", 100)
-    index, event = next((index, fn) for index, fn in site.page.fns.items() if fn.api_name == "reconstruct")
+    few = replace(PRIVATE_LIMITS, events=8)
+    monkeypatch.setattr(admission, "refusal", lambda fn, address, events, _: refusal(fn, address, events, few))
+    index = next(index for index, fn in site.page.fns.items() if fn.api_name == "reconstruct")
     with httpx.Client(base_url=f"{site.url}gradio_api", timeout=30) as http:
         stored = http.post("/upload", files={"files": picture.read_bytes()}).json()[0]
         given = [
@@ -95,7 +99,7 @@ def test_a_full_queue_refuses_the_rest_at_once(
         def join(user: int) -> httpx.Response:
             return http.post("/queue/join", json={"data": given, "fn_index": index, "session_hash": f"r23-{user}"})
 
-        running = int(event.concurrency_limit or 0)
+        running = few.events
         taken = [join(user) for user in range(running)]
         assert {answer.status_code for answer in taken} == {200}, taken[-1].text
         until(lambda: len(site.session.status().downloading) == running)

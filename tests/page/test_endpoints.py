@@ -44,8 +44,8 @@ def test_endpoints_have_the_parameters_of_their_tabs_and_keep_published_names(cl
         assert name == "/sketch" or "settings" in info["description"]
 
 
-WHOLE = {"seed", "factor", "variations", "mix_layers", "label"}
-CHOICES = {"task", "model", "align", "hole", "kind", "preset"}
+WHOLE = {"seed", "factor", "variations", "mix_layers", "label", "pictures", "layer"}
+CHOICES = {"task", "model", "align", "hole", "kind", "preset", "mask_source"}
 
 
 def test_parameters_have_exact_types_and_a_sentence(client: Client) -> None:
@@ -57,7 +57,7 @@ def test_parameters_have_exact_types_and_a_sentence(client: Client) -> None:
             sentence = parameter["python_type"]["description"]
             assert sentence[0].isupper() or sentence[0] == "{", (name, key, sentence)
             assert sentence.endswith(".") and "\n" not in sentence
-            assert key in ("picture", "mask") or schema.get("type"), (name, key)
+            assert key in ("picture", "second", "mask") or schema.get("type"), (name, key)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -110,6 +110,16 @@ def test_compare_runs_any_task_and_free_combinations(client: Client, picture: Pa
     assert 0 < rows[0]["hole_share"] < 0.5 and rows[0]["seed"] == 3
 
 
+@pytest.mark.parametrize(("kind", "width"), [("interpolate", 3 * 32), ("mix", 3 * 32), ("diffuse", 32)])
+def test_two_pictures_are_combined(kind: str, width: int, client: Client, picture: Path) -> None:
+    second = handle_file(picture)
+    given = {"kind": kind, "second": second, "mask_source": "centre", "pictures": 3, "layer": 2}
+    rows, pictures, sheet = call(client, "/combine", picture, **given)
+    assert [row["method"] for row in rows] == ["w", "wplus"] * (1 if kind == "diffuse" else 2)
+    assert [(one["caption"], opened(one["image"]).width) for one in pictures] == [("W", width), ("W+", width)]
+    assert sheet is not None
+
+
 def test_a_measured_picture_has_no_psnr(client: Client, picture: Path) -> None:
     rows, _, _ = call(client, "/superres", picture, measured=True)
     assert all(row["psnr"] is None and row["state"] == "done" for row in rows)
@@ -141,6 +151,9 @@ def test_events_stream_while_the_run_goes_on(client: Client, picture: Path) -> N
         ("/superres", {"factor": 0}, "factor must be"),
         ("/inpaint", {}, "white where the mask applies"),
         ("/compare", {"task": "fly"}, "fly"),
+        ("/combine", {}, "second: give another picture"),
+        ("/combine", {"kind": "fly"}, "fly"),
+        ("/combine", {"pictures": 1}, "pictures must be"),
     ],
 )
 def test_bad_input_is_explained(
