@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 
+from inversion.common.settings import setting
 from inversion.model import prior_of
 
 if TYPE_CHECKING:
@@ -133,6 +134,15 @@ class Schedule:
         return up * down
 
 
+PLATEAU = 0.001  # part of the lowest loss by which a loss must fall to count as an improvement: 0.004 dB
+
+
+def patience_setting() -> Any:  # noqa: ANN401 - as `setting`
+    """The field `patience` of a stage that descends, see `Descent`."""
+    help = "Stop early after this many steps in which the loss did not fall by 0.1 %. 0: never."
+    return setting(0, "Patience", help, min=0, max=10_000, step=10)
+
+
 # Leaf tensors that are optimised in place, with their learning rate.
 Groups = Sequence["tuple[Sequence[Tensor], float]"]
 
@@ -144,7 +154,7 @@ class Descent:
     schedule: (step, steps) -> factor on the learning rates. shared: every picture depends on all tensors, so that the
     batch has one best iterate; otherwise the first dimension of the tensors is the batch and each picture has its own.
     after: called after each update, without gradients. enough: if it returns True for the losses of a step, the loop
-    ends.
+    ends. patience: number of steps after which the loop ends if no picture improved by `PLATEAU` in them; 0: never.
     """
 
     steps: int
@@ -153,6 +163,7 @@ class Descent:
     shared: bool = False
     after: Callable[[], None] | None = None
     enough: Callable[[Mapping[str, float]], bool] | None = None
+    patience: int = 0
 
     def optimiser_of(self, groups: Groups) -> torch.optim.Optimizer:
         """The optimiser of the tensors in `groups`."""
@@ -164,7 +175,8 @@ def descend(stage: str, loss: Loss, groups: Groups, options: Descent) -> Generat
     """Minimise loss()["total"] over the tensors of `groups`, in place; afterwards the tensors hold the best iterate.
 
     The only optimisation loop of the package. It ends after `options.steps` updates, if True is sent, if
-    `options.enough(losses)` is True, or if no picture has a finite loss. Returns the reason of an early end, else "".
+    `options.enough(losses)` is True, after `options.patience` steps without an improvement, or if no picture has a
+    finite loss. Returns the reason of an early end, else "".
     No torch context is open while the loop is suspended.
     """
     steps = options.steps
@@ -195,6 +207,9 @@ def descend(stage: str, loss: Loss, groups: Groups, options: Descent) -> Generat
         stop = yield Step(stage, index, steps, losses, image)
         if stop or (options.enough is not None and options.enough(losses)):
             break
+        if options.patience and index < steps and best.stalled >= options.patience:
+            message = f"Stopped early at step {index} of {steps}: no improvement over {options.patience} steps."
+            break
     best.restore()
     return message
 
@@ -207,15 +222,20 @@ class _BestIterates:
         with torch.inference_mode(False):
             self._saved = [t.detach().clone() for t in tensors]
         self._lowest: Tensor | None = None
+        self._plateau: Tensor | None = None  # losses, of which a lower one must be clearly below
         self.any_finite = True  # whether the loss of any picture is still finite
+        self.stalled = 0  # number of the last steps without an improvement of any picture
 
     def offer(self, total: Tensor, rank: Tensor) -> None:
         """Save the tensors of every picture whose rank (B,) is the lowest so far. Call it without gradients."""
         if self._shared:
             total, rank = total.sum().view(1), rank.sum().view(1)
         self.any_finite = bool(total.isfinite().any())
-        if self._lowest is None:
-            self._lowest = torch.full_like(rank, math.inf)
+        if self._lowest is None or self._plateau is None:
+            self._lowest, self._plateau = torch.full_like(rank, math.inf), torch.full_like(rank, math.inf)
+        improved = rank < (1 - PLATEAU) * self._plateau  # False where rank is nan, which says nothing
+        self._plateau = torch.where(improved, rank, self._plateau)
+        self.stalled = 0 if bool(improved.any()) else self.stalled + int(bool(rank.isfinite().any()))
         better = rank < self._lowest  # False where rank is nan
         unranked = rank.isnan() & self._lowest.isinf() & total.isfinite()
         self._lowest = torch.where(better, rank, self._lowest)

@@ -10,7 +10,7 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.losses import LossWeights, Objective, gradient_penalty, pixel, pyramid
-from inversion.methods.base import Descent, Events, Problem, Schedule, Stage, descend, gradients
+from inversion.methods.base import Descent, Events, Problem, Schedule, Stage, descend, gradients, patience_setting
 from inversion.methods.codes import Code, WPlus
 from inversion.methods.embed import draw_normal
 from inversion.methods.pti import DECAY, DECAY_HELP, RAMP, relative_rates, stop_at, tuning_outcome
@@ -99,6 +99,7 @@ class Clone(Stage):
     stop_psnr: float = setting(
         0.0, "Stop at", "Stop when the PSNR of the measurement reaches this value in dB. 0: never.", min=0.0, max=100.0
     )
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         model = problem.model
@@ -120,6 +121,7 @@ class Clone(Stage):
                 shared=True,
                 after=tuning.update_discriminator if tuning.adversarial else None,
                 enough=stop_at(self.stop_psnr),
+                patience=self.patience,
             ),
         )
         if model.pictures is None and self.cohesion == "auto" and not message:

@@ -10,7 +10,7 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.losses import pixel
-from inversion.methods.base import Descent, Events, Outcome, Problem, Stage, descend
+from inversion.methods.base import Descent, Events, Outcome, Problem, Stage, descend, patience_setting
 from inversion.methods.codes import Code
 from inversion.methods.embed import draw_normal
 
@@ -74,6 +74,7 @@ class DeepImagePrior(Stage):
         max=0.999,
         step=0.01,
     )
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         task, y = problem.task, problem.y
@@ -91,7 +92,7 @@ class DeepImagePrior(Stage):
             mean.add(image.detach(), total.item())
             return {"total": total, "pixel": total}, mean.value if self.average else image
 
-        options = Descent(self.steps, shared=True)
+        options = Descent(self.steps, shared=True, patience=self.patience)
         message = yield from descend(self.key, loss, [(list(network.parameters()), self.lr)], options)
         with torch.no_grad():
             image = mean.value if self.average else network(fixed)

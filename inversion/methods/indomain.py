@@ -9,7 +9,7 @@ import torch
 
 from inversion.common.settings import setting
 from inversion.generators.statistics import spread
-from inversion.methods.base import Descent, Events, Loss, Problem, Stage, descend
+from inversion.methods.base import Descent, Events, Loss, Problem, Stage, descend, patience_setting
 from inversion.methods.codes import Code, WPlus, as_wplus
 from inversion.methods.encode import encoder_of
 from inversion.methods.latent import LR_HELP, code_loss, outcome_of, start_ws, trainable_copy
@@ -42,6 +42,7 @@ class OptimiseInDomain(Stage):
         max=100.0,
         step=0.5,
     )
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior = problem.prior
@@ -50,7 +51,7 @@ class OptimiseInDomain(Stage):
             self.key,
             self._regularised(code_loss(lambda: found, problem), found, problem),
             [([found.rows], self.lr * spread(prior))],
-            Descent(self.steps),
+            Descent(self.steps, patience=self.patience),
         )
         yield outcome_of(found, prior, message)
 

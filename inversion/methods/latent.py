@@ -10,7 +10,7 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.generators.statistics import spread
-from inversion.methods.base import Descent, Events, Loss, Outcome, Problem, Schedule, Stage, descend
+from inversion.methods.base import Descent, Events, Loss, Outcome, Problem, Schedule, Stage, descend, patience_setting
 from inversion.methods.codes import Code, W, WPlus, Z, as_w, as_wplus
 from inversion.methods.coordinates import SENSITIVE_HELP, Coordinates, axes_of
 from inversion.methods.embed import FROM_MEAN_HELP, at_mean, draw_normal
@@ -38,13 +38,17 @@ class OptimiseZ(Stage):
 
     steps: int = setting(300, "Steps", min=1, max=10_000, step=10)
     lr: float = setting(0.1, "Learning rate", min=1e-4, max=2.0, step=0.01)
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
         start = code.z if isinstance(code, Z) else draw_normal(rng, (1, prior.z_dim), y).expand(len(y), -1)
         found = Z(trainable_copy(start))
         message = yield from descend(
-            self.key, code_loss(lambda: found, problem), [([found.z], self.lr)], Descent(self.steps, SCHEDULE)
+            self.key,
+            code_loss(lambda: found, problem),
+            [([found.z], self.lr)],
+            Descent(self.steps, SCHEDULE, patience=self.patience),
         )
         yield outcome_of(found, prior, message)
 
@@ -66,6 +70,7 @@ class OptimiseW(Stage):
     lr: float = setting(0.2, "Learning rate", LR_HELP, min=1e-4, max=2.0, step=0.01)
     sensitive: bool = setting(False, "Sensitive axes", SENSITIVE_HELP)
     steps_from_mean: int = setting(0, "Steps from the mean", FROM_MEAN_HELP, min=0, max=10_000, step=10)
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
@@ -76,7 +81,7 @@ class OptimiseW(Stage):
             self.key,
             code_loss(lambda: W(found.styles()[:, 0]), problem),
             [([found.variable], self.lr * spread(prior))],
-            Descent((far and self.steps_from_mean) or self.steps, SCHEDULE),
+            Descent((far and self.steps_from_mean) or self.steps, SCHEDULE, patience=self.patience),
         )
         yield outcome_of(W(found.best()[:, 0]), prior, message)
 
@@ -107,6 +112,7 @@ class OptimiseWPlus(Stage):
     )
     sensitive: bool = setting(False, "Sensitive axes", SENSITIVE_HELP)
     steps_from_mean: int = setting(0, "Steps from the mean", FROM_MEAN_HELP, min=0, max=10_000, step=10)
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
@@ -128,6 +134,7 @@ class OptimiseWPlus(Stage):
                 (far and self.steps_from_mean) or self.steps,
                 SCHEDULE,
                 after=(lambda: normalise_maps(maps)) if self.noise else None,
+                patience=self.patience,
             ),
         )
         yield outcome_of(WPlus(found.best(), maps), prior, message)

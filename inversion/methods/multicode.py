@@ -9,7 +9,7 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.generators.statistics import spread
-from inversion.methods.base import Descent, Events, Problem, Schedule, Stage, descend
+from inversion.methods.base import Descent, Events, Problem, Schedule, Stage, descend, patience_setting
 from inversion.methods.codes import Code, Mixture, MultiCode
 from inversion.methods.coordinates import Coordinates, axes_of
 from inversion.methods.embed import FROM_MEAN_HELP, at_mean, draw_normal
@@ -87,6 +87,7 @@ class OptimiseMultiCode(Stage):
         max=1.0,
         step=0.05,
     )
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, task, y = problem.prior, problem.task, problem.y
@@ -108,7 +109,7 @@ class OptimiseMultiCode(Stage):
             self.key,
             code_loss(lambda: found, problem),
             [(mixing, self.lr), ([found.rows], self.lr * spread(prior))],
-            Descent(steps, SCHEDULE, "sgd" if self.optimiser == "sgd" else "adam"),
+            Descent(steps, SCHEDULE, "sgd" if self.optimiser == "sgd" else "adam", patience=self.patience),
         )
         yield outcome_of(found, prior, message)
 
@@ -124,7 +125,7 @@ class OptimiseMultiCode(Stage):
                 ([alpha] if self.importance else [], NEAR_RATES[0] * self.lr),
                 ([heads.variable, rows.variable], NEAR_RATES[1] * self.lr * spread(prior)),
             ],
-            Descent(self.steps, NEAR_SCHEDULE, "sgd" if self.optimiser == "sgd" else "adam"),
+            Descent(self.steps, NEAR_SCHEDULE, "sgd" if self.optimiser == "sgd" else "adam", patience=self.patience),
         )
         yield outcome_of(Mixture(heads.best(), alpha, rows.best(), layer), prior, message)
 

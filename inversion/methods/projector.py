@@ -10,7 +10,7 @@ import torch
 
 from inversion.common.settings import setting
 from inversion.generators.statistics import spread
-from inversion.methods.base import Descent, Events, Loss, Problem, Stage, descend
+from inversion.methods.base import Descent, Events, Loss, Problem, Stage, descend, patience_setting
 from inversion.methods.codes import Code, W, WPlus, as_w, as_wplus
 from inversion.methods.embed import draw_normal
 from inversion.methods.latent import (
@@ -63,6 +63,7 @@ class Projector(Stage):
     noise_weight: float = setting(
         NOISE_WEIGHT, "Noise penalty", "Keeps the structure of the picture out of the noise maps.", min=0.0, max=1e7
     )
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
@@ -80,7 +81,7 @@ class Projector(Stage):
             self.key,
             with_noise_penalty(loss, maps, self.noise_weight) if maps else loss,
             [([w], self.lr * spread(prior)), (maps, NOISE_LR)],
-            Descent(self.steps, SCHEDULE, after=lambda: normalise_maps(maps)),
+            Descent(self.steps, SCHEDULE, after=lambda: normalise_maps(maps), patience=self.patience),
         )
         yield outcome_of(WPlus(w.detach().repeat(1, prior.num_ws, 1), maps), prior, message)
 

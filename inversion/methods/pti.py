@@ -11,7 +11,18 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.losses import Objective
-from inversion.methods.base import Descent, Events, Groups, Loss, Outcome, Problem, Schedule, Stage, descend
+from inversion.methods.base import (
+    Descent,
+    Events,
+    Groups,
+    Loss,
+    Outcome,
+    Problem,
+    Schedule,
+    Stage,
+    descend,
+    patience_setting,
+)
 from inversion.methods.codes import Code, WPlus
 from inversion.methods.embed import draw_normal
 from inversion.tasks import Reconstruct
@@ -78,6 +89,7 @@ class PTI(Stage):
     stop_psnr: float = setting(
         0.0, "Stop at", "Stop when the PSNR of the measurement reaches this value in dB. 0: never.", min=0.0, max=100.0
     )
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior = problem.prior
@@ -93,7 +105,13 @@ class PTI(Stage):
             self.key,
             loss,
             relative_rates(trained, self.lr or default_lr(prior)),
-            Descent(self.steps, Schedule(RAMP, self.decay), shared=True, enough=stop_at(self.stop_psnr)),
+            Descent(
+                self.steps,
+                Schedule(RAMP, self.decay),
+                shared=True,
+                enough=stop_at(self.stop_psnr),
+                patience=self.patience,
+            ),
         )
         yield tuning_outcome(pivot, prior, trained, message)
 

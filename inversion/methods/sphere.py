@@ -10,7 +10,7 @@ import torch
 
 from inversion.common.settings import setting
 from inversion.losses import geodesic_cross, pixel
-from inversion.methods.base import Descent, Events, Loss, Problem, Stage, descend
+from inversion.methods.base import Descent, Events, Loss, Problem, Stage, descend, patience_setting
 from inversion.methods.codes import Code, WPlus, Z
 from inversion.methods.embed import draw_normal
 from inversion.methods.latent import outcome_of, trainable_copy
@@ -87,6 +87,7 @@ class OptimiseSphere(Stage):
     noise_maps: int = setting(
         5, "Noise maps", "Number of noise maps that are optimised too, from the coarsest on.", min=0, max=32
     )
+    patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
@@ -110,7 +111,7 @@ class OptimiseSphere(Stage):
             self.key,
             self._loss(current, problem),
             [(variables, self.lr)],
-            Descent(self.steps, one_cycle_drop, after=project),
+            Descent(self.steps, one_cycle_drop, after=project, patience=self.patience),
         )
         with torch.no_grad():
             outcome = outcome_of(current(), prior, message)

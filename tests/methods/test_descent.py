@@ -32,6 +32,16 @@ def run_loop(loop: Iterator[Step]) -> tuple[list[Step], str]:
             return steps, stop.value
 
 
+def loss_never_below(least: float, loss: Loss) -> Loss:
+    """A loss that cannot fall below `least`."""
+
+    def clamped() -> tuple[dict[str, Tensor], Tensor]:
+        terms, image = loss()
+        return {"total": terms["total"].clamp_min(least)}, image
+
+    return clamped
+
+
 class TestLoop:
     def test_each_picture_keeps_its_own_best_iterate(self) -> None:
         target = torch.tensor([[0.0], [1.0]])
@@ -84,6 +94,15 @@ class TestLoop:
         )
         steps, _ = run_loop(loop)
         assert steps[-1].losses["total"] < 5 and len(steps) < 10
+
+    def test_a_plateau_ends_the_loop_with_the_best_iterate_and_says_so(self) -> None:
+        x = torch.tensor([[3.0], [0.5]]).requires_grad_(True)
+        loop = quadratic(x, torch.zeros(2, 1))
+        steps, message = run_loop(descend("s", loss_never_below(1.0, loop), [([x], 0.5)], Descent(100, patience=7)))
+        last = next(step.index for step in steps if step.losses["total"] == 1.0)
+        assert steps[-1].index == last + 7 and f"step {last + 7} of 100: no improvement over 7 steps" in message
+        patient, message = run_loop(descend("s", loss_never_below(1.0, loop), [([x], 0.5)], Descent(30)))
+        assert patient[-1].index == 30 and message == ""
 
     def test_every_group_has_its_rate_and_the_schedule_scales_it(self) -> None:
         schedule = Schedule(ramp=0.1, decay=0.5)

@@ -209,6 +209,18 @@ class TestEveryStage:
         _, result = finish(invert(model, Reconstruct(), pictures[:1], method))
         assert (result.code is None) == stage.standalone and result.image.shape == (1, 3, 32, 32)
 
+    def test_stops_on_a_plateau_if_asked_to(
+        self, key: str, model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stage = STAGES[key]()
+        if not hasattr(stage, "steps"):
+            pytest.skip("it makes no steps")
+        monkeypatch.setattr("inversion.methods.base.PLATEAU", 1.0)  # nothing counts as an improvement
+        small = {f"{key}.{name}": value for name, value in QUICK.items() if hasattr(stage, name)}
+        method = Method(key, stage.label, (stage,)).configured({**small, f"{key}.steps": 12, f"{key}.patience": 2})
+        _, result = finish(invert(model, Reconstruct(), pictures[:1], method))
+        assert result.steps < 12 and "no improvement over 2 steps" in result.message
+
     def test_describes_itself_and_its_fields(self, key: str) -> None:
         stage = STAGES[key]()
         assert stage.key == key and stage.label and stage.kind in ("embed", "optimise", "refine")
