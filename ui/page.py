@@ -154,6 +154,7 @@ def launch_options(
     return {
         "theme": theme(),
         "css": CSS,
+        "head": f"<script>{script('events')}</script>",
         "app_kwargs": {"middleware": middleware, "openapi_url": None},
         "state_session_capacity": limits.sessions,
         "max_threads": 2 * limits.events,  # a stream waits in a thread; the other half answers clicks
