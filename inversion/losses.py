@@ -32,6 +32,9 @@ class LossWeights:
                 raise ValueError(f"the weight {name} must be a finite number, at least 0, not {value}")
 
 
+PIXELS = LossWeights(pixel=1.0, pyramid=0.0, perceptual=0.0)
+
+
 class Objective:
     """Distance between A(x) and y. Perceptual networks compare the pictures pinv(A(x)) and pinv(y).
 

@@ -6,19 +6,19 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 
 from inversion.common.settings import setting
+from inversion.losses import PIXELS, Objective
 from inversion.model import prior_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from inversion.generators.base import Prior
-    from inversion.losses import Objective
     from inversion.methods.codes import Code
     from inversion.model import Model
     from inversion.tasks.base import Task
@@ -37,6 +37,10 @@ class Problem:
     def prior(self) -> Prior:
         """The model's generator. Raises ValueError if the model has none; such a model does not offer the stage."""
         return prior_of(self.model)
+
+    def on_pixels(self) -> Problem:
+        """The same problem with the squared error of the pixels alone as its objective."""
+        return replace(self, objective=Objective(self.task, self.y, self.model, PIXELS))
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,15 @@ class Schedule:
         return up * down
 
 
+PIXELS_HELP = "Reduce the squared error of the pixels alone. Its gradient is smooth, so fewer steps are enough."
+ADAM_MEMORY = 0.999  # as in Adam's paper
 PLATEAU = 0.001  # part of the lowest loss by which a loss must fall to count as an improvement: 0.004 dB
+
+
+def memory_setting() -> Any:  # noqa: ANN401 - as `setting`
+    """The field `memory` of a stage that descends, see `Descent`."""
+    help = "How long Adam remembers the size of earlier gradients, which shrink fast. Smaller: for few steps."
+    return setting(ADAM_MEMORY, "Memory", help, min=0.5, max=0.9999, step=0.01)
 
 
 def patience_setting() -> Any:  # noqa: ANN401 - as `setting`
@@ -155,6 +167,7 @@ class Descent:
     batch has one best iterate; otherwise the first dimension of the tensors is the batch and each picture has its own.
     after: called after each update, without gradients. enough: if it returns True for the losses of a step, the loop
     ends. patience: number of steps after which the loop ends if no picture improved by `PLATEAU` in them; 0: never.
+    memory: Adam's decay of the squared gradients (beta 2).
     """
 
     steps: int
@@ -164,11 +177,14 @@ class Descent:
     after: Callable[[], None] | None = None
     enough: Callable[[Mapping[str, float]], bool] | None = None
     patience: int = 0
+    memory: float = ADAM_MEMORY
 
     def optimiser_of(self, groups: Groups) -> torch.optim.Optimizer:
         """The optimiser of the tensors in `groups`."""
         settings = [{"params": list(tensors), "lr": lr} for tensors, lr in groups]
-        return torch.optim.Adam(settings, fused=True) if self.optimiser == "adam" else torch.optim.SGD(settings)
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(settings)
+        return torch.optim.Adam(settings, betas=(0.9, self.memory), fused=True)
 
 
 def descend(stage: str, loss: Loss, groups: Groups, options: Descent) -> Generator[Step, bool | None, str]:

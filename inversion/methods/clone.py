@@ -10,7 +10,17 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.losses import LossWeights, Objective, gradient_penalty, pixel, pyramid
-from inversion.methods.base import Descent, Events, Problem, Schedule, Stage, descend, gradients, patience_setting
+from inversion.methods.base import (
+    Descent,
+    Events,
+    Problem,
+    Schedule,
+    Stage,
+    descend,
+    gradients,
+    memory_setting,
+    patience_setting,
+)
 from inversion.methods.codes import Code, WPlus
 from inversion.methods.embed import draw_normal
 from inversion.methods.pti import DECAY, DECAY_HELP, RAMP, relative_rates, stop_at, tuning_outcome
@@ -58,6 +68,7 @@ class Clone(Stage):
         step=0.0001,
     )
     decay: float = setting(DECAY, "Decay", DECAY_HELP, min=0.0, max=1.0, step=0.05)
+    memory: float = memory_setting()
     probability: float = setting(
         0.5,
         "Probability",
@@ -122,6 +133,7 @@ class Clone(Stage):
                 after=tuning.update_discriminator if tuning.adversarial else None,
                 enough=stop_at(self.stop_psnr),
                 patience=self.patience,
+                memory=self.memory,
             ),
         )
         if model.pictures is None and self.cohesion == "auto" and not message:

@@ -9,7 +9,17 @@ import torch
 
 from inversion.common.settings import SettingError, setting
 from inversion.generators.statistics import spread
-from inversion.methods.base import Descent, Events, Problem, Schedule, Stage, descend, patience_setting
+from inversion.methods.base import (
+    ADAM_MEMORY,
+    PIXELS_HELP,
+    Descent,
+    Events,
+    Problem,
+    Schedule,
+    Stage,
+    descend,
+    patience_setting,
+)
 from inversion.methods.codes import Code, Mixture, MultiCode
 from inversion.methods.coordinates import Coordinates, axes_of
 from inversion.methods.embed import FROM_MEAN_HELP, at_mean, draw_normal
@@ -30,6 +40,7 @@ SMALL_PICTURE = 128  # pixels
 SCHEDULE = Schedule(decay=1 / 6)
 NEAR_SCHEDULE = Schedule(ramp=0.1, decay=0.5)
 NEAR_RATES = (0.4, 3.0)  # of the channel importance and of styles in units of W's spread, relative to that of z
+PIXEL_PACE, PIXEL_MEMORY = 2.0, 0.95  # near a start, the smooth error of pixels allows twice the rate
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,7 @@ class OptimiseMultiCode(Stage):
         max=1.0,
         step=0.05,
     )
+    pixels: bool = setting(False, "Pixels only", f"With nearby codes: {PIXELS_HELP[:1].lower()}{PIXELS_HELP[1:]}")
     patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
@@ -115,17 +127,24 @@ class OptimiseMultiCode(Stage):
 
     def _near(self, problem: Problem, start: Tensor, offsets: Tensor, alpha: Tensor, layer: int) -> Events:
         """Optimise codes in W+ at offsets (B, N, num_ws, w_dim) from the start (B, num_ws, w_dim), along its axes."""
+        problem = problem.on_pixels() if self.pixels else problem
         prior, axes = problem.prior, axes_of(problem, "wplus", sensitive=True)
         heads, rows = Coordinates.of(start[:, None] + offsets, axes), Coordinates.of(start, axes)
-        alpha = trainable_copy(alpha)
+        alpha, pace = trainable_copy(alpha), PIXEL_PACE * self.lr if self.pixels else self.lr
         message = yield from descend(
             self.key,
             code_loss(lambda: Mixture(heads.styles(), alpha, rows.styles(), layer), problem),
             [
-                ([alpha] if self.importance else [], NEAR_RATES[0] * self.lr),
-                ([heads.variable, rows.variable], NEAR_RATES[1] * self.lr * spread(prior)),
+                ([alpha] if self.importance else [], NEAR_RATES[0] * pace),
+                ([heads.variable, rows.variable], NEAR_RATES[1] * pace * spread(prior)),
             ],
-            Descent(self.steps, NEAR_SCHEDULE, "sgd" if self.optimiser == "sgd" else "adam", patience=self.patience),
+            Descent(
+                self.steps,
+                NEAR_SCHEDULE,
+                "sgd" if self.optimiser == "sgd" else "adam",
+                patience=self.patience,
+                memory=PIXEL_MEMORY if self.pixels else ADAM_MEMORY,
+            ),
         )
         yield outcome_of(Mixture(heads.best(), alpha, rows.best(), layer), prior, message)
 

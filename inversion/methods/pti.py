@@ -12,6 +12,7 @@ import torch
 from inversion.common.settings import SettingError, setting
 from inversion.losses import Objective
 from inversion.methods.base import (
+    PIXELS_HELP,
     Descent,
     Events,
     Groups,
@@ -21,6 +22,7 @@ from inversion.methods.base import (
     Schedule,
     Stage,
     descend,
+    memory_setting,
     patience_setting,
 )
 from inversion.methods.codes import Code, WPlus
@@ -65,7 +67,12 @@ class PTI(Stage):
         max=0.1,
         step=0.0001,
     )
+    rate_factor: float = setting(
+        1.0, "Rate factor", "Multiplies the learning rate. Larger for few steps.", min=0.1, max=10.0, step=0.05
+    )
     decay: float = setting(DECAY, "Decay", DECAY_HELP, min=0.0, max=1.0, step=0.05)
+    memory: float = memory_setting()
+    pixels: bool = setting(False, "Pixels only", PIXELS_HELP)
     locality: str = setting(
         "auto",
         "Locality",
@@ -98,19 +105,20 @@ class PTI(Stage):
         with torch.inference_mode(False):
             trained = prior.clone()
         pivot = WPlus(prior.w_avg[None].clone()) if code is None else code
-        loss = tuning_loss(pivot, trained, problem.objective)
+        loss = tuning_loss(pivot, trained, (problem.on_pixels() if self.pixels else problem).objective)
         if self.locality == "on" or (self.locality == "auto" and problem.task.merges):
             loss = self._with_locality(loss, pivot, trained, problem, rng)
         message = yield from descend(
             self.key,
             loss,
-            relative_rates(trained, self.lr or default_lr(prior)),
+            relative_rates(trained, self.rate_factor * (self.lr or default_lr(prior))),
             Descent(
                 self.steps,
                 Schedule(RAMP, self.decay),
                 shared=True,
                 enough=stop_at(self.stop_psnr),
                 patience=self.patience,
+                memory=self.memory,
             ),
         )
         yield tuning_outcome(pivot, prior, trained, message)

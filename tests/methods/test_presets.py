@@ -111,6 +111,8 @@ def test_codes_near_the_start_are_mixed_unless_the_start_is_the_mean(model: Mode
     )
     assert isinstance(close.code, Mixture) and isinstance(far.code, Mixture) and close.steps == 2
     assert close.code.heads.std(dim=1).mean() < far.code.heads.std(dim=1).mean()
+    pixels = run(model, "mganprior", pictures[:1], mean__encoder=True, multicode__pixels=True, **near)
+    assert {name for name in pixels.curves if "multicode" in name} == {"multicode.total", "multicode.pixel"}
     from_mean = run(model, "mganprior", pictures[:1], **near)
     assert isinstance(from_mean.code, MultiCode) and from_mean.steps == 3
 

@@ -30,6 +30,11 @@ class TestPTI:
         assert all(w.device.type == "cpu" and not torch.equal(w, tunable[k]) for k, w in result.weights.items())
         assert not any(name.startswith("dense") for name in result.weights)
 
+    def test_looks_at_the_pixels_alone_if_asked_to(self, model: Model, pictures: Tensor) -> None:
+        result = self.run(model, Reconstruct(), pictures[:1], pti__pixels=True, pti__memory=0.95)
+        assert {name for name in result.curves if name.startswith("pti.")} == {"pti.total", "pti.pixel"}
+        assert result.curves["pti.total"] == result.curves["pti.pixel"]
+
     def test_locality_is_on_if_part_of_the_picture_is_not_measured(self, model: Model, pictures: Tensor) -> None:
         grey = Colorize()
         assert "pti.locality" in self.run(model, grey, grey.A(pictures[:1])).curves
