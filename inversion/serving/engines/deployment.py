@@ -25,7 +25,7 @@ from inversion.serving.engines.transfer import Codec
 from inversion.serving.lane import Lane
 from inversion.serving.runs import Finished
 
-AHEAD = 3  # events of a run that its front has not seen
+AHEAD = 4  # events of a run that its front has not seen
 EXPIRY = 3600.0  # seconds without a call after which a lease ends; its front may have crashed
 CHECKED = {"health_check_period_s": 1.0, "health_check_timeout_s": 2.0}  # Serve replaces a replica after 3 failures
 

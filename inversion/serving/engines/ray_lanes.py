@@ -24,7 +24,7 @@ START = 60.0  # seconds for a replica to become free
 PATIENCE = 600.0  # seconds for the answer of a call; Serve ends a replica that hangs earlier
 NO_REPLICA = "No replica of Ray Serve is free. Please try again in a minute."
 LOST = "The replica that computes has ended. Please try again."
-SEEN_EVERY = 2  # events after which a replica is told that they were seen
+SEEN_EVERY = 3  # events after which a replica is told that they were seen
 
 
 def lanes(device: str, dtype: str, count: int | None = None) -> list[Lane]:
