@@ -52,7 +52,7 @@ def visit(site: Served, browser: Browser) -> Iterator[Callable[..., Page]]:
         if not RELOADING and not any(known in text for known in LEAVING):
             wrong.append(text)
 
-    def open_page(width: int = 1440, height: int = 1000, **options: object) -> Page:
+    def open_page(width: int = 1440, height: int = 1000, url: str = site.url, **options: object) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
         context.set_default_timeout(WAIT)
         contexts.append(context)
@@ -60,7 +60,7 @@ def visit(site: Served, browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: note(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: note(str(error)))
         page.on("request", lambda request: wrong.append(request.url) if foreign(request.url) else None)
-        page.goto(site.url)
+        page.goto(url)
         page.wait_for_selector("#reconstruct-run")
         return page
 

@@ -46,7 +46,7 @@ def wire(site: Served) -> Iterator[Network]:
 def test_a_page_that_comes_back_follows_its_job_again(
     wire: Network, visit: Callable[..., Page], hasty: Served, picture: Path
 ) -> None:
-    page, session = visit(390, 844), hasty.session
+    page, session = visit(390, 844, f"http://127.0.0.1:{wire.port}"), hasty.session
 
     def be_away(until_then: Callable[[], bool]) -> None:
         """Put the page into the background without a network, and show it again when something has happened."""
@@ -58,8 +58,6 @@ def test_a_page_that_comes_back_follows_its_job_again(
         page.evaluate(SHOW, False)
 
     RELOADING.append(page)  # errors about the lost connection do not count
-    page.goto(f"http://127.0.0.1:{wire.port}")
-    page.wait_for_selector("#reconstruct-run")
     reconstruct(page, picture, {"W"}, 10_000)
     expect(status(page)).to_contain_text("step")
     key = session.submitted[-1]

@@ -73,10 +73,16 @@ def test_typed_fields_stay_with_their_method(visit: Callable[..., Page], site: S
     fields.last.get_by_label(re.compile("PTI: steps")).fill("2")
     open_tab(page, "Colourise")
     open_tab(page, "Reconstruct")
+    expect(page.locator("#reconstruct-other-model")).to_be_empty()
     choose_model(page, "only-z")  # it has no W: neither the method nor the stage is offered, and Z is selected instead
+    expect(page.locator("#reconstruct-other-model")).to_contain_text("These results belong to synthetic-faces.")
+    expect(page.locator("body")).to_contain_text("offers no W codes")
+    offered = [re.compile(name) for name in ("Z", "mGAN", "PULSE", "Deep Image Prior")]
+    expect(page.locator("#reconstruct-methods label")).to_have_text(offered)
     expect(stages.get_by_label("Optimise")).to_have_value("")
     expect(fields).to_have_count(2)
     choose_model(page, "synthetic-faces")
+    expect(page.locator("#reconstruct-other-model")).to_be_empty()
     choose(page, "reconstruct", {"W"})
     expect(fields.first.get_by_label("W: steps", exact=True)).to_have_value("3")
     expect(fields.last.get_by_label(re.compile("PTI: steps"))).to_have_value("2")
@@ -84,18 +90,6 @@ def test_typed_fields_stay_with_their_method(visit: Callable[..., Page], site: S
     expect(status(page)).to_contain_text("Done")
     rows = [run.row or {} for run in site.session.snapshot(site.session.submitted[-1]).runs]
     assert [row["settings"][name] for row, name in zip(rows, ("w.steps", "pti.steps"), strict=True)] == [3, 2]
-
-
-def test_a_model_offers_what_it_can_serve(visit: Callable[..., Page]) -> None:
-    page = visit()
-    choose_model(page, "only-z")
-    expect(page.locator("#reconstruct-other-model")).to_contain_text("These results belong to synthetic-faces.")
-    expect(page.locator("body")).to_contain_text("offers no W codes")
-    expect(page.locator("#reconstruct-methods label")).to_have_text(
-        [re.compile("Z"), re.compile("mGAN"), re.compile("PULSE"), re.compile("Deep Image Prior")]
-    )
-    choose_model(page, "synthetic-faces")
-    expect(page.locator("#reconstruct-other-model")).to_be_empty()
 
 
 def test_a_part_of_the_picture_is_pasted_back(

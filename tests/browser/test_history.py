@@ -66,8 +66,7 @@ def test_a_run_comes_back_by_reload_link_and_file(
     expect(entry.locator("img")).to_have_count(2)
     shoot(page, "history")
 
-    other = visit(390, 844, color_scheme="dark")
-    other.goto(f"{site.url}?run={entry.get_attribute('data-key')}")
+    other = visit(390, 844, f"{site.url}?run={entry.get_attribute('data-key')}", color_scheme="dark")
     expect(status(other)).to_contain_text("Done")
     other.locator("#reconstruct-picture img").wait_for()
     expect(ticked(other)).to_have_text(["W"])

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 
-def test_my_jobs_are_named_and_can_be_cancelled(visit: Callable[..., Page], picture: Path) -> None:
+def test_my_jobs_are_named_replaced_and_cancelled(visit: Callable[..., Page], site: Served, picture: Path) -> None:
     page, jobs = visit(1440), "#my-jobs .job"
     expect(page.locator("#my-jobs")).to_be_hidden()
     reconstruct(page, picture, {"W", "PTI"}, 9000)
@@ -23,15 +23,6 @@ def test_my_jobs_are_named_and_can_be_cancelled(visit: Callable[..., Page], pict
     shoot(page, "jobs-1440")
     page.set_viewport_size({"width": 390, "height": 844})
     shoot(page, "jobs-390")
-    reload(page)
-    page.get_by_role("button", name="Cancel Reconstruct").click()
-    expect(status(page)).to_contain_text("Cancelled")
-    expect(page.locator("#my-jobs")).to_be_hidden()
-
-
-def test_run_replaces_the_job_of_its_tab(visit: Callable[..., Page], site: Served, picture: Path) -> None:
-    page = visit()
-    reconstruct(page, picture, {"W", "PTI"}, 9000)
     expect(status(page)).to_contain_text("of 9000")
     before = site.session.submitted[-1]
     page.click("#reconstruct-run")
@@ -39,5 +30,7 @@ def test_run_replaces_the_job_of_its_tab(visit: Callable[..., Page], site: Serve
     until(lambda: site.session.snapshot(before).over)
     assert site.session.submitted[-1] != before
     expect(status(page)).to_contain_text("of 9000")
-    page.click("#reconstruct-cancel")
+    reload(page)
+    page.get_by_role("button", name="Cancel Reconstruct").click()
     expect(status(page)).to_contain_text("Cancelled")
+    expect(page.locator("#my-jobs")).to_be_hidden()

@@ -19,6 +19,7 @@ SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 OWN_PART = "[role=tabpanel]:not([style*='display: none'])"  # the tab that is open
 # Texts with a contrast below 4.5 (WCAG AA), with their ratios. Disabled controls do not count, as in WCAG.
 FAINT = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+HANDLE = "#reconstruct-column-0 [role=slider][aria-label^=Compare]"
 WRAPPED = "gradio_config.dependencies.filter(one => Object.getPrototypeOf(one) === Object.prototype).length"
 
 
@@ -36,19 +37,21 @@ def test_every_text_can_be_read_and_axe_finds_nothing_serious(visit: Callable[..
         assert faults(page, part, [] if theme == "light" else ["color-contrast"]) == [], tab.inner_text()
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_all_tabs_and_run_are_in_reach(visit: Callable[..., Page], size: str) -> None:
-    page = visit(*SIZES[size])
-    for name in [tab.inner_text() for tab in page.get_by_role("tab").all()]:
-        open_tab(page, name)
-        expect(page.get_by_role("tab", name=name)).to_be_in_viewport(ratio=1)
-        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
-        run = page.locator(".run-bar").filter(visible=True).locator("button").first
-        if name not in WITHOUT_RUN:
-            for where in ("0", "document.body.scrollHeight"):
-                page.evaluate(f"window.scrollTo(0, {where})")
-                expect(run).to_be_in_viewport(ratio=0.9)
-            page.evaluate("window.scrollTo(0, 0)")
+def test_all_tabs_and_run_are_in_reach(visit: Callable[..., Page]) -> None:
+    page = visit(*SIZES["desk"])
+    names = [tab.inner_text() for tab in page.get_by_role("tab").all()]
+    for width, height in SIZES.values():
+        page.set_viewport_size({"width": width, "height": height})
+        for name in names:
+            open_tab(page, name)
+            expect(page.get_by_role("tab", name=name)).to_be_in_viewport(ratio=1)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            run = page.locator(".run-bar").filter(visible=True).locator("button").first
+            if name not in WITHOUT_RUN:
+                for where in ("0", "document.body.scrollHeight"):
+                    page.evaluate(f"window.scrollTo(0, {where})")
+                    expect(run).to_be_in_viewport(ratio=0.9)
+                page.evaluate("window.scrollTo(0, 0)")
 
 
 def test_the_page_opens_with_results_and_every_tab_shows_all_on_one_screen(visit: Callable[..., Page]) -> None:
@@ -89,9 +92,15 @@ def test_run_and_results_share_a_screen_and_the_keyboard_reaches_all(visit: Call
     page.click("#reconstruct-run")
     expect(page.locator("#reconstruct-other")).to_be_empty()
     expect(status(page)).to_contain_text("Done")
-    examples.first.click()
+    page.get_by_role("button", name="Example 1", exact=True).filter(visible=True).focus()
+    page.keyboard.press("Enter")
     expect(status(page)).to_contain_text("Precomputed")
     expect(page.locator("#reconstruct-other")).to_be_empty()
+    page.locator(HANDLE).focus()
+    [before] = rectangles(page, HANDLE)
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert rectangles(page, HANDLE)[0]["x"] > before["x"] + 10
     unfold(page)
     assert faults(page) == []
     for tab in ("Reconstruct", "Inpaint", "Edit", "Sketch"):
@@ -104,7 +113,7 @@ def test_run_and_results_share_a_screen_and_the_keyboard_reaches_all(visit: Call
 
 
 def test_a_run_on_a_phone_shows_where_something_happens(visit: Callable[..., Page], picture: Path) -> None:
-    page = visit(*SIZES["phone"])
+    page = visit(*SIZES["phone"], color_scheme="dark", device_scale_factor=2)
     upload(page, "reconstruct", picture)
     page.wait_for_selector("#reconstruct-picture img")
     choose(page, "reconstruct", {"W", "W+"})
@@ -112,25 +121,7 @@ def test_a_run_on_a_phone_shows_where_something_happens(visit: Callable[..., Pag
     page.click("#reconstruct-run")
     expect(status(page)).to_contain_text("Done")
     expect(status(page)).to_be_in_viewport(ratio=0.9)
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0]
     shoot(page, "looks-phone-done")
     first, second = rectangles(page, "#reconstruct-column-0", "#reconstruct-column-1")
     assert abs(first["y"] - second["y"]) < 2 and second["x"] < SIZES["phone"][0], "the next result peeks in"
-
-
-def test_examples_and_handles_have_names_and_keys(visit: Callable[..., Page], picture: Path) -> None:
-    page = visit(*SIZES["desk"])
-    page.get_by_role("button", name="Example 1", exact=True).focus()
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#reconstruct-picture img")
-    choose(page, "reconstruct", {"W"})
-    set_steps(page, "reconstruct", 3)
-    page.click("#reconstruct-run")
-    expect(status(page)).to_contain_text("Done")
-    handle = page.locator("#reconstruct-column-0").get_by_role("slider", name="Compare")
-    handle.wait_for()
-    before = handle.bounding_box()
-    handle.focus()
-    for _ in range(3):
-        page.keyboard.press("ArrowRight")
-    after = handle.bounding_box()
-    assert before is not None and after is not None and after["x"] > before["x"] + 10

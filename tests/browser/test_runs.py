@@ -115,11 +115,3 @@ def test_bad_input_is_explained_and_costs_nothing(visit: Callable[..., Page], tm
     expect(page.locator("body")).to_contain_text("not a PNG, JPEG or WebP")
     expect(page.locator("#reconstruct-picture img")).to_have_count(0)
     assert column(page, 0).locator("img").count() == 2, "the result before is still there"
-
-
-def test_every_tab_fits_a_phone(visit: Callable[..., Page], picture: Path) -> None:
-    page = visit(390, 844, color_scheme="dark", device_scale_factor=2)
-    reconstruct(page, picture, {"W", "W+"}, 3)
-    expect(status(page)).to_contain_text("Done")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    shoot(page, "5-phone-dark")

@@ -10,13 +10,17 @@ from playwright.sync_api import Page
 
 SERIOUS = ("serious", "critical")
 MOST_CONTROLS = 300  # of a page
+STRIDE = 12  # presses between two looks
 ROUNDS = 3  # a late answer may replace controls, and their marks, during a round
 
+# Marks what gets the focus, and counts the elements that got it for the first time.
 MARK = """() => {
-  const here = document.activeElement;
-  if (!here || here === document.body || here.hasAttribute('data-reached')) return false;
-  here.setAttribute('data-reached', '');
-  return true;
+  window.reached = 0;
+  window.marking ??= document.addEventListener('focusin', ({target}) => {
+    if (target.hasAttribute('data-reached')) return;
+    target.setAttribute('data-reached', '');
+    window.reached += 1;
+  }) || true;
 }"""
 # A group of radio buttons is one stop: arrows choose within it. Cells of a table are reached by arrows, too.
 UNREACHED = """() => {
@@ -52,11 +56,12 @@ def unreached(page: Page) -> list[str]:
     """Visible controls that the Tab key does not reach from the first tab on, as HTML."""
     left: list[str] = []
     for _ in range(ROUNDS):
+        page.evaluate(MARK)
         page.get_by_role("tab").first.focus()
-        for _ in range(MOST_CONTROLS):
-            if not page.evaluate(MARK):
-                break
-            page.keyboard.press("Tab")
+        reached = -1
+        while reached < (reached := page.evaluate("window.reached")) < MOST_CONTROLS:
+            for _ in range(STRIDE):
+                page.keyboard.press("Tab")
         left = page.evaluate(UNREACHED)
         page.evaluate("document.querySelectorAll('[data-reached]').forEach(one => one.removeAttribute('data-reached'))")
         if not left:
