@@ -65,6 +65,7 @@ def build(
         context = PageContext(session, catalogue.methods(), catalogue.models(), examples(), OwnJobs(session), model)
         reader = Reader(session, context.own_jobs, context.openers)
         made = [kind(context) for kind in (all_tabs() if tabs is None else tabs).values()]
+        context.own_jobs.tabs |= {tab.key: tab.label for tab in made}
         with gr.Tabs(overflow_behavior="wrap"):
             for tab in made:
                 with gr.Tab(tab.label, id=tab.key, elem_id=f"{tab.key}-tab") as place:

@@ -32,11 +32,16 @@ def test_a_new_browser_gets_a_secret_and_an_old_one_keeps_it(own_jobs: OwnJobs) 
 
 
 def test_the_line_shows_and_cancels_ones_own_jobs(own_jobs: OwnJobs) -> None:
-    keys = [own_jobs.session.submit([stub_request()], owner=owner) for owner in ("me", "me", "you")]
+    own_jobs.tabs["grid"] = "Grid"
+    places = {"me": "page grid", "you": "other reconstruct"}
+    keys = [
+        own_jobs.session.submit([stub_request()], owner=own, place=f"{n}{places[own]}")
+        for n, own in enumerate(("me", "me", "you"))
+    ]
     until(lambda: own_jobs.session.snapshot(keys[0]).runs[0].state == "running")
     text, timer = own_jobs.show("me")
     assert text.count("Cancel</button>") == 2 and "W is running" in text and "in the queue" in text
-    assert keys[2] not in text and timer.active
+    assert keys[2] not in text and timer.active and text.count("<b>Grid</b>") == 2
     for key in (keys[2], "unknown", None):
         assert own_jobs.cancel("me", SimpleNamespace(key=key))[0].count("</button>") == 2  # type: ignore[arg-type]
     text, timer = own_jobs.cancel("me", SimpleNamespace(key=keys[1]))  # type: ignore[arg-type]

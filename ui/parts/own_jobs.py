@@ -8,7 +8,6 @@ from html import escape
 
 import gradio as gr
 
-from inversion.analysis import ANALYSES
 from inversion.serving import catalogue
 from inversion.serving.session import JobView, Session, UnknownJob
 from ui.parts.events import PRIVATE, QUIET, VIEWS
@@ -22,11 +21,11 @@ EVERY = 3  # seconds between two updates while there are jobs
 class OwnJobs:
     """The line, and the browser's secret that identifies its jobs in the session. The page asks only while it has jobs.
 
-    owner: None until the page has loaded in this browser for the first time.
+    owner: None until the page has loaded in this browser for the first time. tabs: key -> label, for those of the jobs.
     """
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        self.session, self.tabs = session, dict[str, str]()
         # As with the keys of jobs, this "secret" only has to be the same after a restart.
         self.owner = gr.BrowserState(None, storage_key="inversion-hub-owner", secret="owner-of-jobs")  # noqa: S106
         self.line = gr.HTML("", elem_id="my-jobs", js_on_load=script("own_jobs"), apply_default_css=False)
@@ -51,7 +50,7 @@ class OwnJobs:
     def show(self, owner: str | None) -> list[object]:
         """The line, and the timer that asks again while there are jobs."""
         views = self.session.own_jobs(owner or "")
-        return ["".join(map(_job, views)), gr.Timer(active=bool(views))]
+        return ["".join(map(self._job, views)), gr.Timer(active=bool(views))]
 
     def cancel(self, owner: str | None, event: gr.EventData) -> list[object]:
         """Cancel a job of this browser."""
@@ -61,14 +60,13 @@ class OwnJobs:
                 self.session.cancel(str(key))
         return self.show(owner)
 
-
-def _job(view: JobView) -> str:
-    """A job's task and state, with its button."""
-    label = "Analysis" if view.runs[0].method in ANALYSES else escape(catalogue.task(view.task).label)
-    run = next((run for run in view.runs if run.state == "running"), None)
-    state = "in the queue" if run is None else f"{escape(run.label)} is running"
-    if view.download is not None:
-        state = "downloading the model"
-    left = "" if run is None or view.remaining is None else f"{DOT}about {duration(view.remaining)} left"
-    button = f'<button type="button" data-key="{escape(view.key)}" aria-label="Cancel {label}">Cancel</button>'
-    return f'<span class="job"><b>{label}</b>{DOT}{state}{left} {button}</span>'
+    def _job(self, view: JobView) -> str:
+        """The tab and the state of a job, with its button."""
+        label = escape(self.tabs.get(view.tab) or catalogue.task(view.task).label)
+        run = next((run for run in view.runs if run.state == "running"), None)
+        state = "in the queue" if run is None else f"{escape(run.label)} is running"
+        if view.download is not None:
+            state = "downloading the model"
+        left = "" if run is None or view.remaining is None else f"{DOT}about {duration(view.remaining)} left"
+        button = f'<button type="button" data-key="{escape(view.key)}" aria-label="Cancel {label}">Cancel</button>'
+        return f'<span class="job"><b>{label}</b>{DOT}{state}{left} {button}</span>'
