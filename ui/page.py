@@ -113,7 +113,8 @@ def _refresh_models(page: gr.Blocks, context: PageContext, tabs: Sequence[Tab]) 
 
     # Without preprocessing: a chosen model may have been removed.
     options: Options = {"preprocess": False, **VIEWS, **PRIVATE}
-    page.load(refresh, menus, menus, **options)
+    # Without inputs: Gradio would update each of them after every message of the server.
+    page.load(lambda: refresh(*(menu.value for menu in menus)), None, menus, **options)
     for change in [change for tab in tabs for change in tab.model_changes()]:
         change.then(refresh, menus, menus, **options)
     for menu in menus:  # another window may have added a file since
