@@ -197,3 +197,12 @@ def scores(image: Tensor, truth: Tensor | None, model: Model, preview: bool = Fa
 def edit_scores(edited: Tensor, before: Tensor, model: Model) -> dict[str, float | None]:
     """The metrics that apply to edits, by name, of one edited picture (1, 3, H, W) against the unedited one."""
     return {name: metric.score(edited, before, model) for name, metric in METRICS.items() if metric.of_edits}
+
+
+def identity_metric(model: Model) -> str | None:
+    """The metric that compares the persons of two pictures with this model: ArcFace's if it is available.
+
+    None if the model has no network for it.
+    """
+    known = [name for name in ("identity", "synthetic_identity") if getattr(model, METRICS[name].needs) is not None]
+    return known[0] if known else None

@@ -28,10 +28,19 @@ from inversion.editing import (
     DIFFUSION,
     edited,
 )
-from inversion.editing.requests import DirectionsRequest, EditRequest, InterpolateRequest, Inverted, MixRequest
+from inversion.editing.local import feathered
+from inversion.editing.requests import (
+    DirectionsRequest,
+    EditOptions,
+    EditRequest,
+    InterpolateRequest,
+    Inverted,
+    MixRequest,
+)
 from inversion.generators import Prior
 from inversion.methods import METHODS, SettingError, tuned
 from inversion.methods.codes import from_plain
+from inversion.metrics import METRICS
 from inversion.model import Model
 from inversion.serving.edits import Place
 from inversion.serving.lane import Lane
@@ -75,11 +84,11 @@ def test_results_of_every_method_can_be_edited(session: Session, pictures: Tenso
     for index, method in enumerate(methods):
         if method == "dip":
             with pytest.raises(UserError, match="no code"):
-                session.edits.move(key, index, {"smile": 1.0})
+                session.edits.move(key, index, EditOptions({"smile": 1.0}))
             continue
         stored = session.stored_result(key, index)
-        still = session.edits.move(key, index, {})
-        moved = session.edits.move(key, index, {"smile": 1.5}, (0, 6), ("smile",))
+        still = session.edits.move(key, index, EditOptions({}))
+        moved = session.edits.move(key, index, EditOptions({"smile": 1.5}, (0, 6), ("smile",)))
         assert np.array_equal(still.picture, stored.image) and stored.row["method"] == method
         assert not np.array_equal(moved.picture, stored.image)
         assert set(moved.attributes) == set(NAMES) and still.figures["synthetic_identity"] == pytest.approx(1, abs=1e-3)
@@ -96,7 +105,7 @@ def test_an_edit_of_a_tuned_result_is_rendered_by_the_tuned_generator(
     with torch.no_grad():
         smiling = edited(code, prior, editable_model.directions, {"smile": 1.0})
         moved = smiling.render(tuned(prior, stored.weights or {}))
-    assert np.array_equal(session.edits.move(key, 0, {"smile": 1.0}).picture, images.to_array(moved))
+    assert np.array_equal(session.edits.move(key, 0, EditOptions({"smile": 1.0})).picture, images.to_array(moved))
 
 
 def test_two_results_are_interpolated_and_mixed(session: Session, pictures: Tensor) -> None:
@@ -112,12 +121,48 @@ def test_two_results_are_interpolated_and_mixed(session: Session, pictures: Tens
         session.edits.mix(Place(key, 0), Place(key, 1), 99)
 
 
+def test_an_edit_changes_nothing_outside_of_its_mask(session: Session, pictures: Tensor) -> None:
+    key = finish(session, [request_of(pictures[0], "w")])
+    before, mask = session.stored_result(key, 0).image, np.zeros((32, 32), np.uint8)
+    mask[8:20, 4:28] = 255
+    options = EditOptions({"smile": 2.5}, mask=mask)
+    local, whole = (session.edits.move(key, 0, one).picture for one in (options, replace(options, mask=None)))
+    assert np.array_equal(local[mask == 0], before[mask == 0]) and not np.array_equal(local, before)
+    inside = feathered(mask) == 1
+    assert inside.any() and np.array_equal(local[inside], whole[inside])
+    with pytest.raises(UserError, match="size of the picture"):
+        session.edits.move(key, 0, replace(options, mask=mask[1:]))
+
+
+def alike(image: Tensor, truth: Tensor, model: Model) -> list[float]:
+    """A similarity that every change lowers."""
+    return [1 - float((image - truth).abs().mean())]
+
+
+def test_an_edit_keeps_the_identity_and_a_tighter_limit_moves_less(
+    session: Session, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, "synthetic_identity", replace(METRICS["synthetic_identity"], fn=alike))
+    key = finish(session, [request_of(pictures[0], "w")])
+    free = session.edits.move(key, 0, EditOptions({"smile": 2.5}))
+    reached = free.figures["synthetic_identity"] or 0.0
+    assert free.factor == 1 and reached < 1
+    factors = []
+    for limit in (reached, (1 + reached) / 2, (3 + reached) / 4):
+        edited = session.edits.move(key, 0, EditOptions({"smile": 2.5}, keep_identity=limit))
+        assert (edited.figures["synthetic_identity"] or 0.0) >= limit
+        factors.append(edited.factor)
+    assert factors[0] == 1 and factors == sorted(factors, reverse=True) and factors[-1] < 1
+    hopeless = session.edits.move(key, 0, EditOptions({"smile": 2.5}, keep_identity=1.01))
+    assert hopeless.factor == 0 and np.array_equal(hopeless.picture, session.stored_result(key, 0).image)
+
+
 def test_missing_results_and_unknown_directions_are_refused(session: Session, pictures: Tensor) -> None:
     key = finish(session, [request_of(pictures[0], "w")])
     with pytest.raises(UnknownJob, match="no longer kept"):
-        session.edits.move(key, 1, {"smile": 1.0})
+        session.edits.move(key, 1, EditOptions({"smile": 1.0}))
     with pytest.raises(UserError, match="direction 'grin'"):
-        session.edits.move(key, 0, {"grin": 1.0})
+        session.edits.move(key, 0, EditOptions({"grin": 1.0}))
     with pytest.raises(UserError, match="styles are 0-7"):
         session.edits.directions("tiny", (0, 80))
     assert session.edits.directions("tiny")[0] == {
@@ -146,7 +191,7 @@ def test_a_region_of_one_picture_is_diffused_into_another(session: Session, pict
     view = session.snapshot(key)
     assert view.truth is None and view.measured is not None
     assert np.array_equal(view.measured, np.where(mask[..., None] > 0, request.picture, context))
-    assert session.edits.move(key, 0, {"smile": 1.0}).picture.shape == (32, 32, 3)
+    assert session.edits.move(key, 0, EditOptions({"smile": 1.0})).picture.shape == (32, 32, 3)
     with pytest.raises(UserError, match="needs a context"):
         list(Lane("cpu")(replace(request, inputs={"mask": mask})))
 
@@ -158,7 +203,7 @@ def test_requests_and_answers_are_plain_data(session: Session, pictures: Tensor)
     lane = Lane("cpu")
     for request in (
         DirectionsRequest("tiny"),
-        EditRequest("tiny", a, before, {"smile": 1.0}),
+        EditRequest("tiny", a, before, EditOptions({"smile": 1.0})),
         InterpolateRequest("tiny", a, b, 2),
         MixRequest("tiny", b, a, 3),
     ):
@@ -219,6 +264,24 @@ def test_the_command_edits_and_keeps_pictures(
     strip = np.asarray(images.read(Path(row["edit"]["image"]).with_stem("face_reconstruct_w_edited_strip")))
     assert picture.shape == (32, 32, 3) and strip.shape == (32, 96, 3)
     assert np.array_equal(strip[:, 64:], picture)
+
+
+def test_the_command_edits_a_region_and_keeps_the_identity(
+    editable_model: Model, pictures: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images.write_png(tmp_path / "face.png", images.to_array(pictures[0]))
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:16] = 255
+    images.write_png(tmp_path / "mask.png", np.dstack([mask] * 3))
+    base = ["edit", str(tmp_path / "face.png"), "--model", "tiny", "--method", "w", "--set", "w.steps=2"]
+    limits = ["--mask", str(tmp_path / "mask.png"), "--keep-identity", "0.99"]
+    assert main([*base, "--edit", "smile=2.5", *limits, "--out", str(tmp_path / "out"), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    before, after = (np.asarray(images.read(path)) for path in (row["image"], row["edit"]["image"]))
+    assert np.array_equal(before[16:], after[16:]) and row["edit"]["region"] == 0.5
+    assert row["edit"]["keep_identity"] == 0.99 and row["edit"]["synthetic_identity"] >= 0.99
+    assert main([*base, "--edit", "smile=1", "--keep-identity", "2"]) == 2
+    assert "from 0 to 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

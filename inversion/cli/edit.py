@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from inversion import images
 from inversion.checkpoints.codes import read_code
 from inversion.checkpoints.registry import DEFAULT, registry
 from inversion.cli.batch import Batch
@@ -20,21 +22,34 @@ from inversion.cli.runs import Added, Runs
 from inversion.common.commands import UsageError, guarded, visible
 from inversion.common.names import settings_digits
 from inversion.common.rows import Row, RowView
-from inversion.editing.requests import DirectionsRequest, EditRequest, Inverted, check_moves, read_layers
+from inversion.editing.local import region_of
+from inversion.editing.requests import (
+    DirectionsRequest,
+    Edited,
+    EditOptions,
+    EditRequest,
+    Inverted,
+    check_moves,
+    read_layers,
+)
 from inversion.methods import SettingError
 from inversion.metrics import METRICS
 from inversion.serving.exports import OpenRequest
 from inversion.serving.lane import Lane
 from inversion.serving.runs import Finished, Request
+from inversion.tasks import TASKS
 
 SHOWN = 6  # number of attributes that are printed: those with the largest changes
+
+SUMMARY = """Invert pictures, or open codes, and move the results along directions. With --mask FILE, only the white
+part changes, with a soft edge (if the task has a mask of its own, as inpaint has, FILE is that one instead)."""
 
 CODE_NAMES = ("{picture}_{task}.png", "{picture}_{task}_{model}_{settings}.png")  # of pictures of codes
 
 
 def main(argv: list[str]) -> int:
     """Run the method, edit its result, print the figures, and save the pictures with --out."""
-    parser = run_parser("edit", "Invert pictures, or open codes, and move the results along directions.")
+    parser = run_parser("edit", SUMMARY)
     parser.add_argument("--method", default="wplus", metavar="M", help="a method with a code, or stages joined by +")
     parser.add_argument(
         "--edit",
@@ -53,6 +68,12 @@ def main(argv: list[str]) -> int:
         "--layers", default="", metavar="A-B", help="first and last style to move, counted from 0 (default: all)"
     )
     parser.add_argument("--keep", default="", metavar="A,B", help="attributes to keep (conditional manipulation)")
+    parser.add_argument(
+        "--keep-identity",
+        type=float,
+        metavar="S",
+        help="shrink the edit until the identity similarity to the unedited picture is at least S, from 0 to 1",
+    )
     parser.add_argument(
         "--strip", type=int, default=0, metavar="N", help="save a strip of N pictures, from no edit to the full edit"
     )
@@ -104,7 +125,7 @@ class _EditedCodes:
         sys.stderr.writelines(visible(note) + "\n" for note in notes)
         row: Row = {"picture": str(path), "task": args.task, "method": None, "model": args.model, "seed": args.seed}
         row |= {"code": str(path), "model_options": dict(result.options), "message": "", "error": ""}
-        digits = settings_digits({"moves": self.plan.moves, "layers": self.plan.layers, "keep": self.plan.keep})
+        digits = settings_digits(self.plan.options.row())
         image = outputs.save({**row, "picture": path.stem, "method": "edit", "settings": digits}, picture)
         row["image"] = None if image is None else str(image)
         request = Request(args.task, "code", picture, args.model)
@@ -121,46 +142,56 @@ class _Plan:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         try:
-            self.layers = read_layers(args.layers)
+            layers = read_layers(args.layers)
         except SettingError:
             raise UsageError(f"--layers needs A-B, as in 0-5, not {args.layers!r}") from None
-        self.keep = tuple(name for name in args.keep.split(",") if name)
-        self.moves = {
+        limit = args.keep_identity
+        if limit is not None and not 0 <= limit <= 1:
+            raise UsageError(f"--keep-identity must be from 0 to 1, not {limit:g}")
+        own = TASKS.get(args.task)  # a task with a mask of its own uses the file
+        self.mask: Path | None = None if own is not None and "mask" in own.__dataclass_fields__ else args.mask
+        if self.mask is not None:
+            images.decode_mask(self.mask)  # refuses a wrong file before the run
+        moves = {
             **_strengths("--edit", args.edit, ""),
             **_strengths("--sefa", args.sefa, "sefa_"),
             **_strengths("--ganspace", args.ganspace, "ganspace_"),
         }
+        keep = tuple(name for name in args.keep.split(",") if name)
+        self.options = EditOptions(moves, layers, keep, keep_identity=limit)
         lane = Lane(args.device, args.dtype)
         check_directions(args, lane.load(args.model))
-        cards = lane.answer(DirectionsRequest(args.model, self.layers))
-        if not self.moves:
+        cards = lane.answer(DirectionsRequest(args.model, layers))
+        if not moves:
             ranges = [f"{card['name']} ({card['low']:g} to {card['high']:g})" for card in cards]
             choices = ", ".join(ranges) or f"{args.model} has none"
             raise UsageError(f"no direction is given: add --edit NAME=STRENGTH, one or more of {choices}")
-        check_moves(cards, {**dict.fromkeys(self.keep, 0.0), **self.moves})
+        check_moves(cards, {**dict.fromkeys(keep, 0.0), **moves})
 
     def __call__(self, lane: Lane, request: Request, finished: Finished, image: Path | None) -> Added:
         """Edit a result whose picture lies in `image`: the fields for its row, and the edited picture."""
         result = Inverted(finished.code, finished.weights, finished.row["model_options"])
+        options = replace(self.options, mask=self._region(request, finished))
 
-        def ask(part: float) -> EditRequest:
-            moves = {name: part * strength for name, strength in self.moves.items()}
-            return EditRequest(request.model, result, finished.image, moves, self.layers, self.keep)
+        def ask(part: float) -> Edited:
+            return lane.answer(EditRequest(request.model, result, finished.image, options.part(part)))
 
-        edited = lane.answer(ask(1.0))
-        added: Row = {
-            "moves": self.moves,
-            "layers": self.layers,
-            "keep": list(self.keep),
-            **edited.row(),
-            "image": None,
-        }
+        edited = ask(1.0)
+        added: Row = {**options.row(), **edited.row(), "image": None}
         if image is not None:
             added["image"] = str(self.outputs.beside(image, "_edited.png", edited.picture))
             if self.args.strip:
-                parts = [lane.answer(ask(t)).picture for t in np.linspace(0, 1, self.args.strip).tolist()]
+                parts = [ask(t * edited.factor).picture for t in np.linspace(0, 1, self.args.strip).tolist()]
                 self.outputs.beside(image, "_edited_strip.png", np.concatenate(parts, axis=1))
         return Added({"edit": added}, [edited.picture])
+
+    def _region(self, request: Request, finished: Finished) -> np.ndarray | None:
+        """The part of the result that --mask marks, uint8 (R, R). Raises BadImage and SettingError."""
+        if self.mask is None:
+            return None
+        shape, invert = request.picture.shape[:2], self.args.invert_mask
+        mask = images.decode_mask(self.mask, (shape[0], shape[1]), invert=invert)
+        return region_of(mask.pixels, request.crop, finished.image.shape[0])
 
 
 def _strengths(option: str, texts: Sequence[str], prefix: str) -> dict[str, float]:
@@ -184,6 +215,8 @@ def _write_changes(row: RowView) -> None:
     edit = row["edit"]
     changes = {name: after - before for name, (before, after) in edit["attributes"].items()}
     most = sorted(changes, key=lambda name: -abs(changes[name]))[:SHOWN]
+    if edit["factor"] < 1:
+        sys.stdout.write(f"shrunk to {100 * edit['factor']:.0f} % to keep the identity\n")
     if most:
         sys.stdout.write("changed: " + ", ".join(f"{name} {changes[name]:+.2f}" for name in most) + "\n")
     for name, metric in METRICS.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from inversion.common.settings import SettingError
 from inversion.directions import DirectionCard, Layers, attribute_label
 from inversion.editing.blend import interpolated, interpolated_weights, mixed
 from inversion.editing.edit import edited
+from inversion.editing.local import blended, limited
 from inversion.editing.unsupervised import directions_of
 from inversion.methods.codes import from_plain
 from inversion.methods.pti import tuned
@@ -58,15 +59,20 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """An edited picture uint8 (R, R, 3) and what changed. Without a predictor there are no attributes."""
+    """An edited picture uint8 (R, R, 3) and what changed. Without a predictor there are no attributes.
+
+    factor: the part of the strengths that was applied, below 1 if a limit shrank the edit.
+    """
 
     picture: np.ndarray
     attributes: Mapping[str, Change]
     figures: Mapping[str, float | None]  # against the unedited picture, see `metrics.edit_scores`
+    factor: float = 1.0
 
     def row(self) -> Row:
-        """Attributes and figures as plain JSON."""
+        """Attributes, figures and the applied part as plain JSON."""
         return {
+            "factor": self.factor,
             "attributes": {name: [change.before, change.after] for name, change in self.attributes.items()},
             **self.figures,
         }
@@ -84,25 +90,76 @@ class DirectionsRequest:
 
 
 @dataclass(frozen=True, eq=False)
+class EditOptions:
+    """One edit. moves: strengths by direction, in deviations. layers: first and last moved style, None for all.
+
+    keep: attributes whose boundaries the move does not cross. mask: uint8 (R, R), white where the picture may change;
+    None: everywhere. keep_identity: smallest similarity to the unedited picture, None for any; the moves are shrunk.
+    """
+
+    moves: Mapping[str, float] = field(default_factory=dict)
+    layers: Layers | None = None
+    keep: tuple[str, ...] = ()
+    mask: np.ndarray | None = None
+    keep_identity: float | None = None
+
+    def row(self) -> Row:
+        """The edit as plain JSON, with the share of the picture that the mask marks."""
+        row: Row = {"moves": dict(self.moves), "layers": self.layers, "keep": list(self.keep)}
+        region = None if self.mask is None else round(float((self.mask >= 128).mean()), 4)
+        return {**row, "region": region, "keep_identity": self.keep_identity}
+
+    def part(self, factor: float) -> EditOptions:
+        """The same edit with all strengths multiplied by a factor."""
+        return replace(self, moves={name: factor * strength for name, strength in self.moves.items()})
+
+
+@dataclass(frozen=True, eq=False)
 class EditRequest:
-    """Move a result along directions, see `edited`. before: the unedited picture uint8 (R, R, 3), for the figures."""
+    """Move a result along directions, see `edited`. before: the unedited picture uint8 (R, R, 3).
+
+    Raises SettingError for an unknown direction, a mask of another size, or a limit that the model cannot measure.
+    """
 
     model: str
     result: Inverted
     before: np.ndarray
-    moves: Mapping[str, float] = field(default_factory=dict)
-    layers: Layers | None = None
-    keep: tuple[str, ...] = ()
+    options: EditOptions = EditOptions()
 
     def __call__(self, model: Model) -> Edited:
-        model = model.configured(self.result.options)
+        model, limit = model.configured(self.result.options), self.options.keep_identity
         code, prior = self.result.on(model), _prior(model, self.result.weights)
         with torch.no_grad():
-            moved = edited(code, prior, directions_of(model, self.layers), self.moves, self.layers, self.keep)
-            after = moved.render(prior).clamp(-1, 1)
-            before = images.to_tensor(self.before).to(after)
-            figures = metrics.edit_scores(after, before, model)
-            return Edited(images.to_array(after), _attributes(model, before, after), figures)
+            if limit is None:
+                return self._moved(model, code, prior, 1.0)
+            name = metrics.identity_metric(model)
+            if name is None:
+                raise SettingError(f"{self.model} cannot measure the identity. Edit without this limit.")
+
+            def allowed(made: Edited) -> bool:
+                return (made.figures[name] or 0.0) >= limit
+
+            kept = limited(lambda part: self._moved(model, code, prior, part), allowed)
+            if kept is not None:
+                return kept
+            return self._answer(model, self.before, images.to_tensor(self.before).to(model.device), 0.0)
+
+    def _moved(self, model: Model, code: Code, prior: Prior, factor: float) -> Edited:
+        """The result moved by a part of the strengths."""
+        options = self.options.part(factor)
+        directions = directions_of(model, options.layers)
+        after = edited(code, prior, directions, options.moves, options.layers, options.keep).render(prior).clamp(-1, 1)
+        picture = images.to_array(after)
+        if options.mask is not None:
+            picture = blended(picture, self.before, options.mask)
+            after = images.to_tensor(picture).to(after)
+        return self._answer(model, picture, after, factor)
+
+    def _answer(self, model: Model, picture: np.ndarray, after: Tensor, factor: float) -> Edited:
+        """A picture uint8 (R, R, 3), which is `after` (1, 3, R, R), with its figures."""
+        before = images.to_tensor(self.before).to(after)
+        figures = metrics.edit_scores(after, before, model)
+        return Edited(picture, _attributes(model, before, after), figures, factor)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from inversion.directions import DirectionCard, Layers
-from inversion.editing.requests import DirectionsRequest, Edited, EditRequest, InterpolateRequest, Inverted, MixRequest
+from inversion.editing.requests import (
+    DirectionsRequest,
+    Edited,
+    EditOptions,
+    EditRequest,
+    InterpolateRequest,
+    Inverted,
+    MixRequest,
+)
 from inversion.serving.exports import ExportRequest, ResultFiles
 from inversion.serving.jobs import StoredResult
 from inversion.serving.requests import Quick
@@ -53,21 +60,10 @@ class Edits:
         """The directions of a model as plain data. layers: first and last style for SeFa."""
         return self._results.ask(DirectionsRequest(model, layers))
 
-    def move(
-        self,
-        key: str,
-        index: int,
-        moves: Mapping[str, float],
-        layers: Layers | None = None,
-        keep: Sequence[str] = (),
-    ) -> Edited:
-        """A result moved along directions. moves: direction -> strength, see `EditRequest`.
-
-        layers: first and last style that are moved. keep: attributes whose boundaries the move does not cross.
-        """
+    def move(self, key: str, index: int, options: EditOptions) -> Edited:
+        """A result moved along directions."""
         stored = self._results.stored_result(key, index)
-        result = _inverted(stored)
-        request = EditRequest(stored.model, result, stored.image, dict(moves), layers, tuple(keep))
+        request = EditRequest(stored.model, _inverted(stored), stored.image, options)
         return self._results.ask(request, stored.lane)
 
     def interpolate(self, first: Place, second: Place, frames: int = 7) -> list[np.ndarray]:

@@ -60,7 +60,7 @@ def required(endpoint: str) -> dict[str, Any]:
 
 # Endpoint -> names of its parameters.
 ENDPOINTS = {f"/{task}": all_parameters(own_parameters(task)) for task in TASKS} | {
-    "/edit": all_parameters(["moves", "layers", "keep"]),
+    "/edit": all_parameters(["moves", "layers", "keep", "mask", "keep_identity"]),
     "/sketch": ["picture", "kind", "model", "seed", "variations", "alpha", "mix_layers", "align"],
     "/grid": ["picture", "x", "y", "z", "model", "seed", "settings", "budget", "align"],
     "/analyse": ["picture", "kind", "model", "seed", "settings", "budget", "align"],

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers.page import call, opened
+from helpers.page import W, call, opened
 from helpers.serving import Served
+from PIL import Image
 
 from inversion.common.errors import UserError
-from inversion.editing.requests import read_layers
+from inversion.editing.requests import EditOptions, read_layers
 from ui.parts.sliders import read_edit, sliders
 
 
@@ -24,7 +25,7 @@ def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path)
     assert [p["caption"] for p in pictures] == ["W", "W+"] and sheet is not None
     key = site.session.submitted[-1]
     for i, shown in enumerate(pictures):
-        expected = site.session.edits.move(key, i, {"yaw": 2.0}, (0, 5), ("smile",)).picture
+        expected = site.session.edits.move(key, i, EditOptions({"yaw": 2.0}, (0, 5), ("smile",))).picture
         result = np.asarray(opened(shown["image"]))
         assert (result == expected).all() and (result != site.session.stored_result(key, i).image).any()
 
@@ -44,6 +45,19 @@ def test_an_edit_moves_every_result(site: Served, client: Client, picture: Path)
 def test_a_message_says_why_an_edit_is_refused(given: dict[str, Any], text: str, client: Client, picture: Path) -> None:
     with pytest.raises(AppError, match=text):
         call(client, "/edit", picture, **given)
+
+
+def test_a_script_edits_a_region(site: Served, client: Client, picture: Path, tmp_path: Path) -> None:
+    with Image.open(picture) as image:
+        mask = np.zeros((image.height, image.width), np.uint8)
+    mask[:, : mask.shape[1] // 2] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    given = {"moves": {"yaw": 2.0}, "mask": handle_file(tmp_path / "mask.png"), **W}
+    [row], [shown], _ = call(client, "/edit", picture, **given)
+    before, after = site.session.stored_result(site.session.submitted[-1], 0).image, np.asarray(opened(shown["image"]))
+    assert (before[:, 16:] == after[:, 16:]).all() and row["edit"]["region"] == pytest.approx(0.5, abs=0.05)
+    [row], shown, _ = call(client, "/edit", picture, **{**given, "keep_identity": 0.9})
+    assert not shown and "cannot measure the identity" in row["message"]
 
 
 def test_a_result_without_a_code_fails_in_its_row(client: Client, picture: Path) -> None:

@@ -27,7 +27,7 @@ PUBLISHED = {
     "/superres": COMMON | {"measured", "factor"},
     "/inpaint": COMMON | {"measured", "mask", "hole", "invert_mask"},
     "/denoise": COMMON | {"measured", "sigma"},
-    "/edit": COMMON | {"moves", "layers", "keep"},
+    "/edit": COMMON | {"moves", "layers", "keep", "mask", "keep_identity"},
     "/compare": COMMON | {"task", "measured", "factor", "mask", "hole", "invert_mask", "sigma"},
     "/sketch": {"picture", "kind", "model", "seed", "variations", "alpha", "mix_layers", "align"},
 }

@@ -61,6 +61,8 @@ def edit_figures(moves: Mapping[str, float], edited: Edited) -> str:
         Figure(edited.attributes[name].label, f"{changes[name]:+.2f}", "moved" if name in moves else "not moved")
         for name in moved + unmoved[:MOST_CHANGED]
     ]
+    if edited.factor < 1:
+        figures.insert(0, Figure("Edit shrunk to", f"{100 * edited.factor:.0f} %", "To keep the identity."))
     figures += metric_figures(edited.figures)
     return figure_list(figures)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
 import gradio as gr
@@ -11,8 +10,8 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from inversion.common.rows import Row
-from inversion.directions import DirectionCard, Layers
-from inversion.editing.requests import Edited, check_moves, read_layers
+from inversion.directions import DirectionCard
+from inversion.editing.requests import Edited, EditOptions, check_moves, read_layers
 from inversion.serving.session import Session
 from ui.parts.inputs import InputError
 from ui.parts.markup import slot
@@ -30,15 +29,6 @@ INTRO = """**Edit.** 0 leaves the picture unchanged. The limits keep it realisti
 the edit on the left and after it on the right."""
 # The component's value is {name: strength}, without zeros. It changes during a drag too, several times a second.
 SCRIPT = script("sliders")
-
-
-@dataclass(frozen=True)
-class EditOptions:
-    """One edit: strengths by direction, first and last moved layer (None: all), attributes to keep."""
-
-    moves: Mapping[str, float]
-    layers: Layers | None
-    keep: tuple[str, ...]
 
 
 class DirectionSliders:
@@ -158,9 +148,4 @@ def read_edit(
 
 def recipe(change: EditOptions, edited: Edited) -> Row:
     """The edit and its figures as plain JSON."""
-    return {
-        "moves": dict(change.moves),
-        "layers": change.layers,
-        "keep": list(change.keep),
-        **edited.row(),
-    }
+    return {**change.row(), **edited.row()}

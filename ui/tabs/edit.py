@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import gradio as gr
+import numpy as np
 from gradio.components import Component
 
 from inversion import images
+from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.common.names import companion, settings_digits
 from inversion.directions import DirectionCard
-from inversion.editing.requests import Edited, check_moves, read_layers
+from inversion.editing.local import region_of
+from inversion.editing.requests import Edited, EditOptions, check_moves, read_layers
 from inversion.images.sheets import Tile
 from inversion.serving.session import JobView, Request, Session
 from inversion.tasks import DEFAULT_TASK
@@ -27,11 +31,13 @@ from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_reques
 from ui.parts.events import EDITS, PRIVATE
 from ui.parts.export import PictureFiles, result_names, rows
 from ui.parts.figures import edit_figures
-from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.inputs import InputError, errors_as_messages, number
 from ui.parts.markup import head, note
+from ui.parts.masks import MaskFile, uploaded_mask
 from ui.parts.results import SEND_BUTTON, Panel, column_text, slider_pictures
-from ui.parts.sliders import DirectionSliders, EditOptions, read_edit
+from ui.parts.sliders import DirectionSliders, read_edit
 from ui.parts.streams import gathered
+from ui.parts.uploads import picture_field
 from ui.parts.values import Parameters, Update, Values
 from ui.tabs.task import TaskTab
 from ui.tabs.words import Words
@@ -41,6 +47,8 @@ NOTES = {
     "moves": '{"yaw": 1.5}, in standard deviations of random codes.',
     "layers": 'first and last layer to change, as "0-5"; "" for all.',
     "keep": "attributes that must not change.",
+    "mask": "a file; only its white part changes, with a soft edge. Without a file, everything may change.",
+    "keep_identity": "smallest identity similarity to the unedited picture, 0 to 1; a stronger edit is shrunk. 0: off.",
     "start": f"{START_NOTE} Without a picture, the code itself is edited.",
 }
 
@@ -157,7 +165,7 @@ class Edit(TaskTab):
                 yield self.panel.unedited(view, index, folder)
                 continue
             try:
-                edited = edits.move(view.key, index, options.moves, options.layers, options.keep)
+                edited = edits.move(view.key, index, options)
             except UserError as error:
                 text = {**column_text(view, index), "below": note(str(error), bad=True)}
                 yield {self.panel.columns[index].box: gr.update(**text)}
@@ -170,6 +178,8 @@ class Edit(TaskTab):
             "moves": gr.JSON({}, label="moves"),
             "layers": gr.Textbox("", label="layers"),
             "keep": gr.Dropdown([], value=[], multiselect=True, allow_custom_value=True, label="keep"),
+            "mask": picture_field("mask", "api-edit-mask"),
+            "keep_identity": gr.Number(0.0, label="keep_identity", minimum=0.0, maximum=1.0),
         }
         summary = "Invert the picture, then move every result along directions. The last event has the edited results."
         inputs = {name: part for name, part in runs.inputs.items() if name not in LAST}
@@ -187,8 +197,18 @@ class Edit(TaskTab):
                 requests = script_requests(self.context, self.task, self.fields, values)
             else:
                 requests = [code_request(session, values["model"], code)]
+            with naming("mask"):
+                options = replace(options, mask=script_mask(values["mask"], requests[0]))
             key = session.submit(requests)
         yield from job_answers(session, key, lambda view, files: edited_answer(session, view, options, files))
+
+
+def script_mask(path: str | None, request: Request) -> np.ndarray | None:
+    """The mask of a script, at the size (H, W) of the picture of a request; None without a file. Raises UserError."""
+    if not path:
+        return None
+    height, width = request.picture.shape[:2]
+    return uploaded_mask(MaskFile(path), (height, width))
 
 
 def script_edit(cards: Sequence[DirectionCard], values: Parameters) -> EditOptions:
@@ -198,7 +218,14 @@ def script_edit(cards: Sequence[DirectionCard], values: Parameters) -> EditOptio
     with naming("layers"):
         read_layers(values["layers"])
     with naming("moves"):
-        return read_edit(cards, values["moves"], values["layers"], values["keep"])
+        options = read_edit(cards, values["moves"], values["layers"], values["keep"])
+    limit = number(values["keep_identity"], "keep_identity", 0, 1)
+    return replace(options, keep_identity=limit or None)
+
+
+def in_region(options: EditOptions, crop: Crop, size: int) -> EditOptions:
+    """The edit with its mask cut like the picture, uint8 (size, size). Raises SettingError."""
+    return options if options.mask is None else replace(options, mask=region_of(options.mask, crop, size))
 
 
 def edited_answer(session: Session, view: JobView, options: EditOptions, files: PictureFiles) -> Answer:
@@ -208,11 +235,12 @@ def edited_answer(session: Session, view: JobView, options: EditOptions, files: 
         if run.image is None:
             continue
         try:
-            edited = session.edits.move(view.key, i, options.moves, options.layers, options.keep)
+            local = in_region(options, view.crop, run.image.shape[0])
+            edited = session.edits.move(view.key, i, local)
         except UserError as error:
             table[i] |= {"state": "failed", "message": str(error)}
             continue
-        table[i]["edit"] = sliders.recipe(options, edited)
+        table[i]["edit"] = sliders.recipe(local, edited)
         pictures.append((files.path(f"edited-{i}", edited.picture), run.label))
         tiles += [Tile(run.label, "before", run.image), Tile(run.label, "after", edited.picture)]
     return Answer(table, pictures, sheet_file(tiles, files))
