@@ -115,8 +115,11 @@ def measured(args: argparse.Namespace) -> LoadRow:
 
 
 @contextmanager
-def page(engine: str, lanes: int | None) -> Iterator[tuple[str, int]]:
-    """The address and the process of a page that runs until the end of the block. Raises UsageError."""
+def page(engine: str, lanes: int | None, path: str = "/readyz") -> Iterator[tuple[str, int]]:
+    """The address and the process of a page that runs until the end of the block. Raises UsageError.
+
+    The block begins when `path` answers; /readyz does so as soon as the models are loaded.
+    """
     port = 7900 + os.getpid() % 90
     flags = ["--port", str(port), "--device", "cpu", "--engine", engine, *(["--lanes", str(lanes)] if lanes else [])]
     root = Path(__file__).parent.parent
@@ -124,7 +127,7 @@ def page(engine: str, lanes: int | None) -> Iterator[tuple[str, int]]:
         process = subprocess.Popen([sys.executable, "app.py", *flags], cwd=root, stdout=log, stderr=log)  # noqa: S603
         url = f"http://127.0.0.1:{port}"
         try:
-            wait_until_ready(url, process)
+            wait_until_ready(url + path, process)
             yield url, process.pid
         finally:
             process.send_signal(signal.SIGINT)
@@ -134,11 +137,11 @@ def page(engine: str, lanes: int | None) -> Iterator[tuple[str, int]]:
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait for the page to load its models. Raises UsageError."""
+    """Wait until the address answers. Raises UsageError."""
     deadline = time.monotonic() + START
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/readyz").status_code == 200:
+            if httpx.get(url).status_code == 200:
                 return
         time.sleep(0.2)
     raise UsageError("The page did not start. Run python app.py with the same flags to see why.")

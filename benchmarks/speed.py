@@ -3,11 +3,14 @@
 ``python -m benchmarks.speed --json speed.json`` times a synthesis and a W+ step of official-size StyleGAN2 networks
 (random weights, pixel loss) and the steps of methods on a model. Each row has the usual public formulation in float32
 (weights modulated and demodulated per picture, one group per picture), ours in float32 and ours in bfloat16. The three
-take turns. The rate of a large convolution, measured in the same run, is the limit.
+take turns. The rate of a large convolution, measured in the same run, is the limit. Then come whole runs: opening a
+model, the start of the app, what the app costs, methods together and alone, and the time that quick presets need to the
+quality of the defaults. ``--parts whole`` times only these.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import time
@@ -21,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import public
+from benchmarks import public, whole
 from benchmarks.common import benchmark_parser, table, write_rows
 from benchmarks.peaks import peak_of
 from inversion.checkpoints import hub, registry
@@ -46,6 +49,8 @@ STEPS: Mapping[str, Mapping[str, object]] = {  # label -> settings of the method
     "pti": {},
     "clone": {"clone.probability": 1.0},  # so that all steps cost the same, but for the adversarial ones
 }
+
+PARTS = ("steps", "whole")
 
 Call = Callable[[], object]
 
@@ -72,7 +77,7 @@ class Stopwatch:
 
     def __init__(self, device: torch.device, repeats: int, processor: bool = False) -> None:
         self.device, self.repeats = device, repeats
-        self._clock = time.process_time if processor else time.perf_counter
+        self.clock = time.process_time if processor else time.perf_counter
 
     def __call__(self, calls: Mapping[str, Call]) -> tuple[dict[str, list[float]], dict[str, float | None]]:
         """Seconds of every call in every turn, and its peak memory in MB. The first turn warms up and is not timed."""
@@ -91,9 +96,9 @@ class Stopwatch:
             end.record()
             torch.cuda.synchronize()
             return start.elapsed_time(end) / 1000
-        begin = self._clock()
+        begin = self.clock()
         call()
-        return self._clock() - begin
+        return self.clock() - begin
 
 
 def grouped(self: StyledConv, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -245,6 +250,33 @@ class Measurement:
             encoder, x = models[PRECISE].encoders["psp"], torch.zeros(1, 3, side, side, device=self.watch.device)
             yield from self.rows("psp, one pass", side, {PRECISE: lambda: encoder(encoder.fit(x))})
 
+    def steps(self, args: argparse.Namespace) -> Iterator[SpeedRow]:
+        """Everything but whole runs, with the arguments of the command."""
+        yield from self.rates(16 if args.quick else 128)
+        for side in [16] if args.quick else args.sides:
+            yield from self.official(side)
+            if args.public:
+                yield from self.beside_public(args.public, side)
+        models = {name: hub.load(args.model, args.device, name.rpartition(" ")[2]) for name in DTYPES}
+        yield from self.methods(models, list(STEPS)[:3] if args.quick else list(STEPS))
+
+    def whole_runs(self, model: Model, device: str, app: bool) -> Iterator[SpeedRow]:
+        """Whole runs on the model, in their usual precision. app: also the app."""
+        runs = whole.WholeRuns(model, device, self.watch.clock)
+
+        def rows(name: str, seconds: whole.Seconds) -> Iterator[SpeedRow]:
+            first, threads = next(iter(seconds.values())), torch.get_num_threads()
+            for form, taken in seconds.items():
+                yield SpeedRow(name, model.resolution, form, device, threads, taken, taken, first / taken)
+
+        yield from rows("opening a model", runs.opening())
+        if app:
+            yield from rows("start of the app", whole.app_start())
+            yield from rows(f"{whole.APP} and the app", runs.app_cost())
+        yield from rows(", ".join(whole.COMPARED), runs.comparison(whole.COMPARED))
+        for key in whole.with_quick_preset(model):
+            yield from rows(f"{key}, to the default's quality", runs.to_quality(key))
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Time the formulations and write a row for each."""
@@ -257,18 +289,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=positive, default=1, help="pictures per step of these networks")
     parser.add_argument("--repeats", type=positive, default=7, help="timed turns")
     parser.add_argument("--processor-time", action="store_true", help="for busy machines; set OMP_NUM_THREADS=1")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="steps of methods, whole runs")
     parser.add_argument("--quick", action="store_true", help="small networks and two turns, to try the command")
     add_device(parser, dtype=False)
     args = parser.parse_args(argv)
     keep_freed_memory()
     device = hub.find_device(args.device)
     measurement = Measurement(Stopwatch(device, 2 if args.quick else args.repeats, args.processor_time), args.batch)
-    rows = list(measurement.rates(16 if args.quick else 128))
-    for side in [16] if args.quick else args.sides:
-        rows += measurement.official(side)
-        rows += measurement.beside_public(args.public, side) if args.public else []
-    models = {name: hub.load(args.model, args.device, name.rpartition(" ")[2]) for name in DTYPES}
-    rows += measurement.methods(models, list(STEPS)[:3] if args.quick else list(STEPS))
+    rows: list[SpeedRow] = []
+    if "steps" in args.parts:
+        rows += measurement.steps(args)
+    if "whole" in args.parts:
+        rows += measurement.whole_runs(hub.load(args.model, args.device), args.device, app=not args.quick)
     columns = ("what", "side", "formulation", "fastest ms", "median ms", "ratio", "GFLOP/s", "of the limit", "peak MB")
     sys.stdout.write(table(columns, map(cells, rows)) + "\n")
     write_rows(args.json, rows)

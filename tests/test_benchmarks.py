@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.runs import quick
 
-from benchmarks import public, semantics, sliders, soak, speed, tuning
+from benchmarks import public, semantics, sliders, soak, speed, tuning, whole
 from benchmarks.common import RowFile, benchmark_parser, table, write_rows
 from inversion.checkpoints import hub
 from inversion.common.commands import UsageError
@@ -73,11 +74,25 @@ def test_tuned_generators_are_compared(
 
 
 def test_formulations_are_timed(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = rows_of(speed.main, tmp_path / "rows.json", "--quick", "--device", "cpu")
+    rows = rows_of(speed.main, tmp_path / "rows.json", "--quick", "--device", "cpu", "--parts", "steps")
     names = {(row["name"], row["formulation"]) for row in rows}
     assert {(name, form) for name in ("synthesis", "W+ step", "wplus, step") for form in speed.DTYPES} <= names
     assert all(row["ratio"] == 1 for row in rows if row["formulation"] == speed.USUAL)
     assert "| W+ step | 16 | bfloat16 |" in capsys.readouterr().out
+
+
+def test_whole_runs_are_timed(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "parse_method", lambda key, _: quick(key))
+    rows = rows_of(speed.main, tmp_path / "rows.json", "--quick", "--device", "cpu", "--parts", "whole")
+    names = [(row["name"], row["formulation"]) for row in rows]
+    assert names[:4] == [
+        ("opening a model", "first"),
+        ("opening a model", "again"),
+        (", ".join(whole.COMPARED), "each alone"),
+        (", ".join(whole.COMPARED), "together"),
+    ]
+    assert {f"{key}, to the default's quality" for key in ("w", "wplus", "pti")} <= {name for name, _ in names}
+    assert all(row["ratio"] == 1 for row in rows[::2])
 
 
 def test_the_formulations_agree() -> None:
