@@ -24,7 +24,7 @@ API = "/gradio_api"
 # All that the page and its clients ask for. Gradio offers more: schemas, monitoring, a proxy, other people's addresses.
 READS = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\d+)?|logout|healthz|readyz)/?"
-    r"|/(catalogue|agents\.md)"
+    r"|/(catalogue|agents\.md|languages/\w+\.js)"
     r"|/(assets|static)/.*"
     rf"|{API}/(info|user|token|login_check|app_id|startup-events|theme\.css|queue/data|queue/status|upload_progress)/?"
     rf"|{API}/heartbeat/[\w-]+|{API}/call/(v2/)?\w+/\w+"

@@ -1,4 +1,7 @@
-"""Two pages for programs: /catalogue says what can be chosen, as JSON, and /agents.md how the endpoints are called."""
+"""Pages beside the page, behind its login.
+
+/catalogue says what can be chosen, as JSON; /agents.md how the endpoints are called; /languages/CODE.js translates.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inversion.serving import schemas
+from ui.languages import LANGUAGES, translator
 from ui.parts.endpoint import Endpoint
 from ui.parts.values import Options, Value
 
@@ -20,7 +24,7 @@ GUIDE = Template(Path(__file__).with_name("agents.md").read_text(encoding="utf-8
 
 
 class Machines:
-    """ASGI middleware: answers the pages for programs. If the page needs a login, they need it, too."""
+    """ASGI middleware: answers these pages. If the page needs a login, they need it, too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -80,4 +84,12 @@ def _agents(request: Request) -> Response:
     return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
 
 
-PAGES: dict[str, Callable[[Request], Response]] = {"/catalogue": _catalogue, "/agents.md": _agents}
+def _language(request: Request) -> Response:
+    return PlainTextResponse(translator(Path(request.url.path).stem), media_type="text/javascript; charset=utf-8")
+
+
+PAGES: dict[str, Callable[[Request], Response]] = {
+    "/catalogue": _catalogue,
+    "/agents.md": _agents,
+    **{f"/languages/{language}.js": _language for language in LANGUAGES},
+}

@@ -23,6 +23,7 @@ from ui.examples import examples
 from ui.guard import Guard
 from ui.health import Health
 from ui.history.reader import Reader
+from ui.languages import chooser
 from ui.machines import Machines
 from ui.parts.context import PageContext
 from ui.parts.events import MODELS, PRIVATE, QUIET, VIEWS
@@ -156,7 +157,7 @@ def launch_options(
     return {
         "theme": theme(),
         "css": CSS,
-        "head": f"<script>{script('events')}</script>",
+        "head": f"<script>{script('events')}{chooser()}</script>",
         "app_kwargs": {"middleware": middleware, "openapi_url": None},
         "state_session_capacity": limits.sessions,
         "max_threads": 2 * limits.events,  # a stream waits in a thread; the other half answers clicks

@@ -125,3 +125,38 @@ def test_a_run_on_a_phone_shows_where_something_happens(visit: Callable[..., Pag
     shoot(page, "looks-phone-done")
     first, second = rectangles(page, "#reconstruct-column-0", "#reconstruct-column-1")
     assert abs(first["y"] - second["y"]) < 2 and second["x"] < SIZES["phone"][0], "the next result peeks in"
+
+
+# Texts of the open page, and of attributes that are read aloud, in which Latin letters are more than names.
+ENGLISH = """names => {
+  const texts = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+    const {parentElement: box, data} = node;
+    if (box.checkVisibility() && !box.closest('script, style, code, pre, textarea')) texts.push(data);
+  }
+  for (const name of ['aria-label', 'title', 'placeholder', 'alt'])
+    document.querySelectorAll(`[${name}]`).forEach(one => one.checkVisibility() && texts.push(one.getAttribute(name)));
+  document.querySelectorAll('input[role=listbox]').forEach(one => one.checkVisibility() && texts.push(one.value));
+  const known = new RegExp(names, 'g');
+  return [...new Set(texts.map(text => text.trim()))].filter(text =>
+    /[a-z]{3,} [a-z]{2,}|^[A-Z]?[a-z]{3,}$/.test(text.replace(known, '')));
+}"""
+NAMES = (
+    r"\S+ et al\. \d+,?|Creswell and Bharath|arXiv \S+|Deep Image Prior|NVIDIA Source Code License|\(non-commercial\)"
+    r"|trained on MS1M|Inversion Hub|\w+(-\w+)+|(MIT|BSD)\S*|weights|Encoder|Projector|Hybrid|Clone|centre|yunet|ffhq"
+    r"|brecahad|metfaces|imagenet|disney princess|Gradio|absent|aligned|remote"
+)
+
+
+def test_a_korean_browser_shows_a_korean_page(visit: Callable[..., Page]) -> None:
+    page = visit(*SIZES["desk"], locale="ko-KR")
+    assert page.evaluate("document.documentElement.lang") == "ko"
+    expect(status(page)).to_contain_text("미리 계산된 결과")
+    open_tab(page, "색 입히기")
+    page.locator("#colorize-run").click()
+    expect(page.get_by_text("먼저 이미지를 올리거나 붙여넣거나 예제를 고르세요.")).to_be_visible()
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        page.locator(OWN_PART).filter(visible=True).first.wait_for()
+        left = page.evaluate(ENGLISH, NAMES)
+        assert not left, f"{tab.inner_text()}: {left}"

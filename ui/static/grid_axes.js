@@ -26,6 +26,7 @@ const show = () => element.querySelectorAll('.axis').forEach(row => {
   const offered = (card?.choices || []).filter(([entry]) => key !== 'method' || !(props.lacking || []).includes(entry));
   chips.replaceChildren(...offered.map(([entry, label]) => {
     const chip = Object.assign(document.createElement('button'), {type: 'button', textContent: label, title: entry});
+    chip.dataset.entry = entry;
     chip.setAttribute('aria-pressed', [entry, label].some(one => chosen.includes(one.toLowerCase())));
     return chip;
   }));
@@ -46,9 +47,9 @@ element.addEventListener('input', event => {
 element.addEventListener('click', event => {
   const chip = event.target.closest('.chips button'), row = event.target.closest('.axis');
   if (!chip) return;
-  const [key, text] = current()[row.dataset.axis], names = [chip.title.toLowerCase(), chip.textContent.toLowerCase()];
+  const [key, text] = current()[row.dataset.axis], names = [chip.dataset.entry.toLowerCase(), chip.textContent.toLowerCase()];
   const entries = entriesOf(text), left = entries.filter(one => !names.includes(one.toLowerCase()));
-  const list = (left.length < entries.length ? left : [...entries, chip.title]).join(', ');
+  const list = (left.length < entries.length ? left : [...entries, chip.dataset.entry]).join(', ');
   const at = [...row.querySelectorAll('.chips button')].indexOf(chip);
   row.querySelector('input').value = list;
   write(row.dataset.axis, key, list);

@@ -3,7 +3,7 @@
   let looks = 0;
   const timer = setInterval(() => {
     document.querySelectorAll('.drawing-canvas:not([data-pen])').forEach(editor => {
-      const brush = editor.querySelector('button[aria-label="Brush"]');
+      const brush = editor.querySelector('button:is([aria-label="Brush"], [data-english="Brush"])');
       if (!brush?.offsetParent || !editor.querySelector('canvas')) return;
       editor.dataset.pen = 'taken';
       brush.click();

@@ -66,7 +66,7 @@ document.addEventListener('paste', event => {
 
 // Gradio forgets a press on "capture photo" that comes before the first frame of the camera: press again at that frame.
 document.addEventListener('click', event => {
-  const button = event.target.closest?.('button[aria-label="capture photo"]');
+  const button = event.target.closest?.('button:is([aria-label="capture photo"], [data-english="capture photo"])');
   const video = button?.closest('[data-testid=image]')?.querySelector('video');
   if (!video || video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) return;
   event.stopImmediatePropagation();

@@ -1,0 +1,122 @@
+"""Every string of the page has a translation, and every translation is of a string of the page."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from gradio_client import Client
+from helpers import strings
+
+from inversion.checkpoints.registry import registry
+from inversion.methods import METHODS
+from ui.languages import LANGUAGES, translator, words
+
+# Names, papers, licences, addresses, commands and units are the same in every language.
+SAME = re.compile(
+    r".*\barXiv .*|.* (et al\.|Bharath \d+|\d{4})$|https?:.*|.*(MIT|BSD|CC BY|NVIDIA Source).*|(From )?python -m .*"
+    r"|[\d.{}]* ?(px|[kMG]B|dB|UTC|min)|[\w.-]+-[\w.-]+(, [\w.-]+)*|[a-z_0-9]+|[A-Z]{2,}( \(\w+\))?|.*--\w+.*"
+)
+NAMES = {
+    *("Inversion Hub", "mGANprior", "Photoshop", "Netpbm", "JPEG XL", "JPEG 2000", "Radiance HDR", "PyTorch", "NumPy"),
+    *("inversion-hub code", "psp, w, wplus", "centre", "Somebody's drive."),
+}
+# Texts for programs, and errors that only a caller of the package or the operator of a server can cause.
+NOT_SHOWN = re.compile(
+    "|".join(
+        [
+            r".*([<>{]/|\bH, W\b|\b=\"|field: value|\"yaw\"|\"smile\"|\"0-5\"|__type__|#\{\}|:nth|`\{\}`).*",
+            r".*(Every event|last event|rows \(one|uint8|Tensor|True to|\*\w+\*|text chunk|it is broken|\(sha256 \{\}\.).*",
+            r"La|Tab|False|Escape|Adding|Additions|Facts|Busy|Request|Session|Step \| Report|Choose \$.*|data-left=.*",
+            r"div class=.*|aria-label=.*|Edit\.\*\*.*|details open|allocate memory|unable to mmap|no output was added",
+            r"precision and recall .*|a run ends with a result|2022\) section.*|not a list of .*|a file; .*|From x",
+            r"Without a file, .*|one of \{\}\.|number of pictures, .*|the first varied layer\.|Move it away, .*",
+            r"Check an effect that .*|Invert the picture, then .*|Turn a drawing, .*",
+        ]
+    )
+)
+LABELS = {method.label for method in METHODS.values()}
+# Labels of Gradio's own buttons, for which Gradio has no translation.
+GRADIO = {
+    *("number input for {}", "range slider for {}", "Upload file", "Capture from camera", "Paste from clipboard"),
+    *("Reset to default value", "Click to upload or drop files", "undo", "Undo", "Redo", "Fullscreen", "Table actions"),
+    *("Copy table data", "Gradio footer navigation", "Pan", "Clear canvas", "Brush", "Erase", "Paste", "Webcam"),
+    *("Color", "Brush Size", "capture photo", "Error"),
+}
+# Texts that code puts together: one of them is made of several strings of the source.
+LATER = {"methods", "minutes"}
+
+
+@pytest.fixture(scope="module")
+def shown(client: Client) -> dict[str, str]:
+    """The strings of the page with the places they come from."""
+    page = strings.of_page(client.config)
+    names = LABELS | set(registry())
+    found = {**dict.fromkeys(sorted(page), "the page"), **strings.of_scripts(), **strings.of_source()}
+    found.update(dict.fromkeys(strings.of_registry(), "checkpoints.yaml"))
+    return {
+        text: place
+        for text, place in found.items()
+        if text not in NAMES | names and not SAME.fullmatch(text) and not NOT_SHOWN.fullmatch(text)
+    }
+
+
+def flipped(text: str) -> str:
+    return text[0].swapcase() + text[1:]
+
+
+class Catalogue:
+    """Looks texts up as `translate.js` does. used: keys that were found."""
+
+    def __init__(self, language: str) -> None:
+        self.words, self.used = words(language), set[str]()
+        self.patterns = [(key, self._rule(key)) for key in sorted(self.words, key=len, reverse=True) if "{}" in key]
+
+    @staticmethod
+    def _rule(key: str) -> re.Pattern[str]:
+        start, *others = map(re.escape, key.split("{}"))
+        first = r"([-\d{].*)" if len(re.findall("[A-Za-z]", key)) <= 4 else "(.*)"
+        return re.compile(f"{start}{first}{'(.*)'.join(others)}", re.IGNORECASE)
+
+    def has(self, text: str) -> bool:
+        """Whether the text has a translation, as a whole or in all its parts."""
+        for key in (text, flipped(text)):
+            if key in self.words:
+                self.used.add(key)
+                return True
+        found = next((key for key, rule in self.patterns if rule.fullmatch(text)), None)
+        if found is not None:
+            self.used.add(found)
+            return True
+        parts = [part for part in re.split("[:;,] ", text) if part != text]
+        return bool(parts) and all(part in LABELS or self._same(part) or self.has(part) for part in parts)
+
+    @staticmethod
+    def _same(part: str) -> bool:
+        return SAME.fullmatch(part) is not None or re.search("[a-z]{3}", part) is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_string_has_a_translation_and_every_translation_is_used(language: str, shown: dict[str, str]) -> None:
+    catalogue = Catalogue(language)
+    missing = {text: place for text, place in shown.items() if not catalogue.has(text)}
+    lines = [f"{text!r}  ({place})" for text, place in missing.items()]
+    assert not missing, "\n".join([f"add to ui/languages/{language}.json:", *lines])
+    used = catalogue.used | GRADIO | LATER | strings.literals()
+    unused = catalogue.words.keys() - used - {flipped(text) for text in used}
+    assert not unused, f"remove from ui/languages/{language}.json:\n" + "\n".join(map(repr, sorted(unused)))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_translations_have_the_places_of_their_strings(language: str) -> None:
+    for english, own in words(language).items():
+        places = re.findall(r"\{(\d?)\}", own)
+        assert all(places) or not any(places), own
+        numbers = sorted(int(place) if place else at for at, place in enumerate(places))
+        before = english.split("{}")[:-1]
+        plurals = {at for at, text in enumerate(before) if at and (not text or text[-1].isalpha())}  # "file{}"
+        assert set(range(len(before))) - plurals <= set(numbers) <= set(range(len(before))), english
+
+
+def test_the_script_of_a_language_holds_its_words() -> None:
+    assert all(script in translator("ko") for script in ("색 입히기", "MutationObserver"))
