@@ -184,7 +184,8 @@ def of_scripts() -> dict[str, str]:
 
 def of_registry() -> set[str]:
     """Notes and domains of the registered model files."""
-    entries = yaml.safe_load((ROOT / "checkpoints.yaml").read_text(encoding="utf-8")).values()
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # much faster if it is there
+    entries = yaml.load((ROOT / "checkpoints.yaml").read_text(encoding="utf-8"), loader).values()  # noqa: S506
     return {piece for entry in entries for key in ("note", "domain") for piece in pieces(str(entry.get(key, "")))}
 
 

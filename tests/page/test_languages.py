@@ -26,7 +26,8 @@ NOT_SHOWN = re.compile(
     "|".join(
         [
             r".*([<>{]/|\bH, W\b|\b=\"|field: value|\"yaw\"|\"smile\"|\"0-5\"|__type__|#\{\}|:nth|`\{\}`).*",
-            r".*(Every event|last event|rows \(one|uint8|Tensor|True to|\*\w+\*|text chunk|it is broken|\(sha256 \{\}\.).*",
+            r".*(Every event|last event|rows \(one|uint8|Tensor|True to|\*\w+\*|text chunk|it is broken).*",
+            r".*\(sha256 \{\}\.\.\.\)",
             r"La|Tab|False|Escape|Adding|Additions|Facts|Busy|Request|Session|Step \| Report|Choose \$.*|data-left=.*",
             r"div class=.*|aria-label=.*|Edit\.\*\*.*|details open|allocate memory|unable to mmap|no output was added",
             r"precision and recall .*|a run ends with a result|2022\) section.*|not a list of .*|a file; .*|From x",
@@ -43,8 +44,25 @@ GRADIO = {
     *("Copy table data", "Gradio footer navigation", "Pan", "Clear canvas", "Brush", "Erase", "Paste", "Webcam"),
     *("Color", "Brush Size", "capture photo", "Error"),
 }
-# Texts that code puts together: one of them is made of several strings of the source.
-LATER = {"methods", "minutes"}
+# Texts that code puts together from several strings, or that only some pages have.
+LATER = {
+    *("methods", "minutes", "combination", "combination {} of {}", "method {} of {}", "{} cells", "downloading"),
+    "drawn faces",
+    *(
+        "Generators ({})",
+        "Encoders ({})",
+        "Other networks ({})",
+        "Yours ({})",
+        "From {}",
+        "From your file {}",
+        "unknown",
+    ),
+    *("Unknown", "Cancel {}", "Not available with this model", "PSNR against seconds: {}", "such as {}", "the mouth"),
+    *("Values for all cells, such as", "about {} left for {}, {} in all", "damaged: the file {}", "downloading, {}"),
+    *("Choose a picture: PNG, JPEG or WebP.", "Choose one of these types: {}.", "unknown size to download"),
+    *("With nearby codes: reduce the squared error of the pixels alone.",),
+    *("{}: this file is not a picture that the browser can read.", "{}: this type of file cannot be used here."),
+}
 
 
 @pytest.fixture(scope="module")
