@@ -32,7 +32,7 @@ NOT_SHOWN = re.compile(
             r"div class=.*|aria-label=.*|Edit\.\*\*.*|details open|allocate memory|unable to mmap|no output was added",
             r"precision and recall .*|a run ends with a result|2022\) section.*|not a list of .*|a file; .*|From x",
             r"Without a file, .*|one of \{\}\.|number of pictures, .*|the first varied layer\.|Move it away, .*",
-            r"Check an effect that .*|Invert the picture, then .*|Turn a drawing, .*",
+            r"smallest identity .*|0: off\.|Check an effect that .*|Invert the picture, then .*|Turn a drawing, .*",
         ]
     )
 )
