@@ -25,8 +25,7 @@ BATCH = 8  # candidates that are rendered at once
 class MeanLatent(Stage):
     """Start at w_avg, the mean of many mapped z. Its picture is the average picture of the prior.
 
-    With `encoder`, start at the code of an encoder instead, if the task measures the whole picture: on a picture with
-    holes or without its details, an optimisation from an encoder's code ends further from the truth.
+    With `encoder`, start at an encoder's code instead, for every task: fewer steps are enough from there.
     """
 
     key: ClassVar[str] = "mean"
@@ -34,13 +33,11 @@ class MeanLatent(Stage):
     kind: ClassVar[Literal["embed", "optimise", "refine"]] = "embed"
     label: ClassVar[str] = "Mean latent"
 
-    encoder: bool = setting(
-        False, "Encoder start", "Start at an encoder's code, if the model has one and the whole picture is measured."
-    )
+    encoder: bool = setting(False, "Encoder start", "Start at an encoder's code, if the model has one.")
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
-        stage = start_stage(problem) if self.encoder and problem.task.exact else None
+        stage = start_stage(problem) if self.encoder else None
         with torch.no_grad():
             rows = prior.w_avg[None].repeat(len(y), 1, 1) if stage is None else stage.read(problem).ws(prior)
             start = WPlus(rows)

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
 # Number of codes, and side in pixels of the features that are mixed. A late split fits better; an early split leaves
 # more to the generator (Gu et al. 2020, section 4.3). The sides match the paper's layers: 8, 6 and 4 convolutions
-# of a PGGAN of 1024 pixels, if the measurement is exact, is incomplete, or has holes.
+# of a PGGAN of 1024 pixels, if the measurement is exact, is incomplete, or has holes. In small pictures whose holes or
+# colours are missing, later splits fit the known part and spoil the rest (docs/results.md).
 CODES, CODES_FOR_HOLES = 20, 30
-SIZE_IF_EXACT, SIZE, SIZE_FOR_HOLES, SIZE_FOR_SMALL_HOLES = 32, 16, 8, 4
+SIZE_IF_EXACT, SIZE, SIZE_FOR_HOLES, SIZE_IN_SMALL = 32, 16, 8, 4
 SMALL_PICTURE = 128  # pixels
 SCHEDULE = Schedule(decay=1 / 6)
 NEAR_SCHEDULE = Schedule(ramp=0.1, decay=0.5)
@@ -98,7 +99,11 @@ class OptimiseMultiCode(Stage):
         max=1.0,
         step=0.05,
     )
-    pixels: bool = setting(False, "Pixels only", f"With nearby codes: {PIXELS_HELP[:1].lower()}{PIXELS_HELP[1:]}")
+    pixels: bool = setting(
+        False,
+        "Pixels only",
+        f"With nearby codes, if everything is measured: {PIXELS_HELP[:1].lower()}{PIXELS_HELP[1:]}",
+    )
     patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
@@ -127,10 +132,11 @@ class OptimiseMultiCode(Stage):
 
     def _near(self, problem: Problem, start: Tensor, offsets: Tensor, alpha: Tensor, layer: int) -> Events:
         """Optimise codes in W+ at offsets (B, N, num_ws, w_dim) from the start (B, num_ws, w_dim), along its axes."""
-        problem = problem.on_pixels() if self.pixels else problem
+        pixels = self.pixels and not problem.task.merges  # what is invented needs the perceptual term
+        problem = problem.on_pixels() if pixels else problem
         prior, axes = problem.prior, axes_of(problem, "wplus", sensitive=True)
         heads, rows = Coordinates.of(start[:, None] + offsets, axes), Coordinates.of(start, axes)
-        alpha, pace = trainable_copy(alpha), PIXEL_PACE * self.lr if self.pixels else self.lr
+        alpha, pace = trainable_copy(alpha), PIXEL_PACE * self.lr if pixels else self.lr
         message = yield from descend(
             self.key,
             code_loss(lambda: Mixture(heads.styles(), alpha, rows.styles(), layer), problem),
@@ -143,7 +149,7 @@ class OptimiseMultiCode(Stage):
                 NEAR_SCHEDULE,
                 "sgd" if self.optimiser == "sgd" else "adam",
                 patience=self.patience,
-                memory=PIXEL_MEMORY if self.pixels else ADAM_MEMORY,
+                memory=PIXEL_MEMORY if pixels else ADAM_MEMORY,
             ),
         )
         yield outcome_of(Mixture(heads.best(), alpha, rows.best(), layer), prior, message)
@@ -170,11 +176,13 @@ def default_size(prior: Prior, task: Task) -> int:
     """Side in pixels of the features to mix. It depends on how much of the picture the task measures.
 
     Features as fine as the measurement are fitted cell by cell, with artefacts between the cells. So the side is at
-    most half that of a small measurement, and holes in a small picture are filled from the smallest features.
+    most half that of a small measurement, and holes and colours of a small picture come from the smallest features.
     """
     side, measured = SIZE_IF_EXACT if task.exact else SIZE, task.measured_size(prior.resolution)
     if measured < prior.resolution:
         side = min(side, max(4, measured // 2))
+    elif task.merges and prior.resolution <= SMALL_PICTURE:
+        side = SIZE_IN_SMALL
     elif task.leaves_holes:
-        side = SIZE_FOR_SMALL_HOLES if prior.resolution <= SMALL_PICTURE else SIZE_FOR_HOLES
+        side = SIZE_FOR_HOLES
     return min(side, prior.resolution)

@@ -14,14 +14,14 @@ from inversion.methods import Method, MultiCode, SettingError
 from inversion.methods.multicode import OptimiseMultiCode, default_size
 from inversion.methods.run import invert
 from inversion.model import Model
-from inversion.tasks import Colorize, Inpaint, Reconstruct, Superres
+from inversion.tasks import Colorize, Denoise, Inpaint, Reconstruct, Superres
 
 
 def test_multicode_split_by_task_size_or_layer(prior: StyleGAN2) -> None:
     stage = OptimiseMultiCode()
     assert prior.size(stage.split(prior, Reconstruct())) == 32
-    assert prior.size(stage.split(prior, Colorize())) == 16
-    assert stage.split(prior, Colorize()) == 5  # the last convolution at 16 pixels
+    assert prior.size(stage.split(prior, Denoise())) == 16
+    assert stage.split(prior, Denoise()) == 5  # the last convolution at 16 pixels
     assert replace(stage, size=8).split(prior, Reconstruct()) == 3
     assert replace(stage, size=8, layer=6).split(prior, Reconstruct()) == 6
     with pytest.raises(SettingError, match="at most 32"):
@@ -57,7 +57,8 @@ def test_the_mixed_features_are_coarser_than_the_measurement(factor: int, size: 
     prior = PGGAN(128, 4, dict.fromkeys((4, 8, 16, 32, 64, 128), 2))
     assert default_size(prior, Superres(factor)) == size
     assert prior.size(OptimiseMultiCode().split(prior, Superres(factor))) == size
-    assert default_size(prior, Inpaint(example_mask(128))) == 4  # a hole is filled from the smallest map
+    for task in (Inpaint(example_mask(128)), Colorize()):
+        assert default_size(prior, task) == 4  # holes and colours come from the smallest map
 
 
 def test_multicode_without_channel_importance_is_a_plain_mean(model: Model, pictures: Tensor) -> None:
