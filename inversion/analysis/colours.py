@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from inversion.analysis.base import Analysis, Case, Events, Run
+from inversion.analysis.codes import AS_PUBLISHED
 from inversion.analysis.measures import psnr
 from inversion.analysis.report import Column, Report, Shown, Table
 from inversion.common.plot import Plot, Series
@@ -36,11 +37,12 @@ class ColourCurves(Analysis):
     where: ClassVar[str] = "Section 4.3, image colorization: AuC, the area under the curve, in per cent."
 
     def runs(self) -> Sequence[Run]:
+        codes = {**AS_PUBLISHED, "multicode.steps": 80}
         return [
             Run("pSp", "psp", {}, self.effort),
-            Run("W", "w", {"w.steps": 100, "w.steps_from_mean": 100}, self.effort),
-            Run(MANY, "mganprior", {"multicode.steps": 80, "multicode.steps_from_mean": 80}, self.effort),
-            Run("mGANprior at 4 pixels", "mganprior", {"multicode.steps": 80, "multicode.size": 4}, self.effort),
+            Run("W", "w", {"mean.encoder": False, "w.steps": 100}, self.effort),
+            Run(MANY, "mganprior", {**codes, "multicode.size": 16}, self.effort),
+            Run("mGANprior at 4 pixels", "mganprior", {**codes, "multicode.size": 4}, self.effort),
         ]
 
     def __call__(self, case: Case) -> Events:
