@@ -60,8 +60,8 @@ def test_the_recipes_are_those_of_today(example: str) -> None:
 def test_every_method_that_is_selected_at_first_is_better_than_none(work: Work) -> None:
     """The grey picture, the bicubic enlargement, the picture with its hole, the noisy picture: held-out faces."""
     better: dict[str, list[float]] = {}
-    for example in [name for name in NAMES if int(name.rpartition("-")[2]) < OUT_OF_DOMAIN]:
-        with Image.open(FOLDER / f"{example}.png") as picture:
+    for example in (name for name in NAMES if name.startswith("face-") and int(name[5:]) < OUT_OF_DOMAIN):
+        with Image.open(file_of(example, work.task, "truth")) as picture:
             x = images.to_tensor(np.asarray(picture.convert("RGB")))
         known = torch.from_numpy(drawn_mask(SOURCE, x.shape[2:], SEED) <= 127)[None, None].float()
         task = make_task(work.task, mask=known)

@@ -42,7 +42,7 @@ WORDS: dict[str, Words] = {
         "The methods get a grey picture, and the generator suggests the colours. The luminance of your picture is kept "
         "exactly.",
         "My picture is already grey",
-        methods=("psp", "w", "mganprior"),
+        methods=("psp", "mganprior", "w"),
         # On a grey photo, pSp's colours are better than those of the methods that reach it (docs/results.md).
         tells_domain=False,
     ),
@@ -59,7 +59,7 @@ WORDS: dict[str, Words] = {
         "Paint over a part, and the generator fills it. Everything outside the hole is unchanged.",
         "My picture already has the hole",
         "Paint over the part to fill",
-        methods=("psp", "w", "mganprior"),
+        methods=("psp", "mganprior", "w"),
     ),
     "denoise": Words(
         "Denoise",
