@@ -59,6 +59,14 @@ def test_two_pictures_are_combined(visit: Callable[..., Page], picture: Path) ->
     page.locator("#edit-region").get_by_label("Brush").first.wait_for()
     page.wait_for_timeout(500)  # the editor takes the picture, then the brush
     stroke(page, canvas)
+    page.click("#edit-only")
+    expect(page.locator("#edit-only")).to_have_text("Edit the whole picture again")
+    edited = column(page, 0, "edit")
+    page.locator("#edit-sliders").get_by_role("slider", name="Yaw").fill("2")
+    expect(edited.locator(".head span")).to_have_text("before | after")
+    shoot(page, "10-local")
+    page.click("#edit-only")
+    expect(page.locator("#edit-only")).to_have_text("Edit only this region")
     before = gallery.first.get_attribute("src") or ""
     page.click("#edit-pair-run")
     expect(gallery.first).not_to_have_attribute("src", before)

@@ -36,6 +36,7 @@ from ui.parts.uploads import examples_strip, mask_editor, picture_field
 from ui.parts.values import Options, Update, Values
 from ui.parts.views import pictures_view
 
+LOCAL, GLOBAL = "Edit only this region", "Edit the whole picture again"  # the button's text before and after a press
 FRAMES = (3, 15)  # fewest and most pictures of a strip
 Joiner = Callable[[Place, Place], np.ndarray]  # two results -> picture uint8 (H, W, 3)
 
@@ -89,7 +90,9 @@ class Combine:
 
     def region_controls(self) -> None:
         """Lay out the editor that marks a region."""
-        self.take = gr.Button("Paint on my picture", size="sm", elem_id="edit-take")
+        with gr.Row():
+            self.take = gr.Button("Paint on my picture", size="sm", min_width=90, elem_id="edit-take")
+            self.only = gr.Button(LOCAL, size="sm", min_width=90, elem_id="edit-only")
         self.region = mask_editor("Paint the region to transplant", "edit-region")
         refuse_bad_files(self.region, lambda painted: painted[0])  # the editor has read it
 
@@ -122,11 +125,11 @@ class Combine:
 
     def outputs(self) -> list[gr.components.Component]:
         """Components that `cleared` updates."""
-        return [self.status, self.gallery]
+        return [self.status, self.gallery, self.only]
 
     def cleared(self) -> Update:
         """Updates that remove all combinations."""
-        return {self.status: status_line(READY), self.gallery: None}
+        return {self.status: status_line(READY), self.gallery: None, self.only: LOCAL}
 
     def cancel(self, last: LastCombination | None) -> None:
         """Cancel the job of the last combination, if it is still running."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
+from typing import NamedTuple
 
 import gradio as gr
+import numpy as np
 from gradio.components import Component
 from gradio.events import Dependency
 
@@ -13,9 +16,9 @@ from inversion.common.rows import Row
 from inversion.directions import DirectionCard
 from inversion.editing.requests import Edited, EditOptions, check_moves, read_layers
 from inversion.serving.session import Session
-from ui.parts.inputs import InputError
+from ui.parts.inputs import InputError, number
 from ui.parts.markup import slot
-from ui.parts.values import Update
+from ui.parts.values import Update, Values
 from ui.static import script
 
 UNFOLDED = 12  # attributes that are shown at once; the others are folded
@@ -26,9 +29,17 @@ GROUPS = {
     "ganspace": "Unnamed directions (GANSpace)",
 }
 INTRO = """**Edit.** 0 leaves the picture unchanged. The limits keep it realistic. Each column shows the picture before
-the edit on the left and after it on the right."""
+the edit on the left and after it on the right. To change only a region, paint it below, under Combine two pictures,
+Transplant a region."""
 # The component's value is {name: strength}, without zeros. It changes during a drag too, several times a second.
 SCRIPT = script("sliders")
+
+
+class Region(NamedTuple):
+    """The region to which the edits of a job's results are limited. mask: of its picture, uint8 (H, W)."""
+
+    job: str
+    mask: np.ndarray
 
 
 class DirectionSliders:
@@ -64,10 +75,29 @@ class DirectionSliders:
                 min_width=180,
                 elem_id=f"{key}-layers",
             )
+            self.identity = gr.Slider(
+                0,
+                1,
+                0,
+                step=0.01,
+                label="Keep identity",
+                info="Smallest similarity to the unedited picture. 0: no limit.",
+                min_width=180,
+                elem_id=f"{key}-identity",
+            )
+        self.region = gr.State(None)  # a Region
 
-    def inputs(self) -> list[Component]:
-        """Components that `read_edit` reads, in its order."""
-        return [self.sliders, self.layers, self.keep]
+    def inputs(self) -> set[Component]:
+        """Components that `read` reads."""
+        return {self.sliders, self.layers, self.keep, self.identity, self.region}
+
+    def read(self, cards: Sequence[DirectionCard], values: Values, job: str) -> EditOptions:
+        """The edit that the components ask for; its mask is that of the whole picture. Raises UserError."""
+        options = read_edit(cards, values[self.sliders], values[self.layers], values[self.keep])
+        region: Region | None = values[self.region]
+        limit = number(values[self.identity], "Keep identity", 0, 1)
+        mask = region.mask if region is not None and region.job == job else None
+        return replace(options, mask=mask, keep_identity=limit or None)
 
     def outputs(self) -> list[Component]:
         """Components that `closed` and `opened` update."""
@@ -75,7 +105,13 @@ class DirectionSliders:
 
     def events(self) -> list[Callable[..., Dependency]]:
         """Events after which the results are edited again."""
-        return [self.sliders.move, self.keep.input, self.layers.submit, self.layers.blur]
+        return [
+            self.sliders.move,
+            self.keep.input,
+            self.layers.submit,
+            self.layers.blur,
+            self.identity.release,
+        ]
 
     def cards(self, session: Session, model: str) -> Sequence[DirectionCard]:
         """The model's directions. Raises UserError."""

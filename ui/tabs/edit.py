@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import gradio as gr
 import numpy as np
+from gradio.blocks import Block
 from gradio.components import Component
 
 from inversion import images
@@ -20,12 +21,13 @@ from inversion.directions import DirectionCard
 from inversion.editing.local import region_of
 from inversion.editing.requests import Edited, EditOptions, check_moves, read_layers
 from inversion.images.sheets import Tile
+from inversion.serving.runs import picture_digest
 from inversion.serving.session import JobView, Request, Session
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import sliders
 from ui.parts.arguments import naming
 from ui.parts.codes import START_NOTE, code_request, read_start
-from ui.parts.combine import Combine
+from ui.parts.combine import GLOBAL, LOCAL, Combine, painted_region
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests, sheet_file
 from ui.parts.events import EDITS, PRIVATE
@@ -35,7 +37,7 @@ from ui.parts.inputs import InputError, errors_as_messages, number
 from ui.parts.markup import head, note
 from ui.parts.masks import MaskFile, uploaded_mask
 from ui.parts.results import SEND_BUTTON, Panel, column_text, slider_pictures
-from ui.parts.sliders import DirectionSliders, read_edit
+from ui.parts.sliders import DirectionSliders, Region, read_edit
 from ui.parts.streams import gathered
 from ui.parts.uploads import picture_field
 from ui.parts.values import Parameters, Update, Values
@@ -133,8 +135,11 @@ class Edit(TaskTab):
     def wire(self) -> None:
         super().wire()
         parts, outputs = self.panel.sliders, self.panel.outputs()
+        given: set[Block] = {self.job, *parts.inputs()}
         for event in parts.events():
-            event(self.edit, [self.job, *parts.inputs()], outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
+            event(self.edit, given, outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
+        region = self.panel.combine.region
+        self.panel.combine.only.click(self.limit, {*given, region}, [*outputs, parts.region], **EDITS, **PRIVATE)
         self.panel.combine.wire(self.upload.component, self.settings, self.crop, self.job, self.streams)
 
     def requests(self, values: Values) -> list[Request]:
@@ -144,33 +149,47 @@ class Edit(TaskTab):
             return super().requests(values)
         return [code_request(self.context.session, values[self.settings.model], code)]
 
-    def edit(
-        self, key: str | None, strengths: object, layers: str, keep: list[str], request: gr.Request
-    ) -> Iterator[Update]:
+    def edit(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Apply the sliders to every result."""
-        yield from self.streams.newest(request, self._edits(key, strengths, layers, keep), "edits")
+        yield from self.streams.newest(request, self._edits(values), "edits")
 
-    def _edits(self, key: str | None, strengths: object, layers: str, keep: list[str]) -> Iterator[Update]:
-        session = self.context.session
+    def limit(self, values: Values, request: gr.Request) -> Iterator[Update]:
+        """Limit the edits to the painted region, or if they are limited, do not limit them any more."""
+        parts, combine = self.panel.sliders, self.panel.combine
         with errors_as_messages():
-            view = session.snapshot(key or "")
-            options = read_edit(self.panel.sliders.cards(session, view.model), strengths, layers, keep)
+            view, region = self.context.session.snapshot(values[self.job] or ""), values[parts.region]
+            if region is not None and region.job == view.key:
+                region = None
+            else:
+                picture, mask = painted_region(values[combine.region])
+                if picture_digest(picture) != view.picture:
+                    raise InputError("The painted picture is not that of the results. Press Paint on my picture.")
+                region = Region(view.key, mask)
+        yield {parts.region: region, combine.only: LOCAL if region is None else GLOBAL}
+        yield from self.edit({**values, parts.region: region}, request)
+
+    def _edits(self, values: Values) -> Iterator[Update]:
+        session, parts = self.context.session, self.panel.sliders
+        with errors_as_messages():
+            view = session.snapshot(values[self.job] or "")
+            options = parts.read(parts.cards(session, view.model), values, view.key)
         with tempfile.TemporaryDirectory() as folder:  # the last update needs its files too
             yield from gathered(self._columns(view, options, Path(folder)), SHOWN_EVERY)
 
     def _columns(self, view: JobView, options: EditOptions, folder: Path) -> Iterator[Update]:
         edits = self.context.session.edits
-        for index in [i for i, run in enumerate(view.runs) if run.image is not None]:
+        for index, image in [(i, run.image) for i, run in enumerate(view.runs) if run.image is not None]:
             if not options.moves:
                 yield self.panel.unedited(view, index, folder)
                 continue
             try:
-                edited = edits.move(view.key, index, options)
+                local = in_region(options, view.crop, image.shape[0])
+                edited = edits.move(view.key, index, local)
             except UserError as error:
                 text = {**column_text(view, index), "below": note(str(error), bad=True)}
                 yield {self.panel.columns[index].box: gr.update(**text)}
             else:
-                yield self.panel.edited(view, index, options, edited, folder)
+                yield self.panel.edited(view, index, local, edited, folder)
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint:
         runs = super().endpoint(common)
