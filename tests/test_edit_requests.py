@@ -17,6 +17,7 @@ import torch
 from helpers.checkpoints import GOOD, use_entries
 from helpers.editing import editable
 from helpers.lanes import WAIT
+from PIL import Image
 from torch import Tensor
 
 from inversion import images
@@ -37,6 +38,7 @@ from inversion.editing.requests import (
     Inverted,
     MixRequest,
 )
+from inversion.editing.timeline import timeline
 from inversion.generators import Prior
 from inversion.methods import METHODS, SettingError, tuned
 from inversion.methods.codes import from_plain
@@ -266,6 +268,35 @@ def test_the_command_edits_and_keeps_pictures(
     assert np.array_equal(strip[:, 64:], picture)
 
 
+def test_a_timeline_meets_its_states_and_goes_straight_between_them() -> None:
+    states = [{"smile": -1.0}, {"smile": 1.0, "yaw": 2.0}, {"yaw": 0.5}]
+    frames = timeline(states, 9)
+    assert frames[0] == {"smile": -1.0, "yaw": 0.0} and frames[4] == states[1]
+    assert frames[-1] == {"smile": 0.0, "yaw": 0.5} and frames[2] == {"smile": 0.0, "yaw": 1.0}
+    assert timeline(states, 3) == [frames[0], frames[4], frames[-1]] and timeline([{}], 2) == [{}, {}]
+    for wrong in (2, 0, -1, 10_000):
+        with pytest.raises(UserError, match="3 to 240 frames"):
+            timeline(states, wrong)
+
+
+def test_the_command_animates_an_edit_there_and_back(
+    editable_model: Model, pictures: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images.write_png(tmp_path / "face.png", images.to_array(pictures[0]))
+    base = ["edit", str(tmp_path / "face.png"), "--model", "tiny", "--method", "w", "--set", "w.steps=2"]
+    out = ["--edit", "smile=2.5", "--animate", "--frames", "5", "--out", str(tmp_path / "out"), "--json"]
+    assert main([*base, *out]) == 0
+    row = json.loads(capsys.readouterr().out)
+    shown = []
+    with Image.open(row["edit"]["animation"]) as animation:
+        for i in range(getattr(animation, "n_frames", 1)):
+            animation.seek(i)
+            shown.append(np.asarray(animation.convert("RGB")))
+    before, after = (np.asarray(images.read(path)) for path in (row["image"], row["edit"]["image"]))
+    assert len(shown) == 5 and np.array_equal(shown[2], after)
+    assert np.array_equal(shown[0], before) and np.array_equal(shown[4], before)
+
+
 def test_the_command_edits_a_region_and_keeps_the_identity(
     editable_model: Model, pictures: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -298,6 +329,8 @@ def test_the_command_edits_a_region_and_keeps_the_identity(
         (["--edit", "smile=1", "--layers", "5"], "--layers needs A-B"),
         (["--edit", "smile=1", "--layers", "5-90"], "styles are 0-7"),
         (["--edit", "smile=1", "--strip", "4"], "--out"),
+        (["--edit", "smile=1", "--animate"], "--animate needs a folder"),
+        (["--edit", "smile=1", "--frames", "1"], "3 to 240 frames"),
         (["--edit", "smile=1", "--method", "dip", "--set", "dip.steps=1"], "no code"),
     ],
 )

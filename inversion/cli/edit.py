@@ -20,7 +20,7 @@ from inversion.cli.outputs import Outputs, parse
 from inversion.cli.own import check_directions, choose_model
 from inversion.cli.runs import Added, Runs
 from inversion.common.commands import UsageError, guarded, visible
-from inversion.common.names import settings_digits
+from inversion.common.names import companion, settings_digits, write_whole
 from inversion.common.rows import Row, RowView
 from inversion.editing.local import region_of
 from inversion.editing.requests import (
@@ -32,6 +32,7 @@ from inversion.editing.requests import (
     check_moves,
     read_layers,
 )
+from inversion.editing.timeline import timeline
 from inversion.methods import SettingError
 from inversion.metrics import METRICS
 from inversion.serving.exports import OpenRequest
@@ -77,13 +78,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--strip", type=int, default=0, metavar="N", help="save a strip of N pictures, from no edit to the full edit"
     )
+    parser.add_argument(
+        "--animate", action="store_true", help="save an animated WebP, from no edit to the full edit and back"
+    )
+    parser.add_argument("--frames", type=int, default=31, metavar="N", help="of --animate (default: %(default)s)")
     args = parse(parser, argv)
 
     def run() -> int:
-        if args.strip < 0 or args.strip == 1:
-            raise UsageError("--strip needs at least 2 pictures")
-        if args.strip and args.out is None:
-            raise UsageError("--strip needs a folder: add --out DIR")
+        _check_pictures(args)
         choose_model(args)
         if args.images[0].suffix.lower() in SUFFIXES:
             return _EditedCodes(args).report()
@@ -93,6 +95,15 @@ def main(argv: list[str]) -> int:
         return runs.report(_write_changes)
 
     return guarded(parser.prog, run)
+
+
+def _check_pictures(args: argparse.Namespace) -> None:
+    """Refuse a strip or an animation that cannot be made, before the run. Raises UserError."""
+    if args.strip < 0 or args.strip == 1:
+        raise UsageError("--strip needs at least 2 pictures")
+    if (args.strip or args.animate) and args.out is None:
+        raise UsageError(f"--{'strip' if args.strip else 'animate'} needs a folder: add --out DIR")
+    timeline([{}, {}, {}], args.frames)
 
 
 class _EditedCodes:
@@ -183,6 +194,13 @@ class _Plan:
             if self.args.strip:
                 parts = [ask(t * edited.factor).picture for t in np.linspace(0, 1, self.args.strip).tolist()]
                 self.outputs.beside(image, "_edited_strip.png", np.concatenate(parts, axis=1))
+            if self.args.animate:
+                frames = timeline([{}, options.part(edited.factor).moves, {}], self.args.frames)
+                asks = [EditRequest(request.model, result, finished.image, replace(options, moves=m)) for m in frames]
+                pictures = [lane.answer(one).picture for one in asks]
+                path = companion(image, "_edited.webp")
+                write_whole(path, lambda part: images.write_webp(part, pictures))
+                added["animation"] = str(path)
         return Added({"edit": added}, [edited.picture])
 
     def _region(self, request: Request, finished: Finished) -> np.ndarray | None:
