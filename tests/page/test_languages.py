@@ -9,7 +9,9 @@ from gradio_client import Client
 from helpers import strings
 
 from inversion.checkpoints.registry import registry
+from inversion.directions import attribute_label
 from inversion.methods import METHODS
+from inversion.synthetic import DOMAINS
 from ui.languages import LANGUAGES, translator, words
 
 # Names, papers, licences, addresses, commands and units are the same in every language.
@@ -36,6 +38,7 @@ NOT_SHOWN = re.compile(
         ]
     )
 )
+DIRECTIONS = [name for name in registry() if name.startswith("direction-")]
 LABELS = {method.label for method in METHODS.values()}
 # Labels of Gradio's own buttons, for which Gradio has no translation.
 GRADIO = {
@@ -72,6 +75,8 @@ def shown(client: Client) -> dict[str, str]:
     names = LABELS | set(registry())
     found = {**dict.fromkeys(sorted(page), "the page"), **strings.of_scripts(), **strings.of_source()}
     found.update(dict.fromkeys(strings.of_registry(), "checkpoints.yaml"))
+    found.update((label, "a slider") for domain in DOMAINS.values() for label in domain.labels.values())
+    found.update((attribute_label(name.removeprefix("direction-"), ""), "a slider") for name in DIRECTIONS)
     return {
         text: place
         for text, place in found.items()

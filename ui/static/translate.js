@@ -36,9 +36,10 @@ const SENTENCES = /((?<=[.!?]) (?=[A-Z0-9]))/, PARTS = /(; |: |, )/;
 const lookUp = text => {
   if (!/[a-z]{2}/i.test(text)) return text;
   if (text.includes(' · ')) return text.split(' · ').map(lookUp).join(' · ');
-  const whole = known(text) ?? core(text);
+  const sentences = text.split(SENTENCES);  // first: a pattern would take the next sentence for a part of its place
+  const whole = sentences.length > 1 ? WORDS[text] : known(text) ?? core(text);
   if (whole !== undefined) return whole;
-  return text.split(SENTENCES).map(one => core(one) ?? one.split(PARTS).map(part => core(part, true) ?? part).join('')).join('');
+  return sentences.map(one => core(one) ?? one.split(PARTS).map(part => core(part, true) ?? part).join('')).join('');
 };
 const made = new Map();
 const translated = text => {
