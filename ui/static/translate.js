@@ -37,7 +37,7 @@ const lookUp = text => {
   if (!/[a-z]{2}/i.test(text)) return text;
   if (text.includes(' · ')) return text.split(' · ').map(lookUp).join(' · ');
   const sentences = text.split(SENTENCES);  // first: a pattern would take the next sentence for a part of its place
-  const whole = sentences.length > 1 ? WORDS[text] : known(text) ?? core(text);
+  const whole = sentences.length > 1 ? WORDS[text] : core(text) ?? known(text);  // "about {}" would take "left " with its space
   if (whole !== undefined) return whole;
   return sentences.map(one => core(one) ?? one.split(PARTS).map(part => core(part, true) ?? part).join('')).join('');
 };
