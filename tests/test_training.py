@@ -200,7 +200,7 @@ def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[s
             ["encoder", "--recipe", "psp", "--out", "OUT", "--pictures", "OUT", "--model", "gothic"],
             "There is no model 'gothic'",
         ),
-        (["encoder", "--recipe", "map", "--out", "OUT", "--images", "OUT"], "--recipe map learns from rendered pairs"),
+        (["encoder", "--recipe", "map", "--out", "OUT", "--images", "OUT"], "--recipe map needs pairs"),
         (["encoder", "--recipe", "psp", "--out", "OUT", "--set", "turns=x"], "turns must be a whole number"),
         (["encoder", "--recipe", "psp", "--out", "OUT", "--set", "sugar=1"], "unknown term 'sugar'"),
         (["predictor", "--out", "OUT"], "--pictures"),

@@ -32,10 +32,10 @@ def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Serv
     canvas = page.locator("#inpaint-picture canvas").first
     canvas.wait_for()
     expect(page.locator("#inpaint-picture")).to_contain_text("Drop a picture")  # Gradio's editor is ready now
-    take_example(page, "inpaint")
-    expect(page.locator("#inpaint-picture")).not_to_contain_text("Drop a picture")
     choose(page, "inpaint", {"W"})
     set_steps(page, "inpaint", 3)
+    take_example(page, "inpaint")
+    expect(page.locator("#inpaint-picture")).not_to_contain_text("Drop a picture")
     page.click("#inpaint-run")
     expect(page.locator("body")).to_contain_text("The mask is empty")
     canvas.scroll_into_view_if_needed()

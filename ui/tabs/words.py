@@ -42,7 +42,7 @@ WORDS: dict[str, Words] = {
         "The methods get a grey picture, and the generator suggests the colours. The luminance of your picture is kept "
         "exactly.",
         "My picture is already grey",
-        methods=("psp", "mganprior", "w"),
+        methods=("psp", "w", "mganprior"),
         # On a grey photo, pSp's colours are better than those of the methods that reach it (docs/results.md).
         tells_domain=False,
     ),
@@ -59,13 +59,13 @@ WORDS: dict[str, Words] = {
         "Paint over a part, and the generator fills it. Everything outside the hole is unchanged.",
         "My picture already has the hole",
         "Paint over the part to fill",
-        methods=("psp", "mganprior", "w"),
+        methods=("psp", "w", "mganprior"),
     ),
     "denoise": Words(
         "Denoise",
         "The methods get a noisy picture, and the generator makes a clean one. Choose PTI for photos that the model "
         "does not know.",
         "My picture is already noisy",
-        methods=("psp", "wplus", "w"),
+        methods=("psp", "w", "wplus"),
     ),
 }
