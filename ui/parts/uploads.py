@@ -94,6 +94,9 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
             return Painted(picture, mask, decoded.notes, decoded.erased)
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
+    # Gradio's editor sends `upload` in an effect, which Svelte runs again after each change of what the first event
+    # reads: all components. With slow answers this would never end, and the picture would be sent again and again.
+    editor.upload(None, js="() => []", **QUIET)
     return bounded(editor)
 
 
