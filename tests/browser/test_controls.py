@@ -40,7 +40,6 @@ def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Serv
     set_steps(page, "inpaint", 3)
     page.click("#inpaint-run")
     expect(page.locator("body")).to_contain_text("The mask is empty")
-    assert len(sent) < 200, "Gradio's editor sends its picture again and again"
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box is not None
@@ -52,6 +51,7 @@ def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Serv
     page.click("#inpaint-run")
     expect(status(page, "inpaint")).to_contain_text("Done")
     page.locator("#inpaint-measured img").wait_for(state="attached")
+    assert len(sent) < 40, "the editor sends its picture again and again"
     shoot(page, "4-inpaint")
     key = site.session.submitted[-1]
     measured = site.session.snapshot(key).measured

@@ -94,10 +94,6 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
             return Painted(picture, mask, decoded.notes, decoded.erased)
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
-    # Gradio's editor sends `upload` in an effect, which Svelte runs again after each change of what the first event
-    # reads: all components. With slow answers this would never end. This first event reads nothing. (A run in another
-    # tab still makes the editor send its picture again, for a reason that is not known.)
-    editor.upload(None, js="() => []", **QUIET)
     return bounded(editor)
 
 
