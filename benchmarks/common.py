@@ -76,6 +76,10 @@ class RowFile:
         """Add a row as it is. Raises UsageError, as `rows`."""
         self._save([*self.rows(), row])
 
+    def replace(self, old: Callable[[RowView], bool], rows: Sequence[RowView]) -> None:
+        """Add rows as they are, in place of those for which `old` is True. Raises UsageError, as `rows`."""
+        self._save([*(row for row in self.rows() if not old(row)), *rows])
+
     def _save(self, rows: Sequence[RowView]) -> None:
         """Write the file; a stopped run never leaves half of it."""
         part = self.path.with_name(f"{self.path.name}.part")

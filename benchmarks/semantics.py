@@ -84,7 +84,9 @@ COLUMNS: dict[str, Callable[[SemanticsRow], object]] = {
 }
 
 
-def invert_pictures(model: Model, method: str, drawn: Batch, settings: dict[str, str]) -> tuple[Tensor, list[float]]:
+def invert_pictures(
+    model: Model, method: str, drawn: Batch, settings: Mapping[str, object]
+) -> tuple[Tensor, list[float]]:
     """Styles (B, num_ws, w_dim) of pictures, and their PSNR in dB."""
     pictures, prior = drawn.picture.to(model.device), prior_of(model)
     if method == TRUTH:

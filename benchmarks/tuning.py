@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.cases import Case, cases
 from benchmarks.common import (
     SOURCES,
     Column,
@@ -28,7 +29,6 @@ from benchmarks.common import (
     table,
     write_rows,
 )
-from benchmarks.quality import Case, cases
 from inversion import images, metrics
 from inversion.checkpoints import hub
 from inversion.common.commands import guarded

@@ -21,7 +21,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks import quality
+from benchmarks.cases import cases
+from benchmarks.tables import TABLES
 from inversion import images, load
 from inversion.__main__ import main
 from inversion.checkpoints import fetch, layouts, own
@@ -267,7 +268,7 @@ def test_a_metric_stands_in_rows_and_tables(command: Any) -> None:  # noqa: ANN4
     assert "lightness" in command(*INVERT, *ONE_STEP[:-1]).splitlines()[0]
     run = RunView("w", "W", row=row)
     assert "Lightness" in table([run])["headers"] and "Lightness" in run_figures(run)
-    assert "Lightness" in quality.means_table([{**row, "label": "w"}]).splitlines()[0]
+    assert "Lightness" in TABLES["inversion"].columns["lightness"].label
 
 
 def test_a_metric_compares_edits(command: Any) -> None:  # noqa: ANN401
@@ -299,11 +300,11 @@ def test_an_embedded_domain_gives_its_pictures(home: Path) -> None:
 
 
 def test_a_model_is_measured_on_its_own_domain(home: Path) -> None:
-    [case] = quality.cases(load("toy-model", "cpu"), "held-out", 1)
+    [case] = cases(load("toy-model", "cpu"), "held-out", 1)
     assert (case.picture == images.to_array(DOMAINS["toy-domain"].draw([HELD_OUT]).picture)).all()
     assert case.details is not None and case.details.max() > 0
     with pytest.raises(UserError, match="no out-of-domain pictures"):
-        list(quality.cases(load("toy-model", "cpu"), "out-of-domain", 1))
+        list(cases(load("toy-model", "cpu"), "out-of-domain", 1))
 
 
 def test_an_embedded_domain_is_recognised(home: Path) -> None:

@@ -7,16 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from benchmarks import quality
+from benchmarks.cases import HOLES
 from benchmarks.common import RowFile
+from benchmarks.tables import TABLES, base, code, report
+from benchmarks.tables.published import REPORTED
 from inversion.checkpoints import hub
 from inversion.checkpoints.registry import Entry, registry
 from inversion.encoders import ROLES
-from inversion.methods import METHODS
-from inversion.metrics import METRICS, Metric
+from inversion.methods import METHODS, parse_method
+from inversion.metrics import METRICS
 from inversion.model import Model
 
 FACES = registry()[hub.DEFAULT]
@@ -50,45 +54,115 @@ def test_a_new_file_changes_the_rows_of_the_methods_that_use_it(
 ) -> None:
     is_meant, users = USED[which]
     entries = registry()
-    before = {key: quality.weights_of(faces, key) for key in METHODS}
+    before = {key: base.weights_of(faces, key) for key in METHODS}
     name = next(name for name, entry in entries.items() if is_meant(entry))
-    monkeypatch.setattr(quality, "registry", lambda: {**entries, name: replace(entries[name], sha256="f" * 64)})
-    assert [key for key in METHODS if quality.weights_of(faces, key) != before[key]] == users
+    monkeypatch.setattr(base, "registry", lambda: {**entries, name: replace(entries[name], sha256="f" * 64)})
+    assert [key for key in METHODS if base.weights_of(faces, key) != before[key]] == users
 
 
 def test_missing_files_do_not_count(faces: Model) -> None:
     psp = next(entry for entry in registry().values() if entry.generator == hub.DEFAULT and entry.role == "psp")
     missing = replace(faces, absent={psp.name: "not cached"})
-    assert quality.weights_of(missing, "psp") != quality.weights_of(faces, "psp")
+    assert base.weights_of(missing, "psp") != base.weights_of(faces, "psp")
 
 
-def test_the_columns_are_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METRICS, "toy", Metric("Toy", 1, "lower", "A toy.", lambda image, truth, model: [0.0]))
+def test_the_columns_are_the_metrics() -> None:
+    assert set(METRICS) < set(TABLES["inversion"].columns)
+    place = {"task": "reconstruct", "setting": "", "label": "w", "preset": "quick"}
     rows: list[dict[str, Any]] = [
-        {"task": "reconstruct", "label": "w", "psnr": psnr, "toy": toy, "lpips": None, "seconds": 2.0}
-        for psnr, toy in ((20.0, None), (21.0, 3.0))
+        {**place, "pictures": "1", "psnr": 20.0, "ssim": None, "lpips": None, "seconds": 2.0},
+        {**place, "pictures": "2", "psnr": 21.0, "ssim": 0.5, "lpips": None, "seconds": 2.0, "stale": True},
     ]
-    head, _, line = quality.means_table(rows).splitlines()
-    assert head == "| Task | Method | n | PSNR | Toy | Seconds |"
-    assert line == "| reconstruct | w | 2 | 20.50 | 3.0 | 2.0 |"
-    assert set(METRICS) < set(quality.columns())
+    head, line = report.means(report.grouped(rows), TABLES["inversion"].columns, {})
+    assert head == ["Task", "Method", "n", "PSNR", "SSIM", "Seconds"]
+    assert line == ["reconstruct", f"w (quick) {report.STALE}", 2, "20.50", "0.500", "2.0"]
 
 
-def test_rows_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_model: Model) -> None:
-    """A second run reuses the rows of the first."""
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_model: Model
+) -> Callable[..., tuple[int, list[dict[str, Any]]]]:
+    """The benchmark on a tiny model: its status and the rows of its file."""
     model = replace(full_model, domain="synthetic-faces")
     monkeypatch.setattr(hub, "load", lambda *args, **options: model)
     path = tmp_path / "quality.json"
-    arguments = ["--json", str(path), "--n", "1", "--tasks", "reconstruct,superres", "--methods", "w,measured"]
-    arguments += ["--set", "w.steps=2", "--pictures", str(tmp_path / "pictures")]
-    assert quality.main(arguments) == 0
-    rows = json.loads(path.read_text())
-    assert [(row["task"], row["label"]) for row in rows] == [
-        (task, label) for task in ("reconstruct", "superres") for label in ("w w.steps=2", "measured")
-    ]
+    fixed = ["--json", str(path), "--n", "1", "--methods", "w,measured", "--set", "w.steps=2"]
+    fixed += ["--tables", "inversion,restoration", "--tasks", "superres", "--factors", "8"]
+
+    def run(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
+        status = quality.main([*fixed, *arguments])
+        return status, json.loads(path.read_text())
+
+    return run
+
+
+def test_rows_are_computed_again_only_for_new_code_weights_or_settings(
+    call: Callable[..., tuple[int, list[dict[str, Any]]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status, rows = call()
+    expected = [(task, label) for task in ("reconstruct", "superres") for label in ("w w.steps=2", "measured")]
+    assert status == 0 and [(row["task"], row["label"]) for row in rows] == expected
     assert len(list((tmp_path / "pictures").iterdir())) == 4
-    monkeypatch.setattr(quality, "run", None)  # nothing is computed again
-    assert quality.main(arguments) == 0 and json.loads(path.read_text()) == rows
+    assert {path.name for path in (tmp_path / "sheets").iterdir()} == {
+        "inversion-reconstruct.png",
+        "restoration-superres-x8.png",
+    }
+    assert (tmp_path / "quality.csv").read_text().count("\n") == 5 and report.STALE not in capsys.readouterr().out
+    computed = quality.computed
+    monkeypatch.setattr(quality, "computed", lambda args, jobs, todo: computed(args, jobs, seen.append(todo) or todo))
+    seen: list[list[int]] = []
+    assert call() == (0, rows)  # nothing is computed again
+    monkeypatch.setattr(base, "digest_of", lambda modules: "newer")
+    assert call("--cached") == (0, rows) and report.NOTE in capsys.readouterr().out
+    assert call()[1] == [{**row, "code": "newer", "seconds": ANY} for row in rows]
+    assert call("--seed", "1")[0] == 0
+    assert [len(todo) for todo in seen] == [0, 0, 4, 4]
+
+
+def test_the_tables_of_a_document_are_replaced(
+    call: Callable[..., tuple[int, list[dict[str, Any]]]], tmp_path: Path
+) -> None:
+    path = tmp_path / "page.md"
+    places = [f"{quality.BEGIN.format(place)}\nold\n{quality.END}\n" for place in quality.PLACES]
+    path.write_text(f"before\n{''.join(places)}after\n")
+    assert call("--into", str(path))[0] == 0
+    text = path.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "| superres x8 |" in text
+    path.write_text("no place")
+    assert call("--into", str(path))[0] == 2 and path.read_text() == "no place"
+
+
+def test_code_is_named_without_its_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digits change with a statement of a module or of a module that it imports, not with a comment or docstring."""
+    folder = tmp_path / "inversion" / "methods"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+
+    def digits(first: str, second: str) -> str:
+        (folder / "first.py").write_text(first)
+        (folder / "second.py").write_text(second)
+        code.forget()
+        return code.digest_of(["inversion.methods.first"])
+
+    first, second = "from inversion.methods import second\n", "x = 1\n"
+    same = digits(first, second)
+    assert digits(f'"""Words."""\n{first}', f"# words\n{second}") == same
+    assert digits(first, "x = 2\n") != same and digits(f"{first}y = 1\n", second) != same
+
+
+def test_holes_are_the_same_every_time() -> None:
+    for hole in HOLES.values():
+        mask = hole(64)
+        assert mask.shape == (64, 64) and 0.05 < (mask > 127).mean() < 0.6 and (mask == hole(64)).all()
+
+
+def test_reported_figures_belong_to_a_table_and_a_method() -> None:
+    for one in [one for every in REPORTED.values() for one in every]:
+        assert one.table in TABLES and one.figures
+        assert one.method == base.MEASURED or parse_method(one.method).stages
 
 
 def test_a_failed_write_keeps_the_old_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from inversion.methods.codes import Code, MultiCode, W, WPlus, Z
 from inversion.methods.dip import DeepImagePrior
 from inversion.methods.embed import MeanLatent, RandomLatent
 from inversion.methods.encode import ClassicEncoder, E4EEncoder, GuidedEncoder, PSPEncoder, ReStyle
+from inversion.methods.features import OptimiseFeatures
 from inversion.methods.indomain import OptimiseInDomain
 from inversion.methods.keep import KeepCode
 from inversion.methods.latent import OptimiseW, OptimiseWPlus, OptimiseZ
@@ -36,6 +37,7 @@ STAGES: dict[str, type[Stage]] = {
     "pulse": OptimiseSphere,
     "pti": PTI,
     "clone": Clone,
+    "features": OptimiseFeatures,
     "dip": DeepImagePrior,
 }
 

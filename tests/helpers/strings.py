@@ -22,7 +22,7 @@ NOT_SHOWN = re.compile(
 )
 SHOWN = (
     *("ui", "inversion/images", "inversion/align.py", "inversion/tasks", "inversion/serving", "inversion/methods"),
-    *("inversion/editing", "inversion/translations", "inversion/analysis", "inversion/metrics.py", "inversion/grids"),
+    *("inversion/editing", "inversion/translations", "inversion/analysis", "inversion/metrics", "inversion/grids"),
     *("inversion/checkpoints/detector.py", "inversion/checkpoints/photo.py", "inversion/checkpoints/codes.py"),
     *("inversion/model.py", "inversion/synthetic/faces/factors.py", "inversion/synthetic/houses/factors.py"),
     "inversion/common/settings.py",
