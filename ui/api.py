@@ -46,7 +46,7 @@ class Page(gr.Blocks):
         """The values of an event. Those of an endpoint are checked first: Gradio would refuse most without words."""
         endpoint = next((one for one in self.endpoints if one.name == block_fn.api_name), None)
         try:
-            given = inputs if endpoint is None else endpoint.checked(inputs)
+            given = _choices_checked(block_fn, inputs) if endpoint is None else endpoint.checked(inputs)
             return await super().preprocess_data(block_fn, given, state, explicit_call)
         except UserError as error:
             raise gr.Error(short(str(error)), print_exception=False) from None
@@ -57,6 +57,9 @@ class Page(gr.Blocks):
 
     async def process_api(self, *values: Value, **options: Value) -> dict[str, Value]:
         """Run an event. An unexpected error is printed on the server; the user gets a sentence instead of nothing."""
+        event = options.get("event_data")
+        if event is not None and not isinstance(event._data, dict):  # handlers ask for attributes, which it looks up
+            event._data = {}
         try:
             return await super().process_api(*values, **options)
         except AppError:
@@ -75,6 +78,25 @@ class Page(gr.Blocks):
                 parameter["type"] = {**kind, "description": sentence}
                 parameter["python_type"] = {"type": json_schema_to_python_type(kind), "description": sentence}
         return schema
+
+
+def _choices_checked(event: BlockFunction, given: list[Value]) -> list[Value]:
+    """Values of an event without a name. Raises TypeError if a menu or a strip of pictures has a value of another type.
+
+    Menus may have any text: their choices change, and events that read them without preprocessing allow for that.
+    """
+    for component, value in zip(event.inputs, given, strict=False):
+        if isinstance(component, gr.Dataset):
+            known = value is None or (type(value) is int and 0 <= value < len(component.samples))
+        elif isinstance(component, gr.Dropdown | gr.Radio):
+            known = all(
+                isinstance(one, str | int | float | None) for one in (value if type(value) is list else [value])
+            )
+        else:
+            continue
+        if not known:
+            raise TypeError(component)
+    return given
 
 
 class FreshSchema:

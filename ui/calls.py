@@ -22,6 +22,7 @@ from ui.parts.values import Value
 LONGEST_BODY = 2**20  # bytes of a call; files come by uploads
 DEEPEST = 32  # levels of lists and objects in a call
 CALLS = re.compile(r"/gradio_api/(?P<kind>queue/join|call/v2|call|run|api|cancel|reset)(/(?P<name>.*?))?/?$")
+REQUIRED = {"cancel": ("session_hash", "fn_index", "event_id"), "reset": ("event_id",)}
 SENTENCES = {  # status -> what an answer says whose own text is not for users
     400: "The server could not read this request.",
     401: "Log in first.",
@@ -105,6 +106,9 @@ def check_call(found: re.Match[str], headers: Mapping[str, str], body: bytes, ta
         _check_names(call, target.parameters[name])
         return
     _check_fields(call, target.events)
+    missing = [field for field in REQUIRED.get(kind, ()) if call.get(field) is None]
+    if missing:
+        raise Refusal(400, f"{missing[0]} is missing.")
     if kind in ("run", "api") and call.get("fn_index") is None and name not in target.parameters:
         raise Refusal(404, f"There is no endpoint {brief(name)}. Choose one of: {known}.")
     if kind not in ("cancel", "reset") and "data" not in call:

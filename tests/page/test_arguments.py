@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
+from gradio.state_holder import SessionState
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from helpers.page import ENDPOINTS, W, call
@@ -25,6 +30,7 @@ from ui.api import Page
 from ui.calls import DEEPEST, LONGEST_BODY
 from ui.parts.endpoint import Endpoint
 
+CHOOSES = (gr.Dataset, gr.Dropdown, gr.Radio)
 URL = {"path": "http://127.0.0.1/x.png", "meta": {"_type": "gradio.FileData"}}
 STRANGE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 ADDRESS = {"path": None, "url": "http://169.254.169.254/x.png", "meta": {"_type": "gradio.FileData"}}
@@ -147,7 +153,8 @@ def joined(**fields: Any) -> bytes:  # noqa: ANN401 - as JSON takes them
         ("queue/join", joined(fn_index=10**6), 400, "fn_index must be the number of an event"),
         ("queue/join", joined(fn_index="x"), 400, "fn_index must be the number of an event"),
         ("queue/join", joined(fn_index=None), 400, "No function index"),
-        ("cancel", b"{}", 400, "could not read"),
+        ("cancel", b'{"data": [Infinity]}', 400, "session_hash is missing"),
+        ("reset", b'{"data": [NaN]}', 400, "event_id is missing"),
         ("component_server", b"{}", 400, "Invalid JSON body"),
     ],
 )
@@ -164,6 +171,28 @@ def test_a_call_that_is_not_sent_as_json_gets_words(site: Served) -> None:
 def test_the_stream_of_an_unknown_call_ends_with_words(path: str, site: Served) -> None:
     answer = httpx.get(f"{site.url}gradio_api/{path}", timeout=10)
     assert answer.status_code == 200 and "Not Found" in answer.text and len(answer.content) < LONGEST
+
+
+def test_every_private_event_refuses_wrong_choices_and_takes_empty_event_data(
+    site: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(number: int, inputs: list[Any]) -> None:
+        await site.page.process_api(number, inputs, state, event_data=gr.EventData(None, None), request=gr.Request())
+
+    state, wrong = SessionState(site.page), ({}, [[]], [{}])
+    private = (one for one in site.page.fns.items() if str(one[1].api_name).startswith("_private"))
+    events = [one for one in private if one[1].fn is not None]
+    choosing = [one for one in events if any(isinstance(part, CHOOSES) for part in one[1].inputs)]
+    by_handler = {getattr(event.fn, "__qualname__", ""): (number, event) for number, event in choosing}
+    for (number, event), value in product(by_handler.values(), wrong):
+        with pytest.raises(AppError, match="Reload the page"):
+            asyncio.run(ask(number, [value] * len(event.inputs)))
+    told = [one for one in events if not one[1].inputs and "EventData" in str(inspect.signature(one[1].fn or ask))]
+    for number in {getattr(event.fn, "__qualname__", ""): number for number, event in told}.values():
+        with suppress(AppError):
+            asyncio.run(ask(number, []))
+    assert len(choosing) > 20 and len(told) > 5
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_random_calls_get_words_and_the_server_works_afterwards(
