@@ -45,7 +45,8 @@ def write(report: Report, row: RowView, folder: Path, stem: str) -> Files:
     page = None
     if report.pictures:
         page = folder / f"{stem}-sheet.png"
-        images.write_png(page, picture_sheet(report))
+        recipe = {name: value for name, value in row.items() if name not in report.row()}
+        images.write_png(page, picture_sheet(report), recipe)
     return Files(page, table, figures, tuple(plots))
 
 

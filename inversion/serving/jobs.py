@@ -97,6 +97,8 @@ class JobView:
     interrupted: bool = False  # the server stopped before it ended; it can be run again
     tab: str = ""  # key of the tab that it was submitted in
     picture: str = ""  # digest of its picture, see `picture_digest`
+    models: tuple[str, ...] = ()  # of the runs
+    about: RowView = field(default_factory=dict)  # JSON that the one who submitted the job keeps with it
 
     @property
     def over(self) -> bool:
@@ -138,6 +140,7 @@ class Job:
     ending: str = ""  # why it was cancelled
     again: tuple[Request, ...] = ()  # stored for another run, within limits
     made: float = field(default_factory=time.time)  # Unix time
+    about: RowView = field(default_factory=dict)  # as in JobView
     context: Context = field(default_factory=copy_context)  # of the submission: ZeroGPU finds the visitor's quota in it
     plans: tuple[Plan, ...] = field(init=False)  # of the runs
     task: str = field(init=False)
@@ -204,6 +207,8 @@ class Job:
             interrupted=self.ending == INTERRUPTED,
             tab=self.tab,
             picture=self.picture,
+            models=self.models,
+            about=self.about,
         )
 
     def begin(self) -> int | None:

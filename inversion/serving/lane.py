@@ -36,7 +36,9 @@ from inversion.serving.measurement import Measurement, measurement
 from inversion.serving.plans import analysis_in
 from inversion.serving.requests import Quick
 from inversion.serving.runs import CroppedPicture, Event, Finished, LaneError, Progress, Ready, Request, picture_digest
+from inversion.serving.translating import options_of, translated
 from inversion.tasks import DEFAULT_TASK, task_class
+from inversion.translations import TRANSLATIONS
 
 if TYPE_CHECKING:
     from inversion.checkpoints.codes import SavedCode
@@ -160,6 +162,9 @@ class Lane:
             raise LaneError("The time budget must be a positive number of seconds.")
         if not 0 <= request.seed < SEED_LIMIT:
             raise LaneError("The seed must be a whole number from 0 to 2^63 - 1.")
+        if request.translation:
+            options_of(request)
+            return TRANSLATIONS[request.translation].label
         return analysis_in(request).label if request.analysis else _method(request).label
 
     def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
@@ -208,6 +213,9 @@ class Lane:
 
     def _run(self, request: Request) -> Generator[Event, bool | None, None]:
         model = self.load(request.model).configured(request.options)
+        if request.translation:
+            yield from translated(request, model)
+            return
         if request.analysis:
             whole = align.part_of(request.picture, request.crop, model.resolution)
             yield from analysed(request, model, images.to_tensor(whole).to(model.device), self._beginnings)

@@ -143,6 +143,8 @@ def check_demand(request: Request, limits: Limits, memory: float, unit: float | 
 
 def _stages(request: Request) -> list[Stage]:
     """The stages of all runs of a request."""
+    if request.translation:
+        return []
     if request.analysis:
         return [stage for run in analysis_in(request).runs() for stage in run.configured.stages]
     return list(parse_method(request.method).configured(request.settings).stages)

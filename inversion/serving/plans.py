@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from inversion.analysis import Analysis, analysis_of
 from inversion.methods import parse_method
 from inversion.serving.runs import Request
+from inversion.translations import TRANSLATIONS
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ def analysis_in(request: Request) -> Analysis:
 
 def plan_of(request: Request) -> Plan:
     """The plan of a request; an analysis is one stage with the steps of all its runs. Raises SettingError."""
+    if request.translation:
+        return Plan(((TRANSLATIONS[request.translation].label, 1),), short=True, tunes=False)
     if not request.analysis:
         return Plan.of(request.method, request.settings)
     analysis = analysis_in(request)

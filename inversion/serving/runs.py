@@ -65,6 +65,7 @@ class Request:
     options: field of `ModelOptions` -> value. start: a code to start from, instead of the method's own beginning.
     name: of the picture's file, "" if it is unknown.
     analysis: key of an analysis that runs instead of the method; then `settings` are its fields.
+    translation: key of a translation that runs instead; then `settings` are its options without the seed.
     """
 
     task: str
@@ -82,6 +83,7 @@ class Request:
     start: SavedCode | None = None
     name: str = ""
     analysis: str = ""
+    translation: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import numpy as np
 from inversion import align
 from inversion.align import Crop, CropMode
 from inversion.checkpoints.downloads import Download, Downloads
+from inversion.common.rows import RowView
 from inversion.common.settings import SettingValue
 from inversion.methods import parse_method
 from inversion.serving.additions import Additions
@@ -111,13 +112,20 @@ class Session:
         self._pool = Pool(lanes, Shared(self._queue, self._store, self._estimates, self._changed, clock))
 
     def submit(
-        self, requests: Sequence[Request], *, owner: str = "", place: str = "", replaces: str | None = None
+        self,
+        requests: Sequence[Request],
+        *,
+        owner: str = "",
+        place: str = "",
+        replaces: str | None = None,
+        about: RowView | None = None,
     ) -> str:
         """Queue the requests, one per method or cell of a grid, as one job; returns its key.
 
         Raises Busy, and UserError if a request is invalid. Only the file of the first model is downloaded for a job.
         owner: a secret of the browser, see `own_jobs`. place: where it was submitted, such as a tab of an open page. An
-        accepted job cancels the job with the key `replaces`, if it has the same owner, and those of its place.
+        accepted job cancels the job with the key `replaces`, if it has the same owner, and those of its place. about:
+        JSON that is kept with the job.
         """
         if not requests:
             raise LaneError("Choose at least one method.")
@@ -141,6 +149,7 @@ class Session:
             own = [job for job in running if job.owner == owner]
             replaced = [job for job in own if job.key == replaces or (place and job.place == place)]
             job = Job(secrets.token_urlsafe(16), allowed, runs, owner=owner, place=place, address=address)
+            job.about = about or {}
             self._check_room(job, replaced)
             job.download = (0, 0) if missing else None
             self._store.prune()
@@ -156,7 +165,10 @@ class Session:
 
     def run_again(self, key: str, *, owner: str = "", place: str = "") -> str:
         """Submit the requests of a job once more; returns the new key. Raises UserError."""
-        return self.submit(self.history.requests(key), owner=owner, place=place)
+        requests, about = self.history.requests(key), None
+        with suppress(UnknownJob):  # it was interrupted before it was kept as a whole
+            about = self.snapshot(key).about
+        return self.submit(requests, owner=owner, place=place, about=about)
 
     def snapshot(self, key: str) -> JobView:
         """The job as it is now; a paused job goes on. Raises UnknownJob."""

@@ -57,6 +57,11 @@ class TranslationsRequest:
         return cards
 
 
+def picture_titles(count: int) -> list[str]:
+    """Titles of the encoder's input and of the pictures made of it, `count` in all."""
+    return ["Your input", "Main result", *(f"Variation {i}" for i in range(1, count - 1))]
+
+
 @dataclass(frozen=True, eq=False)
 class TranslatedPictures:
     """The answer to a `TranslateRequest`. Pictures are uint8 (R, R, 3)."""

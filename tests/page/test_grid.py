@@ -12,11 +12,11 @@ import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers.lanes import StubLane
+from helpers.lanes import StubLane, stub_request
 from helpers.page import opened as opened_picture
 from helpers.waiting import until
 
-from inversion.grids import parameters
+from inversion.grids import GridError, Layout, parameters
 from inversion.serving import catalogue
 from inversion.serving.session import Limits, Session
 from ui.parts.context import PageContext
@@ -48,7 +48,7 @@ def values_of(tab: Grid, picture: Path | None, axes: object = AXES, **changes: o
 
 def request() -> gr.Request:
     """An event of a page."""
-    return gr.Request(session_hash="page")
+    return gr.Request(session_hash="page", query_params={})
 
 
 def joined(updates: Iterator[Update]) -> Update:
@@ -78,7 +78,7 @@ def test_cells_fill_as_they_finish_and_cancel_keeps_them(opened: Callable[..., S
     updates = tab.start(values_of(tab, picture), request())
     first = next(updates)
     key = first[tab.job]
-    assert first[tab.stored]["key"] == key and len(session.snapshot(key).runs) == 6
+    assert first[tab.stored] == key and len(session.snapshot(key).runs) == 6
     value = next(updates)[tab.panel.cells]
     assert [axis["values"] for axis in value["axes"]] == [["W", "pSp"], ["1", "2", "3"]]
     assert value["cells"] == [0, 3, 1, 4, 2, 5] and len(value["originals"]) == 1
@@ -103,22 +103,18 @@ def test_a_grid_comes_back_after_a_reload_until_it_expires(opened: Callable[...,
     session = opened(StubLane())
     tab, restarted = tab_of(session), tab_of(session)
     updates = tab.start(values_of(tab, picture), request())
-    stored = json.loads(json.dumps(next(updates)[tab.stored]))
+    stored = next(updates)[tab.stored]
     last = joined(updates)[tab.panel.cells]
     for one in (tab, restarted):
         again = joined(one.resume(stored, request()))[one.panel.cells]
         assert (again["axes"], again["cells"]) == (last["axes"], last["cells"]) and len(again["originals"]) == 1
-    layout = stored["layout"]
-    for wrong in (
-        {**layout, "runs": [0] * 65},
-        {**layout, "runs": [9] * 6},
-        {**layout, "axes": [1]},
-        {"axes": []},
-        None,
-    ):
-        other = tab_of(session)
-        assert next(other.resume({**stored, "layout": wrong}, request())) == {other.job: None, other.stored: None}
-    for gone in ("nope", None, 3, {"key": "nope"}):
+    layout = json.loads(json.dumps(session.snapshot(stored).about["layout"]))
+    changes: list[dict[str, Any]] = [{"runs": [0] * 65}, {"runs": [9] * 6}, {"axes": [1]}, {"axes": []}]
+    for wrong in (*({**layout, **one} for one in changes), None):
+        with pytest.raises(GridError):
+            Layout.of_record(wrong, 6)
+    other = session.submit([stub_request()], owner="me", place="page grid")  # without a layout
+    for gone in ("nope", None, 3, {"key": "nope"}, other):
         assert next(tab.resume(gone, request())) == {tab.job: None, tab.stored: None}
 
 

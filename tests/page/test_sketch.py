@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -20,6 +21,7 @@ from inversion.translations.drawings import PALETTE
 from inversion.translations.label_map import CELEBA_CLASSES, legend
 from ui.examples import drawings
 from ui.parts.drawing import legend_html, swatches
+from ui.parts.translated import Shown, other_choices
 from ui.tabs import sketch
 
 
@@ -89,14 +91,16 @@ def test_a_map_is_read_in_one_way_only(site: Served, monkeypatch: pytest.MonkeyP
     values: dict[Any, Any] = {tab.variations: 1, tab.blend: 1, tab.first_layer: None, tab.seed: 0, tab.kind: "map"}
     values |= {tab.models: ["synthetic-faces", "aligned"]}
     values[tab.fields["map"]] = np.asarray(images.read(drawings("map")[0]))
-    last = list(tab.make(values))[-1]
-    assert {caption.partition(":")[0] for _, caption in last[tab.gallery]} == {"synthetic-faces"}
-    assert "aligned" in last[tab.status] and "other classes than those of synthetic-faces" in last[tab.status]
+    values |= {tab.job: None, tab.context.own_jobs.owner: "me"}
+    last = list(tab.make(values, gr.Request(session_hash="page")))[-1]
+    assert [caption for _, caption in last[tab.panel.gallery]] == ["Your input", "Main result"]
+    status = last[tab.panel.status]
+    assert "aligned" in status and "other classes than those of synthetic-faces" in status
 
 
 def test_pictures_of_other_choices_are_marked() -> None:
-    shown = sketch.Shown("sketch", ["a", "b"])
-    assert sketch.other_choices(None, "map", []) is sketch.other_choices(shown, "sketch", ["b", "a"]) is None
-    assert "Sketch to face" in (sketch.other_choices(shown, "map", ["a", "b"]) or "")
-    assert "belong to a, b." in (sketch.other_choices(shown, "sketch", ["a"]) or "")
-    assert "previous input" in (sketch.other_choices(shown._replace(kind=None), "sketch", ["a", "b"]) or "")
+    shown = Shown("sketch", ["a", "b"])
+    assert other_choices(None, "map", []) is other_choices(shown, "sketch", ["b", "a"]) is None
+    assert "Sketch to face" in (other_choices(shown, "map", ["a", "b"]) or "")
+    assert "belong to a, b." in (other_choices(shown, "sketch", ["a"]) or "")
+    assert "previous input" in (other_choices(shown._replace(kind=None), "sketch", ["a", "b"]) or "")

@@ -17,6 +17,7 @@ import gradio as gr
 from gradio.components import Component
 
 from inversion.align import Crop
+from inversion.analysis import ANALYSES
 from inversion.common.errors import UserError
 from inversion.common.rows import RowView
 from inversion.methods import METHODS, PRESETS, STAGES, parse_method
@@ -97,7 +98,8 @@ class Form:
             update[given.measured] = form["measured"]
         if isinstance(form.get("crop"), Mapping):
             update[self.framing.component] = gr.update(restored={**form["crop"], "answer": again})
-        update |= {self.own[name]: one for name, one in _mapping(form.get("own")).items() if self._fits(name, one)}
+        own = {name: one for name, one in _mapping(form.get("own")).items() if name in self.own}
+        update |= {self.own[name]: one for name, one in own.items() if fits(self.own[name], one)}
         return update | self.options(form)
 
     def options(self, form: Mapping[str, Any]) -> Update:
@@ -107,17 +109,28 @@ class Form:
         whole = {name: one for name, one in given.items() if name in menus and _is_whole(one)}
         return {menus[name]: gr.update(value=one) for name, one in whole.items()}
 
-    def _fits(self, name: str, value: Value) -> bool:
-        """Whether one of the task's own controls can have the value."""
-        part = self.own.get(name)
-        if isinstance(part, gr.Radio):
-            return value in [known for _, known in part.choices]
-        if isinstance(part, gr.Checkbox):
-            return isinstance(value, bool)
-        if isinstance(part, gr.Slider | gr.Number):
-            low, high = part.minimum, part.maximum
-            return _is_number(value) and (low is None or value >= low) and (high is None or value <= high)
-        return isinstance(part, gr.Textbox) and isinstance(value, str) and len(value) <= MAX_TEXT
+
+def fits(part: Component, value: Value) -> bool:
+    """Whether a control can have the value. A menu that takes texts of its own can have any short text."""
+    if isinstance(part, gr.Radio | gr.Dropdown):
+        if isinstance(part, gr.Dropdown) and part.multiselect:
+            return isinstance(value, list) and bool(value) and all(_is_choice(part, one) for one in value)
+        return _is_choice(part, value)
+    if isinstance(part, gr.Checkbox):
+        return isinstance(value, bool)
+    if isinstance(part, gr.Slider | gr.Number):
+        low, high = part.minimum, part.maximum
+        if value is None:
+            return isinstance(part, gr.Number) and part.value is None
+        return _is_number(value) and (low is None or value >= low) and (high is None or value <= high)
+    return isinstance(part, gr.Textbox) and isinstance(value, str) and len(value) <= (part.max_length or MAX_TEXT)
+
+
+def _is_choice(part: gr.Radio | gr.Dropdown, value: Value) -> bool:
+    """Whether a menu offers the value, or takes it as a text of its own."""
+    own = isinstance(part, gr.Dropdown) and part.allow_custom_value
+    known = [one for _, one in part.choices or ()]
+    return value in known or (own and isinstance(value, str) and len(value) <= MAX_TEXT)
 
 
 def of_requests(requests: Sequence[Request]) -> FormValues:
@@ -127,8 +140,13 @@ def of_requests(requests: Sequence[Request]) -> FormValues:
     own = {name: value for name, value in first.inputs.items() if isinstance(value, bool | int | float | str)}
     form = {**_of_runs(runs), "own": own, "options": dict(first.options)}
     form |= {"model": first.model, "seed": first.seed, "measured": first.measured, "budget": first.budget}
-    size = (first.picture.shape[1], first.picture.shape[0])
-    return {**form, "crop": _crop(picture_digest(first.picture), first.crop, size)}
+    return {**form, "crop": crop_of_request(first)}
+
+
+def crop_of_request(request: Request) -> FormValues:
+    """The choice of the square of a request, with the crop to the last bit."""
+    size = (request.picture.shape[1], request.picture.shape[0])
+    return _crop(picture_digest(request.picture), request.crop, size)
 
 
 def of_rows(rows: Sequence[RowView]) -> FormValues:
@@ -142,13 +160,18 @@ def of_rows(rows: Sequence[RowView]) -> FormValues:
     form = {**_of_runs(runs), "own": own, "options": options}
     names = ("model", "seed", "measured")
     form |= {name: first[name] for name in names if name in first}
-    crop = _mapping(first.get("crop"))
+    return form | crop_of_row(first)
+
+
+def crop_of_row(row: RowView) -> FormValues:
+    """{"crop": the choice of the square of a recipe}, {} if it states none."""
+    crop = _mapping(row.get("crop"))
     with suppress(KeyError, TypeError, ValueError):
         quad = crop.get("quad")
         corners = None if quad is None else tuple((float(x), float(y)) for x, y in quad)
         found = Crop(crop.get("how", "centre"), corners, crop.get("note", ""))  # type: ignore[arg-type]
-        form["crop"] = _crop(str(first["picture"]), found, None)
-    return form
+        return {"crop": _crop(str(row["picture"]), found, None)}
+    return {}
 
 
 def _filled(method: str, settings: Mapping[str, Any]) -> Filled:
@@ -190,11 +213,24 @@ def _crop(of: str, crop: Crop, size: tuple[int, int] | None) -> FormValues:
     return {**choice, "quad": [list(point) for point in crop.quad], **hand}
 
 
+def analysis_form(kind: str, model: object, seed: object, settings: Mapping[str, Any]) -> FormValues:
+    """The form of an analysis: {"kind", "model", "seed", "typed": {kind: what differs from the defaults}}."""
+    known = {card.name: card.default for card in catalogue.analysis_fields(kind)}
+    changed = {name: value for name, value in settings.items() if name in known and value != known[name]}
+    return {"kind": kind, "model": model, "seed": seed, "typed": {kind: changed}}
+
+
+def translation_form(name: str, models: Sequence[str], seed: object, options: Mapping[str, Any]) -> FormValues:
+    """The form of a translation: {"kind", "models", "seed", "variations", "alpha", "mix_layers"}."""
+    given = {spec: options[spec] for spec in ("variations", "alpha", "mix_layers") if spec in options}
+    return {"kind": name, "models": [*models], "seed": seed, **given}
+
+
 def typed(value: object) -> FormValues:
-    """What was typed into the settings of methods: known methods, and plain values only."""
+    """What was typed into the settings of methods and analyses: known ones, and plain values only."""
     found: FormValues = {}
     for key, fields_of in _mapping(value).items():
-        if key in METHODS or key == CUSTOM:
+        if key in METHODS or key in ANALYSES or key == CUSTOM:
             plain = {name: one for name, one in _mapping(fields_of).items() if _is_plain(one)}
             found[key] = plain
     return found

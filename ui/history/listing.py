@@ -56,9 +56,13 @@ def _entry(entry: HistoryEntry, tabs: Mapping[str, str], choices: str) -> str:
 def _choices(entry: HistoryEntry, models: Mapping[str, ModelCard], methods: Mapping[str, MethodCard]) -> str:
     """The menu of other models and methods."""
     others = [card for card in models.values() if card.key != entry.model and (card.cached or card.embedded)]
+    known = all(key in methods or "+" in key for key in entry.methods)  # else an analysis or a translation
+    alike = entry.tab != "grid" or len(set(entry.methods)) == 1
     groups = {
         "Another model": [("model", card.key, card.key) for card in others],
-        "Another method": [("method", key, card.label) for key, card in methods.items() if (key,) != entry.methods],
+        "Another method": [("method", key, card.label) for key, card in methods.items() if {key} != {*entry.methods}]
+        if known and alike
+        else [],
     }
     inside = "".join(
         f'<optgroup label="{label}">'

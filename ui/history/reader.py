@@ -13,7 +13,7 @@ from inversion.serving import catalogue
 from inversion.serving.session import Session, UnknownJob
 from ui.history.recipes import Recipe, read_recipe
 from ui.parts.events import PRIVATE, VIEWS
-from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.inputs import errors_as_messages
 from ui.parts.own_jobs import OwnJobs
 from ui.static import script
 
@@ -62,15 +62,10 @@ class Reader:
         """Restore the settings of a recipe, and its picture if this browser's runs hold it."""
         with errors_as_messages():
             recipe = read_recipe(str(getattr(event, "text", "")))
-            if recipe.translation:
-                raise InputError(
-                    "This picture is a translation. Its settings stand in its text chunk; its tab takes them by hand."
-                )
         detail, lines = self._found(recipe, owner or "")
-        tab = "edit" if "edit" in recipe.first else recipe.task
-        task = self.openers[tab]
-        about = f"The settings of a result of {task} are in place. {' '.join([*lines, *recipe.differences()])}"
-        return gr.update(value=note(about), opened={"tab": tab, **detail})
+        label = self.openers[detail["tab"]]
+        about = f"The settings of a result of {label} are in place. {' '.join([*lines, *recipe.differences()])}"
+        return gr.update(value=note(about), opened=detail)
 
     def _found(self, recipe: Recipe, owner: str) -> tuple[dict[str, Any], list[str]]:
         """What the tab has to open, and sentences on the picture and on what a recipe cannot hold."""
@@ -78,17 +73,19 @@ class Reader:
         whose = f"{recipe.name or 'a picture'} (sha256 of its pixels: {safe_name(recipe.picture)})"
         for entry in entries:
             if recipe.matches(entry):
-                return {"key": entry.key}, [f"It is one of your runs on {whose}, which is opened."]
-        lines = self._not_held(recipe)
+                tab = tab_of(entry.tab, entry.task, self.openers) or recipe.tab
+                return {"tab": tab, "key": entry.key}, [f"It is one of your runs on {whose}, which is opened."]
+        lines, form = self._not_held(recipe), {"tab": recipe.tab, "form": recipe.form()}
         same = next((entry for entry in entries if recipe.picture and entry.picture == recipe.picture), None)
         if same is not None:
-            return {"form": recipe.form(), "picture": same.key}, [f"Its picture {whose} is put in.", *lines]
+            return {**form, "picture": same.key}, [f"Its picture {whose} is put in.", *lines]
         needed = [f"It belongs to {whose}: upload that picture, then press Run."] if recipe.picture else []
-        return {"form": recipe.form()}, [*needed, *lines]
+        return form, [*needed, *lines]
 
     def _not_held(self, recipe: Recipe) -> list[str]:
         """What the user has to give once more."""
-        fields = [card.label for card in catalogue.task(recipe.task).fields if card.kind != "number"]
+        cards = catalogue.task(recipe.task).fields if recipe.inverts else ()
+        fields = [card.label for card in cards if card.kind != "number"]
         lines = [f"A file does not hold these inputs: {', '.join(fields)}."] if fields else []
         lines += ["It started from a code: upload that, too."] if recipe.first.get("start") else []
         moves = (recipe.first.get("edit") or {}).get("moves")

@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from inversion.analysis import ANALYSES
 from inversion.checkpoints.registry import registry
 from inversion.common.rows import RowView
 from inversion.common.version import VERSION
 from inversion.serving.history import HistoryEntry
 from inversion.tasks import TASKS
-from inversion.translations import TRANSLATIONS
-from ui.history.form import FormValues, of_rows
+from inversion.translations import TRANSLATIONS, input_of
+from ui.history.form import FormValues, analysis_form, crop_of_row, of_rows, translation_form
 from ui.parts.inputs import InputError
 
 NOTHING = "This file holds no settings of a run. Choose a result (png) or the figures and recipe (json) of this page."
 LONGEST = 512 * 1024  # characters
-SAME = ("task", "method", "model", "seed", "picture", "measured", "parameters", "start", "settings")
+SAME = (
+    *("task", "method", "model", "seed", "picture", "measured", "parameters", "start", "settings"),
+    *("analysis", "translation", "variations", "alpha", "mix_layers"),
+)
+OWN_TABS = ("frontalize",)  # translations that have a tab of their own
 PACKAGES = {"torch": "PyTorch", "numpy": "NumPy", "hub": "the hub"}  # whose version may change results -> its name
 
 
@@ -46,6 +51,20 @@ class Recipe:
         return str(task.get("name", "")) if isinstance(task, Mapping) else str(task)
 
     @property
+    def inverts(self) -> bool:
+        """Whether it is of methods on a task, not of an analysis or a translation."""
+        return not (self.first.get("analysis") or self.translation)
+
+    @property
+    def tab(self) -> str:
+        """The key of the tab that takes the settings."""
+        if self.first.get("analysis"):
+            return "analyse"
+        if self.translation:
+            return self.translation if self.translation in OWN_TABS else "sketch"
+        return "edit" if "edit" in self.first else self.task
+
+    @property
     def picture(self) -> str:
         """The digest of the picture, "" if it is not stated."""
         return str(self.first.get("picture") or "")[:16]
@@ -57,6 +76,13 @@ class Recipe:
 
     def form(self) -> FormValues:
         """What the fields of its tab have to hold."""
+        first = self.first
+        if self.translation:
+            form = translation_form(self.translation, [str(first.get("model"))], first.get("seed"), first)
+            return form if input_of(self.translation).drawn else form | crop_of_row(first)
+        if self.tab == "analyse":
+            form = analysis_form(first["analysis"], first.get("model"), first.get("seed"), first["settings"])
+            return form | crop_of_row(first)
         return of_rows(self.rows)
 
     def matches(self, entry: HistoryEntry) -> bool:
@@ -119,6 +145,7 @@ def _is_recipe(row: Mapping[str, Any]) -> bool:
     task = row.get("task")
     task = task.get("name") if isinstance(task, Mapping) else task
     runs = str(task) in TASKS and isinstance(row.get("method"), str) and isinstance(row.get("settings"), dict)
+    runs = runs and str(row.get("analysis") or "") in ("", *ANALYSES)
     return runs or str(row.get("translation")) in TRANSLATIONS
 
 

@@ -10,6 +10,7 @@ form whose picture is that of the run.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from inversion.methods import METHODS, preset_of
 from inversion.serving import catalogue
 from inversion.serving.runs import CroppedPicture, Request
 from inversion.serving.session import Session, UnknownJob
+from inversion.translations import INPUTS, input_of
 from ui.history.form import Form, of_requests
 from ui.parts.events import CROPS, PRIVATE
 from ui.parts.inputs import InputError, errors_as_messages
@@ -36,18 +38,27 @@ from ui.parts.masks import FILE
 from ui.parts.streams import Streams
 from ui.parts.task_fields import MaskField, PictureField, TaskField
 from ui.parts.uploads import PictureInput
-from ui.parts.values import Update
+from ui.parts.values import Options, Update
 from ui.static import script
 
+# Events of an opener after which the server fills a field for pictures, or reads a canvas; Gradio wants their names in
+# the script.
+EVENTS = [
+    *("fetched", "refetched", "fetched_pictures", "fetched_masks"),
+    *(f"{event}_{kind}" for kind in INPUTS for event in ("fetched", "drawn")),
+]
 GONE = "This run is no longer kept."
 OTHER_KEEPS = "The picture of this run is no longer kept. Upload it to go on."
 
 
-def opener(key: str) -> gr.HTML:
-    """The component without a look that sends the event, and tells the script when its answer has come."""
-    return gr.HTML(
-        "", tab=key, answered=None, js_on_load=script("opener"), elem_id=f"{key}-opener", elem_classes="unseen"
-    )
+def opener(key: str, canvases: Sequence[str] = ()) -> gr.HTML:
+    """The component without a look that sends the event, and tells the script when its answer has come.
+
+    canvases: kinds of input that are drawn, on a canvas with the id KEY-KIND.
+    """
+    properties: Options = {"tab": key, "canvases": [*canvases], "answered": None, "drawing": None}
+    code = f"const EVENTS = {json.dumps(EVENTS)};\n{script('opener')}"
+    return gr.HTML("", **properties, js_on_load=code, elem_id=f"{key}-opener", elem_classes="unseen")
 
 
 @dataclass(frozen=True)
@@ -101,13 +112,15 @@ class Reopening:
         if detail.get("key") and requests:
             form = of_requests(requests)
         self._answers += 1
-        answer = {"number": self._answers, "form": None, "key": str(key) if requests else None}
-        answer["whole"] = bool(detail.get("key") and requests and self.pictures)
+        whole = bool(detail.get("key") and requests and self.pictures)
+        events = {"fetched": self.parts.upload.component.elem_id} if requests else {}
+        events |= {"refetched": next(iter(self.pictures.values())).elem_id} if whole else {}
+        answer = {"number": self._answers, "form": None, "key": str(key) if requests else None, "events": events}
         if not isinstance(form, Mapping):
             yield {self.component: gr.update(answered=answer)}
             return
         update = self.parts.form.updates(form)
-        for field in self.parts.fields if answer["whole"] else ():
+        for field in self.parts.fields if whole else ():
             if isinstance(field, MaskField):
                 update |= {self.parts.controls[field.source]: FILE, self.parts.controls[field.invert]: False}
         yield {**update, self.component: gr.update(answered={**answer, "form": form})}
@@ -118,7 +131,7 @@ class Reopening:
         with errors_as_messages():
             request = self.session.history.requests(str(getattr(event, "key", None)))[0]
         name = safe_name(Path(request.name).stem or "picture") + ".png"
-        return _cached(request.picture, name, self.parts.upload.component)
+        return cached_picture(request.picture, name, self.parts.upload.component)
 
     def own_pictures(self, event: gr.EventData) -> object:
         """The files of the pictures and masks of a run, in the order of `pictures`. Raises gr.Error."""
@@ -128,7 +141,7 @@ class Reopening:
         for name, component in self.pictures.items():
             value = request.inputs.get(name)
             pixels = value.pixels if isinstance(value, CroppedPicture) else value
-            files.append(_cached(pixels, f"{name}.png", component) if isinstance(pixels, np.ndarray) else None)
+            files.append(cached_picture(pixels, f"{name}.png", component) if isinstance(pixels, np.ndarray) else None)
         return files if len(files) > 1 else files[0]
 
     def _offered(self, form: Mapping[str, Any]) -> Iterator[Update]:
@@ -149,7 +162,7 @@ class Reopening:
         yield {**offered, **self.parts.form.options(form)}
 
 
-def _cached(pixels: np.ndarray, name: str, component: Component) -> str:
+def cached_picture(pixels: np.ndarray, name: str, component: Component) -> str:
     """A picture or mask as a file with this name, in the cache of the page."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
@@ -159,15 +172,16 @@ def _cached(pixels: np.ndarray, name: str, component: Component) -> str:
 
 def changed(requests: Sequence[Request], detail: Mapping[str, Any], history: Session) -> list[Request]:
     """The requests with another model, or one of them with another method. Raises UserError."""
-    model, method = detail.get("model"), detail.get("method")
+    model, method, first = detail.get("model"), detail.get("method"), requests[0]
     if model:
         if model not in catalogue.models():
             raise InputError("This model is not known. Choose another one.")
-        first = requests[0]
-        crop = first.crop if first.crop.how == "hand" else history.crop(first.picture, str(model))
-        return [replace(one, model=str(model), crop=crop, options={}, start=None) for one in requests]
+        drawn = bool(first.translation) and input_of(first.translation).drawn
+        crop = first.crop if drawn or first.crop.how == "hand" else history.crop(first.picture, str(model))
+        again = [replace(one, model=str(model), crop=crop, options={}, start=None) for one in requests]
+        return again[:1] if first.translation else again
     if method:
-        if method not in METHODS:
+        if method not in METHODS or first.analysis or first.translation:
             raise InputError("This method is not known. Choose another one.")
         presets = {preset_of(METHODS[one.method].configured(one.settings)) for one in requests if one.method in METHODS}
         preset = "published" if presets == {"published"} else "quick"

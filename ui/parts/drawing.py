@@ -17,7 +17,13 @@ from inversion.serving import catalogue
 from inversion.serving.session import Session
 from inversion.translations import INPUTS, TRANSLATIONS, InputKind, TranslationOptions
 from inversion.translations.base import Colour
-from inversion.translations.requests import TranslatedPictures, TranslateRequest, TranslationCard, TranslationsRequest
+from inversion.translations.requests import (
+    TranslatedPictures,
+    TranslateRequest,
+    TranslationCard,
+    TranslationsRequest,
+    picture_titles,
+)
 from ui.parts.uploads import drawing_canvas, drawing_upload, picture_field
 from ui.parts.values import Value
 
@@ -98,8 +104,8 @@ class ShownPicture(NamedTuple):
 
 def captioned(model: str, made: TranslatedPictures, recipe: Row) -> list[ShownPicture]:
     """The encoder's input and every picture; captions begin with `model`."""
-    names = ["Your input", "Main result", *(f"Variation {i}" for i in range(1, len(made.pictures)))]
     pictures = [made.read, *made.pictures]
+    names = picture_titles(len(pictures))
     return [
         ShownPicture(f"{model}: {name.lower()}" if model else name, picture, {**recipe, "image": i})
         for i, (name, picture) in enumerate(zip(names, pictures, strict=True))

@@ -11,7 +11,7 @@ import gradio as gr
 from inversion.grids import AXES, LIST_HELP, Parameter
 from inversion.grids.values import entries
 from ui.parts.markup import slot
-from ui.parts.values import Options, Update
+from ui.parts.values import Update
 from ui.static import script
 
 FIRST = {"x": ["method", "psp, w, wplus"], "y": ["steps", "10, 30, 100"], "z": ["", ""]}
@@ -28,6 +28,8 @@ class Axes:
             FIRST,
             known=cards(known),
             lacking=[],
+            first=FIRST["x"][1],
+            restored=None,
             rows=rows(known),
             html_template=slot("rows"),
             js_on_load=SCRIPT,
@@ -42,18 +44,20 @@ class Axes:
 
     def without(self, methods: Mapping[str, str]) -> Update:
         """The update that does not offer methods, which the first model cannot run."""
-        [x, text] = FIRST["x"]
-        left = [method for method in entries(text) if method not in methods] or ["w"]
-        value: Options = {} if ", ".join(left) == text else {"value": {**FIRST, "x": [x, ", ".join(left)]}}
-        return {self.component: gr.update(lacking=list(methods), **value)}
+        left = [method for method in entries(FIRST["x"][1]) if method not in methods] or ["w"]
+        return {self.component: gr.update(lacking=list(methods), first=", ".join(left))}
 
 
 def read_axes(value: object) -> list[tuple[str, str]]:
     """The axes that are used, as `plan_grid` takes them."""
+    return [(key, text) for key, text in given_axes(value).values() if key]
+
+
+def given_axes(value: object) -> dict[str, list[str]]:
+    """{axis: [key of the parameter, list of values]} of a value, with nothing else in it."""
     given = value if isinstance(value, Mapping) else {}
-    found = [given.get(name) for name in AXES]
-    pairs = [one for one in found if isinstance(one, list) and len(one) == 2 and one[0]]
-    return [(str(key), str(text)[:LONGEST]) for key, text in pairs]
+    pairs = {name: one for name in AXES if isinstance(one := given.get(name), list) and len(one) == 2}
+    return {name: [str(part)[:LONGEST] for part in one] for name, one in pairs.items()}
 
 
 def cards(known: Mapping[str, Parameter]) -> list[dict[str, object]]:

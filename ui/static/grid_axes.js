@@ -12,6 +12,7 @@ const write = (axis, key, text) => {
   const value = current();
   value[axis] = [key, text];
   props.value = value;
+  window.hub?.keep(host, 'axes', value);
   plan();
 };
 const show = () => element.querySelectorAll('.axis').forEach(row => {
@@ -56,6 +57,15 @@ element.addEventListener('click', event => {
   show();
   row.querySelectorAll('.chips button')[at]?.focus();
 });
-watch(['rows', 'value', 'known', 'lacking'], show);
+// The page's own first list of methods leaves out those that the model cannot run; a person's list stays.
+const untouched = props.value.x[1];
+watch('first', () => {
+  const [key, text] = current().x || [];
+  if (key === 'method' && text === untouched && text !== props.first) write('x', key, props.first);
+});
+watch(['rows', 'value', 'known', 'lacking', 'restored'], show);
+const host = element.closest('[id$=-axes]').id.replace(/-axes$/, '');
+props.value = window.hub?.held(host, 'axes') || props.value;
+watch('restored', plan);
 show();
 element.dataset.listens = '';  // what is typed before is lost: tests wait for it

@@ -1,15 +1,26 @@
 // Asks the server to fill the fields of this tab: with what they held before a reload, or with those of a run.
-const ask = detail => trigger('reopened', {detail});
+// One question at a time: the answer to an earlier one never comes last.
+const PATIENCE = 15_000;  // milliseconds
+let turn = Promise.resolve(), answered = () => {};
+const ask = detail => {
+  turn = turn.then(() => new Promise(done => {
+    answered = done;
+    setTimeout(done, PATIENCE);
+    trigger('reopened', {detail});
+  }));
+};
 element.addEventListener('reopen', event => ask(event.detail));
 watch('answered', () => {
-  const {form, key, whole} = props.answered || {};
+  const {form, key, events} = props.answered || {};
+  answered();
   window.hub?.listen(props.tab, form);
-  if (key) trigger('fetched', {key});
-  if (key && whole) trigger('refetched', {key});
+  Object.entries(events || {}).forEach(([name, field]) => window.hub?.fill(field, () => trigger(name, {key})));
 });
+element.addEventListener('drawn', event => trigger(`drawn_${event.detail}`));
+watch('drawing', () => window.hub?.keepDrawing(props.tab, props.drawing));
 const begin = () => {
   if (!window.hub) return setTimeout(begin, 100);
-  const form = window.hub.begin(props.tab);
+  const form = window.hub.begin(props.tab, props.canvases);
   if (form) ask({form});
   element.dataset.listens = '';
 };

@@ -7,7 +7,8 @@ element.addEventListener('click', event => {
 });
 watch('opened', () => {
   const {tab, link, ...detail} = props.opened || {};
-  if (tab) window.hub.open(tab, detail);
+  const open = () => (window.hub ? window.hub.open(tab, detail) : setTimeout(open, 100));
+  if (tab) open();
   if (link) history.replaceState(null, '', location.pathname);  // a reload shows what the tab shows then
 });
 element.dataset.listens = '';

@@ -34,14 +34,15 @@ const sendPicture = async (picture, key) => {
   tabButton(key).focus({preventScroll: true});
   window.scrollTo({top: 0});
 };
-// Puts a file into a tab's upload.
-const givePicture = async (key, file) => {
-  const {paints} = TARGETS.find(one => one.key === key);
+// Puts a file into a tab's upload. ends: tells that it is no longer wanted.
+const givePicture = async (key, file, ends = () => false) => {
+  const {paints} = TARGETS.find(one => one.key === key) || {};
   const files = new DataTransfer();
   files.items.add(file);
   const full = filled(key);
   for (let tries = 0; tries < 4; tries += 1) {
     const input = await when(() => (!paints || editorOf(key)) && uploadOf(key));
+    if (ends()) return;
     input.files = files.files;
     input.dispatchEvent(new Event('change', {bubbles: true}));
     // An editor that has just been made may not listen yet.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gradio as gr
 from gradio.blocks import Block
@@ -18,6 +18,8 @@ from inversion.serving import catalogue
 from inversion.serving.catalogue import MethodCard
 from inversion.serving.session import JobView, Request, UnknownJob
 from inversion.tasks import DEFAULT_TASK
+from ui.history.form import FormValues, analysis_form, crop_of_request, typed
+from ui.history.kept import KeptFields, kept_requests, picture_file, reopened
 from ui.parts import inputs
 from ui.parts.arguments import naming
 from ui.parts.checks import refuse_bad_files
@@ -57,6 +59,7 @@ class Analyse(Tab):
         # As with the jobs of tasks, the key survives a reload of the page, and the "secret" is none.
         self.stored = gr.BrowserState(None, storage_key="inversion-hub-analyse", secret="job-key-of-a-tab")  # noqa: S106
         self.streams = Streams()
+        context.openers[self.key] = self.label
 
     def build(self, tab: gr.Tab) -> None:
         self.job = gr.State(None)  # the key of the job that is shown
@@ -87,12 +90,15 @@ class Analyse(Tab):
         with gr.Accordion("Advanced", open=False, elem_id=f"{self.key}-advanced"):
             self.typed = gr.HTML(
                 {},
+                restored=None,
                 rows=section(first, card_of(first)),
                 html_template=slot("rows"),
                 js_on_load=FIELDS_SCRIPT,
                 apply_default_css=False,
                 elem_id=f"{self.key}-fields",
             )
+        fields = {"kind": self.kind, "model": self.model, "seed": self.seed, "typed": self.typed}
+        self.kept = KeptFields(self.key, fields, {"typed": typed}, framings={"crop": self.crop})
 
     def _build_results(self) -> None:
         self.status = gr.HTML(status_line(FIRST), js_on_load=STATUS_SCRIPT, elem_id=f"{self.key}-status")
@@ -118,7 +124,20 @@ class Analyse(Tab):
         self.stop.click(self.cancel, self.job, None, **QUIET)
         picture = self.upload.component
         refuse_bad_files(picture, self.upload.read)
+        self._wire_reopening()
         self.crop.wire(Source(picture, self.upload.picture, self.model, self.examples, None, self.context.examples))
+
+    def _wire_reopening(self) -> None:
+        picture, jobs = self.upload.component, self.context.own_jobs
+        shown = [*self.outputs(), jobs.timer, *self.kept.outputs()]
+        given = [self.job, jobs.owner]
+        self.kept.opener.reopened(self.reopen, given, shown, trigger_mode="multiple", **DEVICE, **PRIVATE)
+        self.pictures = {"fetched": picture}
+
+        def file(requests: tuple[Request, ...]) -> str:
+            return picture_file(requests[0].picture, requests[0].name, picture)
+
+        self.kept.wire(self.context.session, {"fetched": (picture, file)})
 
     def outputs(self) -> list[Block]:
         """Every component that a run updates."""
@@ -183,6 +202,9 @@ class Analyse(Tab):
 
     def resume(self, key: str | None, request: gr.Request) -> Iterator[Update]:
         """After a reload, follow the job that this browser was watching."""
+        if self.opens_link(request):
+            yield {self.job: gr.skip()}
+            return
         try:
             self.context.session.snapshot(key if isinstance(key, str) else "")
         except UnknownJob:  # expired, or there is none
@@ -207,6 +229,23 @@ class Analyse(Tab):
             again = self.context.session.run_again(str(key), owner=owner or "", place=place)
         first: Update = {self.job: again, self.stored: again, **self.context.own_jobs.started()}
         yield from self.streams.newest(request, chain([first], self._updates(again)))
+
+    def reopen(
+        self, shown: str | None, owner: str | None, request: gr.Request, event: gr.EventData
+    ) -> Iterator[Update]:
+        """Show an earlier analysis with its fields, or run it again; without a run, only fill the fields."""
+        detail: Mapping[str, Any] = getattr(event, "detail", None) or {}
+        session, key = self.context.session, detail.get("key")
+        if not key:
+            pictures = self.pictures if kept_requests(session, detail) else {}
+            yield self.kept.answer(detail.get("form"), detail.get("picture"), pictures)
+            return
+        key = reopened(session, detail, owner or "", f"{request.session_hash} {self.key}", shown)
+        requests = kept_requests(session, {"key": key})
+        form = form_of(requests[0]) if requests else None
+        first: Update = {self.job: key, self.stored: key, **self.context.own_jobs.started()}
+        first |= self.kept.answer(form, key, self.pictures if requests else {})
+        yield from self.streams.newest(request, chain([first], self._updates(key)))
 
     def cancel(self, key: str | None) -> None:
         """End the job that is shown, if it is still running."""
@@ -250,6 +289,12 @@ def report_answer(view: JobView, files: PictureFiles) -> Answer:
     shown = () if run.report is None else run.report.pictures
     pictures = [(files.path(f"picture-{i}", one.pixels), f"{one.title} {one.figures}") for i, one in enumerate(shown)]
     return Answer([row], pictures, None if written is None or written.sheet is None else str(written.sheet))
+
+
+def form_of(request: Request) -> FormValues:
+    """What the fields of the tab were for a request."""
+    crop = {"crop": crop_of_request(request)}
+    return {**analysis_form(request.analysis, request.model, request.seed, request.settings), **crop}
 
 
 def card_of(key: str) -> MethodCard:

@@ -9,6 +9,8 @@ from typing import ClassVar
 import gradio as gr
 from gradio.components import Component
 
+from inversion.serving.session import UnknownJob
+from ui.history.reader import LINK, tab_of
 from ui.parts.context import PageContext
 from ui.parts.endpoint import Endpoint
 from ui.parts.values import Update
@@ -35,6 +37,17 @@ class Tab(ABC):
 
     def on_load(self, page: gr.Blocks) -> None:  # noqa: B027 - most tabs have none
         """Wire events that happen when the page opens."""
+
+    def opens_link(self, request: gr.Request) -> bool:
+        """Whether the page was opened by the link of a run of this tab: then it does not show what it showed before."""
+        key = dict(request.query_params or {}).get(LINK)
+        if not key:
+            return False
+        try:
+            view = self.context.session.snapshot(str(key))
+        except UnknownJob:
+            return False
+        return tab_of(view.tab, view.task, self.context.openers) == self.key
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint | None:
         """The tab's function for scripts, None if it has none. `common`: parameters that endpoints share."""

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
 from inversion.common.errors import UserError
+from inversion.common.rows import Row
 from inversion.common.settings import SettingValue
 from inversion.grids import (
     GridPlan,
-    Layout,
     Materials,
     Parameter,
     estimate,
     grid_requests,
-    originals,
     parameters,
     plan_grid,
     read_choices,
 )
 from inversion.methods import PRESETS
-from inversion.serving.runs import LaneError
+from inversion.serving.runs import LaneError, Request
 from inversion.serving.session import UnknownJob
 from inversion.tasks import DEFAULT_TASK, TASKS
+from ui.history.kept import KeptFields, picture_file, reopened
 from ui.parts.context import PageContext
 from ui.parts.endpoint import Endpoint
 from ui.parts.events import CROPS, DEVICE, PRIVATE, QUIET, VIEWS
 from ui.parts.fields import DEFAULT_PRESET
-from ui.parts.grid_axes import LONGEST, Axes, read_axes
+from ui.parts.grid_axes import LONGEST, Axes, given_axes, read_axes
 from ui.parts.grid_cells import GridPanel, ShownGrid
 from ui.parts.grid_endpoint import grid_endpoint
+from ui.parts.grid_records import grid_record, masks_of, materials_of, pictures_of, shown_grid
 from ui.parts.inputs import MAX_SEED, decoded_picture, errors_as_messages, existing, sentence, whole
 from ui.parts.markup import DOT, duration, note, status_line
 from ui.parts.results import viewer_button
@@ -55,7 +55,6 @@ FILES = (
     """Further pictures and masks, to be used on an axis by their names. Without a mask, inpainting takes *centre*."""
 )
 PICTURE = "picture"  # name of the upload while there is none
-MAX_SHOWN = 40  # grids that can be shown again after a reload
 
 
 class Grid(Tab):
@@ -69,7 +68,7 @@ class Grid(Tab):
         super().__init__(context)
         self.stored = gr.BrowserState(None, storage_key="inversion-hub-grid", secret="job-key-of-a-tab")  # noqa: S106
         self.streams = Streams()
-        self.shown: OrderedDict[str, ShownGrid] = OrderedDict()  # by job, the newest last
+        context.openers[self.key] = self.label
 
     def build(self, tab: gr.Tab) -> None:
         self.job = gr.State(None)
@@ -77,6 +76,8 @@ class Grid(Tab):
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320, elem_classes="controls"):
                 self._build_controls()
+                self.choices = self._choices()
+                self.kept = KeptFields(self.key, {"axes": self.axes.component, **self.choices}, {"axes": given_axes})
             with gr.Column(scale=8, min_width=320, elem_classes="results"):
                 self.panel = GridPanel(self.key)
                 gr.HTML(viewer_button(self.key), elem_classes="viewer-opener")
@@ -113,9 +114,14 @@ class Grid(Tab):
             self.pictures = gr.File(label="Pictures", elem_id=f"{self.key}-pictures", **common)
             self.masks = gr.File(label="Masks", elem_id=f"{self.key}-masks", **common)
 
+    def _choices(self) -> dict[str, Component]:
+        """The fields with the values that all cells share."""
+        parts = {"task": self.task, "method": self.method, "model": self.model, "preset": self.preset}
+        return {**parts, "seed": self.seed, "fixed": self.fixed}
+
     def _wire(self) -> None:
         panel, jobs, picture = self.panel, self.context.own_jobs, self.upload.component
-        base = [self.task, self.method, self.model, self.preset, self.seed, self.fixed]
+        base = [*self.choices.values()]
         files = [self.pictures, self.masks]
         given: set[Block] = {picture, self.axes.component, *base, *files, self.job, jobs.owner}
         outputs = [*panel.outputs(), self.job, self.stored, jobs.timer]
@@ -124,6 +130,9 @@ class Grid(Tab):
         panel.status.back(self.come_back, self.stored, outputs, **started, **DEVICE, **PRIVATE)
         panel.status.again(self.run_again, [self.job, jobs.owner], outputs, **started, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, [self.job, jobs.owner], None, **QUIET)
+        shown = [*outputs, *self.kept.outputs()]
+        self.kept.opener.reopened(self.reopen, [self.job, jobs.owner], shown, **started, **DEVICE, **PRIVATE)
+        self._wire_files()
         for event in (self.axes.component.planned, *(part.change for part in base)):  # type: ignore[attr-defined]
             event(self.show_plan, given, self.plan, trigger_mode="always_last", **VIEWS, **PRIVATE)
         for field in files:
@@ -133,6 +142,29 @@ class Grid(Tab):
             changed(self.offer_names, given, [self.axes.component, self.plan], **VIEWS, **PRIVATE)
         received = picture.upload(self.check_files, picture, None, **CROPS, **PRIVATE)
         received.failure(lambda: None, None, picture, **QUIET)
+
+    def _wire_files(self) -> None:
+        """Put the pictures and masks of an earlier grid into their fields."""
+        upload = self.upload.component
+
+        def first(requests: tuple[Request, ...]) -> str:
+            name, pixels = next(iter(pictures_of(requests).items()))
+            return picture_file(pixels, name, upload)
+
+        def others(requests: tuple[Request, ...]) -> list[str]:
+            return [picture_file(one, name, self.pictures) for name, one in [*pictures_of(requests).items()][1:]]
+
+        fetched = {"fetched": (upload, first), "fetched_pictures": (self.pictures, others)}
+        self.kept.wire(self.context.session, fetched)
+        self.kept.opener.fetched_masks(self.mask_files, None, self.masks, **CROPS, **PRIVATE)
+
+    def mask_files(self, event: gr.EventData) -> list[str]:
+        """The mask files of an earlier grid. Raises gr.Error."""
+        session, key = self.context.session, str(getattr(event, "key", None))
+        with errors_as_messages():
+            about, requests = session.snapshot(key).about, session.history.requests(key)
+            plan = self._plan(about["form"], about["pictures"], about["masks"])
+        return [picture_file(one, name, self.masks) for name, one in masks_of(plan, requests).items()]
 
     def on_load(self, page: gr.Blocks) -> None:
         page.load(self.resume, self.stored, [*self.panel.outputs(), self.job, self.stored], **DEVICE, **PRIVATE)
@@ -154,11 +186,12 @@ class Grid(Tab):
         with errors_as_messages():
             if not values[self.upload.component] and not values[self.pictures]:
                 decoded_picture(None)  # says that there is no picture
-            plan = self._planned(values)
+            form, plan = self._form(values), self._planned(values)
+            record = grid_record(plan, form, *self._names(values))
             requests = grid_requests(plan.setups, self._materials(values))
             owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
-            key = self.context.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
-        self._remember(key, ShownGrid(plan.layout, plan.title, *originals(requests)))
+            session = self.context.session
+            key = session.submit(requests, owner=owner, place=place, replaces=values[self.job], about=record)
         yield from self._follow(key, request, status_line("<b>Starting</b>", 0.0))
 
     def show_plan(self, values: Values) -> str:
@@ -186,8 +219,11 @@ class Grid(Tab):
 
     def resume(self, stored: object, request: gr.Request) -> Iterator[Update]:
         """After a reload, show the grid that this browser was watching."""
+        if self.opens_link(request):
+            yield {self.job: gr.skip()}
+            return
         try:
-            key = self._recall(stored)
+            key = self._known_key(stored)
         except UserError:
             yield {self.job: None, self.stored: None}
             return
@@ -196,70 +232,104 @@ class Grid(Tab):
     def come_back(self, stored: object, request: gr.Request) -> Iterator[Update]:
         """When a page is shown again that was in the background, follow its grid again, or say that it is gone."""
         try:
-            key = self._recall(stored)
+            key = self._known_key(stored)
         except UserError:
             text = "<b>This grid has expired.</b> Press Run to start it again."
             yield {self.job: None, self.stored: None, self.panel.status: status_line(text)}
             return
         yield from self._follow(key, request, None)
 
-    def _recall(self, stored: object) -> str:
-        """The key of a grid that can be shown, also after a restart of the server if it keeps runs.
-
-        stored: what the browser remembers. Raises UnknownJob and GridError.
-        """
-        record = stored if isinstance(stored, Mapping) else {}
-        key = str(record.get("key"))
-        view = self.context.session.snapshot(key)
-        if key not in self.shown:
-            layout = Layout.of_record(record.get("layout"), len(view.runs))
-            one = view.truth is not None and not {"picture", "model"} & {axis.key for axis in layout.axes}
-            pictures = [("picture", view.truth)] if one and view.truth is not None else []
-            self._remember(
-                key, ShownGrid(layout, str(record.get("title")), pictures, [0 if one else None] * len(view.runs))
-            )
+    def _known_key(self, stored: object) -> str:
+        """The key of a grid that can be shown. stored: what the browser remembers. Raises UnknownJob and GridError."""
+        key = stored if isinstance(stored, str) else ""
+        self._shown(key)
         return key
+
+    def _shown(self, key: str) -> ShownGrid:
+        """A grid as the page shows it. Raises UnknownJob and GridError."""
+        view = self.context.session.snapshot(key)
+        return shown_grid(view, self._requests(key))
+
+    def _requests(self, key: str) -> tuple[Request, ...]:
+        """The requests of a grid, () if they are no longer kept."""
+        try:
+            return self.context.session.history.requests(key)
+        except UnknownJob:
+            return ()
 
     def run_again(self, key: str | None, owner: str | None, request: gr.Request) -> Iterator[Update]:
         """Run a grid again that ended because no client was connected."""
         with errors_as_messages():
-            if key not in self.shown:
-                raise UnknownJob("The grid has expired. Press Run to start it again.")
             place = f"{request.session_hash} {self.key}"
             again = self.context.session.run_again(str(key), owner=owner or "", place=place)
-        self._remember(again, self.shown[str(key)])
         yield from self._follow(again, request, None)
 
+    def reopen(
+        self, shown: str | None, owner: str | None, request: gr.Request, event: gr.EventData
+    ) -> Iterator[Update]:
+        """Show an earlier grid with its fields, or run it again; without a run, only fill the fields."""
+        detail: Mapping[str, Any] = getattr(event, "detail", None) or {}
+        session, key = self.context.session, detail.get("key")
+        if not key:
+            yield self.kept.answer(detail.get("form"))
+            return
+        place = f"{request.session_hash} {self.key}"
+        with errors_as_messages():
+            if detail.get("run") and (detail.get("model") or detail.get("method")):
+                requests, record = self._changed(str(key), detail)
+                key = session.submit(requests, owner=owner or "", place=place, replaces=shown, about=record)
+                detail = {"key": key}
+            key = reopened(session, detail, owner or "", place, shown)
+            self._shown(key)
+        requests = self._requests(key)
+        files: dict[str, Component] = {"fetched": self.upload.component} if requests else {}
+        files |= {"fetched_pictures": self.pictures} if len(pictures_of(requests)) > 1 else {}
+        about = session.snapshot(key).about
+        files |= {"fetched_masks": self.masks} if requests and about.get("masks") else {}
+        yield self.kept.answer(about.get("form"), key, files)
+        yield from self._follow(key, request, None)
+
+    def _changed(self, key: str, detail: Mapping[str, Any]) -> tuple[Sequence[Request], Row]:
+        """The requests of a grid with another model or method, and its new record. Raises UserError."""
+        about, requests = self.context.session.snapshot(key).about, self.context.session.history.requests(key)
+        names = about["pictures"], about["masks"]
+        form = about["form"] | {name: detail[name] for name in ("model", "method") if detail.get(name)}
+        before, plan = self._plan(about["form"], *names), self._plan(form, *names)
+        return grid_requests(plan.setups, materials_of(before, requests)), grid_record(plan, form, *names)
+
     def _follow(self, key: str, request: gr.Request, status: str | None) -> Iterator[Update]:
-        shown = self.shown[key]
-        stored = {"key": key, "layout": shown.layout.record(), "title": shown.title}
-        first: Update = {self.job: key, self.stored: stored}
+        first: Update = {self.job: key, self.stored: key, **self.context.own_jobs.started()}
         if status is not None:
-            first |= {self.panel.status: status, **self.context.own_jobs.started()}
-        updates = self.panel.updates(self.context.session, key, shown)
+            first |= {self.panel.status: status}
+        updates = self.panel.updates(self.context.session, key, self._shown(key))
         yield from self.streams.newest(request, chain([first], updates))
 
-    def _remember(self, key: str, grid: ShownGrid) -> None:
-        self.shown[key] = grid
-        while len(self.shown) > MAX_SHOWN:
-            self.shown.popitem(last=False)
+    def _form(self, values: Values) -> dict[str, Any]:
+        """What the fields hold, as JSON."""
+        axes = {name: [key, text] for name, (key, text) in given_axes(values[self.axes.component]).items()}
+        return {"axes": axes, **{name: values[part] for name, part in self.choices.items()}}
 
     def _planned(self, values: Values) -> GridPlan:
         """The plan of the axes and of the values for all cells. Raises UserError."""
-        known, session = self._known(values), self.context.session
-        names = list(self._named(values, self.pictures, self.upload.component))
+        return self._plan(self._form(values), *self._names(values))
+
+    def _names(self, values: Values) -> tuple[list[str], list[str]]:
+        """The names of the pictures and of the mask files."""
+        return [*self._named(values, self.pictures, self.upload.component)], [*self._named(values, self.masks)]
+
+    def _plan(self, form: Mapping[str, Any], pictures: Sequence[str], masks: Sequence[str]) -> GridPlan:
+        """The plan of a form. pictures, masks: names of the files. Raises UserError."""
+        session, known = self.context.session, parameters([*pictures] or [PICTURE], [*masks])
         base: dict[str, SettingValue] = {
-            "picture": names[0] if names else PICTURE,
-            "task": values[self.task],
-            "model": values[self.model],
-            "preset": values[self.preset],
-            "seed": whole(values[self.seed], "The seed"),
+            "picture": pictures[0] if pictures else PICTURE,
+            "task": form["task"],
+            "model": form["model"],
+            "preset": form["preset"],
+            "seed": whole(form["seed"], "The seed"),
             "budget": min(BUDGET[1], session.budget),
         }
-        [base["method"]] = known["method"].values(str(values[self.method] or "w"))[:1]
-        plan = plan_grid(
-            known, {**base, **read_choices(known, values[self.fixed] or "")}, read_axes(values[self.axes.component])
-        )
+        [base["method"]] = known["method"].values(str(form["method"] or "w"))[:1]
+        plan = plan_grid(known, {**base, **read_choices(known, form["fixed"] or "")}, read_axes(form["axes"]))
         if len(plan.setups) > session.limits.runs:
             raise LaneError(f"{len(plan.setups)} runs are too many here: a grid may have {session.limits.runs}.")
         return plan

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import gradio as gr
 import numpy as np
@@ -14,60 +14,45 @@ from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import Dependency
 
-from inversion import images
 from inversion.align import Crop
 from inversion.common.errors import UserError
-from inversion.common.names import safe_name
-from inversion.images.sheets import Tile
+from inversion.serving.session import Request, UnknownJob
 from inversion.synthetic import DOMAINS
+from inversion.tasks import DEFAULT_TASK
 from inversion.translations import INPUTS, TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslationCard
 from ui import examples
+from ui.history.form import FormValues, crop_of_request, translation_form
+from ui.history.kept import KeptFields, kept_requests, picture_file, reopened
+from ui.history.recipes import OWN_TABS
 from ui.parts import inputs
 from ui.parts.checks import refuse_bad_files
+from ui.parts.context import PageContext
 from ui.parts.drawing import (
     MAX_VARIATIONS,
-    ShownPicture,
-    captioned,
     common_legend,
     field_id,
     input_field,
     legend_html,
     read_options,
-    run_translation,
     translation_cards,
 )
-from ui.parts.endpoint import Answer, Endpoint, sheet_file
-from ui.parts.events import DEVICE, MODELS, PRIVATE, QUIET
-from ui.parts.export import PictureFiles
+from ui.parts.endpoint import Endpoint
+from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
-from ui.parts.markup import DOT, clock, note, other_results, problem_list, status_line
-from ui.parts.results import viewer_button
+from ui.parts.markup import note, problem_list, status_line
 from ui.parts.settings import model_choices
+from ui.parts.streams import Streams
+from ui.parts.translate_endpoint import translate_endpoint
+from ui.parts.translated import Shown, TranslationPanel, drawing_kept, other_choices
 from ui.parts.uploads import examples_strip, offer_place
-from ui.parts.values import Options, Parameters, Update, Values
-from ui.parts.views import pictures_view
+from ui.parts.values import Options, Update, Value, Values
 from ui.static import script
 from ui.tabs.base import Tab
 
 INTRO = "An encoder turns your drawing, label map or photo into a picture in one pass. Variations keep its shapes."
 FIRST = "Draw something or choose an example, then press Make pictures."
-SUMMARY = "Turn a drawing, label map or photo into pictures, in one pass of an encoder."
-NOTES = {
-    "variations": f"number of pictures, 1 to {MAX_VARIATIONS}: the main result and variations with random fine styles.",
-    "alpha": "how different the variations are, 0 to 1.",
-    "mix_layers": "the first varied layer.",
-}
-OWN_TABS = ("frontalize",)  # translations that have a tab of their own
-EVENTS = "The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them."
-
-
-class Shown(NamedTuple):
-    """Choices of the pictures that are shown. kind: None if the input has changed since."""
-
-    kind: str | None
-    models: list[str]
 
 
 class Sketch(Tab):
@@ -84,17 +69,21 @@ class Sketch(Tab):
         """Keys of the tab's translations."""
         return [self.only] if self.only else [name for name in TRANSLATIONS if name not in OWN_TABS]
 
+    def __init__(self, context: PageContext) -> None:
+        super().__init__(context)
+        name = f"inversion-hub-{self.key}"  # as with the jobs of tasks, the "secret" is none
+        self.stored = gr.BrowserState(None, storage_key=name, secret="job-key-of-a-tab")  # noqa: S106
+        self.streams = Streams()
+        context.openers[self.key] = self.label
+
     def build(self, tab: gr.Tab) -> None:
-        self.shown = gr.State(None)  # a `Shown`
+        self.job = gr.State(None)  # the key of the job that is shown
         gr.Markdown(self.intro, elem_classes="intro")
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="controls"):
                 self._build_controls()
             with gr.Column(scale=7, min_width=320, elem_classes="results"):
-                self.status = gr.HTML(status_line(self.first), elem_id=f"{self.key}-status")
-                self.other = gr.HTML(elem_id=f"{self.key}-other")  # says when the pictures belong to other choices
-                gr.HTML(viewer_button(self.key), elem_classes="viewer-opener")
-                self.gallery = pictures_view("Pictures", f"{self.key}-gallery", columns=4)
+                self.panel = TranslationPanel(self.key, self.first)
         self._wire()
         for event in (tab.select, self.kind.change):
             event(None, js=script("pen"), **QUIET)
@@ -121,6 +110,11 @@ class Sketch(Tab):
                 info=f"Empty: {TranslationOptions.mix_layers}, details and colours.",
             )  # fmt: skip
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED)
+        fields = {"kind": self.kind, "models": self.models, "variations": self.variations, "alpha": self.blend}
+        fields |= {"mix_layers": self.first_layer, "seed": self.seed}
+        squares = dict(zip(["crop"], self.framings.values(), strict=False))  # photos are one kind of input
+        canvases = [name for name in self.fields if INPUTS[name].drawn]
+        self.kept = KeptFields(self.key, fields, models=("models",), framings=squares, canvases=canvases)
 
     def _build_fields(self) -> None:
         """A field for each kind of input, with its classes and examples; one kind is visible."""
@@ -155,27 +149,57 @@ class Sketch(Tab):
             preprocess=False,
             **QUIET,
         )
+        jobs = self.context.own_jobs
         given: set[Block] = {self.kind, self.models, self.variations, self.blend, self.first_layer, self.seed}
-        given |= set(self.fields.values())
+        given |= {*self.fields.values(), self.job, jobs.owner}
         for name, framing in self.framings.items():
             framing.wire(Source(self.fields[name], inputs.picture, self.models))
             given |= framing.inputs()
-        outputs = [self.status, self.other, self.shown, self.gallery]
-        self.run.click(self.make, given, outputs, **DEVICE, **PRIVATE)
-        choices = [self.shown, self.kind, self.models]
+        started: Options = {"trigger_mode": "multiple", **DEVICE, **PRIVATE}  # another run replaces the running job
+        outputs = [*self.outputs(), jobs.timer]
+        self.run.click(self.make, given, outputs, **started)
+        self.panel.status.back(self.come_back, [self.job, self.stored], outputs, **started)
+        self.panel.status.again(self.run_again, [self.job, jobs.owner], outputs, **started)
+        self._wire_reopening(outputs)
+        panel = self.panel
+        choices = [panel.shown, self.kind, self.models]
         for menu in (self.kind, self.models):
-            menu.change(other_choices, choices, self.other, **QUIET)
+            menu.change(other_choices, choices, panel.other, **QUIET)
         for event in self.given:
-            changed = event(lambda shown: shown and Shown(None, shown.models), self.shown, self.shown, **QUIET)
-            changed.then(other_choices, choices, self.other, **QUIET)
+            changed = event(lambda shown: shown and Shown(None, shown.models), panel.shown, panel.shown, **QUIET)
+            changed.then(other_choices, choices, panel.other, **QUIET)
         chosen = [self.models, self.kind]
         self.models.input(self.switch_models, chosen, self.offers(), preprocess=False, **MODELS, **PRIVATE)
+
+    def _wire_reopening(self, outputs: Sequence[Component]) -> None:
+        """Keep the fields and what is drawn in the browser; put those of an earlier run into the fields."""
+        opener, given = self.kept.opener, [self.job, self.context.own_jobs.owner]
+        shown = [*outputs, *self.kept.outputs()]
+        opener.reopened(self.reopen, given, shown, trigger_mode="multiple", **DEVICE, **PRIVATE)
+        fetched = {f"fetched_{name}": (one, self._given(name)) for name, one in self.fields.items()}
+        self.kept.wire(self.context.session, fetched)
+        for name, field in self.fields.items():
+            if INPUTS[name].drawn:
+                field.change(None, js=f"() => {{ window.hub?.drawn('{self.key}', '{name}'); return []; }}", **QUIET)
+                getattr(opener, f"drawn_{name}")(partial(drawing_kept, name), field, opener, **CROPS, **PRIVATE)
+
+    def _given(self, name: str) -> Callable[[tuple[Request, ...]], Value]:
+        """What a field for a kind of input gets from a run: pixels for a canvas, a file for an upload."""
+        field = self.fields[name]
+        if INPUTS[name].drawn:
+            return lambda requests: requests[0].picture
+        return lambda requests: picture_file(requests[0].picture, requests[0].name, field)
+
+    def outputs(self) -> list[Component]:
+        """Every component that a run updates."""
+        return [*self.panel.outputs(), self.job, self.stored]
 
     def model_menus(self) -> list[Component]:
         return [self.models]
 
     def on_load(self, page: gr.Blocks) -> None:
         first = self.kind.value
+        page.load(self.resume, self.stored, self.outputs(), **DEVICE, **PRIVATE)
         page.load(lambda: self.switch_models([self.context.model], first), None, self.offers(), **MODELS, **PRIVATE)
 
     def offers(self) -> list[Block]:
@@ -204,27 +228,89 @@ class Sketch(Tab):
             update |= {legend: legend_html(name, classes) + problem, self.strips[name]: gr.update(visible=fits)}
         return update
 
-    def make(self, values: Values) -> Iterator[Update]:
-        """Make pictures with every chosen model, and show them."""
+    def make(self, values: Values, request: gr.Request) -> Iterator[Update]:
+        """Make pictures with every chosen model instead of this tab's job, and show them."""
+        session = self.context.session
         with errors_as_messages():
-            name, picture, options = self._read(values)
-        yield {self.status: status_line("<b>Working</b>", 0.0)}
-        session, models = self.context.session, values[self.models]
-        cards = {model: translation_cards(session, model) for model in models} if input_of(name).has_classes else {}
+            requests, problems = self._requests(values)
+            if not requests:
+                yield {self.panel.status: status_line(problem_list(problems), bad=True)}
+                return
+            owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
+            key = session.submit(requests, owner=owner, place=place, replaces=values[self.job])
+        yield from self._follow(key, request, problems, started=True)
+
+    def _follow(
+        self, key: str, request: gr.Request, problems: Mapping[str, str] | None = None, started: bool = False
+    ) -> Iterator[Update]:
+        """Show a job until it is over."""
+        first: Update = {self.job: key, self.stored: key}
+        if started:
+            first |= {self.panel.status: status_line("<b>Working</b>", 0.0), **self.context.own_jobs.started()}
+        updates = self.panel.updates(self.context.session, key, problems or {})
+        yield from self.streams.newest(request, chain([first], updates))
+
+    def resume(self, key: str | None, request: gr.Request) -> Iterator[Update]:
+        """After a reload, show the pictures that this browser was waiting for or looking at."""
+        if self.opens_link(request) or not isinstance(key, str):
+            yield {self.job: gr.skip()}
+            return
+        try:
+            self.context.session.snapshot(key)
+        except UnknownJob:  # expired
+            yield {self.job: None, self.stored: None}
+            return
+        yield from self._follow(key, request)
+
+    def come_back(self, key: str | None, stored: str | None, request: gr.Request) -> Iterator[Update]:
+        """When a page is shown again that was in the background, follow its job again."""
+        yield from self.resume(key or stored, request)
+
+    def run_again(self, key: str | None, owner: str | None, request: gr.Request) -> Iterator[Update]:
+        """Run a job again that ended because no client was connected."""
+        with errors_as_messages():
+            place = f"{request.session_hash} {self.key}"
+            again = self.context.session.run_again(str(key), owner=owner or "", place=place)
+        yield from self._follow(again, request, started=True)
+
+    def reopen(
+        self, shown: str | None, owner: str | None, request: gr.Request, event: gr.EventData
+    ) -> Iterator[Update]:
+        """Show earlier pictures with their fields, or make them again; without a run, only fill the fields."""
+        detail: Mapping[str, Any] = getattr(event, "detail", None) or {}
+        session, key = self.context.session, detail.get("key")
+        if key:
+            key = reopened(session, detail, owner or "", f"{request.session_hash} {self.key}", shown)
+        requests = kept_requests(session, {"key": key, "picture": detail.get("picture")})
+        form = form_of(requests) if key and requests else detail.get("form")
+        name = str((form or {}).get("kind"))
+        takes = TRANSLATIONS[name].takes if requests and name in TRANSLATIONS else ""
+        pictures = {f"fetched_{takes}": self.fields[takes]} if takes in self.fields else {}
+        yield self.kept.answer(form, key or detail.get("picture"), pictures)
+        if key:
+            yield from self._follow(key, request, started=bool(detail.get("run")))
+
+    def _requests(self, values: Values) -> tuple[list[Request], dict[str, str]]:
+        """A request for each chosen model, and problems of models that cannot take part. Raises UserError."""
+        session, chosen = self.context.session, values[self.models]
+        name, picture, options = self._read(values)
+        cards = {model: translation_cards(session, model) for model in chosen} if input_of(name).has_classes else {}
         _, problems = common_legend(TRANSLATIONS[name].takes, cards)
-        results: list[ShownPicture] = []
-        began = time.perf_counter()
-        for model in [model for model in models if model not in problems]:
+        uploaded = values[self.fields[TRANSLATIONS[name].takes]]
+        given: Options = {"translation": name, "picture": picture, "seed": options.seed}
+        given |= {"name": Path(uploaded).name if isinstance(uploaded, str) else "drawing.png"}
+        given |= {"settings": {one: getattr(options, one) for one in ("variations", "alpha", "mix_layers")}}
+        requests: list[Request] = []
+        for model in [model for model in chosen if model not in problems]:
             try:
+                if requests and session.files.missing(model):
+                    raise InputError("It has not been downloaded yet. Get it in the Models tab first.")
                 crop = self._crop(name, picture, model, values)
-                made, recipe = run_translation(session, model, name, picture, options, crop)
             except UserError as error:
                 problems[model] = str(error)
                 continue
-            results += captioned(model if len(models) > 1 else "", made, recipe)
-        if results:
-            yield {self.other: None, self.shown: Shown(name, models)}
-        yield from self._show(results, problems, time.perf_counter() - began)
+            requests.append(Request(DEFAULT_TASK, name, model=model, crop=crop, **given))
+        return requests, problems
 
     def _read(self, values: Values) -> tuple[str, np.ndarray, TranslationOptions]:
         """Name of the translation, picture uint8 (H, W, 3), options. Raises UserError."""
@@ -249,60 +335,17 @@ class Sketch(Tab):
         framing = self.framings.get(TRANSLATIONS[name].takes)
         return Crop() if framing is None else framing.crop(picture, model, values)
 
-    def _show(self, results: Sequence[ShownPicture], problems: Mapping[str, str], seconds: float) -> Iterator[Update]:
-        """Every picture as a file with its recipe, and the problems by model."""
-        if not results:
-            yield {self.status: status_line(problem_list(problems), bad=True)}
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            items = []
-            for i, one in enumerate(results):
-                parts = [one.recipe["translation"], one.recipe["model"], f"s{one.recipe['seed']}", str(i)]
-                path = Path(folder) / (safe_name("-".join(parts)) + ".png")
-                images.write_png(path, one.picture, one.recipe)
-                items.append((str(path), one.caption))
-            text = f"<b>Done</b>{DOT}{clock(seconds)} s" + (f"{DOT}{problem_list(problems)}" if problems else "")
-            yield {self.gallery: items, self.status: status_line(text, bad=bool(problems))}
-
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint | None:
         if self.only:  # scripts name the translation
             return None
-        parameters: dict[str, Component] = {
-            "picture": common["picture"],
-            "kind": gr.Dropdown(list(TRANSLATIONS), value=next(iter(TRANSLATIONS)), label="kind"),
-            "model": common["model"],
-            "seed": common["seed"],
-            "variations": gr.Number(1, label="variations", minimum=1, maximum=MAX_VARIATIONS),
-            "alpha": gr.Number(1.0, label="alpha", minimum=0, maximum=1),
-            "mix_layers": gr.Number(None, label="mix_layers", minimum=0, maximum=MAX_LAYERS),
-            "align": common["align"],
-        }
-        notes = {**NOTES, "kind": f"one of {', '.join(TRANSLATIONS)}."}
-        return Endpoint(self.key, SUMMARY, parameters, self.answers, notes, EVENTS)
-
-    def answers(self, values: Parameters) -> Iterator[Answer]:
-        """Make pictures for a script."""
-        with errors_as_messages():
-            options = read_options(**{key: values[key] for key in ("variations", "alpha", "mix_layers", "seed")})
-            name, picture, notes = _given(values)
-            session, model = self.context.session, values["model"]
-            crop = Crop() if input_of(name).drawn else session.crop(picture, model, values["align"])
-            made, row = run_translation(session, model, name, picture, options, crop)
-            row["notes"] = list(notes)
-        with tempfile.TemporaryDirectory() as folder:
-            files, results = PictureFiles(folder), captioned("", made, row)
-            pictures = [(files.path(f"{name}-{i}", one.picture), one.caption) for i, one in enumerate(results)]
-            tiles = [Tile(one.caption, name if i else "", one.picture) for i, one in enumerate(results)]
-            yield Answer([row], pictures, sheet_file(tiles, files))
+        return translate_endpoint(self.key, self.context.session, common)
 
 
-def _given(values: Parameters) -> tuple[str, np.ndarray, tuple[str, ...]]:
-    """Name of the translation, picture uint8 (H, W, 3) and notes on its file. Raises UserError."""
-    name, path = values["kind"], values["picture"]
-    if not path:
-        raise InputError(inputs.NO_PICTURE)
-    decoded = input_of(name).decode(inputs.existing(path))
-    return name, np.asarray(decoded.picture), decoded.notes
+def form_of(requests: Sequence[Request]) -> FormValues:
+    """What the fields of the tab were for the requests of a job."""
+    first, models = requests[0], [one.model for one in requests]
+    crop = {} if input_of(first.translation).drawn else {"crop": crop_of_request(first)}
+    return {**translation_form(first.translation, models, first.seed, first.settings), **crop}
 
 
 def _unavailable(name: str, cards: Mapping[str, Mapping[str, TranslationCard]]) -> str:
@@ -315,21 +358,6 @@ def _lacking_note(lacking: Mapping[str, str]) -> str:
     """Which translations the models cannot make, as a line of HTML; "" if they can make all. lacking: the reasons."""
     labels = [TRANSLATIONS[name].label for name in lacking]
     return note(f"{', '.join(labels)} need{'s' * (len(labels) == 1)} another model.") if labels else ""
-
-
-def other_choices(shown: Shown | None, kind: str | None, models: list[str]) -> str | None:
-    """That the pictures belong to another input, kind or models than the chosen ones, None if they do not."""
-    if shown is None:
-        return None
-    if shown.kind is None:
-        of = "the previous input"
-    elif kind not in (shown.kind, None):
-        of = f"\N{LEFT DOUBLE QUOTATION MARK}{TRANSLATIONS[shown.kind].label}\N{RIGHT DOUBLE QUOTATION MARK}"
-    elif sorted(models) != sorted(shown.models):
-        of = ", ".join(shown.models)
-    else:
-        return None
-    return other_results(f"These pictures belong to {of}. Press Make pictures for new ones.")
 
 
 def kind_choices(names: Sequence[str]) -> list[tuple[str, str]]:

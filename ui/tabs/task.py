@@ -213,6 +213,9 @@ class TaskTab(Tab):
 
     def resume(self, key: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         """After a reload, follow the job that this browser was watching."""
+        if self.opens_link(request):  # its answer may come before this one
+            yield {self.job: gr.skip()}
+            return
         try:
             if isinstance(key, str):
                 self.context.session.snapshot(key)
@@ -267,7 +270,7 @@ class TaskTab(Tab):
                 raise UnknownJob(GONE)
         first: Update = {self.job: key, self.stored: key, self.stored_results.shown: None}
         first |= self.context.own_jobs.started()
-        filled = self.reopening.restored(detail)
+        filled = self.reopening.streams.newest(request, self.reopening.restored(detail))
         updates = chain([first | next(filled)], self.panel.updates(session, str(key), left), filled)
         yield from self.streams.newest(request, updates)
 

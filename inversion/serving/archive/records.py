@@ -23,6 +23,7 @@ from inversion.common.rows import Row, RowView
 from inversion.serving.archive.reports import read_report, report_record
 from inversion.serving.jobs import Job, RunView
 from inversion.serving.runs import CroppedPicture, Request
+from inversion.translations import TRANSLATIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 Parts = dict[str, Callable[[], bytes]]
 Read = Callable[[str], bytes]  # name of a part -> its bytes
 # Fields of a request that are JSON already.
-PLAIN = ("task", "method", "model", "settings", "seed", "measured", "budget", "notes", "options", "name", "analysis")
+PLAIN = (
+    *("task", "method", "analysis", "translation", "model", "settings", "seed"),
+    *("measured", "budget", "notes", "options", "name"),
+)
 RUN = tuple(f.name for f in fields(RunView) if f.name not in ("image", "version", "remaining", "report"))
 NOISE = "code.noise."
 
@@ -91,7 +95,7 @@ def read_requests(rows: list[Row], read: Read) -> tuple[Request, ...]:
 
     return tuple(
         Request(
-            **{name: row[name] for name in PLAIN if name != "notes"},
+            **{name: row[name] for name in PLAIN if name in row and name != "notes"},
             notes=tuple(row["notes"]),
             picture=pixels(row["picture"]),
             crop=read_crop(row["crop"]),
@@ -120,6 +124,7 @@ def job_record(job: Job) -> Row:
         if run.report is not None and run.over:
             row["report"] = report_record(run.report)
     facts = {"task": job.task, "model": job.model, "tab": job.tab, "picture": job.picture, "ending": job.ending}
+    facts |= {"about": _listed(job.about)}
     return {**facts, "models": list(job.models), "crop": crop_record(job.crop), "notes": list(job.notes), "runs": runs}
 
 
@@ -152,6 +157,7 @@ def read_job(key: str, record: RowView, read: Read, files: Mapping[str, int]) ->
             model,
             crop=read_crop(record["crop"]),
             analysis=run["method"] if run["method"] in ANALYSES else "",
+            translation=run["method"] if run["method"] in TRANSLATIONS else "",
         )
         for run, model in zip(record["runs"], record["models"], strict=True)
     ]
@@ -163,7 +169,7 @@ def read_job(key: str, record: RowView, read: Read, files: Mapping[str, int]) ->
         report = read_report(run["report"], index, read, files) if "report" in run else None
         runs.append(RunView(**{**run, "track": track, "report": report}, image=image, version=1))
     job = Job(key, tuple(requests), runs, version=1, notes=tuple(record["notes"]), ending=record["ending"])
-    job.tab, job.picture, job.requests = record["tab"], record["picture"], ()
+    job.tab, job.picture, job.requests, job.about = record["tab"], record["picture"], (), record.get("about", {})
     if "truth.png" in files:
         job.truth = job.measured = images.unpacked_png(read("truth.png"))
     if "measured.png" in files:

@@ -1,0 +1,69 @@
+"""The endpoint for translations: one pass of an encoder for a script."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+
+import gradio as gr
+import numpy as np
+from gradio.components import Component
+
+from inversion.align import Crop
+from inversion.images.sheets import Tile
+from inversion.serving.session import Session
+from inversion.translations import TRANSLATIONS, input_of
+from ui.parts import inputs
+from ui.parts.drawing import MAX_VARIATIONS, captioned, read_options, run_translation
+from ui.parts.endpoint import Answer, Endpoint, sheet_file
+from ui.parts.export import PictureFiles
+from ui.parts.inputs import MAX_LAYERS, InputError, errors_as_messages
+from ui.parts.values import Parameters
+
+SUMMARY = "Turn a drawing, label map or photo into pictures, in one pass of an encoder."
+NOTES = {
+    "kind": f"one of {', '.join(TRANSLATIONS)}.",
+    "variations": f"number of pictures, 1 to {MAX_VARIATIONS}: the main result and variations with random fine styles.",
+    "alpha": "how different the variations are, 0 to 1.",
+    "mix_layers": "the first varied layer.",
+}
+EVENTS = "The event has rows (one object), pictures (the encoder's input, then the results), and a sheet of them."
+
+
+def translate_endpoint(key: str, session: Session, common: Mapping[str, Component]) -> Endpoint:
+    """The endpoint `key` of a session. common: parameters that endpoints share."""
+    parameters: dict[str, Component] = {
+        "picture": common["picture"],
+        "kind": gr.Dropdown(list(TRANSLATIONS), value=next(iter(TRANSLATIONS)), label="kind"),
+        "model": common["model"],
+        "seed": common["seed"],
+        "variations": gr.Number(1, label="variations", minimum=1, maximum=MAX_VARIATIONS),
+        "alpha": gr.Number(1.0, label="alpha", minimum=0, maximum=1),
+        "mix_layers": gr.Number(None, label="mix_layers", minimum=0, maximum=MAX_LAYERS),
+        "align": common["align"],
+    }
+
+    def answers(values: Parameters) -> Iterator[Answer]:
+        with errors_as_messages():
+            options = read_options(**{key: values[key] for key in ("variations", "alpha", "mix_layers", "seed")})
+            name, picture, notes = _given(values)
+            model = values["model"]
+            crop = Crop() if input_of(name).drawn else session.crop(picture, model, values["align"])
+            made, row = run_translation(session, model, name, picture, options, crop)
+            row["notes"] = list(notes)
+        with tempfile.TemporaryDirectory() as folder:
+            files, results = PictureFiles(folder), captioned("", made, row)
+            pictures = [(files.path(f"{name}-{i}", one.picture), one.caption) for i, one in enumerate(results)]
+            tiles = [Tile(one.caption, name if i else "", one.picture) for i, one in enumerate(results)]
+            yield Answer([row], pictures, sheet_file(tiles, files))
+
+    return Endpoint(key, SUMMARY, parameters, answers, NOTES, EVENTS)
+
+
+def _given(values: Parameters) -> tuple[str, np.ndarray, tuple[str, ...]]:
+    """Name of the translation, picture uint8 (H, W, 3) and notes on its file. Raises UserError."""
+    name, path = values["kind"], values["picture"]
+    if not path:
+        raise InputError(inputs.NO_PICTURE)
+    decoded = input_of(name).decode(inputs.existing(path))
+    return name, np.asarray(decoded.picture), decoded.notes
