@@ -127,12 +127,11 @@ class Session:
         accepted job cancels the job with the key `replaces`, if it has the same owner, and those of its place. about:
         JSON that is kept with the job.
         """
+        most = self.limits.runs
         if not requests:
             raise LaneError("Choose at least one method.")
-        if len(requests) > self.limits.runs:
-            raise LaneError(
-                f"These are {len(requests)} runs, and one job may have {self.limits.runs}. Use fewer values."
-            )
+        if len(requests) > most:
+            raise LaneError(f"These are {len(requests)} runs, and one job may have {most}. Use fewer values.")
         allowed = tuple(replace(request, budget=min(request.budget, self.budget)) for request in requests)
         labels = [self._check(request) for request in allowed]
         runs = [RunView(r.method, label, budget=r.budget) for r, label in zip(allowed, labels, strict=True)]

@@ -7,7 +7,7 @@ see `ui.history.reopen` for the events. Tabs of tasks have richer forms of their
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from inversion.serving import catalogue
 from inversion.serving.runs import Request
 from inversion.serving.session import Session, UnknownJob
 from ui.history.form import fits
-from ui.history.reopen import GONE, OTHER_KEEPS, cached_picture, changed, opener
+from ui.history.reopen import GONE, OTHER_KEEPS, cached_picture, changed, filled, opener
 from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.framing import Framing
 from ui.parts.inputs import errors_as_messages
@@ -34,7 +34,7 @@ class KeptFields:
     """The fields of a tab, by name. opener: the component that talks with the script.
 
     readers: fields whose own script stores their values; each makes what the field may get of a stored value.
-    models: names of menus of models. framings: the squares on photos. canvases: as of `opener`.
+    models: names of menus of models. framings: the squares on photos.
     """
 
     def __init__(
@@ -44,11 +44,10 @@ class KeptFields:
         readers: Mapping[str, Callable[[object], Value]] | None = None,
         models: Collection[str] = ("model",),
         framings: Mapping[str, Framing] | None = None,
-        canvases: Sequence[str] = (),
     ) -> None:
         self.key, self.fields, self.models = key, fields, models
         self.readers, self.framings = readers or {}, framings or {}
-        self.opener = opener(key, canvases)
+        self.opener = opener(key)
         self._answers = count(1)
 
     def outputs(self) -> list[Component]:
@@ -75,7 +74,7 @@ class KeptFields:
             return files
 
         for name, (field, made) in pictures.items():
-            getattr(self.opener, name)(put(made), None, field, **CROPS, **PRIVATE)
+            filled(getattr(self.opener, name)(put(made), None, field, **CROPS, **PRIVATE), field)
 
     def answer(self, form: object, key: str | None = None, events: Mapping[str, Component] | None = None) -> Update:
         """The fields with the values of a form as far as they fit; then the script asks for the pictures of a run.
@@ -95,7 +94,8 @@ class KeptFields:
         for name, framing in self.framings.items():
             if isinstance(given.get(name), Mapping):
                 update[framing.component] = gr.update(restored={**given[name], "answer": number})
-        asked = {name: field.elem_id for name, field in (events or {}).items()} if key else {}
+        # A field for files may be in a closed fold: its picture is asked for at once.
+        asked = {name: "" if isinstance(one, gr.File) else one.elem_id for name, one in (events or {}).items() if key}
         answered = {"number": number, "form": dict(given) or None, "key": key, "events": asked}
         return {**update, self.opener: gr.update(answered=answered)}
 

@@ -32,33 +32,30 @@ from inversion.serving.runs import CroppedPicture, Request
 from inversion.serving.session import Session, UnknownJob
 from inversion.translations import INPUTS, input_of
 from ui.history.form import Form, of_requests
-from ui.parts.events import CROPS, PRIVATE
+from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.masks import FILE
 from ui.parts.streams import Streams
 from ui.parts.task_fields import MaskField, PictureField, TaskField
 from ui.parts.uploads import PictureInput
-from ui.parts.values import Options, Update
+from ui.parts.values import Update
 from ui.static import script
 
-# Events of an opener after which the server fills a field for pictures, or reads a canvas; Gradio wants their names in
-# the script.
-EVENTS = [
-    *("fetched", "refetched", "fetched_pictures", "fetched_masks"),
-    *(f"{event}_{kind}" for kind in INPUTS for event in ("fetched", "drawn")),
-]
+# Events of an opener after which the server fills a field for pictures; Gradio wants their names in the script.
+EVENTS = ["fetched", "refetched", "fetched_pictures", "fetched_masks", *(f"fetched_{kind}" for kind in INPUTS)]
 GONE = "This run is no longer kept."
 OTHER_KEEPS = "The picture of this run is no longer kept. Upload it to go on."
 
 
-def opener(key: str, canvases: Sequence[str] = ()) -> gr.HTML:
-    """The component without a look that sends the event, and tells the script when its answer has come.
-
-    canvases: kinds of input that are drawn, on a canvas with the id KEY-KIND.
-    """
-    properties: Options = {"tab": key, "canvases": [*canvases], "answered": None, "drawing": None}
+def opener(key: str) -> gr.HTML:
+    """The component without a look that sends the event, and tells the script when its answer has come."""
     code = f"const EVENTS = {json.dumps(EVENTS)};\n{script('opener')}"
-    return gr.HTML("", **properties, js_on_load=code, elem_id=f"{key}-opener", elem_classes="unseen")
+    return gr.HTML("", tab=key, answered=None, js_on_load=code, elem_id=f"{key}-opener", elem_classes="unseen")
+
+
+def filled(event: Dependency, field: Component) -> None:
+    """Tell the script when an event has filled a field."""
+    event.success(None, js=f"() => {{ window.hub?.arrived({json.dumps(field.elem_id)}); return []; }}", **QUIET)
 
 
 @dataclass(frozen=True)
@@ -95,8 +92,10 @@ class Reopening:
         fetched: Dependency = self.component.fetched(
             self.picture, None, self.parts.upload.component, **CROPS, **PRIVATE
         )
+        filled(fetched, self.parts.upload.component)
         if self.pictures:
-            self.component.refetched(self.own_pictures, None, [*self.pictures.values()], **CROPS, **PRIVATE)
+            own = [*self.pictures.values()]
+            filled(self.component.refetched(self.own_pictures, None, own, **CROPS, **PRIVATE), own[0])
         return fetched
 
     def restored(self, detail: Mapping[str, Any]) -> Iterator[Update]:

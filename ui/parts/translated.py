@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
-import numpy as np
 from gradio.components import Component
 
 from inversion import images
@@ -19,7 +17,7 @@ from inversion.serving.session import JobView, Session
 from inversion.translations import TRANSLATIONS
 from ui.parts.markup import DOT, clock, job_status, other_results, problem_list, status_line
 from ui.parts.results import STATUS_SCRIPT, viewer_button
-from ui.parts.values import Update, Value
+from ui.parts.values import Update
 from ui.parts.views import pictures_view
 
 
@@ -102,11 +100,3 @@ def other_choices(shown: Shown | None, kind: str | None, models: list[str]) -> s
     else:
         return None
     return other_results(f"These pictures belong to {of}. Press Make pictures for new ones.")
-
-
-def drawing_kept(name: str, drawing: np.ndarray | None) -> Value:
-    """The update that lets the browser keep a drawing uint8 (H, W, 3) of a kind of input, or forget it."""
-    address = None
-    if drawing is not None and not (drawing == drawing[:1, :1]).all():  # a blank canvas
-        address = f"data:image/png;base64,{base64.b64encode(images.packed_png(drawing)).decode()}"
-    return gr.update(drawing={"name": name, "address": address})

@@ -16,11 +16,9 @@ watch('answered', () => {
   window.hub?.listen(props.tab, form);
   Object.entries(events || {}).forEach(([name, field]) => window.hub?.fill(field, () => trigger(name, {key})));
 });
-element.addEventListener('drawn', event => trigger(`drawn_${event.detail}`));
-watch('drawing', () => window.hub?.keepDrawing(props.tab, props.drawing));
 const begin = () => {
   if (!window.hub) return setTimeout(begin, 100);
-  const form = window.hub.begin(props.tab, props.canvases);
+  const form = window.hub.begin(props.tab);
   if (form) ask({form});
   element.dataset.listens = '';
 };

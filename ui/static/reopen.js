@@ -41,54 +41,34 @@ const restoring = {};  // key -> a promise: the picture that was stored has come
 // Lets the server fill a field for pictures once it is there, and asks again if the picture does not come.
 const fieldHolds = field => Boolean(field?.querySelector('.image-frame img, .file-preview')
   || (field?.querySelector('canvas') && !field.querySelector('.empty')?.checkVisibility()));
+const arrivals = {};  // id of a field -> number of answers that have filled it
 const fill = async (id, ask) => {
-  const field = () => document.getElementById(id), mark = () => field()?.querySelector('.image-frame img')?.src;
-  if (id) await when(() => field()?.querySelector('canvas, input, .image-frame img, .file-preview')).catch(() => {});
-  const before = mark();
+  const field = () => document.getElementById(id), before = arrivals[id] || 0;
+  const ready = () => (field()?.matches('.drawing-canvas') ? field().dataset.pen
+    : field()?.querySelector('canvas, input, .image-frame img, .file-preview'));
+  const came = () => (arrivals[id] || 0) > before && fieldHolds(field());
+  if (id) await when(ready, Infinity);  // a field is there only while its tab and its kind of input are shown
   for (let tries = 0; tries < 4; tries += 1) {
     ask();
-    const came = () => fieldHolds(field()) && (tries > 0 || !before || mark() !== before);
-    if (!id || await when(came, 4000).catch(() => false)) return;
+    if (!id || await when(came, 5000).catch(() => false)) return;
   }
 };
+const arrived = id => {
+  arrivals[id] = (arrivals[id] || 0) + 1;
+  const field = document.getElementById(id);
+  if (field) field.dataset.filled = arrivals[id];
+};
 const openerOf = tab => document.querySelector(`#${tab}-opener [data-listens], #${tab}-opener[data-listens]`);
-// Drawings: only the server can read a canvas, so it is asked a moment after the last stroke.
-const PEN_RESTS = 1500;  // milliseconds
-const drawings = {};  // id of a canvas -> timer, or true once a person has drawn on it
-const drawn = (tab, name) => {
-  const id = `${tab}-${name}`;
-  clearTimeout(drawings[id]);
-  drawings[id] = setTimeout(() => openerOf(tab)?.dispatchEvent(new CustomEvent('drawn', {detail: name})), PEN_RESTS);
-};
-const keepDrawing = async (tab, {name, address} = {}) => {
-  if (!name || !listening.has(tab)) return;
-  const blob = address && await (await fetch(address)).blob();
-  await database('readwrite', store => (blob ? store.put({name, blob}, `${tab}-${name}`) : store.delete(`${tab}-${name}`)));
-};
-const restoreDrawing = async (tab, name) => {
-  const id = `${tab}-${name}`, kept = await database('readonly', store => store.get(id));
-  const upload = () => document.querySelector(`#${id} canvas`) && document.querySelector(`#${id}-upload input`);
-  if (!kept) return;
-  const files = new DataTransfer();
-  files.items.add(new File([kept.blob], `${name}.png`, {type: kept.blob.type}));
-  await when(upload, Infinity);  // a canvas appears when its kind of input is chosen
-  await fill(id, () => {
-    if (expected.has(tab) || drawings[id] || fieldHolds(document.getElementById(id))) return;
-    upload().files = files.files;
-    upload().dispatchEvent(new Event('change', {bubbles: true}));
-  });
-};
 setInterval(() => {
   const shown = document.querySelector('[role=tab][aria-selected=true]')?.dataset.tabId;
   if (listening.has(shown)) keepPicture(shown);
 }, 1000);
 
 window.hub = {
-  begin: (key, canvases) => {
+  begin: key => {
     if (expected.has(key)) return null;
     const text = localStorage.getItem(formName(key));
     restoring[key] = restorePicture(key).finally(() => { if (!text) listening.add(key); });
-    (canvases || []).forEach(name => restoreDrawing(key, name));
     return text && JSON.parse(text);
   },
   keep: (key, name, value) => {
@@ -121,7 +101,7 @@ window.hub = {
     if (detail.key) opened.add(tab);
   },
   stored: key => Boolean(storedPicture[key]),
-  fill, drawn, keepDrawing,
+  fill, arrived,
   takeOffered: () => { if (offeredText) sendRecipe(offeredText); },
   tabName,
   choose: () => chooser.click(),

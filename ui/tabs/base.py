@@ -40,7 +40,7 @@ class Tab(ABC):
 
     def opens_link(self, request: gr.Request) -> bool:
         """Whether the page was opened by the link of a run of this tab: then it does not show what it showed before."""
-        key = dict(request.query_params or {}).get(LINK)
+        key = dict(getattr(request, "query_params", None) or {}).get(LINK)
         if not key:
             return False
         try:

@@ -192,7 +192,8 @@ class Grid(Tab):
             owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
             session = self.context.session
             key = session.submit(requests, owner=owner, place=place, replaces=values[self.job], about=record)
-        yield from self._follow(key, request, status_line("<b>Starting</b>", 0.0))
+        first = {self.panel.status: status_line("<b>Starting</b>", 0.0), **self.context.own_jobs.started()}
+        yield from self._follow(key, request, first)
 
     def show_plan(self, values: Values) -> str:
         """The number of cells and the expected time, or what is wrong."""
@@ -227,7 +228,7 @@ class Grid(Tab):
         except UserError:
             yield {self.job: None, self.stored: None}
             return
-        yield from self._follow(key, request, None)
+        yield from self._follow(key, request, {})
 
     def come_back(self, stored: object, request: gr.Request) -> Iterator[Update]:
         """When a page is shown again that was in the background, follow its grid again, or say that it is gone."""
@@ -237,7 +238,7 @@ class Grid(Tab):
             text = "<b>This grid has expired.</b> Press Run to start it again."
             yield {self.job: None, self.stored: None, self.panel.status: status_line(text)}
             return
-        yield from self._follow(key, request, None)
+        yield from self._follow(key, request, {})
 
     def _known_key(self, stored: object) -> str:
         """The key of a grid that can be shown. stored: what the browser remembers. Raises UnknownJob and GridError."""
@@ -262,7 +263,7 @@ class Grid(Tab):
         with errors_as_messages():
             place = f"{request.session_hash} {self.key}"
             again = self.context.session.run_again(str(key), owner=owner or "", place=place)
-        yield from self._follow(again, request, None)
+        yield from self._follow(again, request, self.context.own_jobs.started())
 
     def reopen(
         self, shown: str | None, owner: str | None, request: gr.Request, event: gr.EventData
@@ -287,7 +288,7 @@ class Grid(Tab):
         about = session.snapshot(key).about
         files |= {"fetched_masks": self.masks} if requests and about.get("masks") else {}
         yield self.kept.answer(about.get("form"), key, files)
-        yield from self._follow(key, request, None)
+        yield from self._follow(key, request, self.context.own_jobs.started())
 
     def _changed(self, key: str, detail: Mapping[str, Any]) -> tuple[Sequence[Request], Row]:
         """The requests of a grid with another model or method, and its new record. Raises UserError."""
@@ -297,12 +298,10 @@ class Grid(Tab):
         before, plan = self._plan(about["form"], *names), self._plan(form, *names)
         return grid_requests(plan.setups, materials_of(before, requests)), grid_record(plan, form, *names)
 
-    def _follow(self, key: str, request: gr.Request, status: str | None) -> Iterator[Update]:
-        first: Update = {self.job: key, self.stored: key, **self.context.own_jobs.started()}
-        if status is not None:
-            first |= {self.panel.status: status}
+    def _follow(self, key: str, request: gr.Request, first: Update) -> Iterator[Update]:
+        """Show a grid until it is over. first: goes into the first update."""
         updates = self.panel.updates(self.context.session, key, self._shown(key))
-        yield from self.streams.newest(request, chain([first], updates))
+        yield from self.streams.newest(request, chain([{self.job: key, self.stored: key, **first}], updates))
 
     def _form(self, values: Values) -> dict[str, Any]:
         """What the fields hold, as JSON."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,14 +37,14 @@ from ui.parts.drawing import (
     translation_cards,
 )
 from ui.parts.endpoint import Endpoint
-from ui.parts.events import CROPS, DEVICE, MODELS, PRIVATE, QUIET
+from ui.parts.events import DEVICE, MODELS, PRIVATE, QUIET
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
 from ui.parts.markup import note, problem_list, status_line
 from ui.parts.settings import model_choices
 from ui.parts.streams import Streams
 from ui.parts.translate_endpoint import translate_endpoint
-from ui.parts.translated import Shown, TranslationPanel, drawing_kept, other_choices
+from ui.parts.translated import Shown, TranslationPanel, other_choices
 from ui.parts.uploads import examples_strip, offer_place
 from ui.parts.values import Options, Update, Value, Values
 from ui.static import script
@@ -113,8 +112,7 @@ class Sketch(Tab):
         fields = {"kind": self.kind, "models": self.models, "variations": self.variations, "alpha": self.blend}
         fields |= {"mix_layers": self.first_layer, "seed": self.seed}
         squares = dict(zip(["crop"], self.framings.values(), strict=False))  # photos are one kind of input
-        canvases = [name for name in self.fields if INPUTS[name].drawn]
-        self.kept = KeptFields(self.key, fields, models=("models",), framings=squares, canvases=canvases)
+        self.kept = KeptFields(self.key, fields, models=("models",), framings=squares)
 
     def _build_fields(self) -> None:
         """A field for each kind of input, with its classes and examples; one kind is visible."""
@@ -178,10 +176,6 @@ class Sketch(Tab):
         opener.reopened(self.reopen, given, shown, trigger_mode="multiple", **DEVICE, **PRIVATE)
         fetched = {f"fetched_{name}": (one, self._given(name)) for name, one in self.fields.items()}
         self.kept.wire(self.context.session, fetched)
-        for name, field in self.fields.items():
-            if INPUTS[name].drawn:
-                field.change(None, js=f"() => {{ window.hub?.drawn('{self.key}', '{name}'); return []; }}", **QUIET)
-                getattr(opener, f"drawn_{name}")(partial(drawing_kept, name), field, opener, **CROPS, **PRIVATE)
 
     def _given(self, name: str) -> Callable[[tuple[Request, ...]], Value]:
         """What a field for a kind of input gets from a run: pixels for a canvas, a file for an upload."""
@@ -199,7 +193,7 @@ class Sketch(Tab):
 
     def on_load(self, page: gr.Blocks) -> None:
         first = self.kind.value
-        page.load(self.resume, self.stored, self.outputs(), **DEVICE, **PRIVATE)
+        page.load(self.resume, self.stored, [*self.outputs(), *self.kept.outputs()], **DEVICE, **PRIVATE)
         page.load(lambda: self.switch_models([self.context.model], first), None, self.offers(), **MODELS, **PRIVATE)
 
     def offers(self) -> list[Block]:
@@ -251,7 +245,7 @@ class Sketch(Tab):
         yield from self.streams.newest(request, chain([first], updates))
 
     def resume(self, key: str | None, request: gr.Request) -> Iterator[Update]:
-        """After a reload, show the pictures that this browser was waiting for or looking at."""
+        """After a reload, show the pictures that this browser was waiting for or looking at, and what was drawn."""
         if self.opens_link(request) or not isinstance(key, str):
             yield {self.job: gr.skip()}
             return
@@ -260,11 +254,21 @@ class Sketch(Tab):
         except UnknownJob:  # expired
             yield {self.job: None, self.stored: None}
             return
+        requests = kept_requests(self.context.session, {"key": key})
+        takes = TRANSLATIONS[requests[0].translation].takes if requests else ""
+        if takes in self.fields and INPUTS[takes].drawn:  # the browser itself keeps photos
+            yield self.kept.answer(None, key, {f"fetched_{takes}": self.fields[takes]})
         yield from self._follow(key, request)
 
     def come_back(self, key: str | None, stored: str | None, request: gr.Request) -> Iterator[Update]:
         """When a page is shown again that was in the background, follow its job again."""
-        yield from self.resume(key or stored, request)
+        try:
+            self.context.session.snapshot(str(key or stored))
+        except UnknownJob:
+            text = "<b>This job has expired.</b> Press Run to start it again."
+            yield {self.job: None, self.stored: None, self.panel.status: status_line(text)}
+            return
+        yield from self._follow(str(key or stored), request)
 
     def run_again(self, key: str | None, owner: str | None, request: gr.Request) -> Iterator[Update]:
         """Run a job again that ended because no client was connected."""
@@ -304,7 +308,7 @@ class Sketch(Tab):
         for model in [model for model in chosen if model not in problems]:
             try:
                 if requests and session.files.missing(model):
-                    raise InputError("It has not been downloaded yet. Get it in the Models tab first.")
+                    raise InputError(f"The model {model} has not been downloaded yet. Get it in the Models tab first.")
                 crop = self._crop(name, picture, model, values)
             except UserError as error:
                 problems[model] = str(error)
