@@ -41,15 +41,16 @@ from ui.parts.uploads import PictureInput
 from ui.parts.values import Update
 from ui.static import script
 
-# Events of an opener after which the server fills a field for pictures; Gradio wants their names in the script.
-EVENTS = ["fetched", "refetched", "fetched_pictures", "fetched_masks", *(f"fetched_{kind}" for kind in INPUTS)]
+# Events of an opener after which the server fills a field for pictures; `fetched_KIND` fills one for a kind of input.
+EVENTS = ("fetched", "refetched", "fetched_pictures", "fetched_masks")
 GONE = "This run is no longer kept."
 OTHER_KEEPS = "The picture of this run is no longer kept. Upload it to go on."
 
 
 def opener(key: str) -> gr.HTML:
     """The component without a look that sends the event, and tells the script when its answer has come."""
-    code = f"const EVENTS = {json.dumps(EVENTS)};\n{script('opener')}"
+    names = [*EVENTS, *(f"fetched_{kind}" for kind in INPUTS)]  # Gradio wants them in the script
+    code = f"const EVENTS = {json.dumps(names)};\n{script('opener')}"
     return gr.HTML("", tab=key, answered=None, js_on_load=code, elem_id=f"{key}-opener", elem_classes="unseen")
 
 
