@@ -11,8 +11,10 @@ import pytest
 import torch
 from helpers.runs import quick
 
-from benchmarks import public, semantics, sliders, soak, speed, tuning, whole
+from benchmarks import public, quality, semantics, sliders, soak, speed, tuning, whole
+from benchmarks.cases import Case
 from benchmarks.common import RowFile, benchmark_parser, table, write_rows
+from benchmarks.tables import editing
 from inversion.checkpoints import hub
 from inversion.common.commands import UsageError
 from inversion.directions import Direction
@@ -71,6 +73,25 @@ def test_tuned_generators_are_compared(
     rows = rows_of(tuning.main, tmp_path / "rows.json", "--n", "1")
     assert [row["method"] for row in rows] == ["wplus", "clone", "pti"]
     assert "| clone | 1 |" in capsys.readouterr().out
+
+
+def test_codes_and_tuned_generators_are_tables_of_the_quality(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compared(score: object, case: Case, *_: object) -> list[tuning.TuningRow]:
+        return [tuning.TuningRow(case.name, "held-out", "pti", 20.0)]
+
+    monkeypatch.setattr(tuning, "compare", compared)
+    monkeypatch.setattr(editing, "REFERENCE", range(2))
+    given = ["--n", "2", "--tables", "editing,tuning", "--methods", "truth,w,pti", "--set", "w.steps=2"]
+    rows = rows_of(quality.main, tmp_path / "rows.json", *given)
+    assert [(row["table"], row["label"], row["pictures"]) for row in rows[:2]] == [
+        ("editing", "truth", 2),
+        ("editing", "w w.steps=2", 2),
+    ]
+    figures = [row[key] for row in rows[:2] for key in ("halfway_frechet", "edited_frechet", "halfway_loss", "leak")]
+    assert all(isinstance(figure, float) for figure in figures)
+    assert [row["label"] for row in rows[2:]] == ["pti", "pti"] and rows[2]["psnr"] == 20.0
 
 
 def test_formulations_are_timed(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.common import Column, table
 from benchmarks.tables import TABLES
+from benchmarks.tables.base import MEASURED
 from benchmarks.tables.published import REPORTED
 from inversion import images
 from inversion.common.rows import RowView
@@ -66,7 +67,12 @@ def means(groups: Groups, columns: Mapping[str, Column], distances: Mapping[Key,
 def named(key: Key, rows: Sequence[RowView]) -> str:
     """The method of a group with its preset, marked if a row is stale."""
     preset = f" ({key[3]})" if key[3] else ""
-    return f"{key[2]}{preset}{' ' + STALE if any(row.get('stale') for row in rows) else ''}"
+    return f"{method_name(key[2])}{preset}{' ' + STALE if any(row.get('stale') for row in rows) else ''}"
+
+
+def method_name(label: str) -> str:
+    """A method as the tables name it."""
+    return "nothing" if label == MEASURED else label
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -126,7 +132,7 @@ def short(rows: Sequence[RowView]) -> str:
 def reported(name: str) -> str:
     """What the papers report on a table, "" if nothing is known."""
     lines = [
-        [one.task, one.method, one.figures, source, one.status]
+        [one.task, method_name(one.method), one.figures, source, one.status]
         for source, every in REPORTED.items()
         for one in every
         if one.table == name
