@@ -35,7 +35,8 @@ class Editing(Table):
     title: ClassVar[str] = "Interpolation and manipulation"
     text: ClassVar[str] = (
         "Pictures halfway between two inversions, and edits of strength -1 and 1. Fréchet distances are those of the "
-        'built-in predictor\'s features to 64 renders. "truth" are the codes that the renders were drawn from.'
+        'built-in predictor\'s features to 64 renders. "truth" are the codes that the renders were drawn from: '
+        "distances of few pictures are large, so compare them with that row."
     )
     own: ClassVar[Mapping[str, Column]] = {
         "psnr": Column("PSNR", 2),

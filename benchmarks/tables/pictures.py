@@ -120,7 +120,7 @@ class Restoration(Pictures):
 
     title: ClassVar[str] = "Restoration"
     text: ClassVar[str] = (
-        'Parts of the pictures are restored. "measured" is the input without a method: the grey picture, the bicubic '
+        'Parts of the pictures are restored. "nothing" is the input without a method: the grey picture, the bicubic '
         "enlargement, the picture with its hole, the noisy picture."
     )
     methods: ClassVar[Sequence[str]] = RESTORING

@@ -113,9 +113,11 @@ def markdown(rows: Sequence[RowView], model: Model, truths: Mapping[str, np.ndar
 def short(rows: Sequence[RowView]) -> str:
     """PSNR of the methods in the four tasks of `SHORT`, the best of each in bold."""
     values: dict[str, dict[str, float]] = {}
+    counts: set[int] = set()
     for key, members in grouped(row for row in rows if (row["task"], row["setting"]) in SHORT).items():
         found = mean(row.get("psnr") for row in members)
         if found is not None:
+            counts.add(len(members))
             values.setdefault(named(key, []), {})[SHORT[key[:2]]] = found
     best = {column: max(line.get(column, 0.0) for line in values.values()) for column in SHORT.values()}
     lines = []
@@ -126,7 +128,8 @@ def short(rows: Sequence[RowView]) -> str:
             lines.append(
                 [label, *(f"**{cell}**" if cell == top else cell for cell, top in zip(cells, tops, strict=True))]
             )
-    return table(("PSNR in dB", *SHORT.values()), lines)
+    faces = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "no"
+    return table((f"PSNR in dB, {faces} pictures", *SHORT.values()), lines)
 
 
 def reported(name: str) -> str:
