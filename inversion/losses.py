@@ -55,6 +55,8 @@ class Objective:
     def __call__(self, x: Tensor) -> dict[str, Tensor]:
         """Unweighted terms (B,) of pictures x (B, 3, R, R) in about [-1, 1], and their weighted sum "total".
 
+        The penalty of the task is weighted by the task.
+
         The terms of a picture do not depend on the other pictures of the batch.
         """
         measured = self.task.A(x)
@@ -70,6 +72,9 @@ class Objective:
         total = residual.new_zeros(residual.shape[0])
         for name, value in terms.items():
             total = total + getattr(self.weights, name) * value
+        penalty = self.task.penalty(x)
+        if penalty is not None:
+            terms["penalty"], total = penalty, total + penalty
         return {"total": total, **terms}
 
 

@@ -279,22 +279,34 @@ def test_a_timeline_meets_its_states_and_goes_straight_between_them() -> None:
             timeline(states, wrong)
 
 
+def frames_of(path: str) -> list[np.ndarray]:
+    """The frames of an animation, uint8 (H, W, 3)."""
+    with Image.open(path) as animation:
+        frames = []
+        for i in range(getattr(animation, "n_frames", 1)):
+            animation.seek(i)
+            frames.append(np.asarray(animation.convert("RGB")))
+        return frames
+
+
 def test_the_command_animates_an_edit_there_and_back(
     editable_model: Model, pictures: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images.write_png(tmp_path / "face.png", images.to_array(pictures[0]))
     base = ["edit", str(tmp_path / "face.png"), "--model", "tiny", "--method", "w", "--set", "w.steps=2"]
-    out = ["--edit", "smile=2.5", "--animate", "--frames", "5", "--out", str(tmp_path / "out"), "--json"]
-    assert main([*base, *out]) == 0
+    out = ["--animate", "--frames", "5", "--out", str(tmp_path / "out"), "--overwrite", "--json"]
+    assert main([*base, "--edit", "smile=2.5", *out]) == 0
     row = json.loads(capsys.readouterr().out)
-    shown = []
-    with Image.open(row["edit"]["animation"]) as animation:
-        for i in range(getattr(animation, "n_frames", 1)):
-            animation.seek(i)
-            shown.append(np.asarray(animation.convert("RGB")))
+    shown = frames_of(row["edit"]["animation"])
     before, after = (np.asarray(images.read(path)) for path in (row["image"], row["edit"]["image"]))
     assert len(shown) == 5 and np.array_equal(shown[2], after)
     assert np.array_equal(shown[0], before) and np.array_equal(shown[4], before)
+    assert main([*base, "--key", "smile=2.5", "--key", "", "--key", "smile=-1,sefa_1=1", "--mp4", *out]) == 0
+    row = json.loads(capsys.readouterr().out)
+    path = frames_of(row["edit"]["animation"])
+    assert np.array_equal(path[0], after) and np.array_equal(path[2], before) and len(path) == 5
+    assert np.array_equal(path[4], np.asarray(images.read(row["edit"]["image"])))
+    assert row["edit"]["moves"] == {"smile": -1.0, "sefa_1": 1.0} and Path(row["edit"]["video"]).stat().st_size > 100
 
 
 def test_the_command_edits_a_region_and_keeps_the_identity(

@@ -19,9 +19,10 @@ from inversion.cli.common import run_parser
 from inversion.cli.outputs import Outputs, parse
 from inversion.cli.own import check_directions, choose_model
 from inversion.cli.runs import Added, Runs
-from inversion.common.commands import UsageError, guarded, visible
+from inversion.common.commands import Parser, UsageError, guarded, visible
 from inversion.common.names import companion, settings_digits, write_whole
 from inversion.common.rows import Row, RowView
+from inversion.editing.animation import animated, path_of
 from inversion.editing.local import region_of
 from inversion.editing.requests import (
     DirectionsRequest,
@@ -78,10 +79,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--strip", type=int, default=0, metavar="N", help="save a strip of N pictures, from no edit to the full edit"
     )
-    parser.add_argument(
-        "--animate", action="store_true", help="save an animated WebP, from no edit to the full edit and back"
-    )
-    parser.add_argument("--frames", type=int, default=31, metavar="N", help="of --animate (default: %(default)s)")
+    _add_animation(parser)
     args = parse(parser, argv)
 
     def run() -> int:
@@ -97,13 +95,31 @@ def main(argv: list[str]) -> int:
     return guarded(parser.prog, run)
 
 
+def _add_animation(parser: Parser) -> None:
+    """Add the flags of a moving picture."""
+    parser.add_argument(
+        "--animate", action="store_true", help="save an animated WebP, from no edit to the full edit and back"
+    )
+    parser.add_argument("--mp4", action="store_true", help="save the animation as MP4 (VP9), too")
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="NAME=STRENGTH,...",
+        help="a key state of --animate, as in yaw=2,smile=-1, or an empty text for no edit; may be repeated",
+    )
+    parser.add_argument("--frames", type=int, default=31, metavar="N", help="of --animate (default: %(default)s)")
+
+
 def _check_pictures(args: argparse.Namespace) -> None:
     """Refuse a strip or an animation that cannot be made, before the run. Raises UserError."""
     if args.strip < 0 or args.strip == 1:
         raise UsageError("--strip needs at least 2 pictures")
     if (args.strip or args.animate) and args.out is None:
         raise UsageError(f"--{'strip' if args.strip else 'animate'} needs a folder: add --out DIR")
-    timeline([{}, {}, {}], args.frames)
+    if (args.key or args.mp4) and not args.animate:
+        raise UsageError(f"--{'key' if args.key else 'mp4'} belongs to --animate: add --animate")
+    timeline(path_of([{}] * max(1, len(args.key))), args.frames)
 
 
 class _EditedCodes:
@@ -169,6 +185,8 @@ class _Plan:
             **_strengths("--ganspace", args.ganspace, "ganspace_"),
         }
         keep = tuple(name for name in args.keep.split(",") if name)
+        self.states = [_strengths("--key", [part for part in key.split(",") if part], "") for key in args.key]
+        moves = moves or next((state for state in reversed(self.states) if state), {})
         self.options = EditOptions(moves, layers, keep, keep_identity=limit)
         lane = Lane(args.device, args.dtype)
         check_directions(args, lane.load(args.model))
@@ -177,31 +195,39 @@ class _Plan:
             ranges = [f"{card['name']} ({card['low']:g} to {card['high']:g})" for card in cards]
             choices = ", ".join(ranges) or f"{args.model} has none"
             raise UsageError(f"no direction is given: add --edit NAME=STRENGTH, one or more of {choices}")
-        check_moves(cards, {**dict.fromkeys(keep, 0.0), **moves})
+        for state in (dict.fromkeys(keep, 0.0), moves, *self.states):
+            check_moves(cards, state)
 
     def __call__(self, lane: Lane, request: Request, finished: Finished, image: Path | None) -> Added:
         """Edit a result whose picture lies in `image`: the fields for its row, and the edited picture."""
         result = Inverted(finished.code, finished.weights, finished.row["model_options"])
         options = replace(self.options, mask=self._region(request, finished))
 
-        def ask(part: float) -> Edited:
-            return lane.answer(EditRequest(request.model, result, finished.image, options.part(part)))
+        def move(wanted: EditOptions) -> Edited:
+            return lane.answer(EditRequest(request.model, result, finished.image, wanted))
 
-        edited = ask(1.0)
+        edited = move(options)
         added: Row = {**options.row(), **edited.row(), "image": None}
         if image is not None:
             added["image"] = str(self.outputs.beside(image, "_edited.png", edited.picture))
             if self.args.strip:
-                parts = [ask(t * edited.factor).picture for t in np.linspace(0, 1, self.args.strip).tolist()]
+                parts = [
+                    move(options.part(t * edited.factor)).picture for t in np.linspace(0, 1, self.args.strip).tolist()
+                ]
                 self.outputs.beside(image, "_edited_strip.png", np.concatenate(parts, axis=1))
             if self.args.animate:
-                frames = timeline([{}, options.part(edited.factor).moves, {}], self.args.frames)
-                asks = [EditRequest(request.model, result, finished.image, replace(options, moves=m)) for m in frames]
-                pictures = [lane.answer(one).picture for one in asks]
-                path = companion(image, "_edited.webp")
-                write_whole(path, lambda part: images.write_webp(part, pictures))
-                added["animation"] = str(path)
+                pictures = [*animated(move, options, path_of(self.states or [options.moves]), self.args.frames)]
+                added |= self._films(image, pictures)
         return Added({"edit": added}, [edited.picture])
+
+    def _films(self, image: Path, pictures: Sequence[np.ndarray]) -> Row:
+        """Write an animation beside a picture; returns the fields of its files."""
+        made: Row = {"animation": str(companion(image, "_edited.webp"))}
+        write_whole(Path(made["animation"]), lambda part: images.write_webp(part, pictures))
+        if self.args.mp4:
+            made["video"] = str(companion(image, "_edited.mp4"))
+            write_whole(Path(made["video"]), lambda part: images.write_mp4(part, pictures))
+        return made
 
     def _region(self, request: Request, finished: Finished) -> np.ndarray | None:
         """The part of the result that --mask marks, uint8 (R, R). Raises BadImage and SettingError."""

@@ -31,7 +31,7 @@ FIELDS: Mapping[str, str] = {
 # Endings of the files that belong to a picture NAME.png. A name is free if none of them exists. Rows are
 # added to NAME.json.
 ENDINGS = (
-    *(".png", "_pasted.png", "_edited.png", "_edited_strip.png"),
+    *(".png", "_pasted.png", "_edited.png", "_edited_strip.png", "_edited.webp", "_edited.mp4"),
     *(".npz", "-styles.npy", ".safetensors", "-nvidia.pt"),
 )
 HASHED = ("settings", "parameters", "model_options", "crop", "measured", "start", "moves", "layers", "keep")  # of a row

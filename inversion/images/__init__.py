@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from inversion.images.decode import Decoded, decode, read
 from inversion.images.errors import BadImage
-from inversion.images.files import MAX_BYTES, packed_png, save_png, thumbnail, unpacked_png, write_png, write_webp
+from inversion.images.files import MAX_BYTES, packed_png, save_png, thumbnail, unpacked_png, write_png
 from inversion.images.formats import FORMATS, MAX_PIXELS, MAX_SIDE, MIN_SIDE
 from inversion.images.masks import ERASED, DecodedMask, decode_mask, read_layer, read_mask
 from inversion.images.tensors import fit, known_pixels, quantise, to_array, to_tensor
+from inversion.images.video import write_mp4, write_webp
 
 __all__ = [
     "ERASED",
@@ -33,6 +34,7 @@ __all__ = [
     "to_array",
     "to_tensor",
     "unpacked_png",
+    "write_mp4",
     "write_png",
     "write_webp",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,6 @@ from inversion.common.names import write_new
 from inversion.images.errors import BadImage
 
 MAX_BYTES = 64 * 2**20  # largest file; a photo of 48 million pixels has 10 to 40 MiB
-
-
-LOSSLESS = 512  # pixels a side
 
 
 def read_bytes(source: str | Path | bytes) -> bytes:
@@ -65,17 +62,6 @@ def write_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] 
         info = PngImagePlugin.PngInfo()
         info.add_text("inversion", json.dumps(recipe, sort_keys=True))
     Image.fromarray(array).save(path, format="PNG", pnginfo=info)
-
-
-def write_webp(path: str | Path, frames: Sequence[np.ndarray], seconds: float = 0.06) -> None:
-    """Write pictures uint8 (H, W, 3) as an animated WebP that repeats; a file with this name is replaced.
-
-    seconds: of a frame. Up to LOSSLESS pixels a side, the frames are stored without loss. Raises OSError.
-    """
-    first, *rest = [Image.fromarray(frame) for frame in frames]
-    lossless = max(first.size) <= LOSSLESS
-    options = {"duration": round(1000 * seconds), "loop": 0, "lossless": lossless, "quality": 90, "method": 2}
-    first.save(path, format="WEBP", save_all=True, append_images=rest, **options)
 
 
 def packed_png(array: np.ndarray) -> bytes:

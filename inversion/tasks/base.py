@@ -61,6 +61,10 @@ class Task(ABC):
         """y from a picture (B, 3, S, S) in [-1, 1] that is already the measurement; S = measured_size(R)."""
         return self.A(picture)
 
+    def penalty(self, x: Tensor) -> Tensor | None:
+        """A term (B,) that the task adds to the objective of pictures x (B, 3, R, R), weighted; None for no term."""
+        return None
+
     def fitted(self, side: int, resolution: int) -> tuple[Task, str]:
         """The task that a measurement of `side` pixels fits, and a sentence if it is another one than this."""
         return self, ""

@@ -30,6 +30,14 @@ class Diffuse(Task):
 
     mask: Tensor = settings.mask("Region", "White marks the part of the target.", white=1)
     context: Tensor = settings.picture("Context", "The picture that receives the part.")
+    context_weight: float = settings.setting(
+        0.0,
+        "Weight of the context",
+        "Weight of the squared error outside the region, relative to that of the pixels inside. 0: as published.",
+        min=0.0,
+        max=10.0,
+        step=0.05,
+    )
 
     def __post_init__(self) -> None:
         if not bool(((self.mask == 0) | (self.mask == 1)).all()):
@@ -51,5 +59,11 @@ class Diffuse(Task):
     def pinv(self, y: Tensor) -> Tensor:
         return y + self.context.to(y) * (1 - self.mask.to(y))
 
+    def penalty(self, x: Tensor) -> Tensor | None:
+        if not self.context_weight:
+            return None
+        outside = (x - self.context.to(x)) * (1 - self.mask.to(x))
+        return self.context_weight * outside.square().flatten(1).mean(dim=1)
+
     def parameters(self) -> dict[str, SettingValue]:
-        return {"region": round(float(self.mask.mean()), 4)}
+        return {"region": round(float(self.mask.mean()), 4), "context_weight": self.context_weight}

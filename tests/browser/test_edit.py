@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.browser import column, invert_to_edit, shoot, shown, stroke
+from helpers.browser import column, invert_to_edit, rectangles, shoot, shown, stroke
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -31,9 +31,41 @@ def test_a_slider_of_the_edit_tab_moves_every_result(visit: Callable[..., Page],
     edited.value.save_as(tmp_path / "edited.png")
     with Image.open(tmp_path / "edited.png") as image:
         assert '"yaw": 2.0' in image.info["inversion"]
+    limit_and_animate(page)
     page.locator("#edit-sliders").get_by_text("Reset all").click()
     expect(column(page, 0, "edit").locator(".head span")).to_have_text(re.compile(r"^\d+\.\d s$"))
     expect(slider).to_have_value("0")
+
+
+def paint(page: Page, button: str, editor: str) -> None:
+    """Take the picture into an editor, and paint a stroke on it."""
+    page.click(button)
+    expect(page.locator(editor)).not_to_contain_text("Drop a picture")
+    page.locator(editor).get_by_label("Brush").first.wait_for()
+    page.wait_for_timeout(500)  # the editor takes the picture, then the brush
+    stroke(page, page.locator(f"{editor} canvas").first)
+
+
+def limit_and_animate(page: Page) -> None:
+    """Limit the edits to a painted region while the faces stay in view, and animate the sliders."""
+    page.locator("#edit-local").get_by_role("button", name="Edit only a region").click()
+    paint(page, "#edit-local-take", "#edit-local-region")
+    faces, canvas = rectangles(page, "#edit-column-0 img", "#edit-local-region canvas")
+    assert faces["bottom"] > 100 and canvas["bottom"] > faces["bottom"] - 1, "the faces are in view while one paints"
+    page.click("#edit-only")
+    expect(page.locator("#edit-only")).to_have_text("Edit the whole picture again")
+    shoot(page, "10-local")
+    page.click("#edit-only")
+    expect(page.locator("#edit-only")).to_have_text("Edit only this region")
+    page.locator("#edit-animate").get_by_role("button", name="Animate").first.click()
+    page.click("#edit-add-state")
+    expect(page.locator("#edit-states li")).to_have_text(re.compile("Turn head|Yaw"))
+    page.locator("#edit-animate").get_by_role("spinbutton").fill("5")
+    page.click("#edit-animate-run")
+    expect(page.locator("#edit-animation img")).to_have_attribute("src", re.compile("webp"))
+    shoot(page, "11-animation")
+    page.locator("#edit-states button").click()
+    expect(page.locator("#edit-states li")).to_have_count(0)
 
 
 def test_two_pictures_are_combined(visit: Callable[..., Page], picture: Path) -> None:
@@ -53,20 +85,7 @@ def test_two_pictures_are_combined(visit: Callable[..., Page], picture: Path) ->
     page.click("#edit-pair-run")
     expect(gallery.first).not_to_have_attribute("src", before)
     fold.get_by_label("Transplant a region").check()
-    page.click("#edit-take")
-    canvas = page.locator("#edit-region canvas").first
-    expect(page.locator("#edit-region")).not_to_contain_text("Drop a picture")
-    page.locator("#edit-region").get_by_label("Brush").first.wait_for()
-    page.wait_for_timeout(500)  # the editor takes the picture, then the brush
-    stroke(page, canvas)
-    page.click("#edit-only")
-    expect(page.locator("#edit-only")).to_have_text("Edit the whole picture again")
-    edited = column(page, 0, "edit")
-    page.locator("#edit-sliders").get_by_role("slider", name="Yaw").fill("2")
-    expect(edited.locator(".head span")).to_have_text("before | after")
-    shoot(page, "10-local")
-    page.click("#edit-only")
-    expect(page.locator("#edit-only")).to_have_text("Edit only this region")
+    paint(page, "#edit-take", "#edit-region")
     before = gallery.first.get_attribute("src") or ""
     page.click("#edit-pair-run")
     expect(gallery.first).not_to_have_attribute("src", before)

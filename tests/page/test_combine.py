@@ -22,10 +22,10 @@ from ui.parts.combine import (
     finished,
     mixture,
     name_of,
-    painted_region,
     strip,
     with_published_settings,
 )
+from ui.parts.edit_region import painted_region
 from ui.parts.inputs import InputError
 from ui.tabs.edit import Edit
 

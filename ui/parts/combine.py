@@ -25,6 +25,7 @@ from inversion.tasks import DEFAULT_TASK
 from ui.parts import inputs
 from ui.parts.checks import refuse_bad_files
 from ui.parts.context import PageContext
+from ui.parts.edit_region import painted_region, uploaded
 from ui.parts.events import CROPS, DEVICE, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
 from ui.parts.framing import Framing, Source
@@ -36,7 +37,6 @@ from ui.parts.uploads import examples_strip, mask_editor, picture_field
 from ui.parts.values import Options, Update, Values
 from ui.parts.views import pictures_view
 
-LOCAL, GLOBAL = "Edit only this region", "Edit the whole picture again"  # the button's text before and after a press
 FRAMES = (3, 15)  # fewest and most pictures of a strip
 Joiner = Callable[[Place, Place], np.ndarray]  # two results -> picture uint8 (H, W, 3)
 
@@ -90,9 +90,7 @@ class Combine:
 
     def region_controls(self) -> None:
         """Lay out the editor that marks a region."""
-        with gr.Row():
-            self.take = gr.Button("Paint on my picture", size="sm", min_width=90, elem_id="edit-take")
-            self.only = gr.Button(LOCAL, size="sm", min_width=90, elem_id="edit-only")
+        self.take = gr.Button("Paint on my picture", size="sm", elem_id="edit-take")
         self.region = mask_editor("Paint the region to transplant", "edit-region")
         refuse_bad_files(self.region, lambda painted: painted[0])  # the editor has read it
 
@@ -115,7 +113,7 @@ class Combine:
             [self.note, *self.boxes.values()],
             **QUIET,
         )
-        self.take.click(_uploaded, picture, self.region, **CROPS, **PRIVATE)
+        self.take.click(uploaded, picture, self.region, **CROPS, **PRIVATE)
         given: set[Block] = {job, self.last, self.second, self.kind, self.frames, self.start, self.region}
         given |= settings.inputs() | crop.inputs() | self.second_crop.inputs()
         self.second_crop.wire(Source(self.second, inputs.picture, settings.model))
@@ -125,11 +123,11 @@ class Combine:
 
     def outputs(self) -> list[gr.components.Component]:
         """Components that `cleared` updates."""
-        return [self.status, self.gallery, self.only]
+        return [self.status, self.gallery]
 
     def cleared(self) -> Update:
         """Updates that remove all combinations."""
-        return {self.status: status_line(READY), self.gallery: None, self.only: LOCAL}
+        return {self.status: status_line(READY), self.gallery: None}
 
     def cancel(self, last: LastCombination | None) -> None:
         """Cancel the job of the last combination, if it is still running."""
@@ -284,11 +282,6 @@ def name_of(picture: np.ndarray, crop: Crop) -> str:
     return f"{picture_digest(picture)} {crop.quad}"
 
 
-def _uploaded(path: str | None) -> np.ndarray:
-    with errors_as_messages():
-        return inputs.picture(path)
-
-
 def finished(view: JobView) -> list[int]:
     """Indices of the runs with a result."""
     return [i for i, run in enumerate(view.runs) if run.state in ("done", "cancelled") and run.row is not None]
@@ -303,16 +296,6 @@ def mixture(session: Session, start: int, first: Place, second: Place) -> np.nda
     """Both results and their mixture side by side; uint8 (R, 3 R, 3). Raises UserError."""
     ends = [session.stored_result(*place).image for place in (first, second)]
     return np.concatenate([*ends, session.edits.mix(first, second, start)], axis=1)
-
-
-def painted_region(painted: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Picture uint8 (H, W, 3) and mask uint8 (H, W) of an editor. Raises InputError without a picture or a mask."""
-    if painted is None:
-        raise InputError("Press Paint on my picture first, then paint the region to transplant.")
-    picture, mask = painted[:2]
-    if not mask.any():
-        raise InputError("No region is painted. Paint over a part of your picture.")
-    return picture, mask
 
 
 def with_published_settings(request: Request) -> Request:

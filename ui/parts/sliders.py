@@ -12,8 +12,10 @@ import numpy as np
 from gradio.components import Component
 from gradio.events import Dependency
 
+from inversion.align import Crop
 from inversion.common.rows import Row
 from inversion.directions import DirectionCard
+from inversion.editing.local import region_of
 from inversion.editing.requests import Edited, EditOptions, check_moves, read_layers
 from inversion.serving.session import Session
 from ui.parts.inputs import InputError, number
@@ -29,8 +31,7 @@ GROUPS = {
     "ganspace": "Unnamed directions (GANSpace)",
 }
 INTRO = """**Edit.** 0 leaves the picture unchanged. The limits keep it realistic. Each column shows the picture before
-the edit on the left and after it on the right. To change only a region, paint it below, under Combine two pictures,
-Transplant a region."""
+the edit on the left and after it on the right."""
 # The component's value is {name: strength}, without zeros. It changes during a drag too, several times a second.
 SCRIPT = script("sliders")
 
@@ -185,3 +186,8 @@ def read_edit(
 def recipe(change: EditOptions, edited: Edited) -> Row:
     """The edit and its figures as plain JSON."""
     return {**change.row(), **edited.row()}
+
+
+def in_region(options: EditOptions, crop: Crop, size: int) -> EditOptions:
+    """The edit with its mask cut like the picture, uint8 (size, size). Raises SettingError."""
+    return options if options.mask is None else replace(options, mask=region_of(options.mask, crop, size))

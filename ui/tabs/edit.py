@@ -14,21 +14,20 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from inversion import images
-from inversion.align import Crop
 from inversion.common.errors import UserError
 from inversion.common.names import companion, settings_digits
 from inversion.directions import DirectionCard
-from inversion.editing.local import region_of
 from inversion.editing.requests import Edited, EditOptions, check_moves, read_layers
 from inversion.images.sheets import Tile
-from inversion.serving.runs import picture_digest
 from inversion.serving.session import JobView, Request, Session
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import sliders
+from ui.parts.animation import Animation
 from ui.parts.arguments import naming
 from ui.parts.codes import START_NOTE, code_request, read_start
-from ui.parts.combine import GLOBAL, LOCAL, Combine, painted_region
+from ui.parts.combine import Combine
 from ui.parts.context import PageContext
+from ui.parts.edit_region import RegionFold
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests, sheet_file
 from ui.parts.events import EDITS, PRIVATE
 from ui.parts.export import PictureFiles, result_names, rows
@@ -37,7 +36,7 @@ from ui.parts.inputs import InputError, errors_as_messages, number
 from ui.parts.markup import head, note
 from ui.parts.masks import MaskFile, uploaded_mask
 from ui.parts.results import SEND_BUTTON, Panel, column_text, slider_pictures
-from ui.parts.sliders import DirectionSliders, Region, read_edit
+from ui.parts.sliders import DirectionSliders, in_region, read_edit
 from ui.parts.streams import gathered
 from ui.parts.uploads import picture_field
 from ui.parts.values import Parameters, Update, Values
@@ -67,13 +66,16 @@ class EditPanel(Panel):
     def below_cards(self, key: str) -> None:
         with gr.Column(elem_id=f"{key}-box"):
             self.sliders = DirectionSliders(key)
+            self.region = RegionFold(key, self.context.session, self.sliders)
+            self.animation = Animation(key, self.context.session, self.sliders)
 
     def below_stage(self, key: str) -> None:
         with gr.Column(elem_id=f"{key}-two"):
             self.combine = Combine(self.context)
 
     def outputs(self) -> list[Component]:
-        return [*super().outputs(), *self.sliders.outputs(), *self.combine.outputs()]
+        own = (self.sliders, self.region, self.animation, self.combine)
+        return [*super().outputs(), *(component for part in own for component in part.outputs())]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
         """As in every tab; the sliders appear at the end of the job. Raises UnknownJob."""
@@ -85,7 +87,8 @@ class EditPanel(Panel):
             yield self.sliders.opened(view.model, cards)
 
     def _cleared(self, view: JobView) -> Update:
-        return {**super()._cleared(view), **self.sliders.closed(), **self.combine.cleared()}
+        own = {**self.sliders.closed(), **self.region.cleared(), **self.animation.cleared()}
+        return {**super()._cleared(view), **own, **self.combine.cleared()}
 
     def edited(self, view: JobView, index: int, options: EditOptions, edited: Edited, folder: Path) -> Update:
         """A column with the picture before the edit on the left and after it on the right."""
@@ -138,8 +141,8 @@ class Edit(TaskTab):
         given: set[Block] = {self.job, *parts.inputs()}
         for event in parts.events():
             event(self.edit, given, outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
-        region = self.panel.combine.region
-        self.panel.combine.only.click(self.limit, {*given, region}, [*outputs, parts.region], **EDITS, **PRIVATE)
+        self.panel.region.wire(self.upload.component, self.job, self.edit, outputs)
+        self.panel.animation.wire(self.job, self.streams)
         self.panel.combine.wire(self.upload.component, self.settings, self.crop, self.job, self.streams)
 
     def requests(self, values: Values) -> list[Request]:
@@ -152,21 +155,6 @@ class Edit(TaskTab):
     def edit(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Apply the sliders to every result."""
         yield from self.streams.newest(request, self._edits(values), "edits")
-
-    def limit(self, values: Values, request: gr.Request) -> Iterator[Update]:
-        """Limit the edits to the painted region, or if they are limited, do not limit them any more."""
-        parts, combine = self.panel.sliders, self.panel.combine
-        with errors_as_messages():
-            view, region = self.context.session.snapshot(values[self.job] or ""), values[parts.region]
-            if region is not None and region.job == view.key:
-                region = None
-            else:
-                picture, mask = painted_region(values[combine.region])
-                if picture_digest(picture) != view.picture:
-                    raise InputError("The painted picture is not that of the results. Press Paint on my picture.")
-                region = Region(view.key, mask)
-        yield {parts.region: region, combine.only: LOCAL if region is None else GLOBAL}
-        yield from self.edit({**values, parts.region: region}, request)
 
     def _edits(self, values: Values) -> Iterator[Update]:
         session, parts = self.context.session, self.panel.sliders
@@ -240,11 +228,6 @@ def script_edit(cards: Sequence[DirectionCard], values: Parameters) -> EditOptio
         options = read_edit(cards, values["moves"], values["layers"], values["keep"])
     limit = number(values["keep_identity"], "keep_identity", 0, 1)
     return replace(options, keep_identity=limit or None)
-
-
-def in_region(options: EditOptions, crop: Crop, size: int) -> EditOptions:
-    """The edit with its mask cut like the picture, uint8 (size, size). Raises SettingError."""
-    return options if options.mask is None else replace(options, mask=region_of(options.mask, crop, size))
 
 
 def edited_answer(session: Session, view: JobView, options: EditOptions, files: PictureFiles) -> Answer:
