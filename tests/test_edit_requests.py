@@ -257,7 +257,7 @@ def test_the_command_edits_and_keeps_pictures(
 ) -> None:
     images.write_png(tmp_path / "face.png", images.to_array(pictures[0]))
     base = ["edit", str(tmp_path / "face.png"), "--model", "tiny", "--method", "w", "--set", "w.steps=2"]
-    out = ["--out", str(tmp_path / "out"), "--strip", "3", "--json"]
+    out = ["--out", str(tmp_path / "out"), "--strip", "3", "--parts", "0,0.5,1", "--json"]
     assert main([*base, "--edit", "smile=1.5", "--sefa", "1=-1", "--layers", "0-4", *out]) == 0
     row = json.loads(capsys.readouterr().out)
     assert row["method"] == "w" and row["edit"]["moves"] == {"smile": 1.5, "sefa_1": -1.0}
@@ -266,6 +266,8 @@ def test_the_command_edits_and_keeps_pictures(
     strip = np.asarray(images.read(Path(row["edit"]["image"]).with_stem("face_reconstruct_w_edited_strip")))
     assert picture.shape == (32, 32, 3) and strip.shape == (32, 96, 3)
     assert np.array_equal(strip[:, 64:], picture)
+    with Image.open(tmp_path / "out" / "edits.png") as sheet:
+        assert sheet.width > 2 * sheet.height  # three pictures in a row
 
 
 def test_a_timeline_meets_its_states_and_goes_straight_between_them() -> None:

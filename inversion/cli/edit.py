@@ -20,7 +20,7 @@ from inversion.cli.outputs import Outputs, parse
 from inversion.cli.own import check_directions, choose_model
 from inversion.cli.runs import Added, Runs
 from inversion.common.commands import Parser, UsageError, guarded, visible
-from inversion.common.names import companion, settings_digits, write_whole
+from inversion.common.names import companion, numbered, reserve, settings_digits, write_whole
 from inversion.common.rows import Row, RowView
 from inversion.editing.animation import animated, path_of
 from inversion.editing.local import region_of
@@ -33,7 +33,9 @@ from inversion.editing.requests import (
     check_moves,
     read_layers,
 )
+from inversion.editing.sheet import edit_tiles, read_parts
 from inversion.editing.timeline import timeline
+from inversion.images.sheets import Tile, sheet
 from inversion.methods import SettingError
 from inversion.metrics import METRICS
 from inversion.serving.exports import OpenRequest
@@ -76,27 +78,43 @@ def main(argv: list[str]) -> int:
         metavar="S",
         help="shrink the edit until the identity similarity to the unedited picture is at least S, from 0 to 1",
     )
-    parser.add_argument(
-        "--strip", type=int, default=0, metavar="N", help="save a strip of N pictures, from no edit to the full edit"
-    )
-    _add_animation(parser)
+    _add_series(parser)
     args = parse(parser, argv)
 
     def run() -> int:
         _check_pictures(args)
         choose_model(args)
         if args.images[0].suffix.lower() in SUFFIXES:
-            return _EditedCodes(args).report()
+            codes = _EditedCodes(args)
+            return _finished(codes.plan, codes.report())
         plan = _Plan(args)
         runs = Runs(args, [args.method], plan)
         plan.outputs = runs.batch.outputs
-        return runs.report(_write_changes)
+        return _finished(plan, runs.report(_write_changes))
 
     return guarded(parser.prog, run)
 
 
-def _add_animation(parser: Parser) -> None:
-    """Add the flags of a moving picture."""
+def _finished(plan: _Plan, status: int) -> int:
+    """Write the sheet of all pictures, if it is wanted. Returns the exit status."""
+    if plan.tiles:
+        path = reserve(numbered(Path(plan.args.out) / "edits.png"), lambda found: plan.args.overwrite)
+        write_whole(path, lambda part: sheet(plan.tiles, len(plan.parts)).save(part, "PNG"))
+        sys.stderr.write(f"{path}\n")
+    return status
+
+
+def _add_series(parser: Parser) -> None:
+    """Add the flags of a strip, a sheet and a moving picture."""
+    parser.add_argument(
+        "--strip", type=int, default=0, metavar="N", help="save a strip of N pictures, from no edit to the full edit"
+    )
+    parser.add_argument(
+        "--parts",
+        default="",
+        metavar="P,P,...",
+        help="parts of the edit for a labelled sheet of all pictures, as 0,0.5,1",
+    )
     parser.add_argument(
         "--animate", action="store_true", help="save an animated WebP, from no edit to the full edit and back"
     )
@@ -115,8 +133,11 @@ def _check_pictures(args: argparse.Namespace) -> None:
     """Refuse a strip or an animation that cannot be made, before the run. Raises UserError."""
     if args.strip < 0 or args.strip == 1:
         raise UsageError("--strip needs at least 2 pictures")
-    if (args.strip or args.animate) and args.out is None:
-        raise UsageError(f"--{'strip' if args.strip else 'animate'} needs a folder: add --out DIR")
+    wanted = next((name for name in ("strip", "animate", "parts") if getattr(args, name)), None)
+    if wanted is not None and args.out is None:
+        raise UsageError(f"--{wanted} needs a folder: add --out DIR")
+    if args.parts and ("{" in args.out or Path(args.out).suffix):
+        raise UsageError(f"--parts writes one sheet of all pictures into a folder, and {args.out} is none")
     if (args.key or args.mp4) and not args.animate:
         raise UsageError(f"--{'key' if args.key else 'mp4'} belongs to --animate: add --animate")
     timeline(path_of([{}] * max(1, len(args.key))), args.frames)
@@ -188,9 +209,12 @@ class _Plan:
         self.states = [_strengths("--key", [part for part in key.split(",") if part], "") for key in args.key]
         moves = moves or next((state for state in reversed(self.states) if state), {})
         self.options = EditOptions(moves, layers, keep, keep_identity=limit)
+        self.parts = read_parts(args.parts) if args.parts else []
+        self.tiles: list[Tile] = []
         lane = Lane(args.device, args.dtype)
         check_directions(args, lane.load(args.model))
         cards = lane.answer(DirectionsRequest(args.model, layers))
+        self.labels = {card["name"]: card["label"] for card in cards}
         if not moves:
             ranges = [f"{card['name']} ({card['low']:g} to {card['high']:g})" for card in cards]
             choices = ", ".join(ranges) or f"{args.model} has none"
@@ -210,11 +234,11 @@ class _Plan:
         added: Row = {**options.row(), **edited.row(), "image": None}
         if image is not None:
             added["image"] = str(self.outputs.beside(image, "_edited.png", edited.picture))
+            self.tiles += edit_tiles(move, options, self.parts, image.stem, self.labels)
             if self.args.strip:
-                parts = [
-                    move(options.part(t * edited.factor)).picture for t in np.linspace(0, 1, self.args.strip).tolist()
-                ]
-                self.outputs.beside(image, "_edited_strip.png", np.concatenate(parts, axis=1))
+                factors = np.linspace(0, edited.factor, self.args.strip).tolist()
+                strip = np.concatenate([move(options.part(factor)).picture for factor in factors], axis=1)
+                self.outputs.beside(image, "_edited_strip.png", strip)
             if self.args.animate:
                 pictures = [*animated(move, options, path_of(self.states or [options.moves]), self.args.frames)]
                 added |= self._films(image, pictures)

@@ -94,6 +94,7 @@ class Domain:
     extras: Callable[[Sequence[int]], Mapping[str, Tensor]] | None = None
     often_omitted: Mapping[str, str] = field(default_factory=dict)  # class that a drawn map may lack -> class there
     sliders: tuple[str, ...] = ()  # factors whose sliders come first
+    edits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # label -> moves of an edit, in deviations
     # Translation -> factors, and groups of factors, that its results do not take from the input.
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     noun: str = "picture"  # for one picture, in names of files

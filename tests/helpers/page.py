@@ -67,7 +67,7 @@ ENDPOINTS = {f"/{task}": all_parameters(own_parameters(task)) for task in TASKS}
     "/compare": all_parameters(dict.fromkeys(name for task in TASKS for name in own_parameters(task)), "task"),
     "/combine": [
         *["picture", "second", "kind", "methods", "model", "seed", "settings", "budget", "pictures", "layer"],
-        *["mask", "mask_source", "invert_mask", "label", "align", "preset"],
+        *["mask", "mask_source", "invert_mask", "label", "align", "preset", "context_weight"],
     ],
 }
 

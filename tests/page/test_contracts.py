@@ -76,8 +76,8 @@ print({"torch._C", "cv2", "skimage", "sklearn", "lpips"} & sys.modules.keys())
 
 def test_computing_events_are_generators_on_one_lane(site: Served) -> None:
     computing = [fn for fn in site.page.fns.values() if fn.concurrency_id == "device"]
-    # Of tasks and Edit; of Analyse, Grid and two tabs for translations; two pictures combined.
-    assert len(computing) == 5 * (len(TASKS) + 1 + 4) + 1 + len(ENDPOINTS)
+    # Of tasks and Edit; of Analyse, Grid and two tabs for translations; two pictures combined, a sheet of edits.
+    assert len(computing) == 5 * (len(TASKS) + 1 + 4) + 2 + len(ENDPOINTS)
     downloading = [fn for fn in site.page.fns.values() if fn.concurrency_id == "downloads"]
     assert len(downloading) == 3 and all(fn.api_visibility == "private" for fn in downloading)
     assert all(inspect.isgeneratorfunction(fn.fn) for fn in computing)

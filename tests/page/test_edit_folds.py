@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from PIL import Image
 
 from inversion import images
 from inversion.editing.animation import animated, path_of
+from inversion.editing.presets import preset_edits
 from inversion.editing.requests import EditOptions
 from inversion.serving.session import Request
+from inversion.synthetic import DOMAINS
 from ui.parts.animation import MAX_STATES, at_most
 from ui.parts.edit_region import GLOBAL, LOCAL
+from ui.parts.saved_edits import MAX_SAVED
 from ui.parts.values import Update
 from ui.tabs.edit import Edit
 
@@ -122,3 +126,49 @@ def test_a_painted_region_limits_edits_until_it_is_lifted(edit: Edit, job: str, 
     assert lifted == {parts.region: None, fold.only: LOCAL}
     with pytest.raises(gr.Error, match="not that of the results"):
         next(fold.limit({**values, fold.editor: (255 - upload, mask)}, PAGE))
+
+
+def test_an_edit_is_saved_loaded_shared_and_deleted(edit: Edit, job: str, tmp_path: Path) -> None:
+    fold, parts = edit.panel.saved, edit.panel.sliders
+    values = {**values_of(edit, job, yaw=1.5), parts.layers: "0-5", parts.keep: ["smile"], parts.identity: 0.5}
+    with pytest.raises(gr.Error, match="name first"):
+        fold.saved({**values, fold.own: {}, fold.name: " "})
+    kept = fold.saved({**values, fold.own: "damaged", fold.name: " mine "})
+    assert list(kept[fold.own]) == ["mine"] and kept[fold.menu]["value"] == "mine"
+    own = json.loads(json.dumps(kept[fold.own]))  # as a browser keeps it
+    loaded = fold.load({edit.job: job, fold.own: own, fold.menu: "mine"})
+    assert loaded == {parts.sliders: {"yaw": 1.5}, parts.keep: ["smile"], parts.layers: "0-5", parts.identity: 0.5}
+    file = tmp_path / "shared.json"
+    for update in fold.shared({**values, fold.name: ""}):
+        file.write_text(Path(update[fold.file]["value"]).read_text())
+    assert fold.open({edit.job: job, fold.upload: str(file)}) == loaded
+    for wrong in ("{}", "[", '{"edit": 1}', '{"edit": {"moves": {"wings": 1}}}', '{"edit": {"moves": {"yaw": 99}}}'):
+        file.write_text(wrong)
+        with pytest.raises(gr.Error):
+            fold.open({edit.job: job, fold.upload: str(file)})
+    assert fold.deleted({edit.job: job, fold.own: own, fold.menu: "mine"})[fold.own] == {}
+    full = {str(i): {"moves": {}} for i in range(MAX_SAVED)}
+    with pytest.raises(gr.Error, match="Delete one first"):
+        fold.saved({**values, fold.own: full, fold.name: "one more"})
+
+
+@pytest.mark.parametrize("domain", [key for key, domain in DOMAINS.items() if domain.edits])
+def test_edits_of_a_domain_move_its_factors_and_stay_within_the_sliders(domain: str) -> None:
+    cards: Any = [{"name": name, "low": -1.0, "high": 1.5} for name in DOMAINS[domain].names]
+    found = preset_edits(domain, cards)
+    assert len(found) >= 3 and all(-1 <= s <= 1.5 and s for edit in found.values() for s in edit.values())
+    assert preset_edits(domain, []) == {} == preset_edits("nothing", cards)
+
+
+def test_one_sheet_shows_the_edit_of_several_pictures(edit: Edit, job: str, picture: Path, tmp_path: Path) -> None:
+    fold, other = edit.panel.sheets, tmp_path / "other.png"
+    images.write_png(other, 255 - np.asarray(images.read(picture)))
+    values = {**values_of(edit, job, yaw=2.0), fold.files: [str(other)], fold.parts: "0, 1"}
+    for update in fold.run(values, PAGE):
+        if path := update.get(fold.view):
+            with Image.open(path) as page:
+                width, height = page.size
+    assert "Done" in update[fold.status] and height > 1.9 * width  # four rows of two
+    for change, text in (({fold.parts: "x"}, "parts"), ({edit.panel.sliders.sliders: {}}, "Move a slider")):
+        with pytest.raises(gr.Error, match=text):
+            next(fold.run({**values, **change}, PAGE))

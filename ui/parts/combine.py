@@ -209,21 +209,10 @@ class Combine:
                     session.stored_result(last.job, j)
                 if set(states) == {"done"}:
                     return last.job
-        runs = [first.runs[i] for i in finished(first)]
-        if not runs:
-            raise InputError("Run the methods on your picture first.")
         for i in finished(first):  # marks them as used, so that the new job's results do not replace them
             with suppress(UnknownJob):
                 session.stored_result(first.key, i)
-        requests = []
-        for run in runs:
-            row = run.row or {}
-            common: Options = {"settings": row["settings"], "seed": row["seed"], "budget": run.budget}
-            common["options"] = row.get("model_options", {})
-            # A code that was opened came without a method for other pictures.
-            method = "wplus" if run.method == KeepCode.key else run.method
-            requests.append(Request(DEFAULT_TASK, method, second.pixels, first.model, crop=second.crop, **common))
-        return session.submit(requests)
+        return session.submit(requests_like(first, second))
 
     def _follow(self, key: str) -> Iterator[Update]:
         """Progress of the job. That it is done is said with the pictures, by `_show`."""
@@ -296,6 +285,22 @@ def mixture(session: Session, start: int, first: Place, second: Place) -> np.nda
     """Both results and their mixture side by side; uint8 (R, 3 R, 3). Raises UserError."""
     ends = [session.stored_result(*place).image for place in (first, second)]
     return np.concatenate([*ends, session.edits.mix(first, second, start)], axis=1)
+
+
+def requests_like(first: JobView, second: CroppedPicture) -> list[Request]:
+    """The finished methods of a job on another picture. Raises InputError if there are none."""
+    runs = [first.runs[i] for i in finished(first)]
+    if not runs:
+        raise InputError("Run the methods on your picture first.")
+    requests = []
+    for run in runs:
+        row = run.row or {}
+        common: Options = {"settings": row["settings"], "seed": row["seed"], "budget": run.budget}
+        common["options"] = row.get("model_options", {})
+        # A code that was opened came without a method for other pictures.
+        method = "wplus" if run.method == KeepCode.key else run.method
+        requests.append(Request(DEFAULT_TASK, method, second.pixels, first.model, crop=second.crop, **common))
+    return requests
 
 
 def with_published_settings(request: Request) -> Request:

@@ -43,7 +43,8 @@ SHARED = ("methods", "model", "seed", "settings", "budget")
 
 def combine_endpoint(context: PageContext, common: Mapping[str, Component]) -> Endpoint:
     """The endpoint. common: parameters that endpoints share."""
-    marks = next(field for field in _fields() if isinstance(field, MaskField))
+    own = [field for field in _fields() if not isinstance(field, PictureField)]
+    masks = [field for field in own if isinstance(field, MaskField)]
     parameters: dict[str, Component] = {
         "picture": common["picture"],
         "second": picture_field("second", "api-second"),
@@ -51,9 +52,12 @@ def combine_endpoint(context: PageContext, common: Mapping[str, Component]) -> E
         **{name: common[name] for name in SHARED},
         "pictures": gr.Number(7, label="pictures", minimum=MIN_FRAMES, maximum=MAX_FRAMES),
         "layer": gr.Number(7, label="layer", minimum=1, maximum=MAX_LAYERS),
-        **marks.parameters(),
+        **{name: part for field in masks for name, part in field.parameters().items()},
         **{name: common[name] for name in LAST if name != "start"},
+        # Last, because scripts may give parameters by position.
+        **{name: part for field in own if field not in masks for name, part in field.parameters().items()},
     }
+    notes = {name: note for field in own for name, note in field.notes().items()}
 
     def run(values: Parameters) -> Iterator[Answer]:
         with errors_as_messages():
@@ -67,7 +71,7 @@ def combine_endpoint(context: PageContext, common: Mapping[str, Component]) -> E
         finish = partial(_finish, context, join)
         yield from job_answers(context.session, key, finish, lambda view, files: Answer(rows(view), [], None))
 
-    return Endpoint("combine", SUMMARY, parameters, run, {**NOTES, **marks.notes()}, EVENTS)
+    return Endpoint("combine", SUMMARY, parameters, run, {**NOTES, **notes}, EVENTS)
 
 
 def _fields() -> list[TaskField]:

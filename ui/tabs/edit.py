@@ -28,6 +28,7 @@ from ui.parts.codes import START_NOTE, code_request, read_start
 from ui.parts.combine import Combine
 from ui.parts.context import PageContext
 from ui.parts.edit_region import RegionFold
+from ui.parts.edit_sheet import EditSheet
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests, sheet_file
 from ui.parts.events import EDITS, PRIVATE
 from ui.parts.export import PictureFiles, result_names, rows
@@ -36,6 +37,7 @@ from ui.parts.inputs import InputError, errors_as_messages, number
 from ui.parts.markup import head, note
 from ui.parts.masks import MaskFile, uploaded_mask
 from ui.parts.results import SEND_BUTTON, Panel, column_text, slider_pictures
+from ui.parts.saved_edits import SavedEdits
 from ui.parts.sliders import DirectionSliders, in_region, read_edit
 from ui.parts.streams import gathered
 from ui.parts.uploads import picture_field
@@ -66,15 +68,17 @@ class EditPanel(Panel):
     def below_cards(self, key: str) -> None:
         with gr.Column(elem_id=f"{key}-box"):
             self.sliders = DirectionSliders(key)
+            self.saved = SavedEdits(key, self.context.session, self.sliders)
             self.region = RegionFold(key, self.context.session, self.sliders)
             self.animation = Animation(key, self.context.session, self.sliders)
+            self.sheets = EditSheet(key, self.context.session, self.sliders)
 
     def below_stage(self, key: str) -> None:
         with gr.Column(elem_id=f"{key}-two"):
             self.combine = Combine(self.context)
 
     def outputs(self) -> list[Component]:
-        own = (self.sliders, self.region, self.animation, self.combine)
+        own = (self.sliders, self.region, self.animation, self.sheets, self.combine)
         return [*super().outputs(), *(component for part in own for component in part.outputs())]
 
     def updates(self, session: Session, key: str, left: str) -> Iterator[Update]:
@@ -88,6 +92,7 @@ class EditPanel(Panel):
 
     def _cleared(self, view: JobView) -> Update:
         own = {**self.sliders.closed(), **self.region.cleared(), **self.animation.cleared()}
+        own |= self.sheets.cleared()
         return {**super()._cleared(view), **own, **self.combine.cleared()}
 
     def edited(self, view: JobView, index: int, options: EditOptions, edited: Edited, folder: Path) -> Update:
@@ -142,7 +147,9 @@ class Edit(TaskTab):
         for event in parts.events():
             event(self.edit, given, outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
         self.panel.region.wire(self.upload.component, self.job, self.edit, outputs)
+        self.panel.saved.wire(self.job, self.edit, outputs)
         self.panel.animation.wire(self.job, self.streams)
+        self.panel.sheets.wire(self.job, self.streams)
         self.panel.combine.wire(self.upload.component, self.settings, self.crop, self.job, self.streams)
 
     def requests(self, values: Values) -> list[Request]:

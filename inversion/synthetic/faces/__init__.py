@@ -31,6 +31,13 @@ FACES = Domain(
         "light_azimuth",
         "mouth_open",
     ),
+    edits={
+        "Laughing": {"smile": 2.5, "mouth_open": 2.0},
+        "Older": {"age": 2.5},
+        "Younger, clean-shaven": {"age": -2.0, "beard": -2.0},
+        "Looking away": {"yaw": 2.5, "pitch": 1.0},
+        "Light from the side": {"light_azimuth": 2.5},
+    },
     unseen={
         "sketch": UNCOLOURED,
         "map": (*UNCOLOURED, "gaze_x", "gaze_y", "lip_fullness"),  # an eye has one class, so have lips and open mouth
