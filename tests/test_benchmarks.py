@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.runs import quick
 
-from benchmarks import public, quality, semantics, sliders, soak, speed, tuning, whole
+from benchmarks import diffusion, public, quality, semantics, sliders, soak, speed, tuning, whole
 from benchmarks.cases import Case
 from benchmarks.common import RowFile, benchmark_parser, table, write_rows
 from benchmarks.tables import editing
@@ -62,6 +62,15 @@ def test_codes_of_every_method_are_analysed(model: Model, tmp_path: Path, capsys
     assert [row["method"] for row in rows] == ["truth", "w"]
     assert all(set(row["edits"]) == set(FACES.headline) for row in rows)  # type: ignore[call-overload]
     assert "| truth | 4 |" in capsys.readouterr().out
+
+
+def test_a_larger_weight_keeps_more_of_the_context(
+    model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--n", "2", "--weights", "0,3", "--method", "wplus", "--set", "wplus.steps=15"]
+    published, kept = rows_of(diffusion.main, tmp_path / "rows.json", *arguments)
+    assert kept["outside"] < published["outside"] and kept["weight"] == 3.0  # type: ignore[operator]
+    assert "| 3.0 |" in capsys.readouterr().out
 
 
 def test_tuned_generators_are_compared(

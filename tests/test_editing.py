@@ -177,7 +177,13 @@ def test_diffusion_measures_the_region_and_starts_from_the_pasted_picture(pictur
     pasted = task.pinv(y)
     assert torch.equal(task.A(pasted), y)
     assert torch.equal(pasted, torch.where(mask == 1, pictures[:1], pictures[1:2]))
-    assert torch.equal(task.merge(pictures[2:3], y), pictures[2:3]) and task.parameters() == {"region": 0.25}
+    assert torch.equal(task.merge(pictures[2:3], y), pictures[2:3])
+    assert task.parameters() == {"region": 0.25, "context_weight": 0.3}
+    assert torch.equal(task.penalty(pasted), torch.zeros(1))
+    x, double = pictures[2:3], replace(task, context_weight=0.6)
+    assert torch.equal(double.penalty(x), 2 * task.penalty(x)) and float(task.penalty(x)) > 0
+    assert torch.equal(task.penalty(torch.where(mask == 1, -x, x)), task.penalty(x))  # the region does not count
+    assert replace(task, context_weight=0.0).penalty(x) is None
     for bad, message in ((torch.zeros_like(mask), "no region"), (torch.ones_like(mask), "whole picture")):
         with pytest.raises(TaskError, match=message):
             make_task("diffuse", mask=bad, context=pictures[1:2])

@@ -78,6 +78,15 @@ def test_objective_sees_only_what_is_measured(model: Model, pictures: Tensor) ->
     assert torch.equal(objective(changed)["total"], objective(pictures)["total"])
 
 
+def test_the_penalty_of_a_task_is_added_to_the_objective(model: Model, pictures: Tensor) -> None:
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 8:24, 8:24] = 1
+    task = make_task("diffuse", mask=mask, context=pictures.flip(0))
+    terms = Objective(task, task.A(pictures), model)(pictures)
+    published = Objective(replace(task, context_weight=0.0), task.A(pictures), model)(pictures)
+    assert "penalty" not in published and torch.allclose(terms["total"], published["total"] + terms["penalty"])
+
+
 def test_a_weight_of_zero_leaves_the_term_out(model: Model, pictures: Tensor) -> None:
     objective = Objective(Reconstruct(), pictures, model, LossWeights(pixel=1, pyramid=0, perceptual=0))
     assert list(objective(pictures)) == ["total", "pixel"] and objective.perceptual_name == "none"

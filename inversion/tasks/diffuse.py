@@ -18,8 +18,9 @@ class Diffuse(Task):
     """A(x) = x * mask: the marked part of the target is measured. pinv(y) shows it pasted into the context.
 
     mask (1 or B, 1, R, R): 1 = target, 0 = context. context (1 or B, 3, R, R) in [-1, 1]. Encoders read the pasted
-    picture. Nothing is merged, because the context may change to fit the part of the target. Raises TaskError unless
-    the mask holds only 0 and 1, and both.
+    picture. Nothing is merged, because the context may change to fit the part of the target. context_weight: of the
+    squared error outside the region, which keeps hair and background of the context (`benchmarks.diffusion`). Raises
+    TaskError unless the mask holds only 0 and 1, and both.
     """
 
     name: ClassVar[str] = "diffuse"
@@ -31,7 +32,7 @@ class Diffuse(Task):
     mask: Tensor = settings.mask("Region", "White marks the part of the target.", white=1)
     context: Tensor = settings.picture("Context", "The picture that receives the part.")
     context_weight: float = settings.setting(
-        0.0,
+        0.3,
         "Weight of the context",
         "Weight of the squared error outside the region, relative to that of the pixels inside. 0: as published.",
         min=0.0,
