@@ -9,9 +9,25 @@ import pytest
 from helpers.browser import open_tab, reload, shoot, status, stroke, upload
 from helpers.serving import Served
 from helpers.waiting import until
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 pytestmark = pytest.mark.browser
+
+
+def lose_first_answer(page: Page, site: Served, element: str, event: str) -> None:
+    """Let the page wait for ever for the first answer to an event of an element."""
+    [block] = [key for key, one in site.page.blocks.items() if one.elem_id == element]
+    numbers = [number for number, fn in site.page.fns.items() if (block, event) in map(tuple, fn.targets)]
+
+    def answer(route: Route) -> None:
+        if numbers and (route.request.post_data_json or {}).get("fn_index") == numbers[0]:
+            numbers.clear()
+            route.fulfill(json={"event_id": "lost"})
+        else:
+            route.continue_()
+
+    assert len(numbers) == 1
+    page.route("**/queue/join*", answer)
 
 
 def test_a_drawing_comes_back_by_reload_and_link(visit: Callable[..., Page], site: Served) -> None:
@@ -62,3 +78,7 @@ def test_a_grid_comes_back_by_reload_and_link(visit: Callable[..., Page], site: 
         expect(one.get_by_label("Values on the X axis")).to_have_value("w, z")
         expect(one.get_by_label("Other settings")).to_have_value("z.steps=3; w.steps=3")
     shoot(other, "kept-grid-phone")
+    lose_first_answer(page, site, "grid-opener", "fetched")
+    open_tab(page, "History")
+    page.locator(".past").first.get_by_role("button", name="Open").click()
+    page.locator("#grid-picture[data-filled='1']").wait_for()

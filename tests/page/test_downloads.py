@@ -8,16 +8,19 @@ from pathlib import Path
 
 import gradio as gr
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from helpers.page import W, call
 from helpers.serving import MODELS, SIZE, Remote, Served
 from helpers.waiting import until
+from PIL import Image
 
 from inversion.tasks import TASKS
 from ui import admission
 from ui.admission import refusal
 from ui.page import PRIVATE_LIMITS
+from ui.parts.export import PictureFiles
 from ui.tabs.models import describe
 
 
@@ -112,3 +115,11 @@ def test_a_full_queue_refuses_the_rest_at_once(
         for key in site.session.status().downloading:
             site.session.cancel(key)
         until(lambda: http.get("/queue/status").json()["queue_size"] == 0 and not site.session.status().downloading)
+
+
+@pytest.mark.parametrize("webp", [False, True])
+def test_a_picture_that_is_shown_has_every_pixel(webp: bool, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (37, 41, 3), np.uint8)
+    path = PictureFiles(str(tmp_path), webp).path("result", picture)
+    with Image.open(str(path)) as shown:
+        assert np.array_equal(np.asarray(shown.convert("RGB")), picture)

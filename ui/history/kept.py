@@ -21,8 +21,8 @@ from inversion.serving import catalogue
 from inversion.serving.runs import Request
 from inversion.serving.session import Session, UnknownJob
 from ui.history.form import fits
-from ui.history.reopen import GONE, OTHER_KEEPS, cached_picture, changed, filled, opener
-from ui.parts.events import CROPS, PRIVATE, QUIET
+from ui.history.reopen import ASKED, GONE, OTHER_KEEPS, cached_picture, changed, filled, opener
+from ui.parts.events import QUIET
 from ui.parts.framing import Framing
 from ui.parts.inputs import errors_as_messages
 from ui.parts.values import Update, Value
@@ -74,7 +74,7 @@ class KeptFields:
             return files
 
         for name, (field, made) in pictures.items():
-            filled(getattr(self.opener, name)(put(made), None, field, **CROPS, **PRIVATE), field)
+            filled(getattr(self.opener, name)(put(made), None, field, **ASKED), field)
 
     def answer(self, form: object, key: str | None = None, events: Mapping[str, Component] | None = None) -> Update:
         """The fields with the values of a form as far as they fit; then the script asks for the pictures of a run.

@@ -38,10 +38,13 @@ from ui.parts.masks import FILE
 from ui.parts.streams import Streams
 from ui.parts.task_fields import MaskField, PictureField, TaskField
 from ui.parts.uploads import PictureInput
-from ui.parts.values import Update
+from ui.parts.values import Options, Update
 from ui.static import script
 
 # Events of an opener after which the server fills a field for pictures; `fetched_KIND` fills one for a kind of input.
+# The script asks again if an answer is lost: Gradio's page closes its stream of messages when all its events are over,
+# and the messages of an event that it sends in that moment wait for the next one.
+ASKED: Options = {"trigger_mode": "multiple", **CROPS, **PRIVATE}
 EVENTS = ("fetched", "refetched", "fetched_pictures", "fetched_masks")
 GONE = "This run is no longer kept."
 OTHER_KEEPS = "The picture of this run is no longer kept. Upload it to go on."
@@ -90,13 +93,11 @@ class Reopening:
 
     def wire(self) -> Dependency:
         """Connect the events that put the pictures of a run into their fields. Returns the first one."""
-        fetched: Dependency = self.component.fetched(
-            self.picture, None, self.parts.upload.component, **CROPS, **PRIVATE
-        )
+        fetched: Dependency = self.component.fetched(self.picture, None, self.parts.upload.component, **ASKED)
         filled(fetched, self.parts.upload.component)
         if self.pictures:
             own = [*self.pictures.values()]
-            filled(self.component.refetched(self.own_pictures, None, own, **CROPS, **PRIVATE), own[0])
+            filled(self.component.refetched(self.own_pictures, None, own, **ASKED), own[0])
         return fetched
 
     def restored(self, detail: Mapping[str, Any]) -> Iterator[Update]:

@@ -1,12 +1,14 @@
 // Asks the server to fill the fields of this tab: with what they held before a reload, or with those of a run.
 // One question at a time: the answer to an earlier one never comes last.
-const PATIENCE = 15_000;  // milliseconds
+const PATIENCE = 20_000, AGAIN = 6_000;  // milliseconds; a lost answer is asked for again, but nothing runs twice
 let turn = Promise.resolve(), answered = () => {};
 const ask = detail => {
   turn = turn.then(() => new Promise(done => {
-    answered = done;
-    setTimeout(done, PATIENCE);
-    trigger('reopened', {detail});
+    const send = () => trigger('reopened', {detail});
+    const again = detail.run ? 0 : setInterval(send, AGAIN);
+    answered = () => { clearInterval(again); done(); };
+    setTimeout(answered, PATIENCE);
+    send();
   }));
 };
 element.addEventListener('reopen', event => ask(event.detail));
