@@ -66,7 +66,7 @@ class OptimiseSphere(Stage):
     needs: ClassVar[frozenset[str]] = frozenset({"prior", "z"})
 
     steps: int = setting(100, "Steps", min=1, max=10_000, step=10)
-    lr: float = setting(0.4, "Learning rate", min=1e-4, max=2.0, step=0.01)
+    lr: float = setting(0.8, "Learning rate", "The paper uses 0.4.", min=1e-4, max=2.0, step=0.01)
     cross: float = setting(
         CROSS_WEIGHT,
         "Cross weight",
