@@ -7,13 +7,32 @@ from pathlib import Path
 
 import pytest
 from helpers.accessibility import faults
-from helpers.browser import open_tab, shoot, status, upload
-from playwright.sync_api import Page, expect
+from helpers.browser import open_tab, reload, shoot, status, upload
+from helpers.serving import Served
+from playwright.sync_api import Page, Route, expect
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_grid_is_planned_run_and_looked_at(visit: Callable[..., Page], picture: Path) -> None:
+def lose_first_answer(page: Page, site: Served, element: str, event: str) -> None:
+    """Let the page wait for ever for the first answer to an event of an element."""
+    [block] = [key for key, one in site.page.blocks.items() if one.elem_id == element]
+    numbers = [number for number, fn in site.page.fns.items() if (block, event) in map(tuple, fn.targets)]
+
+    def answer(route: Route) -> None:
+        if numbers and (route.request.post_data_json or {}).get("fn_index") == numbers[0]:
+            numbers.clear()
+            route.fulfill(json={"event_id": "lost"})
+        else:
+            route.continue_()
+
+    assert len(numbers) == 1
+    page.route("**/queue/join*", answer)
+
+
+def test_a_grid_is_planned_run_looked_at_and_comes_back(
+    visit: Callable[..., Page], site: Served, picture: Path
+) -> None:
     page = visit(1440, 900)
     open_tab(page, "Grid")
     page.locator("#grid-axes [data-listens], #grid-axes[data-listens]").first.wait_for()
@@ -52,3 +71,16 @@ def test_a_grid_is_planned_run_and_looked_at(visit: Callable[..., Page], picture
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shoot(page, "grid-phone")
+
+    page.wait_for_function("window.hub.stored('grid')")
+    reload(page)
+    other = visit(390, 844, f"{site.url}?run={site.session.submitted[-1]}")
+    for one in (page, other):
+        expect(one.locator("#grid-cells .cell img")).to_have_count(6)
+        one.locator("#grid-picture img").wait_for()
+        expect(one.get_by_label("Values on the X axis")).to_have_value("w, z")
+        expect(one.get_by_label("Other settings")).to_have_value("z.steps=3")
+    lose_first_answer(page, site, "grid-opener", "fetched")
+    open_tab(page, "History")
+    page.locator(".past").first.get_by_role("button", name="Open").click()
+    page.locator("#grid-picture[data-filled='1']").wait_for()
