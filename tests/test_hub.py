@@ -179,3 +179,20 @@ def test_the_least_recently_used_model_is_dropped(
     assert hub.load("one", "cpu") is one
     gc.collect()
     assert two() is None
+
+
+def test_models_are_dropped_until_a_gpu_has_room(home: Path, prior: StyleGAN2, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that has room for two models, of 10 bytes each."""
+    monkeypatch.setattr(
+        hub.devices, "is_short_of", lambda device, need: device.type == "cpu" and 10 * len(hub.models) + need > 20
+    )
+    monkeypatch.setattr(hub, "weights_of", {"one": 10, "two": 10, "three": 10, "huge": 1000}.__getitem__)
+    for name in ("one", "two", "three", "huge"):
+        register(home, stored(prior), name)
+    one, two = hub.load("one", "cpu"), hub.load("two", "cpu")
+    assert hub.load("one", "cpu") is one and hub.load("two", "cpu") is two
+    three = hub.load("three", "cpu")
+    assert len(hub.models) == 2 and hub.load("two", "cpu") is two and hub.load("three", "cpu") is three
+    assert hub.load("one", "cpu") is not one
+    hub.load("huge", "cpu")
+    assert len(hub.models) == 1, "it is tried with all memory that there is"

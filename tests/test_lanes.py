@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -135,6 +135,42 @@ def test_jobs_go_to_other_lanes_while_one_does_not_open(opened: Opened, monkeypa
     assert all(run.state == "done" for key in keys for run in finish(session, key).runs)
     assert bad.order == [] and session.health()[1].state == "starting"
     bad.refusal.set()
+    until(lambda: session.health()[1].state == "free" or session.submit([stub_request()]))
+
+
+@pytest.mark.parametrize(
+    ("memories", "places"),
+    [((5, 20), {1}), ((None, 20), {0, 1}), ((5, None), {1}), ((5, 5), {0, 1}), ((20, 20, 5), {0, 1})],
+)
+def test_runs_begin_where_the_weights_of_their_model_have_room(
+    memories: tuple[int | None, ...], places: set[int], opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lanes are of different GPUs; None is one whose memory is not known. If no lane has room, any one tries."""
+    monkeypatch.setattr("inversion.serving.session.weights_of", {"synthetic-faces": 10, "synthetic-houses": 1}.get)
+    lanes = [NamedLane(number) for number in range(len(memories))]
+    for lane, memory in zip(lanes, memories, strict=True):
+        lane.memory = memory
+    session = opened(*lanes)
+    large = [session.submit([stub_request(seed)], owner=str(seed)) for seed in range(6)]
+    small = [replace(stub_request(seed), model="synthetic-houses") for seed in range(10, 16)]
+    keys = [*large, *(session.submit([request], owner=str(request.seed)) for request in small)]
+    assert {finish(session, key).runs[0].state for key in keys} == {"done"}
+    assert {lane.number for lane in lanes if any(seed < 10 for seed in lane.order)} <= places
+    assert session.ask(Where()) in places
+
+
+def test_a_large_model_goes_to_a_small_lane_while_the_large_one_does_not_open(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inversion.serving.worker.REOPEN_EVERY", 0.01)
+    monkeypatch.setattr("inversion.serving.session.weights_of", lambda model: 10)
+    small, large = NamedLane(0), NamedLane(1)
+    small.memory, large.memory = 5, 20
+    large.opened, large.refusal = False, threading.Event()
+    session = opened(small, large)
+    assert finish(session, session.submit([stub_request()])).runs[0].state == "done"
+    assert small.order and not large.order
+    large.refusal.set()
     until(lambda: session.health()[1].state == "free" or session.submit([stub_request()]))
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
+import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from helpers.checkpoints import clear_caches, in_process
 from helpers.foreign import write
 from helpers.local_hub import Workplace, workplace
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import app
 import inversion
 from inversion.checkpoints import hub, own, places, registry, store
 from inversion.checkpoints.transcribe import transcribe
@@ -29,6 +34,7 @@ if sys.version_info >= (3, 11):
 
 __all__ = ["in_process", "workplace"]  # fixtures
 ROOT = Path(__file__).resolve().parents[1]
+STARTS = ("ENTRYPOINT", "CMD")  # of a Dockerfile
 POSIX = {"resource", "fcntl", "pwd", "grp", "termios", "pty", "posix", "syslog"}
 
 
@@ -221,3 +227,29 @@ def test_the_package_installs_what_it_needs() -> None:
         assert (ROOT / source).is_file() and ROOT / target == registry.INSTALLED
     embedded = [entry.file for entry in registry.registry().values() if entry.file is not None]
     assert embedded and all(Path(file).parts[0] == "inversion" for file in embedded)
+
+
+def test_containers_start_with_flags_that_the_page_has() -> None:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    app.add_options(parser)
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    commands = {key: [json.loads(line[len(key) :]) for line in lines if line.startswith(f"{key} [")] for key in STARTS}
+    [entry], variants = commands["ENTRYPOINT"], commands["CMD"]
+    front = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["front"]["command"][0]
+    started = [shlex.split(line.removeprefix("exec ")) for line in front.splitlines() if "app.py" in line]
+    assert len(variants) == 2 and len(started) == 1
+    for words in (*(entry + variant for variant in variants), *started):
+        assert words[:2] == ["python", "app.py"] and parser.parse_args(words[2:]).port == 7860, words
+
+
+def test_the_configuration_of_ray_names_what_exists() -> None:
+    """Without Ray: its file is read as a tree, because importing it needs Ray."""
+    [application] = yaml.safe_load((ROOT / "ray.yaml").read_text(encoding="utf-8"))["applications"]
+    module, function = application["import_path"].split(":")
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    [replica] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Replica"]
+    [made] = [node for node in replica.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    assert function in functions and set(application["args"]) <= {argument.arg for argument in made.args.args}
+    assert application["args"]["model"] in registry.registry()
+    assert [f"name={one['name']!r}" in ast.unparse(functions[function]) for one in application["deployments"]] == [True]

@@ -10,7 +10,7 @@ import torch
 
 from inversion.checkpoints import fetch
 from inversion.checkpoints.assembly import bare_model, belonging, complete_model
-from inversion.checkpoints.registry import DEFAULT, Entry, HubError, registry
+from inversion.checkpoints.registry import DEFAULT, Entry, HubError, registry, weights_of
 from inversion.checkpoints.store import Mark
 from inversion.common import devices
 from inversion.common.commands import DEVICES, DTYPES
@@ -38,7 +38,10 @@ class OpenedModel:
 
 
 class ModelCache:
-    """Models in memory. If there are more than `size`, the least recently used one is dropped. Thread-safe."""
+    """Models in memory. The least recently used one is dropped for room on a GPU, or if there are more than `size`.
+
+    Thread-safe.
+    """
 
     def __init__(self, size: int = MAX_MODELS) -> None:
         self.size = size
@@ -61,6 +64,15 @@ class ModelCache:
             self._models[key] = opened
             while len(self._models) > self.size:
                 del self._models[next(iter(self._models))]
+
+    def make_room(self, device: torch.device, need: int) -> None:
+        """Drop models of a GPU, least recently used first, until it has `need` free bytes or holds none of them."""
+        while devices.is_short_of(device, need):
+            with self._guard:
+                oldest = next((key for key in self._models if key[1] == str(device)), None)
+                if oldest is None:
+                    return
+                del self._models[oldest]
 
     def clear(self) -> None:
         """Drop all models."""
@@ -88,6 +100,8 @@ def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Mode
         opened = models.get(key)
         if opened is None or not opened.current:
             same = opened is not None and opened.entries[0] == registry().get(name)
+            if not same:
+                models.make_room(where, weights_of(name))
             bare = opened.bare if opened is not None and same else bare_model(name, where, precision)
             opened = OpenedModel(bare, *complete_model(bare), _entries(bare))
         models.put(key, opened)  # not reached by a load that fails

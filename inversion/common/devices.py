@@ -1,7 +1,8 @@
-"""Apple's GPU (mps): whether it works; the few operations that it lacks are done on the CPU, and only there."""
+"""GPUs: the memory of CUDA's, and whether Apple's (mps) works; what mps lacks is done on the CPU, and only there."""
 
 from __future__ import annotations
 
+import gc
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,23 @@ def probe(device: str) -> tuple[Tensor, Tensor]:
     y = torch.nn.functional.leaky_relu(torch.nn.functional.conv2d(up, kernel[:, :1].repeat(2, 1, 1, 1), groups=8), 0.2)
     (gradient,) = torch.autograd.grad(y.square().mean(), x)
     return y.detach(), gradient
+
+
+def room(device: str) -> int | None:
+    """Bytes of the GPU of CUDA that this process may use: those that are free and its own. None for other devices."""
+    if device not in ("auto", "cuda") or not torch.cuda.is_available():
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    return int(free) + torch.cuda.memory_reserved()
+
+
+def is_short_of(device: torch.device, need: int) -> bool:
+    """Whether a GPU of CUDA has less free memory than `need` bytes, after the unused part of ours is given back."""
+    if device.type != "cuda":
+        return False
+    gc.collect()
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info(device)[0]) < need
 
 
 class Unsupported(UserError):

@@ -82,6 +82,10 @@ class Lane:
         """The device, in words."""
         return self.device
 
+    def room(self) -> int | None:
+        """Bytes of the GPU that models may take, see `devices.room`."""
+        return devices.room(self.device)
+
     def load(self, model: str) -> Model:
         """The model, from the hub's cache or its file. Raises HubError if it cannot be loaded."""
         from inversion.checkpoints import hub  # imports all networks

@@ -77,11 +77,11 @@ class Pool:
             worker.join(JOIN_SECONDS)
 
     def _choose(self, model: str, lane: int | None) -> Worker:
-        """The lane that holds the tensors, else one that holds the model, and of these the first free one."""
+        """The lane that holds the tensors, else one that holds the model or has room, and of these a free one."""
 
-        def rank(worker: Worker) -> tuple[bool, bool, bool, int]:
-            busy = self._shared.queue.is_busy(worker.number)
-            return worker.number != lane, model not in worker.recent, busy, len(worker.questions)
+        def rank(worker: Worker) -> tuple[bool, bool, bool, bool, int]:
+            busy, fits = self._shared.queue.is_busy(worker.number), self._shared.queue.fits(model, worker.number)
+            return worker.number != lane, not fits, model not in worker.recent, busy, len(worker.questions)
 
         return min(self._workers, key=rank)
 

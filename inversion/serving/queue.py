@@ -21,15 +21,23 @@ class Queue:
     - The next run of a job waits for the lane of its last run, which remembers their common stages, unless it is busy.
     - The visitor whose last turn is longest ago goes first, however many jobs others have.
     - A short run goes before longer ones, but never twice in a row.
+    - A new run waits for a lane whose memory holds the weights of its model, if there is one.
     - A job that no client has polled for `limits.grace` seconds is paused. It ends after `limits.abandoned` seconds,
       or as soon as its open run keeps another job from beginning.
 
-    clock: seconds, the same as that of the store. lanes: their number.
+    clock: seconds, the same as that of the store. lanes: their number. weights: bytes of a model.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float], lanes: int = 1) -> None:
-        self.lanes = lanes
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float],
+        lanes: int = 1,
+        weights: Callable[[str], int] = lambda model: 0,
+    ) -> None:
+        self.lanes, self._weights = lanes, weights
         self.away: set[int] = set()  # lanes that cannot take turns now
+        self._rooms: dict[int, int] = {}  # bytes of memory by lane, where they are known
         self._limits, self._clock = limits, clock
         self._running: dict[int, Job] = {}  # by lane
         self._turns: deque[Job] = deque()
@@ -108,6 +116,21 @@ class Queue:
         """Whether a job runs on the lane, or the lane cannot take turns now."""
         return lane in self._running or lane in self.away
 
+    def fits(self, model: str, lane: int) -> bool:
+        """Whether the memory of the lane holds the weights of a model, or no other lane's does."""
+        if not self._rooms:
+            return True
+        need = self._weights(model)
+        able = [one for one in range(self.lanes) if self._rooms.get(one, need) >= need]
+        return lane in able or not able
+
+    def note_room(self, lane: int, room: int | None) -> None:
+        """Remember the bytes of memory of a lane, None if they are unknown; 0 for a lane that does not open."""
+        if room is None:
+            self._rooms.pop(lane, None)
+        else:
+            self._rooms[lane] = room
+
     def competing(self) -> list[Job]:
         """The running jobs and those that wait for their turn, the next one first."""
         return [*self._running.values(), *self._turns]
@@ -134,7 +157,11 @@ class Queue:
 
     def _has_room(self, job: Job, lane: int, without: Job | None = None) -> bool:
         """Whether the job's next run is open already or may be opened. without: a job whose run is ignored."""
-        if job.current is not None or job.plan is None or job.plan.short:
+        if job.current is not None or job.index is None or job.plan is None:
+            return True
+        if not self.fits(job.models[job.index], lane):
+            return False
+        if job.plan.short:
             return True
         others = [other for other in self.open(lane) if other is not without]
         tuning = any(other.plan is not None and other.plan.tunes for other in others)

@@ -60,6 +60,9 @@ class DeviceLane(Protocol):
     def close(self) -> None:
         """Free everything. May be called from any thread."""
 
+    def room(self) -> int | None:
+        """Bytes of memory that its models may take; None if this is unknown or only limited by the machine's memory."""
+
     def place(self) -> str:
         """Where it computes, such as a device and a process, in words. May be called from any thread."""
 
@@ -176,6 +179,8 @@ class Worker:
             if problem is None or len(self._queue.away) == self._queue.lanes:  # the run shows the problem
                 self._queue.away.discard(self.number)
                 return True
+            self._queue.note_room(self.number, 0)
+            self._changed.notify_all()  # others need not wait for this lane
             if not self._shared.closed:
                 log.warning("lane %d: %s", self.number, problem)
             while self.questions:
@@ -207,8 +212,12 @@ class Worker:
     def _tidy(self) -> None:
         try:
             self.lane.tidy()
+            room = self.lane.room()
         except BaseException:  # of any kind: without this thread, no job would ever end
             log.exception("could not tidy the lane")
+            return
+        with self._changed:
+            self._queue.note_room(self.number, room)
 
     def _load(self, model: str) -> None:
         try:

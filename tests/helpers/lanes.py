@@ -25,6 +25,7 @@ class StubLane:
     """A lane whose runs have `steps` events. Each event waits for `gate`, if there is one."""
 
     opened = warms = True
+    memory: int | None = None  # bytes
 
     def __init__(self, steps: int = 3, gate: threading.Event | None = None) -> None:
         self.steps, self.gate = steps, gate
@@ -52,6 +53,9 @@ class StubLane:
 
     def place(self) -> str:
         return "nowhere"
+
+    def room(self) -> int | None:
+        return self.memory
 
     def answer(self, request: Quick[T]) -> T:
         return request(Model(request.model))

@@ -35,6 +35,7 @@ class Calls:
             "warm": lane.warm,
             "answer": lane.answer,
             "tidy": lane.tidy,
+            "room": lane.room,
             "unavailable": lane.unavailable,
             "begin": self.begin,
             "step": self.step,

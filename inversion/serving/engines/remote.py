@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from inversion.common.errors import UserError
 from inversion.serving.lane import Lane
 from inversion.serving.requests import Quick
 from inversion.serving.runs import LaneLost
@@ -40,6 +41,13 @@ class RemoteLane(Lane):
         with suppress(LaneLost):
             if self.opened:
                 self._call("tidy")
+
+    def room(self) -> int | None:
+        """As in `Lane`; None before it is open. Raises nothing."""
+        found: int | None = None
+        with suppress(UserError):
+            found = self._call("room") if self.opened else None
+        return found
 
     def unavailable(
         self,
