@@ -1,6 +1,7 @@
 """Computes the comparisons of the example pictures again: `python -m ui.examples.compute [EXAMPLE ...]`.
 
-With `--check` it compares what it computes with what is stored, and writes nothing.
+With `--task TASK` it computes those of one task. With `--check` it compares what it computes with what is stored, and
+writes nothing.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ class Work:
     methods: tuple[str, ...]
 
 
-def works() -> list[Work]:
-    """The tasks whose tabs have examples, with the methods of all their tabs."""
+def works(task: str = "") -> list[Work]:
+    """The tasks whose tabs have examples, with the methods of all their tabs; or only the one named."""
     methods: dict[str, dict[str, None]] = {}
     for tab in all_tabs().values():
         if issubclass(tab, TaskTab):
             methods.setdefault(tab.task, {}).update(dict.fromkeys(tab.words.methods))
-    return [Work(task, tuple(selected)) for task, selected in methods.items()]
+    return [Work(name, tuple(selected)) for name, selected in methods.items() if task in ("", name)]
 
 
 def weights() -> dict[str, str | None]:
@@ -78,10 +79,10 @@ def requests(work: Work, example: str, session: Session) -> list[Request]:
     ]
 
 
-def computed(session: Session, examples: Sequence[str]) -> Iterator[tuple[str, JobView]]:
-    """The finished view of every work on every example."""
+def computed(session: Session, examples: Sequence[str], task: str = "") -> Iterator[tuple[str, JobView]]:
+    """The finished view of every work on every example. task: only this one."""
     for example in examples:
-        for work in works():
+        for work in works(task):
             key = session.submit(requests(work, example, session))
             view = next(view for view in session.follow(key) if view.over)
             failed = [run.message for run in view.runs if run.state != "done"]
@@ -91,10 +92,10 @@ def computed(session: Session, examples: Sequence[str]) -> Iterator[tuple[str, J
             yield example, view
 
 
-def write(session: Session, examples: Sequence[str]) -> None:
-    """Compute the comparisons of the examples, and write them after each task."""
+def write(session: Session, examples: Sequence[str], task: str = "") -> None:
+    """Compute the comparisons of the examples, and write them after each task. task: only this one."""
     runs = index()["runs"] if INDEX.is_file() and index()["weights"] == weights() else {}
-    for example, view in computed(session, examples):
+    for example, view in computed(session, examples, task):
         parts = {"truth": view.truth, **{run.method: run.image for run in view.runs}}
         if has_own_input(view):
             parts["measured"] = view.measured
@@ -107,11 +108,11 @@ def write(session: Session, examples: Sequence[str]) -> None:
         INDEX.write_text(text + "\n", encoding="utf-8")
 
 
-def differences(session: Session, examples: Sequence[str]) -> list[str]:
+def differences(session: Session, examples: Sequence[str], task: str = "") -> list[str]:
     """Differences between the stored comparisons of the examples and those that are computed now."""
     return [
         f"{example}, {view.task}, {run.label}: {difference}"
-        for example, view in computed(session, examples)
+        for example, view in computed(session, examples, task)
         for run in view.runs
         if (difference := _difference(example, view, run))
     ]
@@ -152,6 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write comparisons, or check them. Returns the exit status, 1 for a difference."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("examples", nargs="*", metavar="EXAMPLE", help=f"default: {' '.join(NAMES)}")
+    parser.add_argument("--task", default="", choices=[work.task for work in works()], help="default: all tasks")
     parser.add_argument("--check", action="store_true", help="compare with what is stored, and write nothing")
     args = parser.parse_args(argv)
     examples = args.examples or NAMES
@@ -161,9 +163,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     session = Session("cpu", budget=BUDGET)
     try:
         if not args.check:
-            write(session, examples)
+            write(session, examples, args.task)
             return 0
-        wrong = differences(session, examples)
+        wrong = differences(session, examples, args.task)
     finally:
         session.close()
     sys.stdout.write("\n".join(wrong or ["Everything is the same."]) + "\n")
