@@ -63,9 +63,8 @@ WORDS: dict[str, Words] = {
     ),
     "denoise": Words(
         "Denoise",
-        "The methods get a noisy picture, and the generator makes a clean one. Choose PTI for photos that the model "
-        "does not know.",
+        "The methods get a noisy picture, and the generator makes a clean one.",
         "My picture is already noisy",
-        methods=("psp", "w", "wplus"),
+        methods=("psp", "wplus", "pti"),
     ),
 }
