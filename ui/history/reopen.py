@@ -53,8 +53,9 @@ OTHER_KEEPS = "The picture of this run is no longer kept. Upload it to go on."
 def opener(key: str) -> gr.HTML:
     """The component without a look that sends the event, and tells the script when its answer has come."""
     names = [*EVENTS, *(f"fetched_{kind}" for kind in INPUTS)]  # Gradio wants them in the script
-    code = f"const EVENTS = {json.dumps(names)};\n{script('opener')}"
-    return gr.HTML("", tab=key, answered=None, js_on_load=code, elem_id=f"{key}-opener", elem_classes="unseen")
+    # The key is in the script, because an answer that comes before the component has appeared replaces its properties.
+    code = f"const EVENTS = {json.dumps(names)}, TAB = {json.dumps(key)};\n{script('opener')}"
+    return gr.HTML("", answered=None, js_on_load=code, elem_id=f"{key}-opener", elem_classes="unseen")
 
 
 def filled(event: Dependency, field: Component) -> None:

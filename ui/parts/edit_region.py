@@ -17,7 +17,7 @@ from ui.parts.events import CROPS, EDITS, PRIVATE
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.sliders import DirectionSliders, Region
 from ui.parts.uploads import mask_editor
-from ui.parts.values import Update, Values
+from ui.parts.values import Options, Update, Values
 
 LOCAL, GLOBAL = "Edit only this region", "Edit the whole picture again"  # the button's text before and after a press
 Edit = Callable[[Values, gr.Request], Iterator[Update]]  # edits all results again
@@ -40,7 +40,8 @@ class RegionFold:
         self.job, self.edit = job, edit
         self.take.click(uploaded, picture, self.editor, **CROPS, **PRIVATE)
         given: set[Block] = {job, self.editor, *self.sliders.inputs()}
-        self.only.click(self.limit, given, [*outputs, self.sliders.region], **EDITS, **PRIVATE)
+        pressed: Options = {"trigger_mode": "multiple", **EDITS, **PRIVATE}  # also while the edit still runs
+        self.only.click(self.limit, given, [*outputs, self.sliders.region], **pressed)
 
     def outputs(self) -> list[Component]:
         """Components that `cleared` updates."""

@@ -15,12 +15,12 @@ element.addEventListener('reopen', event => ask(event.detail));
 watch('answered', () => {
   const {form, key, events} = props.answered || {};
   answered();
-  window.hub?.listen(props.tab, form);
+  window.hub?.listen(TAB, form);
   Object.entries(events || {}).forEach(([name, field]) => window.hub?.fill(field, () => trigger(name, {key})));
 });
 const begin = () => {
   if (!window.hub) return setTimeout(begin, 100);
-  const form = window.hub.begin(props.tab);
+  const form = window.hub.begin(TAB);
   if (form) ask({form});
   element.dataset.listens = '';
 };
