@@ -16,6 +16,7 @@ from gradio_client.utils import json_schema_to_python_type
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inversion.common.errors import UserError
+from ui.blocks import OnceDescribed
 from ui.calls import DISK_FULL, disk_is_full
 from ui.parts.arguments import short
 from ui.parts.combine_endpoint import combine_endpoint
@@ -38,6 +39,7 @@ class Page(gr.Blocks):
 
     def __init__(self, **options: Value) -> None:
         super().__init__(**options)
+        self.default_config = OnceDescribed(self)
         self.endpoints: list[Endpoint] = []
 
     async def preprocess_data(

@@ -163,6 +163,7 @@ def launch_options(
         "max_threads": 2 * limits.events,  # a stream waits in a thread; the other half answers clicks
         "max_file_size": MAX_BYTES if additions else "32mb",
         "show_error": False,
+        "_frontend": False,  # no check that the page's own address answers: it would draw the whole page once more
         "enable_monitoring": False,
         "run_history": False,
         "allowed_paths": [],

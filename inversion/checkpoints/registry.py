@@ -252,7 +252,11 @@ def _entry(name: str, values: object) -> Entry:
     return Entry(name=name, **values)
 
 
-class _StrictLoader(yaml.SafeLoader):
+# The parser in C is ten times as fast; PyYAML can be installed without it.
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _StrictLoader(_SafeLoader):  # type: ignore[misc, valid-type]
     """SafeLoader that refuses duplicate keys; yaml's own silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:

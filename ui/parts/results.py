@@ -17,7 +17,7 @@ from inversion.serving.session import JobView, Session
 from ui.examples.precomputed import Comparison, StoredFiles
 from ui.parts import codes, export
 from ui.parts.export import PictureFiles, has_own_input
-from ui.parts.figures import not_computed, run_figures, table
+from ui.parts.figures import FigureTable, not_computed, run_figures, table
 from ui.parts.markup import HINT, READY, about, head, job_status, precomputed_status, run_head, slot, status_line
 from ui.parts.plots import Line, quality_plot
 from ui.parts.values import Options, Update
@@ -85,7 +85,7 @@ class Panel:
             self.pasted_file = gr.DownloadButton("Download in full size (png)", size="sm", elem_id=f"{key}-whole")
         with gr.Column(elem_classes="summary"):
             self.plot = gr.HTML(elem_id=f"{key}-plot")
-            self.table = gr.Dataframe(
+            self.table = FigureTable(
                 headers=table([])["headers"],
                 interactive=False,
                 label="All methods",

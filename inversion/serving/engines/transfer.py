@@ -10,10 +10,12 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGE = 1 << 16  # bytes from which a tensor is worth a number
 LENGTH = struct.Struct(">Q")  # of a message, before it
@@ -73,7 +75,7 @@ class _Pickler(pickle.Pickler):
         self._tensors = tensors
 
     def persistent_id(self, value: object) -> tuple[Any, ...] | None:
-        if not isinstance(value, Tensor) or value.nbytes < LARGE:
+        if not isinstance(value, torch.Tensor) or value.nbytes < LARGE:
             return None
         number = self._tensors.find(value)
         if number is not None:
