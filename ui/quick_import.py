@@ -17,11 +17,13 @@ UNUSED = ("pandas",)  # Gradio's data frames and its cache of examples; nothing 
 
 @contextmanager
 def quick_import() -> Iterator[None]:
-    """Within it, `import gradio` writes no stub files (.pyi) for editors, and runs no package that the page may not use.
+    """Within it, `import gradio` writes no stub files (.pyi) for editors and runs no package that the page may not use.
 
     For its stubs, Gradio parses the source of every component and its stub at each start.
     """
     defer(*UNUSED)
+    if WRITER in sys.modules:  # Gradio was imported first: only our own components are left
+        _write_nothing(sys.modules[WRITER])
     finder = _WithoutStubs()
     sys.meta_path.insert(0, finder)
     try:
@@ -44,7 +46,11 @@ class _WithoutStubs(MetaPathFinder):
 
         def execute_without(module: ModuleType) -> None:
             execute(module)
-            module.create_or_modify_pyi = lambda *_: None  # type: ignore[attr-defined]
+            _write_nothing(module)
 
         spec.loader.exec_module = execute_without  # type: ignore[method-assign]
         return spec
+
+
+def _write_nothing(module: ModuleType) -> None:
+    module.create_or_modify_pyi = lambda *_: None  # type: ignore[attr-defined]
