@@ -83,17 +83,19 @@ class Page(gr.Blocks):
 
 
 def _choices_checked(event: BlockFunction, given: list[Value]) -> list[Value]:
-    """Values of an event without a name. Raises TypeError if a menu or a strip of pictures has a value of another type.
+    """Values of an event without a name. Raises TypeError if one has a type that the page never sends.
 
-    Menus may have any text: their choices change, and events that read them without preprocessing allow for that.
+    This is for menus, strips of pictures, and keys that a browser keeps. Menus may have any text: their choices change,
+    and events that read them without preprocessing allow for that.
     """
     for component, value in zip(event.inputs, given, strict=False):
         if isinstance(component, gr.Dataset):
             known = value is None or (type(value) is int and 0 <= value < len(component.samples))
         elif isinstance(component, gr.Dropdown | gr.Radio):
-            known = all(
-                isinstance(one, str | int | float | None) for one in (value if type(value) is list else [value])
-            )
+            chosen = value if isinstance(value, list) else [value]
+            known = all(isinstance(one, str | int | float | None) for one in chosen)
+        elif isinstance(component, gr.BrowserState) and component.default_value is None:
+            known = isinstance(value, str | None)
         else:
             continue
         if not known:

@@ -70,7 +70,8 @@ class Inpaint(Task):
 
     def remarks(self) -> list[str]:
         more = "" if self.hole_share <= 0.5 else ", more than half. If this is the wrong part, invert the mask"
-        return [f"The hole covers {100 * self.hole_share:.0f} % of the picture{more}."]
+        percent = 100 * self.hole_share
+        return [f"The hole covers {percent:.{0 if percent >= 1 else 1}f} % of the picture{more}."]
 
     def parameters(self) -> dict[str, SettingValue]:
         return {"hole_share": self.hole_share}
