@@ -92,7 +92,8 @@ def _choices_checked(event: BlockFunction, given: list[Value]) -> list[Value]:
         if isinstance(component, gr.Dataset):
             known = value is None or (type(value) is int and 0 <= value < len(component.samples))
         elif isinstance(component, gr.Dropdown | gr.Radio):
-            chosen = value if isinstance(value, list) else [value]
+            several = getattr(component, "multiselect", False) and isinstance(value, list)
+            chosen = value if several else [value]
             known = all(isinstance(one, str | int | float | None) for one in chosen)
         elif isinstance(component, gr.BrowserState) and component.default_value is None:
             known = isinstance(value, str | None)

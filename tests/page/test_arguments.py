@@ -185,7 +185,7 @@ def test_every_private_event_refuses_wrong_choices_and_takes_empty_event_data(
     async def ask(number: int, inputs: list[Any]) -> None:
         await site.page.process_api(number, inputs, state, event_data=gr.EventData(None, None), request=gr.Request())
 
-    state, wrong = SessionState(site.page), ({}, [[]], [{}])
+    state, wrong = SessionState(site.page), ({}, [[]], [{}])  # a menu with several choices takes a list
     private = (one for one in site.page.fns.items() if str(one[1].api_name).startswith("_private"))
     events = [one for one in private if one[1].fn is not None]
     choosing = [one for one in events if any(map(has_known_type, one[1].inputs))]
