@@ -69,9 +69,7 @@ def test_a_page_that_comes_back_follows_its_job_again(
     shoot(page, "away-back")
 
     session.limits.abandoned = 3.0
-    # An answer to Run again would be lost while Gradio closes the stream of the answer before.
-    with page.expect_event("requestfinished", lambda request: "queue/data" in request.url):
-        be_away(lambda: session.status() == NOTHING)
+    be_away(lambda: session.status() == NOTHING)
     expect(status(page)).to_contain_text("Stopped because this page was inactive")
     shoot(page, "away-ended")
     session.limits.abandoned = 900.0

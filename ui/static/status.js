@@ -1,5 +1,5 @@
 // In the background, a phone freezes a page and ends its connection. Follow the job again when the page is shown.
-const AWAY = 10_000, PATIENCE = 15_000;  // milliseconds
+const AWAY = 10_000, PATIENCE = 15_000, LOST = 5_000;  // milliseconds
 const running = () => element.querySelector('.bar') !== null;
 let left = 0;
 const back = () => {
@@ -18,6 +18,11 @@ document.addEventListener('visibilitychange', () => { if (document.hidden) left 
 window.addEventListener('offline', () => { left ||= Date.now() - AWAY; });
 window.addEventListener('online', back);
 element.addEventListener('click', event => {
-  if (event.target.closest('.again')) trigger('again');
+  if (event.target.closest('.again')) {
+    // Gradio loses an answer that comes while it closes the stream of the one before: then ask where the job is.
+    const before = element.innerText;
+    trigger('again');
+    setTimeout(() => { if (element.innerText === before) trigger('back'); }, LOST);
+  }
   if (event.target.closest('.reload')) location.reload();
 });
