@@ -141,7 +141,9 @@ class Sketch(Tab):
 
     def _wire(self) -> None:
         self.kind.change(
-            lambda name: [gr.update(visible=bool(name) and kind == TRANSLATIONS[name].takes) for kind in self.boxes],
+            lambda name: [
+                gr.update(visible=name in TRANSLATIONS and kind == TRANSLATIONS[name].takes) for kind in self.boxes
+            ],
             self.kind,
             list(self.boxes.values()),
             preprocess=False,
