@@ -186,7 +186,7 @@ def test_models_are_dropped_until_a_gpu_has_room(home: Path, prior: StyleGAN2, m
     monkeypatch.setattr(
         hub.devices, "is_short_of", lambda device, need: device.type == "cpu" and 10 * len(hub.models) + need > 20
     )
-    monkeypatch.setattr(hub, "weights_of", {"one": 10, "two": 10, "three": 10, "huge": 1000}.__getitem__)
+    monkeypatch.setattr(hub, "weight_bytes", {"one": 10, "two": 10, "three": 10, "huge": 1000}.__getitem__)
     for name in ("one", "two", "three", "huge"):
         register(home, stored(prior), name)
     one, two = hub.load("one", "cpu"), hub.load("two", "cpu")

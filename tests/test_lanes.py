@@ -142,11 +142,11 @@ def test_jobs_go_to_other_lanes_while_one_does_not_open(opened: Opened, monkeypa
     ("memories", "places"),
     [((5, 20), {1}), ((None, 20), {0, 1}), ((5, None), {1}), ((5, 5), {0, 1}), ((20, 20, 5), {0, 1})],
 )
-def test_runs_begin_where_the_weights_of_their_model_have_room(
+def test_runs_begin_where_the_weight_bytes_their_model_have_room(
     memories: tuple[int | None, ...], places: set[int], opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lanes are of different GPUs; None is one whose memory is not known. If no lane has room, any one tries."""
-    monkeypatch.setattr("inversion.serving.session.weights_of", {"synthetic-faces": 10, "synthetic-houses": 1}.get)
+    monkeypatch.setattr("inversion.serving.session.weight_bytes", {"synthetic-faces": 10, "synthetic-houses": 1}.get)
     lanes = [NamedLane(number) for number in range(len(memories))]
     for lane, memory in zip(lanes, memories, strict=True):
         lane.memory = memory
@@ -163,7 +163,7 @@ def test_a_large_model_goes_to_a_small_lane_while_the_large_one_does_not_open(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inversion.serving.worker.REOPEN_EVERY", 0.01)
-    monkeypatch.setattr("inversion.serving.session.weights_of", lambda model: 10)
+    monkeypatch.setattr("inversion.serving.session.weight_bytes", lambda model: 10)
     small, large = NamedLane(0), NamedLane(1)
     small.memory, large.memory = 5, 20
     large.opened, large.refusal = False, threading.Event()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,7 @@ from inversion.metrics.sets import ms_ssim
 from inversion.model import Model
 from inversion.serving.lane import Lane
 from inversion.serving.measurement import measurement
-from inversion.serving.runs import Finished, Request
+from inversion.serving.runs import Finished, Request, picture_digest
 from inversion.tasks import task_class
 
 BUDGET = 3600.0  # seconds of one run
@@ -55,9 +55,9 @@ class Pictures(Table):
     def columns(self) -> Mapping[str, Column]:
         return {**{name: Column(one.label, one.digits) for name, one in metrics.METRICS.items()}, **self.own}
 
+    @abstractmethod
     def variations(self, bench: Bench) -> Iterator[Variation]:
         """What is asked of every picture."""
-        raise NotImplementedError
 
     def asked(self, model: Model) -> Sequence[str]:
         """The methods, if the call names none."""
@@ -148,7 +148,7 @@ def modules_of(model: Model, key: str) -> set[str]:
 
 def _plain(value: object) -> object:
     """A value of an input as JSON can hold it."""
-    return hashlib.sha256(value.tobytes()).hexdigest()[:16] if isinstance(value, np.ndarray) else value
+    return picture_digest(value) if isinstance(value, np.ndarray) else value
 
 
 def _made(lane: Lane, request: Request, case: Case, label: str) -> list[Made]:

@@ -36,14 +36,14 @@ REPORTED: dict[str, tuple[Reported, ...]] = {
         Reported("inversion", "reconstruct", "guided", "MSE 0.062, FID 52.85, 0.017 s"),
         Reported("inversion", "reconstruct", "indomain", "MSE 0.030, FID 42.64, 8 s"),
     ),
-    f"{_HYPERSTYLE}": (
+    _HYPERSTYLE: (
         Reported("inversion", "reconstruct", "wplus", "ID 0.78, MS-SSIM 0.90, LPIPS 0.09, 227.6 s", COPIED),
         Reported("inversion", "reconstruct", "pti", "ID 0.85, MS-SSIM 0.92, LPIPS 0.09, 55.7 s", COPIED),
         Reported("inversion", "reconstruct", "psp", "ID 0.56, MS-SSIM 0.76, LPIPS 0.17, 0.1 s", COPIED),
         Reported("inversion", "reconstruct", "e4e", "ID 0.50, MS-SSIM 0.72, LPIPS 0.20, 0.1 s", COPIED),
         Reported("inversion", "reconstruct", "restyle", "ID 0.66, MS-SSIM 0.79, LPIPS 0.13, 0.4 s", COPIED),
     ),
-    f"{_GANINVERTER}": (
+    _GANINVERTER: (
         Reported("inversion", "reconstruct", "w", "PSNR 15.85, ID 0.32, FID 25.74", VERIFIED),
         Reported("inversion", "reconstruct", "wplus", "PSNR 20.59, ID 0.77, FID 17.08", VERIFIED),
         Reported("inversion", "reconstruct", "psp", "PSNR 18.03, ID 0.56, FID 25.25", VERIFIED),

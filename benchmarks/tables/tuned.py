@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from benchmarks.common import Column
 from benchmarks.tables.base import Bench, Job, Made, Table, share, weights_of
 from benchmarks.tables.pictures import modules_of
 from inversion.methods import METHODS
+from inversion.serving.runs import picture_digest
 
 MODULES = ("benchmarks.tuning", "benchmarks.tables.tuned", "inversion.metrics")
 COMPARED = ("wplus", "pti", "clone")
@@ -41,7 +41,7 @@ class Tuning(Table):
         modules = [*MODULES, *set[str]().union(*(modules_of(model, key) for key in COMPARED))]
         for case in bench.cases(share(bench.args.n)):
             place = {"table": "tuning", "task": "tune", "setting": "", "label": "", "preset": "", "pictures": case.name}
-            pixels = hashlib.sha256(case.picture.tobytes()).hexdigest()[:16]
+            pixels = picture_digest(case.picture)
             used = [bench.args.seed, weights_of(model), pixels, *(METHODS[key].settings() for key in COMPARED)]
             yield bench.job(place, used, modules, partial(_made, bench, case))
 

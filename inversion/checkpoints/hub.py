@@ -10,7 +10,7 @@ import torch
 
 from inversion.checkpoints import fetch
 from inversion.checkpoints.assembly import bare_model, belonging, complete_model
-from inversion.checkpoints.registry import DEFAULT, Entry, HubError, registry, weights_of
+from inversion.checkpoints.registry import DEFAULT, Entry, HubError, registry, weight_bytes
 from inversion.checkpoints.store import Mark
 from inversion.common import devices
 from inversion.common.commands import DEVICES, DTYPES
@@ -101,7 +101,7 @@ def load(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Mode
         if opened is None or not opened.current:
             same = opened is not None and opened.entries[0] == registry().get(name)
             if not same:
-                models.make_room(where, weights_of(name))
+                models.make_room(where, weight_bytes(name))
             bare = opened.bare if opened is not None and same else bare_model(name, where, precision)
             opened = OpenedModel(bare, *complete_model(bare), _entries(bare))
         models.put(key, opened)  # not reached by a load that fails

@@ -189,7 +189,7 @@ def registry(path: Path | None = None) -> dict[str, Entry]:
     return {name: entry for name, entry in own.items() if entry.generator in {None, *own, *entries}} | entries
 
 
-def weights_of(model: str) -> int:
+def weight_bytes(model: str) -> int:
     """Bytes of the files of a model: its generator and the networks that belong to it; 0 if they are unknown."""
     return sum(entry.bytes or 0 for entry in registry().values() if model in (entry.name, entry.generator))
 

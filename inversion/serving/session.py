@@ -23,7 +23,7 @@ import numpy as np
 from inversion import align
 from inversion.align import Crop, CropMode
 from inversion.checkpoints.downloads import Download, Downloads
-from inversion.checkpoints.registry import weights_of
+from inversion.checkpoints.registry import weight_bytes
 from inversion.common.rows import RowView
 from inversion.common.settings import SettingValue
 from inversion.methods import parse_method
@@ -103,7 +103,7 @@ class Session:
         lanes = lanes or [Lane(device, dtype)]
         self._check = lanes[0].check
         self._changed = threading.Condition()
-        self._queue = Queue(self.limits, clock, len(lanes), weights_of)  # access only while holding the lock
+        self._queue = Queue(self.limits, clock, len(lanes), weight_bytes)  # access only while holding the lock
         self._store = Store(self.limits, clock, archive)  # access only while holding the lock
         self.history = History(self._store, self._changed, self.limits, archive)
         self._estimates = Estimates(self._queue, self.limits)  # access only while holding the lock

@@ -58,6 +58,11 @@ def opener(key: str) -> gr.HTML:
     return gr.HTML("", answered=None, js_on_load=code, elem_id=f"{key}-opener", elem_classes="unseen")
 
 
+def detail_of(event: gr.EventData) -> Mapping[str, Any]:
+    """What an opener asks for: a form, or the key of a run that is shown, run again, or whose picture is taken."""
+    return getattr(event, "detail", None) or {}
+
+
 def filled(event: Dependency, field: Component) -> None:
     """Tell the script when an event has filled a field."""
     event.success(None, js=f"() => {{ window.hub?.arrived({json.dumps(field.elem_id)}); return []; }}", **QUIET)

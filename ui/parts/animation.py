@@ -95,7 +95,7 @@ class Animation:
     def added(self, values: Values) -> Update:
         """The key states with that of the sliders."""
         with errors_as_messages():
-            view, cards = self._shown(values)
+            view, cards = self.sliders.shown(self.session, values[self.job])
             states = [*read_states(cards, values[self.states]), self.sliders.read(cards, values, view.key).moves]
             if len(states) > MAX_STATES:
                 raise InputError(f"An animation has at most {MAX_STATES} key states. Remove one first.")
@@ -104,7 +104,7 @@ class Animation:
     def cut(self, values: Values) -> Update:
         """The key states after one was removed."""
         with errors_as_messages():
-            _, cards = self._shown(values)
+            _, cards = self.sliders.shown(self.session, values[self.job])
             states = read_states(cards, values[self.states])
         return {self.states: gr.update(value=states, rows=state_rows(states, cards))}
 
@@ -115,7 +115,7 @@ class Animation:
     def run(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Make the moving picture, and show the progress."""
         with errors_as_messages():
-            view, cards = self._shown(values)
+            view, cards = self.sliders.shown(self.session, values[self.job])
             options = self.sliders.read(cards, values, view.key)
             states = path_of(read_states(cards, values[self.states]) or [options.moves])
             if not any(strength for state in states for strength in state.values()):
@@ -162,11 +162,6 @@ class Animation:
         except UserError:  # no encoder: the WebP remains
             return update
         return {**update, self.mp4: gr.update(value=str(path.with_suffix(".mp4")), interactive=True)}
-
-    def _shown(self, values: Values) -> tuple[JobView, Sequence[DirectionCard]]:
-        """The job whose results are shown, and the directions of its model. Raises UserError."""
-        view = self.session.snapshot(values[self.job] or "")
-        return view, self.sliders.cards(self.session, view.model)
 
 
 def read_states(cards: Sequence[DirectionCard], value: Value) -> list[State]:

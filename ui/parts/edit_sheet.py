@@ -86,8 +86,7 @@ class EditSheet:
     def run(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Invert the other pictures, edit all results, and show the sheet."""
         with errors_as_messages():
-            view = self.session.snapshot(values[self.job] or "")
-            cards = self.sliders.cards(self.session, view.model)
+            view, cards = self.sliders.shown(self.session, values[self.job])
             options = self.sliders.read(cards, values, view.key)
             if not options.moves:
                 raise InputError("Move a slider first.")

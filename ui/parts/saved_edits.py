@@ -76,7 +76,7 @@ class SavedEdits:
     def choices(self, values: Values) -> Update:
         """The names of all edits that fit the model."""
         try:
-            view, cards = self._shown(values)
+            view, cards = self.sliders.shown(self.session, values[self.job])
         except UserError:  # the results are gone; Load says so
             return {self.menu: gr.skip()}
         return {self.menu: gr.update(choices=[*presets(view, cards), *saved_in(values[self.own])])}
@@ -84,7 +84,7 @@ class SavedEdits:
     def load(self, values: Values) -> Update:
         """The sliders of the chosen edit."""
         with errors_as_messages():
-            view, cards = self._shown(values)
+            view, cards = self.sliders.shown(self.session, values[self.job])
             name = str(values[self.menu])
             found: dict[str, Mapping[str, Value]] = {k: {"moves": moves} for k, moves in presets(view, cards).items()}
             found |= saved_in(values[self.own])
@@ -95,7 +95,7 @@ class SavedEdits:
     def open(self, values: Values) -> Update:
         """The sliders of an uploaded edit."""
         with errors_as_messages():
-            _, cards = self._shown(values)
+            _, cards = self.sliders.shown(self.session, values[self.job])
             return self._filled(cards, read_file(values[self.upload]))
 
     def saved(self, values: Values) -> Update:
@@ -113,7 +113,7 @@ class SavedEdits:
     def deleted(self, values: Values) -> Update:
         """The edits of this browser without the chosen one."""
         with errors_as_messages():
-            view, _ = self._shown(values)
+            view, _ = self.sliders.shown(self.session, values[self.job])
             own = saved_in(values[self.own])
             if own.pop(str(values[self.menu]), None) is None:
                 raise InputError("Choose an edit of yours first.")
@@ -149,16 +149,11 @@ class SavedEdits:
 
     def _options(self, values: Values) -> tuple[JobView, EditOptions]:
         """The job that is shown, and its edit. Raises UserError."""
-        view, cards = self._shown(values)
+        view, cards = self.sliders.shown(self.session, values[self.job])
         options = self.sliders.read(cards, values, view.key)
         if not options.moves:
             raise InputError("Move a slider first.")
         return view, options
-
-    def _shown(self, values: Values) -> tuple[JobView, Sequence[DirectionCard]]:
-        """The job that is shown, and the directions of its model. Raises UserError."""
-        view = self.session.snapshot(values[self.job] or "")
-        return view, self.sliders.cards(self.session, view.model)
 
 
 def presets(view: JobView, cards: Sequence[DirectionCard]) -> dict[str, dict[str, float]]:

@@ -17,7 +17,7 @@ from inversion.common.rows import Row
 from inversion.directions import DirectionCard
 from inversion.editing.local import region_of
 from inversion.editing.requests import Edited, EditOptions, check_moves, read_layers
-from inversion.serving.session import Session
+from inversion.serving.session import JobView, Session
 from ui.parts.inputs import InputError, number
 from ui.parts.markup import slot
 from ui.parts.values import Update, Values
@@ -119,6 +119,11 @@ class DirectionSliders:
         if model not in self._cards:
             self._cards[model] = session.edits.directions(model)
         return self._cards[model]
+
+    def shown(self, session: Session, key: str | None) -> tuple[JobView, Sequence[DirectionCard]]:
+        """The job with a key, and the directions of its model. Raises UserError."""
+        view = session.snapshot(key or "")
+        return view, self.cards(session, view.model)
 
     def closed(self) -> Update:
         """No sliders."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gradio as gr
 from gradio.blocks import Block
@@ -20,6 +20,7 @@ from inversion.serving.session import JobView, Request, UnknownJob
 from inversion.tasks import DEFAULT_TASK
 from ui.history.form import FormValues, analysis_form, crop_of_request, typed
 from ui.history.kept import KeptFields, kept_requests, picture_file, reopened
+from ui.history.reopen import detail_of
 from ui.parts import inputs
 from ui.parts.arguments import naming
 from ui.parts.checks import refuse_bad_files
@@ -153,7 +154,7 @@ class Analyse(Tab):
         """Run the chosen analysis instead of this tab's job, and show its report as it grows."""
         session = self.context.session
         with errors_as_messages():
-            owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
+            owner, place = values[self.context.own_jobs.owner] or "", self.place(request)
             key = session.submit([self._request(values)], owner=owner, place=place, replaces=values[self.job])
         first: Update = {self.job: key, self.stored: key, self.status: status_line("<b>Starting</b>", 0.0)}
         first |= self.context.own_jobs.started()
@@ -224,9 +225,7 @@ class Analyse(Tab):
 
     def run_again(self, key: str | None, owner: str | None, request: gr.Request) -> Iterator[Update]:
         """Run a job again that ended because no client was connected."""
-        place = f"{request.session_hash} {self.key}"
-        with errors_as_messages():
-            again = self.context.session.run_again(str(key), owner=owner or "", place=place)
+        again = self.copied(key, owner, request)
         first: Update = {self.job: again, self.stored: again, **self.context.own_jobs.started()}
         yield from self.streams.newest(request, chain([first], self._updates(again)))
 
@@ -234,13 +233,13 @@ class Analyse(Tab):
         self, shown: str | None, owner: str | None, request: gr.Request, event: gr.EventData
     ) -> Iterator[Update]:
         """Show an earlier analysis with its fields, or run it again; without a run, only fill the fields."""
-        detail: Mapping[str, Any] = getattr(event, "detail", None) or {}
+        detail = detail_of(event)
         session, key = self.context.session, detail.get("key")
         if not key:
             pictures = self.pictures if kept_requests(session, detail) else {}
             yield self.kept.answer(detail.get("form"), detail.get("picture"), pictures)
             return
-        key = reopened(session, detail, owner or "", f"{request.session_hash} {self.key}", shown)
+        key = reopened(session, detail, owner or "", self.place(request), shown)
         requests = kept_requests(session, {"key": key})
         form = form_of(requests[0]) if requests else None
         first: Update = {self.job: key, self.stored: key, **self.context.own_jobs.started()}

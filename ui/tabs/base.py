@@ -13,6 +13,7 @@ from inversion.serving.session import UnknownJob
 from ui.history.reader import LINK, tab_of
 from ui.parts.context import PageContext
 from ui.parts.endpoint import Endpoint
+from ui.parts.inputs import errors_as_messages
 from ui.parts.values import Update
 
 
@@ -48,6 +49,15 @@ class Tab(ABC):
         except UnknownJob:
             return False
         return tab_of(view.tab, view.task, self.context.openers) == self.key
+
+    def place(self, request: gr.Request) -> str:
+        """Where this tab's job is shown; a new job of the same place replaces it."""
+        return f"{request.session_hash} {self.key}"
+
+    def copied(self, key: str | None, owner: str | None, request: gr.Request) -> str:
+        """The key of a new job that repeats one that ended because no client was connected. Raises gr.Error."""
+        with errors_as_messages():
+            return self.context.session.run_again(str(key), owner=owner or "", place=self.place(request))
 
     def endpoint(self, common: Mapping[str, Component]) -> Endpoint | None:
         """The tab's function for scripts, None if it has none. `common`: parameters that endpoints share."""

@@ -30,6 +30,7 @@ from inversion.serving.runs import LaneError, Request
 from inversion.serving.session import UnknownJob
 from inversion.tasks import DEFAULT_TASK, TASKS
 from ui.history.kept import KeptFields, picture_file, reopened
+from ui.history.reopen import detail_of
 from ui.parts.context import PageContext
 from ui.parts.endpoint import Endpoint
 from ui.parts.events import CROPS, DEVICE, PRIVATE, QUIET, VIEWS
@@ -189,7 +190,7 @@ class Grid(Tab):
             form, plan = self._form(values), self._planned(values)
             record = grid_record(plan, form, *self._names(values))
             requests = grid_requests(plan.setups, self._materials(values))
-            owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
+            owner, place = values[self.context.own_jobs.owner] or "", self.place(request)
             session = self.context.session
             key = session.submit(requests, owner=owner, place=place, replaces=values[self.job], about=record)
         first = {self.panel.status: status_line("<b>Starting</b>", 0.0), **self.context.own_jobs.started()}
@@ -260,21 +261,19 @@ class Grid(Tab):
 
     def run_again(self, key: str | None, owner: str | None, request: gr.Request) -> Iterator[Update]:
         """Run a grid again that ended because no client was connected."""
-        with errors_as_messages():
-            place = f"{request.session_hash} {self.key}"
-            again = self.context.session.run_again(str(key), owner=owner or "", place=place)
+        again = self.copied(key, owner, request)
         yield from self._follow(again, request, self.context.own_jobs.started())
 
     def reopen(
         self, shown: str | None, owner: str | None, request: gr.Request, event: gr.EventData
     ) -> Iterator[Update]:
         """Show an earlier grid with its fields, or run it again; without a run, only fill the fields."""
-        detail: Mapping[str, Any] = getattr(event, "detail", None) or {}
+        detail = detail_of(event)
         session, key = self.context.session, detail.get("key")
         if not key:
             yield self.kept.answer(detail.get("form"))
             return
-        place = f"{request.session_hash} {self.key}"
+        place = self.place(request)
         with errors_as_messages():
             if detail.get("run") and (detail.get("model") or detail.get("method")):
                 requests, record = self._changed(str(key), detail)

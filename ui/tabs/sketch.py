@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gradio as gr
 import numpy as np
@@ -24,6 +24,7 @@ from ui import examples
 from ui.history.form import FormValues, crop_of_request, translation_form
 from ui.history.kept import KeptFields, kept_requests, picture_file, reopened
 from ui.history.recipes import OWN_TABS
+from ui.history.reopen import detail_of
 from ui.parts import inputs
 from ui.parts.checks import refuse_bad_files
 from ui.parts.context import PageContext
@@ -232,7 +233,7 @@ class Sketch(Tab):
             if not requests:
                 yield {self.panel.status: status_line(problem_list(problems), bad=True)}
                 return
-            owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
+            owner, place = values[self.context.own_jobs.owner] or "", self.place(request)
             key = session.submit(requests, owner=owner, place=place, replaces=values[self.job])
         yield from self._follow(key, request, problems, started=True)
 
@@ -274,19 +275,17 @@ class Sketch(Tab):
 
     def run_again(self, key: str | None, owner: str | None, request: gr.Request) -> Iterator[Update]:
         """Run a job again that ended because no client was connected."""
-        with errors_as_messages():
-            place = f"{request.session_hash} {self.key}"
-            again = self.context.session.run_again(str(key), owner=owner or "", place=place)
+        again = self.copied(key, owner, request)
         yield from self._follow(again, request, started=True)
 
     def reopen(
         self, shown: str | None, owner: str | None, request: gr.Request, event: gr.EventData
     ) -> Iterator[Update]:
         """Show earlier pictures with their fields, or make them again; without a run, only fill the fields."""
-        detail: Mapping[str, Any] = getattr(event, "detail", None) or {}
+        detail = detail_of(event)
         session, key = self.context.session, detail.get("key")
         if key:
-            key = reopened(session, detail, owner or "", f"{request.session_hash} {self.key}", shown)
+            key = reopened(session, detail, owner or "", self.place(request), shown)
         requests = kept_requests(session, {"key": key, "picture": detail.get("picture")})
         form = form_of(requests) if key and requests else detail.get("form")
         name = str((form or {}).get("kind"))

@@ -10,7 +10,7 @@ from functools import partial
 from html import escape
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gradio as gr
 import numpy as np
@@ -23,7 +23,7 @@ from inversion.serving import catalogue
 from inversion.serving.runs import picture_digest
 from inversion.serving.session import Request, UnknownJob
 from ui.history.form import SAVED_BY_SCRIPTS, Form
-from ui.history.reopen import GONE, Parts, Reopening, changed, opener
+from ui.history.reopen import GONE, Parts, Reopening, changed, detail_of, opener
 from ui.parts.codes import fetch_script
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
@@ -165,7 +165,7 @@ class TaskTab(Tab):
         """Run the chosen methods instead of this tab's job, and show their progress and results."""
         with errors_as_messages():
             requests = self.requests(values)
-            owner, place = values[self.context.own_jobs.owner] or "", f"{request.session_hash} {self.key}"
+            owner, place = values[self.context.own_jobs.owner] or "", self.place(request)
             key = self.context.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
         first: Update = {self.job: key, self.stored: key, self.stored_results.shown: None}
         first |= {self.panel.status: status_line("<b>Starting</b>", 0.0)}
@@ -243,10 +243,7 @@ class TaskTab(Tab):
 
     def run_again(self, key: str | None, owner: str | None, left: str, request: gr.Request) -> Iterator[Update]:
         """Run a job again that ended because no client was connected."""
-        with errors_as_messages():
-            again = self.context.session.run_again(
-                str(key), owner=owner or "", place=f"{request.session_hash} {self.key}"
-            )
+        again = self.copied(key, owner, request)
         first = {self.job: again, self.stored: again, **self.context.own_jobs.started()}
         updates = self.panel.updates(self.context.session, again, left)
         yield from self.streams.newest(request, chain([first], updates))
@@ -255,7 +252,7 @@ class TaskTab(Tab):
         self, shown: str | None, owner: str | None, left: str, request: gr.Request, event: gr.EventData
     ) -> Iterator[Update]:
         """Show an earlier run with its settings, or run it again; without a run, only fill the fields."""
-        detail: Mapping[str, Any] = getattr(event, "detail", None) or {}
+        detail = detail_of(event)
         session, key = self.context.session, detail.get("key")
         if not key:
             yield from self.reopening.streams.newest(request, self.reopening.restored(detail))
@@ -263,7 +260,7 @@ class TaskTab(Tab):
         with errors_as_messages():
             if detail.get("run"):
                 requests = changed(session.history.requests(str(key)), detail, session)
-                place = f"{request.session_hash} {self.key}"
+                place = self.place(request)
                 key = session.submit(requests, owner=owner or "", place=place, replaces=shown)
                 detail = {"key": key}
             elif not session.history.has(str(key)):
