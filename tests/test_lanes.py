@@ -14,7 +14,7 @@ from helpers.waiting import until
 
 from inversion.model import Model
 from inversion.serving.runs import Event, LaneError, LaneLost, Request
-from inversion.serving.session import Limits, Session
+from inversion.serving.session import Limits, Session, Status
 
 Opened = Callable[..., Session]
 PATIENT: dict[str, Any] = {"grace": math.inf, "abandoned": math.inf, "slice": 0.0}
@@ -77,6 +77,37 @@ def test_as_many_jobs_run_at_once_as_there_are_lanes(opened: Opened, gate: threa
     assert {health.state for health in session.health()} == {"free"}
 
 
+def test_the_runs_of_a_job_go_on_side_by_side(opened: Opened, gate: threading.Event) -> None:
+    lanes = [NamedLane(number, gate=gate) for number in range(2)]
+    session = opened(*lanes)
+    key = session.submit([stub_request(seed) for seed in range(5)])
+    until(lambda: [len(lane.order) for lane in lanes] == [1, 1])
+    assert [run.state for run in session.snapshot(key).runs] == ["running"] * 2 + ["queued"] * 3
+    assert session.status().running == (key,) and session.status().waiting == ()
+    gate.set()
+    view = finish(session, key)
+    assert [run.state for run in view.runs] == ["done"] * 5 and all(run.image is not None for run in view.runs)
+    assert sorted(lanes[0].order + lanes[1].order) == list(range(5)) and lanes[0].order[0] + lanes[1].order[0] == 1
+    assert session.status() == Status((), (), ()), "no strand is left"
+
+
+def test_a_job_on_all_lanes_leaves_turns_to_others(opened: Opened) -> None:
+    lanes = [StubLane(10**6) for _ in range(2)]
+    session = opened(*lanes, limits=Limits(**PATIENT))
+    long = session.submit([stub_request(seed) for seed in range(6)], owner="long")
+    until(lambda: all(lane.order for lane in lanes))
+    other = session.submit([stub_request(50)], owner="other")
+    until(lambda: session.snapshot(other).runs[0].state == "running")
+    assert [run.state for run in session.snapshot(long).runs] == ["running"] * 2 + ["queued"] * 4
+    assert session.snapshot(other).position == 0
+    session.cancel(long)
+    runs = finish(session, long).runs
+    assert {run.state for run in runs} == {"cancelled"} and sum(run.image is not None for run in runs) == 2
+    session.cancel(other)
+    assert finish(session, other).runs[0].image is not None
+    assert sum(lane.closed for lane in lanes) == 3 and session.status() == Status((), (), ())
+
+
 def test_open_runs_stay_on_their_lane_and_their_number_is_limited_on_each(
     opened: Opened, gate: threading.Event
 ) -> None:
@@ -130,8 +161,11 @@ def test_jobs_go_to_other_lanes_while_one_does_not_open(opened: Opened, monkeypa
     monkeypatch.setattr("inversion.serving.worker.REOPEN_EVERY", 0.01)
     good, bad = NamedLane(0), NamedLane(1)
     bad.opened, bad.refusal = False, threading.Event()
+    good.gate = threading.Event()
     session = opened(good, bad)
     keys = [session.submit([stub_request(seed), stub_request(seed + 50)]) for seed in range(4)]
+    until(lambda: session.health()[1].state == "starting")
+    good.gate.set()
     assert all(run.state == "done" for key in keys for run in finish(session, key).runs)
     assert bad.order == [] and session.health()[1].state == "starting"
     bad.refusal.set()

@@ -45,7 +45,7 @@ def run(store: Store, job: Job, tuned: bool = False) -> None:
     for index in range(len(job.runs)):
         event = finished(tuned)
         job.take(index, event)
-        store.keep(job, index, event)
+        store.keep(job, index, event, 0)
     store.release(job)
 
 

@@ -18,7 +18,7 @@ from inversion.checkpoints.registry import DEFAULT
 from inversion.methods import STAGES, Result, parse_method, run
 from inversion.model import Model
 from inversion.serving.estimates import Estimates
-from inversion.serving.jobs import FINAL, JobView
+from inversion.serving.jobs import FINAL, Job, JobView, RunView
 from inversion.serving.plans import Plan
 from inversion.serving.queue import Queue
 from inversion.serving.session import Busy, Limits, Session, UnknownJob
@@ -239,6 +239,18 @@ def test_one_measurement_under_load_does_not_set_the_expected_times(place: int) 
     for source in range(4, 8):
         estimates.measured(DEFAULT, STAGES["w"].label, 5.0, source)
     assert estimates.expected(DEFAULT, plan) == pytest.approx(500), "the machine has become slower"
+
+
+@pytest.mark.parametrize(("runs", "lanes", "seconds"), [(1, 2, 10), (2, 1, 20), (2, 2, 10), (3, 2, 15), (3, 8, 10)])
+def test_the_runs_of_a_job_share_the_lanes(runs: int, lanes: int, seconds: float) -> None:
+    queue = Queue(Limits(), float, lanes)
+    estimates = Estimates(queue, Limits())
+    estimates.measured(DEFAULT, STAGES["w"].label, 0.1)
+    job = Job("key", (stub_request(steps=100),) * runs, [RunView("w", "W", budget=math.inf)] * runs)
+    queue.add(job)
+    view = estimates.view(job)
+    assert view.remaining == pytest.approx(seconds, rel=0.01)
+    assert [run.remaining for run in view.runs] == [pytest.approx(10, rel=0.01)] * runs
 
 
 def test_a_job_without_a_place_waits_for_the_end_of_an_open_run(ticking: TickingLane, opened: Opened) -> None:

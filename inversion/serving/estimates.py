@@ -86,8 +86,14 @@ class Estimates:
             runs=tuple(runs),
             position=0 if job.begun else len(self._queue.before(job)),
             wait=0.0 if job.begun else self._wait(job),
-            remaining=self._shared(self._computing(job), others),
+            remaining=self._together(job, others),
         )
+
+    def _together(self, job: Job, others: list[float | None]) -> float | None:
+        """Time until all runs of a job end, which share the lanes with each other and with jobs that need `others`."""
+        left = [self._run(job, index) for index, run in enumerate(job.runs) if not run.over]
+        longest = max((seconds for seconds in left if seconds is not None), default=0.0)
+        return None if None in left else self._shared(self._computing(job), others, longest)
 
     def _computing(self, job: Job, indices: Sequence[int] | None = None) -> float | None:
         """Computing time that is left of all runs of a job, or of some."""
@@ -143,16 +149,20 @@ class Estimates:
         return wait if wait < math.inf else None
 
     def _ends(self, jobs: Sequence[Job]) -> list[float | None]:
-        """Time until the current or next run of each job ends if they all share the lanes."""
-        left = [None if job.index is None else self._run(job, job.index) for job in jobs]
+        """Time until the first run of each job ends that is not over, if they all share the lanes."""
+        first = [next((index for index, run in enumerate(job.runs) if not run.over), None) for job in jobs]
+        left = [None if index is None else self._run(job, index) for job, index in zip(jobs, first, strict=True)]
         return [self._shared(seconds, left[:i] + left[i + 1 :]) for i, seconds in enumerate(left)]
 
-    def _shared(self, seconds: float | None, others: list[float | None]) -> float | None:
-        """Time until a job ends that needs `seconds` alone, and shares the lanes with jobs that need `others`."""
+    def _shared(self, seconds: float | None, others: list[float | None], longest: float | None = None) -> float | None:
+        """Time until work of `seconds` ends that shares the lanes with jobs that need `others`.
+
+        longest: the part of it that only one lane can do; None: all of it.
+        """
         if seconds is None:
             return None
         work = seconds + sum(seconds if other is None else min(seconds, other) for other in others)
-        return max(seconds, work / self._queue.lanes)
+        return max(seconds if longest is None else longest, work / self._queue.lanes)
 
     def _turn(self, job: Job) -> float:
         """Time of one turn of a job."""

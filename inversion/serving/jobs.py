@@ -135,8 +135,6 @@ class Job:
     owner: str = ""  # a secret of the browser that submitted it, "" if it is unknown
     place: str = ""  # a tab of an open page, "" if it is unknown
     address: str = ""  # of the client that submitted it, "" if it is unknown
-    current: int | None = None  # index of the run that has begun and is not over
-    lane: int | None = None  # the lane of its current or last run, None if it has none
     ending: str = ""  # why it was cancelled
     again: tuple[Request, ...] = ()  # stored for another run, within limits
     made: float = field(default_factory=time.time)  # Unix time
@@ -174,15 +172,19 @@ class Job:
         return any(run.state != "queued" for run in self.runs)
 
     @property
-    def plan(self) -> Plan | None:
-        """The plan of the current run, or of the next one; None if no run is left."""
-        return None if self.index is None else self.plans[self.index]
+    def over(self) -> bool:
+        """Whether all runs have ended."""
+        return all(run.over for run in self.runs)
 
     @property
-    def index(self) -> int | None:
-        """Index of the current run, or of the next one; None if no run is left."""
-        queued = (index for index, run in enumerate(self.runs) if run.state == "queued")
-        return next(queued, None) if self.current is None else self.current
+    def next(self) -> int | None:
+        """Index of the first run that has not begun, None if there is none."""
+        return next((index for index, run in enumerate(self.runs) if run.state == "queued"), None)
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of the first run that is not over, None if there is none."""
+        return next((plan for plan, run in zip(self.plans, self.runs, strict=True) if not run.over), None)
 
     @property
     def released(self) -> bool:
@@ -211,15 +213,12 @@ class Job:
             about=self.about,
         )
 
-    def begin(self) -> int | None:
-        """Index of the current run, or of the next queued one, which begins; None if no run is left."""
-        if self.current is None and self.index is not None:
-            self.current = index = self.index
-            self._replace(index, replace(self.runs[index], state="running", stage="loading the model"))
-        return self.current
+    def begin(self, index: int) -> None:
+        """A queued run begins."""
+        self._replace(index, replace(self.runs[index], state="running", stage="loading the model"))
 
     def cancel(self, why: str = "Cancelled") -> None:
-        """Drop the queued runs, and ask the current one to stop. why: begins their messages."""
+        """Drop the queued runs, and ask those that have begun to stop. why: begins their messages."""
         if self.cancelled:
             return
         self.cancelled, self.ending = True, why
@@ -241,13 +240,11 @@ class Job:
         elif isinstance(event, Progress):
             self._replace(index, _advanced(run, event))
         else:
-            self.current = None
             message = f"{self.ending}: this is the best picture so far." if stopped else event.message
             self._replace(index, _finished(run, event, "cancelled" if stopped else "done", message))
 
     def fail(self, index: int, message: str) -> None:
         """Mark a run as failed, with the reason."""
-        self.current = None
         self._replace(index, replace(self.runs[index], state="failed", stage="", message=message))
 
     def restart(self, index: int, *, blameless: bool = False) -> bool:
@@ -258,7 +255,6 @@ class Job:
         if self.cancelled or (index in self._restarted and not blameless):
             return False
         self._restarted |= set() if blameless else {index}
-        self.current = self.lane = None
         old = self.runs[index]
         self._replace(index, RunView(old.method, old.label, budget=old.budget, message=RESTARTED))
         return True

@@ -77,12 +77,12 @@ class Store:
         """The jobs that are not over, oldest first."""
         return [job for job in self._jobs.values() if not job.released]
 
-    def keep(self, job: Job, index: int, event: Finished) -> None:
-        """Remember the result of a run, and forget the least recently used ones that exceed the limits."""
+    def keep(self, job: Job, index: int, event: Finished, lane: int) -> None:
+        """Remember the result of a run on a lane, and forget the least recently used ones that exceed the limits."""
         if self._archive is not None:
             self._archive.keep(job, index, event)
-        lane = None if event.weights is None else job.lane
-        result = StoredResult(event.code, event.weights, job.models[index], event.image, event.row, lane)
+        holder = None if event.weights is None else lane
+        result = StoredResult(event.code, event.weights, job.models[index], event.image, event.row, holder)
         self.restore(job.key, index, result)
 
     def restore(self, key: str, index: int, result: StoredResult) -> None:

@@ -1,4 +1,4 @@
-"""The thread of a lane: jobs take turns, quick requests are answered between two steps."""
+"""The thread of a lane: strands of jobs take turns, quick requests are answered between two steps."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from inversion.common.errors import UserError
 from inversion.common.memory import return_freed_memory
 from inversion.serving.costs import REFERENCE
 from inversion.serving.estimates import Estimates
-from inversion.serving.jobs import Busy, Job
+from inversion.serving.jobs import Busy
 from inversion.serving.queue import Queue
 from inversion.serving.requests import Quick
 from inversion.serving.runs import Event, Finished, LaneError, LaneLost, Ready, Request
 from inversion.serving.store import Store
+from inversion.serving.strands import Strand
 
 T = TypeVar("T")
 Events = Generator[Event, "bool | None", None]  # see `DeviceLane.__call__`
@@ -109,7 +110,7 @@ class Worker:
     """Runs jobs and quick requests on one lane, in a thread of its own.
 
     The thread survives every exception: it ends the run or the quick request that raised it. A run that has used up
-    its turn stays open: its generator is suspended between two steps, until the job's next turn.
+    its turn stays open: its generator is suspended between two steps, until its strand's next turn.
 
     questions, models, recent: access only while holding the lock.
     """
@@ -120,8 +121,8 @@ class Worker:
         self.models: deque[str] = deque()  # to be loaded
         self.recent: deque[str] = deque(maxlen=MODELS)  # models that were used last, which the lane holds
         self.losses = 0  # how often its process has ended
-        self._suspended: dict[str, Events] = {}  # by job; access only in the worker's thread
-        self._earlier: dict[str, float] = {}  # seconds of suspended runs in their earlier turns, by job; likewise
+        self._suspended: dict[Strand, Events] = {}  # access only in the worker's thread
+        self._earlier: dict[Strand, float] = {}  # seconds of suspended runs in their earlier turns; likewise
         self._shared, self._queue, self._store = shared, shared.queue, shared.store
         self._changed = shared.changed
         self._thread = threading.Thread(target=self._work, name="device-lane", daemon=True)
@@ -142,13 +143,13 @@ class Worker:
             self._answer()
             with self._changed:
                 model = self.models.popleft() if self.models else None
-                job = self._queue.begin_turn(self.number) if model is None else None
-                index = None if job is None else job.begin()
+                strand = self._queue.begin_turn(self.number) if model is None else None
+                index = None if strand is None else strand.begin()
                 self._changed.notify_all()
             if model is not None:
                 self._load(model)
-            if job is not None:
-                self._take_turn(job, index)
+            if strand is not None:
+                self._take_turn(strand, index)
         self._drop_suspended()
 
     def _wait(self) -> bool:
@@ -234,14 +235,15 @@ class Worker:
             # A run on this model meets the same error and shows it.
             log.exception("could not load %s ahead of its first use", model)
 
-    def _take_turn(self, job: Job, index: int | None) -> None:
-        """Go on with the run that has this index, if any, then end the job's turn."""
+    def _take_turn(self, strand: Strand, index: int | None) -> None:
+        """Go on with the run that has this index, if any, then end the strand's turn."""
         problem: str | None = None
         lost: LaneLost | None = None
+        job = strand.job
         self._used(job.model if index is None else job.models[index])
         if index is not None:
             try:
-                self._run(job, index)
+                self._run(strand, index)
             except BaseException as error:
                 lost = LaneLost(str(error), blameless=error.blameless) if isinstance(error, LaneLost) else None
                 # As text: while the exception lives, its traceback keeps every tensor of the run alive.
@@ -249,28 +251,28 @@ class Worker:
         with self._changed:
             if lost is not None and not lost.blameless:
                 self._lost()
-            again = index is not None and lost is not None and job.restart(index, blameless=lost.blameless)
+            again = index is not None and lost is not None and strand.restart(index, blameless=lost.blameless)
             if problem is not None and index is not None and not again:
-                job.fail(index, problem)
-            self._queue.end_turn(job, self.number)
-            if not job.waiting and job.current is None:
+                strand.fail(index, problem)
+            self._queue.end_turn(strand, self.number)
+            if job.over:
                 self._store.release(job)
                 return_freed_memory()
             self._changed.notify_all()
 
-    def _run(self, job: Job, index: int) -> None:
+    def _run(self, strand: Strand, index: int) -> None:
         """Record the events of a run until it ends or its turn is over, and answer quick requests between them."""
-        suspended = self._suspended.pop(job.key, None)
+        job, suspended = strand.job, self._suspended.pop(strand, None)
         events = self.lane(job.requests[index]) if suspended is None else suspended
         stop = None if suspended is None else job.cancelled  # a generator that has not begun takes None only
-        seconds, earlier = 0.0, self._earlier.pop(job.key, 0.0)  # of computing in this turn, and in those before
+        seconds, earlier = 0.0, self._earlier.pop(strand, 0.0)  # of computing in this turn, and in those before
         with ExitStack() as stack:
             stack.callback(events.close)
             while True:
                 began = self._shared.clock()
-                event = job.context.run(events.send, stop)
+                event = strand.context.run(events.send, stop)
                 seconds += self._shared.clock() - began
-                self._record(job, index, event, bool(stop))
+                self._record(strand, index, event, bool(stop))
                 if isinstance(event, Ready):  # until then it was loading the model
                     earlier = -seconds
                 if isinstance(event, Finished):
@@ -279,28 +281,28 @@ class Worker:
                     return
                 self._answer()
                 with self._changed:
-                    if self._queue.should_suspend(job, self.number, seconds):
-                        self._suspended[job.key] = events
-                        self._earlier[job.key] = earlier + seconds
+                    if self._queue.should_suspend(strand, self.number, seconds):
+                        self._suspended[strand] = events
+                        self._earlier[strand] = earlier + seconds
                         stack.pop_all()  # leaves the generator open
                         return
                     stop = job.cancelled
 
-    def _record(self, job: Job, index: int, event: Event, stopped: bool) -> None:
+    def _record(self, strand: Strand, index: int, event: Event, stopped: bool) -> None:
         """Record an event of a run. stopped: the run was asked to stop before the event."""
         with self._changed:
-            job.take(index, event, stopped)
-            self._shared.estimates.note(job, index)
+            strand.take(index, event, stopped)
+            self._shared.estimates.note(strand.job, index)
             if isinstance(event, Finished):
-                self._store.keep(job, index, event)
+                self._store.keep(strand.job, index, event, self.number)
             self._changed.notify_all()
 
     def _drop_suspended(self) -> None:
         """Close the suspended runs; the worker is being closed."""
         with self._changed:
-            for job in self._queue.open(self.number):
-                if job.current is not None:
-                    job.fail(job.current, f"{SERVER_STOPPED}.")
+            for strand in self._queue.open(self.number):
+                if strand.current is not None:
+                    strand.fail(strand.current, f"{SERVER_STOPPED}.")
             self._changed.notify_all()
         for events in self._suspended.values():
             with suppress(Exception):
