@@ -46,6 +46,8 @@ class Page(gr.Blocks):
         self, block_fn: BlockFunction, inputs: list[Value], state: SessionState | None, explicit_call: bool = False
     ) -> list[Value]:
         """The values of an event. Those of an endpoint are checked first: Gradio would refuse most without words."""
+        if block_fn.fn is None:  # of the browser alone: its values would become those of its outputs
+            raise gr.Error(UNREADABLE, print_exception=False)
         endpoint = next((one for one in self.endpoints if one.name == block_fn.api_name), None)
         try:
             given = _choices_checked(block_fn, inputs) if endpoint is None else endpoint.checked(inputs)

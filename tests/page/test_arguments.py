@@ -186,8 +186,11 @@ def test_every_private_event_refuses_wrong_choices_and_takes_empty_event_data(
         await site.page.process_api(number, inputs, state, event_data=gr.EventData(None, None), request=gr.Request())
 
     state, wrong = SessionState(site.page), ({}, [[]], [{}])  # a menu with several choices takes a list
-    private = (one for one in site.page.fns.items() if str(one[1].api_name).startswith("_private"))
+    private = [one for one in site.page.fns.items() if str(one[1].api_name).startswith("_private")]
     events = [one for one in private if one[1].fn is not None]
+    for number, event in (one for one in private if one[1].fn is None):
+        with pytest.raises(AppError, match="Reload the page"):
+            asyncio.run(ask(number, ["x"] * len(event.inputs)))
     choosing = [one for one in events if any(map(has_known_type, one[1].inputs))]
     by_handler = {getattr(event.fn, "__qualname__", ""): (number, event) for number, event in choosing}
     for (number, event), value in product(by_handler.values(), wrong):
