@@ -22,6 +22,7 @@ from inversion.common.memory import keep_freed_memory
 from inversion.serving.engines import ENGINES
 
 MAX_PORT = 65535
+SWITCH = 0.001  # seconds that a thread may wait for the interpreter while another one runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,6 +126,9 @@ def prepare() -> None:
     handler.setFormatter(LogFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     keep_freed_memory()
+    # A lane in this process needs the interpreter for a moment after each operation of torch, and would wait 5 ms for
+    # it whenever the web server is busy.
+    sys.setswitchinterval(SWITCH)
     # The page opens without torch. The thread of the device lane loads it afterwards, by warming the default model.
     defer("torch")
     if os.environ.get("SPACE_ID"):  # its proxy tells the addresses of visitors

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from statistics import median_low
 
-from inversion.serving.costs import relative_cost
+from inversion.serving.costs import REFERENCE, relative_cost
 from inversion.serving.jobs import Job, JobView, RunView
 from inversion.serving.limits import Limits
 from inversion.serving.plans import Plan
@@ -74,6 +74,10 @@ class Estimates:
         if any(speed is None for _, speed in speeds):
             return None
         return self._extra(model) + sum(steps * speed for steps, speed in speeds if speed)
+
+    def step(self, model: str) -> float | None:
+        """Time of one step of W."""
+        return self._speed(model, REFERENCE)
 
     def view(self, job: Job) -> JobView:
         """The job as it is now, with its place in the queue and expected times."""

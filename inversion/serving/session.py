@@ -29,7 +29,6 @@ from inversion.common.settings import SettingValue
 from inversion.methods import parse_method
 from inversion.serving.additions import Additions
 from inversion.serving.archive.archive import Archive
-from inversion.serving.costs import REFERENCE
 from inversion.serving.edits import Edits
 from inversion.serving.estimates import Estimates
 from inversion.serving.files import CLOSED, ModelFiles
@@ -302,9 +301,8 @@ class Session:
 
     def _check_demand(self, requests: Sequence[Request]) -> None:
         """Raises LaneError if one step of a request would take too much memory or time."""
-        plan = Plan(((REFERENCE, 1),), short=False, tunes=False)
         with self._changed:
-            units = {request.model: self._estimates.expected(request.model, plan) for request in requests}
+            units = {request.model: self._estimates.step(request.model) for request in requests}
         for request in requests:
             check_demand(request, self.limits, device_memory(self._device), units[request.model])
 
