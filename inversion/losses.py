@@ -25,6 +25,7 @@ class LossWeights:
     pixel: float = field(default=1.0, metadata={"label": "Pixel", "min": 0.0, "max": 10.0, "step": 0.1})
     pyramid: float = field(default=0.1, metadata={"label": "Laplacian pyramid", "min": 0.0, "max": 10.0, "step": 0.05})
     perceptual: float = field(default=0.1, metadata={"label": "Perceptual", "min": 0.0, "max": 10.0, "step": 0.05})
+    identity: float = field(default=0.0, metadata={"label": "Identity", "min": 0.0, "max": 10.0, "step": 0.05})
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -36,10 +37,11 @@ PIXELS = LossWeights(pixel=1.0, pyramid=0.0, perceptual=0.0)
 
 
 class Objective:
-    """Distance between A(x) and y. Perceptual networks compare the pictures pinv(A(x)) and pinv(y).
+    """Distance between A(x) and y. Perceptual and identity networks compare the pictures pinv(A(x)) and pinv(y).
 
     y (B, ...): the measurement, on the model's device. weights: the default is `LossWeights()`. `perceptual_name`: the
-    network of the perceptual term, or "none".
+    network of the perceptual term, or "none". Identity: 1 - the cosine of the embeddings (pSp, Richardson et al. 2021,
+    eq. 4), left out if the model has no network for it.
     """
 
     def __init__(self, task: Task, y: Tensor, model: Model, weights: LossWeights | None = None) -> None:
@@ -51,6 +53,10 @@ class Objective:
         if self._perceptual is not None:
             with torch.no_grad():
                 self._target = self._perceptual.features(task.pinv(y))
+        self._embed = model.embed if self.weights.identity else None
+        if self._embed is not None:
+            with torch.no_grad():
+                self._person = self._embed(task.pinv(y))
 
     def __call__(self, x: Tensor) -> dict[str, Tensor]:
         """Unweighted terms (B,) of pictures x (B, 3, R, R) in about [-1, 1], and their weighted sum "total".
@@ -69,6 +75,8 @@ class Objective:
         if self._perceptual is not None:
             features = self._perceptual.features(self.task.pinv(measured))
             terms["perceptual"] = self._perceptual.distance(features, self._target)
+        if self._embed is not None:
+            terms["identity"] = 1 - (self._embed(self.task.pinv(measured)) * self._person).sum(dim=1)
         total = residual.new_zeros(residual.shape[0])
         for name, value in terms.items():
             total = total + getattr(self.weights, name) * value

@@ -108,6 +108,13 @@ class Model:
         return None
 
     @property
+    def embed(self) -> Callable[[Tensor], Tensor] | None:
+        """Pictures (B, 3, R, R) -> unit embeddings (B, D) of the persons: ArcFace, else the predictor, else None."""
+        if self.identity is not None:
+            return self.identity
+        return None if self.predictor is None else self.predictor.embed
+
+    @property
     def synthetic_perceptual(self) -> Perceptual | None:
         """The distance between features of the predictor. None if the model has no predictor."""
         if self.predictor is None:

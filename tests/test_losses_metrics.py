@@ -105,6 +105,21 @@ def test_the_perceptual_loss_says_which_network_it_is(
     assert objective.perceptual_name == "none" and "perceptual" not in objective(pictures)
 
 
+def test_the_identity_term_compares_persons(model: Model, pictures: Tensor) -> None:
+    """1 - the cosine of the embeddings, by the network that the model has; other terms do not change."""
+
+    class Embedding(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.nn.functional.normalize(x.flatten(1), dim=1)
+
+    weights = LossWeights(identity=0.5)
+    known = replace(model, identity=Embedding())
+    there, without = (Objective(Reconstruct(), pictures, one, weights)(pictures.flip(0)) for one in (known, model))
+    cosine = (Embedding()(pictures) * Embedding()(pictures.flip(0))).sum(dim=1)
+    assert torch.allclose(there["identity"], 1 - cosine) and "identity" not in without
+    assert torch.allclose(there["total"], without["total"] + 0.5 * there["identity"])
+
+
 def test_perceptual_distance_is_a_distance_per_picture(model: Model, pictures: Tensor) -> None:
     perceptual = model.perceptual_loss
     assert perceptual is not None
@@ -124,7 +139,9 @@ def test_perceptual_gradient_is_finite_where_features_are_off() -> None:
     assert x.grad is not None and bool(x.grad.isfinite().all())
 
 
-@pytest.mark.parametrize("weights", [{"pixel": -1.0}, {"pyramid": float("nan")}, {"perceptual": float("inf")}])
+@pytest.mark.parametrize(
+    "weights", [{"pixel": -1.0}, {"pyramid": float("nan")}, {"perceptual": float("inf")}, {"identity": -0.1}]
+)
 def test_bad_weights_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(weights))):
         LossWeights(**weights)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from inversion.analysis.across import AcrossDomains
+from inversion.analysis.attributes import AttributesOfCodes
 from inversion.analysis.base import Analysis, Case, Run
 from inversion.analysis.between import Between
 from inversion.analysis.both import EncoderAndOptimiser
 from inversion.analysis.codes import NumberOfCodes
 from inversion.analysis.colours import ColourCurves
+from inversion.analysis.identity import IdentityTerm
 from inversion.analysis.layers import ComposingLayer
 from inversion.analysis.mixing import StyleMixing
 from inversion.analysis.report import Column, Report, Shown, Table
@@ -25,11 +27,13 @@ ANALYSES: dict[str, type[Analysis]] = {
     "across": AcrossDomains,
     "colours": ColourCurves,
     "map": TradeOffs,
+    "attributes": AttributesOfCodes,
     "both": EncoderAndOptimiser,
     "weight": DomainWeight,
     "between": Between,
     "tuning": TuningMoves,
     "spaces": SpacesOfEncoders,
+    "identity": IdentityTerm,
     "mixing": StyleMixing,
 }
 

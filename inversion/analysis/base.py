@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from inversion import images
 from inversion.analysis.report import Report, Shown
 from inversion.common.settings import SettingError, SettingValue, checked, setting
+from inversion.losses import LossWeights
 from inversion.methods import Method, Result, Step, parse_method
 from inversion.methods.run import RunOptions, invert
 from inversion.tasks import Reconstruct
@@ -27,12 +28,16 @@ Events = Generator["Step | Report", "bool | None", None]
 
 
 class Run(NamedTuple):
-    """A method with the settings that differ from its quick preset, under a label. effort: factor on all steps."""
+    """A method with the settings that differ from its quick preset, under a label.
+
+    effort: factor on all steps. weights: of the objective, None for those of the case.
+    """
 
     label: str
     method: str
     settings: Mapping[str, SettingValue] = {}
     effort: float = 1.0
+    weights: LossWeights | None = None
 
     @property
     def configured(self) -> Method:
@@ -67,7 +72,8 @@ class Case:
     ) -> Generator[Step, bool | None, Result]:
         """Do a run on the picture, or on another one. Yields its steps and returns its result."""
         task, picture = task or Reconstruct(), self.picture if picture is None else picture
-        for event in invert(self.model, task, task.A(picture), run.configured, self.seed, self.options):
+        options = self.options if run.weights is None else replace(self.options, weights=run.weights)
+        for event in invert(self.model, task, task.A(picture), run.configured, self.seed, options):
             if isinstance(event, Result):
                 return event
             yield event

@@ -36,8 +36,9 @@ class OptimiseInDomain(Stage):
     domain_weight: float = setting(
         2.0,
         "Domain weight",
-        "Weight of the distance between the code and the code that the encoder reads from its picture. Larger: edits "
-        "better. Smaller: fits better.",
+        "Weight of the distance between the code and the code that the encoder reads from its picture. Larger: cleaner "
+        "edits, clearly so only on pictures that the model does not know; fewer steps do the same. Smaller: fits "
+        "better.",
         min=0.0,
         max=100.0,
         step=0.5,

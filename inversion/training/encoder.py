@@ -6,7 +6,6 @@ There is one trainer, and one recipe for each paper or task. The generator is no
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
@@ -176,7 +175,7 @@ class EncoderLearner:
     def _further_terms(self, given: Example, image: Tensor, ws: Tensor) -> dict[str, Tensor]:
         """Unweighted terms (B,) that only training uses: identity, codes, norms, and the discriminators'."""
         r, found = self.recipe, dict[str, Tensor]()
-        embed = self.identity_network()
+        embed = self.model.embed
         if r.identity and embed is not None:
             with torch.no_grad():
                 truth = embed(given.target)
@@ -201,19 +200,13 @@ class EncoderLearner:
             truth = self.prior.mapping(z)
         return ((ws - truth) @ self.units).square().mean(dim=(1, 2))
 
-    def identity_network(self) -> Callable[[Tensor], Tensor] | None:
-        """Pictures (B, 3, R, R) -> unit embeddings (B, D): ArcFace, else the embedded predictor, else None."""
-        if self.model.identity is not None:
-            return self.model.identity
-        return None if self.model.predictor is None else self.model.predictor.embed
-
 
 @torch.no_grad()
 def held_out_scores(learner: EncoderLearner, given: Example) -> dict[str, float]:
     """Means over held-out examples: PSNR in dB (ReStyle: after each pass), identity, and the error of the yaw."""
     encoder = learner.encoder.eval()
     device, predictor = learner.processes.device, learner.model.predictor
-    embed, prior, x = learner.identity_network(), learner.prior, given.target.to(device)
+    embed, prior, x = learner.model.embed, learner.prior, given.target.to(device)
     ws = encoder.latent_avg.expand(len(x), -1, -1)
     shown = prior.synthesis(ws[:1]).expand(len(x), -1, -1, -1)
     row: dict[str, float] = {}
