@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.runs import quick
 
-from benchmarks import diffusion, public, quality, semantics, sliders, soak, speed, tuning, whole
+from benchmarks import diffusion, domain_weight, public, quality, semantics, sliders, soak, speed, tuning, whole
 from benchmarks.cases import Case
 from benchmarks.common import RowFile, benchmark_parser, table, write_rows
 from benchmarks.tables import editing
@@ -62,6 +62,24 @@ def test_codes_of_every_method_are_analysed(model: Model, tmp_path: Path, capsys
     assert [row["method"] for row in rows] == ["truth", "w"]
     assert all(set(row["edits"]) == set(FACES.headline) for row in rows)  # type: ignore[call-overload]
     assert "| truth | 4 |" in capsys.readouterr().out
+
+
+def test_every_weight_of_the_domain_is_measured_on_every_kind_of_picture(model: Model, tmp_path: Path) -> None:
+    sources = ["held-out", "other domain", "photo"]
+    rows = rows_of(
+        domain_weight.main, tmp_path / "rows.json", "--n", "4", "--sources", ",".join(sources), "--methods", "w"
+    )
+    assert [row["source"] for row in rows] == sources and [row["n"] for row in rows] == [4, 4, 1]
+    assert [row["error"] is None for row in rows] == [False, True, True], "only renders of the domain have a truth"
+    assert [(one["indomain.domain_weight"], one["indomain.steps"]) for one in grid()] == [
+        (0, 10), (2, 10), (0, 50), (2, 50)
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="no pictures 'x'"):
+        domain_weight.pictures_of(model, "x", 1)
+
+
+def grid() -> list[domain_weight.Settings]:
+    return list(domain_weight.settings_of("psp+indomain", "0,2", "10,50"))
 
 
 def test_a_larger_weight_keeps_more_of_the_context(
