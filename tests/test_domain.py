@@ -35,6 +35,8 @@ def test_other_pictures_name_the_methods_that_reach_them() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (128, 128, 3), dtype=np.uint8)
     answer = DomainRequest(model.name, noise)(model)
     assert answer.better is None and all(METHODS[key].label in answer.text for key in answer.methods)
+    answer = DomainRequest(model.name, noise, outside=("pti",))(model)
+    assert answer.methods == ("pti",) and METHODS["clone"].label not in answer.text
 
 
 def test_methods_that_tune_or_mix_codes_reach_other_pictures() -> None:

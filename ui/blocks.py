@@ -8,6 +8,8 @@ from gradio.renderable import Renderable
 
 from ui.parts.values import Value
 
+SCHEMAS = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
+
 
 class OnceDescribed(BlocksConfig):
     """Components and events of a page. Gradio describes all of them six times until the page is served.
@@ -25,5 +27,15 @@ class OnceDescribed(BlocksConfig):
             return super().get_config(renderable)
         parts = (tuple(self.blocks), tuple(self.fns))
         if self._described[0] != parts:
-            self._described = (parts, super().get_config())
+            self._described = (parts, self._without_schemas(super().get_config()))
         return self._described[1]
+
+    def _without_schemas(self, config: Value) -> Value:
+        """The description; only components of endpoints keep their schemas, which browsers do not read: 1 MB."""
+        public = [fn for fn in self.fns.values() if fn.api_visibility != "private"]
+        kept = {block._id for fn in public for block in (*fn.inputs, *fn.outputs)}
+        for component in config["components"]:
+            if component["id"] not in kept:
+                for name in SCHEMAS:
+                    component.pop(name, None)
+        return config

@@ -8,6 +8,8 @@ import zlib
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.frontend import corrected
+
 FOLDERS = ("/assets/", "/static/")  # of Gradio's files, which do not change while the server runs
 KEEP = "public, max-age=31536000, immutable"  # names under /assets/ hold a hash of the file
 MEMORY = 32 * 2**20  # bytes of compressed files that are kept
@@ -39,7 +41,7 @@ class CompressedFiles:
                 for message in messages:
                     await send(message)
                 return
-            self._keep(path, start, body)
+            self._keep(path, start, corrected(path, body))
         start, body = self._kept[path]
         await send(start)
         await send({"type": "http.response.body", "body": body})

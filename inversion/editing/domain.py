@@ -6,6 +6,7 @@ The measure is the PSNR of one pass of the pSp encoder, which was trained on ren
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,11 +51,15 @@ class DomainAnswer:
 
 @dataclass(frozen=True, eq=False)
 class DomainRequest:
-    """Whether a picture uint8 (H, W, 3) is in the domain of a model, as a quick request. crop: the part of it."""
+    """Whether a picture uint8 (H, W, 3) is in the domain of a model, as a quick request.
+
+    crop: the part of it. outside: methods that the answer names if it is not; None: all that reach such pictures.
+    """
 
     model: str
     picture: np.ndarray
     crop: Crop = Crop()
+    outside: tuple[str, ...] | None = None
 
     def __call__(self, model: Model) -> DomainAnswer:
         known = known_domains().get(model.domain)
@@ -67,7 +72,8 @@ class DomainRequest:
             (other for other in known_domains().values() if other != known and self._fits(other, model)), None
         )
         name = None if better is None else better.model
-        return DomainAnswer(round(score, 2), False, _text(known, better), name, outside_methods())
+        methods = outside_methods() if self.outside is None else self.outside
+        return DomainAnswer(round(score, 2), False, _text(known, better, methods), name, methods)
 
     def _fits(self, known: KnownDomain, model: Model) -> bool:
         return self._score(known, model, Crop()) >= known.threshold
@@ -91,11 +97,17 @@ def scores(model: Model, pictures: Tensor) -> list[float]:
     return [] if result.image is None else metrics.psnr(result.image, pictures)
 
 
-def _text(known: KnownDomain, better: KnownDomain | None) -> str:
+def enumerated(words: Sequence[str]) -> str:
+    """The words in a sentence: A, B and C. There is at least one."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _text(known: KnownDomain, better: KnownDomain | None, methods: Sequence[str]) -> str:
     from inversion.methods import METHODS
 
     start = f"This model knows {known.knows}. "
     if better is not None:
         return f"{start}The {better.label} fits this picture better."
-    labels = [METHODS[key].label for key in outside_methods()]
-    return f"{start}{', '.join(labels[:-1])} and {labels[-1]} can reach this picture; encoders show something else."
+    labels = enumerated([METHODS[key].label for key in methods])
+    return f"{start}{labels} can reach this picture; encoders show something else."

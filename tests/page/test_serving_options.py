@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import urllib.request
 import zlib
+from pathlib import Path
 from typing import Any
 
+import gradio
 import pytest
 from helpers.page import answer
 from helpers.serving import Served
@@ -15,7 +18,10 @@ from starlette.types import Receive, Scope, Send
 
 import app
 from ui.compression import CompressedEvents, CompressedFiles
+from ui.frontend import CORRECTIONS, corrected
 from ui.health import Health
+
+LOCKED = (Path(__file__).parents[2] / "requirements.lock").read_text(encoding="utf-8")
 
 
 def test_health_and_readiness_are_answered(site: Served) -> None:
@@ -49,6 +55,16 @@ def test_the_page_goes_out_compressed(site: Served) -> None:
         body = response.read()
     assert response.headers["Content-Encoding"] == "gzip" and len(body) < 300_000
     assert b"Inversion Hub" in gzip.decompress(body)
+
+
+@pytest.mark.skipif(f"gradio=={gradio.__version__} " not in LOCKED, reason="another Gradio than the locked one")
+def test_every_repeated_search_is_found_once_in_the_scripts_of_gradio() -> None:
+    assets = Path(gradio.__file__).parent / "templates" / "frontend" / "assets"
+    for start, old, _ in CORRECTIONS:
+        [file] = assets.glob(f"{start}*.js")
+        body = file.read_bytes()
+        assert len(re.findall(old, body.decode())) == 1 and corrected(f"/assets/{file.name}", body) != body
+    assert corrected("/assets/other.js", b"\xff") == b"\xff"
 
 
 def test_files_are_compressed_once_and_streams_event_by_event() -> None:

@@ -63,7 +63,7 @@ class Combine:
                 with gr.Column(min_width=240):
                     self.second = picture_field("Second picture", "edit-second-picture", height=240)
                     refuse_bad_files(self.second, inputs.picture)
-                    self.second_crop = Framing("edit-second-picture", context.session, tells_domain=False)
+                    self.second_crop = Framing("edit-second-picture", context.session)
                     examples_strip(context.examples, self.second, "edit-second-examples")
                 with gr.Column(min_width=240):
                     first, *_ = COMBINATIONS

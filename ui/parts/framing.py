@@ -22,7 +22,7 @@ from gradio.events import Dependency
 from inversion.align import Crop
 from inversion.checkpoints.registry import registry
 from inversion.common.errors import UserError
-from inversion.editing.domain import DomainAnswer, DomainRequest, known_domains
+from inversion.editing.domain import DomainAnswer, DomainRequest, enumerated, known_domains
 from inversion.methods import METHODS
 from inversion.serving.runs import picture_digest
 from inversion.serving.session import Session
@@ -86,11 +86,12 @@ class Source:
 class Framing:
     """The component; `crop` reads it.
 
-    upload: id of the upload's element. tells_domain: say whether the model knows such pictures.
+    upload: id of the upload's element. outside: methods that are suggested if the model does not know the picture; (): do
+    not say whether it does.
     """
 
-    def __init__(self, upload: str, session: Session, tells_domain: bool = True) -> None:
-        self.session, self.tells_domain = session, tells_domain
+    def __init__(self, upload: str, session: Session, outside: Sequence[str] = ()) -> None:
+        self.session, self.outside = session, tuple(outside)
         self.streams, self.answers = Streams(), count(1)
         self.component = gr.HTML(
             {},
@@ -171,9 +172,11 @@ class Framing:
         found["square"] = square_on(crop.quad, (picture.shape[1], picture.shape[0]))
         found |= {"size": [picture.shape[1], picture.shape[0]], "faces": len(crop.faces), "face": crop.number}
         yield self._update(found=found, domain=False)
-        if self.tells_domain and not measured and entry is not None and entry.domain in known_domains():
+        if self.outside and not measured and entry is not None and entry.domain in known_domains():
             with suppress(UserError):  # the model is not downloaded, or the server is busy: a run will say so
-                yield self._update(domain=domain_line(self.session.ask(DomainRequest(name, picture, crop)), of))
+                yield self._update(
+                    domain=domain_line(self.session.ask(DomainRequest(name, picture, crop, self.outside)), of)
+                )
 
     @staticmethod
     def better(event: gr.EventData) -> Value:
@@ -197,6 +200,5 @@ def domain_line(answer: DomainAnswer, of: str) -> DomainLine | None:
         label = next(known.label for known in known_domains().values() if known.model == answer.better)
         line["button"] = f"Use the {label}"
     else:
-        labels = [METHODS[key].label for key in answer.methods]
-        line["button"] = f"Tick {', '.join(labels[:-1])} and {labels[-1]}"
+        line["button"] = f"Tick {enumerated([METHODS[key].label for key in answer.methods])}"
     return line

@@ -167,7 +167,9 @@ element.addEventListener('click', event => {
   const boxes = [...menu.querySelectorAll('input[type=checkbox]')];
   boxes.forEach(box => { box.checked = domain.methods.includes(box.value); });
   boxes[0].dispatchEvent(new Event('change', {bubbles: true}));
-  boxes.find(box => box.checked)?.closest('label').scrollIntoView({block: 'nearest'});
+  // The list may scroll: all that are ticked, or else the first ones.
+  const ticked = boxes.filter(box => box.checked).map(box => box.closest('label'));
+  [ticked.at(-1), ticked[0]].forEach(label => label?.scrollIntoView({block: 'nearest'}));
 });
 
 // The square of an earlier run, if it belongs to this picture.

@@ -132,7 +132,7 @@ class Sketch(Tab):
                         offer_place(self.key)
                     refuse_bad_files(self.fields[name], inputs.picture)
                     self.given.append(self.fields[name].upload)
-                    self.framings[name] = Framing(field_id(name, self.key), self.context.session, tells_domain=False)
+                    self.framings[name] = Framing(field_id(name, self.key), self.context.session)
                 if kind.has_classes:
                     self.legends[name] = gr.HTML(elem_id=f"{self.key}-{name}-legend")
                 with gr.Column() as self.strips[name]:

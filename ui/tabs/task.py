@@ -80,7 +80,7 @@ class TaskTab(Tab):
         with gr.Column(elem_classes="first"):
             self.upload = PictureInput(self.words.picture, f"{self.key}-picture", self.paints)
             offer_place(self.key)
-            self.crop = Framing(f"{self.key}-picture", self.context.session, self.words.tells_domain)
+            self.crop = Framing(f"{self.key}-picture", self.context.session, self.words.outside)
             self.controls: dict[str, Component] = {}
             for field in self.fields:
                 self.controls |= field.controls(self.key, self.words.prefixes.get(field.card.name, ""))

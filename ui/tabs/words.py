@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from inversion.editing.domain import outside_methods
+
 
 @dataclass(frozen=True)
 class Words:
@@ -15,7 +17,7 @@ class Words:
     that together take less than 20 s on two cores. prefixes: of the choices of a field, by the field's name.
     opens_with_results: stored results of an example are shown before anything is chosen.
     start: label of the field for a code to start from.
-    tells_domain: say at upload whether the model knows the picture, and which methods reach it.
+    outside: methods that help if the model does not know the picture, named at upload; (): nothing is said.
     """
 
     label: str
@@ -25,7 +27,7 @@ class Words:
     methods: tuple[str, ...] = ("psp", "w")
     prefixes: Mapping[str, str] = field(default_factory=dict)
     start: str = "Start from a code"
-    tells_domain: bool = True
+    outside: tuple[str, ...] = field(default_factory=outside_methods)
     opens_with_results: bool = False
 
 
@@ -44,7 +46,7 @@ WORDS: dict[str, Words] = {
         "My picture is already grey",
         methods=("psp", "w", "mganprior"),
         # On a grey photo, pSp's colours are better than those of the methods that reach it (docs/results.md).
-        tells_domain=False,
+        outside=(),
     ),
     "superres": Words(
         "Super-resolve",
@@ -66,5 +68,6 @@ WORDS: dict[str, Words] = {
         "The methods get a noisy picture, and the generator makes a clean one.",
         "My picture is already noisy",
         methods=("psp", "wplus", "pti"),
+        outside=("pti",),  # of a noisy photo, many codes show the noise, and PTI gains 4 dB
     ),
 }
