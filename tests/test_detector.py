@@ -118,7 +118,7 @@ def test_without_the_file_of_yunet_the_cascade_is_used_and_no_error_is_shown(mon
     def absent(entry: Entry) -> Path:
         tried.append(entry.architecture)
         if entry.architecture == "yunet":
-            raise HubError("yunet: FILE is not cached and HF_HUB_OFFLINE is set")
+            raise HubError("yunet: FILE is not on this machine, and downloads are off (HF_HUB_OFFLINE)")
         return Path(entry.file or "")
 
     monkeypatch.setattr(fetch, "fetch", absent)

@@ -174,7 +174,7 @@ def test_without_a_network(workplace: Workplace, monkeypatch: pytest.MonkeyPatch
     path = fetch.fetch(have)
     nowhere = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
     for settings, says in (
-        ({"HF_HUB_OFFLINE": True}, "other: weights.pt is not cached and HF_HUB_OFFLINE is set"),
+        ({"HF_HUB_OFFLINE": True}, "other: weights.pt is not on this machine, and downloads are off"),
         (
             {
                 "HF_HUB_OFFLINE": False,

@@ -40,7 +40,7 @@ def download(entry: Entry, progress: Progress | None) -> Path:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     if constants.is_offline_mode():
-        raise HubError(f"{entry.name}: {entry.filename} is not cached and HF_HUB_OFFLINE is set: unset it to download")
+        raise HubError(f"{entry.name}: {entry.filename} is not on this machine, and downloads are off (HF_HUB_OFFLINE)")
     repo_id, filename, kind = entry.repo_id, entry.filename or "", entry.repo_type
     url = hf_hub_url(repo_id, filename, repo_type=kind, revision=entry.revision)
     with _hub_errors(entry):

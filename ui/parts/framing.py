@@ -86,8 +86,8 @@ class Source:
 class Framing:
     """The component; `crop` reads it.
 
-    upload: id of the upload's element. outside: methods that are suggested if the model does not know the picture; (): do
-    not say whether it does.
+    upload: id of the upload's element. outside: methods that are suggested if the model does not know the picture;
+    (): do not say whether it does.
     """
 
     def __init__(self, upload: str, session: Session, outside: Sequence[str] = ()) -> None:
