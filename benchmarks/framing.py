@@ -20,9 +20,9 @@ from PIL import Image
 from benchmarks.common import benchmark_parser, table_of, write_rows
 from benchmarks.domain import photo
 from inversion import align, images
-from inversion.align import Crop, Quad
+from inversion.align import ESTIMATED_NOTE, Crop, Quad
 from inversion.checkpoints import hub
-from inversion.checkpoints.detector import ESTIMATED_NOTE, Detector, Target, YuNet, choose, target_of
+from inversion.checkpoints.detector import Detector, Target, YuNet, choose, target_of
 from inversion.checkpoints.photo import sharpness
 from inversion.checkpoints.registry import registry
 from inversion.common.commands import UsageError, guarded, positive

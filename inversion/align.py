@@ -26,6 +26,7 @@ SUPERSAMPLING = 4  # FFHQ warps to 4096 pixels and shrinks to 1024
 FEATHER = 0.08  # width of the rim where a pasted crop fades into the photo, as part of the side
 ALIGNED = 0.05  # a picture is aligned if its corners are this close to those of the crop, as part of the side
 FRAMED_NOTE = "The face is aligned already, so the picture is used without a crop."
+ESTIMATED_NOTE = "Only the outline of the face was found, not its eyes and mouth; check the crop."
 BORDER_NOTE = (
     "The face is near the border. The missing part is filled in from the edge of the picture: "
     "a photo with more space around the head gives a better result."

@@ -10,10 +10,10 @@ from PIL import Image, ImageFilter
 
 from benchmarks.framing import composite, corner_error, embedded_target
 from inversion import align, images
-from inversion.align import FRAMES, Face, face_of, quad_of
+from inversion.align import ESTIMATED_NOTE, FRAMES, Face, face_of, quad_of
 from inversion.checkpoints import detector, fetch
 from inversion.checkpoints.cascade import FaceCascade
-from inversion.checkpoints.detector import ESTIMATED_NOTE, YuNet, choose
+from inversion.checkpoints.detector import YuNet, choose
 from inversion.checkpoints.frame_fit import moved, quad_of_square, square_of_quad, steps_between
 from inversion.checkpoints.photo import notes, turn_of
 from inversion.checkpoints.registry import CROPS, Entry, HubError, registry

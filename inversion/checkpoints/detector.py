@@ -11,7 +11,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from inversion.align import FRAMED_NOTE, FRAMES, AlignError, Crop, CropMode, Face, Quad, crop_around, quad_of, side_of
+from inversion.align import (
+    ESTIMATED_NOTE,
+    FRAMED_NOTE,
+    FRAMES,
+    AlignError,
+    Crop,
+    CropMode,
+    Face,
+    Quad,
+    crop_around,
+    quad_of,
+    side_of,
+)
 from inversion.checkpoints import fetch
 from inversion.checkpoints.cascade import FaceCascade
 from inversion.checkpoints.photo import notes
@@ -23,7 +35,6 @@ SIDES = (640, 320)  # longer side of the picture on the canvas; the detector mis
 CONFIDENCE = 0.7
 SMALLEST_PHOTO = 64  # side in pixels of the smallest picture that is searched for a face
 PAUSE = 600.0  # seconds after a failed download of the detector before the next one
-ESTIMATED_NOTE = "The face was found without its eyes and mouth; check the crop."
 logger = logging.getLogger(__name__)
 
 Detector = Callable[[np.ndarray], Sequence[Face]]  # uint8 (H, W, 3) -> the faces in it

@@ -14,7 +14,7 @@ from helpers.page import laid_out
 from helpers.serving import Served, entry
 
 from inversion import align, images
-from inversion.align import Face, Quad
+from inversion.align import ESTIMATED_NOTE, Face, Quad
 from inversion.checkpoints import detector
 from inversion.editing.domain import DomainAnswer, outside_methods
 from inversion.serving.runs import picture_digest
@@ -22,7 +22,7 @@ from inversion.serving.session import Session
 from inversion.synthetic import DOMAINS
 from ui.parts.framing import Framing, domain_line
 from ui.parts.inputs import InputError
-from ui.parts.squares import CUT, NO_FACE, by_points, line_about, read_choice, square_on
+from ui.parts.squares import CUT, ESTIMATED, FITS, FOUND, NO_FACE, by_points, line_about, read_choice, square_on
 from ui.tabs import task_tab
 
 MODEL = "aligned"
@@ -137,6 +137,9 @@ def test_the_line_says_what_to_do(framing: Framing, upload: np.ndarray, monkeypa
     noise = np.random.default_rng(0).integers(0, 255, photo.shape, dtype=np.uint8)
     assert "turned" in line_about(align.by_hand((300, 200), 0.5, 0.5, 0.6, 40.0), noise, faces)
     assert "face" not in line_about(align.by_hand((300, 200), 0.5, 0.5, 0.1, 40.0), noise, entry("houses"))
+    upright = replace(align.by_hand((300, 200), 0.5, 0.5, 0.8, 0.0), how="face")
+    assert line_about(upright, noise, faces) == f"{FOUND} {FITS}"
+    assert line_about(replace(upright, note=ESTIMATED_NOTE), noise, faces) == f"{FOUND} {ESTIMATED}"
 
 
 def test_without_a_picture_nothing_is_drawn(framing: Framing, upload: np.ndarray) -> None:

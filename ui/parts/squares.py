@@ -10,7 +10,7 @@ from typing import cast, get_args
 import numpy as np
 
 from inversion import align
-from inversion.align import FRAMED_NOTE, Crop, CropMode, Face, Point, Quad
+from inversion.align import ESTIMATED_NOTE, FRAMED_NOTE, Crop, CropMode, Face, Point, Quad
 from inversion.checkpoints import photo
 from inversion.checkpoints.registry import Entry, registry
 from inversion.serving.runs import picture_digest
@@ -23,6 +23,7 @@ CENTRE = "The centre of the picture is used. Drag the square to use another part
 NO_FACE = "No face was found, so the centre is used. Drag the square onto the face, or click its eyes and mouth."
 ALIGNED = "The face is aligned already, so the whole picture is used."
 FOUND = "Face found."
+ESTIMATED = "Only its outline was found: drag the square if it does not fit, or click the eyes and the mouth."
 BY_HAND = "Your own square is used."
 CUT = "The border cuts the square: use a photo with more space around the head if you have one."
 FITS = "Drag the square if it does not fit."
@@ -133,7 +134,8 @@ def line_about(crop: Crop, picture: np.ndarray, entry: Entry | None) -> str:
         notes = [CUT, *notes]
     if len(crop.faces) > 1:
         start = f"{len(crop.faces)} faces found."
-    return f"{start} {notes[0] if notes else FITS if crop.how == 'face' else ''}".strip()
+    advice = ESTIMATED if ESTIMATED_NOTE in crop.note else FITS if crop.how == "face" else ""
+    return f"{start} {notes[0] if notes else advice}".strip()
 
 
 def leaves(quad: Quad, size: tuple[int, int]) -> bool:
