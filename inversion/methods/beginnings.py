@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inversion.methods.codes import Code
 
 LIMIT = 256 * 2**20  # bytes
+MOST = 64  # beginnings
 EXPIRY = 600.0  # seconds
 
 
@@ -71,7 +72,7 @@ class Beginning:
 
 
 class Beginnings:
-    """Beginnings by problem and stages, up to `limit` bytes; the least recently used ones are forgotten.
+    """Beginnings by problem and stages, MOST and `limit` bytes of them; the least recently used ones are forgotten.
 
     expiry: seconds without use after which one is forgotten. clock: seconds. Not thread-safe.
     """
@@ -104,7 +105,7 @@ class Beginnings:
         key = (problem, tuple(stages))
         self._kept[key] = (beginning, self._clock())
         self._kept.move_to_end(key)
-        while sum(kept.size for kept, _ in self._kept.values()) > self.limit:
+        while len(self._kept) > MOST or sum(kept.size for kept, _ in self._kept.values()) > self.limit:
             self._kept.popitem(last=False)
 
     def prune(self) -> None:

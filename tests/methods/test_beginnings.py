@@ -90,7 +90,7 @@ def test_a_run_that_was_cut_short_is_no_beginning(model: Model, pictures: Tensor
     assert len(beginnings) == 0
 
 
-def test_memory_and_time_are_bounded(model: Model, pictures: Tensor) -> None:
+def test_memory_and_time_are_bounded(model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     beginnings = Beginnings(expiry=10, clock=lambda: now)
     made(model, pictures[:1], quick("w"), beginnings)
@@ -110,3 +110,8 @@ def test_memory_and_time_are_bounded(model: Model, pictures: Tensor) -> None:
         assert made(model, pictures[:1], quick(key), one)[1].spent == 0
     assert len(one) == 1
     assert len(Beginnings(limit=0)) == 0
+    monkeypatch.setattr("inversion.methods.beginnings.MOST", 1)
+    few = Beginnings()
+    for key in ("w", "wplus", "w"):
+        assert made(model, pictures[:1], quick(key), few)[1].spent == 0
+    assert len(few) == 1
