@@ -11,6 +11,8 @@ from inversion import invert, metrics
 from inversion.checkpoints import hub
 from inversion.checkpoints.registry import registry
 from inversion.methods import METHODS, Result, Step, parse_method, tuned
+from inversion.methods.beginnings import Beginnings
+from inversion.methods.run import RunOptions
 from inversion.model import Model
 from inversion.synthetic import DOMAINS, HELD_OUT, Batch
 from inversion.synthetic.faces import CLASSES, FACES
@@ -18,6 +20,7 @@ from inversion.tasks import Reconstruct
 from inversion.training.generator import sharpness
 
 pytestmark = pytest.mark.weights
+SHARED = Beginnings()
 DETAILS = [CLASSES.index(name) for name in ("eyes", "mouth", "glasses")]
 
 
@@ -36,7 +39,9 @@ def mean(values: list[float]) -> float:
 
 
 def reconstruct(model: Model, method: str, settings: dict[str, float], y: torch.Tensor) -> Result:
-    *_, result = invert(model, Reconstruct(), y, parse_method(method).configured(settings))
+    """The result of a method. Runs of this file share their first stages, which gives the same bits."""
+    configured = parse_method(method).configured(settings)
+    *_, result = invert(model, Reconstruct(), y, configured, options=RunOptions(beginnings=SHARED))
     assert isinstance(result, Result)
     return result
 
