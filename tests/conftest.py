@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections import Counter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: tiny networks are slower on more threads
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -32,6 +33,25 @@ from inversion.model import Model  # noqa: E402
 from inversion.serving.lane import Lane  # noqa: E402
 from inversion.serving.runs import Request  # noqa: E402
 from inversion.serving.session import Session  # noqa: E402
+
+FIRST = ("test_weights.py", "browser", "page", "reliability")  # the slowest files and folders
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """xdist keeps the order of the tests. By itself, it would begin with the files of most tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files come first, so that no process ends long after the others; a folder's files share its page."""
+    tests = Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[int, str, int, str]:
+        folder = item.path.parent.name
+        rank = next((rank for rank, name in enumerate(FIRST) if name in (item.path.name, folder)), len(FIRST))
+        return rank, folder if rank < len(FIRST) else "", -tests[item.path], str(item.path)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)
