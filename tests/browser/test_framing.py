@@ -19,6 +19,7 @@ from helpers.browser import (
     shoot,
     square,
     status,
+    still,
     take_example,
     touch,
     upload,
@@ -165,7 +166,7 @@ def test_one_click_ticks_the_methods_that_reach_the_picture(visit: Callable[...,
     upload(page, "reconstruct", picture)
     domain_line = page.locator("#reconstruct-picture-framing .framing-domain")
     expect(domain_line).to_contain_text("This model knows tests.")
-    page.wait_for_timeout(500)  # colours fade in
+    still(page)
     assert faults(page) == []
     domain_line.get_by_role("button").click()
     selected = page.locator("#reconstruct-methods input:checked")

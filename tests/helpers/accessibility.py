@@ -35,14 +35,13 @@ UNREACHED = """() => {
 }"""
 
 
-def faults(page: Page, part: str | None = None, rules: Sequence[str] = ()) -> list[str]:
+def faults(page: Page, part: str | None = None, without: Sequence[str] = ()) -> list[str]:
     """Serious and critical violations on the page as it is, or in a part of it, one line each.
 
-    part: a selector. rules: the only ones to check, all of them by default.
+    part: a selector. without: rules that are not checked.
     """
-    options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
-    if rules:
-        options["runOnly"] = list(rules)
+    rules = {rule: {"enabled": False} for rule in without}
+    options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False, "rules": rules}
     found = Axe().run(page, context=part, options=options).response["violations"]
     return [
         f"{one['id']}: {' '.join(map(str, node['target']))}: {' '.join(node['failureSummary'].split())}"

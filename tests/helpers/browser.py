@@ -23,6 +23,18 @@ AT_REST = """async element => {
   }
 }"""
 
+# The settings of exactly the selected methods are shown.
+FIELDS_SHOWN = """key => {
+  const names = selector => [...document.querySelectorAll(selector)].map(one => one.textContent.trim()).sort().join();
+  return names(`#${key}-fields section > .note > b`) === names(`#${key}-methods label:has(input:checked) b`);
+}"""
+# After two frames, in which a change of the page starts its transitions, until they have ended.
+STILL = """async () => {
+  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+  const ending = document.getAnimations().filter(one => one.effect.getComputedTiming().endTime < Infinity);
+  await Promise.allSettled(ending.map(one => one.finished));
+}"""
+
 
 def shoot(page: Page, name: str) -> None:
     folder = os.environ.get("SCREENSHOTS")
@@ -57,10 +69,8 @@ def set_steps(page: Page, key: str, steps: int) -> None:
     if not fold.get_by_label(re.compile("steps", re.I)).first.is_visible():
         fold.get_by_role("button", name="Advanced").click()
     fold.locator("[data-listens]").filter(has=page.get_by_label(re.compile("steps", re.I))).first.wait_for()
-    fields, before = fold.get_by_label(re.compile("steps", re.I)), -1
-    while before != (before := fields.count()):  # the fields follow the choice of methods a moment later
-        page.wait_for_timeout(500)
-    for field in fields.all():
+    page.wait_for_function(FIELDS_SHOWN, arg=key)  # they follow the choice of methods a moment later
+    for field in fold.get_by_label(re.compile("steps", re.I)).all():
         field.fill(str(steps))
         field.blur()
 
@@ -132,6 +142,11 @@ def drag(page: Page, target: Locator, across: float, down: float) -> tuple[float
     page.mouse.move(x + across, y + down, steps=4)
     page.mouse.up()
     return x, y
+
+
+def still(page: Page) -> None:
+    """Wait until colours have faded in."""
+    page.evaluate(STILL)
 
 
 def at_rest(target: Locator) -> tuple[float, float]:
