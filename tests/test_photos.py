@@ -44,6 +44,11 @@ def after_header(png: bytes, more: bytes) -> bytes:
     return png[:33] + more + png[33:]
 
 
+def stating(image: Image.Image, primaries: int, transfer: int) -> bytes:
+    """A PNG without a profile that states its colours by numbers (cICP)."""
+    return after_header(encoded(Image.fromarray(np.asarray(image))), chunk(b"cICP", bytes([primaries, transfer, 0, 1])))
+
+
 PNG = encoded(scene())
 MPO = encoded(scene(), "MPO", save_all=True, append_images=[scene(48, 32)], **JPEG)
 FRAMES = {"save_all": True, "append_images": [scene().rotate(180)], "duration": 100}
@@ -83,6 +88,12 @@ SAME: dict[str, tuple[bytes, str | None, float]] = {
     "lzw tiff": (encoded(scene(), "TIFF", compression="tiff_lzw"), None, 0),
     "pages": (encoded(scene(), "TIFF", save_all=True, append_images=[scene(24, 16)]), "several frames", 0),
     "bmp": (encoded(scene(), "BMP"), None, 0),
+    "big tiff": (encoded(scene(), "TIFF", big_tiff=True), None, 0),
+    "png that states display p3": (stating(in_profile(scene(), P3), 12, 13), "from Display P3", 1),
+    "png that states srgb": (stating(scene(), 1, 13), None, 0),
+    "hdr png": (stating(scene(), 9, 16), "high dynamic range", 0),
+    "transparent everywhere": (
+        encoded(Image.merge("RGBA", (*scene().split(), Image.new("L", (96, 64))))), "everywhere", 0),
 }  # fmt: skip
 if features.check("avif"):
     SAME["avif"] = (encoded(scene(), "AVIF", quality=95), None, 3)
@@ -289,7 +300,7 @@ def test_a_cut_avif_says_how_much_is_missing() -> None:
         (b"<svg xmlns='x'/>", "SVG drawing.*Export"),
         (b"<!DOCTYPE html><html>", "web page.*open the link"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        (b'{"error": "quota"}', "message of a server.*again"),
+        (b'{"error": "quota"}', "JSON text.*again"),
         (b"\x1f\x8b\x08", "packed file.*Export"),
         (b"\x93NUMPY\x01", "NumPy array.*Export"),
         (b"P6 8 8 255", "Netpbm picture.*Export"),

@@ -151,7 +151,9 @@ def _flat(image: Image.Image, notes: list[str]) -> Image.Image:
     eight = colour.eight_bits(image)
     rgb = colour.to_srgb(eight, image.info.get("icc_profile"), notes)
     alpha = eight.convert("RGBA").getchannel("A") if eight.has_transparency_data else None
-    if alpha is not None and alpha.getextrema() != (255, 255):
+    if alpha is not None and alpha.getextrema() == (0, 0) and rgb.getcolors(1) is None:
+        notes.append("The picture is transparent everywhere; its colours are shown as they are.")
+    elif alpha is not None and alpha.getextrema() != (255, 255):
         page = "black" if _is_white(rgb, alpha) else "white"
         rgb = rgb.copy()
         rgb.putalpha(alpha)

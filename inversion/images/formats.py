@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageFile, features
 
-from inversion.images import jpeg, png, webp
+from inversion.images import jpeg, png, profiles, webp
 from inversion.images.errors import BadImage
 
 MIN_SIDE, MAX_SIDE = 8, 16384
@@ -54,6 +54,8 @@ SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("camera raw", 8, b"CR\2\0"),
     ("TIFF", 0, b"II*\0"),
     ("TIFF", 0, b"MM\0*"),
+    ("TIFF", 0, b"II+\0"),  # BigTIFF
+    ("TIFF", 0, b"MM\0+"),
     ("BMP", 0, b"BM"),
     ("JPEG XL", 0, b"\xff\x0a"),
     ("JPEG XL", 4, b"JXL "),
@@ -75,13 +77,15 @@ SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("icon", 0, b"\0\0\1\0"),
     *(("Netpbm", 0, b"P%d" % kind) for kind in range(1, 8)),
 )
+JSON = "a JSON text, such as a message of a server or the outlines of a mask: export it as PNG or download it again"
 # Texts that stand where a picture should be, by their first characters in small letters.
 TEXTS: tuple[tuple[bytes, str], ...] = (
     (b"<svg", "an SVG drawing"),
     (b"<?xml", "an SVG drawing or another XML file"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` in its repository to get the picture"),
     (b"<", "a web page, which sites send if a login is needed: open the link in a browser and download the picture"),
-    (b"{", "a message of a server, not a picture: download the picture again"),
+    (b"{", JSON),
+    (b"[", JSON),
 )
 BRANDS = {  # of files that begin with a box "ftyp"; the first match counts
     "AVIF": (b"avif", b"avis"),
@@ -128,14 +132,14 @@ def opened(data: bytes, notes: list[str]) -> ImageFile.ImageFile:
             notes.append(CUT)
         _draft(image)
         return image
-    several = empty = False
+    several, empty, colours = False, False, profiles.in_boxes(data) if form in ("AVIF", "HEIF") else None
     if form == "WEBP":
         data = webp.complete(data, notes)
     if form == "AVIF":
         _check_boxes(data)
     if form == "PNG":
         first = png.first_picture(data)
-        data, several, empty = first.data, first.frames, first.empty
+        data, several, empty, colours = first.data, first.frames, first.empty, first.colours
         if first.cut:
             notes.append(CUT)
     try:
@@ -146,9 +150,13 @@ def opened(data: bytes, notes: list[str]) -> ImageFile.ImageFile:
         raise BadImage("The TIFF file is damaged or of a rare kind. Export the picture as JPEG or PNG.") from None
     _check_size(image, form)
     if empty:
-        raise BadImage("The file is cut off before its first pixels. Copy or download it again.")
+        raise BadImage("The file holds almost none of the pixels that its header states. Copy or download it again.")
     if form == "TIFF":
         _check_tiff(image)
+    if profiles.embed(image, colours):
+        notes.append(
+            "The picture has a high dynamic range (HDR), so its colours look pale. Export it in a standard range."
+        )
     if several or getattr(image, "is_animated", False):
         notes.append("The file has several frames or pages. The first one is used.")
     return image

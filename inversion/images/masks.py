@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from inversion.images import colour
 from inversion.images.decode import MIN_ALPHA_RANGE, decoding, pixels
@@ -23,6 +23,11 @@ FEW = 32  # colours or numbers of a mask that is not a grey picture
 SAMPLE = 100_000  # pixels that are looked at, of many
 TONES = (32, 224)  # greys between black and white
 MANY_GREYS = 0.2  # fraction of the pixels with these greys from which the user gets a note
+A_GREY = 0.01  # the same fraction for a mask of a few colours, such as a trimap
+EVEN = 24  # largest difference between neighbours within a surface of one colour
+INTERIOR = 0.75  # smallest fraction of such pixels in a mask; the others are edges
+SMALLEST = 0.001  # fraction of them that makes a colour
+NEAR = 32  # largest difference between a colour and what a JPEG makes of it
 CLASS_NUMBERS = 32  # numbers below this one are classes, not greys
 SHAPE_WITHIN = 0.02  # largest difference of proportions
 
@@ -107,12 +112,15 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
     colours = None if counted is None else np.array([one for _, one in counted])
     if colours is not None and np.ptp(colours, axis=1).max() >= SATURATED:
         return _not_background(rgb, colours, notes)
+    surfaces = _surfaces(picture) if colours is None else None
+    if surfaces is not None and np.ptp(surfaces, axis=1).max() >= SATURATED:
+        return _not_background(_sharpened(rgb, surfaces), surfaces, notes)
     grey = np.asarray(picture.convert("L"))
     if colours is not None and len(colours) == 2:
         return _larger(grey, float(grey.min()), float(grey.max()), notes=notes)
     tones = (grey > TONES[0]) & (grey < TONES[1])
-    if tones.mean() > MANY_GREYS:
-        notes.append("The mask has many greys. Pixels that are closer to white are the hole.")
+    if tones.mean() > (MANY_GREYS if colours is None else A_GREY):
+        notes.append("The mask has greys between black and white. Pixels that are closer to white are the hole.")
     return grey >= 128
 
 
@@ -155,3 +163,36 @@ def _not_background(rgb: NDArray[np.uint8], colours: NDArray[np.generic], notes:
     background = named.get(name, shown[counts.argmax()])
     notes.append(f"The mask has several colours: everything that is not {name} is the hole.")
     return (rgb != np.asarray(background)).any(axis=2)
+
+
+def _surfaces(picture: Image.Image) -> NDArray[np.uint8] | None:
+    """The colours (N, 3) of the even surfaces of a mask with soft edges or from a JPEG; None for any other picture.
+
+    Colours that are nearly black or nearly white become black and white.
+    """
+    low, high = (
+        np.asarray(picture.filter(kind(3)), np.int16) for kind in (ImageFilter.MinFilter, ImageFilter.MaxFilter)
+    )
+    even = (high - low).max(axis=2) <= EVEN
+    if even.mean() < INTERIOR:
+        return None
+    inside = np.asarray(picture)[even]
+    inside = inside[:: max(1, len(inside) // SAMPLE)].astype(np.int32)
+    _, where, counts = np.unique((inside + NEAR // 2) // NEAR @ (1, 16, 256), return_inverse=True, return_counts=True)
+    main = np.flatnonzero(counts >= SMALLEST * len(inside))
+    if len(main) > FLAT_COLOURS or counts[main].sum() < FLAT_SHARE * len(inside):
+        return None
+    found = np.stack([np.median(inside[where == index], axis=0) for index in main])
+    found[found.max(axis=1) <= NEAR] = 0
+    found[found.min(axis=1) >= 255 - NEAR] = 255
+    return found.astype(np.uint8)
+
+
+def _sharpened(rgb: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Every pixel (H, W, 3) as the nearest of a few colours (N, 3)."""
+    nearest, least = np.zeros(rgb.shape[:2], np.uint8), np.full(rgb.shape[:2], np.inf, np.float32)
+    for index, one in enumerate(colours):
+        distance = np.square(rgb.astype(np.float32) - one).sum(axis=2)
+        closer = distance < least
+        nearest[closer], least[closer] = index, distance[closer]
+    return colours[nearest]

@@ -27,18 +27,20 @@ MIN_SHARE = 0.02  # smallest fraction of the pixels that the file must contain
 class Png:
     """The first picture of a file. cut: the end was missing. frames: there are more pictures.
 
-    empty: the file has almost none of the pixels that its header states.
+    empty: the file has almost none of the pixels that its header states. colours: primaries and transfer that it states
+    (cICP), as numbers of ITU-T H.273.
     """
 
     data: bytes
     empty: bool
     cut: bool
     frames: bool
+    colours: tuple[int, int] | None
 
 
 def first_picture(data: bytes) -> Png:
     """The first picture of a PNG file. Raises BadImage if it has too many parts."""
-    parts, cut, frames, stream = [SIGNATURE], True, False, 0
+    parts, cut, frames, stream, colours = [SIGNATURE], True, False, 0, None
     for count, (kind, body, whole) in enumerate(_chunks(data)):
         if count > MAX_CHUNKS:
             raise BadImage("The PNG file has too many parts. Open it in an image editor and save it again.")
@@ -47,6 +49,8 @@ def first_picture(data: bytes) -> Png:
         if kind == b"IEND":
             cut = False
             break
+        if kind == b"cICP" and len(body) == 4:
+            colours = body[0], body[1]
         frames |= kind == b"acTL" and body[:4] > b"\0\0\0\1"
         if kind == b"IDAT":
             stream += len(body)
@@ -55,7 +59,7 @@ def first_picture(data: bytes) -> Png:
             parts += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)]
     empty = stream * DEFLATE < MIN_SHARE * _raw_size(data)
     parts += [struct.pack(">I", 0), b"IEND", struct.pack(">I", zlib.crc32(b"IEND"))]
-    return Png(b"".join(parts), empty, cut, frames)
+    return Png(b"".join(parts), empty, cut, frames, colours)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:

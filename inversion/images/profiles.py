@@ -1,4 +1,4 @@
-"""The ICC profile of cameras that write Adobe RGB and say so in EXIF only (DCF 2.0, "R03")."""
+"""ICC profiles of pictures that state their colours by numbers: in EXIF (DCF 2.0, "R03"), or as ITU-T H.273 does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ INTEROPERABILITY, INDEX = 0xA005, 1  # tags
 # Red, green and blue of Adobe RGB (1998) in XYZ, adapted to D50, and its gamma.
 ADOBE_RGB = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
 ADOBE_GAMMA = 563 / 256
+# By the code of the primaries in ITU-T H.273, the same for the colours of wide screens and television.
+WIDE = {
+    9: ("BT.2020", ((0.67348, 0.27904, -0.00194), (0.16567, 0.67534, 0.02998), (0.12505, 0.04561, 0.79685))),
+    12: ("Display P3", ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))),
+}
+SRGB_GAMMA = 2.2
+HDR = (16, 18)  # codes of transfer functions: PQ, HLG
 D50 = (0.9642, 1.0, 0.8249)
 
 
@@ -23,6 +30,27 @@ def profile_of(image: Image.Image) -> bytes | None:
     except Exception:  # damaged metadata
         return None
     return matrix_profile("Adobe RGB (1998)", ADOBE_RGB, ADOBE_GAMMA) if str(index).startswith("R03") else None
+
+
+def in_boxes(data: bytes) -> tuple[int, int] | None:
+    """Primaries and transfer that an AVIF or HEIC file states (ISO/IEC 23000-22, nclx); None if it states none."""
+    place = data.find(b"colrnclx")
+    return None if place < 0 or place + 12 > len(data) else struct.unpack_from(">HH", data, place + 8)
+
+
+def embed(image: Image.Image, colours: tuple[int, int] | None) -> bool:
+    """Give a picture the profile of its stated primaries and transfer, unless it has one.
+
+    Returns whether it has a high dynamic range, for which there is no profile.
+    """
+    if colours is None or image.info.get("icc_profile"):
+        return False
+    primaries, transfer = colours
+    if transfer in HDR:
+        return True
+    if primaries in WIDE:
+        image.info["icc_profile"] = matrix_profile(*WIDE[primaries], SRGB_GAMMA)
+    return False
 
 
 def matrix_profile(name: str, primaries: tuple[tuple[float, ...], ...], gamma: float) -> bytes:
