@@ -115,7 +115,8 @@ def from_array(name: str, vector: Tensor, prior: Prior) -> Direction:
 
     length = float(vector.norm())
     if vector.shape not in ((1, prior.w_dim), (prior.num_ws, prior.w_dim)) or not 0 < length < float("inf"):
-        raise StateDictError(f"not a direction of {prior.w_dim} numbers")
+        sizes = " x ".join(map(str, vector.shape)) if 0 < length < float("inf") else "only zero or broken"
+        raise StateDictError(f"it holds {sizes} numbers, not a direction of {prior.w_dim} numbers, as this model needs")
     rows = vector.to(prior.w_avg) / length
     label = name.removeprefix("direction-").replace("-", " ").replace("_", " ").capitalize()
     with torch.no_grad():

@@ -115,6 +115,11 @@ def torch_file(content: object) -> Callable[[Path], object]:
     return lambda path: torch.save(content, path)
 
 
+def pickled(content: object) -> Callable[[Path], object]:
+    """What NumPy's save makes of an object that is no array."""
+    return lambda path: np.save(path, np.array(content, object), allow_pickle=True)
+
+
 def rosinality(latent: Tensor, maps: tuple[Tensor, ...]) -> dict[str, object]:
     """What stylegan2-pytorch's projector.py saves."""
     return {"photo.png": {"img": torch.zeros(3, 32, 32), "latent": latent, "noise": list(maps)}}
@@ -130,6 +135,7 @@ FOREIGN: dict[str, tuple[str, Callable[[Path], object], Tensor]] = {
     "W of PyTorch": ("w.pt", torch_file(ROWS[0]), ROWS[:1]),
     "W+ of PyTorch": ("wp.pt", torch_file(ROWS), ROWS),
     "PTI's pivot": ("0.pt", torch_file(torch.nn.Parameter(ROWS[None])), ROWS),
+    "ReStyle's code of a picture": ("latents.npy", pickled({"a.jpg": [ROWS.numpy()]}), ROWS),
     "a named code": ("latents.pt", torch_file({"latent": ROWS[None]}), ROWS),
     "rosinality's projector": ("photo.pt", torch_file(rosinality(ROWS[0], ())), ROWS[:1]),
     "rosinality's projector in W+": ("photo.pt", torch_file(rosinality(ROWS, ())), ROWS),
@@ -175,7 +181,12 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "NaN": ("w.npy", lambda path: np.save(path, np.full(512, np.nan)), "not finite numbers"),
     "integers": ("w.npy", lambda path: np.save(path, np.ones((18, 512), int)), "holds no code, only array"),
     "text": ("w.npy", lambda path: np.save(path, np.array(["a"])), "type <U1"),
-    "objects": ("w.npy", lambda path: np.save(path, np.array([{}], object), allow_pickle=True), "Python objects"),
+    "objects": ("w.npy", lambda path: np.save(path, np.array([{}], object), allow_pickle=True), "holds no tensors"),
+    "HyperStyle's codes of two pictures": (
+        "w.npy",
+        pickled({"a.jpg": ROWS.numpy(), "b.jpg": ROWS.numpy()}),
+        "several arrays",
+    ),
     "a picture": ("w.npy", lambda path: np.save(path, np.ones((2, 3, 64, 64), np.float32)), "holds no code"),
     "several": ("w.npy", lambda path: np.save(path, np.ones((5, 18, 512), np.float32)), "5 codes .* save one"),
     "several in one file": ("w.pt", torch_file({str(i): rosinality(ROWS, ())["photo.png"] for i in "ab"}), "2 codes"),

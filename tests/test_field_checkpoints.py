@@ -18,7 +18,7 @@ import pytest
 import torch
 from helpers import ada
 from helpers.foreign import persistent, small, vendor, write_nvidia
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from inversion.checkpoints.convert import open_converted
@@ -107,6 +107,7 @@ PLACES: dict[str, Callable[[], object]] = {
     "whole network": lambda: Whole(G),
     "whole network within": lambda: {"g_ema": Whole(G), "d": Whole(D)},
     "broken discriminator": lambda: {"g_ema": G, "d": {key: D[key] for key in D if key != "convs.1.conv1.0.weight"}},
+    "part beside": lambda: {"g_ema": {**prefixed("generator.", G), "res.0.weight": MEAN}},
     "extra module": lambda: {"g_ema": {**G, "augment.weight": MEAN}},
 }
 
@@ -131,6 +132,7 @@ def test_a_good_generator_is_found(place: str, archived: bool, tmp_path: Path) -
         ("optimiser", "Left out: g_optim"),
         ("broken discriminator", "discriminator is left out"),
         ("extra module", "augment.weight"),
+        ("part beside", "Left out: g_ema.res"),
     ],
 )
 def test_what_is_left_out_is_noted(place: str, says: str, tmp_path: Path) -> None:
@@ -206,6 +208,13 @@ KINDS: dict[str, tuple[Mapping[str, Tensor], str]] = {
     "four channels": ({**G, "to_rgb1.bias": torch.zeros(1, 4, 1, 1)}, "pictures with 4 channels"),
     "resnet": ({**ada.weights(), "synthesis.b8.skip.weight": X}, "'resnet' kind"),
     "orig": ({k: v for k, v in ada.weights().items() if "b4.torgb" not in k and "b8.torgb" not in k}, "'orig' kind"),
+    "EG3D": (
+        prefixed("backbone.", ada.weights(96)) | {"decoder.net.0.weight": X},
+        "an EG3D",
+    ),
+    "SWAGAN": ({**G, "to_rgbs.0.iwt.ll": X}, "a SWAGAN generator"),
+    "FastGAN": ({"feat_8.1.weight": X, "se_64.main.1.weight": X}, "a FastGAN"),
+    "StyleCLIP": ({"mapper.course_mapping.mapping.0.weight": X}, "a StyleCLIP mapper"),
     "diffusion": ({"model.diffusion_model.input_blocks.0.weight": X}, "a diffusion model"),
     "classifier": ({"layer1.0.conv1.weight": X, "layer4.1.conv1.weight": X, "fc.weight": X}, "a ResNet classifier"),
     "unknown": ({"some.thing": X, "other": X}, "their names .g_ema.some.thing"),
@@ -247,6 +256,7 @@ ACCIDENTS: dict[str, tuple[bytes, str]] = {
     "gzip": (gzip.compress(b"x" * 99), "gzip archive: unpack"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "TensorFlow or Keras"),
     "picture": (b"\x89PNG\r\n\x1a\n" + b"\0" * 99, "a picture, not a checkpoint"),
+    "text in UTF-8, cut in a letter": ("모델".encode()[:-1], "a text, not a checkpoint"),
     "text": (b"Google Drive: this file is too large to be scanned", "a text, not a checkpoint"),
     "noise": (bytes(range(200)), "format is unknown"),
 }
@@ -299,10 +309,20 @@ def test_directions_of_other_projects(tmp_path: Path) -> None:
     pca = {"mean": torch.zeros(1, 512), "comp": torch.eye(80, 512)[:, None], "std": torch.ones(80)}
     torch.save(pca, tmp_path / "ffhq_pca.pt")
     torch.save({"age": torch.ones(1, 18, 512), "smile": torch.ones(512)}, tmp_path / "several.pt")
-    for path, layout in (("boundary.npy", "tensor"), ("idinvert.npy", "tensor"), ("ffhq_pca.pt", "tensors")):
+    space = {"lat_comp": np.eye(80, 512)[:, None], "lat_mean": np.zeros((1, 512)), "lat_stdev": np.ones(80)}
+    np.savez(tmp_path / "ganspace.npz", act_comp=np.ones((80, 1, 8, 4, 4)), var_ratio=np.ones(80), **space)
+    factors = torch.arange(64.0**2).reshape(64, 64)
+    torch.save({"ckpt": "g.pt", "eigvec": factors}, tmp_path / "factor.pt")
+    several = ("ffhq_pca.pt", "ganspace.npz", "factor.pt")
+    for path, layout in (
+        ("boundary.npy", "tensor"),
+        ("idinvert.npy", "tensor"),
+        *((one, "tensors") for one in several),
+    ):
         contents = transcribe(str(tmp_path / path), str(tmp_path / "out"), None)
         assert [(part.kind, part.layout) for part in contents.networks] == [("directions", layout)]
     assert read(tmp_path / "several.pt").networks[0].layout == "tensors"
+    assert torch.equal(load_file(tmp_path / "out")["component_02"][0], factors[:, 1])
 
 
 # --- safety ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from pathlib import Path
@@ -26,7 +27,6 @@ MAGIC: dict[bytes, str] = {
     b"RIFF": "it is a picture or a video, not a checkpoint",
     b"%PDF": "it is a PDF document, not a checkpoint: download the weights that it names",
 }
-TEXT = frozenset((*b"\t\n\r", *range(32, 127)))  # bytes of plain English text
 TENSORFLOW = "it is a TensorFlow file, which cannot be read: use the PyTorch version of the model"
 UNKNOWN = (
     "its format is unknown: give a safetensors file, a PyTorch file (.pt, .pth), an NVIDIA pickle or a NumPy array"
@@ -52,7 +52,7 @@ def explain(path: Path, head: bytes) -> str:
         )
     if text[:1] in (b"{", b"["):
         return "it is a JSON text, for example a server's error message, not a checkpoint: download the file again"
-    if all(byte in TEXT for byte in head):
+    if _is_text(head):
         return "it is a text, not a checkpoint: look for the link to the weights in it"
     for magic, message in MAGIC.items():
         if head.startswith(magic):
@@ -93,6 +93,15 @@ def described(error: Exception) -> str:
     if isinstance(error, EOFError) or "truncated" in str(error):
         return CUT
     return f"its content is damaged: {AGAIN}"
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the first bytes of a file are a text in UTF-8. Its last character may be cut."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter in "\t\n\r\ufeff" for letter in text)
 
 
 def _is_tensorflow(path: Path, head: bytes) -> bool:

@@ -48,6 +48,10 @@ PARTS = {  # the arrays of each kind besides `ws`, and their numbers of dimensio
 WITH_NOISE, WITH_LAYER = (ARRAY, "wplus"), ("multicode", "mixture")
 
 
+class _Objects(CodeError):
+    """A NumPy file with pickled objects, which only a child process reads."""
+
+
 @dataclass(frozen=True, eq=False)
 class SavedCode:
     """A code as plain data on the CPU, with its model if that is known. Raises CodeError for wrong shapes and NaN."""
@@ -130,6 +134,9 @@ def read_code(path: Path) -> SavedCode:
             arrays = _arrays(path)
             if arrays is not None:
                 return _of_arrays(arrays, path.name)
+    except _Objects:
+        if is_code_file(path):  # never written by this package; its reader would come back here
+            raise CodeError(f"{path.name}: it holds Python objects, which are not read: save the code again") from None
     except CodeError as error:
         raise CodeError(_naming(path.name, error)) from None
     except OSError as error:
@@ -238,6 +245,8 @@ def _from_child(path: Path) -> SavedCode:
         except BadCheckpoint as error:
             raise CodeError(str(error)) from None
         kinds = {part.kind for part in contents.networks}
+        if [part.layout for part in contents.networks] == ["tensors"]:
+            raise CodeError(f"{path.name}: it holds several arrays: save one of them as a file of its own")
         # A lone style has the shape of a direction. The user states that it is a code.
         if kinds != {"code"} and [part.layout for part in contents.networks] != ["tensor"]:
             raise CodeError(f"{path.name}: it holds no code, only {', '.join(sorted(kinds))}: give a file with a code")
@@ -269,7 +278,7 @@ def _array(data: bytes) -> Array:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     if dtype.hasobject:
-        raise CodeError("it holds Python objects, which are not read: save plain arrays of numbers")
+        raise _Objects
     if len(data) - file.tell() != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
         raise ValueError("the shape does not fit the data")
     return np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")

@@ -94,7 +94,7 @@ def survey_of(checkpoint: Checkpoint, encoder: str | None = None) -> Survey:
     if "generator" in chosen:
         reason = unsupported_reason(chosen["generator"].layout, chosen["generator"].tensors)
         if reason is not None:
-            raise StateDictError(reason.rstrip("."))
+            raise StateDictError((name_of(tensors) or reason).rstrip("."))
     options: Checkpoint = next((checkpoint[key] for key in OPTIONS if isinstance(checkpoint.get(key), dict)), {})
     found = _renamed(chosen, tensors, options, encoder, notes)
     used = {place.prefix for place in chosen.values()}
@@ -144,6 +144,9 @@ def _named(place: _Place, tensors: Mapping[str, Tensor], **shared: Unpack[Shared
             given["num_ws"] = shared["num_ws"]
         return network(own, **given)
     except StateDictError as error:
+        known = name_of(place.tensors)
+        if known is not None:
+            raise StateDictError(known.rstrip(".")) from None
         architecture = LAYOUTS[place.layout].architecture
         raise StateDictError(f"it holds a network ({architecture}) that does not fit: {error}: {WHOLE}") from None
 
@@ -241,9 +244,15 @@ def _left_out(
     for key in tensors:
         known = any(key.startswith(prefix) for prefix in copies) or key.rpartition(".")[2] in (*AVERAGES, CLAMP)
         if not known:
-            parts[key.split(".")[0] if "." in key else key] = None
-    parts = {part: None for part in parts if not any(prefix.startswith(f"{part}.") for prefix in used)}
+            parts[_beside(key, used)] = None
     return [f"Left out: {', '.join(list(parts)[:5])}{', ...' if len(parts) > 5 else ''}."] if parts else []
+
+
+def _beside(key: str, used: set[str]) -> str:
+    """The outermost part of a checkpoint that holds a key and no used part."""
+    path = key.split(".")
+    names = (".".join(path[: count + 1]) for count in range(len(path)))
+    return next(name for name in names if name == key or not any(prefix.startswith(f"{name}.") for prefix in used))
 
 
 def _unrecognised(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], unreadable: Mapping[str, Unreadable]) -> str:

@@ -53,6 +53,22 @@ KINDS: dict[str, Unsupported] = {
         (r"(^|\.)S\.net\.\d+\.", r"(^|\.)G\.blocks\.\d+\.to_style1\."),
         "Its layers differ from those of NVIDIA's StyleGAN2: use rosinality's or NVIDIA's training code.",
     ),
+    "a SWAGAN generator": Unsupported(
+        (r"to_rgbs?\d*(\.\d+)?\.(iwt|dwt)\.|(^|\.)iwt\.",),
+        f"It makes wavelets instead of pixels, which is not supported: {USE}.",
+    ),
+    "a FastGAN or Projected GAN generator": Unsupported(
+        (r"feat_(8|16)\.", r"se_(64|128)\."),
+        f"It has no latent space of styles, so the methods here cannot invert it: {USE}.",
+    ),
+    "a StyleCLIP mapper": Unsupported(
+        (r"mapper\.(course|medium|fine)_mapping\.",),
+        "It edits codes for one text and is not supported: use a direction, such as one of InterFaceGAN.",
+    ),
+    "the state of an optimiser": Unsupported(
+        (r"^(optimi[sz]er\.)?state\.\d+\.exp_avg(_sq)?$",),
+        "It has no weights: use the file of the generator that was saved beside it.",
+    ),
     "a HyperStyle network": Unsupported(
         (r"hypernet\.",),
         "It predicts changes of weights, which is not supported: use its W encoder, or the method PTI.",

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from inversion.checkpoints.layouts.unsupported import name_of
 
-COMPONENTS = ("comp", "mean", "std")  # keys of GANSpace's files in e4e's repository
+# The key of principal components -> other keys of such a file: of GANSpace in e4e's repository, and of GANSpace itself.
+COMPONENTS = {"comp": ("mean", "std"), "lat_comp": ("lat_mean", "lat_stdev")}
+FACTORS = "eigvec"  # the key of SeFa's directions, as columns, in rosinality's closed_form_factorization.py
 MAX_COMPONENTS = 20  # principal components that become directions
 MAX_ROWS = 32  # styles of a generator
 NARROW, WIDE = 32, 8192  # plausible widths of W
@@ -17,12 +19,12 @@ NARROW, WIDE = 32, 8192  # plausible widths of W
 def vectors_of(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
     """Directions by name: (w_dim,), (1 or num_ws, w_dim) or (1, num_ws, w_dim) each. {} if the file has none.
 
-    GANSpace's components give `MAX_COMPONENTS` directions. IDInvert's boundary gives one, without its layers.
+    GANSpace's components and SeFa's factors give `MAX_COMPONENTS` directions. IDInvert's boundary gives one, without
+    its layers.
     """
-    components, boundary = checkpoint.get("comp"), checkpoint.get("boundary")
-    if isinstance(components, Tensor) and all(isinstance(checkpoint.get(key), Tensor) for key in COMPONENTS):
-        components = components.reshape(len(components), -1)[:MAX_COMPONENTS]
-        return {f"component_{i + 1:02d}": component[None] for i, component in enumerate(components)}
+    components, boundary = _components(checkpoint), checkpoint.get("boundary")
+    if components is not None:
+        return {f"component_{i + 1:02d}": component[None] for i, component in enumerate(components[:MAX_COMPONENTS])}
     if isinstance(boundary, Tensor):
         return {"": boundary}
     found = {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
@@ -34,6 +36,20 @@ def vectors_of(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
     widths = {value.shape[-1] for value in found.values() if value.ndim}
     plausible = len(widths) == 1 and all(_is_vector(value) for value in found.values())
     return found if found and plausible and NARROW <= widths.pop() <= WIDE else {}
+
+
+def _components(checkpoint: Mapping[str, object]) -> Tensor | None:
+    """Principal components (N, w_dim), the first one first. None if the file has none."""
+    for key, others in COMPONENTS.items():
+        found = checkpoint.get(key)
+        if (
+            isinstance(found, Tensor)
+            and found.ndim
+            and all(isinstance(checkpoint.get(name), Tensor) for name in others)
+        ):
+            return found.reshape(len(found), -1)
+    factors = checkpoint.get(FACTORS)
+    return factors.t() if isinstance(factors, Tensor) and factors.ndim == 2 else None
 
 
 def _is_vector(value: Tensor) -> bool:
