@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import fields
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.editing import editable
+from helpers.translation import Translator
 from torch import Tensor
 
 from inversion import analyse
@@ -27,9 +29,14 @@ from inversion.serving.archive.reports import read_report, report_parts, report_
 from inversion.serving.lane import Lane
 from inversion.serving.plans import plan_of
 from inversion.serving.runs import Finished, Progress, Ready, Request
+from inversion.synthetic import DOMAINS
 from inversion.synthetic.faces import FACES
+from ui.languages import LANGUAGES
 
 SENTENCES = ("claim", "look", "where")
+ENGLISH = re.compile("[A-Za-z]{3}")
+LABELS = sorted((re.escape(method.label) for method in METHODS.values()), key=len, reverse=True)
+NAMES = re.compile("|".join([*LABELS, r"\b[A-Z]\w*[A-Z]\w*"]))  # methods, and words such as PSNR and IoU
 
 
 def smallest(key: str) -> Analysis:
@@ -48,7 +55,7 @@ def complete(full_model: Model, prior: StyleGAN2) -> Model:
 @pytest.fixture(scope="module")
 def reports(complete: Model, pictures: Tensor) -> dict[str, list[Report]]:
     """All reports of every analysis."""
-    case = Case(complete, pictures[:1])
+    case = Case(replace(complete, domain=next(iter(DOMAINS))), pictures[:1])
     return {key: [event for event in smallest(key)(case) if isinstance(event, Report)] for key in ANALYSES}
 
 
@@ -64,6 +71,22 @@ def test_it_opens_with_three_sentences_and_shows_the_picture_at_once(
     assert last.finding.endswith(".") and last.pictures and last.table.rows
     assert all(len(row) == len(last.table.columns) for row in last.table.rows)
     assert all(picture.pixels.dtype == np.uint8 and picture.pixels.ndim == 3 for picture in last.pictures)
+
+
+def texts_of(report: Report) -> list[str]:
+    """All that a reader of a report sees."""
+    pictures = [text for one in report.pictures for text in (one.title, one.figures)]
+    plots = [text for one in report.plots for text in (one.title, one.x, one.y, *(line.label for line in one.series))]
+    cells = [cell for row in report.table.rows for cell in row if isinstance(cell, str)]
+    return [report.finding, *pictures, *plots, *(column.label for column in report.table.columns), *cells]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("key", ANALYSES)
+def test_its_report_is_in_the_language_of_the_page(key: str, language: str, reports: dict[str, list[Report]]) -> None:
+    shown = Translator(language)
+    left = [(text, shown.text(text)) for report in reports[key] for text in texts_of(report)]
+    assert not {text: own for text, own in left if ENGLISH.search(NAMES.sub("", own))}
 
 
 @pytest.mark.parametrize("key", ANALYSES)

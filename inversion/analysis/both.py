@@ -42,4 +42,5 @@ class EncoderAndOptimiser(Contest):
         if alone.leak is None or both.leak is None:
             return f"{text}; edits cannot be measured on this model."
         text += f", with {both.leak:.3f} and {alone.leak:.3f} other changes for each wanted one"
-        return f"{text}: edits are {'cleaner' if both.leak < alone.leak else 'not cleaner'} with both."
+        held = "edits are cleaner with both" if both.leak < alone.leak else "edits are not cleaner with both"
+        return f"{text}: {held}."

@@ -94,5 +94,6 @@ def _finding(curves: dict[str, Tensor]) -> str:
     areas = {name: area(curve) for name, curve in curves.items()}
     best = max(areas, key=areas.__getitem__)
     text = f"AuC {areas[GREY]:.1f} for grey, {areas[MANY]:.1f} for mGANprior; the best is {best} with {areas[best]:.1f}"
-    held = "better than grey, as the paper says" if areas[MANY] > areas[GREY] + MARGIN else "no better than grey here"
-    return f"{text}: mGANprior is {held}."
+    better = areas[MANY] > areas[GREY] + MARGIN
+    held = "mGANprior is better than grey, as the paper says" if better else "mGANprior is no better than grey here"
+    return f"{text}: {held}."

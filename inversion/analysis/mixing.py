@@ -13,6 +13,7 @@ from inversion.analysis.measures import samples
 from inversion.analysis.report import Column, Report, Shown, Table
 from inversion.common.plot import Plot, Series
 from inversion.common.settings import setting
+from inversion.directions import attribute_label
 from inversion.model import prior_of
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def _layer(case: Case, own: Tensor, drawn: Tensor, number: int) -> Layer:
     before, after = _render(case, own), _render(case, _replaced(own, drawn, number, number + 1))
     change = 127.5 * (after - before).square().flatten(1).mean(dim=1).sqrt().mean().item()
     moved = _attributes(case, before, after)
-    return Layer(number, change, ", ".join(sorted(moved, key=lambda name: -moved[name])[:NAMED]).replace("_", " "))
+    most = sorted(moved, key=lambda name: -moved[name])[:NAMED]
+    return Layer(number, change, ", ".join(attribute_label(name, case.model.domain) for name in most))
 
 
 def _attributes(case: Case, before: Tensor, after: Tensor) -> dict[str, float]:
@@ -121,5 +123,6 @@ def _finding(case: Case, own: Tensor, drawn: Tensor) -> str:
         shares = {key: value / sum(other[key] for other in moved.values()) for key, value in changes.items()}
         strong = [key for key in changes if changes[key] > 0.15]
         best = sorted(strong, key=lambda key: -shares[key])[:NAMED]
-        parts.append(f"{name.lower()} styles: {', '.join(best).replace('_', ' ') or 'nothing of their own'}")
-    return f"What each group changes more than the others, by the predictor. {'; '.join(parts).capitalize()}."
+        labels = ", ".join(attribute_label(key, case.model.domain) for key in best)
+        parts.append(f"{name} styles: {labels or 'nothing of their own'}")
+    return f"What each group changes more than the others, by the predictor. {'; '.join(parts)}."

@@ -113,4 +113,5 @@ def _finding(roles: Sequence[Role], segments: Segments | None) -> str:
     classes = len({role.best for role in roles})
     text = f"The mean IoU of a code with its best class is {best:.2f}, with any class {chance:.2f}"
     held = best >= 2 * chance and classes > 1
-    return f"{text}; {classes} classes are the best of a code: codes {'do' if held else 'do not'} specialise here."
+    sentence = "codes specialise here" if held else "codes do not specialise here"
+    return f"{text}; {classes} classes are the best of a code: {sentence}."

@@ -32,8 +32,9 @@ class SpacesOfEncoders(Contest):
     def finding(self, entries: Sequence[Entry]) -> str:
         by_label = {entry.label: entry for entry in entries}
         known = [by_label[label] for label in (ONE, NAIVE, PYRAMID) if label in by_label]
-        text = ", ".join(f"{entry.label} {entry.psnr:.1f} dB" for entry in known) or "None of the three encoders"
+        text = ", ".join(f"{entry.label}: {entry.psnr:.1f} dB" for entry in known) or "None of the three encoders"
         if PYRAMID not in by_label or len(known) < 2:
-            return f"{text}: the model lacks encoders to compare."
+            return f"{text}; the model lacks encoders to compare."
         best = max(known, key=lambda entry: entry.psnr)
-        return f"{text}: the pyramid is {'the closest' if best.label == PYRAMID else 'not the closest'} of the three."
+        held = "the pyramid is the closest" if best.label == PYRAMID else "the pyramid is not the closest"
+        return f"{text}; {held}."

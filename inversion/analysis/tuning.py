@@ -101,4 +101,7 @@ def _finding(points: Sequence[Point]) -> str:
     text = f"At the end Clone has {clone.psnr:.1f} dB and moved samples by {clone.moved:.1f}"
     text += f", PTI {pti.psnr:.1f} dB and {pti.moved:.1f}, Clone without its global term {without.moved:.1f}"
     held = clone.moved < without.moved
-    return f"{text}: the global term {'holds' if held else 'does not hold'} the other pictures here."
+    sentence = (
+        "the global term holds the other pictures" if held else "the global term does not hold the other pictures"
+    )
+    return f"{text}: {sentence}."

@@ -47,7 +47,7 @@ class DomainWeight(Contest):
         text = f"From weight 0 to {WEIGHTS[-1]:g} the PSNR goes from {first.psnr:.1f} to {last.psnr:.1f} dB"
         if first.leak is None or last.leak is None:
             return f"{text}; edits cannot be measured on this model."
-        text += f" and other changes for each wanted one from {first.leak:.3f} to {last.leak:.3f}"
+        text += f", other changes for each wanted one from {first.leak:.3f} to {last.leak:.3f}"
         if last.leak < first.leak - 0.005 and last.psnr < first.psnr:
             return f"{text}: the trade-off of the paper."
         return f"{text}: the trade-off of the paper does not hold on this picture."

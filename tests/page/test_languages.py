@@ -60,11 +60,31 @@ LATER = {
         "From your file {}",
         "unknown",
     ),
-    *("Unknown", "Cancel {}", "Not available with this model", "PSNR against seconds: {}", "such as {}", "the mouth"),
+    *(
+        "A face",
+        "A house",
+        "Unknown",
+        "Cancel {}",
+        "Not available with this model",
+        "PSNR against seconds: {}",
+        "such as {}",
+        "the mouth",
+    ),
     *("Values for all cells, such as", "about {} left for {}, {} in all", "damaged: the file {}", "downloading, {}"),
     *("Choose a picture: PNG, JPEG or WebP.", "Choose one of these types: {}.", "unknown size to download"),
     *("With nearby codes: reduce the squared error of the pixels alone.",),
     *("{}: this file is not a picture that the browser can read.", "{}: this type of file cannot be used here."),
+}
+# Parts of the findings of analyses, see `test_its_report_is_in_the_language_of_the_page`.
+JOINED = {
+    *(
+        "AuC {} for grey",
+        "{} for mGANprior",
+        "the best is {} with {}",
+        "{} gets {} dB with one code and {} dB with many",
+    ),
+    *("Clone without its global term {}", "PTI {} dB and {}", "W+ from the mean {}", "Coarse styles", "Middle styles"),
+    *("Fine styles", "the model lacks encoders to compare", "{} classes are the best of a code"),
 }
 
 
@@ -125,7 +145,7 @@ def test_every_string_has_a_translation_and_every_translation_is_used(language: 
     missing = {text: place for text, place in shown.items() if not catalogue.has(text)}
     lines = [f"{text!r}  ({place})" for text, place in missing.items()]
     assert not missing, "\n".join([f"add to ui/languages/{language}.json:", *lines])
-    used = catalogue.used | GRADIO | LATER | strings.literals()
+    used = catalogue.used | GRADIO | LATER | JOINED | strings.literals()
     unused = catalogue.words.keys() - used - {flipped(text) for text in used}
     assert not unused, f"remove from ui/languages/{language}.json:\n" + "\n".join(map(repr, sorted(unused)))
 

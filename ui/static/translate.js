@@ -7,30 +7,34 @@ const LIMITS = /^[\s:;,()·|]+|[\s:;,(·|]+$/g;
 const flipped = text => (text[0] === text[0].toUpperCase() ? text[0].toLowerCase() : text[0].toUpperCase()) + text.slice(1);
 const escaped = text => text.replace(/[.*+?^$()|[\]\\]/g, '\\$&');
 // Short patterns such as "{} of {}" begin with a number: other texts that look like this may be anything.
+const isShort = english => english.match(/[a-z]/gi).length <= 4;
 const ruleOf = english => {
   const [start, ...others] = english.split('{}').map(escaped);
-  const first = english.match(/[a-z]/gi).length <= 4 ? '([-\\d].*)' : '(.*)';
+  const first = isShort(english) ? '([-\\d].*)' : '(.*)';
   return new RegExp(`^${start}${first}${others.join('(.*)')}$`, 'i');
 };
-const patternOf = ([english, own]) => ({own, size: english.length, rule: ruleOf(english)});
+const patternOf = ([english, own]) => ({own, size: english.length, rule: ruleOf(english), short: isShort(english)});
 const patterns = Object.entries(WORDS).filter(([english]) => english.includes('{}')).map(patternOf)
   .sort((one, other) => other.size - one.size);
 // The translation of a text of the catalogue, or undefined. Places may hold names, which stay, or texts of the catalogue.
+// part: of a text that was put together; "several" if it is itself put together.
 const known = (text, part) => {
   if (Object.hasOwn(WORDS, text)) return WORDS[text];
   if ((part || text.includes(' ')) && Object.hasOwn(WORDS, flipped(text))) return WORDS[flipped(text)];
-  for (const {rule, own} of patterns) {
-    const places = rule.exec(text)?.slice(1);
+  for (const {rule, own, short} of patterns) {
+    const places = short && part === 'several' ? null : rule.exec(text)?.slice(1);
     if (!places) continue;
     let next = 0;
     return own.replace(/\{(\d?)\}/g, (_, at) => translated(places[at === '' ? next++ : Number(at)]));
   }
   return undefined;
 };
+const stopped = text => text === undefined ? text : `${text}.`;
 const core = (text, part) => {  // without spaces and signs around it
   const inside = text.replace(LIMITS, '');
   const found = /[a-z]{2}/i.test(inside) ? known(inside, part) : undefined;
-  return found === undefined ? undefined : text.replace(inside, () => found);
+  if (found !== undefined) return text.replace(inside, () => found);
+  return part && inside.endsWith('.') ? stopped(core(text.slice(0, -1), part)) : undefined;
 };
 const SENTENCES = /((?<=[.!?]) (?=[A-Z0-9]))/, PARTS = /(; |: |, )/;
 const lookUp = text => {
@@ -39,7 +43,18 @@ const lookUp = text => {
   const sentences = text.split(SENTENCES);  // first: a pattern would take the next sentence for a part of its place
   const whole = sentences.length > 1 ? WORDS[text] : core(text) ?? known(text);  // "about {}" would take "left " with its space
   if (whole !== undefined) return whole;
-  return sentences.map(one => core(one) ?? one.split(PARTS).map(part => core(part, true) ?? part).join('')).join('');
+  return sentences.map(one => core(one) ?? inParts(one.split(PARTS))).join('');
+};
+// Texts that were put together: as long a part as is known, then the next. parts: texts, with signs between them.
+const LONGEST = 7;
+const inParts = parts => {
+  for (let end = Math.min(LONGEST, parts.length); end > 0; end -= 2) {
+    const own = core(parts.slice(0, end).join(''), end > 1 ? 'several' : true);
+    if (own === undefined && end > 1) continue;
+    const rest = parts.slice(end);
+    return (own ?? parts[0]) + (rest.length ? rest[0] + inParts(rest.slice(1)) : '');
+  }
+  return '';
 };
 const made = new Map();
 const translated = text => {
