@@ -229,7 +229,7 @@ def test_times_of_stages_that_never_ran_are_guessed_from_a_measured_one(ticking:
 @pytest.mark.parametrize("place", range(3))
 def test_one_measurement_under_load_does_not_set_the_expected_times(place: int) -> None:
     estimates = Estimates(Queue(Limits(), float), Limits())
-    plan, other = (Plan(((STAGES[key].label, 100),), short=False, tunes=False) for key in ("w", "wplus"))
+    plan, other = (Plan(key, ((STAGES[key].label, 100),)) for key in ("w", "wplus"))
     for source in range(3):
         estimates.measured(DEFAULT, STAGES["w"].label, 5.0 if source == place else 0.1, source)
         assert source == 0 or estimates.expected(DEFAULT, plan) == pytest.approx(10)

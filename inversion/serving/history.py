@@ -70,7 +70,7 @@ class History:
         if not owner:
             return []
         with self._changed:
-            own = [job for job in self._store.jobs() if _same(job.owner, owner)]
+            own = [job for job in self._store.jobs() if job.listed and _same(job.owner, owner)]
             jobs = [(job.view(), job.made, job.released, job.requests or job.again) for job in own]
         found = {view.key: _of_view(view, made, over, asked) for view, made, over, asked in jobs}
         if self._archive is not None:

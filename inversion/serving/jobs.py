@@ -139,6 +139,7 @@ class Job:
     again: tuple[Request, ...] = ()  # stored for another run, within limits
     made: float = field(default_factory=time.time)  # Unix time
     about: RowView = field(default_factory=dict)  # as in JobView
+    listed: bool = True  # in the history of its owner
     context: Context = field(default_factory=copy_context)  # of the submission: ZeroGPU finds the visitor's quota in it
     plans: tuple[Plan, ...] = field(init=False)  # of the runs
     task: str = field(init=False)

@@ -25,7 +25,7 @@ from inversion.common import devices
 from inversion.common.errors import UserError
 from inversion.common.rows import Row
 from inversion.common.settings import SettingValue
-from inversion.methods import Method, Result, Step, parse_method, preset_of
+from inversion.methods import Method, Result, Step, preset_of
 from inversion.methods.beginnings import Beginnings
 from inversion.methods.codes import to_plain
 from inversion.methods.run import RunOptions, invert
@@ -33,12 +33,11 @@ from inversion.methods.starts import opened, refusal
 from inversion.model import checked_options
 from inversion.serving.analyses import analysed
 from inversion.serving.measurement import Measurement, measurement
-from inversion.serving.plans import analysis_in
+from inversion.serving.plans import method_of, plan_of
 from inversion.serving.requests import Quick
 from inversion.serving.runs import CroppedPicture, Event, Finished, LaneError, Progress, Ready, Request, picture_digest
-from inversion.serving.translating import options_of, translated
+from inversion.serving.translating import translated
 from inversion.tasks import DEFAULT_TASK, task_class
-from inversion.translations import TRANSLATIONS
 
 if TYPE_CHECKING:
     from inversion.checkpoints.codes import SavedCode
@@ -148,7 +147,7 @@ class Lane:
         return {key: reason for key, reason in reasons.items() if reason is not None}
 
     def check(self, request: Request) -> str:
-        """Check everything that does not need the model. Returns the method's label. Raises UserError."""
+        """Check everything that does not need the model. Returns the label of the run. Raises UserError."""
         own = [spec.name for spec in fields(task_class(request.task))]
         for name in request.inputs:
             if name not in own:
@@ -166,10 +165,7 @@ class Lane:
             raise LaneError("The time budget must be a positive number of seconds.")
         if not 0 <= request.seed < SEED_LIMIT:
             raise LaneError("The seed must be a whole number from 0 to 2^63 - 1.")
-        if request.translation:
-            options_of(request)
-            return TRANSLATIONS[request.translation].label
-        return analysis_in(request).label if request.analysis else _method(request).label
+        return plan_of(request).label
 
     def __call__(self, request: Request) -> Generator[Event, bool | None, None]:
         """Yield the events of the run: `Ready`, then `Progress`, `Finished` last.
@@ -224,7 +220,7 @@ class Lane:
             whole = align.part_of(request.picture, request.crop, model.resolution)
             yield from analysed(request, model, images.to_tensor(whole).to(model.device), self._beginnings)
             return
-        method = _method(request)
+        method = method_of(request)
         reason = method.unavailable(model)
         if reason is not None:
             raise LaneError(f"{method.label} cannot run on {request.model}: {reason}.")
@@ -295,12 +291,6 @@ class RunReporter:
         row |= {key: value for key, value in result.recipe.items() if key not in row}
         code = None if result.code is None else to_plain(result.code)
         return Finished(images.to_array(result.image), row, result.curves, code, result.weights, result.message)
-
-
-def _method(request: Request) -> Method:
-    method = parse_method(request.method)
-    method = method.configured(request.settings) if request.settings else method
-    return method if request.start is None else method.from_start()
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -11,8 +11,7 @@ import torch
 
 from inversion.checkpoints.registry import registry
 from inversion.common.memory import machine_memory
-from inversion.methods import parse_method
-from inversion.serving.plans import analysis_in
+from inversion.serving.plans import plan_of
 from inversion.serving.runs import LaneError, Request
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def check_demand(request: Request, limits: Limits, memory: float, unit: float | 
     """
     entry = registry().get(request.model)
     most = limits.memory * memory
-    for stage in _stages(request):
+    for stage in plan_of(request).parts:
         pictures, usual = _pictures(stage), _pictures(type(stage)())
         longest = min(limits.step, request.budget) if pictures > usual else request.budget
         size = pictures * PIXEL * (0 if entry is None else entry.resolution) ** 2
@@ -139,15 +138,6 @@ def check_demand(request: Request, limits: Limits, memory: float, unit: float | 
                 f"One step of {stage.label} would take about {seconds:.0f} s, the limit is {longest:.0f} s. Use fewer "
                 f"{_unit(stage)} or a smaller model."
             )
-
-
-def _stages(request: Request) -> list[Stage]:
-    """The stages of all runs of a request."""
-    if request.translation:
-        return []
-    if request.analysis:
-        return [stage for run in analysis_in(request).runs() for stage in run.configured.stages]
-    return list(parse_method(request.method).configured(request.settings).stages)
 
 
 def _pictures(stage: Stage) -> int:

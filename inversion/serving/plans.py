@@ -1,35 +1,59 @@
-"""The plan of a run, known before it begins: stages, steps and memory."""
+"""The plan of a run, known before it begins: what it is called, its stages, steps and memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inversion.analysis import Analysis, analysis_of
-from inversion.methods import parse_method
+from inversion.methods import Method, Stage, parse_method
 from inversion.serving.runs import Request
-from inversion.translations import TRANSLATIONS
+from inversion.translations import TRANSLATIONS, TranslationOptions
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of a run as (label, steps).
+    """A label, and the stages of a run as (label, steps).
 
-    short: it makes a few passes through an encoder, and so ends within one turn. tunes: it holds a copy of a network
-    with gradients and the state of an optimiser.
+    short: it makes a few passes through an encoder, and so ends within one turn. parts: the stages of its methods,
+    which take memory and time.
     """
 
+    label: str
     stages: tuple[tuple[str, int], ...]
-    short: bool
-    tunes: bool
+    short: bool = False
+    parts: tuple[Stage, ...] = ()
+
+    @property
+    def tunes(self) -> bool:
+        """Whether it holds a copy of a network with gradients and the state of an optimiser."""
+        return any(stage.kind == "refine" for stage in self.parts)
 
     @classmethod
-    def of(cls, method: str, settings: Mapping[str, object]) -> Plan:
-        """The plan of a method with these settings. Raises SettingError."""
-        stages = parse_method(method).configured(settings).stages
-        kinds = {stage.kind for stage in stages}
-        steps = tuple((stage.label, int(getattr(stage, "steps", 1))) for stage in stages)
-        return cls(steps, short=kinds == {"embed"}, tunes="refine" in kinds)
+    def of(cls, method: Method) -> Plan:
+        """The plan of a method."""
+        steps = tuple((stage.label, int(getattr(stage, "steps", 1))) for stage in method.stages)
+        short = all(stage.kind == "embed" for stage in method.stages)
+        return cls(method.label, steps, short, method.stages)
+
+
+def plan_of(request: Request) -> Plan:
+    """The plan of a request; an analysis is one stage with the steps of all its runs. Raises SettingError."""
+    if request.translation:
+        options_of(request)
+        label = TRANSLATIONS[request.translation].label
+        return Plan(label, ((label, 1),), short=True)
+    if request.analysis:
+        analysis = analysis_in(request)
+        parts = tuple(stage for run in analysis.runs() for stage in run.configured.stages)
+        return Plan(analysis.label, ((analysis.label, analysis.steps),), parts=parts)
+    return Plan.of(method_of(request))
+
+
+def method_of(request: Request) -> Method:
+    """The method of a request that has one, with its settings and its start. Raises SettingError."""
+    method = parse_method(request.method)
+    method = method.configured(request.settings) if request.settings else method
+    return method if request.start is None else method.from_start()
 
 
 def analysis_in(request: Request) -> Analysis:
@@ -37,12 +61,6 @@ def analysis_in(request: Request) -> Analysis:
     return analysis_of(request.analysis).configured(request.settings)
 
 
-def plan_of(request: Request) -> Plan:
-    """The plan of a request; an analysis is one stage with the steps of all its runs. Raises SettingError."""
-    if request.translation:
-        return Plan(((TRANSLATIONS[request.translation].label, 1),), short=True, tunes=False)
-    if not request.analysis:
-        return Plan.of(request.method, request.settings)
-    analysis = analysis_in(request)
-    tunes = any(stage.kind == "refine" for run in analysis.runs() for stage in run.configured.stages)
-    return Plan(((analysis.label, analysis.steps),), short=False, tunes=tunes)
+def options_of(request: Request) -> TranslationOptions:
+    """The options of a request that has a translation. Raises SettingError."""
+    return TranslationOptions(**{**request.settings, "seed": request.seed})  # type: ignore[arg-type]

@@ -119,18 +119,18 @@ class Session:
         place: str = "",
         replaces: str | None = None,
         about: RowView | None = None,
+        listed: bool = True,
     ) -> str:
         """Queue the requests, one per method or cell of a grid, as one job; returns its key.
 
         Raises Busy, and UserError if a request is invalid. Only the file of the first model is downloaded for a job.
         owner: a secret of the browser, see `own_jobs`. place: where it was submitted, such as a tab of an open page. An
         accepted job cancels the job with the key `replaces`, if it has the same owner, and those of its place. about:
-        JSON that is kept with the job.
+        JSON that is kept with the job. listed: the history shows it; a part of a larger action is not.
         """
-        most = self.limits.runs
         if not requests:
             raise LaneError("Choose at least one method.")
-        if len(requests) > most:
+        if len(requests) > (most := self.limits.runs):
             raise LaneError(f"These are {len(requests)} runs, and one job may have {most}. Use fewer values.")
         allowed = tuple(replace(request, budget=min(request.budget, self.budget)) for request in requests)
         labels = [self._check(request) for request in allowed]
@@ -148,7 +148,7 @@ class Session:
             own = [job for job in running if job.owner == owner]
             replaced = [job for job in own if job.key == replaces or (place and job.place == place)]
             job = Job(secrets.token_urlsafe(16), allowed, runs, owner=owner, place=place, address=address)
-            job.about = about or {}
+            job.about, job.listed = about or {}, listed
             self._check_room(job, replaced)
             job.download = (0, 0) if missing else None
             self._store.prune()
@@ -245,7 +245,7 @@ class Session:
 
         Methods of which nothing is known yet are left out. Raises SettingError.
         """
-        plans = {key: Plan.of(key, settings) for key, settings in methods.items()}
+        plans = {key: Plan.of(parse_method(key).configured(settings)) for key, settings in methods.items()}
         with self._changed:
             times = {key: self._estimates.expected(model, plan) for key, plan in plans.items()}
         return {key: seconds for key, seconds in times.items() if seconds is not None}

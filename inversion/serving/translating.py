@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING
 from inversion.analysis import Report, Shown
 from inversion.common.rows import Row
 from inversion.methods.run import versions
+from inversion.serving.plans import options_of
 from inversion.serving.runs import Event, Finished, Ready, Request, picture_digest
 from inversion.translations import TranslationOptions
 from inversion.translations.requests import TranslateRequest, picture_titles
 
 if TYPE_CHECKING:
     from inversion.model import Model
-
-
-def options_of(request: Request) -> TranslationOptions:
-    """The options of a translation. Raises SettingError."""
-    return TranslationOptions(**{**request.settings, "seed": request.seed})  # type: ignore[arg-type]
 
 
 def translated(request: Request, model: Model) -> Iterator[Event]:
@@ -52,5 +48,6 @@ def _row(request: Request, model: Model, options: TranslationOptions, seconds: f
         "picture": picture_digest(request.picture),
         **({"picture_name": request.name} if request.name else {}),
         "crop": {"how": request.crop.how, "quad": request.crop.quad, "note": request.crop.note},
+        "notes": list(request.notes),
         "versions": versions(),
     }

@@ -57,7 +57,10 @@ def test_published_means_the_numbers_of_the_paper(key: str) -> None:
 
 def test_quick_never_takes_longer_than_the_defaults_or_the_paper() -> None:
     def cost(key: str, preset: str) -> float:
-        return sum(steps * relative_cost(label) for label, steps in Plan.of(key, METHODS[key].preset(preset)).stages)
+        return sum(
+            steps * relative_cost(label)
+            for label, steps in Plan.of(METHODS[key].configured(METHODS[key].preset(preset))).stages
+        )
 
     for key in METHODS:
         assert cost(key, "quick") <= cost(key, ""), key

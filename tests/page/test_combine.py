@@ -80,7 +80,7 @@ def test_a_region_is_measured_on_the_part_that_the_tab_uses(site: Served, edit: 
     assert wanted.quad is not None and site.session.snapshot(site.session.submitted[-1]).crop == wanted
     # A page sends what its events name and nothing else.
     event = next(fn for fn in site.page.fns.values() if getattr(fn.fn, "__qualname__", "") == "Combine.run")
-    assert len(event.inputs) == len(values) - 3  # without the upload, the choice beside the sliders, and the owner
+    assert len(event.inputs) == len(values) - 2  # without the upload, and the choice beside the sliders
 
 
 def test_a_second_picture_whose_results_are_gone_is_inverted_again(
@@ -90,14 +90,15 @@ def test_a_second_picture_whose_results_are_gone_is_inverted_again(
     until(lambda: site.session.snapshot(first).over)
     view = site.session.snapshot(first)
     second = CroppedPicture(upload)
-    key = combine.inverted(view, second, None)
+    values = values_of(edit, picture, first=first)
+    key = combine.inverted(view, second, values)
     until(lambda: site.session.snapshot(key).over)
     other = LastCombination(first, name_of(upload, second.crop), key)
-    assert combine.inverted(view, second, other) == key
+    assert combine.inverted(view, second, {**values, combine.last: other}) == key
     monkeypatch.setattr(site.session.limits, "finished", 1)
     newer = submitted(site, picture, 2)
     until(lambda: site.session.snapshot(newer).over)
-    assert combine.inverted(view, second, other) != key
+    assert combine.inverted(view, second, {**values, combine.last: other}) != key
 
 
 def test_only_the_newest_stream_writes_into_a_page(site: Served, edit: Edit, picture: Path) -> None:

@@ -23,6 +23,7 @@ from inversion.serving.session import Request
 from inversion.synthetic import DOMAINS
 from ui.parts.animation import MAX_STATES, at_most
 from ui.parts.edit_region import GLOBAL, LOCAL
+from ui.parts.edit_sheet import TITLE
 from ui.parts.saved_edits import MAX_SAVED
 from ui.parts.values import Update
 from ui.tabs.edit import Edit
@@ -163,8 +164,12 @@ def test_edits_of_a_domain_move_its_factors_and_stay_within_the_sliders(domain: 
 def test_one_sheet_shows_the_edit_of_several_pictures(edit: Edit, job: str, picture: Path, tmp_path: Path) -> None:
     fold, other = edit.panel.sheets, tmp_path / "other.png"
     images.write_png(other, 255 - np.asarray(images.read(picture)))
-    values = {**values_of(edit, job, yaw=2.0), fold.files: [str(other)], fold.parts: "0, 1"}
+    values = {**values_of(edit, job, yaw=2.0), fold.files: [str(other)], fold.parts: "0, 1", fold.jobs.owner: "me"}
     for update in fold.run(values, PAGE):
+        if update.get(fold.running):  # the line of jobs has it, the history does not
+            [own] = fold.session.own_jobs("me")
+            assert own.key == update[fold.running] and fold.jobs.tabs[own.tab] == TITLE
+            assert not fold.session.history.entries("me")
         if path := update.get(fold.view):
             with Image.open(path) as page:
                 width, height = page.size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,6 +37,7 @@ from ui.parts.uploads import examples_strip, mask_editor, picture_field
 from ui.parts.values import Options, Update, Values
 from ui.parts.views import pictures_view
 
+PLACE, TITLE = "edit-pair", "Combine two pictures"  # of its jobs: key and label
 FRAMES = (3, 15)  # fewest and most pictures of a strip
 Joiner = Callable[[Place, Place], np.ndarray]  # two results -> picture uint8 (H, W, 3)
 
@@ -57,8 +58,9 @@ class Combine:
 
     def __init__(self, context: PageContext) -> None:
         self.context = context
+        context.own_jobs.tabs[PLACE] = TITLE
         self.last = gr.State(None)  # a LastCombination
-        with gr.Accordion("Combine two pictures", open=False, elem_id="edit-pair"):
+        with gr.Accordion(TITLE, open=False, elem_id="edit-pair"):
             with gr.Row(equal_height=False):
                 with gr.Column(min_width=240):
                     self.second = picture_field("Second picture", "edit-second-picture", height=240)
@@ -117,7 +119,8 @@ class Combine:
         given: set[Block] = {job, self.last, self.second, self.kind, self.frames, self.start, self.region}
         given |= settings.inputs() | crop.inputs() | self.second_crop.inputs()
         self.second_crop.wire(Source(self.second, inputs.picture, settings.model))
-        outputs: list[Block] = [self.status, self.gallery, self.last]
+        given.add(self.context.own_jobs.owner)
+        outputs: list[Block] = [self.status, self.gallery, self.last, self.context.own_jobs.timer]
         self.go.click(self.run, given, outputs, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.last, None, **QUIET)
 
@@ -165,8 +168,8 @@ class Combine:
             names = {card.kind: card.name for card in catalogue.task(DIFFUSION.task).fields}
             fields["inputs"] = {names["mask"]: mask, names["picture"]: context}
             requests = self.settings.requests(values, fields, DIFFUSION.task)
-            key = session.submit([with_published_settings(request) for request in requests])
-        yield {self.last: LastCombination("", "", key)}
+            key = self._submit([with_published_settings(request) for request in requests], values)
+        yield {self.last: LastCombination("", "", key), **self.context.own_jobs.started()}
         yield from self._follow(key)
         view = session.snapshot(key)
         results = [
@@ -182,8 +185,8 @@ class Combine:
         with errors_as_messages():
             first = session.snapshot(values[self.job] or "")
             crop = self.second_crop.crop(second, first.model, values)
-            key = self.inverted(first, CroppedPicture(second, crop), values[self.last])
-        yield {self.last: LastCombination(first.key, name_of(second, crop), key)}
+            key = self.inverted(first, CroppedPicture(second, crop), values)
+        yield {self.last: LastCombination(first.key, name_of(second, crop), key), **self.context.own_jobs.started()}
         yield from self._follow(key)
         view, joined, problems = session.snapshot(key), [], {}
         for j, i in enumerate(finished(first)):
@@ -195,12 +198,12 @@ class Combine:
                 problems[view.runs[j].label] = str(error)
         yield from self._show(view, joined, problems)
 
-    def inverted(self, first: JobView, second: CroppedPicture, last: LastCombination | None) -> str:
+    def inverted(self, first: JobView, second: CroppedPicture, values: Values) -> str:
         """Key of a job that inverts the second picture by the methods of the first job.
 
         The job of the last combination is used again if its results are still stored. Raises UserError.
         """
-        session = self.context.session
+        session, last = self.context.session, values[self.last]
         name = name_of(second.pixels, second.crop)
         if last is not None and (last.first, last.second) == (first.key, name):
             with suppress(UnknownJob):  # expired
@@ -212,7 +215,13 @@ class Combine:
         for i in finished(first):  # marks them as used, so that the new job's results do not replace them
             with suppress(UnknownJob):
                 session.stored_result(first.key, i)
-        return session.submit(requests_like(first, second))
+        return self._submit(requests_like(first, second), values)
+
+    def _submit(self, requests: Sequence[Request], values: Values) -> str:
+        """Key of a job that this browser sees in the line of its jobs. Raises UserError."""
+        owner = values[self.context.own_jobs.owner] or ""
+        place = f"{values[self.job] or ''} {PLACE}"
+        return self.context.session.submit(requests, owner=owner, place=place, listed=False)
 
     def _follow(self, key: str) -> Iterator[Update]:
         """Progress of the job. That it is done is said with the pictures, by `_show`."""

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import NamedTuple
 
 import gradio as gr
-import numpy as np
 
-from inversion.align import Crop
 from inversion.common.errors import UserError
-from inversion.common.rows import Row
-from inversion.serving import catalogue
 from inversion.serving.session import Session
 from inversion.translations import INPUTS, TRANSLATIONS, InputKind, TranslationOptions
 from inversion.translations.base import Colour
-from inversion.translations.requests import (
-    TranslatedPictures,
-    TranslateRequest,
-    TranslationCard,
-    TranslationsRequest,
-    picture_titles,
-)
+from inversion.translations.requests import TranslationCard, TranslationsRequest
 from ui.parts.uploads import drawing_canvas, drawing_upload, picture_field
 from ui.parts.values import Value
 
@@ -71,45 +59,6 @@ def common_legend(kind: str, cards: Mapping[str, Mapping[str, TranslationCard]])
     first, classes = next(iter(legends.items()))
     problem = f"its maps have other classes than those of {first}. Choose one of the two models."
     return classes, {model: problem for model, own in legends.items() if own != classes}
-
-
-def run_translation(
-    session: Session, model: str, name: str, picture: np.ndarray, options: TranslationOptions, crop: Crop
-) -> tuple[TranslatedPictures, Row]:
-    """The pictures into which a model turns uint8 (H, W, 3), and the recipe to make them again. Raises UserError."""
-    began = time.perf_counter()
-    made = session.ask(TranslateRequest(model, name, picture, options, crop))
-    card = catalogue.models().get(model)
-    recipe = {
-        "translation": name,
-        "model": model,
-        **({} if card is None else {"domain": card.domain, "licence": card.licence}),
-        "seed": options.seed,
-        "variations": options.variations,
-        "alpha": options.alpha,
-        "mix_layers": options.mix_layers,
-        "seconds": round(time.perf_counter() - began, 3),
-        "crop": {"how": crop.how, "quad": crop.quad, "note": crop.note},
-    }
-    return made, recipe
-
-
-class ShownPicture(NamedTuple):
-    """A picture uint8 (R, R, 3) of a translation."""
-
-    caption: str
-    picture: np.ndarray
-    recipe: Row
-
-
-def captioned(model: str, made: TranslatedPictures, recipe: Row) -> list[ShownPicture]:
-    """The encoder's input and every picture; captions begin with `model`."""
-    pictures = [made.read, *made.pictures]
-    names = picture_titles(len(pictures))
-    return [
-        ShownPicture(f"{model}: {name.lower()}" if model else name, picture, {**recipe, "image": i})
-        for i, (name, picture) in enumerate(zip(names, pictures, strict=True))
-    ]
 
 
 def input_field(name: str, tab: str = "sketch") -> gr.Image | gr.ImageEditor:

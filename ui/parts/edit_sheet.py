@@ -18,18 +18,20 @@ from inversion.editing.sheet import edit_tiles, read_parts
 from inversion.images.sheets import Tile, sheet
 from inversion.serving.edits import Place
 from inversion.serving.runs import CroppedPicture
-from inversion.serving.session import JobView, Request, Session
+from inversion.serving.session import JobView, Request
 from ui.parts import inputs
 from ui.parts.combine import finished, requests_like
+from ui.parts.context import PageContext
 from ui.parts.events import DEVICE, EDITS, PRIVATE
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.markup import READY, job_status, problem_list, status_line
 from ui.parts.sliders import DirectionSliders, in_region
 from ui.parts.streams import Streams
-from ui.parts.values import Update, Values
+from ui.parts.values import Options, Update, Values
 from ui.parts.views import picture_view
 
 MAX_PICTURES = 8
+PLACE, TITLE = "edit-sheet", "The same edit on several pictures"  # of its jobs: key and label
 INTRO = """The same edit on this and more pictures: one sheet, with a row for each picture and method, and a column for
 each part of the strengths. The same methods invert the other pictures first."""
 
@@ -37,9 +39,10 @@ each part of the strengths. The same methods invert the other pictures first."""
 class EditSheet:
     """The fold; `wire` connects the events."""
 
-    def __init__(self, key: str, session: Session, sliders: DirectionSliders) -> None:
-        self.session, self.sliders = session, sliders
-        with gr.Accordion("The same edit on several pictures", open=False, elem_id=f"{key}-several"):
+    def __init__(self, key: str, context: PageContext, sliders: DirectionSliders) -> None:
+        self.session, self.jobs, self.sliders = context.session, context.own_jobs, sliders
+        self.jobs.tabs[PLACE] = TITLE
+        with gr.Accordion(TITLE, open=False, elem_id=f"{key}-several"):
             gr.Markdown(INTRO, elem_classes="note")
             with gr.Row():
                 self.files = gr.File(
@@ -64,8 +67,8 @@ class EditSheet:
     def wire(self, job: gr.State, streams: Streams) -> None:
         """Connect the events. job: the state with the key of the job whose results are shown."""
         self.job, self.streams = job, streams
-        given: set[Block] = {job, self.files, self.parts, *self.sliders.inputs()}
-        self.go.click(self.run, given, [*self.outputs(), self.running], **DEVICE, **PRIVATE)
+        given: set[Block] = {job, self.files, self.parts, *self.sliders.inputs(), self.jobs.owner}
+        self.go.click(self.run, given, [*self.outputs(), self.running, self.jobs.timer], **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, {self.running}, [self.status], **EDITS, **PRIVATE)
 
     def outputs(self) -> list[Component]:
@@ -93,7 +96,9 @@ class EditSheet:
             parts, requests = read_parts(values[self.parts] or ""), self._requests(view, values[self.files] or [])
             if requests and options.mask is not None:
                 raise InputError("A painted region belongs to one picture. Edit the whole picture again first.")
-            key = self.session.submit(requests) if requests else None
+            owner, place = values[self.jobs.owner] or "", f"{request.session_hash} {PLACE}"
+            own: Options = {"owner": owner, "place": place, "listed": False}
+            key = self.session.submit(requests, **own) if requests else None
         made = self._made(view, key, options, parts)
         yield from self.streams.newest(request, made, "sheet")
 
@@ -112,6 +117,7 @@ class EditSheet:
         """Progress, then the sheet."""
         yield {self.running: key, self.status: status_line("<b>Starting</b>", 0.0)}
         if key is not None:
+            yield self.jobs.started()
             for now in self.session.follow(key, every=0.5):
                 yield {self.status: job_status(now)}
         tiles: list[Tile] = []

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import gradio as gr
 import numpy as np
 from gradio.components import Component
 
 from inversion.align import Crop
+from inversion.analysis import Shown
 from inversion.images.sheets import Tile
-from inversion.serving.session import Session
+from inversion.serving.session import JobView, LaneError, Request, Session
+from inversion.tasks import DEFAULT_TASK
 from inversion.translations import TRANSLATIONS, input_of
 from ui.parts import inputs
-from ui.parts.drawing import MAX_VARIATIONS, captioned, read_options, run_translation
+from ui.parts.drawing import MAX_VARIATIONS, read_options
 from ui.parts.endpoint import Answer, Endpoint, sheet_file
-from ui.parts.export import PictureFiles
+from ui.parts.export import PictureFiles, rows
 from ui.parts.inputs import MAX_LAYERS, InputError, errors_as_messages
-from ui.parts.values import Parameters
+from ui.parts.values import Options, Parameters
 
 SUMMARY = "Turn a drawing, label map or photo into pictures, in one pass of an encoder."
 NOTES = {
@@ -49,15 +51,29 @@ def translate_endpoint(key: str, session: Session, common: Mapping[str, Componen
             name, picture, notes = _given(values)
             model = values["model"]
             crop = Crop() if input_of(name).drawn else session.crop(picture, model, values["align"])
-            made, row = run_translation(session, model, name, picture, options, crop)
-            row["notes"] = list(notes)
-        with tempfile.TemporaryDirectory() as folder:
-            files, results = PictureFiles(folder), captioned("", made, row)
-            pictures = [(files.path(f"{name}-{i}", one.picture), one.caption) for i, one in enumerate(results)]
-            tiles = [Tile(one.caption, name if i else "", one.picture) for i, one in enumerate(results)]
-            yield Answer([row], pictures, sheet_file(tiles, files))
+            given: Options = {"translation": name, "seed": options.seed, "crop": crop, "notes": notes}
+            given |= {"settings": {one: getattr(options, one) for one in ("variations", "alpha", "mix_layers")}}
+            key = session.submit([Request(DEFAULT_TASK, name, picture, model, **given)])
+        for view in session.follow(key):
+            if not view.over:
+                continue
+            with errors_as_messages():
+                shown = pictures_in(view)
+            with tempfile.TemporaryDirectory() as folder:
+                files = PictureFiles(folder)
+                pictures = [(files.path(f"{name}-{i}", one.pixels), one.title) for i, one in enumerate(shown)]
+                tiles = [Tile(one.title, name if i else "", one.pixels) for i, one in enumerate(shown)]
+                yield Answer(rows(view), pictures, sheet_file(tiles, files))
 
     return Endpoint(key, SUMMARY, parameters, answers, NOTES, EVENTS)
+
+
+def pictures_in(view: JobView) -> Sequence[Shown]:
+    """The pictures of a translation that is over: the encoder's input, then the results. Raises LaneError."""
+    [run] = view.runs
+    if run.report is None:
+        raise LaneError(run.message)
+    return run.report.pictures
 
 
 def _given(values: Parameters) -> tuple[str, np.ndarray, tuple[str, ...]]:

@@ -71,7 +71,7 @@ class EditPanel(Panel):
             self.saved = SavedEdits(key, self.context.session, self.sliders)
             self.region = RegionFold(key, self.context.session, self.sliders)
             self.animation = Animation(key, self.context.session, self.sliders)
-            self.sheets = EditSheet(key, self.context.session, self.sliders)
+            self.sheets = EditSheet(key, self.context, self.sliders)
 
     def below_stage(self, key: str) -> None:
         with gr.Column(elem_id=f"{key}-two"):

@@ -95,8 +95,8 @@ class Archive:
     # ---- what the store notes
 
     def add(self, job: Job) -> None:
-        """Note a job that was submitted by a browser; others are not kept."""
-        if not job.owner:
+        """Note a job that a browser submitted and its history lists; others are not kept."""
+        if not (job.owner and job.listed):
             return
         rows, parts = records.request_record(job.requests)
         entry = Entry(job.key, self._hash(job.owner), self._hash(job.visitor), job.made, job.made, False, {})
