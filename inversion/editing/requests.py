@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -144,22 +145,51 @@ class EditRequest:
                 return kept
             return self._answer(model, self.before, images.to_tensor(self.before).to(model.device), 0.0)
 
+    def preview(self, model: Model) -> np.ndarray:
+        """The edited picture alone, uint8 (R, R, 3): a quarter of the work if there is no limit of identity."""
+        if self.options.keep_identity is not None:
+            return self(model).picture
+        model = model.configured(self.result.options)
+        with torch.no_grad():
+            return self._pictured(model, self.result.on(model), _prior(model, self.result.weights), self.options)[0]
+
     def _moved(self, model: Model, code: Code, prior: Prior, factor: float) -> Edited:
         """The result moved by a part of the strengths."""
-        options = self.options.part(factor)
+        return self._answer(model, *self._pictured(model, code, prior, self.options.part(factor)), factor)
+
+    def _pictured(self, model: Model, code: Code, prior: Prior, options: EditOptions) -> tuple[np.ndarray, Tensor]:
+        """The moved result as a picture uint8 (R, R, 3), and as (1, 3, R, R)."""
         directions = directions_of(model, options.layers)
         after = edited(code, prior, directions, options.moves, options.layers, options.keep).render(prior).clamp(-1, 1)
         picture = images.to_array(after)
         if options.mask is not None:
             picture = blended(picture, self.before, options.mask)
             after = images.to_tensor(picture).to(after)
-        return self._answer(model, picture, after, factor)
+        return picture, after
 
     def _answer(self, model: Model, picture: np.ndarray, after: Tensor, factor: float) -> Edited:
         """A picture uint8 (R, R, 3), which is `after` (1, 3, R, R), with its figures."""
         before = images.to_tensor(self.before).to(after)
         figures = metrics.edit_scores(after, before, model)
         return Edited(picture, _attributes(model, before, after), figures, factor)
+
+
+@dataclass(frozen=True, eq=False)
+class PreviewsRequest:
+    """Edits of several results of a model as pictures uint8 (R, R, 3) without figures, by the same names.
+
+    Results that cannot be edited are left out.
+    """
+
+    model: str
+    edits: Mapping[int, EditRequest]
+
+    def __call__(self, model: Model) -> dict[int, np.ndarray]:
+        pictures = {}
+        for name, edit in self.edits.items():
+            with suppress(SettingError):
+                pictures[name] = edit.preview(model)
+        return pictures
 
 
 @dataclass(frozen=True, eq=False)

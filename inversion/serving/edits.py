@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from inversion.editing.requests import (
     InterpolateRequest,
     Inverted,
     MixRequest,
+    PreviewsRequest,
 )
 from inversion.serving.exports import ExportRequest, ResultFiles
 from inversion.serving.jobs import StoredResult
@@ -63,8 +65,19 @@ class Edits:
     def move(self, key: str, index: int, options: EditOptions) -> Edited:
         """A result moved along directions."""
         stored = self._results.stored_result(key, index)
-        request = EditRequest(stored.model, _inverted(stored), stored.image, options)
-        return self._results.ask(request, stored.lane)
+        return self._results.ask(_edit(stored, options), stored.lane)
+
+    def previews(self, key: str, edits: Mapping[int, EditOptions]) -> dict[int, np.ndarray]:
+        """Results of a job moved along directions, uint8 (R, R, 3) by index, without figures: one request a lane.
+
+        Results that cannot be edited are left out.
+        """
+        stored = {index: self._results.stored_result(key, index) for index in edits}
+        pictures: dict[int, np.ndarray] = {}
+        for place in {(one.model, one.lane) for one in stored.values()}:
+            own = {i: _edit(one, edits[i]) for i, one in stored.items() if (one.model, one.lane) == place}
+            pictures |= self._results.ask(PreviewsRequest(place[0], own), place[1])
+        return pictures
 
     def interpolate(self, first: Place, second: Place, frames: int = 7) -> list[np.ndarray]:
         """Pictures uint8 (R, R, 3) from the first result to the second, both included."""
@@ -88,6 +101,11 @@ class Edits:
         if a.model != b.model:
             raise LaneError(f"One result is of {a.model}, the other of {b.model}: invert both with the same model.")
         return Pair(a.model, _inverted(a), _inverted(b), b.lane if a.lane is None else a.lane)
+
+
+def _edit(stored: StoredResult, options: EditOptions) -> EditRequest:
+    """An edit of a stored result."""
+    return EditRequest(stored.model, _inverted(stored), stored.image, options)
 
 
 def _inverted(stored: StoredResult) -> Inverted:

@@ -23,7 +23,11 @@ def test_a_slider_of_the_edit_tab_moves_every_result(visit: Callable[..., Page],
     slider.fill("2")
     for index in (0, 1):
         expect(column(page, index, "edit").locator(".head span")).to_have_text("before | after")
-        expect(column(page, index, "edit").locator("img").nth(1)).not_to_have_attribute("src", before[index])
+        picture_shown = column(page, index, "edit").locator("img").nth(1)
+        expect(picture_shown).not_to_have_attribute("src", before[index])
+        expect(picture_shown).to_have_attribute(
+            "src", re.compile(r"-edited-\w+\.png$")
+        )  # the one of the drag was a JPEG
     expect(page.locator("#edit-sliders").get_by_label("Yaw, strength")).to_have_value("2")
     shoot(page, "9-edit")
     with page.expect_download() as edited:

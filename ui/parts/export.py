@@ -18,31 +18,36 @@ from inversion.images.sheets import Tile, sheet
 from inversion.serving.session import JobView
 from ui.parts.figures import caption
 
-WEBP: dict[str, Any] = {"lossless": True, "method": 2, "quality": 20}  # quality: of the compression, every pixel stays
+# Kinds of files for `PictureFiles`, with options of PIL. WebP: the quality of its compression; every pixel stays.
+KINDS: dict[str, dict[str, Any]] = {
+    "png": {},
+    "webp": {"lossless": True, "method": 2, "quality": 20},
+    "jpeg": {"quality": 92, "subsampling": 0},
+}
 
 
 class PictureFiles:
     """Files of pictures for components, in a folder that may be deleted as soon as the components are updated.
 
     Gradio writes an array over the file of an equal array, which a browser may be reading at that moment. A file is
-    copied whole and once. Lossless WebP is a quarter smaller than PNG and made in half the time: for pictures that are
-    only shown.
+    copied whole and once. kind: lossless WebP is a quarter smaller than PNG and made in half the time, for pictures
+    that are only shown; JPEG, which is not lossless, is for those that are shown for a moment.
     """
 
-    def __init__(self, folder: str, webp: bool = False) -> None:
-        self.folder, self.webp = Path(folder), webp
+    def __init__(self, folder: str, kind: str = "png") -> None:
+        self.folder, self.kind = Path(folder), kind
         self._written: dict[str, np.ndarray] = {}
 
     def path(self, name: str, picture: np.ndarray | None, largest: int | None = None) -> str | None:
         """The picture's file, at most `largest` pixels a side. The next version of a picture may have the same name."""
         if picture is None:
             return None
-        path = self.folder / f"{name}.{'webp' if self.webp else 'png'}"
+        path = self.folder / f"{name}.{self.kind}"
         if self._written.get(name) is not picture:
             image = Image.fromarray(picture)
             if largest is not None and image.width > largest:
                 image = image.resize((largest, largest), Image.Resampling.BILINEAR)
-            image.save(path, **WEBP if self.webp else {})
+            image.save(path, **KINDS[self.kind])
             self._written[name] = picture
         return str(path)
 

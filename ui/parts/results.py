@@ -141,7 +141,7 @@ class Panel:
         """Follow a job until it is over. Each update holds only what changed. Raises UnknownJob."""
         # Gradio has copied the files of an update when it asks for the next one.
         with tempfile.TemporaryDirectory() as folder:
-            for view, update in self._followed(session.follow(key), left, PictureFiles(folder, webp=True)):
+            for view, update in self._followed(session.follow(key), left, PictureFiles(folder, "webp")):
                 yield {**update, **self._downloads(view, Path(folder))} if view.over else update
 
     def stored(self, comparison: Comparison, left: str, given: bool = True) -> Iterator[Update]:

@@ -32,7 +32,8 @@ GROUPS = {
 }
 INTRO = """**Edit.** 0 leaves the picture unchanged. The limits keep it realistic. Each column shows the picture before
 the edit on the left and after it on the right."""
-# The component's value is {name: strength}, without zeros. It changes during a drag too, several times a second.
+# The component's value is {name: strength}, without zeros. Its event `drag` comes while a slider is dragged, `move`
+# when the hand rests.
 SCRIPT = script("sliders")
 
 

@@ -30,13 +30,13 @@ from ui.parts.context import PageContext
 from ui.parts.edit_region import RegionFold
 from ui.parts.edit_sheet import EditSheet
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests, sheet_file
-from ui.parts.events import EDITS, PRIVATE
+from ui.parts.events import EDITS, PRIVATE, QUIET
 from ui.parts.export import PictureFiles, result_names, rows
 from ui.parts.figures import edit_figures
 from ui.parts.inputs import InputError, errors_as_messages, number
 from ui.parts.markup import head, note
 from ui.parts.masks import MaskFile, uploaded_mask
-from ui.parts.results import SEND_BUTTON, Panel, column_text, slider_pictures
+from ui.parts.results import PREVIEW, SEND_BUTTON, Panel, column_text, slider_pictures
 from ui.parts.saved_edits import SavedEdits
 from ui.parts.sliders import DirectionSliders, in_region, read_edit
 from ui.parts.streams import gathered
@@ -101,12 +101,26 @@ class EditPanel(Panel):
         recipe = sliders.recipe(options, edited)
         path = companion(folder / result_names(view)[index], f"-edited-{settings_digits(recipe)}.png")
         images.write_png(path, edited.picture, {**(run.row or {}), "edit": recipe})
-        above = head(run.label, "before | after", COLUMN_COLOURS[index], ("before", "after"))
         return {
-            column.box: gr.update(above=above, below=edit_figures(options.moves, edited) + SEND_BUTTON),
+            column.box: gr.update(
+                above=edit_head(run.label, index), below=edit_figures(options.moves, edited) + SEND_BUTTON
+            ),
             column.slider: (files.path(f"inverted-{index}", run.image), str(path)),
             column.download: gr.update(value=str(path), interactive=True),
         }
+
+    def previewed(self, view: JobView, pictures: Mapping[int, np.ndarray], first: bool) -> Update:
+        """Columns with pictures of an edit that goes on, by index. first: it has just begun, so their heads change."""
+        with tempfile.TemporaryDirectory() as folder:
+            files, update = PictureFiles(folder, "jpeg"), Update()
+            for index, picture in pictures.items():
+                run, column = view.runs[index], self.columns[index]
+                pair = [(f"before-{index}", run.image), (f"after-{index}", picture)]
+                paths = [files.path(*one, PREVIEW) for one in pair]
+                update[column.slider] = tuple(map(column.slider.move_resource_to_block_cache, paths))
+                if first:
+                    update[column.box] = gr.update(above=edit_head(run.label, index))
+            return update
 
     def unedited(self, view: JobView, index: int, folder: Path) -> Update:
         """A column as it was when the job ended."""
@@ -119,6 +133,11 @@ class EditPanel(Panel):
             column.slider: slider_pictures(view, index, "truth", PictureFiles(str(folder))),
             column.download: gr.update(value=str(path), interactive=True),
         }
+
+
+def edit_head(label: str, index: int) -> str:
+    """The head of a column that shows an edit."""
+    return head(label, "before | after", COLUMN_COLOURS[index], ("before", "after"))
 
 
 class Edit(TaskTab):
@@ -146,6 +165,8 @@ class Edit(TaskTab):
         given: set[Block] = {self.job, *parts.inputs()}
         for event in parts.events():
             event(self.edit, given, outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
+        shown = [part for column in self.panel.columns for part in (column.slider, column.box)]
+        parts.sliders.drag(self.drag, given, shown, **QUIET)
         self.panel.region.wire(self.upload.component, self.job, self.edit, outputs)
         self.panel.saved.wire(self.job, self.edit, outputs)
         self.panel.animation.wire(self.job, self.streams)
@@ -162,6 +183,24 @@ class Edit(TaskTab):
     def edit(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """Apply the sliders to every result."""
         yield from self.streams.newest(request, self._edits(values), "edits")
+
+    def drag(self, values: Values, request: gr.Request, event: gr.EventData) -> Update:
+        """Show what the results look like while a slider is dragged: pictures alone, in one request."""
+        return next(self.streams.newest(request, self._previews(values, event), "edits"))
+
+    def _previews(self, values: Values, event: gr.EventData) -> Iterator[Update]:
+        session, parts = self.context.session, self.panel.sliders
+        try:
+            view = session.snapshot(values[self.job] or "")
+            options = parts.read(parts.cards(session, view.model), values, view.key)
+            pictures = {i: run.image for i, run in enumerate(view.runs) if run.image is not None}
+            if options.moves:
+                edits = {i: in_region(options, view.crop, one.shape[0]) for i, one in pictures.items()}
+                pictures = session.edits.previews(view.key, edits)
+        except UserError:  # the edit at the end of the drag shows it
+            yield {}
+        else:
+            yield self.panel.previewed(view, pictures, bool(getattr(event, "first", False)))
 
     def _edits(self, values: Values) -> Iterator[Update]:
         session, parts = self.context.session, self.panel.sliders
