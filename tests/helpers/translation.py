@@ -19,7 +19,7 @@ class Translator:
     def __init__(self, language: str) -> None:
         self.words = words(language)
         places = sorted((key for key in self.words if "{}" in key), key=len, reverse=True)
-        self.rules = [(_rule(key), key, _short(key)) for key in places]
+        self.rules = [(_rule(key), key, re.search("[;:,] ", key) is None) for key in places]
         self.text = lru_cache(maxsize=None)(self._text)
 
     def _text(self, text: str) -> str:
@@ -52,8 +52,8 @@ class Translator:
         for key in (text, text[0].swapcase() + text[1:] if part or " " in text else text):
             if key in self.words:
                 return self.words[key]
-        for rule, key, short in self.rules:
-            found = None if short and part == "several" else rule.fullmatch(text)
+        for rule, key, one in self.rules:
+            found = None if one and part == "several" else rule.fullmatch(text)
             if found:
                 return self._filled(self.words[key], found.groups())
         return None
@@ -64,11 +64,7 @@ class Translator:
         return re.sub(r"\{(\d?)\}", lambda at: self.text(places[int(at[1])] if at[1] else next(left)), own)
 
 
-def _short(key: str) -> bool:
-    return len(re.findall("[A-Za-z]", key)) <= 4
-
-
 def _rule(key: str) -> re.Pattern[str]:
     start, *others = map(re.escape, key.split("{}"))
-    first = r"([-\d].*)" if _short(key) else "(.*)"
+    first = r"([-\d].*)" if len(re.findall("[A-Za-z]", key)) <= 4 else "(.*)"
     return re.compile(start + first + "(.*)".join(others), re.IGNORECASE)

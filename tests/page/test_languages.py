@@ -75,6 +75,7 @@ LATER = {
     *("With nearby codes: reduce the squared error of the pixels alone.",),
     *("{}: this file is not a picture that the browser can read.", "{}: this type of file cannot be used here."),
 }
+IOU = "The mean IoU of a code with its best class is {}, with any class {}; {} classes are the best of a code: {}"
 # Parts of the findings of analyses, see `test_its_report_is_in_the_language_of_the_page`.
 JOINED = {
     *(
@@ -84,6 +85,8 @@ JOINED = {
         "{} gets {} dB with one code and {} dB with many",
     ),
     *("Clone without its global term {}", "PTI {} dB and {}", "W+ from the mean {}", "Coarse styles", "Middle styles"),
+    "The mean area is {} for In-Domain and {} for W+ from the mean, larger for {} and smaller for {} of {} attributes",
+    *(IOU.format("{}", "{}", "{}", end) for end in ("codes specialise here.", "codes do not specialise here.")),
     *("Fine styles", "the model lacks encoders to compare", "{} classes are the best of a code"),
 }
 

@@ -7,22 +7,22 @@ const LIMITS = /^[\s:;,()·|]+|[\s:;,(·|]+$/g;
 const flipped = text => (text[0] === text[0].toUpperCase() ? text[0].toLowerCase() : text[0].toUpperCase()) + text.slice(1);
 const escaped = text => text.replace(/[.*+?^$()|[\]\\]/g, '\\$&');
 // Short patterns such as "{} of {}" begin with a number: other texts that look like this may be anything.
-const isShort = english => english.match(/[a-z]/gi).length <= 4;
 const ruleOf = english => {
   const [start, ...others] = english.split('{}').map(escaped);
-  const first = isShort(english) ? '([-\\d].*)' : '(.*)';
+  const first = english.match(/[a-z]/gi).length <= 4 ? '([-\\d].*)' : '(.*)';
   return new RegExp(`^${start}${first}${others.join('(.*)')}$`, 'i');
 };
-const patternOf = ([english, own]) => ({own, size: english.length, rule: ruleOf(english), short: isShort(english)});
+const isOne = english => !/[;:,] /.test(english);
+const patternOf = ([english, own]) => ({own, size: english.length, rule: ruleOf(english), one: isOne(english)});
 const patterns = Object.entries(WORDS).filter(([english]) => english.includes('{}')).map(patternOf)
   .sort((one, other) => other.size - one.size);
 // The translation of a text of the catalogue, or undefined. Places may hold names, which stay, or texts of the catalogue.
-// part: of a text that was put together; "several" if it is itself put together.
+// part: of a text that was put together; "several" parts are known as such only.
 const known = (text, part) => {
   if (Object.hasOwn(WORDS, text)) return WORDS[text];
   if ((part || text.includes(' ')) && Object.hasOwn(WORDS, flipped(text))) return WORDS[flipped(text)];
-  for (const {rule, own, short} of patterns) {
-    const places = short && part === 'several' ? null : rule.exec(text)?.slice(1);
+  for (const {rule, own, one} of patterns) {
+    const places = one && part === 'several' ? null : rule.exec(text)?.slice(1);
     if (!places) continue;
     let next = 0;
     return own.replace(/\{(\d?)\}/g, (_, at) => translated(places[at === '' ? next++ : Number(at)]));
