@@ -89,6 +89,12 @@ class DirectionSliders:
             )
         self.region = gr.State(None)  # a Region
 
+    @property
+    def tell_drawn(self) -> str:
+        """A script that tells the sliders that the answer to their last event `drag` has come."""
+        row = f"document.querySelector('#{self.sliders.elem_id} .move')"
+        return f"() => {{ {row}?.dispatchEvent(new Event('drawn', {{bubbles: true}})); }}"
+
     def inputs(self) -> set[Component]:
         """Components that `read` reads."""
         return {self.sliders, self.layers, self.keep, self.identity, self.region}

@@ -1,4 +1,4 @@
-const PATIENCE = 1500;  // milliseconds, for pictures of a drag that may be lost, or the same as before
+const PATIENCE = 1500;  // milliseconds, for an answer that may be lost
 const rows = () => element.querySelectorAll('.move');
 const show = (row, value) => {
   row.querySelector('[type=range]').value = value;
@@ -60,9 +60,7 @@ element.addEventListener('click', event => {
   (row ? [row] : rows()).forEach(row => show(row, 0));
   want('move');
 });
-document.addEventListener('load', ({target}) => {
-  if (lost && element.closest('.stage')?.contains(target)) answered();
-}, true);
+element.addEventListener('drawn', () => { if (lost) answered(); });
 watch('value', () => rows().forEach(row => {
   show(row, (props.value || {})[row.querySelector('[type=range]').name] || 0);
 }));

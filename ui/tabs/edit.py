@@ -166,7 +166,8 @@ class Edit(TaskTab):
         for event in parts.events():
             event(self.edit, given, outputs, trigger_mode="always_last", **EDITS, **PRIVATE)
         shown = [part for column in self.panel.columns for part in (column.slider, column.box)]
-        parts.sliders.drag(self.drag, given, shown, **QUIET)
+        drawn = parts.sliders.drag(self.drag, given, shown, **QUIET)
+        drawn.then(None, js=parts.tell_drawn, **QUIET)
         self.panel.region.wire(self.upload.component, self.job, self.edit, outputs)
         self.panel.saved.wire(self.job, self.edit, outputs)
         self.panel.animation.wire(self.job, self.streams)
