@@ -52,10 +52,10 @@ class _Layer(nn.Module):
             x = self.conv(x, dtype)
             if self.conv.up:
                 x = F.conv2d(x, self.kernel.to(dtype).expand(len(bias), 1, 3, 3), padding=1, groups=len(bias))
-        x = x + bias[:, None, None]
+        shift = bias[:, None, None]
         if noise is not None and self.noise_weight is not None:
-            x.addcmul_(noise.to(dtype), self.noise_weight.to(dtype)[:, None, None])  # in the layout of x
-        x = F.leaky_relu_(x, SLOPE)
+            shift = torch.addcmul(shift, noise.to(dtype), self.noise_weight.to(dtype)[:, None, None])
+        x = F.leaky_relu_(x + shift, SLOPE)
         wide = torch.promote_types(dtype, torch.float32)
         variance, mean = torch.var_mean(x.to(wide), dim=(2, 3), correction=0, keepdim=True)
         scale, move = self.affine(w)[:, :, None, None].chunk(2, dim=1)
