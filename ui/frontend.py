@@ -1,15 +1,17 @@
-"""Gradio's own scripts, with repeated searches replaced by an index: half of the time until its page can be used.
+"""Gradio's own scripts, corrected where their text is found, which is tested for the locked version of Gradio.
 
 For each event and each change, Gradio searches the tree of all components, and for each component the list of all
-events. The page has hundreds of both. A search is replaced where its text is found, which is tested for the locked
-version of Gradio. The tree keeps its form, because the page renders nothing dynamically (`gr.render`).
+events. The page has hundreds of both, so an index replaces these searches: half of the time until the page can be used.
+The tree keeps its form, because the page renders nothing dynamically (`gr.render`).
+
+An update of some properties of an HTML component that is not shown yet would drop its other properties.
 """
 
 from __future__ import annotations
 
 import re
 
-# Names that the minifier has chosen are groups. The replacement of each search does the same.
+# The start of a file's name, what is replaced, and by what. Names that the minifier has chosen are groups where they vary.
 CORRECTIONS: tuple[tuple[str, str, str], ...] = (
     (  # the component with an id: the whole tree was walked
         "core-",
@@ -24,6 +26,16 @@ CORRECTIONS: tuple[tuple[str, str, str], ...] = (
         "find_attached_events(e,t){let r=(this.at_target??=new WeakMap).get(t);if(!r){r=new Map;for(let n of t)"
         "for(let[t]of n.targets)r.set(t,(r.get(t)||new Set).add(n));this.at_target.set(t,r)}"
         "let n=[...r.get(e.id)||[]].filter(",
+    ),
+    (  # properties of an HTML component, which are one property `props` to Gradio
+        "core-",
+        r"for\(let t in n\.props\)e\.props\.props\[t\]=n\.props\[t\]",
+        "for(let t in n.props)e.props.props[t]=t===`props`?{...e.props.props.props,...n.props.props}:n.props[t]",
+    ),
+    (  # the same for what it gets when it is shown
+        "core-",
+        r"this\.#l\.set\(e,\{\.\.\.t,\.\.\.a\}\)",
+        "this.#l.set(e,{...t,...a,...a.props&&r&&{props:r.props.props.props}})",
     ),
     (  # the state of a component, for an event that changes no property of it
         "Blocks-",

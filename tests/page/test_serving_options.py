@@ -58,7 +58,7 @@ def test_the_page_goes_out_compressed(site: Served) -> None:
 
 
 @pytest.mark.skipif(f"gradio=={gradio.__version__} " not in LOCKED, reason="another Gradio than the locked one")
-def test_every_repeated_search_is_found_once_in_the_scripts_of_gradio() -> None:
+def test_every_correction_is_found_once_in_the_scripts_of_gradio() -> None:
     assets = Path(gradio.__file__).parent / "templates" / "frontend" / "assets"
     for start, old, _ in CORRECTIONS:
         [file] = assets.glob(f"{start}*.js")
