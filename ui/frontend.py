@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-# The start of a file's name, what is replaced, and by what. Names that the minifier has chosen are groups where they vary.
+# The start of a file's name, what is replaced, and by what. Names that the minifier has chosen are groups in searches.
 CORRECTIONS: tuple[tuple[str, str, str], ...] = (
     (  # the component with an id: the whole tree was walked
         "core-",

@@ -68,6 +68,6 @@ WORDS: dict[str, Words] = {
         "The methods get a noisy picture, and the generator makes a clean one.",
         "My picture is already noisy",
         methods=("psp", "wplus", "pti"),
-        outside=("pti",),  # of a noisy photo, many codes show the noise, and PTI gains 4 dB
+        outside=("pti",),  # it gains 4 dB on a noisy photo; the others were not measured there
     ),
 }
