@@ -26,7 +26,7 @@ const show = () => element.querySelectorAll('.axis').forEach(row => {
   help.textContent = card?.help || '';
   const offered = (card?.choices || []).filter(([entry]) => key !== 'method' || !(props.lacking || []).includes(entry));
   chips.replaceChildren(...offered.map(([entry, label]) => {
-    const chip = Object.assign(document.createElement('button'), {type: 'button', textContent: label, title: entry});
+    const chip = Object.assign(document.createElement('button'), {type: 'button', textContent: label});
     chip.dataset.entry = entry;
     chip.setAttribute('aria-pressed', [entry, label].some(one => chosen.includes(one.toLowerCase())));
     return chip;
