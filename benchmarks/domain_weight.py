@@ -94,7 +94,7 @@ def codes_of(model: Model, x: Tensor, drawn: Batch | None, method: str, settings
         return code, code.render(prior)
 
 
-def measured(model: Model, given: tuple[str, Tensor, Batch | None], method: str, settings: Settings) -> WeightRow:
+def measured(model: Model, given: Given, method: str, settings: Settings) -> WeightRow:
     """The row of a method with its settings on pictures of a source."""
     (source, x, drawn), prior = given, prior_of(model)
     code, image = codes_of(model, x, drawn, method, settings)

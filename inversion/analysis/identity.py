@@ -56,9 +56,9 @@ class IdentityTerm(Analysis):
 
     def unavailable(self, model: Model) -> str | None:
         """As in every analysis; a model also needs a network that knows persons."""
-        return (
-            f"{model.name} has no network that compares persons" if model.embed is None else super().unavailable(model)
-        )
+        if model.embed is None:
+            return f"{model.name} has no network that compares persons"
+        return super().unavailable(model)
 
     def __call__(self, case: Case) -> Events:
         pictures: list[Shown] = [case.shown()]

@@ -102,7 +102,7 @@ class Queue:
 
     def may_run(self, job: Job) -> bool:
         """Whether the job may take a turn on any lane now, or has to be ended."""
-        own = [strand for strand in (*self._running.values(), *self._turns) if strand.job is job]
+        own = [strand for strand in self._strands() if strand.job is job]
         return any(self._may_go_on(strand, lane) for strand in own for lane in range(self.lanes))
 
     def is_paused(self, job: Job) -> bool:
@@ -111,8 +111,7 @@ class Queue:
 
     def open(self, lane: int | None = None) -> list[Strand]:
         """Strands with an open run, on one lane or on any."""
-        strands = [*self._running.values(), *self._turns]
-        return [strand for strand in strands if strand.current is not None and lane in (None, strand.lane)]
+        return [one for one in self._strands() if one.current is not None and lane in (None, one.lane)]
 
     def running(self) -> list[Job]:
         """Jobs that run on the lanes."""
@@ -139,7 +138,7 @@ class Queue:
 
     def competing(self) -> list[Job]:
         """The running jobs and those that wait for their turn, the next one first."""
-        return _jobs([*self._running.values(), *self._turns])
+        return _jobs(self._strands())
 
     def before(self, job: Job) -> list[Job]:
         """Jobs that are not paused and come before a waiting one: those with an open run, and those ahead of it."""
@@ -154,6 +153,10 @@ class Queue:
     def downloading(self, model: str | None = None) -> list[Job]:
         """Jobs that wait for the file of a model, or of any model."""
         return [job for job in self._downloading if model in (None, job.model)]
+
+    def _strands(self) -> list[Strand]:
+        """Those that run and those that wait, the next one first."""
+        return [*self._running.values(), *self._turns]
 
     def _may_go_on(self, strand: Strand, lane: int) -> bool:
         """Whether the strand may take a turn on the lane now, or has to be ended."""
