@@ -224,10 +224,15 @@ def is_one_sentence(text: str, longest: int = LONGEST_TEXT) -> bool:
     return " " in text and len(text) <= longest and text.isprintable() and not CODE.search(text)
 
 
-def attack(url: str, count: int, seed: int = 0, users: int = 1) -> list[Outcome]:
-    """Make `count` calls to the page at the address, `users` at a time; before them one that loads what runs need."""
+def warm(url: str, seed: int = 0) -> list[Outcome]:
+    """Call every endpoint of the page at the address once as it is meant, which loads the models that runs need."""
     caller = Caller(url, seed)
-    caller.answered(_call("call/reconstruct", {"data": list(caller.good("reconstruct").values())}))
+    return [caller.answered(_call(f"call/v2/{name}", caller.good(name))) for name in caller.defaults]
+
+
+def attack(url: str, count: int, seed: int = 0, users: int = 1) -> list[Outcome]:
+    """Make `count` calls to the page at the address, `users` at a time."""
+    caller = Caller(url, seed)
     with ThreadPoolExecutor(users) as pool:
         return list(pool.map(caller.answered, caller.calls(count)))
 
