@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
 from torch import Tensor
 
 from inversion.checkpoints import registry
@@ -116,6 +118,11 @@ def add_model(parser: Parser, n: int) -> None:
     """Add --model and --n, the number of test pictures."""
     parser.add_argument("--model", default=registry.DEFAULT, help="see `python -m inversion models`")
     parser.add_argument("--n", type=positive, default=n, help="number of pictures")
+
+
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """A clock in seconds: processor time of all threads for a CPU, which other work may keep busy, wall time else."""
+    return time.process_time if device.type == "cpu" else time.perf_counter
 
 
 def seeds_of(domain: Domain, source: str, n: int) -> range:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmarks.cases import Case, cases
-from benchmarks.common import Column
+from benchmarks.common import Column, clock_of
 from benchmarks.tables.code import digest_of
 from benchmarks.translations import Segmenter
 from inversion.checkpoints import store
@@ -72,7 +72,9 @@ class Bench:
     def of(cls, args: argparse.Namespace) -> Bench:
         """Load the model that the arguments name."""
         lane = Lane(args.device, args.dtype)
-        return cls(args, lane, lane.load(args.model))
+        model = lane.load(args.model)
+        lane.clock = clock_of(model.device)
+        return cls(args, lane, model)
 
     @cached_property
     def given(self) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import ClassVar
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import semantics
-from benchmarks.common import Column, headline_edits, seeds_of
+from benchmarks.common import Column, clock_of, headline_edits, seeds_of
 from benchmarks.tables.base import Bench, Job, Made, Table, share, weights_of
 from benchmarks.tables.pictures import modules_of
 from inversion.analysis.measures import Plausibility
@@ -78,9 +77,10 @@ def _made(bench: Bench, key: str, settings: Mapping[str, SettingValue], n: int) 
     model, seeds = bench.model, seeds_of(domain_of(bench.model), bench.args.source, n)
     domain = domain_of(model)
     drawn = domain.draw(seeds, model.resolution)
-    begin = time.perf_counter()
+    clock = clock_of(model.device)
+    begin = clock()
     ws, scores = semantics.invert_pictures(model, key, drawn, settings)
-    seconds = (time.perf_counter() - begin) / n
+    seconds = (clock() - begin) / n
     truth = dict(zip(domain.names, drawn.factors.unbind(dim=1), strict=True))
     read = semantics.SemanticsRow(
         key,

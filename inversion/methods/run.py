@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ class RunOptions:
 
     budget: float | None = None  # seconds of computing; None for no limit
     preview_every: float = 0.5  # least seconds between two steps with a picture
+    clock: Callable[[], float] = time.perf_counter  # of the computing time
     weights: LossWeights | None = None  # of the terms of the objective; None for the default ones
     start: Code | None = None  # where the first stage starts, instead of at the code of an embed stage
     beginnings: Beginnings | None = None  # of earlier runs; the run goes on after the longest that is its own
@@ -58,7 +59,7 @@ def invert(
         raise SettingError(f"{method.label} cannot run: {reason}.")
     y = y.to(model.device)
     start = None if options.start is None else start_of(method, options.start, model, len(y))
-    monitor = _Monitor(options.budget, options.preview_every)
+    monitor = _Monitor(options.budget, options.preview_every, options.clock)
     problem = Problem(model, task, y, Objective(task, y, model, options.weights))
     rng = torch.Generator().manual_seed(seed)
     beginnings = Beginnings(limit=0) if options.beginnings is None else options.beginnings
@@ -156,6 +157,7 @@ class _Monitor:
 
     budget: float | None  # seconds
     preview_every: float  # seconds
+    clock: Callable[[], float]  # of the computing time, in seconds
     curves: dict[str, list[float]] = field(default_factory=dict)
     updates: dict[str, int] = field(default_factory=dict)
     stop_requested: bool = False  # whether the consumer sent True
@@ -176,7 +178,7 @@ class _Monitor:
     @property
     def seconds(self) -> float:
         """Computing time in seconds."""
-        return self._computed + time.perf_counter() - self._resumed
+        return self._computed + self.clock() - self._resumed
 
     def state(self) -> tuple[dict[str, list[float]], dict[str, int], float]:
         """Copies of the curves and the numbers of updates, and the seconds, for a `Beginning`."""
@@ -190,11 +192,11 @@ class _Monitor:
 
     def pause(self) -> None:
         """Stop the clock of the computing time."""
-        self._computed += time.perf_counter() - self._resumed
+        self._computed += self.clock() - self._resumed
 
     def resume(self) -> None:
         """Start the clock of the computing time again."""
-        self._resumed = time.perf_counter()
+        self._resumed = self.clock()
 
     def record(self, step: Step, stage: Stage) -> None:
         """Store the losses of the step and count its update."""

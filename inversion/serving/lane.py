@@ -53,11 +53,14 @@ SEED_LIMIT = 2**63  # torch.Generator takes signed 64-bit seeds; negative ones a
 class Lane:
     """Runs requests on one device. Not thread-safe: `inversion.serving.session` lets only one caller use it.
 
-    device: "auto", "cpu", "cuda", ... dtype: "auto" or the data type of the generator's computation.
+    device: "auto", "cpu", "cuda", ... dtype: "auto" or the data type of the generator's computation. clock: of the
+    seconds of runs, in seconds.
     """
 
-    def __init__(self, device: str = "auto", dtype: str = "auto") -> None:
-        self.device, self.dtype = device, dtype
+    def __init__(
+        self, device: str = "auto", dtype: str = "auto", clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.device, self.dtype, self.clock = device, dtype, clock
         self._beginnings = Beginnings()
         self._loading = ""  # name of the model that is being loaded
 
@@ -230,7 +233,7 @@ class Lane:
         yield Ready(None if truth is None else images.to_array(truth), images.to_array(task.pinv(y)), notes)
         reporter = RunReporter(request, method, model, measured)
         computed, stop = 0.0, None
-        options = RunOptions(budget=request.budget, start=start, beginnings=self._beginnings)
+        options = RunOptions(budget=request.budget, clock=self.clock, start=start, beginnings=self._beginnings)
         with closing(invert(model, task, y, method, request.seed, options)) as events:
             while True:
                 resumed = time.perf_counter()
