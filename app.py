@@ -18,7 +18,7 @@ from inversion.common import temporary
 from inversion.common.commands import Parser, UsageError, add_device, guarded, positive, zero_gpu
 from inversion.common.echo import LogFormatter
 from inversion.common.lazy import defer
-from inversion.common.memory import keep_freed_memory
+from inversion.common.memory import keep_freed_memory, settle
 from inversion.serving.engines import ENGINES
 
 MAX_PORT = 65535
@@ -211,6 +211,7 @@ def serve(args: argparse.Namespace) -> None:
     threading.Thread(target=leftovers.sweep, name="sweep", daemon=True).start()
     try:
         host.preload(session, list(dict.fromkeys([*files[1:], *preloaded(args), files[0]])))
+        settle()
         ready.set()
     except UserError as error:  # the page works, and a run with this model will show it
         sys.stderr.write(f"not ready: {error}\n")

@@ -25,6 +25,7 @@ from benchmarks.fuzzing import calls
 from benchmarks.fuzzing.attack import PROBLEMS, Report, attack
 from benchmarks.fuzzing.watch import Watch, memory
 from inversion.common.commands import guarded
+from inversion.common.memory import settle
 from inversion.common.rows import RowView
 
 # Inputs by default. Those of the page's API are checked in this process, and some of them through the web server.
@@ -140,6 +141,7 @@ def call_page(count: int, watch: Watch, args: argparse.Namespace) -> tuple[list[
     # The callers have a process of their own: their work must not slow the server that they measure.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool, served() as url:
         pool.submit(calls.warm, url, args.seed).result()
+        settle()  # as the app does when it is ready
         before = memory()
         with watch.watching(connections=False):
             outcomes = pool.submit(calls.attack, url, count, args.seed, args.users).result()

@@ -12,7 +12,7 @@ from inversion.checkpoints import fetch
 from inversion.checkpoints.assembly import bare_model, belonging, complete_model
 from inversion.checkpoints.registry import DEFAULT, Entry, HubError, registry, weight_bytes
 from inversion.checkpoints.store import Mark
-from inversion.common import devices
+from inversion.common import devices, memory
 from inversion.common.commands import DEVICES, DTYPES
 from inversion.model import Model
 
@@ -62,8 +62,11 @@ class ModelCache:
         with self._guard:
             self._models.pop(key, None)
             self._models[key] = opened
-            while len(self._models) > self.size:
-                del self._models[next(iter(self._models))]
+            dropped = list(self._models)[: max(0, len(self._models) - self.size)]
+            for oldest in dropped:
+                del self._models[oldest]
+        if dropped:
+            memory.collect()
 
     def make_room(self, device: torch.device, need: int) -> None:
         """Drop models of a GPU, least recently used first, until it has `need` free bytes or holds none of them."""

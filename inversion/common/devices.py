@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
 
+from inversion.common import memory
 from inversion.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def is_short_of(device: torch.device, need: int) -> bool:
     """Whether a GPU of CUDA has less free memory than `need` bytes, after the unused part of ours is given back."""
     if device.type != "cuda":
         return False
-    gc.collect()
+    memory.collect()
     torch.cuda.empty_cache()
     return int(torch.cuda.mem_get_info(device)[0]) < need
 

@@ -1,11 +1,13 @@
-"""The C library's memory. An optimisation step allocates and frees the same large tensors again and again.
+"""The memory of this process: that of the C library, and Python's garbage collector.
 
-By default, glibc returns their pages to the system each time, and the system fills them with zeros when they come back.
+An optimisation step allocates and frees the same large tensors again and again. By default, glibc returns their pages
+to the system each time, and the system fills them with zeros when they come back.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import math
 import os
 import sys
@@ -34,6 +36,24 @@ def return_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):
         return
+
+
+def settle() -> None:
+    """Let the garbage collector skip all objects that exist now.
+
+    A pass over the 800,000 objects of the page and its models stops all threads for 0.6 s. `collect` looks at all.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def collect() -> None:
+    """Free all garbage, such as models that were dropped. Settled objects that are still in use stay settled."""
+    settled = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    gc.collect()
+    if settled:
+        gc.freeze()
 
 
 @lru_cache(maxsize=1)

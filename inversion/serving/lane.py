@@ -6,7 +6,6 @@ process (a ZeroGPU worker is a fork and pickles its arguments).
 
 from __future__ import annotations
 
-import gc
 import itertools
 import math
 import time
@@ -21,7 +20,7 @@ import torch
 
 from inversion import align, images, metrics
 from inversion.checkpoints.registry import registry
-from inversion.common import devices
+from inversion.common import devices, memory
 from inversion.common.errors import UserError
 from inversion.common.rows import Row
 from inversion.common.settings import SettingValue
@@ -205,7 +204,7 @@ class Lane:
             from inversion.checkpoints import hub
 
             hub.models.clear()
-        gc.collect()
+        memory.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         elif torch.backends.mps.is_available():
