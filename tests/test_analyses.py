@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.editing import editable
-from helpers.translation import Translator
+from helpers.translation import translated
 from torch import Tensor
 
 from inversion import analyse
@@ -84,9 +84,8 @@ def texts_of(report: Report) -> list[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("key", ANALYSES)
 def test_its_report_is_in_the_language_of_the_page(key: str, language: str, reports: dict[str, list[Report]]) -> None:
-    shown = Translator(language)
-    left = [(text, shown.text(text)) for report in reports[key] for text in texts_of(report)]
-    assert not {text: own for text, own in left if ENGLISH.search(NAMES.sub("", own))}
+    shown = translated([text for report in reports[key] for text in texts_of(report)], language)
+    assert not {text: own for text, own in shown.items() if ENGLISH.search(NAMES.sub("", own))}
 
 
 @pytest.mark.parametrize("key", ANALYSES)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import pytest
 from gradio_client import Client
 from helpers import strings
+from helpers.translation import translated
 
 from inversion.checkpoints.registry import registry
 from inversion.directions import attribute_label
@@ -35,9 +37,11 @@ NOT_SHOWN = re.compile(
             r"precision and recall .*|a run ends with a result|2022\) section.*|not a list of .*|a file; .*|From x",
             r"Without a file, .*|one of \{\}\.|number of pictures, .*|the first varied layer\.|Move it away, .*",
             r"smallest identity .*|0: off\.|Check an effect that .*|Invert the picture, then .*|Turn a drawing, .*",
+            r"\{\} Without a picture, the code itself is edited\.",
         ]
     )
 )
+PLACE, MARK = re.compile(r"\{\w*(?::\w+)?\}"), re.compile(r"<(\d+)>")
 DIRECTIONS = [name for name in registry() if name.startswith("direction-")]
 LABELS = {method.label for method in METHODS.values()}
 # Labels of Gradio's own buttons, for which Gradio has no translation.
@@ -111,45 +115,30 @@ def flipped(text: str) -> str:
     return text[0].swapcase() + text[1:]
 
 
-class Catalogue:
-    """Looks texts up as `translate.js` does. used: keys that were found."""
+def looked_up(texts: Iterable[str], language: str) -> tuple[dict[str, str], set[str]]:
+    """Texts that stay English, or parts of them do, with these parts; and the keys by which the texts were found."""
+    own = words(language)
+    keys = list(own)
+    marks = {key: " ".join([f"<{at}>", *PLACE.findall(own[key])]) for at, key in enumerate(keys)}
+    shown = translated(texts, language, marks)
+    kept = {text: MARK.sub("", found) for text, found in shown.items()}
+    used = {keys[int(at)] for found in shown.values() for at in MARK.findall(found)}
+    return {text: rest for text, rest in kept.items() if not all(map(same, re.split("[:;,] ", rest)))}, used
 
-    def __init__(self, language: str) -> None:
-        self.words, self.used = words(language), set[str]()
-        self.patterns = [(key, self._rule(key)) for key in sorted(self.words, key=len, reverse=True) if "{}" in key]
 
-    @staticmethod
-    def _rule(key: str) -> re.Pattern[str]:
-        start, *others = map(re.escape, key.split("{}"))
-        first = r"([-\d{].*)" if len(re.findall("[A-Za-z]", key)) <= 4 else "(.*)"
-        return re.compile(f"{start}{first}{'(.*)'.join(others)}", re.IGNORECASE)
-
-    def has(self, text: str) -> bool:
-        """Whether the text has a translation, as a whole or in all its parts."""
-        for key in (text, flipped(text)):
-            if key in self.words:
-                self.used.add(key)
-                return True
-        found = next((key for key, rule in self.patterns if rule.fullmatch(text)), None)
-        if found is not None:
-            self.used.add(found)
-            return True
-        parts = [part for part in re.split("[:;,] ", text) if part != text]
-        return bool(parts) and all(part in LABELS or self._same(part) or self.has(part) for part in parts)
-
-    @staticmethod
-    def _same(part: str) -> bool:
-        return SAME.fullmatch(part) is not None or re.search("[a-z]{3}", part) is None
+def same(part: str) -> bool:
+    """Whether a part of a text is the same in every language."""
+    part = part.strip(" .")
+    return part in LABELS or SAME.fullmatch(part) is not None or re.search("[a-z]{3}", PLACE.sub("", part)) is None
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_string_has_a_translation_and_every_translation_is_used(language: str, shown: dict[str, str]) -> None:
-    catalogue = Catalogue(language)
-    missing = {text: place for text, place in shown.items() if not catalogue.has(text)}
-    lines = [f"{text!r}  ({place})" for text, place in missing.items()]
+    missing, found = looked_up(shown, language)
+    lines = [f"{text!r} keeps {rest!r}  ({shown[text]})" for text, rest in missing.items()]
     assert not missing, "\n".join([f"add to ui/languages/{language}.json:", *lines])
-    used = catalogue.used | GRADIO | LATER | JOINED | strings.literals()
-    unused = catalogue.words.keys() - used - {flipped(text) for text in used}
+    used = found | GRADIO | LATER | JOINED | strings.literals()
+    unused = words(language).keys() - used - {flipped(text) for text in used}
     assert not unused, f"remove from ui/languages/{language}.json:\n" + "\n".join(map(repr, sorted(unused)))
 
 
