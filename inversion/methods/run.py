@@ -90,7 +90,7 @@ def _run_stages(
     if beginning is not None:
         reached = beginning.reached
         rng.set_state(beginning.rng)
-        names = " and ".join(stage.label for stage in method.stages[:done] if stage.kind != "embed")
+        names = ", ".join(stage.label for stage in method.stages[:done] if stage.kind != "embed")
         notes.append(f"{names}: taken from an earlier run with the same settings.")
         yield from _take_over(beginning, method.stages[done - 1], problem, monitor)
     for count, stage in enumerate(method.stages[done:], done + 1):

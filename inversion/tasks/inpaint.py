@@ -69,9 +69,11 @@ class Inpaint(Task):
         return round(1 - float(float64(self.mask).mean()), 6)
 
     def remarks(self) -> list[str]:
-        more = "" if self.hole_share <= 0.5 else ", more than half. If this is the wrong part, invert the mask"
         percent = 100 * self.hole_share
-        return [f"The hole covers {percent:.{0 if percent >= 1 else 1}f} % of the picture{more}."]
+        found = [f"The hole covers {percent:.{0 if percent >= 1 else 1}f} % of the picture."]
+        if percent > 50:
+            found.append("This is more than half: if it is the wrong part, invert the mask.")
+        return found
 
     def parameters(self) -> dict[str, SettingValue]:
         return {"hole_share": self.hole_share}

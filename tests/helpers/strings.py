@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOT_SHOWN = re.compile(
     r"ui/(api|calls|guard|health|machines|compression|frontend|theme|languages/.*|examples/compute|examples/__main__|parts/arguments"
     r"|parts/\w*endpoint|parts/values)\.py|inversion/images/(tensors|profiles)\.py|inversion/metrics/sets\.py|inversion/serving/(archive/index|"
-    r"engines/.*|zero|schemas|__init__|requests|worker|costs|pool|host|estimates|measurement)\.py"
+    r"engines/.*|schemas|__init__|costs|estimates)\.py"
     r"|inversion/(images|tasks|methods|editing|translations|analysis|grids)/__init__\.py"
 )
 SHOWN = (

@@ -79,7 +79,7 @@ def run_head(index: int, run: RunView) -> str:
     """A run's title, with its step or state."""
     note = STATES[run.state]
     if run.state == "running" and run.total:
-        note = f"{run.step} / {run.total}" if run.stage == run.label else f"{run.stage} {run.step} / {run.total}"
+        note = DOT.join([*([run.stage] if run.stage != run.label else []), f"{run.step} / {run.total}"])
     elif run.state == "done":
         preset = (run.row or {}).get("preset", "")
         note = DOT.join([*([PRESETS[preset]] if preset else []), f"{clock(run.seconds)} s"])
