@@ -53,7 +53,7 @@ def test_what_does_not_fit_its_model_is_refused_at_once(tmp_path: Path, in_proce
     torch.save({"state_dict": encoder}, tmp_path / "e.pt")
     np.save(tmp_path / "d.npy", np.ones((1, 77), np.float32))
     for path, kind in ((tmp_path / "e.pt", "encoder"), (tmp_path / "d.npy", "directions")):
-        with pytest.raises(UserError, match=rf"{path.name} does not fit synthetic-faces\..*(styles|numbers)"):
+        with pytest.raises(UserError, match=rf"{path.name} does not fit synthetic-faces: .*(styles|numbers)"):
             last(Additions(True).add(VISITOR, Upload(path, kind, "synthetic-faces")))  # type: ignore[arg-type]
     assert not own.own()
     np.save(tmp_path / "d.npy", np.ones((1, 256), np.float32))

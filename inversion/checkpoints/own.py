@@ -119,7 +119,7 @@ def check_fit(name: str) -> None:
         assembly.check_fit(entry)
     except BadCheckpoint as error:
         remove_file(name)
-        raise BadCheckpoint(f"{entry.filename} does not fit {owner.name}. {error}") from None
+        raise BadCheckpoint(f"{entry.filename} does not fit {owner.name}: {error}") from None
 
 
 def change(name: str, facts: Facts) -> None:

@@ -180,8 +180,10 @@ def _format_of(data: bytes) -> str:
     if text is not None:
         way = "" if ":" in text else ", which is not read here. Export the picture as JPEG or PNG"
         raise BadImage(f"The file is {text}{way}.")
-    known = "a PNG, JPEG or WebP picture. GIF, TIFF, BMP, AVIF and HEIC are read, too"
-    raise BadImage(f"The file is not {known}. Export the picture as JPEG or PNG.")
+    raise BadImage(
+        "The file is not a PNG, JPEG or WebP picture. GIF, TIFF, BMP, AVIF and HEIC are read, too. "
+        "Export the picture as JPEG or PNG."
+    )
 
 
 def _check_boxes(data: bytes) -> None:

@@ -61,8 +61,8 @@ def decode_mask(
         image, notes = pixels(source)
         marked = _marked(image, notes) != invert
     if not marked.any():
-        more = "" if invert else " White marks the hole; if black does, invert the mask."
-        raise BadImage(f"The mask marks no hole.{more}")
+        more = [] if invert else ["White marks the hole; if black does, invert the mask."]
+        raise BadImage(" ".join(["The mask marks no hole.", *more]))
     if marked.all():
         raise BadImage("The mask marks the whole picture, so that nothing is left to see. Leave a part unmarked.")
     mask = np.where(marked, 255, 0).astype(np.uint8)

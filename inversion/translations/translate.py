@@ -73,7 +73,7 @@ def unavailable(model: Model, name: str) -> str | None:
     if name not in TRANSLATIONS:
         return f"Unknown translation {name!r}. Choose one of: {', '.join(TRANSLATIONS)}."
     if model.prior is None or "w+" not in model.prior.spaces:
-        return f"{TRANSLATIONS[name].label} needs a generator with styles. {model.name} has none."
+        return f"{TRANSLATIONS[name].label} needs a generator with styles, and {model.name} has none."
     if name not in model.encoders:
         return f"{TRANSLATIONS[name].label}: {model.name} has no encoder for this translation. Choose another model."
     return None

@@ -46,7 +46,7 @@ const lookUp = text => {
   return sentences.map(one => core(one) ?? inParts(one.split(PARTS))).join('');
 };
 // Texts that were put together: as long a part as is known, then the next. parts: texts, with signs between them.
-const LONGEST = 7;
+const LONGEST = 13;  // parts and signs
 const inParts = parts => {
   for (let end = Math.min(LONGEST, parts.length); end > 0; end -= 2) {
     const own = core(parts.slice(0, end).join(''), end > 1 ? 'several' : true);
