@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gradio as gr
-from gradio.blocks import BlocksConfig
+from gradio.blocks import Block, BlocksConfig
+from gradio.components import Component
 from gradio.renderable import Renderable
 
 from ui.parts.values import Value
@@ -20,6 +21,12 @@ class OnceDescribed(BlocksConfig):
     def __init__(self, root_block: gr.Blocks) -> None:
         super().__init__(root_block)
         self._described: tuple[Value, Value] = ((), {})
+
+    def __copy__(self) -> VisitorConfig:
+        """The parts of a visitor."""
+        copied = VisitorConfig(self.root_block)
+        vars(copied).update(vars(super().__copy__()))
+        return copied
 
     def get_config(self, renderable: Renderable | None = None) -> Value:
         """As of Gradio."""
@@ -39,3 +46,18 @@ class OnceDescribed(BlocksConfig):
                 for name in SCHEMAS:
                     component.pop(name, None)
         return config
+
+
+class VisitorConfig(BlocksConfig):
+    """Components and events of a visitor.
+
+    Gradio describes all components for each visitor and each call of an endpoint, which takes 0.1 s in the thread of
+    the server, for links to the state of a page. The hub serves no such links.
+    """
+
+    @staticmethod
+    def config_for_block(
+        _id: int, rendered_ids: list[int], block: Block | Component, renderable: Renderable | None = None
+    ) -> Value:
+        """An empty description: nobody reads it."""
+        return {}
