@@ -96,7 +96,7 @@ METHODS: dict[str, Method] = {
         "In-Domain",
         (GuidedEncoder(), OptimiseInDomain()),
         "Zhu et al. 2020, arXiv 2004.00049",
-        "Optimises W+ but stays close to the codes of an encoder. Made for edits, less faithful than W+.",
+        "Optimises W+ but stays close to the codes of an encoder. For edits, less faithful than W+.",
         published={"indomain.steps": 100, "indomain.lr": 0.01},
     ),
     "mganprior": Method(
@@ -126,7 +126,7 @@ METHODS: dict[str, Method] = {
         "e4e",
         (E4EEncoder(),),
         "Tov et al. 2021, arXiv 2102.02766",
-        "One pass of an encoder that stays close to W. Made for edits, less faithful than pSp.",
+        "One pass of an encoder that stays close to W. For edits, less faithful than pSp.",
     ),
     "restyle": Method(
         "restyle",
