@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import torch
@@ -113,6 +114,21 @@ def test_pictures_are_lossless_and_uploads_undecoded(site: Served) -> None:
             assert block.image_mode is None or block.label == "sheet"
         if isinstance(block, gr.State):
             assert block.value is None  # keys only
+
+
+def test_fields_for_numbers_have_a_value_and_seeds_a_button(site: Served) -> None:
+    config = site.page.config  # type: ignore[attr-defined]
+    shown = shown_in(config["layout"])
+    fields = [one["props"] for one in config["components"] if one["type"] == "number" and one["id"] in shown]
+    empty = [field["label"] for field in fields if field.get("value") is None]
+    assert fields and not empty, "Gradio shows an empty one as 0, and sends that once it has been shown"
+    seeds = [field for field in fields if field["label"] == "Seed"]
+    assert len(seeds) > len(TASKS) and all(len(field["buttons"]) == 1 for field in seeds)
+
+
+def shown_in(layout: dict[str, Any]) -> set[int]:
+    """Numbers of all components that a page lays out."""
+    return {layout["id"]}.union(*map(shown_in, layout.get("children") or ()))
 
 
 def test_foreign_large_and_direct_requests_are_refused(site: Served) -> None:

@@ -15,11 +15,12 @@ from ui.parts.codes import StartField, read_start
 from ui.parts.context import PageContext
 from ui.parts.events import FIELDS, PRIVATE
 from ui.parts.fields import DEFAULT_PRESET, Fields
-from ui.parts.inputs import MAX_SEED, InputError, number, whole
+from ui.parts.inputs import InputError, number, whole
 from ui.parts.markup import DOT, megabytes, missing_note
 from ui.parts.method_menu import MethodMenu, times
 from ui.parts.model_fields import ModelFields
 from ui.parts.results import MAX_METHODS
+from ui.parts.seed import seed_field
 from ui.parts.values import Options, Update, Values
 
 BUDGET = (5.0, 120.0)  # lowest and first value of the time budget, seconds
@@ -55,7 +56,7 @@ class Settings:
                 scale=1,
                 elem_id=f"{self.key}-preset",
             )
-            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
+            self.seed = seed_field(min_width=90, scale=1)
         self.options = ModelFields(self.key)
         self.options.controls(context.model)
         self.measured = gr.Checkbox(False, label=self._measured_label, visible=self.can_be_measured)

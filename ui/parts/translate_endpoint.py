@@ -14,7 +14,7 @@ from inversion.analysis import Shown
 from inversion.images.sheets import Tile
 from inversion.serving.session import JobView, LaneError, Request, Session
 from inversion.tasks import DEFAULT_TASK
-from inversion.translations import TRANSLATIONS, input_of
+from inversion.translations import TRANSLATIONS, TranslationOptions, input_of
 from ui.parts import inputs
 from ui.parts.drawing import MAX_VARIATIONS, read_options
 from ui.parts.endpoint import Answer, Endpoint, sheet_file
@@ -41,7 +41,7 @@ def translate_endpoint(key: str, session: Session, common: Mapping[str, Componen
         "seed": common["seed"],
         "variations": gr.Number(1, label="variations", minimum=1, maximum=MAX_VARIATIONS),
         "alpha": gr.Number(1.0, label="alpha", minimum=0, maximum=1),
-        "mix_layers": gr.Number(None, label="mix_layers", minimum=0, maximum=MAX_LAYERS),
+        "mix_layers": gr.Number(TranslationOptions.mix_layers, label="mix_layers", minimum=0, maximum=MAX_LAYERS),
         "align": common["align"],
     }
 

@@ -30,10 +30,11 @@ from ui.parts.events import DEVICE, PRIVATE, QUIET
 from ui.parts.export import PictureFiles
 from ui.parts.fields import FIELDS_SCRIPT, changed_settings, section
 from ui.parts.framing import Framing, Source
-from ui.parts.inputs import MAX_SEED, errors_as_messages, whole
+from ui.parts.inputs import errors_as_messages, whole
 from ui.parts.markup import slot, status_line
 from ui.parts.reports import introduction, report_files, report_html, report_notes, report_status
 from ui.parts.results import STATUS_SCRIPT
+from ui.parts.seed import seed_field
 from ui.parts.settings import model_choices
 from ui.parts.streams import Streams
 from ui.parts.uploads import PictureInput, examples_strip, offer_place
@@ -84,7 +85,7 @@ class Analyse(Tab):
             self.model = gr.Dropdown(
                 model_choices(self.context.models), value=self.context.model, label="Model", min_width=150, scale=3
             )
-            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
+            self.seed = seed_field(min_width=90, scale=1)
         with gr.Row(elem_classes="run-bar"):
             self.run = gr.Button("Run", variant="primary", elem_id=f"{self.key}-run", scale=3, min_width=90)
             self.stop = gr.Button("Cancel", elem_id=f"{self.key}-cancel", scale=1, min_width=90)

@@ -39,9 +39,10 @@ from ui.parts.grid_axes import LONGEST, Axes, given_axes, read_axes
 from ui.parts.grid_cells import GridPanel, ShownGrid
 from ui.parts.grid_endpoint import grid_endpoint
 from ui.parts.grid_records import grid_record, masks_of, materials_of, pictures_of, shown_grid
-from ui.parts.inputs import MAX_SEED, decoded_picture, errors_as_messages, existing, sentence, whole
+from ui.parts.inputs import decoded_picture, errors_as_messages, existing, sentence, whole
 from ui.parts.markup import DOT, duration, note, status_line
 from ui.parts.results import viewer_button
+from ui.parts.seed import seed_field
 from ui.parts.settings import BUDGET, model_choices
 from ui.parts.streams import Streams
 from ui.parts.uploads import PictureInput, examples_strip, offer_place
@@ -105,7 +106,7 @@ class Grid(Tab):
             self.model = gr.Dropdown(models, value=context.model, label="Model", min_width=150, scale=3)
             presets = [(label, key) for key, label in PRESETS.items()]
             self.preset = gr.Dropdown(presets, value=DEFAULT_PRESET, label="Preset", min_width=110, scale=1)
-            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90, scale=1)
+            self.seed = seed_field(min_width=90, scale=1)
         self.fixed = gr.Textbox(
             label="Other settings", info=FIXED, max_lines=3, max_length=LONGEST, elem_id="grid-fixed"
         )

@@ -40,8 +40,9 @@ from ui.parts.drawing import (
 from ui.parts.endpoint import Endpoint
 from ui.parts.events import DEVICE, MODELS, PRIVATE, QUIET
 from ui.parts.framing import Framing, Source
-from ui.parts.inputs import MAX_LAYERS, MAX_SEED, InputError, errors_as_messages, whole
+from ui.parts.inputs import MAX_LAYERS, InputError, errors_as_messages, whole
 from ui.parts.markup import note, problem_list, status_line
+from ui.parts.seed import seed_field
 from ui.parts.settings import model_choices
 from ui.parts.streams import Streams
 from ui.parts.translate_endpoint import translate_endpoint
@@ -105,11 +106,12 @@ class Sketch(Tab):
         with gr.Row(elem_classes="run-bar"):
             self.run = gr.Button("Make pictures", variant="primary", elem_id=f"{self.key}-run")
         with gr.Accordion("Advanced", open=False):
+            usual = TranslationOptions.mix_layers
             self.first_layer = gr.Number(
-                None, label="First varied layer", precision=0, minimum=0, maximum=MAX_LAYERS,
-                info=f"Empty: {TranslationOptions.mix_layers}, details and colours.",
+                usual, label="First varied layer", info=f"Usually {usual}, for details and colours.", precision=0,
+                minimum=0, maximum=MAX_LAYERS,
             )  # fmt: skip
-            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED)
+            self.seed = seed_field()
         fields = {"kind": self.kind, "models": self.models, "variations": self.variations, "alpha": self.blend}
         fields |= {"mix_layers": self.first_layer, "seed": self.seed}
         squares = dict(zip(["crop"], self.framings.values(), strict=False))  # photos are one kind of input
