@@ -19,7 +19,7 @@ from inversion.checkpoints import hub
 from inversion.model import Model
 from inversion.serving.measurement import measurement
 from inversion.serving.runs import Request
-from inversion.tasks import Superres
+from inversion.tasks import TASKS, Superres
 
 FAST = ["--method", "w", "--set", "w.steps=2", "--json"]
 
@@ -125,6 +125,17 @@ def test_other_measurements_of_another_size_say_so_too(model: Model) -> None:
     made = measurement(Request("denoise", "w", picture, measured=True), model)
     assert made.notes == ("The input was scaled from 100x100 to 32x32 pixels.",)
     assert measurement(Request("denoise", "w", picture), model).notes == ()
+
+
+@pytest.mark.parametrize("task", [name for name in TASKS if TASKS[name].has_truth and name != "superres"])
+def test_a_few_pixels_are_not_enlarged_in_silence(model: Model, task: str) -> None:
+    for size, says in (((400, 12), True), ((12, 14), True), ((20, 20), False)):
+        picture = np.asarray(scene(*size).resize(size))
+        hole = np.zeros(picture.shape[:2], np.uint8)
+        hole[: size[1] // 2] = 255
+        inputs = {"mask": hole} if task == "inpaint" else {}
+        notes = " ".join(measurement(Request(task, "w", picture, inputs=inputs), model).notes)
+        assert ("Only 12x12 pixels" in notes and "enlarged to 32x32" in notes) == says, notes
 
 
 def test_a_photo_of_a_phone_gives_the_result_of_the_plain_picture(

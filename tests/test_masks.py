@@ -105,6 +105,18 @@ def test_the_hole_is_what_was_meant(kind: str, invert: bool) -> None:
     assert bool(read.notes) == any(word in kind for word in ("layer", "erased", "grey on", "VOC", "two", "red")), kind
 
 
+def painted() -> Image.Image:
+    """A photo whose hole is painted over."""
+    return Image.composite(Image.new("RGB", photo.size, (0, 255, 0)), photo, disc())
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize("made", [photo, painted()], ids=["plain", "painted over"])
+def test_a_photo_is_not_taken_for_a_mask(made: Image.Image, form: str) -> None:
+    with pytest.raises(BadImage, match="looks like a photo. Give a picture that is white"):
+        images.decode_mask(encoded(made, form))
+
+
 def test_a_photo_with_a_clear_disc_and_flat_parts_is_a_photo() -> None:
     flat = photo.copy()
     flat.paste((250, 250, 250), (0, 0, SIDE, 40))
@@ -135,13 +147,14 @@ def test_a_mask_without_a_hole_or_of_nothing_else_says_why(mask: Image.Image, sa
 
 def test_a_picture_with_many_greys_is_no_silent_mask() -> None:
     trimap = Image.fromarray(HOLE.astype(np.uint8) * 128 + (np.asarray(two.getchannel("B")) > 0) * np.uint8(127))
-    for picture in (photo, trimap):
+    for picture in (photo.convert("L"), trimap):
         assert "greys between" in images.decode_mask(encoded(picture)).notes[0]
 
 
 def test_small_class_numbers_mark_what_is_not_background() -> None:
-    read = images.decode_mask(encoded(classes))
-    assert iou(read.pixels > 0, HOLE) == 1 and "not 0" in read.notes[0]
+    for numbers in (classes, classes.convert("RGB")):
+        read = images.decode_mask(encoded(numbers))
+        assert iou(read.pixels > 0, HOLE) == 1 and "not 0" in read.notes[0]
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (36, 150, 126)])

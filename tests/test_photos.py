@@ -18,11 +18,13 @@ from helpers.photos import (
     ADOBE_RGB,
     DISPLAY_P3,
     encoded,
+    in_display_p3,
     in_profile,
     many_scans,
     profile,
     scene,
     with_gain_map,
+    with_gamma,
 )
 from PIL import Image, features
 
@@ -34,6 +36,7 @@ from inversion.tasks import Reconstruct
 P3 = profile("Display P3", DISPLAY_P3, 2.2)
 ADOBE = profile("Adobe RGB (1998)", ADOBE_RGB, 2.19921875)
 JPEG = {"quality": 95, "subsampling": 0}
+WHITE = (0.3127, 0.329)  # of D65
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -47,6 +50,20 @@ def after_header(png: bytes, more: bytes) -> bytes:
 def stating(image: Image.Image, primaries: int, transfer: int) -> bytes:
     """A PNG without a profile that states its colours by numbers (cICP)."""
     return after_header(encoded(Image.fromarray(np.asarray(image))), chunk(b"cICP", bytes([primaries, transfer, 0, 1])))
+
+
+def by_chunks(image: Image.Image, gamma: float, *positions: float) -> bytes:
+    """A PNG without a profile that states its gamma and its white, red, green and blue (gAMA, cHRM)."""
+    more = chunk(b"gAMA", struct.pack(">I", round(100_000 / gamma)))
+    if positions:
+        more += chunk(b"cHRM", struct.pack(">8I", *(round(100_000 * value) for value in positions)))
+    return after_header(encoded(Image.fromarray(np.asarray(image))), more)
+
+
+def with_boxes(avif: bytes, primaries: int, transfer: int) -> bytes:
+    """An AVIF file that states other colours (nclx)."""
+    place = avif.index(b"colrnclx") + 8
+    return avif[:place] + struct.pack(">HH", primaries, transfer) + avif[place + 4 :]
 
 
 PNG = encoded(scene())
@@ -89,7 +106,15 @@ SAME: dict[str, tuple[bytes, str | None, float]] = {
     "pages": (encoded(scene(), "TIFF", save_all=True, append_images=[scene(24, 16)]), "several frames", 0),
     "bmp": (encoded(scene(), "BMP"), None, 0),
     "big tiff": (encoded(scene(), "TIFF", big_tiff=True), None, 0),
-    "png that states display p3": (stating(in_profile(scene(), P3), 12, 13), "from Display P3", 1),
+    "png that states display p3": (stating(in_display_p3(scene()), 12, 13), "from Display P3", 0.5),
+    "png with the primaries of display p3": (
+        by_chunks(in_display_p3(scene()), 2.2, *WHITE, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06), "from Display P3", 0.5),
+    "png of linear light": (by_chunks(with_gamma(scene(), 1), 1), "from another colour space", 1),
+    "png of an old screen": (by_chunks(with_gamma(scene(), 1.8), 1.8), "from another colour space", 0.5),
+    "png with the numbers of srgb": (
+        by_chunks(scene(), 2.2, *WHITE, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06), None, 0),
+    "png with impossible numbers": (by_chunks(scene(), 2.2, 0, 0, 0, 0, 0, 0, 0, 0), None, 0),
+    "png that states srgb and a gamma": (after_header(by_chunks(scene(), 1), chunk(b"sRGB", b"\0")), None, 0),
     "png that states srgb": (stating(scene(), 1, 13), None, 0),
     "hdr png": (stating(scene(), 9, 16), "high dynamic range", 0),
     "transparent everywhere": (
@@ -97,6 +122,8 @@ SAME: dict[str, tuple[bytes, str | None, float]] = {
 }  # fmt: skip
 if features.check("avif"):
     SAME["avif"] = (encoded(scene(), "AVIF", quality=95), None, 3)
+    wide = encoded(in_display_p3(scene()), "AVIF", quality=95)
+    SAME["avif that states display p3"] = (with_boxes(wide, 12, 13), "from Display P3", 3)
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
@@ -219,6 +246,22 @@ print(*size, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 10
     assert (width, height) == (4032, 3024) and growth <= 200
 
 
+@pytest.mark.parametrize("coding", ["12 bits", "lossless", "hierarchical"])
+def test_a_jpeg_of_a_rare_kind_is_not_called_damaged(coding: str) -> None:
+    data = bytearray(encoded(scene(), "JPEG", **JPEG))
+    frame = data.index(b"\xff\xc0")
+    where, value = {"12 bits": (4, 12), "lossless": (1, 0xC3), "hierarchical": (1, 0xC5)}[coding]
+    data[frame + where] = value
+    with pytest.raises(BadImage, match="rare kind, such as 12 bits or lossless. Export it"):
+        images.read(bytes(data))
+
+
+@pytest.mark.parametrize(("size", "says"), [((400, 20), True), ((20, 200), True), ((200, 40), False)])
+def test_a_long_strip_is_not_used_in_silence(size: tuple[int, int], says: bool) -> None:
+    notes = images.decode(encoded(scene().resize(size))).notes
+    assert len(notes) == says and all(f"strip of {size[0]}x{size[1]} pixels" in note for note in notes)
+
+
 def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
     bomb = many_scans(2048, 2048, 2000)
     began = time.process_time()
@@ -242,6 +285,9 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
         (b"\xff\x0a" + bytes(99), "JPEG XL"),
         (b"8BPS\0\1" + bytes(99), "Photoshop"),
         (b"%PDF-1.7" + bytes(99), "PDF"),
+        (b"\x1aE\xdf\xa3" + bytes(99), "video"),
+        (b"RIFF\0\0\0\0AVI LIST" + bytes(99), "video"),
+        ("그림은 메일로".encode(), "a text"),
     ],
 )  # fmt: skip
 def test_other_formats_are_named_with_a_way_out(data: bytes, says: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from pathlib import Path
+
+from inversion.common.texts import is_text
 
 AGAIN = "download it again"
 CUT = "it ends too early, so the download is incomplete: download it again"
@@ -52,7 +53,7 @@ def explain(path: Path, head: bytes) -> str:
         )
     if text[:1] in (b"{", b"["):
         return "it is a JSON text, for example a server's error message, not a checkpoint: download the file again"
-    if _is_text(head):
+    if is_text(head):
         return "it is a text, not a checkpoint: look for the link to the weights in it"
     for magic, message in MAGIC.items():
         if head.startswith(magic):
@@ -93,15 +94,6 @@ def described(error: Exception) -> str:
     if isinstance(error, EOFError) or "truncated" in str(error):
         return CUT
     return f"its content is damaged: {AGAIN}"
-
-
-def _is_text(head: bytes) -> bool:
-    """Whether the first bytes of a file are a text in UTF-8. Its last character may be cut."""
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return all(letter.isprintable() or letter in "\t\n\r\ufeff" for letter in text)
 
 
 def _is_tensorflow(path: Path, head: bytes) -> bool:

@@ -25,6 +25,7 @@ DECODERS = threading.BoundedSemaphore(2)  # at the same time: each may take a fe
 WAIT = 60.0  # seconds for a free decoder; after that, the picture is refused
 MIN_ALPHA_RANGE = 32  # smallest difference of alpha values that marks pixels
 NEARLY = 5  # alpha below the largest one that still counts as opaque
+LONG = 10  # times the shorter side: from here on, little of the picture is in a square
 WHITE_FROM = 224  # lowest mean of a drawing in white ink, which would be invisible on a white page
 
 
@@ -55,6 +56,8 @@ def decode(source: str | Path | bytes) -> Decoded:
     """
     with decoding():
         image, notes = pixels(source)
+        if max(image.size) >= LONG * min(image.size):
+            notes.append(f"The picture is a long strip of {image.width}x{image.height} pixels; a square of it is used.")
         indices = np.asarray(image) if image.mode == "P" else None
         return Decoded(_flat(image, notes), tuple(notes), indices, _erased(image))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageFile, features
 
+from inversion.common.texts import is_text
 from inversion.images import jpeg, png, profiles, webp
 from inversion.images.errors import BadImage
 
@@ -73,6 +74,8 @@ SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("DICOM", 128, b"DICM"),
     ("QOI", 0, b"qoif"),
     ("EPS", 0, b"%!PS"),
+    ("video", 0, b"\x1aE\xdf\xa3"),  # Matroska and WebM
+    ("video", 8, b"AVI LIST"),
     ("icon", 0, b"icns"),
     ("icon", 0, b"\0\0\1\0"),
     *(("Netpbm", 0, b"P%d" % kind) for kind in range(1, 8)),
@@ -180,6 +183,8 @@ def _format_of(data: bytes) -> str:
     if text is not None:
         way = "" if ":" in text else ", which is not read here. Export the picture as JPEG or PNG"
         raise BadImage(f"The file is {text}{way}.")
+    if is_text(start):
+        raise BadImage("The file is a text. Export the picture as JPEG or PNG.")
     raise BadImage(
         "The file is not a PNG, JPEG or WebP picture. GIF, TIFF, BMP, AVIF and HEIC are read, too. "
         "Export the picture as JPEG or PNG."

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from inversion.images.errors import BadImage
 
 MARKER = re.compile(rb"\xff([^\x00\xff])")  # FF 00 is a byte FF of the pixels
+RARE = (0xC3, *range(0xC5, 0xC8), 0xCB, *range(0xCD, 0xD0))  # frames that no decoder here reads: lossless, hierarchical
+FRAMES = tuple(code for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC))
 START, END, SCAN, RESTARTS = 0xD8, 0xD9, 0xDA, range(0xD0, 0xD8)
 MAX_SCANS = 100  # encoders write 1 to 15
 MAX_MARKERS = 10_000
@@ -27,7 +29,7 @@ class Jpeg:
 
 
 def first_picture(data: bytes) -> Jpeg:
-    """The first picture of a JPEG file. Raises BadImage if it has no pixels or too many parts."""
+    """The first picture of a JPEG file. Raises BadImage for no pixels, too many parts, or a rare coding."""
     parts, scans, place = [b"\xff\xd8"], 0, 2
     start = end = 0  # of the pixels: from the first scan
     for _ in range(MAX_MARKERS):
@@ -43,6 +45,9 @@ def first_picture(data: bytes) -> Jpeg:
         if place > len(data):  # cut within the header of a part
             end, found = found.start(), None
             break
+        bits = data[found.end() + 2 : found.end() + 3]
+        if not start and code in FRAMES and (code in RARE or bits != b"\x08"):
+            raise BadImage("The JPEG file is of a rare kind, such as 12 bits or lossless. Export it as a usual JPEG.")
         if code == SCAN:
             scans += 1
             start = start or found.end() - 2

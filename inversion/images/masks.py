@@ -16,6 +16,10 @@ from inversion.images.errors import BadImage
 Marks = NDArray[np.bool_]
 
 ERASED = "The transparent part of the picture is the hole."
+PICTURE = (
+    "The mask looks like a photo. Give a picture that is white where the hole is and black elsewhere, or erase the "
+    "hole from the photo, so that it is transparent."
+)
 FLAT_COLOURS = 8  # largest number of colours of a painted layer; a photo has more
 FLAT_SHARE = 0.95  # fraction of the pixels that have these colours
 SATURATED = 64  # difference between the channels of a colour
@@ -25,6 +29,8 @@ TONES = (32, 224)  # greys between black and white
 MANY_GREYS = 0.2  # fraction of the pixels with these greys from which the user gets a note
 A_GREY = 0.01  # the same fraction for a mask of a few colours, such as a trimap
 EVEN = 24  # largest difference between neighbours within a surface of one colour
+PHOTO = 0.1  # smallest fraction of coloured pixels in a photo of colours
+COLOURED = 24  # difference between the channels of a coloured pixel
 INTERIOR = 0.75  # smallest fraction of such pixels in a mask; the others are edges
 SMALLEST = 0.001  # fraction of them that makes a colour
 NEAR = 32  # largest difference between a colour and what a JPEG makes of it
@@ -99,8 +105,7 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
             return _by_alpha(np.asarray(image.convert("RGB")), alpha >= (low + high) / 2, notes)
         if high == 0:
             raise BadImage("The mask is transparent everywhere, so that it marks nothing. Paint over the part to fill.")
-    if len(image.getbands()) == 1 and image.mode != "P":
-        numbers = np.asarray(image)
+    if image.mode != "P" and (numbers := _one_channel(image)) is not None:
         values = _few_numbers(numbers)
         if values is not None and len(values) == 2:
             return _larger(numbers, float(values[0]), float(values[1]), notes=notes)
@@ -120,8 +125,19 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
         return _larger(grey, float(grey.min()), float(grey.max()), notes=notes)
     tones = (grey > TONES[0]) & (grey < TONES[1])
     if tones.mean() > (MANY_GREYS if colours is None else A_GREY):
+        if colours is None and (np.ptp(rgb, axis=2) >= COLOURED).mean() >= PHOTO:
+            raise BadImage(PICTURE)
         notes.append("The mask has greys between black and white. Pixels that are closer to white are the hole.")
     return grey >= 128
+
+
+def _one_channel(image: Image.Image) -> np.ndarray | None:
+    """The numbers (H, W) of a picture of one channel, or of three equal ones; None for any other."""
+    numbers = np.asarray(image)
+    if len(image.getbands()) == 1:
+        return numbers
+    equal = image.mode == "RGB" and (numbers == numbers[..., :1]).all()
+    return numbers[..., 0] if equal else None
 
 
 def _by_alpha(rgb: NDArray[np.uint8], opaque: Marks, notes: list[str]) -> Marks:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from inversion.images.errors import BadImage
+from inversion.images.profiles import Colours, by_chunks, by_codes
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 PROFILE = b"iCCP"
+STATING = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}  # chunks that state colours -> bytes
 TURNS = {b"eXIf": b"", b"zTXt": b"Raw profile type exif", b"iTXt": b"XML:com.adobe.xmp"}  # may hold the orientation
 MAX_CHUNKS = 100_000
 MAX_TEXT = 2**20  # bytes of a chunk in TURNS or of a profile, when it is inflated; Pillow's own limit
@@ -27,20 +29,20 @@ MIN_SHARE = 0.02  # smallest fraction of the pixels that the file must contain
 class Png:
     """The first picture of a file. cut: the end was missing. frames: there are more pictures.
 
-    empty: the file has almost none of the pixels that its header states. colours: primaries and transfer that it states
-    (cICP), as numbers of ITU-T H.273.
+    empty: the file has almost none of the pixels that its header states. colours: those that it states by numbers.
     """
 
     data: bytes
     empty: bool
     cut: bool
     frames: bool
-    colours: tuple[int, int] | None
+    colours: Colours | None
 
 
 def first_picture(data: bytes) -> Png:
     """The first picture of a PNG file. Raises BadImage if it has too many parts."""
-    parts, cut, frames, stream, colours = [SIGNATURE], True, False, 0, None
+    parts, cut, frames, stream = [SIGNATURE], True, False, 0
+    stated: dict[bytes, bytes] = {}
     for count, (kind, body, whole) in enumerate(_chunks(data)):
         if count > MAX_CHUNKS:
             raise BadImage("The PNG file has too many parts. Open it in an image editor and save it again.")
@@ -49,8 +51,8 @@ def first_picture(data: bytes) -> Png:
         if kind == b"IEND":
             cut = False
             break
-        if kind == b"cICP" and len(body) == 4:
-            colours = body[0], body[1]
+        if STATING.get(kind) == len(body):
+            stated.setdefault(kind, body)
         frames |= kind == b"acTL" and body[:4] > b"\0\0\0\1"
         if kind == b"IDAT":
             stream += len(body)
@@ -59,7 +61,17 @@ def first_picture(data: bytes) -> Png:
             parts += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)]
     empty = stream * DEFLATE < MIN_SHARE * _raw_size(data)
     parts += [struct.pack(">I", 0), b"IEND", struct.pack(">I", zlib.crc32(b"IEND"))]
-    return Png(b"".join(parts), empty, cut, frames, colours)
+    return Png(b"".join(parts), empty, cut, frames, _colours(stated))
+
+
+def _colours(chunks: Mapping[bytes, bytes]) -> Colours | None:
+    """The colours that the chunks of STATING state; None for none. The first of cICP, sRGB, gAMA with cHRM counts."""
+    if b"cICP" in chunks:
+        return by_codes(chunks[b"cICP"][0], chunks[b"cICP"][1])
+    if b"sRGB" in chunks or not chunks:
+        return None
+    numbers = {kind: struct.unpack(f">{len(body) // 4}I", body) for kind, body in chunks.items()}
+    return by_chunks(numbers.get(b"gAMA", (None,))[0], numbers.get(b"cHRM"))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:

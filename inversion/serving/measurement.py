@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
     from inversion.model import Model
 
-ENLARGED = (
-    "The picture was enlarged from {side} to {size} pixels a side, and then made small. If it is the small picture "
-    "already, tick the box for that, or give --measured."
-)
+SMALL = 1 / 2  # of the model's resolution: a smaller picture gets a note
 
 
 class Measurement(NamedTuple):
@@ -53,11 +50,26 @@ def measurement(request: Request, model: Model) -> Measurement:
     if request.measured or not task.has_truth:
         y = task.read(images.to_tensor(align.part_of(request.picture, request.crop, size)).to(model.device))
         return Measurement(task, None, y, tuple(notes))
-    if size < model.resolution and _side(request) < model.resolution:
-        notes.append(ENLARGED.format(side=_side(request), size=model.resolution))
+    notes += _enlarged(request, size, model.resolution)
     truth = images.to_tensor(align.part_of(request.picture, request.crop, model.resolution)).to(model.device)
     y = task.measure(truth, torch.Generator().manual_seed(request.seed))
     return Measurement(task, truth, y, tuple(notes))
+
+
+def _enlarged(request: Request, size: int, resolution: int) -> list[str]:
+    """A sentence if the used part of the picture is much smaller than those of the model. size: of the measurement."""
+    side = _side(request)
+    if size < resolution and side < resolution:
+        return [
+            f"The picture was enlarged from {side} to {resolution} pixels a side, and then made small. If it is the "
+            "small picture already, tick the box for that, or give --measured."
+        ]
+    if request.crop.quad is not None or side >= SMALL * resolution:  # a face has notes of its own
+        return []
+    return [
+        f"Only {side}x{side} pixels of the picture are used. They were enlarged to {resolution}x{resolution}, so they "
+        "are blurred."
+    ]
 
 
 def _scaled(request: Request, size: int) -> list[str]:
