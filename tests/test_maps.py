@@ -55,6 +55,8 @@ MAPS: dict[str, tuple[Callable[[Array], bytes], str | None]] = {
         lambda n: encoded(Image.fromarray(np.asarray(CELEBA_PALETTE, np.uint8)[n])), "CelebAMask-HQ"),
     "colours of CelebAMask-HQ as a palette": (lambda n: indexed(n, CELEBA_PALETTE), "CelebAMask-HQ"),
     "numbers of another palette": (lambda n: indexed(n, OTHER), "numbers of its palette"),
+    "numbers of a palette with black": (lambda n: indexed(n, [(0, 0, 0), *OTHER[1:]]), "numbers of its palette"),
+    "numbers of a palette with white": (lambda n: indexed(n, [(255, 255, 255), *OTHER[1:]]), "numbers of its palette"),
 }  # fmt: skip
 
 

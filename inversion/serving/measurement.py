@@ -47,7 +47,8 @@ def measurement(request: Request, model: Model) -> Measurement:
         task, note = task.fitted(_side(request), model.resolution)
         notes += [*([note] if note else []), *_scaled(request, task.measured_size(model.resolution))]
     size = task.measured_size(model.resolution)
-    if request.measured or not task.has_truth:
+    # What was erased is not known, so the result is not compared with the white that stands for it.
+    if request.measured or not task.has_truth or images.ERASED in request.notes:
         y = task.read(images.to_tensor(align.part_of(request.picture, request.crop, size)).to(model.device))
         return Measurement(task, None, y, tuple(notes))
     notes += _enlarged(request, size, model.resolution)

@@ -61,7 +61,7 @@ CELEBA_PALETTE: tuple[tuple[int, int, int], ...] = (
 MIXTURE = (128, 128, 128)  # stands for colours of no class; it is far from all of PALETTE
 BLANK = 255  # a grey value that stands for no class, in maps of class numbers
 STRAY = 0.002  # part of a map that may have colours beyond the last class
-MAPPED = 0.5  # part of a map that must have the colours of a palette
+MAPPED = 0.5  # part of what is painted on a map that must have the colours of a palette
 TIGHT = 12.0  # as PURE, for CELEBA_PALETTE
 PURE = 24.0  # largest distance between a pixel of a class and its colour; pixels further away are mixtures
 LINE = 1.7 / 128  # width of lines in training data as a fraction of the side; wider lines of an eye would merge
@@ -146,17 +146,29 @@ def in_palette(picture: NDArray[np.uint8], indices: NDArray[np.uint8] | None = N
     if (picture == grey[..., None]).all() and ((grey <= last) | (grey == BLANK)).all() and (grey % BLANK).any():
         return _in_colours(np.where(grey == BLANK, 0, grey)), "The grey values of the map were read as class numbers."
     flat = picture.reshape(-1, 3).astype(np.float32)
-    own, _ = _distances(flat, PALETTE)
-    other, nearest = _distances(flat, CELEBA_PALETTE)
-    pure = other <= TIGHT**2
-    if pure.mean() >= MAPPED and pure.mean() > (own <= PURE**2).mean():
+    pure, nearest, share = _fitting(flat, CELEBA_PALETTE, TIGHT)
+    *_, own = _fitting(flat, PALETTE, PURE)
+    if share >= MAPPED and share > own:
         if not pure.all():  # smoothed edges, where mixtures of two colours look like a third
             pure = _solid(np.where(pure, nearest, -1).reshape(picture.shape[:2])).ravel()
         coloured = np.where(pure[:, None], np.asarray(PALETTE, np.uint8)[nearest], np.asarray(MIXTURE, np.uint8))
         return coloured.reshape(picture.shape), "The map was read in the colours of CelebAMask-HQ."
-    if indices is not None and 0 < indices.max() <= last and (own <= PURE**2).mean() < MAPPED:
+    if indices is not None and 0 < indices.max() <= last and own < MAPPED:
         return _in_colours(indices[::step, ::step]), "The map was read by the numbers of its palette."
     return whole, ""
+
+
+def _fitting(
+    flat: NDArray[np.float32], palette: Sequence[tuple[int, int, int]], within: float
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], float]:
+    """Whether pixels (N, 3) have a colour of a palette, the number of the nearest one, and the share that have one.
+
+    Pixels of class 0 are left out of the share: many palettes have a black or a white background.
+    """
+    distance, nearest = _distances(flat, palette)
+    pure = distance <= within**2
+    painted = ~pure | (nearest > 0)
+    return pure, nearest, float(pure[painted].mean()) if painted.any() else 0.0
 
 
 def _solid(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
