@@ -12,6 +12,8 @@ from typing import Any
 
 import gradio
 import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
 from helpers.page import answer
 from helpers.serving import Served
 from starlette.types import Receive, Scope, Send
@@ -55,6 +57,15 @@ def test_the_page_goes_out_compressed(site: Served) -> None:
         body = response.read()
     assert response.headers["Content-Encoding"] == "gzip" and len(body) < 300_000
     assert b"Inversion Hub" in gzip.decompress(body)
+
+
+def test_a_call_describes_no_components_and_makes_no_statistics(site: Served, client: Client) -> None:
+    with pytest.raises(AppError):
+        client.predict(picture=None, api_name="/reconstruct")
+    visitors = list(site.page.state_holder.session_data.values())
+    assert visitors and not any(component for one in visitors for component in one.components)
+    assert site.page._queue.cached_event_analytics_summary == {"functions": {}}
+    assert len(site.page._queue.event_analytics) <= 1
 
 
 @pytest.mark.skipif(f"gradio=={gradio.__version__} " not in LOCKED, reason="another Gradio than the locked one")
