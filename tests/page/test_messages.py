@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,11 @@ from inversion.model import Model, ModelOptions
 from inversion.serving.jobs import INTERRUPTED, PAGE_CLOSED, RESTARTED, Job, JobView, RunView
 from inversion.serving.lane import Lane
 from inversion.serving.runs import Request
+from inversion.synthetic import DOMAINS
 from inversion.tasks import TASKS, task_class
 from inversion.translations import TRANSLATIONS, TranslationOptions
 from ui.languages import LANGUAGES
+from ui.parts.animation import state_rows
 from ui.parts.figures import not_computed, run_figures, table
 from ui.parts.markup import about, job_status, run_head
 
@@ -187,3 +190,11 @@ def refusals(lane: Lane, request: Request) -> Iterator[str]:
         next(lane(request))
     except UserError as error:
         yield str(error)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_slider_in_a_key_state_of_an_animation(language: str) -> None:
+    for domain in DOMAINS.values():
+        cards: Any = [{"name": name, "label": label} for name, label in domain.labels.items()]
+        states = [{}, dict.fromkeys(domain.labels, -1.5)]
+        check(of_html(state_rows(states, cards)), language)

@@ -176,7 +176,9 @@ def state_rows(states: Sequence[State], cards: Sequence[DirectionCard]) -> str:
     labels = {card["name"]: card["label"] for card in cards}
     rows = []
     for index, state in enumerate(states):
-        words = ", ".join(f"{escape(labels[name])} {strength:+.2f}" for name, strength in state.items() if strength)
+        words = ", ".join(
+            f"<bdi>{escape(labels[name])}</bdi> {strength:+.2f}" for name, strength in state.items() if strength
+        )
         rows.append(
             f"<li><span>{words or 'No edit'}</span>"
             f'<button type="button" data-state="{index}" aria-label="Remove key state {index + 1}">Remove</button></li>'
