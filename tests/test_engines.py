@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from inversion.common.settings import SettingError
 from inversion.editing.requests import Inverted, MixRequest
 from inversion.serving import engines
 from inversion.serving.edits import Place
-from inversion.serving.engines import process
+from inversion.serving.engines import process, ray_lanes
 from inversion.serving.engines.transfer import LARGE, Channel
 from inversion.serving.jobs import RESTARTED
 from inversion.serving.lane import Lane
@@ -198,7 +200,8 @@ def test_a_job_outlives_the_process_that_computes_it(
     name: str, engine: Engine, opened: Opened, request_: Request
 ) -> None:
     session = opened(engine(name)[0])
-    key = session.submit([replace(request_, seed=12), long(request_, 11)])
+    tuned = replace(request_, method="pti", settings=TUNING, seed=12)
+    key = session.submit([tuned, long(request_, 11)])
     until(lambda: session.snapshot(key).runs[1].step > 0)
     send(engine(name)[0])
     until(lambda: session.snapshot(key).runs[1].message == RESTARTED)
@@ -207,6 +210,7 @@ def test_a_job_outlives_the_process_that_computes_it(
     until(lambda: session.snapshot(key).over)
     first, second = session.snapshot(key).runs
     assert first.state == "done" and first.image is not None
+    assert session.edits.mix(Place(key, 0), Place(key, 0), 1).ndim == 3, "the tuned weights are still there"
     assert second.state == "failed" and "has ended" in second.message and session.health()[0].losses == 2
 
 
@@ -235,3 +239,34 @@ def test_a_large_tensor_goes_over_once_and_is_forgotten_by_both(tmp_path: Path) 
     other.close()
     with pytest.raises(ValueError, match="closed"):
         other.receive()
+
+
+@pytest.mark.parametrize("last", ["RUNNING", "DEPLOY_FAILED", None])
+def test_an_application_that_is_being_deployed_is_waited_for(last: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for Ray: the status of the application changes each time that somebody asks for it."""
+    statuses = [last, "DEPLOYING", "NOT_STARTED"]
+
+    def handle(name: str) -> str:
+        if statuses != ["RUNNING"]:
+            raise NotFoundError
+        return name
+
+    def status() -> SimpleNamespace:
+        found = {} if statuses[-1] is None else {ray_lanes.APPLICATION: SimpleNamespace(status=statuses[-1])}
+        statuses[1:] = statuses[1:-1]
+        return SimpleNamespace(applications=found)
+
+    class NotFoundError(Exception):
+        pass
+
+    serve = SimpleNamespace(get_app_handle=handle, status=status)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True, serve=serve))
+    monkeypatch.setitem(sys.modules, "ray.serve", serve)
+    monkeypatch.setitem(sys.modules, "ray.serve.exceptions", SimpleNamespace(RayServeException=NotFoundError))
+    monkeypatch.setattr(ray_lanes, "RayLane", lambda handle, *_: handle)
+    if last == "RUNNING":
+        assert engines.lanes("ray", "cpu", "float32", 2) == [ray_lanes.APPLICATION] * 2
+    else:
+        with pytest.raises(LaneError, match="no application"):
+            engines.lanes("ray", "cpu", "float32", 2)
+    assert len(statuses) == 1, "it was asked while it was being deployed"

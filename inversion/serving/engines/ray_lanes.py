@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import time
 import uuid
 from collections.abc import Generator
 from contextlib import suppress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 APPLICATION = "inversion"  # as in ray.yaml
 LANES = 8  # of a front; those without a replica only wait
+DEPLOYED = 120.0  # seconds for an application to be imported
 START = 60.0  # seconds for a replica to become free
 PATIENCE = 600.0  # seconds for the answer of a call; Serve ends a replica that hangs earlier
 NO_REPLICA = "No replica of Ray Serve is free. Please try again in a minute."
@@ -34,7 +36,6 @@ def lanes(device: str, dtype: str, count: int | None = None) -> list[Lane]:
     """
     try:
         import ray
-        from ray import serve
         from ray.serve.exceptions import RayServeException
     except ImportError:
         raise LaneError("--engine ray needs Ray. Install it with: pip install -r requirements-ray.txt") from None
@@ -42,13 +43,29 @@ def lanes(device: str, dtype: str, count: int | None = None) -> list[Lane]:
         if not ray.is_initialized():
             address = os.environ.get("RAY_ADDRESS", "auto")
             ray.init(address, namespace="inversion", logging_level="WARNING", log_to_driver=False)
-        handle = serve.get_app_handle(APPLICATION)
+        handle = _application()
     except ConnectionError:
         raise LaneError("There is no Ray cluster. Start one with: ray start --head") from None
     except RayServeException:
         raise LaneError(f"Ray Serve has no application {APPLICATION}. Start it with: serve run ray.yaml") from None
     opening, front = threading.Lock(), uuid.uuid4().hex
     return [RayLane(handle, f"{front}-{number}", opening) for number in range(count or LANES)]
+
+
+def _application() -> DeploymentHandle:
+    """The application; `serve run --non-blocking` returns while it is being deployed. Raises RayServeException."""
+    from ray import serve
+    from ray.serve.exceptions import RayServeException
+
+    end = time.monotonic() + DEPLOYED
+    while True:
+        try:
+            return serve.get_app_handle(APPLICATION)
+        except RayServeException:
+            found = serve.status().applications.get(APPLICATION)
+            if found is None or found.status not in ("NOT_STARTED", "DEPLOYING") or time.monotonic() > end:
+                raise
+        time.sleep(0.2)
 
 
 class RayLane(RemoteLane):
