@@ -20,7 +20,7 @@ COPY --chown=hub . .
 ENV HF_HOME=/models/hub INVERSION_CACHE=/models/derived PYTHONPATH=/hub \
     GRADIO_SERVER_NAME=0.0.0.0 GRADIO_ANALYTICS_ENABLED=False PYTHONUNBUFFERED=1
 VOLUME ["/models", "/results"]
-USER hub
+USER 1000
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=300s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=4)"]
