@@ -54,7 +54,15 @@ GRADIO = {
 # Texts that code puts together from several strings, or that only some pages have.
 LATER = {
     *("methods", "minutes", "combination", "combination {} of {}", "method {} of {}", "{} cells", "downloading"),
-    *("drawn faces", "X axis", "Y axis", "Z axis", "{} does not fit {}: {}", "{} is not a whole safetensors file: {}"),
+    *(
+        "drawn faces",
+        "Remove key state {}",
+        "X axis",
+        "Y axis",
+        "Z axis",
+        "{} does not fit {}: {}",
+        "{} is not a whole safetensors file: {}",
+    ),
     *(
         "Generators ({})",
         "Encoders ({})",
