@@ -113,15 +113,21 @@ def from_array(name: str, vector: Tensor, prior: Prior) -> Direction:
     """The direction of a published boundary (1 or num_ws, w_dim) of any length. Raises StateDictError."""
     from inversion.generators.base import StateDictError
 
-    length = float(vector.norm())
-    if vector.shape not in ((1, prior.w_dim), (prior.num_ws, prior.w_dim)) or not 0 < length < float("inf"):
-        sizes = " x ".join(map(str, vector.shape)) if 0 < length < float("inf") else "only zero or broken"
-        raise StateDictError(f"it holds {sizes} numbers, not a direction of {prior.w_dim} numbers, as this model needs")
-    rows = vector.to(prior.w_avg) / length
+    length, (rows, width) = float(vector.norm()), vector.shape
+    if not 0 < length < float("inf"):
+        raise StateDictError("it holds only zero or broken numbers, not a direction: give another one")
+    if width != prior.w_dim:
+        raise StateDictError(f"it holds a direction of {width} numbers, not of {prior.w_dim}, as this model needs")
+    if rows not in (1, prior.num_ws):
+        raise StateDictError(
+            f"it holds {rows} rows of {width} numbers, and this model has {prior.num_ws} styles: save one row as a "
+            "file of its own"
+        )
+    unit = vector.to(prior.w_avg) / length
     label = name.removeprefix("direction-").replace("-", " ").replace("_", " ").capitalize()
     with torch.no_grad():
-        deviation = deviation_along(random_styles(prior, SAMPLES), rows)
-    return Direction(name, label, "attributes", rows, deviation, normal=rows)
+        deviation = deviation_along(random_styles(prior, SAMPLES), unit)
+    return Direction(name, label, "attributes", unit, deviation, normal=unit)
 
 
 def attribute_label(name: str, domain: str) -> str:

@@ -185,4 +185,4 @@ def test_an_array_is_a_direction_if_it_is_given_as_one(run: Command, picture: Pa
     np.save(tmp_path / "wide.npy", np.ones((1, 64), np.float32))
     files = ("--model", row["weights"], "--direction", tmp_path / "wide.npy")
     status, _, err = run("edit", row["code"], *files, "--edit", "wide=1")
-    assert status == 2 and "wide.npy does not fit" in err and "not a direction of 32 numbers" in err
+    assert status == 2 and "wide.npy does not fit" in err and "not of 32, as this model needs" in err

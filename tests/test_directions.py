@@ -106,7 +106,7 @@ def test_files_of_other_generators_are_refused(prior: Prior) -> None:
     ):
         with pytest.raises(StateDictError, match="directions:"):
             from_tensors(broken, prior, "")
-    with pytest.raises(StateDictError, match="32 numbers"):
+    with pytest.raises(StateDictError, match="of 32, as this model needs"):
         from_array("direction-age", torch.ones(1, 31), prior)
     assert from_array("direction-old-age", torch.ones(1, 32), prior).label == "Old age"
 

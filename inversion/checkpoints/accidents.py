@@ -54,7 +54,7 @@ def explain(path: Path, head: bytes) -> str:
     if text[:1] in (b"{", b"["):
         return "it is a JSON text, for example a server's error message, not a checkpoint: download the file again"
     if is_text(head):
-        return "it is a text, not a checkpoint: look for the link to the weights in it"
+        return "it is a text, not a checkpoint: look for a link in it, or save its numbers with `numpy.save`"
     for magic, message in MAGIC.items():
         if head.startswith(magic):
             return message

@@ -215,8 +215,9 @@ def _read_directions(entry: Entry, model: Model) -> list[Direction]:
     path = fetch.fetch(entry)
     try:
         array = np.load(path, allow_pickle=False)
-        vector = torch.as_tensor(np.asarray(array, dtype=np.float32)).reshape(-1, prior.w_dim)
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError):
+        vector = torch.as_tensor(np.asarray(array, dtype=np.float32))
+        vector = vector.reshape(-1, vector.shape[-1])
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, IndexError):
         text = f"it is no array with rows of {prior.w_dim} numbers, as the styles of {model.name}: give another one"
         raise BadCheckpoint(f"{entry.name}: {text}") from None
     with weights.errors_naming(entry):

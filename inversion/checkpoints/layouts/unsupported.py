@@ -58,8 +58,12 @@ KINDS: dict[str, Unsupported] = {
         f"It makes wavelets instead of pixels, which is not supported: {USE}.",
     ),
     "a FastGAN or Projected GAN generator": Unsupported(
-        (r"feat_(8|16)\.", r"se_(64|128)\."),
+        (r"(^|\.)init\.init\.0\.weight", r"feat_(8|16)\."),
         f"It has no latent space of styles, so the methods here cannot invert it: {USE}.",
+    ),
+    "a linear classifier of scikit-learn": Unsupported(
+        (r"(^|\.)coef_$", r"(^|\.)intercept_$"),
+        "A direction is its normal: use `numpy.save(FILE, classifier.coef_)`, and give that file as a direction.",
     ),
     "a StyleCLIP mapper": Unsupported(
         (r"mapper\.(course|medium|fine)_mapping\.",),
