@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.drawings import SIDE, some_uploads
-from helpers.photos import encoded
+from helpers.photos import encoded, scene
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -90,10 +90,11 @@ def test_a_class_that_the_model_does_not_know_is_named(numbers: Array) -> None:
         classes(picture, COUNT, SIDE)
 
 
-def test_numbers_beyond_every_palette_are_no_label_map(numbers: Array) -> None:
-    picture = np.asarray(INPUTS["map"].decode(encoded(Image.fromarray(numbers * 10 + 5))).picture)
-    with pytest.raises(DrawingError, match="not a label map"):
-        classes(picture, COUNT, SIDE)
+def test_a_picture_that_is_no_label_map_is_refused_when_it_is_uploaded(numbers: Array) -> None:
+    beyond = Image.fromarray(numbers * 10 + 5)  # every palette
+    for page in (beyond, scene(SIDE, SIDE)):
+        with pytest.raises(DrawingError, match="not a label map"):
+            INPUTS["map"].decode(encoded(page))
 
 
 @pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (40, 60, 200)])

@@ -46,6 +46,9 @@ CELEBA_CLASSES: tuple[str, ...] = (
 )
 
 
+CHECKED = 64  # pixels a side of a map that is only checked
+
+
 class LabelMap(InputKind):
     """The encoder reads one class per pixel, one-hot (1, classes, size, size)."""
 
@@ -57,9 +60,13 @@ class LabelMap(InputKind):
     has_classes: ClassVar[bool] = True
 
     def decode(self, source: str | Path | bytes) -> Decoded:
-        """A map of class numbers (grey values, or indices of a palette) or in other colours gets those of PALETTE."""
+        """A map of class numbers (grey values, or indices of a palette) or in other colours gets those of PALETTE.
+
+        Raises BadImage, and DrawingError for a picture that is no map.
+        """
         decoded = images.decode(source)
         picture, note = in_palette(np.asarray(decoded.picture), decoded.indices)
+        classes(square(picture), len(PALETTE), CHECKED)
         return replace(decoded, picture=Image.fromarray(picture), notes=(*decoded.notes, *([note] if note else [])))
 
     def channels(self, classes: int) -> int:
