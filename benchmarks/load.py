@@ -1,9 +1,10 @@
 """Many users at once on the running page, over HTTP: throughput, waiting time, fairness, memory, errors.
 
 ``python -m benchmarks.load --users 24 --seconds 300 --lanes 2`` starts the page with these lanes and loads it;
-``--url`` loads a page that runs already. Each user runs W+ again and again on a picture of its own, from an address of
-its own. ``--kills 10`` ends a process that computes so many times. The memory is that of the page and its child
-processes. Returns 1 if a job ended with an error, or did not end.
+``--url`` loads a page that runs already. ``--engine ray`` needs an application that runs already. Each user runs W+
+again and again on a picture of its own, from an address of its own. ``--kills 10`` ends a process that computes so many
+times. The page is asked all the time whether it lives. The memory is that of the page and of the processes that
+compute. Returns 1 if a job ended with an error or did not end, if a result is lost, or if the page did not answer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import io
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -31,56 +33,99 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import benchmark_parser, table, write_rows
-from benchmarks.peaks import pss_tree, tree
+from benchmarks.peaks import pss, tree
 from inversion.common.commands import UsageError, guarded, positive
 from inversion.serving.engines import ENGINES
+from inversion.serving.jobs import RESTARTED
 
 START = 180.0  # seconds until the page is ready
 PATIENCE = 900.0  # seconds until a job counts as hung
 SAMPLE = 2.0  # seconds between two measurements of memory
+LOOK, DOWN = 0.25, 5.0  # seconds between two questions to the page, and for its answer
+SLACK = 1.3  # of the bound of a wait
 CHILD, REPLICA = "inversion.serving.engines.child", "ServeReplica:inversion"  # in command lines
+
+
+@dataclass
+class Seen:
+    """What a user has seen of a job. wait: seconds to its first step, None if it made none. row: the last one.
+
+    picture: address of its result, "" if there is none. again: moments at which it was said that it began again.
+    """
+
+    wait: float | None = None
+    row: dict[str, Any] = field(default_factory=dict)
+    picture: str = ""
+    again: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a user. wait: seconds to its first step, None if it made none. error: "" if there is none."""
+    """A job of a user that took so many seconds until a moment. error: "" if there is none."""
 
     user: int
-    wait: float | None
+    seen: Seen
     seconds: float
-    computed: float
+    ended: float
     error: str = ""
+
+    @property
+    def told(self) -> list[float]:
+        """The moments at which the user read that its process was lost, or of another error."""
+        return [*self.seen.again, *([self.ended] if self.error else [])]
 
 
 @dataclass
 class Load:
-    """What happened. memory: (seconds, MB). kills: of processes."""
+    """What happened. memory: (seconds, MB). looks: seconds of the page's answers, infinite if none came.
+
+    kills: moments at which a process was ended. lost: results that were shown and are not there any more. Moments are
+    those of `time.monotonic`.
+    """
 
     jobs: list[Job] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)
-    kills: int = 0
+    looks: list[float] = field(default_factory=list)
+    kills: list[float] = field(default_factory=list)
+    lost: int = 0
     seconds: float = 0.0
+
+    def told(self) -> list[float]:
+        """For each kill that met a run: seconds until its user read that it begins again, or why it does not."""
+        moments = sorted(moment for job in self.jobs for moment in job.told)
+        pairs = itertools.pairwise([*self.kills, math.inf])
+        found = [next((one - kill for one in moments if kill <= one < later), None) for kill, later in pairs]
+        return [one for one in found if one is not None]
 
 
 @dataclass(frozen=True)
 class LoadRow:
     """The figures. Times are seconds. fairness: mean time of a job of the slowest user by that of the median user.
 
-    memory, drift: MB; drift is from the second to the last fifth of the time. load: of the machine before the start.
+    wait_bound: SLACK x users x time of a job / lanes, which is the time in which as many jobs as users end. memory,
+    drift: MB; drift is from the second to the last fifth of the time. page: its slowest answer. down: how often none
+    came. kills, met: processes that were ended, and those of them that had a run. told: the longest time until the
+    user of such a run read of it. load: of the machine before the start.
     """
 
     engine: str
     users: int
     jobs: int
     errors: int
+    lost: int
     per_minute: float
     wait_p50: float
     wait_p95: float
+    wait_bound: float
     job_p50: float
     fairness: float
     memory: float
     drift: float
+    page: float
+    down: int
     kills: int
+    met: int
+    told: float
     load: float
 
 
@@ -100,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
         row = measured(args)
         write_rows(args.json, [row])
         sys.stdout.write(table(list(asdict(row)), [[_short(value) for value in asdict(row).values()]]) + "\n")
-        return int(row.errors > 0)
+        return int(row.errors + row.lost + row.down > 0)
 
     return guarded(parser.prog, run)
 
@@ -154,14 +199,20 @@ def run_users(url: str, args: argparse.Namespace, pid: int | None) -> Load:
         threading.Thread(target=_use, args=(url, number, args, load, began + args.seconds), daemon=True)
         for number in range(args.users)
     ]
-    watch = threading.Thread(target=_watch, args=(pid, args, load, began, stop), daemon=True)
-    for thread in (*users, watch):
+    watches = [
+        threading.Thread(target=_watch, args=(pid, args, load, began, stop), daemon=True),
+        threading.Thread(target=_look, args=(url, load, stop), daemon=True),
+    ]
+    for thread in (*users, *watches):
         thread.start()
     for thread in users:
         thread.join(args.seconds + 2 * PATIENCE)
     load.seconds = time.monotonic() - began
     stop.set()
-    watch.join()
+    for thread in watches:
+        thread.join()
+    with httpx.Client(base_url=url) as http:
+        load.lost = sum(http.get(job.seen.picture).status_code != 200 for job in load.jobs if not job.error)
     return load
 
 
@@ -171,17 +222,18 @@ def _use(url: str, number: int, args: argparse.Namespace, load: Load, until: flo
     with httpx.Client(base_url=url, transport=transport, timeout=httpx.Timeout(PATIENCE)) as http:
         path = ""
         for turn in itertools.count():
-            if time.monotonic() > until:
-                return
             began = time.monotonic()
+            if began > until:
+                return
+            seen = Seen()
             try:
                 path = path or upload(http, number)
-                wait, row = run_job(http, path, args.steps, number * 1000 + turn)
-                error = "" if row.get("state") == "done" else str(row.get("message") or "it has no result")
+                run_job(http, path, args.steps, number * 1000 + turn, seen)
+                error = "" if seen.row.get("state") == "done" else str(seen.row.get("message") or "it has no result")
             except (httpx.HTTPError, ValueError, KeyError, IndexError) as problem:
-                wait, row, error = None, {}, f"{type(problem).__name__}: {problem}"
-            seconds = time.monotonic() - began
-            load.jobs.append(Job(number, wait, seconds, float(row.get("seconds") or 0.0), error))
+                error = f"{type(problem).__name__}: {problem}"
+            ended = time.monotonic()
+            load.jobs.append(Job(number, seen, ended - began, ended, error))
             if error:
                 sys.stderr.write(f"user {number}: {error}\n")
                 time.sleep(1.0)
@@ -196,9 +248,9 @@ def upload(http: httpx.Client, number: int) -> str:
     return str(answer.raise_for_status().json()[0])
 
 
-def run_job(http: httpx.Client, path: str, steps: int, seed: int) -> tuple[float | None, dict[str, Any]]:
-    """Run W+ on an uploaded picture: seconds to its first step, and its row. Raises httpx.HTTPError, ValueError."""
-    began, wait, row = time.monotonic(), None, {}
+def run_job(http: httpx.Client, path: str, steps: int, seed: int, seen: Seen) -> None:
+    """Run W+ on an uploaded picture, and note what its user sees. Raises httpx.HTTPError, ValueError."""
+    began = time.monotonic()
     picture = {"path": path, "meta": {"_type": "gradio.FileData"}}
     body = {"picture": picture, "methods": ["wplus"], "settings": {"wplus.steps": steps}, "seed": seed}
     answer = http.post("/gradio_api/call/v2/reconstruct", json=body).raise_for_status()
@@ -207,32 +259,43 @@ def run_job(http: httpx.Client, path: str, steps: int, seed: int) -> tuple[float
             if line.startswith("event: error"):
                 raise ValueError("the event ended with an error")
             if line.startswith("data: ["):
-                row = json.loads(line.removeprefix("data: "))[0][0]
-                wait = time.monotonic() - began if wait is None and row.get("steps") else wait
-    return wait, row
+                now, ([row, *_], pictures, *_) = time.monotonic(), json.loads(line.removeprefix("data: "))
+                seen.wait = now - began if seen.wait is None and row.get("steps") else seen.wait
+                back = row.get("state") == "queued" and seen.row.get("state") == "running"
+                told = back or row.get("message") == RESTARTED != seen.row.get("message")
+                seen.again += [now] if told else []
+                seen.row, seen.picture = row, pictures[0]["image"]["url"] if pictures else ""
 
 
 def _watch(pid: int | None, args: argparse.Namespace, load: Load, began: float, stop: threading.Event) -> None:
-    """Measure the memory of the page's processes, and end some of those that compute."""
+    """Measure the memory of the page and of the processes that compute, and end some of these."""
     while not stop.wait(SAMPLE):
         now = time.monotonic() - began
-        if pid is not None:
-            load.memory.append((now, pss_tree(pid)))
-        if load.kills < args.kills and now > args.seconds * (load.kills + 1) / (args.kills + 1):
-            load.kills += kill_one(pid, load.kills)
+        if pid is None:
+            continue
+        load.memory.append((now, pss({*tree(pid), *computing(pid)})))
+        kills = len(load.kills)
+        if kills < args.kills and now > args.seconds * (kills + 1) / (args.kills + 1) and (found := computing(pid)):
+            load.kills.append(time.monotonic())
+            with suppress(ProcessLookupError):
+                os.kill(found[kills % len(found)], signal.SIGKILL)
 
 
-def kill_one(pid: int | None, turn: int) -> bool:
-    """End one of the page's child processes, in turns; of a page on Ray, a replica. Returns whether there was one."""
-    among = [] if pid is None else tree(pid)[1:]
-    found = [one for one in among if CHILD in _command(one)]
-    if pid is not None and not found:
-        everything = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
-        found = [one for one in sorted(everything) if REPLICA in _command(one)]
-    if found:
-        with suppress(ProcessLookupError):
-            os.kill(found[turn % len(found)], signal.SIGKILL)
-    return bool(found)
+def _look(url: str, load: Load, stop: threading.Event) -> None:
+    """Ask all the time whether the page lives."""
+    with httpx.Client(base_url=url, timeout=httpx.Timeout(DOWN)) as http:
+        while not stop.wait(LOOK):
+            began, good = time.monotonic(), False
+            with suppress(httpx.HTTPError):
+                good = http.get("/healthz").status_code == 200
+            load.looks.append(time.monotonic() - began if good else math.inf)
+
+
+def computing(pid: int) -> list[int]:
+    """The processes that compute for a page: its children that are lanes, else the replicas on this machine."""
+    children = [one for one in tree(pid)[1:] if CHILD in _command(one)]
+    everything = [] if children else sorted(int(folder.name) for folder in Path("/proc").glob("[0-9]*"))
+    return children or [one for one in everything if REPLICA in _command(one)]
 
 
 def _command(pid: int) -> str:
@@ -247,25 +310,32 @@ def summary(load: Load, args: argparse.Namespace, before: float) -> LoadRow:
     """The figures of what happened. Users whose job never ended count as an error each."""
     good = [job for job in load.jobs if not job.error]
     hung = args.users - len({job.user for job in load.jobs})
-    waits = [job.wait for job in good if job.wait is not None]
+    waits = [job.seen.wait for job in good if job.seen.wait is not None]
     means = [mean(job.seconds for job in good if job.user == user) for user in {job.user for job in good}]
     end = load.memory[-1][0] if load.memory else 0.0
     early = [size for at, size in load.memory if end / 5 <= at <= 2 * end / 5]
     late = [size for at, size in load.memory if at >= 4 * end / 5]
-    name = args.url or f"{args.engine}, {args.lanes or 'default'} lanes"
+    name, told = args.url or f"{args.engine}, {args.lanes or 'default'} lanes", load.told()
+    answered = [seconds for seconds in load.looks if math.isfinite(seconds)]
     return LoadRow(
         engine=name,
         users=args.users,
         jobs=len(good),
         errors=len(load.jobs) - len(good) + hung,
+        lost=load.lost,
         per_minute=60 * len(good) / load.seconds,
         wait_p50=percentile(waits, 50),
         wait_p95=percentile(waits, 95),
+        wait_bound=SLACK * args.users * load.seconds / max(1, len(good)),
         job_p50=percentile([job.seconds for job in good], 50),
         fairness=max(means) / median(means) if means else 0.0,
         memory=max((size for _, size in load.memory), default=0.0),
         drift=median(late) - median(early) if early and late else 0.0,
-        kills=load.kills,
+        page=max(answered, default=0.0),
+        down=len(load.looks) - len(answered),
+        kills=len(load.kills),
+        met=len(told),
+        told=max(told, default=0.0),
         load=before,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,10 +50,10 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def pss_tree(pid: int) -> float:
-    """Megabytes of memory of a process and its descendants; shared pages count once."""
+def pss(pids: Iterable[int]) -> float:
+    """Megabytes of memory of processes; shared pages count once."""
     size = 0
-    for one in tree(pid):
+    for one in pids:
         with suppress(OSError):
             lines = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii").splitlines()
             size += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
