@@ -46,6 +46,20 @@ class NamedLane(StubLane):
             assert not stop
 
 
+class OpeningLane(NamedLane):
+    """A lane that opens when its gate opens."""
+
+    def __init__(self, number: int, gate: threading.Event) -> None:
+        super().__init__(number, gate=gate)
+        self.opened, self.warms, self.began = False, False, threading.Event()
+
+    def open(self) -> None:
+        self.began.set()
+        assert self.gate is not None
+        self.gate.wait()
+        self.opened = True
+
+
 @dataclass(frozen=True)
 class Where:
     """Which lane answers."""
@@ -206,6 +220,15 @@ def test_a_large_model_goes_to_a_small_lane_while_the_large_one_does_not_open(
     assert small.order and not large.order
     large.refusal.set()
     until(lambda: session.health()[1].state == "free" or session.submit([stub_request()]))
+
+
+def test_a_quick_request_at_the_start_waits_for_the_lane_that_is_opening(opened: Opened, gate: threading.Event) -> None:
+    first, second = OpeningLane(0, gate=gate), OpeningLane(1, gate=gate)
+    session = opened(first, second)
+    session.warm("synthetic-faces")
+    until(first.began.is_set)
+    threading.Timer(0.1, gate.set).start()
+    assert session.ask(Where()) == 0 and not second.began.is_set()
 
 
 def test_a_single_lane_that_does_not_open_tells_why(opened: Opened) -> None:

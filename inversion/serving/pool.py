@@ -77,11 +77,15 @@ class Pool:
             worker.join(JOIN_SECONDS)
 
     def _choose(self, model: str, lane: int | None) -> Worker:
-        """The lane that holds the tensors, else one that holds the model or has room, and of these a free one."""
+        """The lane that holds the tensors, else one that holds the model or has room, and of these a free one.
 
-        def rank(worker: Worker) -> tuple[bool, bool, bool, bool, int]:
-            busy, fits = self._shared.queue.is_busy(worker.number), self._shared.queue.fits(model, worker.number)
-            return worker.number != lane, not fits, model not in worker.recent, busy, len(worker.questions)
+        If none is open, the first one: it may be opening, and others may never open.
+        """
+
+        def rank(worker: Worker) -> tuple[bool, bool, bool, bool, bool, int]:
+            fits, opened = self._shared.queue.fits(model, worker.number), worker.lane.opened
+            busy, questions = opened and self._shared.queue.is_busy(worker.number), len(worker.questions)
+            return worker.number != lane, not fits, not opened, model not in worker.recent, busy, opened * questions
 
         return min(self._workers, key=rank)
 
