@@ -46,7 +46,7 @@ class InputKind(ABC):
         return bool(self.colours)
 
     def decode(self, source: str | Path | bytes) -> Decoded:
-        """A file as the upload that `read` takes, uint8 (H, W, 3), with notes for the user. Raises BadImage."""
+        """A file as the upload that `read` takes, uint8 (H, W, 3), with notes for the user. Raises UserError."""
         return images.decode(source)
 
     @abstractmethod
