@@ -30,7 +30,7 @@ def ticked(page: Page) -> Locator:
 def expect_settings(page: Page) -> None:
     """The fields of the first tab are those of the run."""
     expect(ticked(page)).to_have_text(["W"])
-    expect(page.get_by_label("Seed").first).to_have_value("7")
+    expect(page.get_by_role("spinbutton", name="Seed").first).to_have_value("7")
     page.locator("#reconstruct-advanced").get_by_role("button", name="Advanced").click()
     steps = page.locator("#reconstruct-fields .field[data-field='w.steps'] input[type=number]")
     expect(steps).to_have_value("3")
@@ -38,7 +38,7 @@ def expect_settings(page: Page) -> None:
 
 def run(page: Page, picture: Path, tmp_path: Path) -> Path:
     """Run W with three steps and seed 7; returns the result's file."""
-    page.get_by_label("Seed").first.fill("7")
+    page.get_by_role("spinbutton", name="Seed").first.fill("7")
     reconstruct(page, picture, {"W"}, 3)
     expect(status(page)).to_contain_text("Done")
     with page.expect_download() as result:
@@ -71,7 +71,7 @@ def test_a_run_comes_back_by_reload_link_and_file(
     other.locator("#reconstruct-picture img").wait_for()
     expect(ticked(other)).to_have_text(["W"])
     assert "run=" not in other.url and other.evaluate("document.documentElement.scrollWidth") <= 390
-    other.get_by_label("Seed").first.fill("8")
+    other.get_by_role("spinbutton", name="Seed").first.fill("8")
     other.evaluate(DROP, ["result.png", list(result.read_bytes())])
     expect(other.locator("#hub-reader")).to_contain_text("It belongs to upload.png (sha256 of its pixels: ")
     expect_settings(other)
