@@ -104,8 +104,8 @@ class LoadRow:
 
     wait_bound: SLACK x users x time of a job / lanes, which is the time in which as many jobs as users end. memory,
     drift: MB; drift is from the second to the last fifth of the time. page: its slowest answer. down: how often none
-    came. kills, met: processes that were ended, and those of them that had a run. told: the longest time until the
-    user of such a run read of it. load: of the machine before the start.
+    came. kills: processes that were ended. told: of each that had a run, the time until a user read of it. load: of the
+    machine before the start.
     """
 
     engine: str
@@ -124,8 +124,7 @@ class LoadRow:
     page: float
     down: int
     kills: int
-    met: int
-    told: float
+    told: tuple[float, ...]
     load: float
 
 
@@ -315,7 +314,7 @@ def summary(load: Load, args: argparse.Namespace, before: float) -> LoadRow:
     end = load.memory[-1][0] if load.memory else 0.0
     early = [size for at, size in load.memory if end / 5 <= at <= 2 * end / 5]
     late = [size for at, size in load.memory if at >= 4 * end / 5]
-    name, told = args.url or f"{args.engine}, {args.lanes or 'default'} lanes", load.told()
+    name = args.url or f"{args.engine}, {args.lanes or 'default'} lanes"
     answered = [seconds for seconds in load.looks if math.isfinite(seconds)]
     return LoadRow(
         engine=name,
@@ -334,8 +333,7 @@ def summary(load: Load, args: argparse.Namespace, before: float) -> LoadRow:
         page=max(answered, default=0.0),
         down=len(load.looks) - len(answered),
         kills=len(load.kills),
-        met=len(told),
-        told=max(told, default=0.0),
+        told=tuple(load.told()),
         load=before,
     )
 
@@ -346,6 +344,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def _short(value: object) -> object:
+    if isinstance(value, tuple):
+        return ", ".join(f"{one:.1f}" for one in value) or "-"
     return f"{value:.2f}" if isinstance(value, float) else value
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.runs import quick
 
-from benchmarks import diffusion, domain_weight, public, quality, semantics, sliders, soak, speed, tuning, whole
+from benchmarks import diffusion, domain_weight, lanes, public, quality, semantics, sliders, soak, speed, tuning, whole
 from benchmarks.cases import Case
 from benchmarks.common import RowFile, benchmark_parser, table, write_rows
 from benchmarks.tables import editing
@@ -24,6 +26,7 @@ from inversion.methods.clone import Clone
 from inversion.methods.pti import PTI
 from inversion.model import Model
 from inversion.perception.predictor import Predictor
+from inversion.serving.lane import Lane
 from inversion.synthetic.faces import FACES
 
 
@@ -215,3 +218,26 @@ def test_the_drift_of_memory_is_that_of_the_late_samples() -> None:
     late = [(float(second), 700.0 + 0.01 * second) for second in range(600, 1800, 10)]
     assert soak.drift([*early, *late]) == pytest.approx(36.0)
     assert soak.drift([(0.0, 1.0)]) == 0 and soak.percentile([]) == 0 and soak.percentile([*range(100)]) == 95
+
+
+def test_every_kind_of_lane_is_timed_alone_and_every_page_with_all_methods(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {name: 2 if name == "2 lanes" else 1 for name in lanes.PAGES}
+    monkeypatch.setattr(lanes, "KINDS", dict.fromkeys(lanes.KINDS, partial(Lane, "cpu", "float32")))
+    monkeypatch.setattr(lanes, "PAGES", {name: partial(few_lanes, number) for name, number in numbers.items()})
+    short = {key: replace(parse_method(key), quick={f"{key}.steps": 2}) for key in ("w", "wplus")}
+    monkeypatch.setattr(lanes, "METHODS", short)
+    given = ["--kinds", *lanes.KINDS, "--steps", "2", "--methods", "w", "wplus", "--repeats", "2"]
+    rows = rows_of(lanes.main, tmp_path / "rows.json", *given)
+    alone = [name for name, number in numbers.items() if number == 1]
+    assert [(row["name"], row["lanes"]) for row in rows] == [
+        *(("wplus, 2 steps", kind) for kind in lanes.KINDS),
+        *(("each alone", name) for name in alone),
+        *(("together", name) for name in lanes.PAGES),
+    ]
+    assert all(len(row["seconds"]) == 2 and row["ratio"] > 0 for row in rows)  # type: ignore[arg-type, operator]
+
+
+def few_lanes(number: int) -> list[Lane]:
+    return [Lane("cpu", "float32") for _ in range(number)]
