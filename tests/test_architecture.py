@@ -203,7 +203,7 @@ def test_docstrings_name_the_errors_that_a_public_function_raises() -> None:
 # Names with an underscore that belong to other libraries or to the format of their files.
 FOREIGN = {
     *("_replace", "_actions", "_modules", "_utils", "_repr_html_"),
-    "_exit",
+    *("_exit", "_queue"),
     *("_rebuild_tensor_v2", "_reconstruct_persistent_obj"),
 }
 
