@@ -263,15 +263,10 @@ def test_a_job_without_a_place_waits_for_the_end_of_an_open_run(ticking: Ticking
     assert seen == [pytest.approx(20 * 0.25, rel=0.1), pytest.approx((20 + 40) * 0.25, rel=0.2)]
 
 
-def test_a_suspended_run_keeps_its_budget(
-    model: Model, pictures: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(run.time, "perf_counter", lambda: now)
-    events = []
-    for event in run.invert(
-        model, Reconstruct(), pictures[:1], parse_method("w").configured(FEW), options=run.RunOptions(budget=10.0)
-    ):
+def test_a_suspended_run_keeps_its_budget(model: Model, pictures: torch.Tensor) -> None:
+    now, events, method = 0.0, [], parse_method("w").configured(FEW)
+    options = run.RunOptions(budget=10.0, clock=lambda: now)
+    for event in run.invert(model, Reconstruct(), pictures[:1], method, options=options):
         events.append(event)
         now += 1000.0  # while it is suspended
     assert isinstance(events[-1], Result) and events[-1].message == "" and events[-1].seconds == 0.0
