@@ -120,12 +120,12 @@ def test_a_broken_picture_is_a_row_with_its_reason(
     (folder / "broken<b>.png").write_bytes(b"no picture")
     (tmp_path / "list.txt").write_text("# two pictures\nin/broken<b>.png\n\nin/face-1.png\n")
     assert batch(tmp_path / "list.txt", tmp_path / "out") == 1
-    assert "broken<b>.png: The file is not a PNG" in capsys.readouterr().err
+    assert "broken<b>.png: The file is a text" in capsys.readouterr().err
     first, *others = rows(tmp_path / "out")
-    assert first["picture"].endswith("broken<b>.png") and "not a PNG" in first["error"] and first["image"] is None
+    assert first["picture"].endswith("broken<b>.png") and "is a text" in first["error"] and first["image"] is None
     assert [row["method"] for row in others] == ["w", "wplus"] and not any(row["error"] for row in others)
     text = (tmp_path / "out" / "report.html").read_text("utf-8")
-    assert "not a PNG" in text and "broken&lt;b&gt;.png" in text and "<b>.png" not in text
+    assert "is a text" in text and "broken&lt;b&gt;.png" in text and "<b>.png" not in text
 
 
 @pytest.mark.usefixtures("loads")

@@ -213,7 +213,7 @@ BAD = [
     (["fly"], "unknown command 'fly'"),
     (["invert"], "IMAGE"),
     (["invert", "absent.png"], "no file absent.png"),
-    (["invert", __file__], "not a PNG, JPEG or WebP"),
+    (["invert", __file__], "The file is a text"),
     (["invert", "PICTURE", "--task", "paint"], "paint"),
     (["invert", "PICTURE", "--method", "nope"], "nope"),
     (["invert", "PICTURE", "--method", "pti+w"], "at most one embed stage"),

@@ -277,4 +277,4 @@ def test_opening_a_large_generator_is_quick_and_takes_little_memory(tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", OPENING, path], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-500:]
     report = json.loads(done.stdout)
-    assert report["ratio"] <= 2.2 and report["seconds"] <= 3.0
+    assert report["ratio"] <= 2.5 and report["seconds"] <= 3.0

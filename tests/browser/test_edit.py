@@ -37,7 +37,7 @@ def test_a_slider_of_the_edit_tab_moves_every_result(visit: Callable[..., Page],
         assert '"yaw": 2.0' in image.info["inversion"]
     limit_and_animate(page)
     page.locator("#edit-sliders").get_by_text("Reset all").click()
-    expect(column(page, 0, "edit").locator(".head span")).to_have_text(re.compile(r"^\d+\.\d s$"))
+    expect(column(page, 0, "edit").locator(".head span")).to_have_text(re.compile(r"^\d+\.\d+ s$"))
     expect(slider).to_have_value("0")
 
 

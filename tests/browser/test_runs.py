@@ -112,6 +112,6 @@ def test_bad_input_is_explained_and_costs_nothing(visit: Callable[..., Page], tm
     choose(page, "reconstruct", {"W"})
     page.locator("#reconstruct-picture").get_by_label("Remove Image").click()
     upload(page, "reconstruct", bad)
-    expect(page.locator("body")).to_contain_text("not a PNG, JPEG or WebP")
+    expect(page.locator("body")).to_contain_text("The file is a text")
     expect(page.locator("#reconstruct-picture img")).to_have_count(0)
     assert column(page, 0).locator("img").count() == 2, "the result before is still there"

@@ -168,7 +168,8 @@ def test_bad_input_is_explained(
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"not a picture", "not a PNG, JPEG or WebP"),
+        (b"not a picture", "The file is a text"),
+        (b"\x00\xffnot a picture", "not a PNG, JPEG or WebP"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
         (None, "Upload a picture first"),
     ],
