@@ -61,7 +61,7 @@ def visit(site: Served, browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("pageerror", lambda error: note(str(error)))
         page.on("request", lambda request: wrong.append(request.url) if foreign(request.url) else None)
         page.goto(url)
-        page.wait_for_selector("#reconstruct-run")
+        page.locator("button[id$=-run]:visible").first.wait_for()  # of the tab that the address opens
         return page
 
     yield open_page
