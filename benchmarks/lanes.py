@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.common import benchmark_parser, table, write_rows
+from benchmarks.presets import METHODS as COMPARED
 from benchmarks.whole import target
 from inversion import images
 from inversion.checkpoints import hub, registry
@@ -30,7 +31,6 @@ from inversion.serving.lane import Lane
 from inversion.serving.runs import Request
 from inversion.serving.session import Session
 
-COMPARED = ("hybrid", "wplus", "mganprior", "pti", "clone")
 COSTS, GAIN = "cost", "gain"
 PARTS = (COSTS, GAIN)
 # Kind of a lane -> one such lane.
