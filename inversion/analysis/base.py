@@ -50,12 +50,12 @@ class Run(NamedTuple):
     @property
     def refined(self) -> int:
         """Updates of the last stage."""
-        return int(getattr(self.configured.stages[-1], "steps", 1))
+        return self.configured.stages[-1].expected_steps()
 
     @property
     def steps(self) -> int:
         """Updates of all stages, at least 1."""
-        return sum(int(getattr(stage, "steps", 1)) for stage in self.configured.stages)
+        return sum(steps for _, steps in self.configured.expected_steps())
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +120,8 @@ class Analysis(ABC):
     @property
     def cost(self) -> float:
         """Mean cost of a step, as `Stage.cost`."""
-        stages = [stage for run in self.runs() for stage in run.configured.stages]
-        counts = [int(getattr(stage, "steps", 1)) for stage in stages]
-        return sum(n * stage.cost for n, stage in zip(counts, stages, strict=True)) / max(1, sum(counts))
+        stages = [pair for run in self.runs() for pair in run.configured.expected_steps()]
+        return sum(steps * stage.cost for stage, steps in stages) / max(1, self.steps)
 
     def configured(self, settings: Mapping[str, object]) -> Analysis:
         """This analysis with other settings, {field: value}. Raises SettingError."""

@@ -110,6 +110,11 @@ class Stage(ABC):
         `rng` is a CPU generator. Raises SettingError if the settings do not fit the problem.
         """
 
+    def expected_steps(self, far: bool = False) -> int:
+        """Steps that it makes if nothing ends it earlier. far: it begins at the mean of the prior."""
+        steps = getattr(self, "steps_from_mean", 0) if far else 0
+        return int(steps or getattr(self, "steps", 1))
+
     def start(self, code: Code, prior: Prior) -> Code | None:
         """A given code in the form from which the stage starts with exactly its picture; None if it cannot."""
         return None

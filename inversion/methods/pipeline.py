@@ -58,6 +58,11 @@ class Method:
         """Whether a stage reaches pictures outside the domain of the generator."""
         return any(stage.leaves_domain for stage in self.stages)
 
+    def expected_steps(self, encoder: bool = True) -> list[tuple[Stage, int]]:
+        """The stages with their steps. encoder: whether the model has an encoder from which the method may start."""
+        far = [stage.key == "mean" and not (encoder and getattr(stage, "encoder", False)) for stage in self.stages]
+        return [(stage, stage.expected_steps(at)) for stage, at in zip(self.stages, [False, *far], strict=False)]
+
     def from_start(self) -> Method:
         """This method for a run that starts from a given code: without its embed stage.
 

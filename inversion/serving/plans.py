@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inversion.analysis import Analysis, analysis_of
+from inversion.checkpoints.registry import registry
 from inversion.methods import Method, Stage, parse_method
+from inversion.methods.encode import STARTS
 from inversion.serving.runs import Request
 from inversion.translations import TRANSLATIONS, TranslationOptions
 
@@ -29,9 +31,9 @@ class Plan:
         return any(stage.kind == "refine" for stage in self.parts)
 
     @classmethod
-    def of(cls, method: Method) -> Plan:
-        """The plan of a method."""
-        steps = tuple((stage.label, int(getattr(stage, "steps", 1))) for stage in method.stages)
+    def of(cls, method: Method, model: str) -> Plan:
+        """The plan of a method on a registered model."""
+        steps = tuple((stage.label, steps) for stage, steps in method.expected_steps(_has_start(model)))
         short = all(stage.kind == "embed" for stage in method.stages)
         return cls(method.label, steps, short, method.stages)
 
@@ -46,7 +48,14 @@ def plan_of(request: Request) -> Plan:
         analysis = analysis_in(request)
         parts = tuple(stage for run in analysis.runs() for stage in run.configured.stages)
         return Plan(analysis.label, ((analysis.label, analysis.steps),), parts=parts)
-    return Plan.of(method_of(request))
+    return Plan.of(method_of(request), request.model)
+
+
+def _has_start(model: str) -> bool:
+    """Whether a model has an encoder from which methods may start. A missing file counts as being there."""
+    entry, roles = registry().get(model), {stage.encoder_role for stage in STARTS}
+    owners = (model, None if entry is None else entry.base)
+    return any(one.generator in owners and one.role in roles for one in registry().values())
 
 
 def method_of(request: Request) -> Method:

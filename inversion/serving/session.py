@@ -245,7 +245,7 @@ class Session:
 
         Methods of which nothing is known yet are left out. Raises SettingError.
         """
-        plans = {key: Plan.of(parse_method(key).configured(settings)) for key, settings in methods.items()}
+        plans = {key: Plan.of(parse_method(key).configured(settings), model) for key, settings in methods.items()}
         with self._changed:
             times = {key: self._estimates.expected(model, plan) for key, plan in plans.items()}
         return {key: seconds for key, seconds in times.items() if seconds is not None}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
 import torch
-from helpers.runs import run
+from helpers.runs import quick, run
 from torch import Tensor
 
+from inversion.checkpoints import registry
 from inversion.methods import METHODS, PRESETS, MultiCode, SettingError, W, WPlus, parse_method, preset_of
 from inversion.methods.codes import Mixture
 from inversion.methods.coordinates import Coordinates
@@ -59,7 +61,7 @@ def test_quick_never_takes_longer_than_the_defaults_or_the_paper() -> None:
     def cost(key: str, preset: str) -> float:
         return sum(
             steps * relative_cost(label)
-            for label, steps in Plan.of(METHODS[key].configured(METHODS[key].preset(preset))).stages
+            for label, steps in Plan.of(METHODS[key].configured(METHODS[key].preset(preset)), registry.DEFAULT).stages
         )
 
     for key in METHODS:
@@ -120,10 +122,23 @@ def test_codes_near_the_start_are_mixed_unless_the_start_is_the_mean(model: Mode
     assert isinstance(from_mean.code, MultiCode) and from_mean.steps == 3
 
 
-def test_the_number_of_steps_depends_on_the_start(model: Model, pictures: Tensor) -> None:
-    for key in ("w", "wplus"):
-        settings = {f"{key}__steps": 2, f"{key}__steps_from_mean": 3}
-        assert run(model, key, pictures[:1], **settings).steps == 3
-        assert run(model, key, pictures[:1], mean__encoder=True, **settings).steps == 2
+@pytest.mark.parametrize("key", METHODS)
+def test_the_number_of_steps_is_known_before_a_run_and_depends_on_its_start(
+    key: str, model: Model, pictures: Tensor
+) -> None:
+    known, found = METHODS[key].settings(), set()
+    both = {name.replace(".", "__"): 3 for name in known if name.endswith(".steps_from_mean")}
+    starts = [{"mean__encoder": True}, {"mean__encoder": False}] if "mean.encoder" in known else [{}]
+    for start, encoders in itertools.product(starts, (model.encoders, {})):
+        method, one = quick(key, **both, **start), replace(model, encoders=encoders)
+        if method.unavailable(one) is None:
+            updates = run(one, method, pictures[:1]).steps
+            assert updates == sum(n for stage, n in method.expected_steps(bool(encoders)) if stage.kind != "embed")
+            found.add(updates)
+    assert len(found) == (2 if both and "mean.encoder" in known else 1)
+
+
+def test_an_encoder_reads_the_measurement_of_any_task(model: Model, pictures: Tensor) -> None:
+    settings = {"wplus__steps": 2, "wplus__steps_from_mean": 3}
     y = Colorize().A(pictures[:1])
-    assert run(model, "wplus", y, Colorize(), mean__encoder=True, **settings).steps == 2  # an encoder reads any task
+    assert run(model, "wplus", y, Colorize(), mean__encoder=True, **settings).steps == 2
