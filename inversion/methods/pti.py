@@ -39,6 +39,7 @@ LR_SMALL, LR_OFFICIAL = 4e-3, 3e-4  # a small generator needs larger changes; 3e
 # The paper has a constant rate. On held-out faces the decay gains 0.8 dB. Without the ramp, Adam's first steps change
 # all weights by the same amount, and the next hundred steps do not compensate for it.
 RAMP, DECAY = 0.1, 0.25
+UNTUNED = "Tuning came no closer than the code alone, so the generator is unchanged."
 DECAY_HELP = "Last part of the steps, in which the rate falls to 0. Long for few steps."
 
 
@@ -161,7 +162,10 @@ def psnr_reached(losses: Mapping[str, float], psnr: float) -> bool:
 
 
 def tuning_outcome(pivot: Code, prior: Prior, trained: Prior, message: str) -> Outcome:
-    """The outcome of tuning `trained`, a copy of the prior: its picture of the pivot and the weights that changed."""
+    """The outcome of tuning `trained`, a copy of the prior: its picture of the pivot and the weights that changed.
+
+    message: what else is said of the tuning.
+    """
     before = dict(prior.tunable())
     changed = {
         n: w.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -169,6 +173,8 @@ def tuning_outcome(pivot: Code, prior: Prior, trained: Prior, message: str) -> O
         if not torch.equal(w, before[n])
     }
     trained.freeze()
+    if not changed:
+        message = f"{message} {UNTUNED}".lstrip()
     with torch.no_grad():
         return Outcome(pivot, pivot.render(trained), weights=changed, message=message)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from inversion.generators import StyleGAN2
 from inversion.methods import Method, Result, SettingError, WPlus, tuned
 from inversion.methods.clone import Clone
-from inversion.methods.pti import PTI, default_lr
+from inversion.methods.pti import PTI, UNTUNED, default_lr
 from inversion.methods.run import invert
 from inversion.model import Model
 from inversion.tasks import Colorize, Reconstruct, Task
@@ -69,6 +69,13 @@ class TestPTI:
 
     def test_small_generators_have_a_higher_rate(self, prior: StyleGAN2) -> None:
         assert default_lr(prior) > default_lr(StyleGAN2(256)) == 3e-4
+
+
+@pytest.mark.parametrize("key", ["pti", "clone"])
+def test_a_generator_that_no_step_improved_is_said_to_be_unchanged(key: str, model: Model, pictures: Tensor) -> None:
+    for enough in (1.0, 0.0):  # a PSNR that the code alone has, and none
+        result = run(model, key, pictures[:1], **{f"{key}__stop_psnr": enough})
+        assert (UNTUNED in result.message) == (not result.weights) == bool(enough)
 
 
 def test_pti_alone_starts_at_the_mean(model: Model, pictures: Tensor) -> None:
