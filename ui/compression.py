@@ -8,6 +8,7 @@ import zlib
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.answers import answer_of, body_of
 from ui.frontend import corrected
 
 FOLDERS = ("/assets/", "/static/")  # of Gradio's files, which do not change while the server runs
@@ -30,13 +31,8 @@ class CompressedFiles:
             await self.app(scope, receive, send)
             return
         if path not in self._kept:
-            messages: list[Message] = []
-
-            async def collect(message: Message) -> None:
-                messages.append(message)
-
-            await self.app(_plain(scope), receive, collect)
-            start, body = messages[0], b"".join(message.get("body", b"") for message in messages[1:])
+            messages = await answer_of(self.app, _plain(scope), receive)
+            start, body = messages[0], body_of(messages)
             if start["status"] != 200 or self._size + len(body) > MEMORY:
                 for message in messages:
                     await send(message)

@@ -12,9 +12,10 @@ from string import Template
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inversion.serving import schemas
+from ui.answers import answer_of
 from ui.languages import LANGUAGES, translator
 from ui.parts.endpoint import Endpoint
 from ui.parts.values import Options, Value
@@ -34,23 +35,14 @@ class Machines:
         if make is None:
             await self.app(scope, receive, send)
             return
-        answer = await self._login(scope, receive)
+        login = {**scope, "method": "GET", "path": LOGIN, "raw_path": LOGIN.encode()}
+        answer = await answer_of(self.app, login, receive)
         if answer[0]["status"] == 200:
             response = await run_in_threadpool(make, Request(scope))
             await response(scope, receive, send)
             return
         for message in answer:
             await send(message)
-
-    async def _login(self, scope: Scope, receive: Receive) -> list[Message]:
-        """The answer to the question whether the visitor may use the page."""
-        answer: list[Message] = []
-
-        async def collect(message: Message) -> None:
-            answer.append(message)
-
-        await self.app({**scope, "method": "GET", "path": LOGIN, "raw_path": LOGIN.encode()}, receive, collect)
-        return answer
 
 
 def guide(title: str, endpoints: Mapping[str, Endpoint], info: Options, base: str) -> str:

@@ -17,6 +17,7 @@ from inversion.serving.limits import PROFILES, WebLimits
 from inversion.serving.session import Session
 from ui import api
 from ui.admission import caller, limit_events
+from ui.arrivals import Arrivals
 from ui.calls import Calls
 from ui.compression import CompressedEvents, CompressedFiles
 from ui.examples import examples
@@ -46,7 +47,7 @@ the tab History says. The built-in models were trained on drawn faces and drawn 
 a person.
 """
 HOUR = 3600
-VIEWER = ("viewer_pictures", "viewer", "viewer_control", "sending", "several", "reopen")  # scripts
+VIEWER = ("viewer_pictures", "viewer", "viewer_control", "sending", "several", "arrivals", "reopen")  # scripts
 PRIVATE_LIMITS = PROFILES["private"].web
 
 
@@ -152,6 +153,7 @@ def launch_options(
         Middleware(CompressedEvents),
         Middleware(GZipMiddleware, compresslevel=6),  # all other answers
         Middleware(Machines),
+        Middleware(Arrivals),
         Middleware(Calls),
     ]
     return {

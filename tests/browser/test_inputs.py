@@ -27,6 +27,11 @@ EAGER = """() => new MutationObserver((_, observer) => {
 }).observe(document.body, {childList: true, subtree: true, attributes: true})"""
 
 
+# Fields for one picture on the open tab.
+FIELDS = """() => [...document.querySelectorAll('.block:has(input[type=file]):has(canvas, [data-testid=image])')]
+  .filter(one => one.checkVisibility()).map(one => one.id)"""
+
+
 def test_several_pictures_a_copied_one_and_the_camera_fill_the_upload(
     visit: Callable[..., Page], tmp_path: Path
 ) -> None:
@@ -54,6 +59,45 @@ def test_several_pictures_a_copied_one_and_the_camera_fill_the_upload(
     page.evaluate(EAGER)
     field.get_by_text("Click to Access Webcam").click()
     page.wait_for_function("document.querySelector('#reconstruct-picture .image-frame img')?.naturalWidth > 40")
+
+
+def test_every_field_keeps_its_picture_when_a_file_is_refused(visit: Callable[..., Page], tmp_path: Path) -> None:
+    page = visit()
+    bad, scan = tmp_path / "bad.png", tmp_path / "scan.tif"
+    bad.write_bytes(b"this is not a picture")
+    Image.new("RGB", (40, 30), "teal").save(scan)
+    found: dict[str, bool] = {}  # id of a field -> whether it is an editor
+    for key in ("reconstruct", "inpaint", "edit", "grid"):
+        page.locator(f"[role=tab][data-tab-id={key}]").click()
+        part = "canvas" if key == "inpaint" else "button"
+        page.locator(f"#{key}-picture {part}").first.wait_for()
+        for field in set(page.evaluate(FIELDS)) - set(found):
+            block = page.locator(f"#{field}")
+            given, note = block.locator("input[type=file]").first, block.locator("+ .refused")
+            paints = block.locator("canvas").count() > 0
+            full = paints not in found.values()  # one of each kind has a picture before
+            if full:
+                given.set_input_files(scan)
+                filled(page, field)
+                expect(note).to_have_count(0)
+            given.set_input_files(bad)
+            expect(note).to_have_text("The file is a text. Export the picture as JPEG or PNG.")
+            if full:
+                filled(page, field)
+            found[field] = paints
+    assert len(found) >= 4 and len(set(found.values())) == 2, found
+
+
+def filled(page: Page, field: str) -> None:
+    """Wait until a field shows a picture."""
+    page.wait_for_function(
+        """id => {
+          const block = document.getElementById(id), image = block.querySelector('.image-frame img');
+          return image ? image.naturalWidth === 40 : block.querySelector('canvas')
+            && !block.querySelector('.empty')?.checkVisibility();
+        }""",
+        arg=field,
+    )
 
 
 def has_width(page: Page, width: int) -> None:

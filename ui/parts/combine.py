@@ -23,7 +23,6 @@ from inversion.serving.runs import CroppedPicture, picture_digest
 from inversion.serving.session import JobView, Request, Session, UnknownJob
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import inputs
-from ui.parts.checks import refuse_bad_files
 from ui.parts.context import PageContext
 from ui.parts.edit_region import painted_region, uploaded
 from ui.parts.events import CROPS, DEVICE, PRIVATE, QUIET
@@ -64,7 +63,6 @@ class Combine:
             with gr.Row(equal_height=False):
                 with gr.Column(min_width=240):
                     self.second = picture_field("Second picture", "edit-second-picture", height=240)
-                    refuse_bad_files(self.second, inputs.picture)
                     self.second_crop = Framing("edit-second-picture", context.session)
                     examples_strip(context.examples, self.second, "edit-second-examples")
                 with gr.Column(min_width=240):
@@ -94,7 +92,6 @@ class Combine:
         """Lay out the editor that marks a region."""
         self.take = gr.Button("Paint on my picture", size="sm", elem_id="edit-take")
         self.region = mask_editor("Paint the region to transplant", "edit-region")
-        refuse_bad_files(self.region, lambda painted: painted[0])  # the editor has read it
 
     def wire(
         self,

@@ -12,7 +12,6 @@ from gradio.components import Component
 from inversion.serving.runs import picture_digest
 from inversion.serving.session import Session
 from ui.parts import inputs
-from ui.parts.checks import refuse_bad_files
 from ui.parts.events import CROPS, EDITS, PRIVATE
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.sliders import DirectionSliders, Region
@@ -33,7 +32,6 @@ class RegionFold:
                 self.take = gr.Button("Paint on my picture", size="sm", min_width=90, elem_id=f"{key}-local-take")
                 self.only = gr.Button(LOCAL, size="sm", min_width=90, elem_id=f"{key}-only")
             self.editor = mask_editor("Paint the region to edit", f"{key}-local-region")
-            refuse_bad_files(self.editor, lambda painted: painted[0])  # the editor has read it
 
     def wire(self, picture: Block, job: gr.State, edit: Edit, outputs: list[Component]) -> None:
         """Connect the events. picture: the tab's upload. job: that is shown. outputs: of `edit`."""

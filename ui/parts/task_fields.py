@@ -18,7 +18,6 @@ from inversion.common.settings import Kind
 from inversion.serving.catalogue import FieldCard
 from inversion.serving.runs import CroppedPicture, TaskInput
 from ui.parts import inputs
-from ui.parts.checks import refuse_bad_files
 from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.kept_masks import MaskKeeping
@@ -184,7 +183,6 @@ class PictureField(TaskField):
 
     def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         field = picture_field(self.card.label, f"{key}-{self.card.name}", height=240)
-        refuse_bad_files(field, inputs.picture)
         return {self.card.name: field}
 
     def parameters(self) -> dict[str, Component]:

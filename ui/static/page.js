@@ -17,10 +17,13 @@
   // Gradio gives no names to thumbnails, no role to empty galleries, and neither to the handle of a comparison.
   const HANDLE = '.outer[data-testid=slider]';
   const WRONG = /^Invalid file types?: (.*)\. Only (.*) allowed\.$/;  // Gradio's own message
+  const REFUSED = /^HTTP \d+: (\{.*\})$/;  // an upload that the server has refused
   const reword = () => document.querySelectorAll('[data-testid=toast-text]').forEach(text => {
     const [all, file, types] = text.textContent.trim().match(WRONG) || [];
     if (all) text.textContent = `${file}: this type of file cannot be used here. Choose ${
       types.includes('image/') ? 'a picture: PNG, JPEG or WebP' : `one of these types: ${types}`}.`;
+    const [, answer] = text.textContent.trim().match(REFUSED) || [];
+    if (answer) text.textContent = JSON.parse(answer).detail;
   });
   const name = () => {
     document.querySelectorAll('.empty[aria-label]:not([role])').forEach(box => box.setAttribute('role', 'img'));

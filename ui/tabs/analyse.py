@@ -23,7 +23,6 @@ from ui.history.kept import KeptFields, kept_requests, picture_file, reopened
 from ui.history.reopen import detail_of
 from ui.parts import inputs
 from ui.parts.arguments import naming
-from ui.parts.checks import refuse_bad_files
 from ui.parts.context import PageContext
 from ui.parts.endpoint import Answer, Endpoint, job_answers
 from ui.parts.events import DEVICE, PRIVATE, QUIET
@@ -125,7 +124,6 @@ class Analyse(Tab):
         self.status.again(self.run_again, [self.job, jobs.owner], outputs, **started)
         self.stop.click(self.cancel, self.job, None, **QUIET)
         picture = self.upload.component
-        refuse_bad_files(picture, self.upload.read)
         self._wire_reopening()
         self.crop.wire(Source(picture, self.upload.picture, self.model, self.examples, None, self.context.examples))
 

@@ -46,7 +46,7 @@ from ui.parts.seed import seed_field
 from ui.parts.settings import BUDGET, model_choices
 from ui.parts.streams import Streams
 from ui.parts.uploads import PictureInput, examples_strip, offer_place
-from ui.parts.values import Options, Update, Value, Values
+from ui.parts.values import Options, Update, Values
 from ui.tabs.base import Tab
 
 INTRO = """
@@ -137,13 +137,8 @@ class Grid(Tab):
         self._wire_files()
         for event in (self.axes.component.planned, *(part.change for part in base)):  # type: ignore[attr-defined]
             event(self.show_plan, given, self.plan, trigger_mode="always_last", **VIEWS, **PRIVATE)
-        for field in files:
-            checked = field.upload(self.check_files, field, None, **CROPS, **PRIVATE)
-            checked.failure(lambda: None, None, field, **QUIET)
         for changed in (picture.change, *(field.change for field in files)):
             changed(self.offer_names, given, [self.axes.component, self.plan], **VIEWS, **PRIVATE)
-        received = picture.upload(self.check_files, picture, None, **CROPS, **PRIVATE)
-        received.failure(lambda: None, None, picture, **QUIET)
 
     def _wire_files(self) -> None:
         """Put the pictures and masks of an earlier grid into their fields."""
@@ -208,12 +203,6 @@ class Grid(Tab):
     def offer_names(self, values: Values) -> Update:
         """Offer the names of the files on the axes."""
         return {**self.axes.offered(self._known(values)), self.plan: self.show_plan(values)}
-
-    def check_files(self, paths: Value) -> None:
-        """Refuse a file without a picture."""
-        with errors_as_messages():
-            for path in paths if isinstance(paths, list) else [paths] * bool(paths):
-                decoded_picture(path)
 
     def cancel(self, key: str | None, owner: str | None) -> None:
         """End the grid that is shown; the finished cells stay."""

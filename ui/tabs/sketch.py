@@ -26,7 +26,6 @@ from ui.history.kept import KeptFields, kept_requests, picture_file, reopened
 from ui.history.recipes import OWN_TABS
 from ui.history.reopen import detail_of
 from ui.parts import inputs
-from ui.parts.checks import refuse_bad_files
 from ui.parts.context import PageContext
 from ui.parts.drawing import (
     MAX_VARIATIONS,
@@ -132,7 +131,6 @@ class Sketch(Tab):
                 if not kind.drawn:
                     if self.takes_pictures:
                         offer_place(self.key)
-                    refuse_bad_files(self.fields[name], inputs.picture)
                     self.given.append(self.fields[name].upload)
                     self.framings[name] = Framing(field_id(name, self.key), self.context.session)
                 if kind.has_classes:

@@ -116,8 +116,7 @@ class TaskTab(Tab):
             self.stored_results.announce(panel)
         self.examples.click(lambda: "", None, self.said, **QUIET)
         picture = self.upload.component
-        received = picture.upload(self.receive, [picture, *shown], [panel.other, self.said], **CROPS, **PRIVATE)
-        received.failure(lambda: (None, ""), None, [picture, self.said], **QUIET)
+        picture.upload(self.receive, [picture, *shown], [panel.other, self.said], **CROPS, **PRIVATE)
         for field in self.fields:
             field.wire(self.upload)
         measured = settings.measured if settings.can_be_measured else None
@@ -192,7 +191,7 @@ class TaskTab(Tab):
         return {"picture": picture, "crop": crop, "inputs": inputs, "notes": tuple(upload.notes), "name": name}
 
     def receive(self, uploaded: object, key: str | None, example: str | None) -> tuple[str | None, str]:
-        """Refuse a file without a picture; say that the results are of another picture, and how the file was read."""
+        """Say that the results are of another picture, and how the file was read."""
         with errors_as_messages():
             read = None if uploaded is None else self.upload.read(uploaded)
         if read is not None and self.stored_results.shows(example, read.picture):  # an editor tells of examples, too
