@@ -25,7 +25,8 @@ from helpers.browser import (
     upload,
 )
 from helpers.serving import Served
-from playwright.sync_api import Locator, Page, expect
+from PIL import Image
+from playwright.sync_api import Locator, Page, Route, expect
 
 from inversion.align import Face
 from inversion.checkpoints import detector
@@ -175,6 +176,24 @@ def test_one_click_ticks_the_methods_that_reach_the_picture(visit: Callable[...,
     page.get_by_role("button", name="Remove Image").click()
     expect(page.locator("#reconstruct-picture-framing")).to_be_hidden()
     expect(square(page, "reconstruct")).to_be_hidden()
+
+
+@pytest.mark.usefixtures("faces")
+def test_a_suggestion_goes_with_its_picture(visit: Callable[..., Page], picture: Path, tmp_path: Path) -> None:
+    page = visit()
+    upload(page, "reconstruct", picture)
+    domain_line = page.locator("#reconstruct-picture-framing .framing-domain")
+    expect(domain_line).to_be_visible()
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route))  # the server does not answer yet
+    other = tmp_path / "other.png"
+    Image.new("RGB", (40, 30), "teal").save(other)
+    upload(page, "reconstruct", other)
+    expect(page.locator("#reconstruct-picture-framing .framing-line")).to_have_text("Looking at the picture.")
+    expect(domain_line).to_be_hidden()
+    page.unroute("**/queue/join*")  # which lets go on what was held
+    assert held
+    expect(domain_line).to_be_visible()
 
 
 @pytest.mark.usefixtures("faces")

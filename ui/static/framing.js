@@ -67,7 +67,7 @@ const write = () => {
     tools.querySelector('[data-do=reset]').hidden = !(hand || points || how || face > 1);
     tools.querySelector('[data-do=centre]').hidden = how === 'centre' || !(hand || points || found.faces);
   }
-  const domainLine = found && domain && domain.of === found.of ? domain : null;
+  const domainLine = found && !waits() && domain && domain.of === found.of ? domain : null;
   domainBox.hidden = !domainLine;
   if (!domainLine) return;
   domainBox.classList.toggle('outside', !domainLine.inside);
