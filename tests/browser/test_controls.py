@@ -13,6 +13,7 @@ from helpers.browser import (
     column,
     crop_by_hand,
     open_tab,
+    reload,
     set_steps,
     shoot,
     status,
@@ -20,13 +21,14 @@ from helpers.browser import (
     upload,
 )
 from helpers.serving import Served
+from helpers.waiting import until
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Served) -> None:
+def test_a_mask_is_painted_on_the_picture_and_kept(visit: Callable[..., Page], site: Served, picture: Path) -> None:
     page = visit()
     page.get_by_role("tab", name="Inpaint").click()
     canvas = page.locator("#inpaint-picture canvas").first
@@ -34,7 +36,10 @@ def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Serv
     expect(page.locator("#inpaint-picture")).to_contain_text("Drop a picture")  # Gradio's editor is ready now
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.url.endswith("/upload") else None)
+    upload(page, "inpaint", picture)
+    expect(page.locator("#inpaint-picture")).not_to_contain_text("Drop a picture")
     take_example(page, "inpaint")
+    expect(page.locator("#inpaint-other")).to_be_empty()
     expect(page.locator("#inpaint-picture")).not_to_contain_text("Drop a picture")
     choose(page, "inpaint", {"W"})
     set_steps(page, "inpaint", 3)
@@ -54,6 +59,15 @@ def test_a_mask_is_painted_on_the_picture(visit: Callable[..., Page], site: Serv
     assert len(sent) < 40, "the editor sends its picture again and again"
     shoot(page, "4-inpaint")
     key = site.session.submitted[-1]
+    page.wait_for_function("localStorage['inversion-hub-form-inpaint']?.includes('\"ran\":true')")
+    page.wait_for_function("window.hub.stored('inpaint')")
+    reload(page)  # the example takes the place of the upload before it, and the painted mask comes as a file
+    page.locator("#inpaint-mask img").wait_for()
+    expect(page.locator("#inpaint-picture")).not_to_contain_text("Drop a picture")
+    page.click("#inpaint-run")
+    until(lambda: site.session.submitted[-1] != key)
+    before, after = (site.session.history.requests(one)[0] for one in (key, site.session.submitted[-1]))
+    assert (before.picture == after.picture).all() and (before.inputs["mask"] == after.inputs["mask"]).all()
     measured = site.session.snapshot(key).measured
     assert measured is not None and 0.005 < (measured == 128).all(axis=2).mean() < 0.5  # the hole shows as grey
 

@@ -143,6 +143,29 @@ def test_pictures_and_masks_of_a_run_come_back_to_the_bit(tab: TaskTab, site: Se
     assert not [part for part in tab.reopening.outputs() if isinstance(part, gr.Image | gr.ImageEditor)]
 
 
+@pytest.mark.parametrize("tab", ["inpaint"], indirect=True)
+@pytest.mark.parametrize(("source", "comes"), [(None, True), ("painted", True), ("mask", True), ("centre", False)])
+def test_after_a_reload_the_run_gives_what_the_browser_has_not(
+    tab: TaskTab, site: Served, source: str | None, comes: bool
+) -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:8, 4:8] = 255
+    key = site.session.submit([Request("inpaint", "psp", PICTURE, inputs={"mask": mask})], owner="me", place="page")
+    finish(site.session, key)
+    form = {} if source is None else {"own": {"hole": source}}
+
+    def events(ran: object, before: str | None = key) -> set[str]:
+        update = next(tab.reopening.restored({"form": form, "ran": ran}, before))
+        assert update.get(tab.controls["hole"], source) == ("mask" if ran and comes and before == key else source)
+        answer = update[tab.opener]["answered"]
+        assert answer["key"] == (before if answer["events"] else None)
+        return set(answer["events"])
+
+    masks = {"refetched"} if comes else set()
+    assert events("own") == masks and events("all") == {"fetched"} | masks
+    assert not events(None) and not events("all", None) and not events("own", "no such run")
+
+
 HOSTILE: list[object] = [
     *([], {}, None, 3, "x", [[]], {"task": "reconstruct"}, {"task": "nope", "method": "w", "settings": {}}),
     *({"task": ["x"], "method": "w", "settings": {}}, {"translation": {}}),

@@ -5,7 +5,8 @@ Fields for pictures are outputs only of events that always give them a value: ot
 
 The event has `detail`: {"form": see `form`} after a reload or from a file; {"key": of a run} from the list or a link,
 with "run": true to run it again, and "model" or "method" to run it with another one; {"picture": key of a run} for a
-form whose picture is that of the run.
+form whose picture is that of the run. After a reload, "ran" says that the tab's results are of its picture: "own" if
+the browser has kept the picture, "all" if not. The run then gives what the browser has not, such as a painted mask.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from inversion.translations import INPUTS, input_of
 from ui.history.form import Form, of_requests
 from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, errors_as_messages
-from ui.parts.masks import FILE
+from ui.parts.masks import FILE, PAINTED
 from ui.parts.streams import Streams
 from ui.parts.task_fields import MaskField, PictureField, TaskField
 from ui.parts.uploads import PictureInput
@@ -106,8 +107,11 @@ class Reopening:
             filled(self.component.refetched(self.own_pictures, None, own, **ASKED), own[0])
         return fetched
 
-    def restored(self, detail: Mapping[str, Any]) -> Iterator[Update]:
-        """The fields; then the script asks for the pictures if a run is named whose pictures are kept."""
+    def restored(self, detail: Mapping[str, Any], before: str | None = None) -> Iterator[Update]:
+        """The fields; then the script asks for the pictures if a run is named whose pictures are kept.
+
+        before: key of the tab's results before a reload.
+        """
         form = detail.get("form")
         requests: tuple[Request, ...] = ()
         key = detail.get("key") or detail.get("picture")
@@ -117,12 +121,14 @@ class Reopening:
             except UnknownJob:
                 gr.Info(OTHER_KEEPS)
         if detail.get("key") and requests:
-            form = of_requests(requests)
+            form = {**of_requests(requests), "ran": True}
+        ran = detail.get("ran") if before and self.session.history.has(before) else None
         self._answers += 1
-        whole = bool(detail.get("key") and requests and self.pictures)
-        events = {"fetched": self.parts.upload.component.elem_id} if requests else {}
+        whole = bool(self.pictures and (self._takes_files(form) if ran else detail.get("key") and requests))
+        events = {"fetched": self.parts.upload.component.elem_id} if requests or ran == "all" else {}
         events |= {"refetched": next(iter(self.pictures.values())).elem_id} if whole else {}
-        answer = {"number": self._answers, "form": None, "key": str(key) if requests else None, "events": events}
+        asked = before if ran else str(key)
+        answer = {"number": self._answers, "form": None, "key": asked if events else None, "events": events}
         if not isinstance(form, Mapping):
             yield {self.component: gr.update(answered=answer)}
             return
@@ -132,6 +138,13 @@ class Reopening:
                 update |= {self.parts.controls[field.source]: FILE, self.parts.controls[field.invert]: False}
         yield {**update, self.component: gr.update(answered={**answer, "form": form})}
         yield from self._offered(form)
+
+    def _takes_files(self, form: object) -> bool:
+        """Whether every mask of a form is painted or from a file, not drawn by the page."""
+        own = form.get("own") if isinstance(form, Mapping) else None
+        given = own if isinstance(own, Mapping) else {}
+        masks = [field for field in self.parts.fields if isinstance(field, MaskField)]
+        return all(given.get(field.source, PAINTED) in (PAINTED, FILE) for field in masks)
 
     def picture(self, event: gr.EventData) -> str:
         """The file of a run's picture. Raises gr.Error."""

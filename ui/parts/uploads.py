@@ -9,6 +9,7 @@ field.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -217,7 +218,11 @@ def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem
     # not look for it.
     files = [save_file_to_cache(path, strip.GRADIO_CACHE) for path in paths]
     strip.keep_in_cache.update([*files, *(sample["path"] for [sample] in strip.samples)])
-    strip.click(lambda index: files[index], strip, field, **QUIET)
+    taken = strip.click(lambda index: files[index], strip, field, **QUIET)
+    if isinstance(field, gr.ImageEditor):  # it has no address of its picture
+        key = (field.elem_id or "").removesuffix("-picture")
+        note = f"index => {{ window.hub?.took('{key}', {json.dumps(files)}[index]); return []; }}"
+        taken.success(None, strip, None, js=note, **QUIET)
     return strip
 
 

@@ -18,10 +18,10 @@ watch('answered', () => {
   window.hub?.listen(TAB, form);
   Object.entries(events || {}).forEach(([name, field]) => window.hub?.fill(field, () => trigger(name, {key})));
 });
-const begin = () => {
+const begin = async () => {
   if (!window.hub) return setTimeout(begin, 100);
-  const form = window.hub.begin(TAB);
-  if (form) ask({form});
+  const detail = await window.hub.begin(TAB);
+  if (detail) ask(detail);
   element.dataset.listens = '';
 };
 begin();

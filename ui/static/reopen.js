@@ -8,6 +8,9 @@ const showResults = key => {
   if (top < 0 || bottom > innerHeight * .6) status.scrollIntoView({behavior: 'smooth', block: 'start'});
 };
 const storedPicture = {};  // key -> the picture that was stored last
+const seenPicture = {};  // key -> the picture that was seen last
+const askedRun = {};  // key -> the stored key of the results when Run was pressed
+const storedRun = key => localStorage.getItem(`inversion-hub-${key}`);
 
 // One picture a tab, in the browser's own database.
 const database = (mode, work) => new Promise((resolve, reject) => {
@@ -23,6 +26,11 @@ const database = (mode, work) => new Promise((resolve, reject) => {
 const keepPicture = async key => {
   const picture = pictureIn(key), mark = picture?.file || picture?.url || '';
   if (!listening.has(key) || storedPicture[key] === mark || (!mark && filled(key))) return;
+  if (![undefined, mark].includes(seenPicture[key])) {
+    window.hub.keep(key, 'ran', false);
+    delete askedRun[key];
+  }
+  seenPicture[key] = mark;
   if (!mark) {
     storedPicture[key] = mark;
     return database('readwrite', store => store.delete(key));
@@ -32,8 +40,8 @@ const keepPicture = async key => {
   if (blob.size <= LARGEST) await database('readwrite', store => store.put({name, blob}, key));
   storedPicture[key] = mark;
 };
-const restorePicture = async key => {
-  const kept = await database('readonly', store => store.get(key)), ends = () => expected.has(key) || filled(key);
+const restorePicture = async (key, kept) => {
+  const ends = () => expected.has(key) || filled(key);
   if (!kept || ends()) return;
   await givePicture(key, new File([kept.blob], kept.name, {type: kept.blob.type}), ends).catch(() => {});
 };
@@ -55,6 +63,13 @@ const fill = async (id, ask) => {
 };
 const arrived = id => {
   arrivals[id] = (arrivals[id] || 0) + 1;
+  const key = id.replace(/-picture$/, '');
+  if (editorOf(key)) {  // the picture of a run: it is asked for again after a reload
+    delete chosenPictures[key];
+    delete storedPicture[key];
+    delete seenPicture[key];
+    database('readwrite', store => store.delete(key));
+  }
   const field = document.getElementById(id);
   if (field) field.dataset.filled = arrivals[id];
 };
@@ -62,14 +77,20 @@ const openerOf = tab => document.querySelector(`#${tab}-opener [data-listens], #
 setInterval(() => {
   const shown = document.querySelector('[role=tab][aria-selected=true]')?.dataset.tabId;
   if (listening.has(shown)) keepPicture(shown);
+  if (shown in askedRun && storedRun(shown) !== askedRun[shown]) {
+    window.hub.keep(shown, 'ran', true);
+    delete askedRun[shown];
+  }
 }, 1000);
 
 window.hub = {
-  begin: key => {
+  // What to ask for after a reload: {form, ran}; null for nothing. See `ui.history.reopen`.
+  begin: async key => {
     if (expected.has(key)) return null;
-    const text = localStorage.getItem(formName(key));
-    restoring[key] = restorePicture(key).finally(() => { if (!text) listening.add(key); });
-    return text && JSON.parse(text);
+    const text = localStorage.getItem(formName(key)), held = database('readonly', store => store.get(key));
+    restoring[key] = held.then(kept => restorePicture(key, kept)).finally(() => { if (!text) listening.add(key); });
+    const form = text && JSON.parse(text), ran = form?.ran && (await held ? 'own' : 'all');
+    return form && !expected.has(key) ? {form, ran} : null;
   },
   keep: (key, name, value) => {
     const form = JSON.parse(localStorage.getItem(formName(key)) || '{}');
@@ -101,6 +122,10 @@ window.hub = {
     if (detail.key) opened.add(tab);
   },
   stored: key => Boolean(storedPicture[key]),
+  took: (key, path) => {
+    const root = (window.gradio_config?.root || '').replace(/\/$/, '');
+    chosenPictures[key] = {url: `${root}/gradio_api/file=${path}`};
+  },
   fill, arrived,
   takeOffered: () => { if (offeredText) sendRecipe(offeredText); },
   tabName,
@@ -156,6 +181,10 @@ chooser.addEventListener('change', async () => {
 document.addEventListener('click', event => {
   const tab = event.target.closest?.('button[role=tab]')?.dataset.tabId;
   if (tab) sessionStorage.setItem(OPEN_TAB, tab);
+  const run = event.target.closest?.('button[id$=-run]')?.id.replace(/-run$/, '');
+  if (!listening.has(run)) return;
+  keepPicture(run);
+  askedRun[run] = storedRun(run);  // another one will be of the picture that is there now
 });
 const tabBefore = sessionStorage.getItem(OPEN_TAB);
 if (tabBefore && !location.search.includes('run=') && tabButton(tabBefore)) tabButton(tabBefore).click();

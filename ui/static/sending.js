@@ -12,14 +12,14 @@ const when = (find, patience = PATIENCE) => new Promise((resolve, reject) => {
 });
 const uploadOf = key => document.querySelector(`#${key}-picture input[type=file]`);
 const editorOf = key => document.querySelector(`#${key}-picture canvas`);
-const chosenFiles = {};  // key of a tab -> the last file that was chosen there: an editor has no address of its picture
+const chosenPictures = {};  // key of a tab -> {file or url} that was chosen there last: an editor has no address of its picture
 const filled = key => Boolean(document.querySelector(`#${key}-picture .image-frame img`) || (editorOf(key)
   && !document.querySelector(`#${key}-picture .empty`)?.checkVisibility()));
 // The picture in a tab's upload: {name, url or file}; null without one.
 const pictureIn = key => {
   const image = document.querySelector(`#${key}-picture .image-frame img`);
   if (image?.src) return {name: 'picture', url: image.src};
-  return filled(key) && chosenFiles[key] ? {name: 'picture', file: chosenFiles[key]} : null;
+  return filled(key) && chosenPictures[key] ? {name: 'picture', ...chosenPictures[key]} : null;
 };
 const fileOf = async ({name, url, file}) => {
   if (file) return file;
@@ -117,7 +117,7 @@ let leftPicture = null;
 
 document.addEventListener('change', event => {
   const key = event.target.type === 'file' && event.target.closest?.('[id$=-picture]')?.id.replace(/-picture$/, '');
-  if (key && event.target.files[0]) chosenFiles[key] = event.target.files[0];
+  if (key && event.target.files[0]) chosenPictures[key] = {file: event.target.files[0]};
 }, true);
 document.addEventListener('click', event => {
   const button = event.target.closest?.('button');

@@ -137,7 +137,7 @@ class TaskTab(Tab):
         form = Form(self.settings, self.crop, self.controls)
         parts = Parts(form, self.upload, self.fields, self.controls)
         self.reopening = Reopening(self.context.session, parts, self.opener)
-        given = [self.job, self.context.own_jobs.owner, self.panel.left]
+        given = [self.job, self.stored, self.context.own_jobs.owner, self.panel.left]
         shown = list(dict.fromkeys([*outputs, *self.reopening.outputs()]))
         self.opener.reopened(self.reopen, given, shown, trigger_mode="multiple", **DEVICE, **PRIVATE)
         held = {name: part for name, part in form.parts().items() if name not in SAVED_BY_SCRIPTS}
@@ -248,13 +248,19 @@ class TaskTab(Tab):
         yield from self.streams.newest(request, chain([first], updates))
 
     def reopen(
-        self, shown: str | None, owner: str | None, left: str, request: gr.Request, event: gr.EventData
+        self,
+        shown: str | None,
+        stored: str | None,
+        owner: str | None,
+        left: str,
+        request: gr.Request,
+        event: gr.EventData,
     ) -> Iterator[Update]:
         """Show an earlier run with its settings, or run it again; without a run, only fill the fields."""
         detail = detail_of(event)
         session, key = self.context.session, detail.get("key")
         if not key:
-            yield from self.reopening.streams.newest(request, self.reopening.restored(detail))
+            yield from self.reopening.streams.newest(request, self.reopening.restored(detail, stored))
             return
         with errors_as_messages():
             if detail.get("run"):
