@@ -62,6 +62,9 @@ def test_an_erased_picture_needs_no_mask(capsys: pytest.CaptureFixture[str], pic
     row, err = run(capsys, files["erased"], "--task", "inpaint")
     assert row["hole_share"] == usual["hole_share"] and images.ERASED in row["notes"] and images.ERASED in err
     assert usual["psnr"] is not None and row["psnr"] is None  # what was erased is not known
+    for mask in ("erased", "plain"):  # a file that marks the same part
+        row, _ = run(capsys, files["erased"], "--task", "inpaint", "--mask", files[mask])
+        assert images.ERASED in row["notes"] and row["psnr"] is None
     other, _ = run(capsys, files["erased"], "--task", "inpaint", "--invert-mask")
     assert other["hole_share"] == pytest.approx(1 - usual["hole_share"])
 

@@ -141,12 +141,13 @@ def task_inputs(
             notes += mask.notes
         elif kind_of(spec) == "mask" and picture.erased is not None:
             value = 255 - picture.erased if getattr(args, f"invert_{spec.name}") else picture.erased
-            notes.append(images.ERASED)
         elif value is not None and kind_of(spec) == "picture":
             decoded = images.decode(value)
             second = np.asarray(decoded.picture)
             value = CroppedPicture(second, crop(second, args.model, args.align))
             notes += decoded.notes
+        if kind_of(spec) == "mask" and value is not None and images.is_unknown(picture.erased, value):
+            notes.append(images.ERASED)
         if value is not None:
             inputs[spec.name] = value
     return inputs

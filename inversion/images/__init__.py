@@ -6,7 +6,7 @@ from inversion.images.decode import Decoded, decode, read
 from inversion.images.errors import BadImage
 from inversion.images.files import MAX_BYTES, packed_png, save_png, thumbnail, unpacked_png, write_png
 from inversion.images.formats import FORMATS, MAX_PIXELS, MAX_SIDE, MIN_SIDE
-from inversion.images.masks import ERASED, DecodedMask, decode_mask, read_layer, read_mask
+from inversion.images.masks import ERASED, DecodedMask, decode_mask, is_unknown, read_layer, read_mask
 from inversion.images.tensors import fit, known_pixels, quantise, to_array, to_tensor
 from inversion.images.video import write_mp4, write_webp
 
@@ -23,6 +23,7 @@ __all__ = [
     "decode",
     "decode_mask",
     "fit",
+    "is_unknown",
     "known_pixels",
     "packed_png",
     "quantise",

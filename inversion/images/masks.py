@@ -96,6 +96,14 @@ def read_layer(source: str | Path | bytes) -> NDArray[np.uint8]:
         return np.where((np.asarray(image.convert("RGB")) < 255).any(axis=2), 255, 0).astype(np.uint8)
 
 
+def is_unknown(erased: NDArray[np.uint8] | None, mask: NDArray[np.uint8]) -> bool:
+    """Whether a picture was erased, and only within the hole: what was there is not known.
+
+    erased, mask: uint8 (H, W), not 0 where erased or marked; erased is None for a picture without transparency.
+    """
+    return erased is not None and bool(erased.any() and mask[erased > 0].all())
+
+
 def _marked(image: Image.Image, notes: list[str]) -> Marks:
     """The marked pixels (H, W) of a mask in the mode of its file."""
     if image.has_transparency_data:

@@ -96,9 +96,10 @@ def test_the_erased_part_of_a_picture_is_its_mask(client: Client, picture: Path,
     alpha.paste(0, (30, 20, 60, 40))
     photo.putalpha(alpha)
     photo.save(tmp_path / "erased.png")
-    rows, _, _ = call(client, "/inpaint", tmp_path / "erased.png", **W)
-    assert rows[0]["hole_share"] == pytest.approx(20 * 30 / 64**2, abs=0.03)
-    assert images.ERASED in rows[0]["notes"]
+    for given in ({}, {"mask": handle_file(tmp_path / "erased.png")}):
+        rows, _, _ = call(client, "/inpaint", tmp_path / "erased.png", **W, **given)
+        assert rows[0]["hole_share"] == pytest.approx(20 * 30 / 64**2, abs=0.03)
+        assert images.ERASED in rows[0]["notes"] and rows[0]["psnr"] is None
     with pytest.raises(AppError, match="Upload a picture that is white"):
         call(client, "/inpaint", picture, **W)
 

@@ -167,8 +167,10 @@ class MaskField(TaskField):
         if upload.erased is not None and (source == PAINTED or (source == FILE and not path)):
             erased = 255 - upload.erased if inverted and source == FILE else upload.erased
             source, marked = PAINTED, np.maximum(marked, erased)
+        mask = chosen_mask(source, marked, MaskFile(path, inverted, upload.notes), upload.seed, upload.crop.quad)
+        if images.is_unknown(upload.erased, mask):
             upload.notes.append(images.ERASED)
-        return chosen_mask(source, marked, MaskFile(path, inverted, upload.notes), upload.seed, upload.crop.quad)
+        return mask
 
     def notes(self) -> dict[str, str]:
         name = self.card.name
