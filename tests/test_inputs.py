@@ -13,7 +13,7 @@ import torch
 from helpers.photos import encoded, scene
 from PIL import Image, ImageDraw
 
-from inversion import images
+from inversion import images, metrics
 from inversion.__main__ import main
 from inversion.checkpoints import hub
 from inversion.model import Model
@@ -128,7 +128,19 @@ def test_other_measurements_of_another_size_say_so_too(model: Model) -> None:
     picture = np.asarray(scene(100, 100))
     made = measurement(Request("denoise", "w", picture, measured=True), model)
     assert made.notes == ("The input was scaled from 100x100 to 32x32 pixels.",)
-    assert measurement(Request("denoise", "w", picture), model).notes == ()
+    assert not any("scaled" in note for note in measurement(Request("denoise", "w", picture), model).notes)
+
+
+@pytest.mark.parametrize("key", ["reconstruct", "colorize", "superres", "denoise"])
+def test_a_restored_picture_is_compared_with_no_method_at_all(model: Model, key: str) -> None:
+    made = measurement(Request(key, "w", np.asarray(scene(32, 32))), model)
+    said = [note for note in made.notes if note.startswith("The input alone")]
+    if key == "reconstruct":
+        assert not said
+    else:
+        assert made.truth is not None
+        [alone] = metrics.psnr(made.task.without_method(made.y), made.truth)
+        assert len(said) == 1 and f" {alone:.1f} dB" in said[0] and 5 < alone < 60
 
 
 @pytest.mark.parametrize("task", [name for name in TASKS if TASKS[name].has_truth and name != "superres"])

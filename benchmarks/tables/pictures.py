@@ -9,7 +9,6 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from benchmarks.cases import HOLES, Case
 from benchmarks.common import Column
@@ -174,7 +173,5 @@ def measured_row(lane: Lane, request: Request) -> tuple[Row, np.ndarray]:
     """Figures and picture of the measurement, without a method."""
     model = lane.load(request.model)
     task, truth, y, _ = measurement(request, model)
-    small = y.shape[-1] < model.resolution
-    size = (model.resolution, model.resolution)
-    enlarged = torch.nn.functional.interpolate(y, size, mode="bicubic").clamp(-1, 1) if small else task.pinv(y)
-    return {"seconds": 0.0, "steps": 0, **metrics.scores(enlarged, truth, model)}, images.to_array(enlarged)
+    alone = task.without_method(y)
+    return {"seconds": 0.0, "steps": 0, **metrics.scores(alone, truth, model)}, images.to_array(alone)

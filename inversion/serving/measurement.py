@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 import numpy as np
 import torch
 
-from inversion import align, images
+from inversion import align, images, metrics
 from inversion.align import Crop
 from inversion.checkpoints import detector
 from inversion.checkpoints.registry import registry
@@ -54,6 +54,9 @@ def measurement(request: Request, model: Model) -> Measurement:
     notes += _enlarged(request, size, model.resolution)
     truth = images.to_tensor(align.part_of(request.picture, request.crop, model.resolution)).to(model.device)
     y = task.measure(truth, torch.Generator().manual_seed(request.seed))
+    if not task.exact and not task.leaves_holes:
+        [alone] = metrics.psnr(task.without_method(y), truth)
+        notes.append(f"The input alone has a PSNR of {alone:.1f} dB: a result below that is worse than no method.")
     return Measurement(task, truth, y, tuple(notes))
 
 

@@ -49,6 +49,10 @@ class Task(ABC):
     def pinv(self, y: Tensor) -> Tensor:
         """Pictures (B, 3, R, R) with A(pinv(y)) = y. Encoders and perceptual networks read them."""
 
+    def without_method(self, y: Tensor) -> Tensor:
+        """The picture (B, 3, R, R) in [-1, 1] that the measurement gives alone, for a comparison with methods."""
+        return self.pinv(y).clamp(-1, 1)
+
     def merge(self, x: Tensor, y: Tensor) -> Tensor:
         """The shown result: x (B, 3, R, R) with the measured part restored, in [-1, 1]; x itself unless `merges`."""
         return x

@@ -63,9 +63,10 @@ def test_several_pictures_a_copied_one_and_the_camera_fill_the_upload(
 
 def test_every_field_keeps_its_picture_when_a_file_is_refused(visit: Callable[..., Page], tmp_path: Path) -> None:
     page = visit()
-    bad, scan = tmp_path / "bad.png", tmp_path / "scan.tif"
+    bad, tiny, scan = tmp_path / "bad.png", tmp_path / "tiny.png", tmp_path / "scan.tif"
     bad.write_bytes(b"this is not a picture")
     Image.new("RGB", (40, 30), "teal").save(scan)
+    Image.new("RGB", (4, 4), "teal").save(tiny)  # the browser shows it, and the server refuses it
     found: dict[str, bool] = {}  # id of a field -> whether it is an editor
     for key in ("reconstruct", "inpaint", "edit", "grid"):
         page.locator(f"[role=tab][data-tab-id={key}]").click()
@@ -83,6 +84,9 @@ def test_every_field_keeps_its_picture_when_a_file_is_refused(visit: Callable[..
             given.set_input_files(bad)
             expect(note).to_have_text("The file is a text. Export the picture as JPEG or PNG.")
             if full:
+                filled(page, field)
+                given.set_input_files(tiny)
+                expect(note).to_contain_text("4x4")
                 filled(page, field)
             found[field] = paints
     assert len(found) >= 4 and len(set(found.values())) == 2, found

@@ -5,14 +5,15 @@ const ROOT = (window.gradio_config?.root || '').replace(/\/$/, '');
 const UNSEEN = 'This browser cannot show the file. Export the picture as JPEG or PNG.';
 const FAILED = 'The upload failed. Try again.';
 const verdicts = new WeakMap();  // file -> promise of {file or nothing, text: for the person}
-const visible = file => createImageBitmap(file).then(picture => { picture.close(); return true; }, () => false);
+const usual = ({width, height}) => Math.min(width, height) >= 64 && Math.max(width, height) < 9000;  // surely read
+const visible = (file, fits = () => true) => createImageBitmap(file).then(fits, () => false);
 const look = async (file, paints) => {
-  if (await visible(file)) return {file};
+  if (await visible(file, usual)) return {file};
   const body = new FormData();
   body.append('files', file);
   const told = await (await fetch(`${ROOT}/gradio_api/upload?picture=1`, {method: 'POST', body})).json();
   if (!Array.isArray(told)) return {text: told.detail || FAILED};
-  if (!paints) return {file};
+  if (!paints || await visible(file)) return {file};
   const shown = await fetch(`${ROOT}/gradio_api/file=${told[0]}`, {headers: {accept: 'image/png'}});
   const copy = new File([await shown.blob()], `${file.name}.png`, {type: 'image/png'});
   return await visible(copy) ? {file: copy, text: JSON.parse(shown.headers.get('x-notes') || '""')} : {text: UNSEEN};
