@@ -46,7 +46,7 @@ class Settings:
         self.missing = gr.HTML(visible=False, elem_classes="note")
         with gr.Row():
             self.model = gr.Dropdown(
-                model_choices(context.models), value=context.model, label="Model", min_width=150, scale=3
+                model_choices(context.models), value=context.model, label="Model", min_width=170, scale=3
             )
             self.preset = gr.Dropdown(
                 [(label, key) for key, label in PRESETS.items()],

@@ -82,7 +82,7 @@ class Analyse(Tab):
         self.examples = examples_strip(self.context.examples, self.upload.component, f"{self.key}-examples")
         with gr.Row():
             self.model = gr.Dropdown(
-                model_choices(self.context.models), value=self.context.model, label="Model", min_width=150, scale=3
+                model_choices(self.context.models), value=self.context.model, label="Model", min_width=170, scale=3
             )
             self.seed = seed_field(min_width=90, scale=1)
         with gr.Row(elem_classes="run-bar"):

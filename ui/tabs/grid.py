@@ -103,7 +103,7 @@ class Grid(Tab):
             self.method = gr.Dropdown(methods, value="w", label="Method", allow_custom_value=True, min_width=150)
         with gr.Row():
             models = model_choices(context.models)
-            self.model = gr.Dropdown(models, value=context.model, label="Model", min_width=150, scale=3)
+            self.model = gr.Dropdown(models, value=context.model, label="Model", min_width=170, scale=3)
             presets = [(label, key) for key, label in PRESETS.items()]
             self.preset = gr.Dropdown(presets, value=DEFAULT_PRESET, label="Preset", min_width=110, scale=1)
             self.seed = seed_field(min_width=90, scale=1)
