@@ -132,7 +132,7 @@ class TestSmall:
 def test_an_unknown_layout_is_refused_and_a_key_named() -> None:
     with pytest.raises(StateDictError, match=r"layout is unknown.*some\.thing"):
         identify({"some.thing": torch.zeros(1)})
-    with pytest.raises(StateDictError, match="no tensors, only epoch"):
+    with pytest.raises(StateDictError, match="no tensors but only these parts: epoch"):
         networks({"epoch": 3})
 
 

@@ -158,8 +158,10 @@ def _built(part: Found) -> tuple[nn.Module, bool]:
     for key, value in part.tensors.items():
         if not finite(value):
             name = part.tensors.origins.get(key, key)
-            text = f"it holds a {part.kind} ({part.architecture}), but {name} holds values that are not finite"
-            raise Refused(f"{text} numbers: the training has diverged, so use an earlier snapshot")
+            raise Refused(
+                f"it holds a {part.kind} ({part.architecture}), but not all numbers of {name} are finite: the training "
+                "has diverged, so use an earlier snapshot"
+            )
     try:
         network = part.build()
     except StateDictError as error:
@@ -205,8 +207,10 @@ def _directions(vectors: dict[str, Tensor], out: str | None) -> Part:
         shape = tuple(tensor.shape)
         if not tensor.is_floating_point() or not 1 <= tensor.ndim <= 3 or (tensor.ndim == 3 and shape[0] != 1):
             kind = str(tensor.dtype).removeprefix("torch.")
-            lone = f"it holds one {kind} tensor {shape}, which is neither a checkpoint nor a direction in W"
-            raise Refused(f"{lone}: give a checkpoint of StyleGAN2, StyleGAN or PGGAN")
+            raise Refused(
+                f"it holds one {kind} tensor {shape}, which is neither a checkpoint nor a direction in W: give a "
+                "checkpoint of StyleGAN2, StyleGAN or PGGAN"
+            )
         if not finite(tensor):
             raise Refused("its direction holds values that are not finite numbers")
         rows[name] = tensor.detach().float().reshape(-1, shape[-1])

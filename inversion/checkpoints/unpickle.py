@@ -272,11 +272,11 @@ _NAMES: dict[tuple[str, str], object] = {
 # The class of the objects in TensorFlow files of PGGAN, StyleGAN and StyleGAN2.
 _TENSORFLOW = {("tfutil", "Network"), ("dnnlib.tflib.network", "Network"), ("dnnlib.tflib", "Network")}
 
-# Name of the function that builds a TensorFlow network -> its kind, and a place with its PyTorch version.
+# Name of the function that builds a TensorFlow network -> a place with its PyTorch version.
 _INSTEAD = {
-    "G_main": ("StyleGAN2", "ZeqiangLai/StyleGAN2 on the Hub (stylegan2-*-config-f.pt)"),
-    "G_style": ("StyleGAN", "genforce/genforce or genforce/idinvert_pytorch on GitHub"),
-    "G_paper": ("PGGAN", "huggan/pggan-celebahq-1024 on the Hub (pytorch_model.bin)"),
+    "G_main": "StyleGAN2 from ZeqiangLai/StyleGAN2 on the Hub (stylegan2-*-config-f.pt)",
+    "G_style": "StyleGAN from genforce/genforce or genforce/idinvert_pytorch on GitHub",
+    "G_paper": "PGGAN from huggan/pggan-celebahq-1024 on the Hub (pytorch_model.bin)",
 }
 
 
@@ -309,6 +309,5 @@ def _tensorflow(source: BinaryIO) -> str:
     builders: set[str] = set()
     with contextlib.suppress(Exception):  # a truncated pickle of TensorFlow is still one
         builders.update(arg for _, arg, _ in pickletools.genops(source) if isinstance(arg, str) and arg in _INSTEAD)
-    known = [_INSTEAD[name] for name in _INSTEAD if name in builders] or list(_INSTEAD.values())
-    places = ", or ".join(f"{kind} from {place}" for kind, place in known)
+    places = "; ".join([_INSTEAD[name] for name in _INSTEAD if name in builders] or _INSTEAD.values())
     return f"it is a TensorFlow pickle, which is code and is not opened: download the PyTorch file of {places}"

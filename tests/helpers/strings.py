@@ -13,17 +13,22 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-# Answers to programs, the command line and errors of the checkpoints' files stay English.
+# Answers to programs, the command line and errors of the operator's files stay English.
 NOT_SHOWN = re.compile(
     r"ui/(api|calls|guard|health|machines|compression|frontend|theme|languages/.*|examples/compute|examples/__main__|parts/arguments"
     r"|parts/\w*endpoint|parts/values)\.py|inversion/images/(tensors|profiles)\.py|inversion/metrics/sets\.py|inversion/serving/(archive/index|"
     r"engines/.*|schemas|__init__|costs|estimates)\.py"
-    r"|inversion/(images|tasks|methods|editing|translations|analysis|grids)/__init__\.py"
+    r"|inversion/(images|tasks|methods|editing|translations|analysis|grids|checkpoints/layouts)/__init__\.py"
 )
 SHOWN = (
     *("ui", "inversion/images", "inversion/align.py", "inversion/tasks", "inversion/serving", "inversion/methods"),
     *("inversion/editing", "inversion/translations", "inversion/analysis", "inversion/metrics", "inversion/grids"),
     *("inversion/checkpoints/detector.py", "inversion/checkpoints/photo.py", "inversion/checkpoints/codes.py"),
+    # All that is said about a file that a visitor adds.
+    *("inversion/checkpoints/accidents.py", "inversion/checkpoints/archives.py", "inversion/checkpoints/formats.py"),
+    *("inversion/checkpoints/unpickle.py", "inversion/checkpoints/inert.py", "inversion/checkpoints/transcribe.py"),
+    *("inversion/checkpoints/converted.py", "inversion/checkpoints/assembly.py", "inversion/checkpoints/own.py"),
+    *("inversion/checkpoints/layouts", "inversion/checkpoints/weights.py", "inversion/common/texts.py"),
     *("inversion/model.py", "inversion/synthetic/faces/factors.py", "inversion/synthetic/houses/factors.py"),
     "inversion/common/settings.py",
 )

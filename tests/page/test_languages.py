@@ -34,6 +34,7 @@ NOT_SHOWN = re.compile(
             r".*\(sha256 \{\}\.\.\.\)",
             r"La|Tab|False|Escape|Adding|Additions|Facts|Busy|Request|Session|Step \| Report|Choose \$.*|data-left=.*",
             r"div class=.*|aria-label=.*|Edit\.\*\*.*|details open|allocate memory|unable to mmap|no output was added",
+            r"Placeholder|Inert|Refused|Module",
             r"precision and recall .*|a run ends with a result|2022\) section.*|not a list of .*|a file; .*|From x",
             r"Without a file, .*|one of \{\}\.|number of pictures, .*|the first varied layer\.|Move it away, .*",
             r"smallest identity .*|0: off\.|Check an effect that .*|Invert the picture, then .*|Turn a drawing, .*",

@@ -259,9 +259,9 @@ def _unrecognised(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], unreada
     """The message about a checkpoint without a known network: its content, and what to do."""
     if not tensors:
         names = ", ".join([*map(one_line, checkpoint)][:5])
-        reasons = "".join(f" {one_line(name)}: {part.reason}." for name, part in [*unreadable.items()][:3])
-        only = f", only {names}" if names else " at all"
-        return f"it holds no tensors{only}.{reasons} Give a checkpoint of StyleGAN2, StyleGAN or PGGAN"
+        reasons = [f"{one_line(name)}: {part.reason}." for name, part in [*unreadable.items()][:3]]
+        only = f"it holds no tensors but only these parts: {names}." if names else "it holds no tensors at all."
+        return " ".join([only, *reasons, "Give a checkpoint of StyleGAN2, StyleGAN or PGGAN"])
     known = name_of(tensors)
     if known is not None:
         return known.rstrip(".")
