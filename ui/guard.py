@@ -48,6 +48,9 @@ HEADERS = {
     "permissions-policy": "camera=(self), geolocation=(), microphone=()",
 }
 FILE_POLICY = "sandbox; default-src 'none'; frame-ancestors 'self'"  # of uploads and results: no script runs
+# Addresses of files that hold a hash of the content: the same picture is sent to a browser once.
+NAMED = re.compile(rf"^{API}/file=.*[/\\][0-9a-f]{{64}}[/\\]")
+FILE_KEPT = "private, max-age=3600, immutable"
 KNOWN = 4096  # addresses that are remembered
 Refusal = tuple[int, str]  # HTTP status and sentence
 
@@ -86,6 +89,7 @@ class Guard:
         path = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/")) or "/"
         visitor = self._visitor(scope)
         answer = Answer(send, {**self.headers, **(_of_file() if path.startswith(f"{API}/file=") else {})})
+        answer.kept = NAMED.search(path) is not None
         tools = TOOLS.fullmatch(path) is not None and _offers_tools(scope)
         method = scope["method"]
         refusal = self.refusal(method, path, headers, tools) or self.overload(method, path, headers, visitor)
@@ -180,12 +184,16 @@ class Guard:
 
 
 class Answer:
-    """The answer to one request, with the headers that every answer has. instead: what to answer in its place."""
+    """The answer to one request, with the headers that every answer has.
+
+    instead: what to answer in its place. kept: the browser may keep it, if it is a whole file or a part of one.
+    """
 
     def __init__(self, send: Send, headers: Mapping[str, str]) -> None:
         self._send = send
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
         self.instead: Refusal | None = None
+        self.kept = False
         self._started = self._over = False
 
     async def send(self, message: Message) -> None:
@@ -198,7 +206,9 @@ class Answer:
             self._started = True
             own = {name for name, _ in self._headers}
             others = [(name, value) for name, value in message["headers"] if name.lower() not in own]
-            message = {**message, "headers": [*others, *self._headers]}
+            found = self.kept and message["status"] in (200, 206)
+            kept = [(b"cache-control", FILE_KEPT.encode())] if found else []
+            message = {**message, "headers": [*others, *self._headers, *kept]}
         await self._send(message)
 
     async def refuse(self, status: int, sentence: str) -> None:
