@@ -220,7 +220,10 @@ KINDS: dict[str, tuple[Mapping[str, Tensor], str]] = {
     "classifier": ({"layer1.0.conv1.weight": X, "layer4.1.conv1.weight": X, "fc.weight": X}, "a ResNet classifier"),
     "unknown": ({"some.thing": X, "other": X}, "their names .g_ema.some.thing"),
     "quantised": ({**G, "convs.0.conv.weight": G["convs.0.conv.weight"].to(torch.int8)}, "int8 numbers, as quantised"),
-    "diverged": ({**G, "convs.0.conv.weight": G["convs.0.conv.weight"] / 0}, "not all numbers of convs.0.conv.weight are finite"),
+    "diverged": (
+        {**G, "convs.0.conv.weight": G["convs.0.conv.weight"] / 0},
+        "not all numbers of convs.0.conv.weight are finite",
+    ),
     "wrong shape": ({**G, "convs.0.conv.weight": torch.zeros(1, 3, 2, 3, 3)}, "convs.0.conv.weight is .*expected"),
     "half a generator": ({k: v for k, v in G.items() if k != "input.input"}, "missing g_ema.input.input"),
 }
