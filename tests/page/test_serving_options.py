@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -28,6 +29,16 @@ LOCKED = (Path(__file__).parents[2] / "requirements.lock").read_text(encoding="u
 
 def test_health_and_readiness_are_answered(site: Served) -> None:
     assert answer(f"{site.url}healthz") == answer(f"{site.url}readyz") == 200
+
+
+def test_only_files_that_are_there_are_kept_by_the_browser(site: Served, picture: Path) -> None:
+    with httpx.Client(base_url=site.url) as http:
+        [path] = http.post("gradio_api/upload", files={"files": picture.read_bytes()}).json()
+        for headers in ({}, {"range": "bytes=0-9"}):
+            answer = http.get(f"gradio_api/file={path}", headers=headers)
+            assert answer.is_success and answer.headers["cache-control"].startswith("private")
+        for other in (f"gradio_api/file={path}x", "gradio_api/file=/etc/passwd", "config", ""):
+            assert "immutable" not in http.get(other).headers.get("cache-control", "")
 
 
 def test_a_server_whose_model_is_not_loaded_is_not_ready() -> None:

@@ -99,16 +99,6 @@ def test_names_of_uploads_cannot_be_found_from_their_contents(http: httpx.Client
     assert name not in guesses
 
 
-def test_only_files_that_are_there_are_kept_by_the_browser(http: httpx.Client) -> None:
-    path = uploaded(http, small_png()).json()[0]
-    kept = http.get(f"gradio_api/file={path}")
-    parts = http.get(f"gradio_api/file={path}", headers={"range": "bytes=0-9"})
-    for answer in (kept, parts):
-        assert answer.status_code in (200, 206) and answer.headers["cache-control"].startswith("private")
-    for other in (f"gradio_api/file={path}x", "gradio_api/file=/etc/passwd", "config", ""):
-        assert "immutable" not in http.get(other).headers.get("cache-control", "")
-
-
 def test_uploads_that_hold_scripts_are_never_shown(http: httpx.Client) -> None:
     script = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
     for name in ("x.html", "x.svg", "x.xhtml", "x.png"):
