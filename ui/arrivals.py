@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inversion import images
 from inversion.common.echo import without_echo
@@ -41,6 +41,8 @@ class Arrivals:
             await self._check(scope, receive, send)
         elif reads and wants_png(Path(path).suffix.lower(), Headers(scope=scope).get("accept", "")):
             await self._show(scope, receive, send)
+        elif reads and Path(path).suffix.lower() in AS_PNG:
+            await self.app(scope, receive, _varied(send))
         else:
             await self.app(scope, receive, send)
 
@@ -71,6 +73,17 @@ class Arrivals:
             return
         for message in answer:
             await send(message)
+
+
+def _varied(send: Send) -> Send:
+    """Sends a file that a picture of the page gets as PNG, so that the browser keeps both."""
+
+    async def varied(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).append("vary", "accept")
+        await send(message)
+
+    return varied
 
 
 def is_named_picture(name: str) -> bool:

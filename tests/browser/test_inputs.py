@@ -70,7 +70,8 @@ def test_every_field_keeps_its_picture_when_a_file_is_refused(visit: Callable[..
     found: dict[str, bool] = {}  # id of a field -> whether it is an editor
     for key in ("reconstruct", "inpaint", "edit", "grid"):
         page.locator(f"[role=tab][data-tab-id={key}]").click()
-        expect(page.locator(f"#{key}-picture")).to_contain_text("Drop")  # Gradio's fields are ready now
+        page.locator(f"#{key}-picture {'canvas' if key == 'inpaint' else 'button'}").first.wait_for()
+        expect(page.locator(f"#{key}-picture")).to_contain_text("Drop")  # Gradio's editor is ready now
         for field in set(page.evaluate(FIELDS)) - set(found):
             block = page.locator(f"#{field}")
             given, note = block.locator("input[type=file]").first, block.locator("+ .refused")

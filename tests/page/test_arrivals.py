@@ -58,6 +58,9 @@ def test_browsers_show_every_format_that_is_read(site: Served, form: str) -> Non
         return httpx.get(f"{site.url}gradio_api/file={path}", headers={"accept": accept}, timeout=20)
 
     assert read("*/*").content == data
+    for accept in ("*/*", OF_A_PAGE):  # a browser must not show the one that it has kept as the other
+        varies = [name.strip().lower() for name in read(accept).headers.get("vary", "").split(",")]
+        assert form in BROWSERS or "accept" in varies
     on_page, by_script = read(OF_A_PAGE), read("image/png")
     assert (on_page.content == data) == (form in BROWSERS)
     assert json.loads(by_script.headers["x-notes"]) == " ".join(images.decode(data).notes)

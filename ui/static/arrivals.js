@@ -14,7 +14,7 @@ const look = async (file, paints) => {
   const told = await (await fetch(`${ROOT}/gradio_api/upload?picture=1`, {method: 'POST', body})).json();
   if (!Array.isArray(told)) return {text: told.detail || FAILED};
   if (!paints || await visible(file)) return {file};
-  const shown = await fetch(`${ROOT}/gradio_api/file=${told[0]}`, {headers: {accept: 'image/png'}});
+  const shown = await fetch(`${ROOT}/gradio_api/file=${told[0]}`, {headers: {accept: 'image/png'}, cache: 'no-store'});
   const copy = new File([await shown.blob()], `${file.name}.png`, {type: 'image/png'});
   return await visible(copy) ? {file: copy, text: JSON.parse(shown.headers.get('x-notes') || '""')} : {text: UNSEEN};
 };
