@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from inversion.checkpoints import fetch, weights
-from inversion.checkpoints.registry import SERVE_ALL, BadCheckpoint, Entry, HubError, Kind, registry
+from inversion.checkpoints.registry import SERVE_ALL, BadCheckpoint, Entry, HubError, Kind, lineage, registry
 from inversion.checkpoints.store import Mark, expected
 from inversion.checkpoints.weights import errors_naming, frozen, open_network
 from inversion.common.echo import brief
@@ -122,15 +122,7 @@ def belongs(entry: Entry, model: Model) -> bool:
         crop, features = ("none", "none") if owner is None else (owner.crop, owner.perceptual)
         # ArcFace reads faces that are aligned as FFHQ's; LPIPS reads any picture.
         return crop == "ffhq" if entry.kind == "identity" else entry.architecture in ("lpips", features)
-    return entry.generator is not None and entry.generator in _lineage(model.name)
-
-
-def _lineage(name: str) -> list[str]:
-    """A model, and the models that it was tuned from."""
-    entries, names = registry(), [name]
-    while (owner := entries.get(names[-1])) is not None and owner.base is not None and owner.base not in names:
-        names.append(owner.base)
-    return names
+    return entry.generator is not None and entry.generator in lineage(model.name)
 
 
 # --- functions that attach an entry to a model, one per kind ---

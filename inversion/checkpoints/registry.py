@@ -189,6 +189,14 @@ def registry(path: Path | None = None) -> dict[str, Entry]:
     return {name: entry for name, entry in own.items() if entry.generator in {None, *own, *entries}} | entries
 
 
+def lineage(name: str) -> list[str]:
+    """A model, and the models that it was tuned from, which lend it what belongs to them."""
+    entries, names = registry(), [name]
+    while (owner := entries.get(names[-1])) is not None and owner.base is not None and owner.base not in names:
+        names.append(owner.base)
+    return names
+
+
 def weight_bytes(model: str) -> int:
     """Bytes of the files of a model: its generator and the networks that belong to it; 0 if they are unknown."""
     return sum(entry.bytes or 0 for entry in registry().values() if model in (entry.name, entry.generator))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inversion.analysis import Analysis, analysis_of
-from inversion.checkpoints.registry import registry
+from inversion.checkpoints.registry import lineage, registry
 from inversion.methods import Method, Stage, parse_method
 from inversion.methods.encode import STARTS
 from inversion.serving.runs import Request
@@ -53,8 +53,7 @@ def plan_of(request: Request) -> Plan:
 
 def _has_start(model: str) -> bool:
     """Whether a model has an encoder from which methods may start. A missing file counts as being there."""
-    entry, roles = registry().get(model), {stage.encoder_role for stage in STARTS}
-    owners = (model, None if entry is None else entry.base)
+    owners, roles = lineage(model), {stage.encoder_role for stage in STARTS}
     return any(one.generator in owners and one.role in roles for one in registry().values())
 
 
