@@ -57,6 +57,19 @@ def test_all_tabs_and_run_are_in_reach(visit: Callable[..., Page]) -> None:
                 page.evaluate("window.scrollTo(0, 0)")
 
 
+def test_a_phone_shows_stored_results_before_the_methods_and_those_of_another_picture_after_them(
+    visit: Callable[..., Page], picture: Path
+) -> None:
+    page = visit(*SIZES["phone"])
+    expect(page.locator("#reconstruct-column-0 img").first).to_be_in_viewport(ratio=0.4)
+    result, methods = rectangles(page, "#reconstruct-column-0", "#reconstruct-methods")
+    assert result["y"] + result["height"] <= methods["y"]
+    upload(page, "reconstruct", picture)
+    expect(page.locator("#reconstruct-other")).to_contain_text("previous picture")
+    methods, result = rectangles(page, "#reconstruct-methods", "#reconstruct-column-0")
+    assert methods["y"] + methods["height"] <= result["y"]
+
+
 def test_the_page_opens_with_results_and_every_tab_shows_all_on_one_screen(visit: Callable[..., Page]) -> None:
     page = visit(*SIZES["desk"])
     assert page.evaluate(WRAPPED) == 0, "Svelte wraps events in proxies, and the page loads slowly"

@@ -40,7 +40,7 @@ def test_the_line_shows_and_cancels_ones_own_jobs(own_jobs: OwnJobs) -> None:
     ]
     until(lambda: own_jobs.session.snapshot(keys[0]).runs[0].state == "running")
     text, timer = own_jobs.show("me")
-    assert text.count("Cancel</button>") == 2 and "W is running" in text and "in the queue" in text
+    assert text.count("Cancel</button>") == 2 and "W is running" in text and "in the queue · W" in text
     assert keys[2] not in text and timer.active and text.count("<b>Grid</b>") == 2
     for key in (keys[2], "unknown", None):
         assert own_jobs.cancel("me", SimpleNamespace(key=key))[0].count("</button>") == 2  # type: ignore[arg-type]

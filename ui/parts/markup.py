@@ -154,7 +154,7 @@ def _result(view: JobView, unit: str) -> str:
 def precomputed_status(view: JobView, given: bool) -> str:
     """That a comparison was computed in advance, and of what. given: Run would take its picture."""
     then = "Press Run to compute it live." if given else "Upload your picture or choose an example, and press Run."
-    return status_line(f"<b>Precomputed</b>{DOT}{len(view.runs)} methods on an example. {then}")
+    return status_line(f'<b class="precomputed">Precomputed</b>{DOT}{len(view.runs)} methods on an example. {then}')
 
 
 def other_picture(picture: np.ndarray | None) -> str:

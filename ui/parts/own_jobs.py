@@ -16,6 +16,7 @@ from ui.parts.values import Update
 from ui.static import script
 
 EVERY = 3  # seconds between two updates while there are jobs
+NAMED = 3  # methods of a job that waits
 
 
 class OwnJobs:
@@ -64,9 +65,16 @@ class OwnJobs:
         """The tab and the state of a job, with its button."""
         label = escape(self.tabs.get(view.tab) or catalogue.task(view.task).label)
         run = next((run for run in view.runs if run.state == "running"), None)
-        state = "in the queue" if run is None else f"{escape(run.label)} is running"
+        state = f"in the queue{DOT}{_methods(view)}" if run is None else f"{escape(run.label)} is running"
         if view.download is not None:
             state = "downloading the model"
         left = "" if run is None or view.remaining is None else f"{DOT}about {duration(view.remaining)} left"
         button = f'<button type="button" data-key="{escape(view.key)}" aria-label="Cancel {label}">Cancel</button>'
         return f'<span class="job"><b>{label}</b>{DOT}{state}{left} {button}</span>'
+
+
+def _methods(view: JobView) -> str:
+    """The first runs of a job, as HTML."""
+    labels = list(dict.fromkeys(escape(run.label) for run in view.runs))
+    named = ", ".join(labels[:NAMED])
+    return named if len(labels) <= NAMED else f"{named} and {len(labels) - NAMED} more"
