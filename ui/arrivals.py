@@ -1,6 +1,7 @@
 """Pictures at the door: what is no picture is refused, and what browsers do not show is sent to them as PNG.
 
-`static/arrivals.js` asks about files that the browser cannot show, before their field gives up the picture that it has.
+`static/arrivals.js` asks about files that the browser cannot show, or that are too large for an editor, before their
+field gives up the picture that it has.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from inversion.common.echo import without_echo
 from ui.answers import answer_of, body_of
 from ui.guard import API
 from ui.parts.inputs import sentence
+from ui.parts.originals import small_copy
 
 OF_A_FIELD = re.compile(rb"(^|&)(upload_id|picture)=")  # in the query of uploads to fields; strokes have neither
 ASKS = re.compile(rb"(^|&)picture=")  # a question about a file of any name; the browser would log an answer of 415
+OF_SCRIPT = "image/png"  # what `static/arrivals.js` accepts
 AS_PNG = frozenset({".tif", ".tiff", ".heic", ".heif"})  # formats of `images` that not all browsers show
 
 
@@ -65,10 +68,11 @@ class Arrivals:
         answer = await answer_of(self.app, scope, receive)
         picture = None
         if answer and answer[0].get("status") == 200:  # this visitor may read the file
-            picture = await run_in_threadpool(shown, body_of(answer))
+            to_paint = Headers(scope=scope).get("accept") == OF_SCRIPT
+            file = Path(scope["path"].partition(f"{API}/file=")[2]) if to_paint else None
+            picture = await run_in_threadpool(shown, body_of(answer), file)
         if picture is not None:
-            png, notes = picture
-            headers = {"vary": "accept", "x-notes": json.dumps(notes)}
+            png, headers = picture
             await Response(png, media_type="image/png", headers=headers)(scope, receive, send)
             return
         for message in answer:
@@ -96,7 +100,7 @@ def wants_png(suffix: str, accept: str) -> bool:
 
     accept: the header of the request. Pictures of a page accept many kinds, the page's script only PNG.
     """
-    return accept == "image/png" or (suffix in AS_PNG and accept.startswith("image/"))
+    return accept == OF_SCRIPT or (suffix in AS_PNG and accept.startswith("image/"))
 
 
 def refusal(paths: list[Path]) -> str | None:
@@ -109,10 +113,18 @@ def refusal(paths: list[Path]) -> str | None:
     return None
 
 
-def shown(file: bytes) -> tuple[bytes, str] | None:
-    """The picture of a file as PNG, and notes for the user; None if it cannot be read."""
+def shown(data: bytes, file: Path | None) -> tuple[bytes, dict[str, str]] | None:
+    """A picture as PNG, with headers for `static/arrivals.js`; None if it cannot be read.
+
+    file: holds the data, and an editor gets a small copy of it if it is large. None: the picture is not for an editor.
+    """
     try:
-        decoded = images.decode(file)
+        decoded = images.decode(data)
     except images.BadImage:
         return None
-    return images.packed_png(np.asarray(decoded.picture)), " ".join(decoded.notes)
+    # An editor loses the colours of erased parts, so it gets such a picture as it is.
+    small = None if file is None or decoded.erased is not None else small_copy(decoded.picture, file)
+    headers = {"vary": "accept", "x-notes": json.dumps(" ".join(decoded.notes))}
+    if small is not None:
+        return images.packed_png(small), {**headers, "x-small": "1"}
+    return images.packed_png(np.asarray(decoded.picture)), headers

@@ -29,6 +29,7 @@ from ui.machines import Machines
 from ui.parts.context import PageContext
 from ui.parts.events import MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.lazy import delay
+from ui.parts.originals import EDITOR_SIDE
 from ui.parts.own_jobs import OwnJobs
 from ui.parts.settings import model_choices
 from ui.parts.values import Options, Update
@@ -81,7 +82,8 @@ def build(
         reader.wire(page)
         page.load(None, js=script("page"), **QUIET)
         targets = [{"key": tab.key, "label": tab.label, "paints": tab.paints} for tab in made if tab.takes_pictures]
-        page.load(None, js=page_scripts(*VIEWER, VIEWER_TEMPLATE=template("viewer"), TARGETS=targets), **QUIET)
+        constants = {"VIEWER_TEMPLATE": template("viewer"), "TARGETS": targets, "EDITOR_SIDE": EDITOR_SIDE}
+        page.load(None, js=page_scripts(*VIEWER, **constants), **QUIET)
         _offer_methods(page, context, made)
         _refresh_models(page, context, made)
         api.add_endpoints(page, context, made)

@@ -23,6 +23,7 @@ import numpy as np
 from gradio.components import Component
 from gradio.events import Dependency
 from gradio.processing_utils import save_file_to_cache
+from PIL import Image
 
 from inversion import images
 from inversion.common.errors import UserError
@@ -36,6 +37,7 @@ from ui.history.form import Form, of_requests
 from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, errors_as_messages
 from ui.parts.masks import FILE, PAINTED
+from ui.parts.originals import small_copy
 from ui.parts.streams import Streams
 from ui.parts.task_fields import MaskField, PictureField, TaskField
 from ui.parts.uploads import PictureInput
@@ -151,7 +153,10 @@ class Reopening:
         with errors_as_messages():
             request = self.session.history.requests(str(getattr(event, "key", None)))[0]
         name = safe_name(Path(request.name).stem or "picture") + ".png"
-        return cached_picture(request.picture, name, self.parts.upload.component)
+        component, pixels = self.parts.upload.component, request.picture
+        file = cached_picture(pixels, name, component)
+        small = small_copy(Image.fromarray(pixels), Path(file)) if self.parts.upload.paints else None
+        return file if small is None else cached_picture(small, name, component)
 
     def own_pictures(self, event: gr.EventData) -> object:
         """The files of the pictures and masks of a run, in the order of `pictures`. Raises gr.Error."""

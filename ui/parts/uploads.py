@@ -30,6 +30,7 @@ from ui.examples import thumbnail
 from ui.parts import inputs
 from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, errors_as_messages
+from ui.parts.originals import original_of
 from ui.parts.values import Value
 
 MAX_EDITOR_LAYERS = 8  # limits the memory that one upload can take
@@ -89,7 +90,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         if parts is None or parts.background is None:
             return None
         with errors_as_messages():
-            decoded = images.decode(_source(parts.background))
+            decoded = original_of(images.decode(_source(parts.background)))
             picture = np.asarray(decoded.picture)
             mask = _painted([layer for layer in parts.layers if layer is not None], picture.shape)
             return Painted(picture, mask, decoded.notes, decoded.erased)
@@ -234,8 +235,8 @@ def _painted(layers: Sequence[FileData | bytes], shape: tuple[int, ...]) -> np.n
     for layer in layers:
         strokes = Image.fromarray(images.read_layer(_source(layer)))
         if strokes.size != (shape[1], shape[0]):
-            strokes = strokes.resize((shape[1], shape[0]), Image.Resampling.NEAREST)
-        mask |= np.asarray(strokes)
+            strokes = strokes.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+        mask[np.asarray(strokes) > 127] = 255
     return mask
 
 

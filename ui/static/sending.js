@@ -117,7 +117,8 @@ let leftPicture = null;
 
 document.addEventListener('change', event => {
   const key = event.target.type === 'file' && event.target.closest?.('[id$=-picture]')?.id.replace(/-picture$/, '');
-  if (key && event.target.files[0]) chosenPictures[key] = {file: event.target.files[0]};
+  const file = key && event.target.files[0];
+  if (file) chosenPictures[key] = {file: sources.get(file) || file};
 }, true);
 document.addEventListener('click', event => {
   const button = event.target.closest?.('button');
