@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from inversion.checkpoints.convert import open_converted
 from inversion.checkpoints.converted import Contents
+from inversion.checkpoints.latents import LAYERED
 from inversion.checkpoints.layouts import network
 from inversion.checkpoints.layouts.search import networks
 from inversion.checkpoints.transcribe import transcribe
@@ -258,6 +259,9 @@ ACCIDENTS: dict[str, tuple[bytes, str]] = {
     "json": (b'{"error": "rate limit"}', "JSON text"),
     "empty": (b"", "empty"),
     "gzip": (gzip.compress(b"x" * 99), "gzip archive: unpack"),
+    "zstandard": (b"\x28\xb5\x2f\xfd" + b"\0" * 99, "Zstandard archive: unpack"),
+    "matlab": (b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + b"\0" * 99, "MATLAB file.*numpy.save"),
+    "reserved": (bytes(5000), "zeros only.*download it again"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "TensorFlow or Keras"),
     "picture": (b"\x89PNG\r\n\x1a\n" + b"\0" * 99, "a picture, not a checkpoint"),
     "text in UTF-8, cut in a letter": ("모델".encode()[:-1], "a text, not a checkpoint"),
@@ -278,6 +282,15 @@ def test_tensorflow_checkpoints_are_recognised_by_name(tmp_path: Path) -> None:
     for name in ("model.ckpt-1000.data-00000-of-00001", "model.ckpt-1000.index", "graph.pb"):
         (tmp_path / name).write_bytes(b"\x0a\x0b\x0c" * 9)
         with pytest.raises(Refused, match="TensorFlow file"):
+            read(tmp_path / name)
+
+
+def test_files_of_other_frameworks_are_recognised(tmp_path: Path) -> None:
+    (tmp_path / "model.msgpack").write_bytes(b"\x82\xa6params\x81\xa1a\xc7" + bytes(99))
+    with zipfile.ZipFile(tmp_path / "model.pt2", "w") as archive:
+        archive.writestr("model/archive_format", "pt2")
+    for name, says in (("model.msgpack", "a Flax file.*use"), ("model.pt2", "torch.export.*state dict")):
+        with pytest.raises(Refused, match=says):
             read(tmp_path / name)
 
 
@@ -325,6 +338,7 @@ def test_directions_of_other_projects(tmp_path: Path) -> None:
     ):
         contents = transcribe(str(tmp_path / path), str(tmp_path / "out"), None)
         assert [(part.kind, part.layout) for part in contents.networks] == [("directions", layout)]
+        assert (LAYERED in contents.notes) == (path == "idinvert.npy")
     assert read(tmp_path / "several.pt").networks[0].layout == "tensors"
     assert torch.equal(load_file(tmp_path / "out")["component_02"][0], factors[:, 1])
 

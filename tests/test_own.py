@@ -105,6 +105,9 @@ def test_a_direction_and_an_encoder_join_a_model(photo: Path, tmp_path: Path, ca
     own.add_file(tmp_path / "age.npy", "directions", name)
     model = hub.load(name, "cpu")
     assert list(model.directions) == ["age"] and model.prior is before.prior
+    (tmp_path / "years.npy").write_bytes((tmp_path / "age.npy").read_bytes())
+    assert own.add_file(tmp_path / "years.npy", "directions", name) in registry()
+    assert {*hub.load(name, "cpu").directions} == {"age", "years"}  # named after its file
     assert model.prior is not None and torch.equal(model.encoders["psp"].latent_avg, model.prior.w_avg)
     flags = ("--encoder", tmp_path / "e.pt", "--direction", tmp_path / "age.npy")
     assert (
@@ -168,6 +171,18 @@ def test_wrong_files_say_what_they_are(photo: Path, tmp_path: Path, capsys: Capt
     with pytest.raises(HubError, match="unknown crop"):
         own.add_file(snapshot(tmp_path / "g.pkl"), facts=own.Facts(crop="round"))
     assert own.own() == {}
+
+
+def test_an_encoder_that_does_not_fit_leaves_the_model_as_it_was(
+    photo: Path, tmp_path: Path, capsys: CaptureFixture
+) -> None:
+    model = own.add_file(write("psp", tmp_path / "both.pt"))
+    fewer = {f"encoder.{key}": value for key, value in small("psp_encoder_n8").items() if "styles.7." not in key}
+    torch.save({"state_dict": fewer, "latent_avg": torch.ones(7, 128)}, tmp_path / "e.pt")
+    words = ["invert", str(photo), "--model", model, "--method", "psp", "--device", "cpu", "--json"]
+    assert main([*words, "--encoder", str(tmp_path / "e.pt")]) == 2
+    assert f"e.pt does not fit {model}: " in capsys.readouterr().err
+    assert main(words) == 0
 
 
 def test_files_of_this_package_are_models_too(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ MAGIC: dict[bytes, str] = {
     b"\xfd7zXZ": f"it is an xz archive: {PACKED}",
     b"7z\xbc\xaf": f"it is a 7-Zip archive: {PACKED}",
     b"Rar!": f"it is a RAR archive: {PACKED}",
+    b"\x28\xb5\x2f\xfd": f"it is a Zstandard archive: {PACKED}",
     b"PK": "it is an empty or broken zip archive: download it again",
     b"\x89HDF": "it is an HDF5 file of TensorFlow or Keras, which cannot be read: use the PyTorch version of the model",
+    b"MATLAB": "it is a MATLAB file, which cannot be read: save its array with `numpy.save`",
     b"GGUF": "it is a GGUF file of a language model, not a GAN: use a StyleGAN, StyleGAN2 or PGGAN checkpoint",
     b"\x89PNG": "it is a picture, not a checkpoint: give it as the input picture",
     b"\xff\xd8\xff": "it is a picture, not a checkpoint: give it as the input picture",
@@ -46,6 +48,8 @@ def explain(path: Path, head: bytes) -> str:
             f"it is a Git LFS pointer of {size} bytes, not the file{real} itself: run `git lfs pull` in its "
             "repository, or download the file from its page"
         )
+    if not head.strip(b"\0"):
+        return "it begins with zeros only, so its space was reserved but the download has failed: download it again"
     if text[:1] == b"<":
         return (
             "it is a web page, not a checkpoint. Sites send one when their quota is used up or a login is needed: "
@@ -62,6 +66,8 @@ def explain(path: Path, head: bytes) -> str:
         return f"it is a tar archive: {PACKED}"
     if path.suffix == ".onnx":
         return "it is an ONNX network, which cannot be inverted: use the PyTorch checkpoint that it was made from"
+    if path.suffix == ".msgpack":
+        return "it is a Flax file, which cannot be read: use the PyTorch version of the model"
     return TENSORFLOW if _is_tensorflow(path, head) else UNKNOWN
 
 

@@ -190,7 +190,10 @@ def _encoder(model: Model, entry: Entry) -> Encoder:
         encoder.latent_avg = prior.w_avg.cpu().clone()  # the file lacks the mean, which is the generator's
         encoder.num_ws = prior.num_ws if encoder.num_ws == 1 else encoder.num_ws
     if prior is None or (encoder.num_ws, encoder.w_dim) != (prior.num_ws, prior.w_dim):
-        raise BadCheckpoint(f"{entry.name}: its {encoder.num_ws} styles do not fit the generator {model.name}")
+        raise BadCheckpoint(
+            f"{entry.name}: its {encoder.num_ws} styles do not fit the generator {model.name}: give the generator that "
+            "it was trained for, or another encoder"
+        )
     return frozen(encoder, model.device)
 
 

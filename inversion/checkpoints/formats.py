@@ -83,6 +83,8 @@ def _zipped(names: list[str]) -> str:
         return f"it is a zip archive that contains {inside[0]}: unpack it, then use the file inside"
     if any(name.endswith(".h5") or name.endswith("saved_model.pb") for name in names):
         return "it is a TensorFlow or Keras model, which cannot be read: use its PyTorch version"
+    if any(name.endswith("/archive_format") for name in names):
+        return "it was written by torch.export and is a program: download the weights as a plain state dict"
     return "it is a zip archive, but not from PyTorch: unpack it and look for the checkpoint inside"
 
 

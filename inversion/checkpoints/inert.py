@@ -84,7 +84,7 @@ def placeholder(module: str, name: str) -> type[Inert]:
 
 
 class Array(Inert):
-    """A numpy array. `tensor` holds its numbers, None for an array of objects, whose values are in `members`."""
+    """A numpy array. `tensor` holds its numbers; None for an array of other objects, whose values are in `members`."""
 
     tensor: Tensor | None = None
 
@@ -93,7 +93,8 @@ class Array(Inert):
             raise Refused("it holds a broken array")
         _, shape, kind, fortran, data = state
         if isinstance(data, list):
-            self.members.extend(data)
+            self.tensor = python_numbers(data, shape)
+            self.members.extend(data if self.tensor is None else ())
         else:
             self.tensor = numbers(data, kind, shape, "F" if fortran else "C")
 
@@ -115,13 +116,27 @@ class DType:
         return None if self.name is None else np.dtype(self.order + self.name)
 
 
+def python_numbers(values: list[object], shape: object) -> Tensor | None:
+    """The tensor of an array of Python's floating-point numbers. None if it holds anything else, or has no shape."""
+    plain, sides = [value for value in values if isinstance(value, float)], _sides(shape)
+    if not plain or len(plain) != len(values) or sides is None or math.prod(sides) != len(plain):
+        return None
+    return torch.tensor(plain, dtype=torch.float64).reshape(sides)
+
+
+def _sides(shape: object) -> tuple[int, ...] | None:
+    """The sides of an array as a pickle states them; None if it states none."""
+    sides = (shape,) if isinstance(shape, int) else shape
+    return sides if isinstance(sides, tuple) and all(isinstance(side, int) and side >= 0 for side in sides) else None
+
+
 def numbers(data: object, kind: object, shape: object, order: object = "C") -> Tensor | None:
     """The tensor of an array's bytes. None unless it holds numbers; Refused if the shape does not fit the bytes."""
     found = kind.kind if isinstance(kind, DType) else None
     if found is None or not isinstance(data, bytes | bytearray):
         return None
-    sides = (shape,) if isinstance(shape, int) else shape
-    if not isinstance(sides, tuple) or not all(isinstance(side, int) and side >= 0 for side in sides):
+    sides = _sides(shape)
+    if sides is None:
         raise Refused("it holds an array without a shape")
     if len(data) != math.prod(sides) * found.itemsize:
         raise Refused("an array's shape does not fit its data")

@@ -25,6 +25,7 @@ UNNAMED = ("", "arr_0")  # of a lone array, and of NumPy's savez
 NARROW, WIDE = 32, 8192  # plausible widths of W, if the user does not state that it is a code
 UNIT = 1e-3  # how much the length of a direction may differ from 1
 PLAIN = "tensor"  # the layout of a lone array
+LAYERED = "The layers that the file of the direction names are left out: give them with `--layers`."
 
 
 class CodeError(UserError):
@@ -61,6 +62,14 @@ def latents_of(content: Mapping[str, object] | Tensor, stated: bool = False) -> 
         return {} if rows is None or direction else {"": Latent(rows, (), PLAIN)}
     nested = [value for value in content.values() if isinstance(value, Mapping)]
     return latents_of(nested[0], stated) if not named and len(nested) == 1 else {}
+
+
+def is_style_space(content: Mapping[str, object]) -> bool:
+    """Whether a file holds a list of styles of different widths, one for each convolution (StyleSpace, Wu 2021)."""
+    styles = [value for value in content.values() if isinstance(value, torch.Tensor)]
+    listed = len(styles) == len(content) and all(name.isdigit() for name in content)
+    flat = all(value.ndim and value.is_floating_point() and value.numel() == max(value.shape) for value in styles)
+    return listed and flat and len({value.numel() for value in styles}) > 1
 
 
 def _rosinality(content: Mapping[str, object]) -> dict[str, Latent]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from inversion.checkpoints import codes, store
-from inversion.checkpoints.latents import PLAIN
+from inversion.checkpoints.latents import LAYERED, PLAIN
 from inversion.checkpoints.registry import (
     CROPS,
     BadCheckpoint,
@@ -98,28 +98,12 @@ def add_file(
     if kind != "generator" and registry().get(generator or "") is None:
         raise HubError(f"unknown model {generator!r}: give the model that {path.name} belongs to with --model")
     known = _known(path, kind, generator)
-    if known is None:
-        known = _converted(path, kind, generator, progress)
-    _write({entry.name: facts.applied_to(entry) for entry in known})
-    return next(entry.name for entry in known if entry.kind == kind)
-
-
-def check_fit(name: str) -> None:
-    """Remove an encoder or a direction of the user's that does not fit its model, and raise BadCheckpoint.
-
-    Nothing is checked for a model that is not downloaded, or for a generator.
-    """
-    from inversion.checkpoints import assembly, fetch  # imports all networks
-
-    entry = own()[name]
-    owner = registry().get(entry.generator or "")
-    if owner is None or fetch.cached(owner) is None:
-        return
-    try:
-        assembly.check_fit(entry)
-    except BadCheckpoint as error:
-        remove_file(name)
-        raise BadCheckpoint(f"{entry.filename} does not fit {owner.name}: {error}") from None
+    entries = _converted(path, kind, generator, progress) if known is None else known
+    _write({entry.name: facts.applied_to(entry) for entry in entries})
+    name = next(entry.name for entry in entries if entry.kind == kind)
+    if known is None and kind != "generator":
+        _check_fit(name)
+    return name
 
 
 def change(name: str, facts: Facts) -> None:
@@ -157,6 +141,24 @@ def own() -> dict[str, Entry]:
     return read_entries(own_path()) if own_path().is_file() else {}
 
 
+def _check_fit(name: str) -> None:
+    """Remove an encoder or a direction of the user's that does not fit its model, and raise BadCheckpoint.
+
+    Nothing is checked for a model that is not downloaded.
+    """
+    from inversion.checkpoints import assembly, fetch  # imports all networks
+
+    entry = own()[name]
+    owner = registry().get(entry.generator or "")
+    if owner is None or fetch.cached(owner) is None:
+        return
+    try:
+        assembly.check_fit(entry)
+    except BadCheckpoint as error:
+        remove_file(name)
+        raise BadCheckpoint(f"{entry.filename} does not fit {owner.name}: {error}") from None
+
+
 def _known(path: Path, kind: Kind, generator: str | None) -> list[Entry] | None:
     """The entries of a file that was added before, if its converted copy is still there."""
     if not path.is_file():
@@ -165,6 +167,8 @@ def _known(path: Path, kind: Kind, generator: str | None) -> list[Entry] | None:
     found = [entry for entry in own().values() if entry.sha256 == sha256 and entry.kind in (kind, "encoder")]
     if kind != "generator":
         found = [entry for entry in found if entry.kind == kind and entry.generator == generator]
+    if kind == "directions":  # edits name it after its file
+        found = [entry for entry in found if entry.filename == path.name]
     good = any(entry.kind == kind for entry in found) and store.intact(store.converted(sha256))
     return found if good else None
 
@@ -208,7 +212,7 @@ def _as_directions(contents: Contents) -> Contents:
         else part
         for part in contents.networks
     )
-    return replace(contents, networks=parts, notes=())
+    return replace(contents, networks=parts, notes=tuple(note for note in contents.notes if note == LAYERED))
 
 
 def _tuned(entry: Entry, copy: Path) -> Entry:

@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,11 @@ from inversion.checkpoints.accidents import described
 from inversion.checkpoints.codes import SavedCode, is_code_file, of_latent, packed, read_code
 from inversion.checkpoints.converted import HEADER, TUNED, VERSION, Contents, Part, finite, header_of, tuning_of
 from inversion.checkpoints.formats import read
-from inversion.checkpoints.latents import CodeError, Latent, latents_of
+from inversion.checkpoints.latents import LAYERED, CodeError, Latent, is_style_space, latents_of
 from inversion.checkpoints.layouts import Checkpoint, Found
 from inversion.checkpoints.layouts.ours import own_networks
 from inversion.checkpoints.layouts.search import WHOLE, NothingFound, Survey, survey_of
-from inversion.checkpoints.layouts.vectors import vectors_of
+from inversion.checkpoints.layouts.vectors import states_layers, vectors_of
 from inversion.checkpoints.unpickle import Refused, one_line
 from inversion.encoders import InDomain
 from inversion.generators import Discriminator, Prior, StateDictError
@@ -83,11 +83,17 @@ def _contents(source: Path, out: str | None, encoder: str | None) -> Contents:
         ours = own_networks(checkpoint, header)
         survey = Survey(ours) if ours else survey_of(checkpoint, encoder)
     except NothingFound:
+        if is_style_space(checkpoint):
+            raise CodeError(
+                "it holds a code in StyleSpace, a style for each convolution, which is not read: give one in W or W+"
+            ) from None
         latents = latents_of(checkpoint)
         vectors = {} if latents else vectors_of(checkpoint)
         if not vectors and not latents:
             raise
-        return _loose(vectors, latents, described_as, out)
+        contents = _loose(vectors, latents, described_as, out)
+        layered = bool(vectors) and states_layers(checkpoint)
+        return replace(contents, notes=(*contents.notes, LAYERED)) if layered else contents
     halves = [dtype for dtype in HALVES if dtype in _dtypes(checkpoint)]
     parts, tensors, notes = _checked(survey.found, halves)
     contents = Contents(*described_as, tuple(parts), tuple(one_line(note, 500) for note in [*survey.notes, *notes]))

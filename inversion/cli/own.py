@@ -54,19 +54,25 @@ def choose_model(args: argparse.Namespace) -> None:
         path = Path(args.model)
         args.own_files.append(path)
         args.model = own.add_file(path, facts=facts)
-        entry = registry()[args.model]
         sys.stderr.write(f"{visible(path.name)}: used as the model {args.model}\n")
-        sys.stderr.write(f"{entry.note}\n" if entry.note else "")
+        _say_notes(args.model)
     elif facts.given() and args.model not in own.own():
         raise UsageError(f"--{next(iter(facts.given()))} is only for a file of yours: give it with --model FILE")
     elif facts.given():
         own.change(args.model, facts)
     if args.encoder is not None:
-        own.add_file(args.encoder, "encoder", args.model, own.Facts(role=args.role))
+        _say_notes(own.add_file(args.encoder, "encoder", args.model, own.Facts(role=args.role)))
     elif args.role is not None:
         raise UsageError("--role is only for an encoder of yours: give it with --encoder FILE")
     args.own_directions = {path: own.add_file(path, "directions", args.model) for path in args.direction}
+    _say_notes(*args.own_directions.values())
     args.encoder, args.role, args.direction = None, None, []
+
+
+def _say_notes(*names: str) -> None:
+    """Write what was noticed when files were converted. names: of their entries."""
+    notes = (registry()[name].note for name in names)
+    sys.stderr.writelines(f"{note}\n" for note in notes if note)
 
 
 def check_directions(args: argparse.Namespace, model: Model) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inversion.checkpoints import own
-from inversion.checkpoints.own import Facts, Phase, Progress
+from inversion.checkpoints.own import Facts, Phase
 from inversion.checkpoints.places import folder
 from inversion.checkpoints.registry import CROPS, Kind
 from inversion.encoders import ROLES
@@ -122,7 +122,7 @@ def _views(upload: Upload, stop: threading.Event, every: float) -> Iterator[Addi
     """Views of the addition until it is over or `stop` is set. Raises UserError."""
     began, phase = time.monotonic(), _Phase(stop)
     with ThreadPoolExecutor(1, thread_name_prefix="add-file") as pool:
-        job = pool.submit(_added, upload, phase)
+        job = pool.submit(own.add_file, upload.path, upload.kind, upload.generator, upload.facts, phase)
         try:
             while not job.done():
                 yield Adding(phase.now, time.monotonic() - began)
@@ -130,14 +130,6 @@ def _views(upload: Upload, stop: threading.Event, every: float) -> Iterator[Addi
             yield Adding(phase.now, time.monotonic() - began, _name(job), over=True)
         finally:
             stop.set()  # the pool waits for the thread
-
-
-def _added(upload: Upload, phase: Progress) -> str:
-    """Add the file. Returns the name of its entry. Raises HubError, also if it does not fit its model."""
-    name = own.add_file(upload.path, upload.kind, upload.generator, upload.facts, phase)
-    if upload.kind != "generator":
-        own.check_fit(name)
-    return name
 
 
 class _Phase:

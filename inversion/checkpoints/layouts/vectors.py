@@ -11,6 +11,7 @@ from inversion.checkpoints.layouts.unsupported import name_of
 # The key of principal components -> other keys of such a file: of GANSpace in e4e's repository, and of GANSpace itself.
 COMPONENTS = {"comp": ("mean", "std"), "lat_comp": ("lat_mean", "lat_stdev")}
 FACTORS = "eigvec"  # the key of SeFa's directions, as columns, in rosinality's closed_form_factorization.py
+LAYERS = ("layers", "manipulate_layers")  # keys of the layers that a direction was made for
 MAX_COMPONENTS = 20  # principal components that become directions
 MAX_ROWS = 32  # styles of a generator
 NARROW, WIDE = 32, 8192  # plausible widths of W
@@ -36,6 +37,12 @@ def vectors_of(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
     widths = {value.shape[-1] for value in found.values() if value.ndim}
     plausible = len(widths) == 1 and all(_is_vector(value) for value in found.values())
     return found if found and plausible and NARROW <= widths.pop() <= WIDE else {}
+
+
+def states_layers(checkpoint: Mapping[str, object]) -> bool:
+    """Whether a file of a direction names the layers that it was made for, as IDInvert's boundaries do."""
+    nested = [value for value in checkpoint.values() if isinstance(value, Mapping)]
+    return any(checkpoint.get(key) is not None for key in LAYERS) or any(states_layers(one) for one in nested)
 
 
 def _components(checkpoint: Mapping[str, object]) -> Tensor | None:
