@@ -45,6 +45,8 @@ def test_the_command_describes_a_file_and_writes_it(
     assert set(open_converted(tmp_path / "e4e.safetensors")) == {"encoder", "generator"}
     assert command.main([str(path)]) == 2
     assert "exists already" in capsys.readouterr().err
+    assert command.main([str(path), "--dry-run"]) == 0
+    assert f"{tmp_path / 'e4e.safetensors'} exists already: choose another" in capsys.readouterr().out
     assert command.main([str(path), "--out", str(tmp_path / "other")]) == 0
 
 

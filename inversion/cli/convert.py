@@ -54,10 +54,12 @@ def main(argv: list[str]) -> int:
             suffix = OUTPUTS.get(contents.networks[0].kind, ".safetensors")
             out = args.out or args.file.with_suffix(suffix)
         _report(args.file, contents, out)
+        taken = f"{out} exists already: choose another path with --out" if entry is None and out.exists() else ""
         if args.dry_run:
+            sys.stdout.write(f"{taken}\n" if taken else "")
             return
-        if entry is None and out.exists():
-            raise UsageError(f"{out} exists already: choose another path with --out")
+        if taken:
+            raise UsageError(taken)
         if convert(args.file, out, encoder) != contents:
             out.unlink()
             raise BadCheckpoint(f"{args.file.name} changed while it was read: try again")
