@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.accessibility import faults
-from helpers.browser import open_tab, shoot
+from helpers.browser import open_tab, rectangles, shoot, take_example
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -94,7 +94,23 @@ def test_results_and_files_are_compared_in_every_way(visit: Callable[..., Page],
     page.get_by_role("button", name="Use the picture of Inpaint").click()
     page.locator("#colorize-picture .image-frame img").wait_for()
     expect(page.locator("#colorize-offer .offer")).to_be_hidden()
+
+
+def test_the_tab_shows_the_results_seen_last_on_a_phone(visit: Callable[..., Page]) -> None:
+    page = visit(390, 844, color_scheme="dark")
+    page.locator("#reconstruct-column-0 img").nth(1).wait_for(state="attached")
+    open_tab(page, "Colourise")  # it has no results yet
+    take_example(page, "colorize")
+    page.locator("#colorize-column-0 img").nth(1).wait_for(state="attached")
     open_tab(page, "Compare")
-    page.set_viewport_size({"width": 390, "height": 844})
+    viewer = page.locator("#compare-viewer .viewer")
+    expect(viewer.locator(".viewer-list label").filter(has_text="Reconstruct: pSp")).to_have_count(1)
+    first = viewer.locator(".viewer-list label:has(:checked)").first
+    expect(first).to_contain_text("Colourise: ")
+    row, chip = rectangles(page, "#compare-viewer .viewer-list", "#compare-viewer .viewer-list label:has(:checked)")
+    assert row["left"] <= chip["left"] + 1 < row["right"] - 100, "the row begins with it"
+    viewer.get_by_role("radio", name="Difference").click()
+    bar, place = rectangles(page, ".viewer-bar", ".viewer-stage canvas")
+    assert bar["height"] < 120 and place["width"] > 120, "three rows of buttons, and maps that can be read"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shoot(page, "viewer-phone")

@@ -64,6 +64,8 @@ class Viewer {
       chip.append(box, image, tabs.size > 1 && tab ? `${tabName(tab)}: ${name}` : name);
       return chip;
     }));
+    const first = this.list.querySelector('label:has(:checked)');
+    if (first) this.list.scrollTo(first.offsetLeft - this.list.offsetLeft, first.offsetTop - this.list.offsetTop);
   }
 
   writePicks() {

@@ -172,22 +172,23 @@ const openViewer = (key, show = null) => {
   dialog.viewer.fit();
   dialog.viewer.offer(pictures, show || pictures.map(one => one.id)).then(() => dialog.viewer.stage.focus());
 };
-// The tab Compare, with the results of all tabs; at first those of the tab before it are ticked.
+// The tab Compare, with the results of all tabs; at first those of the last tab that has some are ticked.
 const openComparison = (ticked = null) => {
   const host = document.querySelector('#compare-viewer .viewer-host');
   if (!host) return setTimeout(() => openComparison(ticked), 100);
   if (comparison?.host !== host) comparison = new Viewer(host);
   const pictures = allTabs().flatMap(picturesOf), ids = new Set(pictures.map(one => one.id));
   const before = comparison.ticked.filter(id => ids.has(id) || id.startsWith('file/'));
+  const last = visited.find(key => pictures.some(one => one.tab === key)) || pictures[0]?.tab;
   const wanted = ticked ? [...before, ...ticked] : before.length ? before
-    : pictures.filter(one => one.tab === (lastTab || pictures[0]?.tab)).map(one => one.id);
+    : pictures.filter(one => one.tab === last).map(one => one.id);
   return comparison.offer(pictures, wanted);
 };
-let lastTab = null;
+let visited = [];  // keys of tabs, the last one first
 document.addEventListener('click', event => {
   const opener = event.target.closest?.('[data-compare]');
   if (opener) openViewer(opener.dataset.compare, opener.dataset.show && JSON.parse(opener.dataset.show));
   const tab = event.target.closest?.('[role=tab][data-tab-id]')?.dataset.tabId;
   if (tab === 'compare') openComparison();
-  else if (tab && picturesOf(tab).length) lastTab = tab;
+  else if (tab) visited = [tab, ...visited.filter(key => key !== tab)];
 });
