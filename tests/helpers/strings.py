@@ -18,19 +18,16 @@ NOT_SHOWN = re.compile(
     r"ui/(api|calls|guard|health|machines|compression|frontend|theme|languages/.*|examples/compute|examples/__main__|parts/arguments"
     r"|parts/\w*endpoint|parts/values)\.py|inversion/images/(tensors|profiles)\.py|inversion/metrics/sets\.py|inversion/serving/(archive/index|"
     r"engines/.*|schemas|__init__|costs|estimates)\.py"
-    r"|inversion/(images|tasks|methods|editing|translations|analysis|grids|checkpoints/layouts)/__init__\.py"
+    r"|inversion/(images|tasks|methods|editing|translations|analysis|grids|checkpoints/layouts|generators|encoders|"
+    r"perception)/__init__\.py|inversion/checkpoints/(registry|hub|places)\.py"
 )
 SHOWN = (
     *("ui", "inversion/images", "inversion/align.py", "inversion/tasks", "inversion/serving", "inversion/methods"),
     *("inversion/editing", "inversion/translations", "inversion/analysis", "inversion/metrics", "inversion/grids"),
-    *("inversion/checkpoints/detector.py", "inversion/checkpoints/photo.py", "inversion/checkpoints/codes.py"),
-    # All that is said about a file that a visitor adds.
-    *("inversion/checkpoints/accidents.py", "inversion/checkpoints/archives.py", "inversion/checkpoints/formats.py"),
-    *("inversion/checkpoints/unpickle.py", "inversion/checkpoints/inert.py", "inversion/checkpoints/transcribe.py"),
-    *("inversion/checkpoints/converted.py", "inversion/checkpoints/assembly.py", "inversion/checkpoints/own.py"),
-    *("inversion/checkpoints/layouts", "inversion/checkpoints/weights.py", "inversion/common/texts.py"),
-    *("inversion/model.py", "inversion/synthetic/faces/factors.py", "inversion/synthetic/houses/factors.py"),
-    "inversion/common/settings.py",
+    # All that is said about a file that a visitor adds, down to the networks that read its tensors.
+    *("inversion/checkpoints", "inversion/generators", "inversion/encoders", "inversion/perception"),
+    *("inversion/directions.py", "inversion/model.py", "inversion/common/texts.py", "inversion/common/settings.py"),
+    *("inversion/common/devices.py", "inversion/synthetic/faces/factors.py", "inversion/synthetic/houses/factors.py"),
 )
 TEXTS = ("aria-label", "title", "placeholder", "alt", "data-left", "data-right")
 LABELS = ("label", "info", "placeholder", "headers", "choices", "value")

@@ -19,7 +19,8 @@ from ui.languages import LANGUAGES, translator, words
 # Names, papers, licences, addresses, commands and units are the same in every language.
 SAME = re.compile(
     r".*\barXiv .*|.* (et al\.|Bharath \d+|\d{4})$|https?:.*|.*(MIT|BSD|CC BY|NVIDIA Source).*|(From )?python -m .*"
-    r"|[\d.{}]* ?(px|[kMG]B|dB|UTC|min)|[\w.-]+-[\w.-]+(, [\w.-]+)*|[a-z_0-9]+|[A-Z]{2,}( \(\w+\))?|.*--\w+.*"
+    r"|[\d.{}]* ?(px|[kMG]B|dB|UTC|min)|[\w{}]+(\.[\w{}]+)+"
+    r"|[\w.-]+-[\w.-]+(, [\w.-]+)*|[a-z_0-9]+|[A-Z]{2,}( \(\w+\))?|.*--\w+.*"
 )
 NAMES = {
     *("Inversion Hub", "mGANprior", "Photoshop", "Netpbm", "JPEG XL", "JPEG 2000", "Radiance HDR", "PyTorch", "NumPy"),
@@ -34,7 +35,7 @@ NOT_SHOWN = re.compile(
             r".*\(sha256 \{\}\.\.\.\)",
             r"La|Tab|False|Escape|Adding|Additions|Facts|Busy|Request|Session|Step \| Report|Choose \$.*|data-left=.*",
             r"div class=.*|aria-label=.*|Edit\.\*\*.*|details open|allocate memory|unable to mmap|no output was added",
-            r"Placeholder|Inert|Refused|Module",
+            r"Placeholder|Inert|Refused|Module|Contents|Part|Range|by hand",
             r"precision and recall .*|a run ends with a result|2022\) section.*|not a list of .*|a file; .*|From x",
             r"Without a file, .*|one of \{\}\.|number of pictures, .*|the first varied layer\.|Move it away, .*",
             r"smallest identity .*|0: off\.|Check an effect that .*|Invert the picture, then .*|Turn a drawing, .*",
@@ -85,6 +86,7 @@ LATER = {
     ),
     *("Values for all cells, such as", "about {} left for {}, {} in all", "damaged: the file {}", "downloading, {}"),
     *("Choose a picture: PNG, JPEG or WebP.", "Choose one of these types: {}.", "unknown size to download"),
+    "{} and {} more",
     *("With nearby codes: reduce the squared error of the pixels alone.",),
     *("{}: this file is not a picture that the browser can read.", "{}: this type of file cannot be used here."),
 }
