@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.browser import (
     choose,
@@ -53,6 +54,10 @@ def test_a_mask_is_painted_on_the_picture_and_kept(visit: Callable[..., Page], s
     page.mouse.down()
     page.mouse.move(x + 30, y, steps=6)
     page.mouse.up()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save mask (png)").click()
+    white = np.asarray(Image.open(saved.value.path())) == 255
+    assert 0.005 < white.mean() < 0.5, "what was painted is saved"
     page.click("#inpaint-run")
     expect(status(page, "inpaint")).to_contain_text("Done")
     page.locator("#inpaint-measured img").wait_for(state="attached")

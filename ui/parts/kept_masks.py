@@ -15,7 +15,7 @@ from inversion import images
 from ui.parts.codes import fetch_script
 from ui.parts.events import CROPS, PRIVATE, QUIET
 from ui.parts.inputs import InputError, errors_as_messages
-from ui.parts.masks import MaskFile, uploaded_mask
+from ui.parts.masks import FILE, MaskFile, uploaded_mask
 from ui.parts.uploads import Painted, PictureInput
 from ui.parts.values import Update, Value
 
@@ -23,16 +23,16 @@ NOTHING = "Paint over a part of the picture first, or upload a mask."
 
 
 class MaskKeeping:
-    """Buttons below the field for a mask's file. key: the beginning of their ids."""
+    """A row of buttons that save a mask, and `take`, which its field shows. key: the beginning of their ids."""
 
     def __init__(self, key: str) -> None:
-        with gr.Row(elem_classes="keep-mask"):
-            self.take = gr.Button("Use the painted mask", size="sm", min_width=120, elem_id=f"{key}-take")
+        self.take = gr.Button("Use the painted mask", size="sm", elem_id=f"{key}-take", render=False)
+        with gr.Row(elem_classes="keep-mask") as self.row:
             self.save = gr.Button("Save mask (png)", size="sm", min_width=120, elem_id=f"{key}-save")
             self.both = gr.Button("Save with picture (png)", size="sm", min_width=120, elem_id=f"{key}-save-both")
         self.file = gr.DownloadButton("Mask", elem_id=f"{key}-kept", elem_classes="unseen")
 
-    def wire(self, picture: PictureInput, field: gr.Image, inverted: gr.Checkbox) -> Dependency:
+    def wire(self, picture: PictureInput, source: gr.Radio, field: gr.Image, inverted: gr.Checkbox) -> Dependency:
         """Connect the events. Returns the one that puts the painted mask into the field."""
 
         def take(uploaded: Value) -> np.ndarray:
@@ -42,16 +42,16 @@ class MaskKeeping:
                     raise InputError("Paint over a part of the picture first.")
             return painted
 
-        def save(together: bool, uploaded: Value, path: str | None, invert: bool) -> Iterator[Update]:
+        def save(together: bool, uploaded: Value, chosen: str, path: str | None, invert: bool) -> Iterator[Update]:
             with errors_as_messages():
                 given = picture.read(uploaded)
-                mask = marked(given, path, invert)
+                mask = marked(given, path if chosen == FILE else None, invert)
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / ("picture-with-mask.png" if together else "mask.png")
                 images.write_png(file, with_hole(given.picture, mask) if together else mask)
                 yield {self.file: gr.update(value=str(file))}
 
-        given = [picture.component, field, inverted]
+        given = [picture.component, source, field, inverted]
         for button, together in ((self.save, False), (self.both, True)):
             made = button.click(partial(save, together), given, [self.file], **CROPS, **PRIVATE)
             made.success(None, None, None, js=fetch_script(str(self.file.elem_id)), **QUIET)

@@ -80,6 +80,6 @@ def mask_note(path: str, shape: tuple[int, int] | None, invert: bool) -> str:
 PAINTED, FILE = "painted", "mask"  # sources that need the user
 SOURCES: dict[str, Source] = {
     PAINTED: Source("Painted"),
-    FILE: Source("Uploaded mask"),
+    FILE: Source("Mask file"),
     **{key: Source(mask.label, drawn=True) for key, mask in DRAWN_MASKS.items()},
 }

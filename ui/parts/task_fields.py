@@ -130,15 +130,20 @@ class MaskField(TaskField):
     def controls(self, key: str, prefix: str = "") -> dict[str, Component]:
         card = self.card
         options = [(one.label, source) for source, one in SOURCES.items()]
-        source = gr.Radio(options, value=PAINTED, label=card.label, elem_id=f"{key}-{self.source}")
+        self.chosen = gr.Radio(options, value=PAINTED, label=card.label, elem_id=f"{key}-{self.source}")
+        self.keeping = MaskKeeping(f"{key}-{card.name}")
         with gr.Column(visible=False, elem_classes="mask-file") as box:
             label = f"{card.label}: {lower_first(card.help).rstrip('.')}" if card.help else card.label
             self.file = picture_field(label, f"{key}-{card.name}", height=180)
             self.tick = gr.Checkbox(False, label=INVERT, elem_id=f"{key}-{self.invert}")
-            self.keeping = MaskKeeping(f"{key}-{card.name}")
+            self.keeping.take.render()
             self.said = gr.HTML(elem_classes="note", elem_id=f"{key}-{card.name}-note")
-        source.change(lambda chosen: gr.update(visible=chosen == FILE), source, box, **QUIET)
-        return {self.source: source, card.name: self.file, self.invert: self.tick}
+
+        def show(chosen: str) -> tuple[object, object]:
+            return gr.update(visible=chosen == FILE), gr.update(visible=not SOURCES[chosen].drawn)
+
+        self.chosen.change(show, self.chosen, [box, self.keeping.row], **QUIET)
+        return {self.source: self.chosen, card.name: self.file, self.invert: self.tick}
 
     def wire(self, picture: PictureInput) -> None:
         def check(uploaded: object, path: str | None, inverted: bool) -> str:
@@ -152,7 +157,7 @@ class MaskField(TaskField):
             checked = event(check, given, self.said, **CROPS, **PRIVATE)
             checked.failure(lambda: (None, ""), None, [self.file, self.said], **QUIET)
         self.file.clear(lambda: "", None, self.said, **QUIET)
-        taken = self.keeping.wire(picture, self.file, self.tick)
+        taken = self.keeping.wire(picture, self.chosen, self.file, self.tick)
         taken.success(lambda: (False, ""), None, [self.tick, self.said], **QUIET)
 
     def parameters(self) -> dict[str, Component]:
