@@ -16,11 +16,15 @@ from helpers.serving import MODELS, SIZE, Remote, Served
 from helpers.waiting import until
 from PIL import Image
 
+from inversion.serving import catalogue
+from inversion.synthetic import DEFAULT
 from inversion.tasks import TASKS
 from ui import admission
 from ui.admission import refusal
+from ui.examples.precomputed import OPENING, comparison, index
 from ui.page import PRIVATE_LIMITS
-from ui.parts.export import KINDS, PictureFiles
+from ui.parts.export import KINDS, PictureFiles, has_own_input
+from ui.parts.results import Panel
 from ui.tabs.models import describe
 
 
@@ -123,3 +127,20 @@ def test_a_picture_that_is_shown_has_every_pixel(kind: str, tmp_path: Path) -> N
     path = PictureFiles(str(tmp_path), kind).path("result", picture)
     with Image.open(str(path)) as shown:
         assert np.array_equal(np.asarray(shown.convert("RGB")), picture)
+
+
+@pytest.mark.parametrize("task", ["reconstruct", "colorize"])
+def test_a_browser_gets_each_picture_once_whatever_it_is_compared_with(task: str, tmp_path: Path) -> None:
+    stored = comparison(task, tuple(index()["runs"][OPENING][task]), OPENING, DEFAULT)
+    assert stored is not None
+    view = stored.view
+    with gr.Blocks():
+        panel = Panel(task, catalogue.models())
+    files = PictureFiles(str(tmp_path), "webp")  # as in `Panel.updates`
+    pictures = {"measured": view.measured, "truth": view.truth} if has_own_input(view) else {"truth": view.truth}
+    cards = {Path(str(files.path(*one))).name for one in pictures.items()}
+    shown: set[str] = set()
+    for left in ("truth", "measured"):
+        for update in panel.compare(view, left):
+            shown |= {Path(one).name for pair in update.values() for one in pair}  # type: ignore[attr-defined]
+    assert cards <= shown and len(shown) == len(cards) + len(view.runs)

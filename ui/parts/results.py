@@ -178,7 +178,7 @@ class Panel:
         """The sliders with the other picture on their left; of a job, or of a comparison that is stored."""
         with tempfile.TemporaryDirectory() as folder:
             runs = [i for i, run in enumerate(view.runs) if run.image is not None]
-            files = PictureFiles(folder) if comparison is None else StoredFiles(folder, comparison)
+            files = PictureFiles(folder, "webp") if comparison is None else StoredFiles(folder, comparison)
             yield {self.columns[i].slider: slider_pictures(view, i, left, files) for i in runs}
 
     def _card(self, model: str) -> ModelCard | None:
@@ -257,7 +257,8 @@ def slider_pictures(view: JobView, index: int, left: str, files: PictureSource) 
     largest = PREVIEW if run.state == "running" else None
     original = view.truth is not None and (left == "truth" or not has_own_input(view))
     name, before = ("truth", view.truth) if original else ("measured", view.measured)
-    return files.path(f"{name}-{largest}", before, largest), files.path(f"result-{index}-{largest}", run.image, largest)
+    end = "" if largest is None else f"-{largest}"  # a picture in full size has one file, which a browser gets once
+    return files.path(f"{name}{end}", before, largest), files.path(f"result-{index}{end}", run.image, largest)
 
 
 def lines(view: JobView) -> list[Line]:
