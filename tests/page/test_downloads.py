@@ -129,6 +129,16 @@ def test_a_picture_that_is_shown_has_every_pixel(kind: str, tmp_path: Path) -> N
         assert np.array_equal(np.asarray(shown.convert("RGB")), picture)
 
 
+def test_a_smaller_copy_of_a_picture_is_a_light_file_with_its_own_ending(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    files = PictureFiles(str(tmp_path), "webp")
+    whole, small = (Path(str(files.path(name, picture, largest))) for name, largest in (("a", 400), ("b", 200)))
+    assert (whole.suffix, small.suffix) == (".webp", ".jpeg")
+    with Image.open(small) as shown:
+        assert shown.format == "JPEG" and shown.size == (200, 200)
+    assert small.stat().st_size < whole.stat().st_size / 4
+
+
 @pytest.mark.parametrize("task", ["reconstruct", "colorize"])
 def test_a_browser_gets_each_picture_once_whatever_it_is_compared_with(task: str, tmp_path: Path) -> None:
     stored = comparison(task, tuple(index()["runs"][OPENING][task]), OPENING, DEFAULT)

@@ -31,7 +31,8 @@ class PictureFiles:
 
     Gradio writes an array over the file of an equal array, which a browser may be reading at that moment. A file is
     copied whole and once. kind: lossless WebP is a quarter smaller than PNG and made in half the time, for pictures
-    that are only shown; JPEG, which is not lossless, is for those that are shown for a moment.
+    that are only shown; JPEG, which is not lossless, is for those that are shown for a moment, and for WebP that would
+    not have every pixel.
     """
 
     def __init__(self, folder: str, kind: str = "png") -> None:
@@ -42,12 +43,15 @@ class PictureFiles:
         """The picture's file, at most `largest` pixels a side. The next version of a picture may have the same name."""
         if picture is None:
             return None
-        path = self.folder / f"{name}.{self.kind}"
+        width = picture.shape[1]
+        side = min(largest or width, width)
+        kind = "jpeg" if side < width and self.kind == "webp" else self.kind
+        path = self.folder / f"{name}.{kind}"
         if self._written.get(name) is not picture:
             image = Image.fromarray(picture)
-            if largest is not None and image.width > largest:
-                image = image.resize((largest, largest), Image.Resampling.BILINEAR)
-            image.save(path, **KINDS[self.kind])
+            if side < width:
+                image = image.resize((side, side), Image.Resampling.BILINEAR)
+            image.save(path, **KINDS[kind])
             self._written[name] = picture
         return str(path)
 
