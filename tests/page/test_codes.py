@@ -82,6 +82,18 @@ def test_a_start_that_does_not_fit_is_refused(client: Client, picture: Path, arc
         call(client, "/reconstruct", picture, methods=["wplus"], start=handle_file(tmp_path / "nan.npy"))
 
 
+def test_a_start_of_any_ending_is_named(client: Client, picture: Path, tmp_path: Path) -> None:
+    for name, data, says in (
+        ("code.mat", b"MATLAB 5.0 MAT-file" + bytes(200), "a MATLAB file"),
+        ("w.txt", b"0.1 0.2", "a text"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(AppError, match=f"{name}: it is {says}"):
+            client.predict(
+                picture=handle_file(picture), methods=["w"], start=handle_file(tmp_path / name), api_name="/reconstruct"
+            )
+
+
 def test_an_upload_is_checked_at_once(archive: Path, tmp_path: Path) -> None:
     check(None)
     check(str(code_of(archive, "wplus")))

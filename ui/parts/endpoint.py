@@ -23,7 +23,7 @@ from inversion.serving.measurement import AUTOMATIC_CROPS
 from inversion.serving.session import JobView, Request, Session, UnknownJob
 from ui.parts import inputs
 from ui.parts.arguments import SCALAR, check, naming, uploaded
-from ui.parts.codes import START_NOTE, SUFFIXES, read_start
+from ui.parts.codes import START_NOTE, read_start
 from ui.parts.context import PageContext
 from ui.parts.export import PictureFiles, export, result_names, rows
 from ui.parts.fields import DEFAULT_PRESET
@@ -143,7 +143,7 @@ def common_inputs(context: PageContext) -> dict[str, Component]:
         "measured": gr.Checkbox(False, label="measured"),
         **model_parameters(),
         "align": gr.Dropdown(list(AUTOMATIC_CROPS), value="auto", label="align"),
-        "start": gr.File(label="start", file_types=SUFFIXES, type="filepath"),
+        "start": gr.File(label="start", type="filepath"),  # any ending: its reader says what the file is
         "preset": gr.Dropdown(list(PRESETS), value=DEFAULT_PRESET, label="preset"),
     }
 
