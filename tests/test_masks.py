@@ -55,10 +55,12 @@ soft = disc().filter(ImageFilter.GaussianBlur(1))
 two = layer((255, 0, 0))
 ImageDraw.Draw(two).ellipse((28, 40, 44, 60), fill=(0, 0, 255, 255))
 classes = Image.fromarray(HOLE.astype(np.uint8) + (np.asarray(two.getchannel("B")) > 0))
+OBJECTS = np.where(np.asarray(two.getchannel("B")) > 0, 2000, 1000).astype(np.uint16) * HOLE
 MEANT = {
     "white on black": disc(),
     "white on black, jpeg": disc(),
     "grey on black": disc(127),
+    "numbers of two objects in 16 bits": Image.fromarray(OBJECTS),
     "bilevel": disc(1, 0, "1"),
     "0 and 1": disc(1),
     "0 and 1 in 16 bits": Image.fromarray(HOLE.astype(np.uint16)),
@@ -146,9 +148,23 @@ def test_a_mask_without_a_hole_or_of_nothing_else_says_why(mask: Image.Image, sa
 
 
 def test_a_picture_with_many_greys_is_no_silent_mask() -> None:
-    trimap = Image.fromarray(HOLE.astype(np.uint8) * 128 + (np.asarray(two.getchannel("B")) > 0) * np.uint8(127))
-    for picture in (photo.convert("L"), trimap):
+    shades = Image.fromarray(HOLE.astype(np.uint8) * 90 + (np.asarray(two.getchannel("B")) > 0) * np.uint8(165))
+    for picture in (photo.convert("L"), shades):
         assert "greys between" in images.decode_mask(encoded(picture)).notes[0]
+
+
+@pytest.mark.parametrize("grey", [127, 128])
+def test_the_part_of_a_trimap_that_is_not_decided_belongs_to_the_hole(grey: int) -> None:
+    wide = disc().filter(ImageFilter.MaxFilter(7))
+    read = images.decode_mask(encoded(Image.composite(disc(), wide.point(lambda value: value and grey), disc())))
+    assert np.array_equal(read.pixels, np.asarray(wide)) and "grey belongs to the hole" in read.notes[0]
+
+
+@pytest.mark.parametrize("sigma", [3, 6])
+def test_a_soft_mask_is_cut_at_half_and_says_so(sigma: int) -> None:
+    gradient = disc().filter(ImageFilter.GaussianBlur(sigma))
+    read = images.decode_mask(encoded(gradient))
+    assert np.array_equal(read.pixels > 0, np.asarray(gradient) >= 128) and "closer to white" in read.notes[0]
 
 
 def test_small_class_numbers_mark_what_is_not_background() -> None:

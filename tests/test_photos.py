@@ -279,6 +279,8 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded() -> None:
         (b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(99), "video"),
         (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(99), "camera raw"),
         (b"II*\0\x10\0\0\0CR\2\0" + bytes(99), "camera raw"),
+        (b"IIRO\x08\0\0\0" + bytes(99), "camera raw"),
+        (b"IIU\0\x18\0\0\0" + bytes(99), "camera raw"),
         (encoded(scene(), "TIFF", tiffinfo={50706: b"\1\4\0\0"}), "camera raw"),
         (encoded(scene(), "TIFF", tiffinfo={254: 1}), "camera raw"),
         (b"II*\0\x08\0\0\0" + bytes(99), "TIFF file is damaged or of a rare kind"),

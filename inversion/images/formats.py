@@ -62,6 +62,7 @@ SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("JPEG XL", 4, b"JXL "),
     ("JPEG 2000", 4, b"jP  "),
     ("camera raw", 0, b"FUJIFILMCCD-RAW"),
+    *(("camera raw", 0, mark) for mark in (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")),
     ("camera raw", 4, b"ftypcrx "),
     ("Photoshop", 0, b"8BPS"),
     ("PDF", 0, b"%PDF"),

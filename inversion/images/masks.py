@@ -27,6 +27,8 @@ FEW = 32  # colours or numbers of a mask that is not a grey picture
 SAMPLE = 100_000  # pixels that are looked at, of many
 TONES = (32, 224)  # greys between black and white
 MANY_GREYS = 0.2  # fraction of the pixels with these greys from which the user gets a note
+SOFT = 0.5  # pixels with these greys, per pixel of the hole, from which the user gets it, too
+MIDDLE = (112, 144)  # greys of the part of a trimap that is not decided
 A_GREY = 0.01  # the same fraction for a mask of a few colours, such as a trimap
 EVEN = 24  # largest difference between neighbours within a surface of one colour
 PHOTO = 0.1  # smallest fraction of coloured pixels in a photo of colours
@@ -34,6 +36,7 @@ COLOURED = 24  # difference between the channels of a coloured pixel
 INTERIOR = 0.75  # smallest fraction of such pixels in a mask; the others are edges
 SMALLEST = 0.001  # fraction of them that makes a colour
 NEAR = 32  # largest difference between a colour and what a JPEG makes of it
+WHITES = (65535, 2**31 - 1, 2**32 - 1)  # of greys of 16 and 32 bits
 CLASS_NUMBERS = 32  # numbers below this one are classes, not greys
 SHAPE_WITHIN = 0.02  # largest difference of proportions
 
@@ -120,6 +123,9 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
         if values is not None and values.max() < CLASS_NUMBERS:
             notes.append("The mask holds small numbers: everything that is not 0 is the hole.")
             return numbers > 0
+        if values is not None and len(values) > 2 and values.max() > 255 and values.max() not in WHITES:
+            notes.append("The mask holds the numbers of objects: everything that is not 0 is the hole.")
+            return numbers > 0
     picture = colour.eight_bits(image).convert("RGB")
     rgb, counted = np.asarray(picture), picture.getcolors(FEW)
     colours = None if counted is None else np.array([one for _, one in counted])
@@ -132,11 +138,21 @@ def _marked(image: Image.Image, notes: list[str]) -> Marks:
     if colours is not None and len(colours) == 2:
         return _larger(grey, float(grey.min()), float(grey.max()), notes=notes)
     tones = (grey > TONES[0]) & (grey < TONES[1])
-    if tones.mean() > (MANY_GREYS if colours is None else A_GREY):
+    if colours is not None and _is_trimap(colours):
+        notes.append("The mask has black, grey and white: grey belongs to the hole, too.")
+        return grey >= MIDDLE[0]
+    many = min(MANY_GREYS, SOFT * (grey >= 128).mean()) if colours is None else A_GREY
+    if tones.mean() > many:
         if colours is None and (np.ptp(rgb, axis=2) >= COLOURED).mean() >= PHOTO:
             raise BadImage(PICTURE)
         notes.append("The mask has greys between black and white. Pixels that are closer to white are the hole.")
     return grey >= 128
+
+
+def _is_trimap(colours: NDArray[np.generic]) -> bool:
+    """Whether the colours (N, 3) of a mask are black, a grey in the middle and white (matting, Chuang et al. 2001)."""
+    greys = sorted(colours.mean(axis=1).tolist())
+    return len(greys) == 3 and greys[0] <= TONES[0] and MIDDLE[0] <= greys[1] <= MIDDLE[1] and greys[2] >= TONES[1]
 
 
 def _one_channel(image: Image.Image) -> np.ndarray | None:
