@@ -200,6 +200,15 @@ def test_a_cut_file_keeps_the_pixels_that_are_there(form: str, progressive: bool
         assert set(np.asarray(cut.picture)[-8:].ravel()) == {128}
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_with_fewer_rows_than_it_states_says_so(progressive: bool) -> None:
+    whole = encoded(scene(), "JPEG", progressive=progressive)
+    frame = whole.index(b"\xff\xc2" if progressive else b"\xff\xc0")
+    taller = whole[: frame + 5] + struct.pack(">H", 128) + whole[frame + 7 :]
+    assert images.decode(taller).notes == ("The last rows of the picture are plain grey, as in a damaged file.",)
+    assert images.decode(whole).notes == ()
+
+
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP"])
 def test_a_cut_file_of_another_format_says_so_too(form: str) -> None:
     data = encoded(scene().convert("P") if form == "GIF" else scene(), form)

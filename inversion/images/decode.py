@@ -112,6 +112,14 @@ def _load(image: ImageFile.ImageFile, notes: list[str]) -> None:
             notes.append(CUT)
     if CUT in notes:
         notes[notes.index(CUT)] = _cut_note(image)
+    elif image.format == "JPEG" and _ends_grey(image):
+        notes.append("The last rows of the picture are plain grey, as in a damaged file.")
+
+
+def _ends_grey(image: Image.Image) -> bool:
+    """Whether the last 8 rows have the grey that libjpeg gives to pixels that a file states and does not hold."""
+    width, height = image.size
+    return image.crop((0, height - 8, width, height)).convert("RGB").getextrema() == ((128, 128),) * 3
 
 
 def _cut_note(image: Image.Image) -> str:
