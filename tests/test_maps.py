@@ -48,6 +48,8 @@ MAPS: dict[str, tuple[Callable[[Array], bytes], str | None]] = {
     "our colours": (lambda n: encoded(Image.fromarray(np.asarray(PALETTE, np.uint8)[n])), None),
     "our colours as a palette": (lambda n: indexed(n, PALETTE), None),
     "grey values": (lambda n: encoded(Image.fromarray(n)), "class numbers"),
+    "grey values, 255 is not decided": (
+        lambda n: encoded(Image.fromarray(np.where(n == 0, 255, n).astype(np.uint8))), "255 as background"),
     "grey values in 16 bits": (lambda n: encoded(Image.fromarray(n.astype(np.uint16))), "class numbers"),
     "grey values in three channels": (lambda n: encoded(Image.fromarray(n).convert("RGB")), "class numbers"),
     "grey values as a palette": (lambda n: indexed(n, [[i] * 3 for i in range(19)]), "class numbers"),

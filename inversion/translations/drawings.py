@@ -144,7 +144,10 @@ def in_palette(picture: NDArray[np.uint8], indices: NDArray[np.uint8] | None = N
     picture = picture[::step, ::step]
     grey, last = picture[..., 0], len(PALETTE) - 1
     if (picture == grey[..., None]).all() and ((grey <= last) | (grey == BLANK)).all() and (grey % BLANK).any():
-        return _in_colours(np.where(grey == BLANK, 0, grey)), "The grey values of the map were read as class numbers."
+        blank, note = grey == BLANK, "The grey values of the map were read as class numbers."
+        if blank.any():
+            note = "The grey values of the map were read as class numbers, and 255 as background."
+        return _in_colours(np.where(blank, 0, grey)), note
     flat = picture.reshape(-1, 3).astype(np.float32)
     pure, nearest, share = _fitting(flat, CELEBA_PALETTE, TIGHT)
     *_, own = _fitting(flat, PALETTE, PURE)
