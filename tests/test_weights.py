@@ -73,20 +73,20 @@ def test_samples_differ_and_are_as_sharp_as_renders(model: Model, held_out: Batc
 
 
 def test_methods_come_in_the_order_of_the_papers(model: Model, held_out: Batch) -> None:
-    y = held_out.picture[:2]
+    y = held_out.picture[:1]
     scores = {}
     for method, settings in (
         ("w", {"w.steps": 30}),
         ("wplus", {"wplus.steps": 30}),
-        ("mganprior", {"multicode.steps": 40, "multicode.codes": 8}),
+        ("mganprior", {"multicode.steps": 40, "multicode.codes": 6}),
     ):
         scores[method] = mean(metrics.psnr(reconstruct(model, method, settings, y).image, y))
     assert scores["w"] > 25
     assert scores["wplus"] > scores["w"]
     assert scores["mganprior"] > scores["w"]
-    tuned = reconstruct(model, "pti", {"wplus.steps": 20, "pti.steps": 10}, y[:1])
-    before = reconstruct(model, "wplus", {"wplus.steps": 20}, y[:1])
-    assert metrics.psnr(tuned.image, y[:1])[0] > metrics.psnr(before.image, y[:1])[0] + 0.5
+    tuned = reconstruct(model, "pti", {"wplus.steps": 20, "pti.steps": 10}, y)
+    before = reconstruct(model, "wplus", {"wplus.steps": 20}, y)
+    assert metrics.psnr(tuned.image, y)[0] > metrics.psnr(before.image, y)[0] + 0.5
 
 
 def test_the_predictor_reads_attributes_and_knows_people(model: Model, held_out: Batch) -> None:
@@ -141,7 +141,7 @@ def test_starting_from_the_encoder_saves_most_steps_of_w_plus(model: Model, held
 
 def test_the_domain_term_keeps_codes_near_the_encoders(model: Model, held_out: Batch) -> None:
     """In-Domain's lambda: a smaller distance to the encoder's code, for a slightly lower PSNR."""
-    y, scores, domains = held_out.picture[:2], [], []
+    y, scores, domains = held_out.picture[:1], [], []
     for weight in (0.0, 2.0):
         result = reconstruct(model, "indomain", {"indomain.steps": 40, "indomain.domain_weight": weight}, y)
         scores.append(mean(metrics.psnr(result.image, y)))
