@@ -23,7 +23,10 @@ _lock = Lock()
 
 
 def small_copy(picture: Image.Image, file: Path) -> np.ndarray | None:
-    """The RGB picture of a file at the size of an editor, uint8 (H, W, 3); None if it is not larger than that."""
+    """The RGB picture of a file at the size of an editor, uint8 (H, W, 3); None if it is not larger than that.
+
+    From then on, `original_of` finds the file by the copy.
+    """
     if max(picture.size) <= EDITOR_SIDE:
         return None
     small = picture.copy()
@@ -37,7 +40,10 @@ def small_copy(picture: Image.Image, file: Path) -> np.ndarray | None:
 
 
 def original_of(decoded: images.Decoded) -> images.Decoded:
-    """The original of a picture from an editor if it is a small copy and the file is still there, else the picture."""
+    """The original of a picture from an editor if it is a small copy and the file is still there, else the picture.
+
+    Raises BadImage if the file has become unreadable.
+    """
     with _lock:
         file = _paths.get(picture_digest(np.asarray(decoded.picture)))
     return images.decode(file) if file is not None and file.is_file() else decoded
