@@ -85,6 +85,7 @@ class RowFile:
     def _save(self, rows: Sequence[RowView]) -> None:
         """Write the file; a stopped run never leaves half of it."""
         part = self.path.with_name(f"{self.path.name}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         part.replace(self.path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -108,21 +108,22 @@ def check_fit(entry: Entry) -> None:
 
 def belonging(model: Model) -> list[Entry]:
     """The entries that the model uses besides its generator, in the order of the registry."""
-    return [entry for entry in registry().values() if belongs(entry, model)]
+    entries, owners = registry(), lineage(model.name)  # read once: every load and every edit asks
+    owner = entries.get(model.name)
+    return [entry for entry in entries.values() if _belongs(entry, model.domain, owner, owners)]
 
 
-def belongs(entry: Entry, model: Model) -> bool:
-    """Whether the model uses an entry besides its generator."""
+def _belongs(entry: Entry, domain: str, owner: Entry | None, owners: Sequence[str]) -> bool:
+    """Whether a model uses an entry besides its generator. owner: the model's own. owners: see `lineage`."""
     if entry.kind == "detector":
         return False
     if entry.kind == "predictor":
-        return entry.domain == model.domain  # it reads pictures of the domain from any generator
+        return entry.domain == domain  # it reads pictures of the domain from any generator
     if entry.generator is None and entry.kind in SERVE_ALL:
-        owner = registry().get(model.name)
         crop, features = ("none", "none") if owner is None else (owner.crop, owner.perceptual)
         # ArcFace reads faces that are aligned as FFHQ's; LPIPS reads any picture.
         return crop == "ffhq" if entry.kind == "identity" else entry.architecture in ("lpips", features)
-    return entry.generator is not None and entry.generator in lineage(model.name)
+    return entry.generator is not None and entry.generator in owners
 
 
 # --- functions that attach an entry to a model, one per kind ---
