@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from inversion.directions import Direction
+    from inversion.directions.base import Direction
     from inversion.encoders import Encoder
     from inversion.generators import Discriminator, Prior
     from inversion.perception import Perceptual, Predictor

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.editing import any_prior, some_direction
+from helpers.editing import any_prior, bent_direction, some_direction
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inversion.checkpoints import hub
-from inversion.directions import MAX_STRENGTH, from_array, from_tensors, random_styles, to_tensors
+from inversion.directions import MAX_STRENGTH, Direction, from_array, from_tensors, random_styles, to_tensors
 from inversion.editing import (
     conditioned,
     directions_of,
@@ -83,12 +83,14 @@ def test_a_conditioned_direction_stays_on_the_boundaries_and_keeps_its_length() 
 
 
 def test_directions_survive_their_file(prior: Prior, tmp_path: Path) -> None:
-    given = [some_direction(prior, "hair_length", 1), some_direction(prior, "yaw", 2)]
+    given = [some_direction(prior, "hair_length", 1), some_direction(prior, "yaw", 2), bent_direction(prior)]
     save_file(to_tensors(given), str(tmp_path / "d.safetensors"))
     read = {d.name: d for d in from_tensors(load_file(tmp_path / "d.safetensors"), prior, "synthetic-faces")}
     for d in given:
         assert torch.equal(read[d.name].rows, d.rows) and d.normal is not None
         assert (read[d.name].low, read[d.name].high, read[d.name].deviation) == (d.low, d.high, d.deviation)
+        offsets, strength = torch.randn(2, prior.num_ws, prior.w_dim), torch.tensor([0.5, -1.0])[:, None, None]
+        torch.testing.assert_close(read[d.name].shift(offsets, strength), d.shift(offsets, strength))
 
 
 @pytest.mark.parametrize("domain", [*DOMAINS, "other"])
@@ -98,10 +100,14 @@ def test_the_domain_of_the_model_labels_its_attributes(domain: str, prior: Prior
 
 
 def test_files_of_other_generators_are_refused(prior: Prior) -> None:
-    tensors = to_tensors([some_direction(prior)])
+    tensors = to_tensors([bent_direction(prior, "smile")])
     for broken in (
         {k: v for k, v in tensors.items() if not k.endswith("normal")},
         {**tensors, "smile.rows": torch.ones(1, 3)},
+        {**tensors, "smile.bend": torch.tensor([3.0, 0.4])},  # the map knows three attributes
+        {k: v for k, v in tensors.items() if not k.startswith("map.")},
+        {k: v for k, v in tensors.items() if k != "map.reader.0.bias"},
+        {**tensors, "map.writer.4.weight": torch.ones(prior.w_dim, 3)},
         {},
     ):
         with pytest.raises(StateDictError, match="directions:"):
@@ -132,6 +138,23 @@ def test_every_shipped_slider_is_sound(name: str) -> None:
         assert d.normal is not None and d.deviation > 0
         assert [float(v.norm()) for v in (d.rows, d.normal)] == pytest.approx([1, 1], abs=1e-4)
         assert float((d.rows * d.normal).sum()) > 0  # what writes the attribute and what reads it agree on the sign
+
+
+@pytest.mark.weights
+def test_hair_that_turns_grey_does_not_turn_blue() -> None:
+    model = hub.load(device="cpu")
+    prior, straight = model.prior, {"age": replace(model.directions["age"], bend=None)}
+    assert prior is not None
+    with torch.no_grad():
+        code = WPlus(prior.mapping(latents(range(HELD_OUT, HELD_OUT + 24))))
+        red, _, blue = code.render(prior).unbind(dim=1)
+
+        def turned(directions: dict[str, Direction]) -> float:
+            """The share of pixels that are clearly bluer than red in the old face, and were not before."""
+            old = edited(code, prior, directions, {"age": straight["age"].high}).render(prior)
+            return float(((old[:, 2] - old[:, 0] > 0.1) & (blue - red < 0.05)).float().mean())
+
+        assert turned(model.directions) < 0.5 * turned(straight)
 
 
 @pytest.fixture(scope="module")

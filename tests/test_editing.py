@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.editing import CODES, any_prior, code_on, some_direction
+from helpers.editing import CODES, any_prior, bent_direction, code_on, some_direction
 from torch import Tensor
 
 from inversion.editing import (
@@ -28,13 +28,14 @@ __all__ = ["any_prior"]  # a fixture
 @pytest.mark.parametrize("kind", CODES)
 def test_every_code_moves_on_every_prior(any_prior: Prior, kind: str) -> None:
     prior = any_prior
-    code, d = code_on(prior, kind), {"smile": some_direction(prior)}
+    code, d = code_on(prior, kind), {"smile": some_direction(prior), "age": bent_direction(prior)}
     with torch.no_grad():
         still = code.render(prior)
         assert edited(code, prior, d, {}) is code
-        torch.testing.assert_close(edited(code, prior, d, {"smile": 0.0}).render(prior), still, atol=1e-4, rtol=1e-4)
+        for name in d:
+            torch.testing.assert_close(edited(code, prior, d, {name: 0.0}).render(prior), still, atol=1e-4, rtol=1e-4)
+            assert (edited(code, prior, d, {name: 1.0}).render(prior) - still).abs().max() > 1e-3
         there = edited(code, prior, d, {"smile": 1.0})
-        assert (there.render(prior) - still).abs().max() > 1e-3
         back = edited(there, prior, d, {"smile": -1.0})
         if prior.num_ws > 1:  # a z is brought back to its usual length before it moves
             torch.testing.assert_close(back.render(prior), still, atol=1e-3, rtol=1e-3)
@@ -58,6 +59,18 @@ def test_moves_add_up_and_do_not_depend_on_their_order(prior: Prior) -> None:
         for name in order:
             one = edited(one, prior, d, {name: {"smile": 1.0, "yaw": -0.5}[name]})
         torch.testing.assert_close(one.ws(prior), both.ws(prior))
+
+
+def test_bent_moves_depend_on_the_code_and_not_on_their_order(prior: Prior) -> None:
+    d = {"age": bent_direction(prior), "smile": some_direction(prior), "hair": bent_direction(prior, "hair", 1)}
+    first, second = (code_on(prior, "w", seed) for seed in (0, 1))
+    changes = [edited(code, prior, d, {"age": 1.0}).ws(prior) - code.ws(prior) for code in (first, second)]
+    assert (changes[0] - changes[1]).norm() > 0.05 * changes[0].norm()
+    moves = {"age": 1.0, "smile": -0.5, "hair": 0.7}
+    both = edited(first, prior, d, moves).ws(prior)
+    assert torch.equal(edited(first, prior, d, dict(reversed(moves.items()))).ws(prior), both)
+    kept = edited(first, prior, d, {"age": 1.0}, keep=["smile"]).ws(prior) - first.ws(prior)
+    assert d["smile"].normal is not None and (kept * d["smile"].normal).sum(dim=2).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("kind", CODES)

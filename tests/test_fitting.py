@@ -13,6 +13,7 @@ from inversion.editing import (
 )
 from inversion.methods import WPlus
 from inversion.model import Model
+from inversion.training import bends
 from inversion.training import directions as training
 from inversion.training.models import NoPredictor
 
@@ -32,6 +33,22 @@ def test_regression_and_boundary_find_the_cause_of_a_score() -> None:
         assert float(torch.corrcoef(torch.stack([read, causes[:, k]]))[0, 1]) > 0.99
 
 
+def test_a_map_steps_where_a_line_goes_astray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bends, "STEPS", 500)
+    attributes = torch.rand(4000, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    age, colour = attributes.unbind(dim=1)
+
+    def styles(age: Tensor) -> Tensor:  # as hair, whose colour shows until it is grey
+        return torch.stack([age, colour * (1 - age.sigmoid()), colour], dim=1)
+
+    known = bends.fit_map(styles(age), attributes)
+    truth = styles(age + 0.5) - styles(age)
+    line = truth.mean(dim=0)
+    step = known.step(styles(age), 0, torch.full_like(age, 0.5))
+    inside = age < 0.5
+    assert (step - truth)[inside].square().mean() < 0.3 * (line - truth)[inside].square().mean()
+
+
 @pytest.mark.parametrize("name", ["stylegan2", "in-domain", "pggan"])
 def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn")
@@ -41,6 +58,7 @@ def test_directions_are_fitted_to_any_prior(name: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         training, "IDENTITY_MARGIN", -3.0
     )  # identity follows brightness here, so no margin to other persons is needed
+    monkeypatch.setattr(bends, "STEPS", 20)
     model = Model("tiny", prior, prior.resolution, predictor=_Gauge())
     (found,) = training.fit_directions(model, training.draw_samples(model, 200, seed=0))
     assert found.low < 0 < found.high and found.reach[0] < 0 < found.reach[1]

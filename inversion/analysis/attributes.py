@@ -15,7 +15,7 @@ from inversion.analysis.measures import Edits, samples
 from inversion.analysis.report import Column, Report, Shown, Table
 from inversion.common.plot import Plot, Series
 from inversion.common.settings import setting
-from inversion.directions import attribute_label
+from inversion.directions.base import attribute_label
 from inversion.editing.analysis import average_precision, boundary_distances, precision_recall
 from inversion.model import prior_of
 from inversion.synthetic import DOMAINS, HELD_OUT

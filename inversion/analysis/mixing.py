@@ -13,7 +13,7 @@ from inversion.analysis.measures import samples
 from inversion.analysis.report import Column, Report, Shown, Table
 from inversion.common.plot import Plot, Series
 from inversion.common.settings import setting
-from inversion.directions import attribute_label
+from inversion.directions.base import attribute_label
 from inversion.model import prior_of
 
 if TYPE_CHECKING:

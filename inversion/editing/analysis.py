@@ -12,7 +12,7 @@ from inversion.common.devices import float64
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from inversion.directions import Direction
+    from inversion.directions.base import Direction
 
 
 def precision_recall(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

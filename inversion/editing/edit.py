@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from inversion.common.settings import SettingError
-from inversion.directions import EVERYWHERE, Direction, Layers, conditioned, style_range
+from inversion.directions.base import EVERYWHERE, Direction, Layers, conditioned, style_range
 from inversion.editing.blend import driving_styles, styled
 
 if TYPE_CHECKING:
@@ -37,13 +37,11 @@ def edited(
     normals = [_normal(directions, name) for name in keep if name not in moves]
     first, last = style_range(layers, prior)
     styles = driving_styles(styled(code, prior))
-    shift = torch.zeros_like(styles)
-    for name, strength in moves.items():
-        if not abs(strength) < float("inf"):
-            raise SettingError(f"The strength of {name} must be a number, not {strength}.")
-        direction = _find(directions, name)
-        deviations = _within_reach(direction, styles - prior.w_avg, strength)  # (B, 1, 1)
-        shift += deviations * direction.deviation * _parallel(direction.rows.to(shift), normals)
+    offsets, shift = styles - prior.w_avg, torch.zeros_like(styles)
+    for direction, strength in _in_order(directions, moves):
+        deviations = _within_reach(direction, offsets, strength)  # (B, 1, 1)
+        # A step that depends on the code begins where the moves before it end.
+        shift += _parallel(direction.shift(offsets + shift, deviations), normals)
     shift[:, :first] = 0
     shift[:, last + 1 :] = 0
     return code.shifted(prior, shift)
@@ -63,9 +61,21 @@ def _within_reach(direction: Direction, offsets: Tensor, strength: float) -> Ten
     return (end - at)[:, None, None]
 
 
-def _parallel(rows: Tensor, normals: Sequence[Tensor]) -> Tensor:
-    """A direction parallel to the boundaries with these normals."""
-    return conditioned(rows.expand_as(normals[0]), [n.to(rows) for n in normals]) if normals else rows
+def _parallel(steps: Tensor, normals: Sequence[Tensor]) -> Tensor:
+    """Steps (B, 1 or num_ws, w_dim), each parallel to the boundaries with these normals."""
+    if not normals:
+        return steps
+    known = [normal.to(steps) for normal in normals]
+    return torch.stack([conditioned(step.expand_as(known[0]), known) for step in steps])
+
+
+def _in_order(directions: Mapping[str, Direction], moves: Mapping[str, float]) -> list[tuple[Direction, float]]:
+    """The moves in the order of the model's directions, so that the order in which they are given has no effect."""
+    for name, strength in moves.items():
+        if not abs(strength) < float("inf"):
+            raise SettingError(f"The strength of {name} must be a number, not {strength}.")
+        _find(directions, name)
+    return [(directions[name], moves[name]) for name in directions if name in moves]
 
 
 def _find(directions: Mapping[str, Direction], name: str) -> Direction:

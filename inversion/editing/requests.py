@@ -13,7 +13,7 @@ import torch
 from inversion import images, metrics
 from inversion.common.rows import Row
 from inversion.common.settings import SettingError
-from inversion.directions import DirectionCard, Layers, attribute_label
+from inversion.directions.base import DirectionCard, Layers, attribute_label
 from inversion.editing.blend import interpolated, interpolated_weights, mixed
 from inversion.editing.edit import edited
 from inversion.editing.local import blended, limited

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from inversion.common.devices import float64
-from inversion.directions import SAMPLES, Direction, Layers, deviation_along, random_styles, style_range
+from inversion.directions.base import SAMPLES, Direction, Layers, deviation_along, random_styles, style_range
 from inversion.synthetic import DOMAINS
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ regression of the attribute on codes gives directions in which random codes do n
 
 Codes moved to the same places along a direction measure its use. Its *reach* is where the attribute rises for most
 codes. The *range* of its slider brings most random codes to both ends of the reach, but ends before the identity
-changes. An attribute gets no slider if the predictor hardly reads it, if it moves on some faces only (hair lightness:
+changes. A slider follows steps that depend on the code (`AttributeMap`) where these spare the other attributes. An
+attribute gets no slider if the predictor hardly reads it, if it moves on some faces only (hair lightness:
 grey hair stays), or if it changes the other attributes.
 """
 
@@ -26,17 +27,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inversion.checkpoints import hub
-from inversion.directions import MAX_STRENGTH, Direction, as_fitted, deviation_along, to_tensors
+from inversion.directions import MAX_STRENGTH, Bend, Direction, deviation_along, to_tensors
 from inversion.editing.analysis import side_effects
 from inversion.methods.codes import WPlus
+from inversion.training.bends import bent_or_straight, map_of, slope_of
 from inversion.training.export import file_line
 from inversion.training.models import networks_of
 from inversion.training.options import DirectionsOptions, TrainingError
+from inversion.training.readings import Samples, draw_samples, read_pictures
 
 if TYPE_CHECKING:
     from inversion.model import Model
 
-BATCH = 50
 CONFIDENT_SHARE = 0.25  # fraction of the samples, at each end of an attribute, that its SVM is trained on
 SVM_PENALTY = 0.01  # for codes in units of their spread; 0.1 is as accurate, 0.001 is less accurate
 SWEPT_CODES = 64  # codes on which ranges are measured
@@ -52,36 +54,6 @@ SERVED_SHARE = 0.9  # fraction of random codes that the range brings to both end
 STRANGER_QUANTILE = 0.95  # of the identity scores of two different persons: an edited picture must score higher
 IDENTITY_MARGIN = 0.2  # added to that score, for codes outside the sweep
 RANGE_STEP = 0.05  # ranges end at multiples of it
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Random codes of a generator and the predictor's readings of their pictures."""
-
-    styles: Tensor  # (n, 1 or num_ws, w_dim)
-    attributes: Tensor  # (n, K)
-    identities: Tensor  # (n, D), unit length
-
-
-@torch.no_grad()
-def read_pictures(model: Model, ws: Tensor) -> tuple[Tensor, Tensor]:
-    """Attributes (B, K) and identities (B, D) in the pictures of styles (B, num_ws, w_dim). Raises NoPredictor."""
-    prior, predictor = networks_of(model)
-    return predictor.heads(prior.synthesis(ws).clamp(-1, 1))
-
-
-@torch.no_grad()
-def draw_samples(model: Model, count: int, seed: int) -> Samples:
-    """Draw `count` random codes from the seed and read their pictures. Raises NoPredictor."""
-    prior, _ = networks_of(model)
-    rng = torch.Generator().manual_seed(seed)
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for start in range(0, count, BATCH):
-        z = torch.randn(min(BATCH, count - start), prior.z_dim, generator=rng)
-        ws = prior.mapping(z.to(prior.w_avg))
-        parts.append((as_fitted(prior, ws).clone(), *read_pictures(model, ws)))
-    styles, attributes, identities = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
-    return Samples(styles, attributes, identities)
 
 
 def boundary(styles: Tensor, scores: Tensor) -> Tensor:
@@ -115,11 +87,14 @@ def regression(styles: Tensor, scores: Tensor) -> Tensor:
 
 def fit_directions(model: Model, samples: Samples) -> Iterator[Direction]:
     """Fit a direction to each editable attribute; its range is in deviations of random codes. Raises TrainingError."""
-    names, persons = networks_of(model)[1].names, samples.identities[:500]
+    (prior, predictor), persons = networks_of(model), samples.identities[:500]
+    names = predictor.names
     cosines = torch.pdist(persons).square().mul(-0.5).add(1)  # of unit vectors
     strangers = float(cosines.quantile(STRANGER_QUANTILE))
     readable = (3 * samples.attributes.var(dim=0) >= MIN_READABLE).nonzero()[:, 0].tolist()
-    for k, rows in zip(readable, regression(samples.styles, samples.attributes[:, readable]), strict=True):
+    read = samples.attributes[:, readable]
+    known = map_of(prior, samples.styles, read)
+    for place, (k, rows) in enumerate(zip(readable, regression(samples.styles, read), strict=True)):
         name, scores = names[k], samples.attributes[:, k]
         deviation = deviation_along(samples.styles, rows)
         at = ((samples.styles - samples.styles.mean(dim=0)) * rows).sum(dim=(1, 2)) / deviation
@@ -130,7 +105,9 @@ def fit_directions(model: Model, samples: Samples) -> Iterator[Direction]:
         if reach is not None and moves_alone(swept, reach, k, spreads):
             low, high = usable_range(swept, at, reach, strangers + IDENTITY_MARGIN)
             if low < 0 < high:
-                yield replace(direction, low=low, high=high, reach=reach)
+                found = replace(direction, low=low, high=high, reach=reach)
+                bend = None if known is None else Bend(known, place, slope_of(at, scores))
+                yield bent_or_straight(model, found, bend, samples.first(SWEPT_CODES), k, strangers + IDENTITY_MARGIN)
 
 
 @dataclass(frozen=True)

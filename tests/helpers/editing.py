@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from helpers.networks import build_other, build_prior
-from inversion.editing import (
-    Direction,
-)
+from inversion.directions import AttributeMap, Bend, Direction
 from inversion.generators import Prior
 from inversion.methods import MultiCode, W, WPlus, Z
 from inversion.methods.codes import Code
@@ -59,6 +57,14 @@ def some_direction(prior: Prior, name: str = "smile", seed: int = 5) -> Directio
     vector = torch.randn(1, prior.w_dim, generator=torch.Generator().manual_seed(seed))
     rows = vector / vector.norm()
     return Direction(name, name, "attributes", rows, 2.0, -1.5, 2.5, normal=rows, reach=(-100.0, 100.0))
+
+
+def bent_direction(prior: Prior, name: str = "age", index: int = 0) -> Direction:
+    """A direction whose steps depend on the code. Those of one prior share a map of three attributes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        known = AttributeMap(prior.w_dim, 3).eval().requires_grad_(False)
+    return replace(some_direction(prior, name, 7 + index), bend=Bend(known, index, 0.4))
 
 
 def editable(model: Model, prior: Prior) -> Model:

@@ -26,7 +26,7 @@ SHOWN = (
     *("inversion/editing", "inversion/translations", "inversion/analysis", "inversion/metrics", "inversion/grids"),
     # All that is said about a file that a visitor adds, down to the networks that read its tensors.
     *("inversion/checkpoints", "inversion/generators", "inversion/encoders", "inversion/perception"),
-    *("inversion/directions.py", "inversion/model.py", "inversion/common/texts.py", "inversion/common/settings.py"),
+    *("inversion/directions", "inversion/model.py", "inversion/common/texts.py", "inversion/common/settings.py"),
     *("inversion/common/devices.py", "inversion/synthetic/faces/factors.py", "inversion/synthetic/houses/factors.py"),
 )
 TEXTS = ("aria-label", "title", "placeholder", "alt", "data-left", "data-right")

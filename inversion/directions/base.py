@@ -1,4 +1,4 @@
-"""Directions: steps in the space of styles that change one attribute, and how they are measured and stored.
+"""Directions: steps in the space of styles that change one attribute, and how they are measured.
 
 A style is the output of the mapping for a z. A generator without a mapping (PGGAN) has one style, the normalised z, so
 that directions work for all generators and, by `Code.shifted`, for all codes.
@@ -6,13 +6,14 @@ that directions work for all generators and, by `Code.shifted`, for all codes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 import torch
 
 from inversion.common.settings import SettingError
+from inversion.directions.bends import Bend
 from inversion.synthetic import DOMAINS, words_of
 
 if TYPE_CHECKING:
@@ -52,10 +53,18 @@ class Direction:
     high: float = MAX_STRENGTH
     normal: Tensor | None = None  # as rows: unit normal of the boundary between codes with and without the attribute
     reach: tuple[float, float] = EVERYWHERE  # range of random codes along the direction, in deviations from the mean
+    bend: Bend | None = None  # moves of a slider follow it instead of the straight line
 
     def step(self) -> Tensor:
-        """The change of the styles at strength 1, (1 or num_ws, w_dim)."""
+        """The change of the styles at strength 1 along the straight line, (1 or num_ws, w_dim)."""
         return self.rows * self.deviation
+
+    def shift(self, offsets: Tensor, strength: Tensor) -> Tensor:
+        """The change (B, 1 or num_ws, w_dim) of styles for a strength (B, 1, 1).
+
+        offsets (B, num_ws, w_dim): the styles minus the mean style.
+        """
+        return strength * self.step().to(offsets) if self.bend is None else self.bend.step(offsets, strength)
 
     def card(self) -> DirectionCard:
         """The data of its slider."""
@@ -109,73 +118,7 @@ def deviation_along(styles: Tensor, rows: Tensor) -> float:
     return float((styles * rows).sum(dim=2).std(dim=0).square().mean().sqrt())
 
 
-def from_array(name: str, vector: Tensor, prior: Prior) -> Direction:
-    """The direction of a published boundary (1 or num_ws, w_dim) of any length. Raises StateDictError."""
-    from inversion.generators.base import StateDictError
-
-    length, (rows, width) = float(vector.norm()), vector.shape
-    if not 0 < length < float("inf"):
-        raise StateDictError("it holds only zero or broken numbers, not a direction: give another one")
-    if width != prior.w_dim:
-        raise StateDictError(f"it holds a direction of {width} numbers, not of {prior.w_dim}, as this model needs")
-    if rows not in (1, prior.num_ws):
-        raise StateDictError(
-            f"it holds {rows} rows of {width} numbers, and this model has {prior.num_ws} styles: save one row as a "
-            "file of its own"
-        )
-    unit = vector.to(prior.w_avg) / length
-    label = name.removeprefix("direction-").replace("-", " ").replace("_", " ").capitalize()
-    with torch.no_grad():
-        deviation = deviation_along(random_styles(prior, SAMPLES), unit)
-    return Direction(name, label, "attributes", unit, deviation, normal=unit)
-
-
 def attribute_label(name: str, domain: str) -> str:
     """An attribute in words, as its domain labels it. domain: a key of DOMAINS, or any other."""
     labels = DOMAINS[domain].labels if domain in DOMAINS else {}
     return labels.get(name, words_of(name))
-
-
-def from_tensors(tensors: Mapping[str, Tensor], prior: Prior, domain: str) -> list[Direction]:
-    """The directions in a file from `train directions`; the inverse of `to_tensors`, which gives the shapes.
-
-    domain: that of the prior's pictures, which labels the attributes. Raises StateDictError if a tensor is missing or
-    does not fit the prior.
-    """
-    from inversion.generators.base import StateDictError
-
-    tensors = {key: tensor.to(prior.w_avg) for key, tensor in tensors.items()}
-    names = [key.removesuffix(".rows") for key in tensors if key.endswith(".rows")]
-    shapes = ((1, prior.w_dim), (prior.num_ws, prior.w_dim))
-    found = []
-    for name in names:
-        try:
-            rows, normal, numbers = (tensors[f"{name}.{part}"] for part in ("rows", "normal", "numbers"))
-        except KeyError as error:
-            raise StateDictError(f"directions: missing {error.args[0]}") from None
-        if rows.shape not in shapes or normal.shape != rows.shape or numbers.shape != (5,):
-            raise StateDictError(f"directions: {name} does not fit {prior.num_ws} styles of {prior.w_dim} numbers")
-        deviation, low, high, *reach = numbers.tolist()
-        label = attribute_label(name, domain)
-        found.append(Direction(name, label, "attributes", rows, deviation, low, high, normal, (reach[0], reach[1])))
-    if not found:
-        raise StateDictError("directions: the file contains none")
-    return found
-
-
-def to_tensors(directions: Sequence[Direction]) -> dict[str, Tensor]:
-    """Fitted directions as tensors, by name.
-
-    NAME.rows and NAME.normal (1 or num_ws, w_dim); NAME.numbers (5,): deviation, low, high, and both ends of reach.
-    Raises ValueError for a direction without a normal.
-    """
-    tensors: dict[str, Tensor] = {}
-    for d in directions:
-        if d.normal is None:
-            raise ValueError(f"{d.name} was not fitted to an attribute")
-        tensors |= {
-            f"{d.name}.rows": d.rows.cpu().clone(),  # safetensors refuses two names of one tensor
-            f"{d.name}.normal": d.normal.cpu().clone(),
-            f"{d.name}.numbers": torch.tensor([d.deviation, d.low, d.high, *d.reach]),
-        }
-    return tensors
