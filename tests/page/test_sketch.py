@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -22,7 +23,7 @@ from inversion.translations.label_map import CELEBA_CLASSES, legend
 from ui.examples import drawings
 from ui.parts.drawing import legend_html, swatches
 from ui.parts.translated import Shown, other_choices
-from ui.tabs import sketch
+from ui.tabs import TABS, sketch
 
 
 @pytest.mark.parametrize("kind", [name for name in TRANSLATIONS if name != "toonify"])  # no tiny encoder does that
@@ -96,6 +97,21 @@ def test_a_map_is_read_in_one_way_only(site: Served, monkeypatch: pytest.MonkeyP
     assert [caption for _, caption in last[tab.panel.gallery]] == ["Your input", "Main result"]
     status = last[tab.panel.status]
     assert "aligned" in status and "other classes than those of synthetic-faces" in status
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TABS.values() if issubclass(kind, sketch.Sketch)])
+def test_the_field_follows_the_choice_and_stays_when_models_offer_none(
+    kind: type[sketch.Sketch], site: Served
+) -> None:
+    page = site.page.config
+    [menu] = [one["id"] for one in page["components"] if one["props"].get("elem_id") == f"{kind.key}-kind"]
+    events = [one for one in page["dependencies"] if one["backend_fn"] and one["targets"] == [(menu, "change")]]
+    [event] = [one["id"] for one in events if one["inputs"] == [menu]]
+    tab = laid_out(kind, site)
+    for chosen in [*tab.kinds, None]:
+        call = {"data": [chosen], "fn_index": event, "session_hash": "a-window"}
+        [*shown] = httpx.post(f"{site.url}gradio_api/run/predict", json=call).raise_for_status().json()["data"]
+        assert [one.get("visible") for one in shown].count(True) == (chosen is not None), (chosen, shown)
 
 
 def test_pictures_of_other_choices_are_marked() -> None:

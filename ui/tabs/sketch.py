@@ -141,15 +141,8 @@ class Sketch(Tab):
                         self.given.append(strip.click)
 
     def _wire(self) -> None:
-        self.kind.change(
-            lambda name: [
-                gr.update(visible=name in TRANSLATIONS and kind == TRANSLATIONS[name].takes) for kind in self.boxes
-            ],
-            self.kind,
-            list(self.boxes.values()),
-            preprocess=False,
-            **QUIET,
-        )
+        boxes = list(self.boxes.values())
+        self.kind.change(self.switch_kind, self.kind, boxes, preprocess=False, **QUIET)
         jobs = self.context.own_jobs
         given: set[Block] = {self.kind, self.models, self.variations, self.blend, self.first_layer, self.seed}
         given |= {*self.fields.values(), self.job, jobs.owner}
@@ -193,6 +186,12 @@ class Sketch(Tab):
 
     def model_menus(self) -> list[Component]:
         return [self.models]
+
+    def switch_kind(self, name: str | None) -> Update:
+        """Show the field of a translation. None, of models that offer no translation, leaves the field that is there."""
+        if name not in TRANSLATIONS:
+            return {box: gr.skip() for box in self.boxes.values()}
+        return {box: gr.update(visible=kind == TRANSLATIONS[name].takes) for kind, box in self.boxes.items()}
 
     def on_load(self, page: gr.Blocks) -> None:
         first = self.kind.value
