@@ -66,7 +66,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="seconds of one method; default: 300, with --public 120",
     )
     parser.add_argument(
-        "--model", default=os.environ.get("HUB_MODEL"), help="the initial model; default: the best one for the machine"
+        "--model",
+        default=os.environ.get("HUB_MODEL"),
+        metavar="NAME|FILE",
+        help="the initial model: a name, or a file of yours; default: the best one for the machine",
     )
     add_results(parser)
     parser.add_argument(
@@ -160,12 +163,21 @@ def check(args: argparse.Namespace) -> None:
     from inversion.serving import catalogue, host
 
     if args.model and args.model not in catalogue.models():
-        raise UsageError(f"There is no model {args.model!r}. Choose one of: {', '.join(catalogue.models())}.")
+        args.model = own_model(args.model, list(catalogue.models()))
     host.check_names(preloaded(args))
     if args.device in ("cuda", "mps"):
         from inversion.checkpoints.hub import find_device
 
         find_device(args.device)
+
+
+def own_model(text: str, known: Sequence[str]) -> str:
+    """Add a file of the host's as a model, and return its name. Raises UserError for a file that cannot be used."""
+    from inversion.checkpoints import own
+
+    if not own.looks_like_file(text) and not Path(text).is_file():
+        raise UsageError(f"There is no model {text!r}. Choose one of: {', '.join(known)}.")
+    return own.add_file(Path(text))
 
 
 def check_mcp(args: argparse.Namespace) -> None:

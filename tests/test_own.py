@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from helpers.foreign import small, write, write_nvidia
 from helpers.networks import same_networks
 from PIL import Image
 
+import app
 import inversion
 from inversion.__main__ import main
 from inversion.checkpoints import fetch, hub, own, store
@@ -171,6 +173,16 @@ def test_wrong_files_say_what_they_are(photo: Path, tmp_path: Path, capsys: Capt
     with pytest.raises(HubError, match="unknown crop"):
         own.add_file(snapshot(tmp_path / "g.pkl"), facts=own.Facts(crop="round"))
     assert own.own() == {}
+
+
+def test_the_page_opens_with_a_file_as_commands_do(tmp_path: Path, capsys: CaptureFixture) -> None:
+    parser = argparse.ArgumentParser()
+    app.add_options(parser)
+    args = parser.parse_args(["--model", str(snapshot(tmp_path / "mine.pkl"))])
+    app.check(args)
+    assert [args.model] == list(own.own()) and args.model.startswith("mine-")
+    assert app.main(["--model", str(tmp_path / "none.pkl")]) == 2
+    assert "none.pkl: cannot read it" in capsys.readouterr().err
 
 
 def test_an_encoder_that_does_not_fit_leaves_the_model_as_it_was(
