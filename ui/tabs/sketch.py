@@ -188,7 +188,7 @@ class Sketch(Tab):
         return [self.models]
 
     def switch_kind(self, name: str | None) -> Update:
-        """Show the field of a translation. None, of models that offer no translation, leaves the field that is there."""
+        """Show the field of a translation. None, of models that offer none, leaves the field that is there."""
         if name not in TRANSLATIONS:
             return {box: gr.skip() for box in self.boxes.values()}
         return {box: gr.update(visible=kind == TRANSLATIONS[name].takes) for kind, box in self.boxes.items()}
