@@ -87,11 +87,15 @@ def test_results_of_every_method_can_be_edited(session: Session, pictures: Tenso
         if method == "dip":
             with pytest.raises(UserError, match="no code"):
                 session.edits.move(key, index, EditOptions({"smile": 1.0}))
+            with pytest.raises(UserError, match="no code"):
+                session.edits.pictured(key, index, EditOptions({"smile": 1.0}))
             continue
         stored = session.stored_result(key, index)
         still = session.edits.move(key, index, EditOptions({}))
         moved = session.edits.move(key, index, EditOptions({"smile": 1.5}, (0, 6), ("smile",)))
         assert np.array_equal(still.picture, stored.image) and stored.row["method"] == method
+        alone = session.edits.pictured(key, index, EditOptions({"smile": 1.5}, (0, 6), ("smile",)))
+        assert np.array_equal(alone.picture, moved.picture) and not alone.figures and not alone.attributes
         assert not np.array_equal(moved.picture, stored.image)
         assert set(moved.attributes) == set(NAMES) and still.figures["synthetic_identity"] == pytest.approx(1, abs=1e-3)
         smile = still.attributes["smile"]
@@ -153,6 +157,7 @@ def test_an_edit_keeps_the_identity_and_a_tighter_limit_moves_less(
     for limit in (reached, (1 + reached) / 2, (3 + reached) / 4):
         edited = session.edits.move(key, 0, EditOptions({"smile": 2.5}, keep_identity=limit))
         assert (edited.figures["synthetic_identity"] or 0.0) >= limit
+        assert session.edits.pictured(key, 0, EditOptions({"smile": 2.5}, keep_identity=limit)).factor == edited.factor
         factors.append(edited.factor)
     assert factors[0] == 1 and factors == sorted(factors, reverse=True) and factors[-1] < 1
     hopeless = session.edits.move(key, 0, EditOptions({"smile": 2.5}, keep_identity=1.01))

@@ -67,6 +67,11 @@ class Edits:
         stored = self._results.stored_result(key, index)
         return self._results.ask(_edit(stored, options), stored.lane)
 
+    def pictured(self, key: str, index: int, options: EditOptions) -> Edited:
+        """As `move`, but without figures, which are most of the work, unless a limit of the identity needs them."""
+        shown = None if options.keep_identity is not None else self.previews(key, {index: options}).get(index)
+        return self.move(key, index, options) if shown is None else Edited(shown, {}, {})  # it says why there is none
+
     def previews(self, key: str, edits: Mapping[int, EditOptions]) -> dict[int, np.ndarray]:
         """Results of a job moved along directions, uint8 (R, R, 3) by index, without figures: one request a lane.
 

@@ -100,9 +100,7 @@ def test_a_map_is_read_in_one_way_only(site: Served, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TABS.values() if issubclass(kind, sketch.Sketch)])
-def test_the_field_follows_the_choice_and_stays_when_models_offer_none(
-    kind: type[sketch.Sketch], site: Served
-) -> None:
+def test_the_field_follows_the_choice_and_stays_when_models_offer_none(kind: type[sketch.Sketch], site: Served) -> None:
     page = site.page.config
     [menu] = [one["id"] for one in page["components"] if one["props"].get("elem_id") == f"{kind.key}-kind"]
     events = [one for one in page["dependencies"] if one["backend_fn"] and one["targets"] == [(menu, "change")]]

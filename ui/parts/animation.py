@@ -136,7 +136,7 @@ class Animation:
         films: list[list[np.ndarray]] = []
         problems = {}
         for number, (index, label, size) in enumerate(runs):
-            move, film = partial(self.session.edits.move, view.key, index), []
+            move, film = partial(self.session.edits.pictured, view.key, index), []
             try:
                 local = in_region(options, view.crop, size)
                 for picture in animated(move, local, *course):

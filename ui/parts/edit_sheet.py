@@ -130,7 +130,7 @@ class EditSheet:
             yield {self.status: status_line("<b>Editing</b>", number / len(rows))}
             try:
                 local = in_region(options, view.crop, size)
-                tiles += edit_tiles(partial(self.session.edits.move, *place), local, parts, title, labels)
+                tiles += edit_tiles(partial(self.session.edits.pictured, *place), local, parts, title, labels)
             except UserError as error:
                 problems[title] = str(error)
         with tempfile.TemporaryDirectory() as folder:
