@@ -7,17 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.serving import Served
+from helpers.waiting import until
 
 from inversion import images
 from inversion.checkpoints.registry import registry
 from inversion.methods import METHODS
 from inversion.metrics import METRICS
 from inversion.serving import catalogue
+from inversion.serving.session import Request
 from inversion.tasks import TASKS
 from inversion.translations import TRANSLATIONS
 from ui.parts.inputs import InputError
 from ui.parts.kept_masks import marked, with_hole
 from ui.parts.markup import head, paper_link
+from ui.parts.plots import quality_plot
+from ui.parts.results import lines
 from ui.parts.uploads import Painted
 from ui.tabs import all_tabs
 from ui.tabs.about import licences_html, methods_html, metrics_html
@@ -72,3 +77,15 @@ def test_pictures_can_be_sent_to_every_tab_with_an_upload() -> None:
 def test_a_column_with_two_results_names_both_for_the_viewer() -> None:
     assert 'data-left="before" data-right="after"' in head("W", "", "red", ("before", "after"))
     assert "data-" not in head("W", "", "red")
+
+
+def test_the_plot_says_which_curves_start_where_an_earlier_run_ended(site: Served, picture: Path) -> None:
+    upload, said = np.asarray(images.read(picture)), []
+    for _ in range(2):
+        settings = {"w": {"w.steps": 7}, "wplus": {"wplus.steps": 1}}
+        key = site.session.submit([Request("reconstruct", m, upload, settings=own) for m, own in settings.items()])
+        until(lambda key=key: site.session.snapshot(key).over)
+        view = site.session.snapshot(key)
+        assert [run.state for run in view.runs] == ["done", "done"]
+        said.append(quality_plot(lines(view)))
+    assert ["The curve starts where an earlier run ended: W." in text for text in said] == [False, True]

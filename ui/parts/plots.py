@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 WIDTH, HEIGHT = 720, 300
@@ -14,11 +14,12 @@ HEADROOM = 8.0  # dB shown below the lowest result
 
 @dataclass(frozen=True)
 class Line:
-    """One method's line: (seconds, dB) points in the order of time."""
+    """One method's line: (seconds, dB) points in the order of time. taken: an earlier run did its first steps."""
 
     name: str
     colour: str
     points: Sequence[tuple[float, float]]
+    taken: bool = False
 
 
 def quality_plot(lines: Sequence[Line]) -> str:
@@ -27,7 +28,7 @@ def quality_plot(lines: Sequence[Line]) -> str:
     if not lines:
         return ""
     floor = min(line.points[-1][1] for line in lines) - HEADROOM  # the first steps are too low to be compared
-    lines = [Line(line.name, line.colour, [p for p in line.points if p[1] >= floor]) for line in lines]
+    lines = [replace(line, points=[p for p in line.points if p[1] >= floor]) for line in lines]
     xs, ys = [[point[axis] for line in lines for point in line.points] for axis in (0, 1)]
     x_ticks, y_ticks = ticks(0.0, max(xs)), ticks(min(ys), max(ys))
     x_range, y_range = (0.0, max(x_ticks[-1], max(xs))), (y_ticks[0], y_ticks[-1])
@@ -42,10 +43,11 @@ def quality_plot(lines: Sequence[Line]) -> str:
     parts += [
         _line(line, [at(*point) for point in line.points], place) for line, place in zip(lines, places, strict=True)
     ]
-    names = ", ".join(line.name for line in lines)
+    names, taken = (", ".join(line.name for line in some) for some in (lines, [line for line in lines if line.taken]))
+    note = f'<p class="note">The curve starts where an earlier run ended: {escape(taken)}.</p>' if taken else ""
     return (
         f'<div class="plot"><h3>Quality over time</h3><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="PSNR against seconds: {escape(names)}">{"".join(parts)}</svg></div>'
+        f'aria-label="PSNR against seconds: {escape(names)}">{"".join(parts)}</svg>{note}</div>'
     )
 
 

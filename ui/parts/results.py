@@ -13,7 +13,7 @@ import numpy as np
 from inversion import images
 from inversion.serving import catalogue
 from inversion.serving.catalogue import ModelCard
-from inversion.serving.session import JobView, Session
+from inversion.serving.session import JobView, RunView, Session
 from ui.examples.precomputed import Comparison, StoredFiles
 from ui.parts import codes, export
 from ui.parts.export import PictureFiles, has_own_input
@@ -263,4 +263,10 @@ def slider_pictures(view: JobView, index: int, left: str, files: PictureSource) 
 
 def lines(view: JobView) -> list[Line]:
     """Every run's PSNR over its seconds."""
-    return [Line(run.label, COLUMN_COLOURS[i], run.track) for i, run in enumerate(view.runs)]
+    return [Line(run.label, COLUMN_COLOURS[i], run.track, _taken(run)) for i, run in enumerate(view.runs)]
+
+
+def _taken(run: RunView) -> bool:
+    """Whether an earlier run did the first steps of a run. The one step of an encoder has no curve anyway."""
+    row = run.row or {}
+    return bool(row.get("spent")) and row.get("steps", 0) > 1
