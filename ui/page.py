@@ -35,7 +35,7 @@ from ui.parts.settings import model_choices
 from ui.parts.values import Options, Update
 from ui.static import page_scripts, script, template
 from ui.tabs import Tab, all_tabs
-from ui.theme import CSS, theme
+from ui.theme import CSS, FOOTER, theme
 
 TITLE = "Inversion Hub"
 MASTHEAD = """
@@ -161,7 +161,7 @@ def launch_options(
     return {
         "theme": theme(),
         "css": CSS,
-        "head": f"<script>{script('events')}{chooser()}</script>",
+        "head": f"{FOOTER}<script>{script('events')}{chooser()}</script>",
         "app_kwargs": {"middleware": middleware, "openapi_url": None},
         "state_session_capacity": limits.sessions,
         "max_threads": 2 * limits.events,  # a stream waits in a thread; the other half answers clicks

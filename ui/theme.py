@@ -88,3 +88,7 @@ def theme() -> gr.themes.Base:
         if dark is not None:
             values[f"{name}_dark"] = dark
     return base.set(**values)
+
+
+# Style sheets do not reach the footer. On a phone, Gradio hides its first link, but not the dot after it.
+FOOTER = "<style>@media (max-width: 640px) { footer > .divider { display: none; } }</style>"
