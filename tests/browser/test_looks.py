@@ -56,6 +56,10 @@ def test_all_tabs_and_run_are_in_reach(visit: Callable[..., Page]) -> None:
                     page.evaluate(f"window.scrollTo(0, {where})")
                     expect(run).to_be_in_viewport(ratio=0.9)
                 page.evaluate("window.scrollTo(0, 0)")
+            links, dots = (
+                page.locator(f"footer > {one}").filter(visible=True).count() for one in ("button", ".divider")
+            )
+            assert dots == links - 1
 
 
 def test_a_phone_shows_stored_results_before_the_methods_and_those_of_another_picture_after_them(
