@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,20 @@ EAGER = """() => new MutationObserver((_, observer) => {
   button.click();
 }).observe(document.body, {childList: true, subtree: true, attributes: true})"""
 
+
+# Opens a tab with an editor, and drops a PNG on it as soon as it takes files. Returns whether it had a canvas then.
+DROP = """async content => {
+  document.querySelector('[role=tab][data-tab-id=inpaint]').click();
+  let input = null;
+  while (!(input = document.querySelector('#inpaint-picture input[type=file]'))) {
+    await new Promise(requestAnimationFrame);
+  }
+  const dataTransfer = new DataTransfer(), bytes = Uint8Array.from(atob(content), one => one.charCodeAt(0));
+  dataTransfer.items.add(new File([bytes], 'dropped.png', {type: 'image/png'}));
+  const painted = Boolean(document.querySelector('#inpaint-picture canvas'));
+  input.parentElement.dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}));
+  return painted;
+}"""
 
 # Fields for one picture on the open tab.
 FIELDS = """() => [...document.querySelectorAll('.block:has(input[type=file]):has(canvas, [data-testid=image])')]
@@ -53,12 +68,20 @@ def test_several_pictures_a_copied_one_and_the_camera_fill_the_upload(
     page.evaluate(COPY)
     page.keyboard.press("Control+v")
     has_width(page, 40)
+    expect(page.locator("#reconstruct-offer .strip [aria-pressed=true]")).to_have_count(0)  # it is none of them
     field.get_by_role("button", name="Remove Image").click()
     expect(shown).to_have_count(0)
     field.get_by_role("button", name="Capture from camera").click()
     page.evaluate(EAGER)
     field.get_by_text("Click to Access Webcam").click()
     page.wait_for_function("document.querySelector('#reconstruct-picture .image-frame img')?.naturalWidth > 40")
+
+
+def test_an_editor_that_is_being_made_takes_a_picture(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit()
+    content = base64.b64encode(picture.read_bytes()).decode()
+    assert page.evaluate(DROP, content) is False, "the drop comes before the canvas"
+    filled(page, "inpaint-picture", 96)
 
 
 def test_every_field_keeps_its_picture_when_a_file_is_refused(visit: Callable[..., Page], tmp_path: Path) -> None:
@@ -92,15 +115,15 @@ def test_every_field_keeps_its_picture_when_a_file_is_refused(visit: Callable[..
     assert len(found) >= 4 and len(set(found.values())) == 2, found
 
 
-def filled(page: Page, field: str) -> None:
-    """Wait until a field shows a picture."""
+def filled(page: Page, field: str, width: int = 40) -> None:
+    """Wait until a field shows a picture; an image, one of so many pixels."""
     page.wait_for_function(
-        """id => {
+        """([id, width]) => {
           const block = document.getElementById(id), image = block.querySelector('.image-frame img');
-          return image ? image.naturalWidth === 40 : block.querySelector('canvas')
+          return image ? image.naturalWidth === width : block.querySelector('canvas')
             && !block.querySelector('.empty')?.checkVisibility();
         }""",
-        arg=field,
+        arg=[field, width],
     )
 
 

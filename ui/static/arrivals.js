@@ -43,11 +43,12 @@ document.addEventListener('change', async event => {
   const {target} = event, file = target.type === 'file' && target.files[0], block = file && pictureField(target);
   if (!block || verdicts.get(file)?.passes) return;
   event.stopImmediatePropagation();
-  const paints = Boolean(block.querySelector('canvas'));
+  const board = block.querySelector('.pixi-target'), paints = Boolean(board);
   if (!verdicts.has(file)) verdicts.set(file, look(file, paints).catch(() => ({text: FAILED})));
   const {file: given, text = ''} = await verdicts.get(file);
   sayBeside(block, text, !given);
   if (!given) return;
+  if (board) await when(() => board.querySelector('canvas'));  // Gradio loses what an editor gets before
   verdicts.set(given, {passes: true});
   sources.set(given, file);
   give(target.isConnected ? target : block.querySelector('input[type=file]'), given);

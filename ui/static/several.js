@@ -21,13 +21,14 @@ const writeStrip = async (key, chosen) => {
     button.setAttribute('aria-label', `Picture ${i + 1} of ${given.length}: ${file.name}`);
     button.setAttribute('aria-pressed', i === chosen);
     button.append(Object.assign(new Image(), {src: url, alt: `${i + 1}`, loading: 'lazy'}));
-    button.addEventListener('click', () => {
-      place.querySelectorAll('button').forEach(one => one.setAttribute('aria-pressed', one === button));
-      sendPicture({name: file.name, file}, key);
-    });
+    button.addEventListener('click', () => sendPicture({name: file.name, file}, key));
     return button;
   }));
 };
+// Marks the picture of a strip that the upload has now, if it is one of the strip.
+const markInStrip = (key, file) => document.querySelectorAll(`#${key}-offer .strip button`).forEach((button, i) => {
+  button.setAttribute('aria-pressed', strips[key][i].file === file);
+});
 // Keeps the pictures of a choice for a tab; gives the first one.
 const keepSeveral = (key, files) => {
   const given = [...files].filter(isPicture).slice(0, MAX_IN_STRIP);
@@ -42,11 +43,16 @@ document.addEventListener('click', event => {
   if (key) document.querySelectorAll(`#${key}-picture input[type=file]`).forEach(input => { input.multiple = true; });
 }, true);
 document.addEventListener('change', event => {
-  const {target} = event, key = target.type === 'file' && target.files.length > 1 && keyOf(target);
+  const {target} = event, key = target.type === 'file' && target.files.length && keyOf(target);
   if (!key) return;
+  if (target.files.length === 1) return markInStrip(key, sources.get(target.files[0]) || target.files[0]);
   const first = keepSeveral(key, target.files), only = new DataTransfer();
   if (first) only.items.add(first);
   target.files = only.files;
+}, true);
+document.addEventListener('click', event => {
+  const [, key] = event.target.closest?.('[id$=-examples] button')?.closest('[id$=-examples]').id.match(/(.*)-examples$/) || [];
+  if (key) markInStrip(key, null);
 }, true);
 document.addEventListener('drop', event => {
   const key = keyOf(event.target), {files} = event.dataTransfer;
