@@ -55,7 +55,7 @@ GRADIO = {
 }
 # Texts that code puts together from several strings, or that only some pages have.
 LATER = {
-    *("methods", "minutes", "combination", "combination {} of {}", "method {} of {}", "{} cells", "downloading"),
+    *("methods", "minutes", "method {} of {}", "run {} of {}", "model {} of {}", "seed {}", "{} cells", "downloading"),
     *(
         "drawn faces",
         "Remove key state {}",

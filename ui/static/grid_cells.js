@@ -12,7 +12,8 @@ const nameOf = (axes, cell) => placeOf(axes, cell).map((at, i) => axes[i].values
 const tableOf = (axes, z) => {
   const table = make('table'), [x, y] = axes, across = x.values.length, down = y?.values.length || 1;
   const head = table.createTHead().insertRow();
-  const corner = make('th', 'corner', y ? `${x.label} \u2192\n${y.label} \u2193` : `${x.label} \u2192`);
+  const corner = make('th', 'corner');
+  corner.append(make('span', 'across', x.label), ...y ? [make('span', 'down', y.label)] : []);
   head.append(corner, ...x.values.map(text => Object.assign(make('th', '', text), {scope: 'col'})));
   const body = table.createTBody();
   for (let j = 0; j < down; j += 1) {
