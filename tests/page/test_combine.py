@@ -66,6 +66,8 @@ def test_a_second_picture_is_combined(kind: str, site: Served, edit: Edit, pictu
     assert "Done" in str(last[combine.status])
     [(path, label)] = last[combine.gallery]
     assert label == "W" and path
+    films = [last[button] for button in (combine.webp, combine.mp4)]
+    assert [film["interactive"] for film in films] == [kind == "interpolate"] * 2
     start, *_ = edit.panel.updates(site.session, first, "measured")  # of the next run
     assert start[combine.gallery] is None and start.keys() <= {*edit.panel.outputs(), edit.panel.status}
 

@@ -21,6 +21,7 @@ from inversion.directions import DirectionCard
 from inversion.editing.animation import State, animated, path_of
 from inversion.editing.requests import EditOptions, check_moves
 from inversion.editing.timeline import timeline
+from inversion.images.video import SECONDS
 from inversion.serving.session import JobView, Session
 from ui.parts.events import EDITS, PRIVATE
 from ui.parts.export import job_name
@@ -154,14 +155,23 @@ class Animation:
         """The films side by side as files."""
         if not films:
             return {}
-        whole_frames = [np.concatenate(parts, axis=1) for parts in zip(*films, strict=True)]
-        images.write_webp(path, whole_frames)
-        update: Update = {self.view: str(path), self.webp: gr.update(value=str(path), interactive=True)}
-        try:
-            images.write_mp4(path.with_suffix(".mp4"), whole_frames)
-        except UserError:  # no encoder: the WebP remains
-            return update
-        return {**update, self.mp4: gr.update(value=str(path.with_suffix(".mp4")), interactive=True)}
+        written = film_files(path, films)
+        buttons = zip((self.webp, self.mp4), written, strict=False)
+        return {self.view: str(path), **{one: gr.update(value=str(made), interactive=True) for one, made in buttons}}
+
+
+def film_files(path: Path, films: Sequence[Sequence[np.ndarray]], seconds: float = SECONDS) -> list[Path]:
+    """Write films of uint8 (R, R, 3) side by side as `path`, a WebP, and as MP4 if there is an encoder. The files.
+
+    seconds: of a frame.
+    """
+    frames, video = [np.concatenate(parts, axis=1) for parts in zip(*films, strict=True)], path.with_suffix(".mp4")
+    images.write_webp(path, frames, seconds)
+    try:
+        images.write_mp4(video, frames, seconds)
+    except UserError:  # no encoder: the WebP remains
+        return [path]
+    return [path, video]
 
 
 def read_states(cards: Sequence[DirectionCard], value: Value) -> list[State]:

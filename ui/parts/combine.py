@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
@@ -23,6 +24,7 @@ from inversion.serving.runs import CroppedPicture, picture_digest
 from inversion.serving.session import JobView, Request, Session, UnknownJob
 from inversion.tasks import DEFAULT_TASK
 from ui.parts import inputs
+from ui.parts.animation import at_most, film_files
 from ui.parts.context import PageContext
 from ui.parts.edit_region import painted_region, uploaded
 from ui.parts.events import CROPS, DEVICE, PRIVATE, QUIET
@@ -38,6 +40,7 @@ from ui.parts.views import pictures_view
 
 PLACE, TITLE = "edit-pair", "Combine two pictures"  # of its jobs: key and label
 FRAMES = (3, 15)  # fewest and most pictures of a strip
+FILM_SIDE, FILM_SECONDS = 512, 2.0  # of an animation: widest picture of a method, and its length there and back
 Joiner = Callable[[Place, Place], np.ndarray]  # two results -> picture uint8 (H, W, 3)
 
 
@@ -79,6 +82,11 @@ class Combine:
                         self.stop = gr.Button("Cancel", elem_id="edit-pair-cancel", min_width=90)
             self.status = gr.HTML(status_line(READY), elem_id="edit-pair-status")
             self.gallery = pictures_view("Combinations", "edit-pair-gallery", columns=1)
+            with gr.Row(elem_classes="animation-files"):
+                self.webp = gr.DownloadButton(
+                    "Animation (webp)", size="sm", interactive=False, elem_id="edit-pair-webp"
+                )
+                self.mp4 = gr.DownloadButton("Animation (mp4)", size="sm", interactive=False)
 
     def strip_controls(self) -> None:
         """Lay out the options of a strip."""
@@ -117,17 +125,21 @@ class Combine:
         given |= settings.inputs() | crop.inputs() | self.second_crop.inputs()
         self.second_crop.wire(Source(self.second, inputs.picture, settings.model))
         given.add(self.context.own_jobs.owner)
-        outputs: list[Block] = [self.status, self.gallery, self.last, self.context.own_jobs.timer]
+        outputs: list[Block] = [*self.outputs(), self.last, self.context.own_jobs.timer]
         self.go.click(self.run, given, outputs, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, self.last, None, **QUIET)
 
     def outputs(self) -> list[gr.components.Component]:
         """Components that `cleared` updates."""
-        return [self.status, self.gallery]
+        return [self.status, self.gallery, self.webp, self.mp4]
 
     def cleared(self) -> Update:
         """Updates that remove all combinations."""
-        return {self.status: status_line(READY), self.gallery: None}
+        return {self.status: status_line(READY), self.gallery: None, **self._no_film()}
+
+    def _no_film(self) -> Update:
+        """No animation."""
+        return {button: gr.update(interactive=False) for button in (self.webp, self.mp4)}
 
     def cancel(self, last: LastCombination | None) -> None:
         """Cancel the job of the last combination, if it is still running."""
@@ -147,7 +159,7 @@ class Combine:
         """A strip uint8 (R, frames R, 3) for every method, from its result to that of `second`, uint8 (H, W, 3)."""
         with errors_as_messages():
             frames = whole(values[self.frames], "The number of pictures", *FRAMES)
-        yield from self._join(values, second, partial(strip, self.context.session, frames))
+        yield from self._join(values, second, partial(strip, self.context.session, frames), frames)
 
     def mix(self, values: Values, second: np.ndarray) -> Iterator[Update]:
         """Both results and their mixture, uint8 (R, 3 R, 3), for every method. second: uint8 (H, W, 3)."""
@@ -176,8 +188,8 @@ class Combine:
         ]
         yield from self._show(view, results, {})
 
-    def _join(self, values: Values, second: np.ndarray, join: Joiner) -> Iterator[Update]:
-        """Join every method's results for the two pictures."""
+    def _join(self, values: Values, second: np.ndarray, join: Joiner, frames: int = 0) -> Iterator[Update]:
+        """Join every method's results for the two pictures. frames: of strips."""
         session = self.context.session
         with errors_as_messages():
             first = session.snapshot(values[self.job] or "")
@@ -193,7 +205,7 @@ class Combine:
                 joined.append((view.runs[j].label, join(Place(first.key, i), Place(key, j))))
             except UserError as error:
                 problems[view.runs[j].label] = str(error)
-        yield from self._show(view, joined, problems)
+        yield from self._show(view, joined, problems, frames)
 
     def inverted(self, first: JobView, second: CroppedPicture, values: Values) -> str:
         """Key of a job that inverts the second picture by the methods of the first job.
@@ -227,14 +239,29 @@ class Combine:
             yield {self.status: status_line("<b>Combining</b>", 1.0) if made else job_status(view)}
 
     def _show(
-        self, view: JobView, results: list[tuple[str, np.ndarray]], problems: Mapping[str, str]
+        self, view: JobView, results: list[tuple[str, np.ndarray]], problems: Mapping[str, str], frames: int = 0
     ) -> Iterator[Update]:
-        """Show (caption, picture), and the end of the job or the problems by method."""
+        """Show (caption, picture), and the end of the job or the problems by method. frames: of strips."""
         with tempfile.TemporaryDirectory() as folder:
             files = PictureFiles(folder)
             items = [(files.path(f"pair-{i}", picture), caption) for i, (caption, picture) in enumerate(results)]
             end = status_line(problem_list(problems), bad=True) if problems else job_status(view)
-            yield {self.gallery: items, self.status: end}
+            yield {
+                self.gallery: items,
+                self.status: end,
+                **self._no_film(),
+                **self._film(results, frames, Path(folder)),
+            }
+
+    def _film(self, results: Sequence[tuple[str, np.ndarray]], frames: int, folder: Path) -> Update:
+        """The strips of all methods as an animation there and back. frames: of each strip; 0: they are no strips."""
+        if not frames or not results:
+            return {}
+        films = [[at_most(one, FILM_SIDE) for one in np.split(row, frames, axis=1)] for _, row in results]
+        there_and_back = [film + film[-2:0:-1] for film in films]
+        written = film_files(folder / "interpolation.webp", there_and_back, FILM_SECONDS / (2 * frames - 2))
+        buttons = zip((self.webp, self.mp4), written, strict=False)
+        return {button: gr.update(value=str(path), interactive=True) for button, path in buttons}
 
 
 @dataclass(frozen=True)
