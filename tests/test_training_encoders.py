@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from inversion import images
 from inversion.checkpoints import hub
+from inversion.checkpoints.converted import header_of
+from inversion.checkpoints.layouts.ours import own_networks
 from inversion.common.errors import UserError
 from inversion.encoders import ENCODERS, Narrow
 from inversion.generators import Discriminator, StyleGAN2
@@ -65,9 +67,10 @@ def test_an_encoder_trains_resumes_and_is_exported(
     if not RECIPES[recipe].reads:  # this untrained generator does not know the codes of the renders
         learnt = "codes" if RECIPES[recipe].codes else "pixel"
         assert log[1][learnt] < log[0][learnt]
-    made = ENCODERS["narrow-e4e" if recipe == "e4e" else "narrow"].from_state_dict(
-        load_file(folder / "net" / "encoder.safetensors")
-    )
+    file = folder / "net" / "encoder.safetensors"
+    (exported,) = own_networks(load_file(file), header_of(file))
+    made = ENCODERS["narrow-e4e" if recipe == "e4e" else "narrow"].from_state_dict(exported.tensors)
+    assert type(exported.build()) is type(made)
     assert made.num_ws == prior.num_ws
     assert made.inputs == RECIPES[recipe].inputs(len(CLASSES))
     assert made.reads == {"restyle": "pair", "sketch": "sketch", "map": "labels"}.get(recipe, "picture")

@@ -80,7 +80,7 @@ def _contents(source: Path, out: str | None, encoder: str | None) -> Contents:
         return _loose({"": checkpoint}, latents_of(checkpoint), described_as, out)
     header = header_of(source) if kind == "safetensors" else None
     try:
-        ours = own_networks(checkpoint, header)
+        ours = own_networks(checkpoint, header, encoder)
         survey = Survey(ours) if ours else survey_of(checkpoint, encoder)
     except NothingFound:
         if is_style_space(checkpoint):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inversion.checkpoints import hub
+from inversion.checkpoints.layouts.ours import encoder_header
 from inversion.encoders import E4E, NarrowE4E
 from inversion.generators import Discriminator, Prior
 from inversion.generators.statistics import principal_axes, spread
@@ -277,7 +278,7 @@ def train(recipe: EncoderRecipe, offsets: bool, options: EncoderOptions) -> None
     learner = EncoderLearner(options, recipe, offsets, model, processes)
     if run(EncoderTrainer(learner), options, processes) and processes.is_main:
         tensors = {k: v for k, v in learner.encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
-        save_network(options.out / "encoder.safetensors", tensors)
+        save_network(options.out / "encoder.safetensors", tensors, encoder_header(learner.encoder))
 
 
 def main(options: EncoderCommandOptions) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from inversion.checkpoints.converted import HEADER
 from inversion.common.commands import make_folder
 from inversion.training.muon import Group, Muon
 from inversion.training.options import TrainingError, TrainOptions
@@ -130,9 +131,9 @@ def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.cpu().contiguous() if k.endswith(kept) else v.cpu().half().contiguous() for k, v in tensors.items()}
 
 
-def save_network(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a network as float16 safetensors. Raises OSError."""
-    save_file(halved(tensors), str(path))
+def save_network(path: Path, tensors: dict[str, Tensor], header: Mapping[str, object] | None = None) -> None:
+    """Write a network as float16 safetensors. header: what the tensors do not show. Raises OSError."""
+    save_file(halved(tensors), str(path), None if header is None else {HEADER: json.dumps(header)})
 
 
 class Trainer(ABC):

@@ -78,8 +78,8 @@ def networks(checkpoint: Checkpoint, encoder: str | None = None) -> list[Found]:
 def survey_of(checkpoint: Checkpoint, encoder: str | None = None) -> Survey:
     """Recognise the networks of a checkpoint: at most one of each kind.
 
-    `encoder` ("psp", "e4e", ...) is the architecture of an encoder if its tensors do not show it; by default the
-    file's own `opts` decide. Raises StateDictError, and NothingFound if no network is recognised.
+    `encoder` ("psp", "e4e", ...) is the architecture of an encoder if neither its tensors nor the file's own `opts`
+    show it. Raises StateDictError, and NothingFound if no network is recognised.
     """
     tensors, unreadable = _flattened(checkpoint)
     broken = {name: part for name, part in unreadable.items() if part.network}
@@ -170,7 +170,7 @@ def _inversion(
     if average is None and options.get("start_from_latent_avg") is False and start is not None:
         start = torch.zeros_like(start)  # trained to predict styles, not offsets
     found = _named(place, tensors, latent_avg=start, num_ws=num_ws)
-    kind = wanted or ENCODER_TYPES.get(str(options.get("encoder_type")))
+    kind = ENCODER_TYPES.get(str(options.get("encoder_type"))) or wanted
     architecture = kind if kind and found.architecture == "psp" else found.architecture
     return [Found(found.layout, "encoder", architecture, found.tensors), *([decoder] if decoder else [])]
 
