@@ -15,9 +15,9 @@ from helpers import ada
 from helpers.checkpoints import in_process, own_folder
 from helpers.foreign import small, write, write_nvidia
 
-from inversion.checkpoints import convert, own, store
+from inversion.checkpoints import convert, fetch, hub, own, store
 from inversion.checkpoints.places import VARIABLE
-from inversion.checkpoints.registry import registry
+from inversion.checkpoints.registry import HubError, Kind, registry
 from inversion.common.errors import UserError
 from inversion.serving import additions, catalogue, host
 from inversion.serving.additions import Adding, Additions, Facts, Upload
@@ -61,6 +61,30 @@ def test_what_does_not_fit_its_model_is_refused_at_once(tmp_path: Path, in_proce
         last(Additions(True).add(VISITOR, Upload(tmp_path / "d.npy", "directions", "synthetic-faces"))).name
         in own.own()
     )
+
+
+@pytest.mark.parametrize("kind", ["encoder", "directions"])
+def test_what_is_added_before_its_model_is_checked_with_it(
+    kind: Kind, tmp_path: Path, in_process: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = {f"encoder.{key}": value for key, value in small("psp_encoder_n8").items()}
+    torch.save({"state_dict": encoder}, tmp_path / "e.pt")
+    np.save(tmp_path / "d.npy", np.ones((1, 77), np.float32))
+    path, owner = tmp_path / ("e.pt" if kind == "encoder" else "d.npy"), "synthetic-faces"
+    with monkeypatch.context() as absent:
+        absent.setattr(fetch, "cached", lambda entry: None)
+        name = own.add_file(path, kind, owner)
+        assert own.own()[name].note.endswith(own.UNCHECKED)
+    model = hub.load(owner, "cpu")
+    if kind == "encoder":
+        with pytest.raises(HubError, match=f"^{name}: .* {owner} has 12 of 256: .* --remove {name}"):
+            model.encoders["psp"]
+    assert model.encoders["e4e"] and not any(one in model.directions for one in (name, path.stem))
+    assert fetch.damage(registry()[name])  # the Models tab shows it
+    with pytest.raises(HubError, match=f"{path.name} does not fit {owner}"):
+        own.add_file(path, kind, owner)
+    hub.models.clear()
+    assert not own.own() and hub.load(owner, "cpu").encoders["psp"]
 
 
 def test_a_page_that_others_open_takes_no_files(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ import app
 import inversion
 from inversion.__main__ import main
 from inversion.checkpoints import fetch, hub, own, store
-from inversion.checkpoints.registry import HubError, registry
+from inversion.checkpoints.registry import Entry, HubError, registry
 from inversion.common.errors import UserError
 from inversion.common.settings import SettingError
+from inversion.encoders import E4E
 from inversion.serving import catalogue
 from inversion.serving.lane import Lane
 from inversion.serving.runs import Request
@@ -31,6 +32,7 @@ __all__ = ["in_process", "own_folder"]  # fixtures
 pytestmark = pytest.mark.usefixtures("in_process", "own_folder")
 CaptureFixture = pytest.CaptureFixture[str]
 CLASSES = 5
+EMBEDDED = [entry for entry in registry().values() if entry.kind == "encoder" and entry.file is not None]
 
 
 @pytest.fixture
@@ -211,6 +213,27 @@ def test_files_of_this_package_are_models_too(tmp_path: Path) -> None:
     prior = hub.load(own.add_file(trained), "cpu").prior
     embedded = hub.load("synthetic-faces", "cpu").prior
     assert prior is not None and embedded is not None and same_networks(prior, embedded)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("entry", EMBEDDED, ids=lambda entry: entry.name)
+def test_every_embedded_encoder_can_be_given_as_a_file(entry: Entry) -> None:
+    owner, role = str(entry.generator), str(entry.role)
+    wanted = hub.load(owner, "cpu").encoders[role]
+    own.add_file(fetch.fetch(entry), "encoder", owner, own.Facts(role=role))
+    hub.models.clear()
+    found = hub.load(owner, "cpu").encoders[role]
+    assert type(found) is type(wanted) and found is not wanted and same_networks(found, wanted)
+
+
+@pytest.mark.parametrize("first", [None, "psp"], ids=["new file", "known file"])
+def test_the_role_decides_between_architectures_of_the_same_tensors(first: str | None, tmp_path: Path) -> None:
+    torch.save({"g_ema": small("psp_full_32_decoder"), "latent_avg": torch.ones(128)}, tmp_path / "g.pt")
+    torch.save({"state_dict": {f"encoder.{k}": v for k, v in small("e4e_encoder_n8").items()}}, tmp_path / "e.pt")
+    model = own.add_file(tmp_path / "g.pt")
+    for role in filter(None, [first, "e4e"]):
+        own.add_file(tmp_path / "e.pt", "encoder", model, own.Facts(role=role))
+    assert type(hub.load(model, "cpu").encoders["e4e"]) is E4E
 
 
 # --- labels of conditional generators ---

@@ -85,7 +85,7 @@ def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
         elif place not in filled:
             try:
                 if entry.kind == "encoder":
-                    encoders[place] = partial(_encoder, model, entry)
+                    encoders[place] = partial(_own_encoder if entry.own else _encoder, model, entry)
                 else:
                     ATTACH[entry.kind](model, entry)
                 filled.add(place)
@@ -93,6 +93,8 @@ def complete_model(bare: Model) -> tuple[Model, dict[Entry, Mark | None]]:
                 if entry.file is not None and entry.generator in (None, model.name):
                     raise
                 model.absent[entry.name] = str(error)
+                if entry.own:
+                    fetch.note(entry, str(error))
     model.encoders = Encoders(encoders)
     return model, {entry: marks[entry] for entry in entries if entry.name in model.absent}
 
@@ -186,16 +188,28 @@ ATTACH: dict[Kind, Callable[[Model, Entry], None]] = {
 def _encoder(model: Model, entry: Entry) -> Encoder:
     """The entry's encoder. Raises BadCheckpoint if its styles do not fit the model's generator."""
     encoder = open_network(entry, ENCODERS[entry.architecture])
-    prior = model.prior
-    if prior is not None and encoder.w_dim == prior.w_dim and bool(encoder.latent_avg.isnan().any()):
+    prior = prior_of(model)
+    if encoder.w_dim == prior.w_dim and bool(encoder.latent_avg.isnan().any()):
         encoder.latent_avg = prior.w_avg.cpu().clone()  # the file lacks the mean, which is the generator's
         encoder.num_ws = prior.num_ws if encoder.num_ws == 1 else encoder.num_ws
-    if prior is None or (encoder.num_ws, encoder.w_dim) != (prior.num_ws, prior.w_dim):
+    if (encoder.num_ws, encoder.w_dim) != (prior.num_ws, prior.w_dim):
         raise BadCheckpoint(
-            f"{entry.name}: its {encoder.num_ws} styles do not fit the generator {model.name}: give the generator that "
-            "it was trained for, or another encoder"
+            f"{entry.name}: it makes {encoder.num_ws} styles of {encoder.w_dim} numbers, but the generator "
+            f"{model.name} has {prior.num_ws} of {prior.w_dim}: give the generator that it was trained for, or another "
+            "encoder"
         )
     return frozen(encoder, model.device)
+
+
+def _own_encoder(model: Model, entry: Entry) -> Encoder:
+    """As `_encoder`, for a file of the user's, which may have been added before its generator was there."""
+    try:
+        return _encoder(model, entry)
+    except BadCheckpoint as error:
+        fetch.note(entry, str(error))
+        raise BadCheckpoint(
+            f"{error}, or remove it in the Models tab or with `python -m inversion models --remove {entry.name}`"
+        ) from None
 
 
 def _read_directions(entry: Entry, model: Model) -> list[Direction]:

@@ -74,6 +74,11 @@ def damage(entry: Entry) -> str:
     return checks.fault(entry)
 
 
+def note(entry: Entry, fault: str) -> None:
+    """Keep a fault that shows only when the entry's file is used, for `damage`."""
+    checks.note(entry, fault)
+
+
 def fetch(entry: Entry, progress: Progress | None = None, renew: bool = False) -> Path:
     """The entry's file, downloaded if it is missing. Its size and sha256 are as registered.
 

@@ -30,7 +30,7 @@ from inversion.checkpoints.registry import (
     read_entries,
     registry,
 )
-from inversion.encoders import ENCODERS
+from inversion.encoders import ENCODERS, SAME_TENSORS
 
 if TYPE_CHECKING:
     from inversion.checkpoints.converted import Contents, Part
@@ -45,6 +45,7 @@ USES = {  # kind of a part of a file -> how to give it
 Phase = Literal["reading", "converting"]
 Progress = Callable[[Phase], None]
 HASH_DIGITS = 8  # of the file's hash in a name
+UNCHECKED = "Its model is not downloaded yet, so the first run that uses it tells whether it fits."
 DEFAULTS = {"domain": "own pictures", "crop": "none", "licence": "licence not stated"}
 
 
@@ -97,12 +98,12 @@ def add_file(
         raise HubError(f"unknown crop {facts.crop!r}: choose from {', '.join(CROPS)}")
     if kind != "generator" and registry().get(generator or "") is None:
         raise HubError(f"unknown model {generator!r}: give the model that {path.name} belongs to with --model")
-    known = _known(path, kind, generator)
-    entries = _converted(path, kind, generator, progress) if known is None else known
+    known = _known(path, kind, generator, facts)
+    entries = _converted(path, (kind, generator, facts.role), progress) if known is None else known
     _write({entry.name: facts.applied_to(entry) for entry in entries})
     name = next(entry.name for entry in entries if entry.kind == kind)
-    if known is None and kind != "generator":
-        _check_fit(name)
+    if kind != "generator":
+        _check_fit(name, new=known is None)
     return name
 
 
@@ -141,25 +142,30 @@ def own() -> dict[str, Entry]:
     return read_entries(own_path()) if own_path().is_file() else {}
 
 
-def _check_fit(name: str) -> None:
+def _check_fit(name: str, *, new: bool) -> None:
     """Remove an encoder or a direction of the user's that does not fit its model, and raise BadCheckpoint.
 
-    Nothing is checked for a model that is not downloaded.
+    If the model is not downloaded, a note says so instead, until the file is added again. new: added for the first
+    time.
     """
     from inversion.checkpoints import assembly, fetch  # imports all networks
 
     entry = own()[name]
     owner = registry().get(entry.generator or "")
-    if owner is None or fetch.cached(owner) is None:
+    if owner is None or not (new or UNCHECKED in entry.note):
         return
+    waits = fetch.cached(owner) is None
     try:
-        assembly.check_fit(entry)
+        if not waits:
+            assembly.check_fit(entry)
     except BadCheckpoint as error:
         remove_file(name)
         raise BadCheckpoint(f"{entry.filename} does not fit {owner.name}: {error}") from None
+    other = entry.note.removesuffix(UNCHECKED).rstrip()
+    _write({name: replace(entry, note=f"{other} {UNCHECKED}".lstrip() if waits else other)})
 
 
-def _known(path: Path, kind: Kind, generator: str | None) -> list[Entry] | None:
+def _known(path: Path, kind: Kind, generator: str | None, facts: Facts) -> list[Entry] | None:
     """The entries of a file that was added before, if its converted copy is still there."""
     if not path.is_file():
         return None  # the conversion says why
@@ -167,18 +173,22 @@ def _known(path: Path, kind: Kind, generator: str | None) -> list[Entry] | None:
     found = [entry for entry in own().values() if entry.sha256 == sha256 and entry.kind in (kind, "encoder")]
     if kind != "generator":
         found = [entry for entry in found if entry.kind == kind and entry.generator == generator]
+    if kind == "encoder" and facts.role is not None:  # which may decide how it is read
+        found = [entry for entry in found if entry.role == facts.role]
     if kind == "directions":  # edits name it after its file
         found = [entry for entry in found if entry.filename == path.name]
     good = any(entry.kind == kind for entry in found) and store.intact(store.converted(sha256))
     return found if good else None
 
 
-def _converted(path: Path, kind: Kind, generator: str | None, progress: Progress) -> list[Entry]:
-    """Convert a file into the folder of derived files. Returns its entries."""
+def _converted(path: Path, wanted: tuple[Kind, str | None, str | None], progress: Progress) -> list[Entry]:
+    """Convert a file into the folder of derived files. Returns its entries. wanted: kind, generator and role."""
     from inversion.checkpoints import convert  # imports all networks
 
+    kind, generator, role = wanted
+    encoder = role if role in SAME_TENSORS else None
     convert.file_size(path)  # refuses folders and pipes before anything is read
-    contents = convert.inspect(path, limits=convert.Limits(watch=partial(progress, "reading")))
+    contents = convert.inspect(path, encoder, convert.Limits(watch=partial(progress, "reading")))
     if kind == "directions":
         contents = _as_directions(contents)
     kinds = [part.kind for part in contents.networks]
@@ -188,8 +198,8 @@ def _converted(path: Path, kind: Kind, generator: str | None, progress: Progress
         raise BadCheckpoint(f"{path.name}: it holds no {kind}, only {', '.join(kinds)}: {hint}")
     copy = store.converted(contents.sha256)
     with store.locked(copy.stem):
-        if not store.intact(copy):
-            written = convert.convert(path, copy, limits=convert.Limits(watch=partial(progress, "converting")))
+        if not store.intact(copy) or (encoder is not None and kind == "encoder"):
+            written = convert.convert(path, copy, encoder, convert.Limits(watch=partial(progress, "converting")))
             if (written if kind != "directions" else _as_directions(written)) != contents:
                 copy.unlink()
                 raise BadCheckpoint(f"{path.name} changed while it was read: try again")

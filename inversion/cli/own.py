@@ -61,7 +61,10 @@ def choose_model(args: argparse.Namespace) -> None:
     elif facts.given():
         own.change(args.model, facts)
     if args.encoder is not None:
-        _say_notes(own.add_file(args.encoder, "encoder", args.model, own.Facts(role=args.role)))
+        name = own.add_file(args.encoder, "encoder", args.model, own.Facts(role=args.role))
+        said = f"used as the encoder of {args.model} (--role {registry()[name].role}), in later runs, too, until"
+        sys.stderr.write(f"{visible(args.encoder.name)}: {said} `python -m inversion models --remove {name}`\n")
+        _say_notes(name)
     elif args.role is not None:
         raise UsageError("--role is only for an encoder of yours: give it with --encoder FILE")
     args.own_directions = {path: own.add_file(path, "directions", args.model) for path in args.direction}
