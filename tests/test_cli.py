@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,17 @@ def test_errors_are_one_clear_line(
     assert status == 2 and out == ""
     lines = [line for line in err.splitlines() if line.strip()]
     assert len(lines) == 1 and says in lines[0], err
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [(task, spec.name) for task, kind in TASKS.items() for spec in fields(kind) if spec.default is MISSING],
+)
+def test_a_missing_input_is_named_with_its_flag(
+    task: str, name: str, capsys: pytest.CaptureFixture[str], picture: Path
+) -> None:
+    assert main(["invert", str(picture), "--task", task, "--method", "w"]) == 2
+    assert f"give it with --{name.replace('_', '-')} FILE" in capsys.readouterr().err
 
 
 def test_an_empty_mask_is_refused(capsys: pytest.CaptureFixture[str], picture: Path, tmp_path: Path) -> None:

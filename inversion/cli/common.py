@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import Field, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +18,7 @@ from inversion.cli.outputs import add_outputs
 from inversion.cli.own import add_model, add_options
 from inversion.cli.records import dumps
 from inversion.cli.sources import matching
-from inversion.common.commands import Parser, add_device, visible
+from inversion.common.commands import Parser, UsageError, add_device, visible
 from inversion.common.rows import Row
 from inversion.common.settings import Kind, SettingError, checked, kind_of
 from inversion.methods import PRESETS
@@ -84,12 +84,12 @@ def add_task_inputs(
         text = f"for {', '.join(owners)}: {sentence_part(spec.metadata['help'])}"
         if kind_of(spec) == "mask":
             parser.add_argument(
-                f"--invert-{name.replace('_', '-')}",
+                f"--invert-{flag_of(name)}",
                 action="store_true",
                 help=f"for {', '.join(owners)}: mark the other part of the {spec.metadata['label'].lower()}",
             )
         parser.add_argument(
-            f"--{name.replace('_', '-')}",
+            f"--{flag_of(name)}",
             type=reader(spec) if numeric else Path,
             default=defaults.get(name),
             metavar=metavar(spec) if numeric else "FILE",
@@ -151,6 +151,24 @@ def task_inputs(
         if value is not None:
             inputs[spec.name] = value
     return inputs
+
+
+def require_inputs(task: str, inputs: Mapping[str, TaskInput], written: str) -> None:
+    """Check that the inputs hold every field of the task without a default.
+
+    written: how the value of a field is given, as "--{} FILE". Raises UsageError that says so.
+    """
+    kind = task_class(task)
+    for spec in fields(kind):
+        if spec.default is MISSING and spec.name not in inputs:
+            way = written.format(flag_of(spec.name))
+            other = ", or erase the part of the picture, so that it is transparent" if kind_of(spec) == "mask" else ""
+            raise UsageError(f"{kind.label} needs a {spec.metadata['label'].lower()}: give it with {way}{other}")
+
+
+def flag_of(name: str) -> str:
+    """A field's name as it stands in its flag."""
+    return name.replace("_", "-")
 
 
 def write_json(value: object) -> None:

@@ -15,7 +15,7 @@ from inversion import images
 from inversion.align import paste
 from inversion.cli.batch import ERRORS, Batch
 from inversion.cli.codes import start_of, write_files
-from inversion.cli.common import task_inputs, write_notes, write_rows
+from inversion.cli.common import require_inputs, task_inputs, write_notes, write_rows
 from inversion.cli.interrupt import StopRequest
 from inversion.cli.own import choose_model, options_of
 from inversion.common.commands import UsageError, guarded
@@ -133,6 +133,7 @@ class Runs:
         args, decoded = self.args, images.decode(path)
         picture, notes = np.asarray(decoded.picture), [*decoded.notes]
         inputs = task_inputs(args, path, decoded, notes)
+        require_inputs(args.task, inputs, "--{} FILE")
         part = crop(picture, args.model, args.align, args.face)
         if part.note:
             sys.stderr.write(f"{part.note}\n")

@@ -15,7 +15,7 @@ from inversion import images
 from inversion.align import CropMode
 from inversion.checkpoints.codes import read_code
 from inversion.checkpoints.registry import DEFAULT
-from inversion.cli.common import task_inputs
+from inversion.cli.common import require_inputs, task_inputs
 from inversion.cli.interrupt import StopRequest
 from inversion.cli.runs import follow_all
 from inversion.common.errors import UserError
@@ -80,12 +80,14 @@ def compare(
     name, content = decoded(picture)
     pixels, notes = np.asarray(content.picture), [*content.notes]
     fields_given = argparse.Namespace(task=task, model=model, align=own.align, **inputs)
+    given_inputs = task_inputs(fields_given, Path(name), content, notes)
+    require_inputs(task, given_inputs, "{}=FILE")
     request = Request(
         task=task,
         method="",
         picture=pixels,
         model=model,
-        inputs=task_inputs(fields_given, Path(name), content, notes),
+        inputs=given_inputs,
         seed=own.seed,
         measured=own.measured,
         budget=own.budget,
