@@ -128,6 +128,19 @@ def test_a_good_generator_is_found(place: str, archived: bool, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    "change",
+    [lambda t: t.to_sparse(), lambda t: t.to("meta"), lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8)],
+    ids=["sparse", "without values", "quantised"],
+)
+def test_tensors_that_networks_do_not_compute_with_are_named(
+    change: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path
+) -> None:
+    torch.save({"g_ema": {**G, "input.input": change(G["input.input"])}}, tmp_path / "g.pt")
+    with pytest.raises(Refused, match="sparse, quantised or without values: save the weights as plain"):
+        read(tmp_path / "g.pt")
+
+
+@pytest.mark.parametrize(
     ("place", "says"),
     [
         ("optimiser", "Left out: g_optim"),

@@ -136,6 +136,14 @@ def test_modes() -> None:
     assert images.read(encoded(gradient().convert("CMYK"), "JPEG")).mode == "RGB"
 
 
+@pytest.mark.parametrize(("top", "says"), [(255, False), (1017, True), (4095, True), (60000, False)])
+def test_a_picture_of_16_bits_is_not_nearly_black_in_silence(top: int, says: bool) -> None:
+    values = np.asarray(gradient().convert("L"), np.float64)
+    deep = Image.fromarray((values / values.max() * top).astype(np.uint16))
+    notes = images.decode(encoded(deep)).notes
+    assert any(f"{top} of 65535" in note for note in notes) == says
+
+
 def test_transparency_is_laid_on_white() -> None:
     image = gradient().convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize(image.size).point(lambda value: 255 * (value > 127)))

@@ -26,6 +26,7 @@ from pathlib import Path
 from inversion.checkpoints.converted import Contents, Part, open_converted
 from inversion.checkpoints.places import PACKAGE
 from inversion.checkpoints.registry import BadCheckpoint
+from inversion.common.names import is_address
 
 CHILD = (
     f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); "
@@ -141,6 +142,8 @@ def file_size(path: Path) -> int:
     try:
         state = path.stat()
     except OSError as error:
+        if is_address(path):
+            raise BadCheckpoint(f"{path} is a web address: download the file, and give its path") from None
         raise BadCheckpoint(f"{path.name}: cannot read it ({error.strerror or error})") from None
     if stat.S_ISDIR(state.st_mode):
         raise BadCheckpoint(f"{path.name}: it is a folder: give the checkpoint's file inside")

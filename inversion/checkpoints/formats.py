@@ -115,6 +115,16 @@ def _content(content: object) -> Checkpoint | Tensor:
     raise Refused(f"it holds {kind}, not a checkpoint: give a file of networks or of a direction")
 
 
+def _plain(tensor: Tensor) -> Tensor:
+    """The tensor itself. Raises Refused for a kind that networks here do not compute with."""
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+        raise Refused(
+            "it holds tensors that are sparse, quantised or without values: save the weights as plain floating-point "
+            "tensors"
+        )
+    return tensor
+
+
 class _Plainer:
     """Turns the content of a file into nested dicts of tensors, numbers and text. Shared objects are visited once."""
 
@@ -123,7 +133,9 @@ class _Plainer:
         self._held: list[object] = []  # so that no id is used twice
 
     def __call__(self, value: object, depth: int = 0) -> object:
-        if value is None or isinstance(value, Tensor | bool | int | float | str | bytes):
+        if isinstance(value, Tensor):
+            return _plain(value)
+        if value is None or isinstance(value, bool | int | float | str | bytes):
             return value
         if id(value) in self._done or depth > MAX_DEPTH:
             return self._done.get(id(value))

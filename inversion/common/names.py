@@ -46,6 +46,11 @@ class PatternError(UserError):
     """A pattern of names that cannot be used. The text lists the fields."""
 
 
+def is_address(path: Path) -> bool:
+    """Whether a path is a web address."""
+    return path.parts[:1] in (("http:",), ("https:",))
+
+
 def companion(path: Path, ending: str) -> Path:
     """The file that belongs to a picture and has another ending: ("a/b.png", ".npz") -> "a/b.npz"."""
     return path.with_name(path.stem + ending)

@@ -29,6 +29,11 @@ def eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
+def largest(image: Image.Image) -> int:
+    """The largest value of a picture of one channel."""
+    return int(np.nan_to_num(np.asarray(image)).max())
+
+
 def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
     """8-bit picture of any mode -> RGB without alpha, converted by its ICC profile if it has one.
 

@@ -26,6 +26,7 @@ WAIT = 60.0  # seconds for a free decoder; after that, the picture is refused
 MIN_ALPHA_RANGE = 32  # smallest difference of alpha values that marks pixels
 NEARLY = 5  # alpha below the largest one that still counts as opaque
 LONG = 10  # times the shorter side: from here on, little of the picture is in a square
+DARK = (255, 4095)  # largest values of pictures of 8 to 12 bits in files of 16
 WHITE_FROM = 224  # lowest mean of a drawing in white ink, which would be invisible on a white page
 
 
@@ -132,6 +133,8 @@ def _cut_note(image: Image.Image) -> str:
         raise BadImage("The file is cut off before its first pixels. Copy or download it again.")
     if image.crop((width - 4, height - 4, width, height)).convert("RGB").getextrema() == ((128, 128),) * 3:
         return CUT
+    if "interlace" in image.info:
+        return "The end of the file is missing; lines of the picture may be grey."
     if "progressive" in image.info:
         return "The end of the file is missing; parts of the picture may be blurred."
     return "The end of the file is missing; the picture seems to be complete."
@@ -160,6 +163,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def _flat(image: Image.Image, notes: list[str]) -> Image.Image:
     """Any mode -> RGB in the colours of sRGB, a new picture without the metadata of the file."""
     eight = colour.eight_bits(image)
+    if eight is not image and DARK[0] < (top := colour.largest(image)) <= DARK[1]:
+        notes.append(f"The largest value of the picture is {top} of 65535, so it is nearly black.")
     rgb = colour.to_srgb(eight, image.info.get("icc_profile"), notes)
     alpha = eight.convert("RGBA").getchannel("A") if eight.has_transparency_data else None
     if alpha is not None and alpha.getextrema() == (0, 0) and rgb.getcolors(1) is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from inversion.common.names import write_new
+from inversion.common.names import is_address, write_new
 from inversion.images.errors import BadImage
 
 MAX_BYTES = 64 * 2**20  # largest file; a photo of 48 million pixels has 10 to 40 MiB
@@ -44,6 +44,8 @@ def save_png(path: str | Path, array: np.ndarray, recipe: Mapping[str, object] |
 
 def _absence(path: Path) -> str:
     """Why there is no plain file at a path, and what to do."""
+    if is_address(path):
+        return f"{path} is a web address. Download the picture, and give its file"
     if path.is_symlink() and not path.exists():
         return f"The link {path} leads to no file. Give the picture itself"
     if path.exists():
