@@ -94,8 +94,8 @@ def test_a_class_that_the_model_does_not_know_is_named(numbers: Array) -> None:
 
 def test_a_picture_that_is_no_label_map_is_refused_when_it_is_uploaded(numbers: Array) -> None:
     beyond = Image.fromarray(numbers * 10 + 5)  # every palette
-    for page in (beyond, scene(SIDE, SIDE)):
-        with pytest.raises(DrawingError, match="not a label map"):
+    for page, says in ((beyond, "which is no class"), (scene(SIDE, SIDE), "not a label map")):
+        with pytest.raises(DrawingError, match=says):
             INPUTS["map"].decode(encoded(page))
 
 
@@ -116,3 +116,23 @@ def test_a_white_drawing_on_clear_says_what_stands_behind_it() -> None:
     page.paste((255, 255, 255, 255), (20, 20, 40, 24))
     decoded = images.decode(encoded(page))
     assert np.asarray(decoded.picture).min() == 0 and "black" in decoded.notes[0]
+
+
+@pytest.mark.parametrize("number", [len(PALETTE), 117, 254])
+@pytest.mark.parametrize("kind", ["grey values", "palette"])
+def test_a_number_of_no_class_is_named(kind: str, number: int, numbers: Array) -> None:
+    strange = numbers.copy()
+    strange[:20, :20] = number
+    colours = np.random.default_rng(4).integers(0, 256, (256, 3))
+    data = encoded(Image.fromarray(strange)) if kind == "grey values" else indexed(strange, colours)
+    with pytest.raises(DrawingError, match=f"the number {number}, which is no class. .* from 0 to at most 18"):
+        INPUTS["map"].decode(data)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_regions_in_colours_of_no_class_are_noted(share: float, numbers: Array) -> None:
+    page = np.asarray(PALETTE, np.uint8)[numbers]
+    page[: round(share * len(page))] = (7, 77, 177)
+    for data in (encoded(Image.fromarray(page)), encoded(Image.fromarray(page), "JPEG", quality=80, subsampling=0)):
+        notes = INPUTS["map"].decode(data).notes
+        assert any("colours of no class" in note for note in notes) == bool(share)

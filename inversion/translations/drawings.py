@@ -63,11 +63,13 @@ BLANK = 255  # a grey value that stands for no class, in maps of class numbers
 STRAY = 0.002  # part of a map that may have colours beyond the last class
 MAPPED = 0.5  # part of what is painted on a map that must have the colours of a palette
 TIGHT = 12.0  # as PURE, for CELEBA_PALETTE
+FEW = 64  # numbers of a map of classes; COCO-Stuff has 182 classes, but a picture shows few of them
 PURE = 24.0  # largest distance between a pixel of a class and its colour; pixels further away are mixtures
 LINE = 1.7 / 128  # width of lines in training data as a fraction of the side; wider lines of an eye would merge
 FAINTEST = 14  # smallest contrast of the darkest lines, of 255
 BARE, QUANTILE = 0.3, 0.385  # fraction of a drawing that is surely paper; 30 % of N(0, 1) lie within +-0.385
 EDGES = 0.9  # fraction of a picture whose gradients are too small to start an edge
+REGION = 7  # side in pixels from which a part of a map is no edge
 MAP_SIDE = 512  # larger label maps are shrunk to this side, in pixels
 
 
@@ -158,7 +160,34 @@ def in_palette(picture: NDArray[np.uint8], indices: NDArray[np.uint8] | None = N
         return coloured.reshape(picture.shape), "The map was read in the colours of CelebAMask-HQ."
     if indices is not None and 0 < indices.max() <= last and own < MAPPED:
         return _in_colours(indices[::step, ::step]), "The map was read by the numbers of its palette."
+    numbers = grey if (picture == grey[..., None]).all() else None if indices is None else indices[::step, ::step]
+    if numbers is not None and max(own, share) < MAPPED:
+        _check_numbers(numbers)
     return whole, ""
+
+
+def unknown_share(picture: NDArray[np.uint8]) -> float:
+    """The part of a map uint8 (H, W, 3) in regions whose colours are not in PALETTE; edges do not count."""
+    import cv2
+
+    step = max(1, max(picture.shape) // MAP_SIDE)
+    small = picture[::step, ::step]
+    distance, _ = _distances(small.reshape(-1, 3).astype(np.float32), PALETTE)
+    mixed = (distance > PURE**2).reshape(small.shape[:2]).astype(np.uint8)
+    return float(cv2.erode(mixed, np.ones((REGION, REGION), np.uint8)).mean())
+
+
+def _check_numbers(numbers: NDArray[np.uint8]) -> None:
+    """Raise DrawingError for a map of class numbers (H, W) with a number of no class; a photo has more numbers."""
+    found, counts = np.unique(numbers, return_counts=True)
+    beyond = (found >= len(PALETTE)) & (found != BLANK)
+    if len(found) <= FEW and beyond.any():
+        worst = found[beyond][counts[beyond].argmax()]
+        raise DrawingError(
+            f"The map has the number {worst}, which is no class. The classes of a map are its grey values or the "
+            f"numbers of its palette, from 0 to at most {len(PALETTE) - 1}, in the order of the model's colours. "
+            "Change the numbers, or paint the parts in the colours of the palette."
+        )
 
 
 def _fitting(

@@ -15,7 +15,7 @@ from PIL import Image
 from inversion import images
 from inversion.images import Decoded
 from inversion.translations.base import Colour, InputKind, TranslationError, square
-from inversion.translations.drawings import PALETTE, classes, in_palette
+from inversion.translations.drawings import PALETTE, classes, in_palette, unknown_share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +46,7 @@ CELEBA_CLASSES: tuple[str, ...] = (
 )
 
 
+UNKNOWN = 0.01  # part of a map in unknown colours from which the user is told
 CHECKED = 64  # pixels a side of a map that is only checked
 
 
@@ -67,7 +68,13 @@ class LabelMap(InputKind):
         decoded = images.decode(source)
         picture, note = in_palette(np.asarray(decoded.picture), decoded.indices)
         classes(square(picture), len(PALETTE), CHECKED)
-        return replace(decoded, picture=Image.fromarray(picture), notes=(*decoded.notes, *([note] if note else [])))
+        notes = [*decoded.notes, *([note] if note else [])]
+        unknown = unknown_share(square(picture))
+        if unknown >= UNKNOWN:
+            notes.append(
+                f"About {100 * unknown:.0f} % of the map has colours of no class. The nearest part replaces them."
+            )
+        return replace(decoded, picture=Image.fromarray(picture), notes=tuple(notes))
 
     def channels(self, classes: int) -> int:
         return classes
