@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 
 from inversion.common.settings import SettingError
-from inversion.directions.bends import Bend
 from inversion.synthetic import DOMAINS, words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from inversion.directions.bends import Bend
     from inversion.generators.base import Prior
 
 SAMPLES = 4000  # random styles behind GANSpace and deviations

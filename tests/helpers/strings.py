@@ -18,7 +18,7 @@ NOT_SHOWN = re.compile(
     r"ui/(api|calls|guard|health|machines|compression|frontend|theme|languages/.*|examples/compute|examples/__main__|parts/arguments"
     r"|parts/\w*endpoint|parts/values)\.py|inversion/images/(tensors|profiles)\.py|inversion/metrics/sets\.py|inversion/serving/(archive/index|"
     r"engines/.*|schemas|__init__|costs|estimates)\.py"
-    r"|inversion/(images|tasks|methods|editing|translations|analysis|grids|checkpoints/layouts|generators|encoders|"
+    r"|inversion/(images|tasks|methods|editing|translations|analysis|grids|directions|checkpoints/layouts|generators|encoders|"
     r"perception)/__init__\.py|inversion/checkpoints/(registry|hub|places)\.py"
 )
 SHOWN = (

@@ -128,7 +128,7 @@ def test_every_state_of_a_job(language: str, request_of: Callable[..., Request])
         ended = made()
         ended.cancel(why)
         views.append(ended.view())
-    check({text for view in views for unit in ("method", "combination") for text in said(view, unit)}, language)
+    check({text for view in views for unit in ("method", "run", "model") for text in said(view, unit)}, language)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
