@@ -131,15 +131,9 @@ def find_device(name: str) -> torch.device:
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of a name. auto: bfloat16 if the device multiplies it natively (half the time), else float32."""
+    """The dtype of a name. auto: see `devices.fast_dtype`."""
     if name in TORCH_DTYPES:
         return TORCH_DTYPES[name]
     if name != "auto":
         raise HubError(f"Unknown dtype {name!r}. Choose one of: auto, {', '.join(DTYPES)}.")
-    if device.type == "mps":
-        return torch.float32
-    if device.type == "cuda":
-        native = torch.cuda.get_device_capability(device)[0] >= 8
-    else:
-        native = torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
+    return devices.fast_dtype(device)

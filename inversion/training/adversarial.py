@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from inversion.common.devices import fast_dtype
 from inversion.generators.base import Size
 from inversion.generators.stylegan2 import Discriminator
 from inversion.losses import gradient_penalty
@@ -38,11 +39,12 @@ class AdversarialTrainer(Trainer):
     def __init__(self, options: AdversarialOptions, processes: Processes) -> None:
         self.options, self.processes = options, processes
         device = processes.device
-        self.prior = build(options.resolution, torch.bfloat16).to(device)
-        self.average = build(options.resolution, torch.bfloat16).to(device).requires_grad_(False)
+        dtype = fast_dtype(device)
+        self.prior = build(options.resolution, dtype).to(device)
+        self.average = build(options.resolution, dtype).to(device).requires_grad_(False)
         channels = DISCRIMINATOR.channels(options.resolution)
         # Groups of one: tuning shows one picture at a time, and one picture has no deviation within a batch.
-        network = Discriminator(options.resolution, channels, group=1, compute_dtype=torch.bfloat16).to(device)
+        network = Discriminator(options.resolution, channels, group=1, compute_dtype=dtype).to(device)
         self.optimizer = torch.optim.Adam(self.prior.parameters(), lr=options.lr, betas=(0.0, 0.99))
         muon = processes.muon(network.parameters(), options.lr_discriminator)
         self.discriminator = DiscriminatorTrainer(network, muon, options.gamma, options.r1_every, precise_penalty)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from inversion.common.devices import fast_dtype
 from inversion.generators import GENERATORS, Prior
 from inversion.synthetic import DEFAULT, DOMAINS, HELD_OUT, latents
 from inversion.synthetic.base import Z_DIM
@@ -98,7 +99,7 @@ class DistillationTrainer(Trainer):
 
     def __init__(self, options: DistillationOptions, processes: Processes) -> None:
         self.options, self.processes = options, processes
-        shape = (options.resolution, torch.bfloat16, options.architecture, options.width)
+        shape = (options.resolution, fast_dtype(processes.device), options.architecture, options.width)
         self.prior = build(*shape).to(processes.device)
         self.average = build(*shape).to(processes.device).requires_grad_(False)
         self.optimizer = processes.muon(_parameter_groups(self.prior), options.lr)

@@ -8,15 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from inversion.common.devices import fast_dtype
+
 Group = dict[str, Any]  # as torch defines a group of parameters: {"params": [...], "lr": ...}
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic that drives singular values towards 1, from the Muon paper
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Approximately the nearest semi-orthogonal matrix (rows, columns), by Newton-Schulz steps in bfloat16."""
+    """Approximately the nearest semi-orthogonal matrix (rows, columns), by Newton-Schulz steps in the fast dtype."""
     a, b, c = NEWTON_SCHULZ
-    x = matrix.bfloat16()
+    x = matrix.to(fast_dtype(matrix.device))
     flip = x.shape[0] > x.shape[1]
     x = x.t() if flip else x
     x = x / (x.norm() + 1e-7)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inversion.checkpoints import hub
+from inversion.common.devices import fast_dtype
 from inversion.generators import Prior, StyleGAN2
 from inversion.generators.statistics import principal_axes
 from inversion.synthetic import DOMAINS, Domain
@@ -112,7 +113,7 @@ class NeglectedTraining:
         self.targets = FactorTargets(before, domain, [domain.names.index(name) for name in self.names])
         self.score = GeneratorScore(before.resolution, before.w_avg.device, domain=model.domain)
         self.prior = before.clone().requires_grad_(True)
-        self.prior.compute_dtype = torch.bfloat16
+        self.prior.compute_dtype = fast_dtype(before.w_avg.device)
         synthesis = [p for name, p in self.prior.named_parameters() if not name.startswith("dense.")]
         optimizers = Muon(self.prior.dense.parameters(), lr=options.lr), Muon(synthesis, lr=options.lr)
         self.stages = {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from inversion.common.devices import fast_dtype
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import DOMAINS, HELD_OUT, Domain, latents
 from inversion.training.loop import Processes, State, Trainer, decay_factor, ramp_factor, run, save_network
@@ -89,7 +90,7 @@ class PredictorTrainer(Trainer):
         own = self.domain.factors(latents(rows.tolist()))
         factors = torch.cat([own, self.domain.same_individuals(own, rows.tolist())])
         x = torch.cat([self.pictures.batch(rows)[0], self.same_individuals.batch(rows)[0]])
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype(x.device) is torch.bfloat16):
             predicted, embedding = self.net.heads(augmented(x, rng))
         identities, of_same = embedding.float().chunk(2)
         loss = F.mse_loss(predicted.float(), factors) + 0.1 * contrast(identities, of_same)
