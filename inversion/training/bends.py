@@ -73,12 +73,15 @@ def bent_or_straight(
     gain, _, _ = _effects(model, replace(direction, bend=bend), samples, k)
     bent = replace(direction, bend=replace(bend, slope=bend.slope * wanted / max(gain, wanted / 2)))
     gain, changed, identity = _effects(model, bent, samples, k)
-    spared = changed / gain <= MAX_SIDE_EFFECT * others / wanted
+    spared = changed * wanted <= MAX_SIDE_EFFECT * others * gain  # a bend may have no effect: nothing to divide by
     return bent if spared and gain >= MIN_EFFECT * wanted and identity > min_identity else direction
 
 
 def _effects(model: Model, direction: Direction, samples: Samples, k: int) -> tuple[float, float, float]:
-    """Mean change of attribute k and of the others in units of their deviations, and the lowest identity score."""
+    """Mean changes of attribute k and of the others, and the lowest identity score.
+
+    Changes are in units of the attributes' deviations, and sums over both ends of the slider.
+    """
     prior, _ = networks_of(model)
     codes = WPlus(samples.styles.expand(-1, prior.num_ws, -1).to(prior.w_avg))
     spreads, changes, lowest = samples.attributes.std(dim=0), [], 1.0
