@@ -174,8 +174,9 @@ def cut_mask(mask: np.ndarray, quad: Quad, size: int) -> np.ndarray:
     side = SUPERSAMPLING * size
     data = [float(value) for point in quad for value in point]
     large = marked.transform((side, side), Image.Transform.QUAD, data, Image.Resampling.NEAREST)
-    blocks = np.asarray(large).reshape(size, SUPERSAMPLING, size, SUPERSAMPLING)
-    return blocks.max(axis=(1, 3))
+    samples = np.asarray(large)
+    rows = np.maximum.reduce([samples[k::SUPERSAMPLING] for k in range(SUPERSAMPLING)])
+    return np.maximum.reduce([rows[:, k::SUPERSAMPLING] for k in range(SUPERSAMPLING)])
 
 
 def spread_mask(mask: np.ndarray, quad: Quad, shape: tuple[int, int]) -> np.ndarray:

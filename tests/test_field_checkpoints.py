@@ -262,6 +262,15 @@ def test_layers_that_clamp_at_different_values_are_refused(tmp_path: Path) -> No
         read(tmp_path / "g.pkl")
 
 
+def test_a_clamped_generator_with_skip_layers_is_named(tmp_path: Path) -> None:
+    with vendor(), (tmp_path / "g.pkl").open("wb") as file:
+        made = persistent({**ada.weights(), "synthesis.b8.skip.weight": torch.zeros(4, 4, 1, 1)}, conv_clamp=256)
+        made.meta["state"]["conv_clamp"] = None  # NVIDIA's skip layers have no limit
+        pickle.dump({"G_ema": made}, file)
+    with pytest.raises(StateDictError, match="'resnet' kind"):
+        read(tmp_path / "g.pkl")
+
+
 ACCIDENTS: dict[str, tuple[bytes, str]] = {
     "pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:cd\nsize 381463000\n",

@@ -176,6 +176,8 @@ class _Plainer:
             clamps: set[float] = set()
             with contextlib.suppress(TypeError, ValueError):
                 clamps = network.clamps()
+            if any(".skip." in key for key in tensors):  # a generator of the 'resnet' kind, which is refused by name
+                clamps.discard(float("inf"))
             if len(clamps) > 1:
                 raise Refused("its layers clamp at different values, which is not supported")
             if clamps and max(clamps) < float("inf"):

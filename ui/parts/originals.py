@@ -1,6 +1,7 @@
 """Pictures to paint on are shown small. Their originals are found again by the pixels of the small copies.
 
-At every stroke a browser encodes the picture of an editor again and sends it twice: 25 MB for a photo of 12 megapixels.
+For every event that reads an editor, a browser encodes its picture again and sends it twice: 25 MB for a photo of 12
+megapixels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 // A field for a picture gives up its picture as soon as a file is chosen, and an editor then shows nothing if the
 // browser cannot read the file. So the server looks at such files before: it refuses them in a sentence, or sends an
-// editor what the browser can show. An editor also gets a small copy of a large picture, which it would send twice at
-// every stroke; the server knows the original.
+// editor what the browser can show. An editor also gets a small copy of a large picture, which it would send twice for
+// every event that reads it; the server knows the original.
 const ROOT = (window.gradio_config?.root || '').replace(/\/$/, '');
 const UNSEEN = 'This browser cannot show the file. Export the picture as JPEG or PNG.';
 const FAILED = 'The upload failed. Try again.';

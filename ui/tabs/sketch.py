@@ -27,6 +27,7 @@ from ui.history.recipes import OWN_TABS
 from ui.history.reopen import detail_of
 from ui.parts import inputs
 from ui.parts.context import PageContext
+from ui.parts.copies import Copies
 from ui.parts.drawing import (
     MAX_VARIATIONS,
     common_legend,
@@ -151,7 +152,7 @@ class Sketch(Tab):
             given |= framing.inputs()
         started: Options = {"trigger_mode": "multiple", **DEVICE, **PRIVATE}  # another run replaces the running job
         outputs = [*self.outputs(), jobs.timer]
-        self.run.click(self.make, given, outputs, **started)
+        Copies(self.fields.values()).on(self.run.click, self.make, given, outputs, **started)
         self.panel.status.back(self.come_back, [self.job, self.stored], outputs, **started)
         self.panel.status.again(self.run_again, [self.job, jobs.owner], outputs, **started)
         self._wire_reopening(outputs)

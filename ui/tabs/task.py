@@ -26,6 +26,7 @@ from ui.history.form import SAVED_BY_SCRIPTS, Form
 from ui.history.reopen import GONE, Parts, Reopening, changed, detail_of, opener
 from ui.parts.codes import fetch_script
 from ui.parts.context import PageContext
+from ui.parts.copies import Copies
 from ui.parts.endpoint import LAST, Answer, Endpoint, job_answers, script_requests
 from ui.parts.events import CROPS, DEVICE, EDITS, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.fields import DEFAULT_PRESET
@@ -104,7 +105,8 @@ class TaskTab(Tab):
         given |= self.crop.inputs() | settings.inputs() | {self.job, jobs.owner}
         outputs = [*panel.outputs(), self.job, self.stored, self.stored_results.shown, jobs.timer]
         started: Options = {"trigger_mode": "multiple"}  # another Run replaces the running job
-        self.run.click(self.start, given, outputs, **started, **DEVICE, **PRIVATE)
+        copies = Copies([self.upload.component])
+        copies.on(self.run.click, self.start, given, outputs, **started, **DEVICE, **PRIVATE)
         panel.status.back(self.come_back, [self.job, self.stored, panel.left], outputs, **started, **DEVICE, **PRIVATE)
         panel.status.again(self.run_again, [self.job, jobs.owner, panel.left], outputs, **started, **DEVICE, **PRIVATE)
         self.stop.click(self.cancel, [self.job, jobs.owner], None, **QUIET)

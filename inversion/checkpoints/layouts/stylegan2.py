@@ -167,6 +167,8 @@ def rosinality_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
 def nvidia_discriminator(tensors: Mapping[str, Tensor]) -> Renamed:
     """Rename the `D` of a StyleGAN2-ADA pickle (unconditional); `conv_clamp` is its layers' limit. StateDictError."""
     source = Source("StyleGAN2-ADA discriminator", tensors)
+    if "mapping.embed.weight" in source.left:
+        raise source.error("it takes labels, which is not supported")
     if "conv_clamp" in source.left:
         source.move("conv_clamp", "clamp", ())
     parts = [key.split(".") for key in source.left]
