@@ -253,21 +253,18 @@ def test_other_networks_are_named(kind: str, tmp_path: Path) -> None:
     assert "\n" not in text and any(word in text for word in (": use ", ": give ", "so use ")), text
 
 
-def test_layers_that_clamp_at_different_values_are_refused(tmp_path: Path) -> None:
-    with vendor(), (tmp_path / "g.pkl").open("wb") as file:
-        made = persistent(ada.weights(), conv_clamp=256)
-        made.meta["state"]["conv_clamp"] = 3
-        pickle.dump({"G_ema": made}, file)
-    with pytest.raises(StateDictError, match="clamp at different values"):
-        read(tmp_path / "g.pkl")
+SKIP = {"synthesis.b8.skip.weight": torch.zeros(4, 4, 1, 1)}  # NVIDIA's skip layers have no limit
 
 
-def test_a_clamped_generator_with_skip_layers_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("more", "limit", "says"), [({}, 3, "clamp at different values"), (SKIP, None, "'resnet'")])
+def test_what_clamps_at_different_values_is_refused(
+    more: dict[str, torch.Tensor], limit: int | None, says: str, tmp_path: Path
+) -> None:
     with vendor(), (tmp_path / "g.pkl").open("wb") as file:
-        made = persistent({**ada.weights(), "synthesis.b8.skip.weight": torch.zeros(4, 4, 1, 1)}, conv_clamp=256)
-        made.meta["state"]["conv_clamp"] = None  # NVIDIA's skip layers have no limit
+        made = persistent({**ada.weights(), **more}, conv_clamp=256)
+        made.meta["state"]["conv_clamp"] = limit
         pickle.dump({"G_ema": made}, file)
-    with pytest.raises(StateDictError, match="'resnet' kind"):
+    with pytest.raises(StateDictError, match=says):
         read(tmp_path / "g.pkl")
 
 

@@ -70,6 +70,19 @@ def test_every_kind_of_map_is_the_same_map(kind: str, numbers: Array) -> None:
     assert len(decoded.notes) == (says is not None) and (says is None or says in decoded.notes[0])
 
 
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_small_input_is_named(name: str) -> None:
+    page = Image.new("RGB", (24, 30), PALETTE[1] if name == "map" else (250, 250, 250))
+    page.paste(PALETTE[2] if name == "map" else (0, 0, 0), (5, 5, 9, 20))
+    assert any("only 24x30 pixels" in note for note in INPUTS[name].decode(encoded(page)).notes)
+
+
+@pytest.mark.parametrize("factor", [256, 257])
+def test_values_of_8_bits_that_were_enlarged_to_16_are_the_same_map(factor: int, numbers: Array) -> None:
+    decoded = INPUTS["map"].decode(encoded(Image.fromarray(numbers.astype(np.uint16) * factor)))
+    assert (classes(np.asarray(decoded.picture), COUNT, SIDE) == numbers).all()
+
+
 def test_an_array_of_class_numbers_is_read_like_a_file(numbers: Array) -> None:
     read = INPUTS["map"].read(np.repeat(numbers[..., None], 3, axis=2), COUNT, SIDE)
     assert (read[0].argmax(dim=0).numpy() == numbers).all()
@@ -118,10 +131,12 @@ def test_a_white_drawing_on_clear_says_what_stands_behind_it() -> None:
     assert np.asarray(decoded.picture).min() == 0 and "black" in decoded.notes[0]
 
 
-@pytest.mark.parametrize("number", [len(PALETTE), 117, 254])
-@pytest.mark.parametrize("kind", ["grey values", "palette"])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [*((kind, n) for kind in ("grey values", "palette") for n in (len(PALETTE), 117, 254)), ("grey values", 1000)],
+)
 def test_a_number_of_no_class_is_named(kind: str, number: int, numbers: Array) -> None:
-    strange = numbers.copy()
+    strange = numbers.astype(np.uint8 if number < 256 else np.uint16)
     strange[:20, :20] = number
     colours = np.random.default_rng(4).integers(0, 256, (256, 3))
     data = encoded(Image.fromarray(strange)) if kind == "grey values" else indexed(strange, colours)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from inversion.__main__ import COMMANDS as REGISTRY
 from inversion.__main__ import main
 from inversion.checkpoints import hub
 from inversion.checkpoints.tuned import write_tuned
+from inversion.cli import records
 from inversion.cli.records import add_rows
 from inversion.common.names import FIELDS, companion
 from inversion.generators import StyleGAN2
@@ -282,6 +285,19 @@ def test_a_table_keeps_its_columns_and_its_separator(tmp_path: Path) -> None:
     assert path.read_bytes().decode() == (
         '\ufeffpicture;mine;psnr;crop;identity;done\r\nold;"a;b";;;;\r\n"n;w";;1.5;"{""how"": ""centre""}";;true\r\n'
     )
+
+
+def test_rows_that_could_not_be_written_are_refused_before_a_run(
+    run: Run, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def refuse(path: Path) -> Iterator[None]:
+        raise PermissionError(errno.EACCES, "Permission denied", f"{path}.lock")
+        yield
+
+    monkeypatch.setattr(records, "locked", refuse)
+    status, out, err = run("invert", picture, *FAST, "--csv", "rows.csv")
+    assert status == 2 and out == "" and err.endswith("Permission denied: rows.csv\n") and err.count("\n") == 1
 
 
 def test_a_failed_write_keeps_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from helpers.checkpoints import in_process, own_folder
 from helpers.foreign import small, write, write_nvidia
 from helpers.networks import same_networks
 from PIL import Image
+from safetensors.torch import save_file
 
 import app
 import inversion
@@ -23,6 +24,7 @@ from inversion.checkpoints import fetch, hub, own, store
 from inversion.checkpoints.registry import Entry, HubError, registry
 from inversion.common.errors import UserError
 from inversion.common.settings import SettingError
+from inversion.directions import Direction, to_tensors
 from inversion.encoders import E4E
 from inversion.serving import catalogue
 from inversion.serving.lane import Lane
@@ -134,6 +136,17 @@ def test_a_direction_and_an_encoder_join_a_model(photo: Path, tmp_path: Path, ca
         == 0
     )
     assert json.loads(capsys.readouterr().out)["edit"]["moves"] == {"age": 1.0}
+
+
+def test_a_file_from_train_directions_joins_a_model(tmp_path: Path) -> None:
+    torch.save({"g_ema": small("psp_full_32_decoder"), "latent_avg": torch.ones(128)}, tmp_path / "g.pt")
+    name = own.add_file(tmp_path / "g.pt")
+    row = torch.nn.functional.normalize(torch.ones(1, 128))
+    fitted = [Direction(key, key, "attributes", row, 2.0, -3.0, 1.5, row, (-4.0, 4.0)) for key in ("age", "smile")]
+    save_file(to_tensors(fitted), str(tmp_path / "fitted.safetensors"))
+    own.add_file(tmp_path / "fitted.safetensors", "directions", name)
+    found = hub.load(name, "cpu").directions
+    assert len(found) == 2 and all((found[d.name].low, found[d.name].reach) == (d.low, d.reach) for d in fitted)
 
 
 def test_a_role_tells_what_an_encoder_is_for(photo: Path, tmp_path: Path, capsys: CaptureFixture) -> None:

@@ -16,7 +16,7 @@ from inversion.checkpoints.registry import SERVE_ALL, BadCheckpoint, Entry, HubE
 from inversion.checkpoints.store import Mark, expected
 from inversion.checkpoints.weights import errors_naming, frozen, open_network
 from inversion.common.echo import brief
-from inversion.directions import Direction, from_array, from_tensors
+from inversion.directions import Direction, from_array, from_tensors, names_of
 from inversion.encoders import ENCODERS, ArcFace, Encoder
 from inversion.generators import GENERATORS, Discriminator
 from inversion.model import Encoders, Model, prior_of
@@ -219,7 +219,7 @@ def _read_directions(entry: Entry, model: Model) -> list[Direction]:
     if entry.format == "safetensors":
         tensors = weights.tensors_of(entry)
         with weights.errors_naming(entry):
-            if entry.own:  # as other projects publish them
+            if not names_of(tensors):  # as other projects publish them
                 return [from_array(key, value.reshape(-1, value.shape[-1]), prior) for key, value in tensors.items()]
             return from_tensors(tensors, prior, model.domain)
     path = fetch.fetch(entry)

@@ -257,7 +257,7 @@ def _entry(part: Part, contents: Contents, path: Path, names: tuple[str, str | N
     """The entry of one network of a file. names: its own, and its generator's."""
     owner = registry().get(names[1] or "")
     facts = dict(DEFAULTS) if owner is None else {key: getattr(owner, key) for key in DEFAULTS}
-    several = part.layout == "tensors"
+    several = part.layout != "tensor"
     return Entry(
         name=names[0],
         kind=cast(Kind, part.kind),

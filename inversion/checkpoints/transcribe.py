@@ -29,6 +29,7 @@ from inversion.checkpoints.layouts.ours import own_networks
 from inversion.checkpoints.layouts.search import WHOLE, NothingFound, Survey, survey_of
 from inversion.checkpoints.layouts.vectors import states_layers, vectors_of
 from inversion.checkpoints.unpickle import Refused, one_line
+from inversion.directions import names_of
 from inversion.encoders import InDomain
 from inversion.generators import Discriminator, Prior, StateDictError
 
@@ -87,6 +88,8 @@ def _contents(source: Path, out: str | None, encoder: str | None) -> Contents:
             raise CodeError(
                 "it holds a code in StyleSpace, a style for each convolution, which is not read: give one in W or W+"
             ) from None
+        if names_of(checkpoint):
+            return Contents(*described_as, (_fitted(checkpoint, out),))
         latents = latents_of(checkpoint)
         vectors = {} if latents else vectors_of(checkpoint)
         if not vectors and not latents:
@@ -204,6 +207,18 @@ def limit_process(seconds: float, memory: int) -> None:
     if mapped.exists():
         bound = int(mapped.read_text().split()[0]) * resource.getpagesize() + memory
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+
+
+def _fitted(checkpoint: Mapping[str, object], out: str | None) -> Part:
+    """The directions of a file from `train directions`, written to `out` as they are. Raises Refused."""
+    tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+    if not all(value.is_floating_point() and finite(value) for value in tensors.values()):
+        raise Refused("its directions hold values that are not finite numbers")
+    if out is not None:
+        _save(tensors, Path(out))
+    rows = tensors[f"{names_of(tensors)[0]}.rows"]
+    weights = sum(value.numel() for value in tensors.values())
+    return Part("directions", "directions", "fitted", 0, len(rows), 0, (rows.shape[-1],), weights, False)
 
 
 def _directions(vectors: dict[str, Tensor], out: str | None) -> Part:

@@ -14,10 +14,7 @@ from inversion.common.commands import Parser, UsageError, guarded
 from inversion.encoders import SAME_TENSORS
 
 if TYPE_CHECKING:
-    from inversion.checkpoints.convert import Contents
-
-
-OUTPUTS = {"directions": ".npy", "code": ".npz"}  # suffixes of what is no network
+    from inversion.checkpoints.convert import Contents, Part
 
 
 def main(argv: list[str]) -> int:
@@ -51,8 +48,7 @@ def main(argv: list[str]) -> int:
             _check(args.file, contents, entry)
             out = store.converted(contents.sha256)
         else:
-            suffix = OUTPUTS.get(contents.networks[0].kind, ".safetensors")
-            out = args.out or args.file.with_suffix(suffix)
+            out = args.out or args.file.with_suffix(_suffix(contents.networks[0]))
         _report(args.file, contents, out)
         taken = f"{out} exists already: choose another path with --out" if entry is None and out.exists() else ""
         if args.dry_run:
@@ -93,6 +89,11 @@ def _check(file: Path, contents: Contents, entry: Entry) -> None:
     if (part.architecture, part.resolution) != (entry.architecture, resolution):
         wanted, found = f"{entry.architecture} of {resolution}", f"{part.architecture} of {part.resolution} pixels"
         raise BadCheckpoint(f"{file.name}: {entry.name} is {wanted} pixels, but the file holds {found}")
+
+
+def _suffix(part: Part) -> str:
+    """The suffix of the converted file: of a lone direction, a code, or tensors by name."""
+    return ".npz" if part.kind == "code" else ".npy" if part.layout == "tensor" else ".safetensors"
 
 
 def _report(file: Path, contents: Contents, out: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from inversion import images
 from inversion.cli import sources
-from inversion.cli.records import add_rows
+from inversion.cli.records import add_rows, check_writable
 from inversion.common.commands import Parser, UsageError, make_folder
 from inversion.common.names import ENDINGS, FIELDS, NamePattern, companion, numbered, reserve, safe_name, write_whole
 from inversion.common.rows import Row
@@ -86,6 +86,7 @@ class Outputs:
             make_folder(path.parent)
             if path.is_dir():
                 raise UsageError(f"{path} is a folder. Choose another file for the rows.")
+            check_writable(path)
 
     def save(self, values: Mapping[str, object], picture: np.ndarray) -> Path | None:
         """Write a result, uint8 (H, W, 3), under a name of its own. Returns its path, None if nothing is saved.

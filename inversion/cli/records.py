@@ -31,7 +31,7 @@ def add_rows(path: Path, rows: Sequence[Row]) -> Path:
     update = _add_csv if path.suffix.lower() == ".csv" else _add_json
     path.parent.mkdir(parents=True, exist_ok=True)
     first = Path(os.path.realpath(path))  # a link stays a link
-    with _locked(path):
+    with locked(path):
         for one in numbered(first):
             try:
                 write_whole(
@@ -45,6 +45,15 @@ def add_rows(path: Path, rows: Sequence[Row]) -> Path:
                 continue
             return path if one == first else path.with_name(one.name)
     raise AssertionError("numbered names have no end")
+
+
+def check_writable(path: Path) -> None:
+    """Raise OSError that names the file if rows cannot be added to it. Its folder must exist."""
+    try:
+        with locked(path):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def replace_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -117,8 +126,8 @@ def _cell(value: object) -> str | int | float:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time change the file: the others wait for the file NAME.lock to disappear."""
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time change the file: the others wait for the file NAME.lock to disappear. Raises OSError."""
     lock = path.with_name(f"{path.name}.lock")
     begun = time.monotonic()
     while True:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         style_range,
     )
     from inversion.directions.bends import AttributeMap, Bend
-    from inversion.directions.files import from_array, from_tensors, to_tensors
+    from inversion.directions.files import from_array, from_tensors, names_of, to_tensors
 
 __getattr__ = attributes(
     __name__,
@@ -30,7 +30,7 @@ __getattr__ = attributes(
         "base": "EVERYWHERE MAX_STRENGTH SAMPLES Direction DirectionCard Layers as_fitted attribute_label conditioned "
         "deviation_along random_styles style_range",
         "bends": "AttributeMap Bend",
-        "files": "from_array from_tensors to_tensors",
+        "files": "from_array from_tensors names_of to_tensors",
     },
 )
 
@@ -49,6 +49,7 @@ __all__ = [
     "deviation_along",
     "from_array",
     "from_tensors",
+    "names_of",
     "random_styles",
     "style_range",
     "to_tensors",

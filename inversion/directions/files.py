@@ -39,6 +39,12 @@ def from_array(name: str, vector: Tensor, prior: Prior) -> Direction:
     return Direction(name, label, "attributes", unit, deviation, normal=unit)
 
 
+def names_of(tensors: Mapping[str, object]) -> list[str]:
+    """The names of the directions in a file from `train directions`; [] for other files."""
+    names = [key.removesuffix(".rows") for key in tensors if key.endswith(".rows")]
+    return [name for name in names if {f"{name}.normal", f"{name}.numbers"} <= tensors.keys()]
+
+
 def from_tensors(tensors: Mapping[str, Tensor], prior: Prior, domain: str) -> list[Direction]:
     """The directions in a file from `train directions`; the inverse of `to_tensors`, which gives the shapes.
 

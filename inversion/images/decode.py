@@ -34,13 +34,14 @@ WHITE_FROM = 224  # lowest mean of a drawing in white ink, which would be invisi
 class Decoded:
     """An upright RGB picture without metadata, and sentences about it for the user.
 
-    indices: of the colours of a palette picture, uint8 (H, W); None for other pictures. erased: the part of a picture
-    with varying alpha that is not opaque, uint8 (H, W), 255 there, else 0; None for other pictures.
+    indices: of the colours of a palette picture, uint8 (H, W), or the values of a grey picture of 16 bits, uint16; None
+    for other pictures. erased: the part of a picture with varying alpha that is not opaque, uint8 (H, W), 255 there,
+    else 0; None for other pictures.
     """
 
     picture: Image.Image
     notes: tuple[str, ...] = ()
-    indices: NDArray[np.uint8] | None = None
+    indices: NDArray[np.uint8 | np.uint16] | None = None
     erased: NDArray[np.uint8] | None = None
 
 
@@ -59,7 +60,7 @@ def decode(source: str | Path | bytes) -> Decoded:
         image, notes = pixels(source)
         if max(image.size) >= LONG * min(image.size):
             notes.append(f"The picture is a long strip of {image.width}x{image.height} pixels; a square of it is used.")
-        indices = np.asarray(image) if image.mode == "P" else None
+        indices = np.asarray(image) if image.mode == "P" or image.mode.startswith("I;16") else None
         return Decoded(_flat(image, notes), tuple(notes), indices, _erased(image))
 
 

@@ -6,7 +6,7 @@ A translation is not a task: a sketch is not a linear measurement of the face th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inversion.synthetic import Batch
 
 Colour = tuple[int, int, int]  # RGB, 0 to 255
+SMALL = 64  # pixels of the shorter side; a smaller input gets a note
 
 
 class TranslationError(UserError):
@@ -47,7 +48,12 @@ class InputKind(ABC):
 
     def decode(self, source: str | Path | bytes) -> Decoded:
         """A file as the upload that `read` takes, uint8 (H, W, 3), with notes for the user. Raises UserError."""
-        return images.decode(source)
+        decoded = images.decode(source)
+        width, height = decoded.picture.size
+        if min(width, height) >= SMALL:
+            return decoded
+        note = f"The picture has only {width}x{height} pixels and is enlarged. Give a larger one if you have it."
+        return replace(decoded, notes=(*decoded.notes, note))
 
     @abstractmethod
     def channels(self, classes: int) -> int:

@@ -60,6 +60,7 @@ CELEBA_PALETTE: tuple[tuple[int, int, int], ...] = (
 )
 MIXTURE = (128, 128, 128)  # stands for colours of no class; it is far from all of PALETTE
 BLANK = 255  # a grey value that stands for no class, in maps of class numbers
+DEEPER = (256, 257)  # factors by which programs enlarge values of 8 bits to 16
 STRAY = 0.002  # part of a map that may have colours beyond the last class
 MAPPED = 0.5  # part of what is painted on a map that must have the colours of a palette
 TIGHT = 12.0  # as PURE, for CELEBA_PALETTE
@@ -136,14 +137,19 @@ def _one_width(ink: NDArray[np.float32], wanted: float) -> NDArray[np.float32]:
     return np.maximum(cv2.erode(ink, disc), kept)
 
 
-def in_palette(picture: NDArray[np.uint8], indices: NDArray[np.uint8] | None = None) -> tuple[NDArray[np.uint8], str]:
+def in_palette(
+    picture: NDArray[np.uint8], indices: NDArray[np.uint8 | np.uint16] | None = None
+) -> tuple[NDArray[np.uint8], str]:
     """A label map uint8 (H, W, 3) in the colours of PALETTE, and a sentence on how it was read, "" if as it is.
 
-    Read are class numbers as grey values, the colours of CELEBA_PALETTE, and `indices` (H, W) of another palette.
-    Other pictures are returned as they are.
+    Read are class numbers as grey values, the colours of CELEBA_PALETTE, and `indices` (H, W) of another palette, or of
+    16 bits. Other pictures are returned as they are. Raises DrawingError for a number of no class.
     """
     whole, step = picture, max(1, max(picture.shape) // MAP_SIDE)  # `classes` shrinks large maps, too
     picture = picture[::step, ::step]
+    indices = None if indices is None else indices[::step, ::step]
+    if indices is not None and indices.max() > BLANK and all((indices % scale).any() for scale in DEEPER):
+        _check_numbers(indices)
     grey, last = picture[..., 0], len(PALETTE) - 1
     if (picture == grey[..., None]).all() and ((grey <= last) | (grey == BLANK)).all() and (grey % BLANK).any():
         blank, note = grey == BLANK, "The grey values of the map were read as class numbers."
@@ -159,8 +165,8 @@ def in_palette(picture: NDArray[np.uint8], indices: NDArray[np.uint8] | None = N
         coloured = np.where(pure[:, None], np.asarray(PALETTE, np.uint8)[nearest], np.asarray(MIXTURE, np.uint8))
         return coloured.reshape(picture.shape), "The map was read in the colours of CelebAMask-HQ."
     if indices is not None and 0 < indices.max() <= last and own < MAPPED:
-        return _in_colours(indices[::step, ::step]), "The map was read by the numbers of its palette."
-    numbers = grey if (picture == grey[..., None]).all() else None if indices is None else indices[::step, ::step]
+        return _in_colours(indices), "The map was read by the numbers of its palette."
+    numbers = grey if (picture == grey[..., None]).all() else indices
     if numbers is not None and max(own, share) < MAPPED:
         _check_numbers(numbers)
     return whole, ""
@@ -177,7 +183,7 @@ def unknown_share(picture: NDArray[np.uint8]) -> float:
     return float(cv2.erode(mixed, np.ones((REGION, REGION), np.uint8)).mean())
 
 
-def _check_numbers(numbers: NDArray[np.uint8]) -> None:
+def _check_numbers(numbers: NDArray[np.uint8 | np.uint16]) -> None:
     """Raise DrawingError for a map of class numbers (H, W) with a number of no class; a photo has more numbers."""
     found, counts = np.unique(numbers, return_counts=True)
     beyond = (found >= len(PALETTE)) & (found != BLANK)
@@ -214,7 +220,7 @@ def _solid(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     return solid
 
 
-def _in_colours(numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _in_colours(numbers: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:
     """Class numbers (H, W) as their colours, uint8 (H, W, 3)."""
     return np.asarray(PALETTE, np.uint8)[numbers]
 

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from inversion import images
 from inversion.images import Decoded
 from inversion.translations.base import Colour, InputKind, TranslationError, square
 from inversion.translations.drawings import PALETTE, classes, in_palette, unknown_share
@@ -65,7 +64,7 @@ class LabelMap(InputKind):
 
         Raises BadImage, and DrawingError for a picture that is no map.
         """
-        decoded = images.decode(source)
+        decoded = super().decode(source)
         picture, note = in_palette(np.asarray(decoded.picture), decoded.indices)
         classes(square(picture), len(PALETTE), CHECKED)
         notes = [*decoded.notes, *([note] if note else [])]
