@@ -127,7 +127,7 @@ def _cell(value: object) -> str | int | float:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time change the file: the others wait for the file NAME.lock to disappear. Raises OSError."""
+    """Let one process at a time change the file: the others wait while NAME.lock exists. Raises OSError."""
     lock = path.with_name(f"{path.name}.lock")
     begun = time.monotonic()
     while True:
