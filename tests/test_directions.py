@@ -118,9 +118,9 @@ def test_files_of_other_generators_are_refused(prior: Prior) -> None:
 
 
 def test_a_model_offers_the_most_wanted_sliders_first(model: Model, prior: Prior) -> None:
-    own = {name: some_direction(prior, name) for name in ("background_hue", "smile", "yaw")}
+    own = {name: some_direction(prior, name) for name in ("background_hue", "smile", "yaw", "mine")}
     found = directions_of(replace(model, directions=own, domain=DEFAULT))
-    assert list(found)[:4] == ["yaw", "smile", "background_hue", "sefa_1"] and "ganspace_10" in found
+    assert list(found)[:5] == ["mine", "yaw", "smile", "background_hue", "sefa_1"] and "ganspace_10" in found
     assert all(d.low <= 0 <= d.high for d in found.values())
     assert directions_of(Model("none")) == {}
     assert json.dumps([d.card() for d in found.values()])

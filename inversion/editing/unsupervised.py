@@ -21,16 +21,19 @@ COUNT = 10  # directions that SeFa and GANSpace offer
 
 
 def directions_of(model: Model, layers: Layers | None = None) -> dict[str, Direction]:
-    """All directions of a model by name: fitted ones, the `sliders` of its domain first, then SeFa and GANSpace.
+    """All directions of a model by name: first those of no factor of its domain, which a user gave.
+
+    Then come the domain's `sliders`, its other factors, SeFa and GANSpace.
 
     layers: the range of styles that SeFa analyses, None for all. Empty for a model without a generator.
     """
     if model.prior is None:
         return {}
     domain = DOMAINS.get(model.domain)
-    place = {name: i for i, name in enumerate(() if domain is None else domain.sliders)}
-    own = sorted(model.directions.values(), key=lambda direction: place.get(direction.name, len(place)))
-    found = (*own, *_unlabelled(model.prior, layers))
+    factors = () if domain is None else (*domain.sliders, *domain.names)
+    order = {name: i for i, name in enumerate(dict.fromkeys(factors))}
+    attributes = sorted(model.directions.values(), key=lambda direction: order.get(direction.name, -1))
+    found = (*attributes, *_unlabelled(model.prior, layers))
     return {direction.name: direction for direction in found}
 
 
