@@ -190,6 +190,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "a picture": ("w.npy", lambda path: np.save(path, np.ones((2, 3, 64, 64), np.float32)), "holds no code"),
     "several": ("w.npy", lambda path: np.save(path, np.ones((5, 18, 512), np.float32)), "5 codes .* save one"),
+    "several of a script": ("w.pt", torch_file({f"{i}.png": {"latent": ROWS[None]} for i in "ab"}), "2 codes"),
     "several in one file": ("w.pt", torch_file({str(i): rosinality(ROWS, ())["photo.png"] for i in "ab"}), "2 codes"),
     "StyleSpace": (
         "s.pt",

@@ -60,8 +60,13 @@ def latents_of(content: Mapping[str, object] | Tensor, stated: bool = False) -> 
         rows = _rows(next(iter(named.values())), stated)
         direction = rows is not None and not stated and (rows.shape[1] == 1 or _has_length_of_direction(rows[0]))
         return {} if rows is None or direction else {"": Latent(rows, (), PLAIN)}
-    nested = [value for value in content.values() if isinstance(value, Mapping)]
-    return latents_of(nested[0], stated) if not named and len(nested) == 1 else {}
+    nested = {name: value for name, value in content.items() if isinstance(value, Mapping)}
+    if named or not nested:
+        return {}
+    if len(nested) == 1:
+        return latents_of(next(iter(nested.values())), stated)
+    several = {name: latents_of(value, stated) for name, value in nested.items()}  # of e4e's and PTI's scripts
+    return {name: next(iter(one.values())) for name, one in several.items() if len(one) == 1}
 
 
 def is_style_space(content: Mapping[str, object]) -> bool:
