@@ -30,7 +30,7 @@ from inversion.model import Model
 from inversion.tasks import Reconstruct
 from inversion.training.models import domain_of
 
-METHODS = ("hybrid", "wplus", "mganprior", "pti", "clone")
+METHODS = ("hybrid", "wplus", "projector", "indomain", "mganprior", "pti", "clone")
 DEFAULT = ""  # stands for the defaults among the presets
 COLUMNS = ("method", "preset", "n", "steps", "PSNR dB", "seconds", "of the default's time")
 

@@ -73,6 +73,12 @@ METHODS: dict[str, Method] = {
         (MeanLatent(), Projector()),
         "Karras et al. 2020, arXiv 1912.04958",
         "StyleGAN2's own projector: optimises one style and the noise maps. Realistic and easy to edit.",
+        quick={
+            "mean.encoder": True,
+            "projector.steps": 60,
+            "projector.shake": 0.0,
+            "projector.steps_from_mean": 300,
+        },
         published={"projector.steps": 1000, "projector.lr": 0.1},
     ),
     "encoder": Method(
@@ -97,6 +103,7 @@ METHODS: dict[str, Method] = {
         (GuidedEncoder(), OptimiseInDomain()),
         "Zhu et al. 2020, arXiv 2004.00049",
         "Optimises W+ but stays close to the codes of an encoder. For edits, less faithful than W+.",
+        quick={"indomain.steps": 30, "indomain.lr": 0.02},
         published={"indomain.steps": 100, "indomain.lr": 0.01},
     ),
     "mganprior": Method(

@@ -12,7 +12,7 @@ from inversion.common.settings import setting
 from inversion.generators.statistics import spread
 from inversion.methods.base import Descent, Events, Loss, Problem, Stage, descend, patience_setting
 from inversion.methods.codes import Code, W, WPlus, as_w, as_wplus
-from inversion.methods.embed import draw_normal
+from inversion.methods.embed import FROM_MEAN_HELP, at_mean, draw_normal
 from inversion.methods.latent import (
     LR_HELP,
     NOISE_LR,
@@ -63,10 +63,12 @@ class Projector(Stage):
     noise_weight: float = setting(
         NOISE_WEIGHT, "Noise penalty", "Keeps the structure of the picture out of the noise maps.", min=0.0, max=1e7
     )
+    steps_from_mean: int = setting(0, "Steps from the mean", FROM_MEAN_HELP, min=0, max=10_000, step=10)
     patience: int = patience_setting()
 
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
+        steps = (at_mean(code, prior) and self.steps_from_mean) or self.steps
         same = as_w(replace(code, noise=()), prior) if isinstance(code, WPlus) and code.noise else code
         ws = same.w[:, None] if isinstance(same, W) else start_ws(code, prior, y).mean(dim=1, keepdim=True)
         w = trainable_copy(ws)  # (B, 1, w_dim)
@@ -76,12 +78,12 @@ class Projector(Stage):
         else:
             drawn = (draw_normal(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1) for shape in shapes)
             maps = tuple(trainable_copy(one) for one in drawn)
-        loss = self._noisy_loss(w, maps, problem, rng)
+        loss = self._noisy_loss(w, maps, problem, steps, rng)
         message = yield from descend(
             self.key,
             with_noise_penalty(loss, maps, self.noise_weight) if maps else loss,
             [([w], self.lr * spread(prior)), (maps, NOISE_LR)],
-            Descent(self.steps, SCHEDULE, after=lambda: normalise_maps(maps), patience=self.patience),
+            Descent(steps, SCHEDULE, after=lambda: normalise_maps(maps), patience=self.patience),
         )
         yield outcome_of(WPlus(w.detach().repeat(1, prior.num_ws, 1), maps), prior, message)
 
@@ -91,14 +93,16 @@ class Projector(Stage):
             return None
         return with_maps(given, prior) if self.noise and prior.noise_shapes else as_w(code, prior)
 
-    def _noisy_loss(self, w: Tensor, maps: tuple[Tensor, ...], problem: Problem, rng: torch.Generator) -> Loss:
+    def _noisy_loss(
+        self, w: Tensor, maps: tuple[Tensor, ...], problem: Problem, steps: int, rng: torch.Generator
+    ) -> Loss:
         """The objective of the style plus noise, sigma = shake * w_std * (1 - t / 0.75)^2 with t in [0, 1]."""
         prior = problem.prior
         initial = self.shake * spread(prior) * prior.w_dim**0.5  # w_std is the length of a vector of all entries
-        steps = itertools.count()
+        done = itertools.count()
 
         def loss() -> tuple[dict[str, Tensor], Tensor]:
-            sigma = initial * max(0.0, 1 - next(steps) / max(self.steps, 1) / NOISY_PART) ** 2
+            sigma = initial * max(0.0, 1 - next(done) / max(steps, 1) / NOISY_PART) ** 2
             noisy = w + sigma * draw_normal(rng, (1, 1, prior.w_dim), w) if sigma else w
             image = prior.synthesis(noisy.expand(-1, prior.num_ws, -1), maps or None)
             terms = problem.objective(image)

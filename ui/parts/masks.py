@@ -11,6 +11,7 @@ from inversion.images.drawn import DRAWN_MASKS, drawn_mask
 from ui.parts.inputs import InputError, existing
 
 SIDE = 512  # pixels of a mask that is drawn for a crop of the picture
+CHECKED = 256  # pixels of the crop in which a hole is looked for; a smaller side is faster
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def chosen_mask(
         top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
         used = mask[top : top + side, left : left + side]
     else:
-        used = align.cut_mask(mask, quad, SIDE)
+        used = align.cut_mask(mask, quad, CHECKED)
     if not used.any():
         if mask.any():
             raise InputError("The mask lies outside the part of the picture that is used. Move the crop or the mask.")
