@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.browser import choose, column, reconstruct, reload, set_steps, shoot, status, take_example, unfold, upload
 from helpers.serving import Served
+from helpers.waiting import until
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -71,6 +72,20 @@ def test_cancel_keeps_what_was_reached_and_a_reload_finds_it(visit: Callable[...
     reload(page)
     expect(status(page)).to_contain_text("Cancelled")
     column(page, 0).locator("img").nth(1).wait_for(state="attached")
+
+
+def test_a_cancel_before_the_servers_answer_ends_the_run(
+    visit: Callable[..., Page], site: Served, picture: Path
+) -> None:
+    page = visit()
+    reconstruct(page, picture, {"W"}, 9000)
+    for text in ("of 9000", "Cancelled"):  # a run that replaces another one, and a run after one
+        expect(status(page)).to_contain_text(text)
+        site.session.submitted.clear()
+        page.evaluate("for (const it of ['run', 'cancel']) document.getElementById(`reconstruct-${it}`).click()")
+        until(lambda: bool(site.session.submitted))
+        until(lambda: site.session.snapshot(site.session.submitted[-1]).over)
+        expect(status(page)).to_contain_text("Cancelled")
 
 
 def test_a_run_after_a_reload_shows_nothing_of_the_one_before(

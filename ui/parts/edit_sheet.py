@@ -24,7 +24,7 @@ from ui.parts.combine import finished, requests_like
 from ui.parts.context import PageContext
 from ui.parts.events import DEVICE, EDITS, PRIVATE
 from ui.parts.inputs import InputError, errors_as_messages
-from ui.parts.markup import READY, job_status, problem_list, status_line
+from ui.parts.markup import READY, begun_line, job_status, problem_list, status_line
 from ui.parts.sliders import DirectionSliders, in_region
 from ui.parts.streams import Streams
 from ui.parts.values import Options, Update, Values
@@ -115,7 +115,7 @@ class EditSheet:
 
     def _made(self, view: JobView, key: str | None, options: EditOptions, parts: Sequence[float]) -> Iterator[Update]:
         """Progress, then the sheet."""
-        yield {self.running: key, self.status: status_line("<b>Starting</b>", 0.0)}
+        yield {self.running: key, self.status: begun_line()}
         if key is not None:
             yield self.jobs.started()
             for now in self.session.follow(key, every=0.5):

@@ -86,10 +86,16 @@ def run_head(index: int, run: RunView) -> str:
     return head(run.label, note, COLUMN_COLOURS[index])
 
 
-def status_line(text: str, part: float | None = None, bad: bool = False) -> str:
-    """The status line; `part` (0 to 1) draws a bar. `text` is HTML: the caller escapes names in it."""
+def status_line(text: str, part: float | None = None, bad: bool = False, kind: str = "") -> str:
+    """The status line; `part` (0 to 1) draws a bar. `text` is HTML: the caller escapes names in it. kind: a class."""
     bar = "" if part is None else f'<div class="bar"><i style="width:{100 * min(1.0, max(0.0, part)):.0f}%"></i></div>'
-    return f'<div class="status{" bad" if bad else ""}" role="status">{f"<div>{text}</div>"}{bar}</div>'
+    classes = " ".join(["status", *(["bad"] if bad else []), *([kind] if kind else [])])
+    return f'<div class="{classes}" role="status"><div>{text}</div>{bar}</div>'
+
+
+def begun_line() -> str:
+    """The first status line of a job. Scripts know it by its class: from here on, Cancel finds the job."""
+    return status_line("<b>Starting</b>", 0.0, kind="begun")
 
 
 def job_status(view: JobView, unit: str = "method") -> str:

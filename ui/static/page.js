@@ -14,6 +14,26 @@
       if (top < 0 || bottom > window.innerHeight * 0.6) status().scrollIntoView({behavior: 'smooth', block: 'start'});
     }, 100);
   });
+  // The server knows a job only after it has answered Run. A Cancel that comes earlier is repeated then.
+  let forget = () => {};
+  document.addEventListener('click', event => {
+    const run = event.target.closest?.('[id$=-run]');
+    const [status, cancel] = run ? ['status', 'cancel'].map(it => document.getElementById(run.id.replace(/run$/, it))) : [];
+    if (!status || !cancel) return;
+    forget();
+    const idle = !status.querySelector('.bar');
+    let wanted = false;
+    const want = () => { wanted = true; };
+    const watch = new MutationObserver(() => {
+      if (!status.querySelector(idle ? '.bar' : '.begun')) return;
+      forget();
+      if (wanted) cancel.click();
+    });
+    const timer = setTimeout(() => forget(), 120_000);
+    forget = () => { watch.disconnect(); cancel.removeEventListener('click', want); clearTimeout(timer); };
+    watch.observe(status, {childList: true, subtree: true});
+    cancel.addEventListener('click', want);
+  });
   // Gradio gives no names to thumbnails, no role to empty galleries, and neither to the handle of a comparison.
   const HANDLE = '.outer[data-testid=slider]';
   const WRONG = /^Invalid file types?: (.*)\. Only (.*) allowed\.$/;  // Gradio's own message

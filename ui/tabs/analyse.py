@@ -30,7 +30,7 @@ from ui.parts.export import PictureFiles
 from ui.parts.fields import FIELDS_SCRIPT, changed_settings, section
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import errors_as_messages, whole
-from ui.parts.markup import slot, status_line
+from ui.parts.markup import begun_line, slot, status_line
 from ui.parts.reports import introduction, report_files, report_html, report_notes, report_status
 from ui.parts.results import STATUS_SCRIPT
 from ui.parts.seed import seed_field
@@ -155,7 +155,7 @@ class Analyse(Tab):
         with errors_as_messages():
             owner, place = values[self.context.own_jobs.owner] or "", self.place(request)
             key = session.submit([self._request(values)], owner=owner, place=place, replaces=values[self.job])
-        first: Update = {self.job: key, self.stored: key, self.status: status_line("<b>Starting</b>", 0.0)}
+        first: Update = {self.job: key, self.stored: key, self.status: begun_line()}
         first |= self.context.own_jobs.started()
         yield from self.streams.newest(request, chain([first], self._updates(key)))
 

@@ -40,7 +40,7 @@ from ui.parts.grid_cells import GridPanel, ShownGrid
 from ui.parts.grid_endpoint import grid_endpoint
 from ui.parts.grid_records import grid_record, masks_of, materials_of, pictures_of, shown_grid
 from ui.parts.inputs import decoded_picture, errors_as_messages, existing, sentence, whole
-from ui.parts.markup import DOT, duration, note, status_line
+from ui.parts.markup import DOT, begun_line, duration, note, status_line
 from ui.parts.results import viewer_button
 from ui.parts.seed import seed_field
 from ui.parts.settings import BUDGET, model_choices
@@ -189,7 +189,7 @@ class Grid(Tab):
             owner, place = values[self.context.own_jobs.owner] or "", self.place(request)
             session = self.context.session
             key = session.submit(requests, owner=owner, place=place, replaces=values[self.job], about=record)
-        first = {self.panel.status: status_line("<b>Starting</b>", 0.0), **self.context.own_jobs.started()}
+        first = {self.panel.status: begun_line(), **self.context.own_jobs.started()}
         yield from self._follow(key, request, first)
 
     def show_plan(self, values: Values) -> str:

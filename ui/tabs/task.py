@@ -32,7 +32,7 @@ from ui.parts.events import CROPS, DEVICE, EDITS, MODELS, PRIVATE, QUIET, VIEWS
 from ui.parts.fields import DEFAULT_PRESET
 from ui.parts.framing import Framing, Source
 from ui.parts.inputs import errors_as_messages
-from ui.parts.markup import status_line
+from ui.parts.markup import begun_line, status_line
 from ui.parts.precomputed import StoredResults
 from ui.parts.results import Panel
 from ui.parts.settings import Settings
@@ -169,7 +169,7 @@ class TaskTab(Tab):
             owner, place = values[self.context.own_jobs.owner] or "", self.place(request)
             key = self.context.session.submit(requests, owner=owner, place=place, replaces=values[self.job])
         first: Update = {self.job: key, self.stored: key, self.stored_results.shown: None}
-        first |= {self.panel.status: status_line("<b>Starting</b>", 0.0)}
+        first |= {self.panel.status: begun_line()}
         first |= self.context.own_jobs.started()
         updates = self.panel.updates(self.context.session, key, values[self.panel.left])
         yield from self.streams.newest(request, chain([first], updates))
