@@ -106,7 +106,8 @@ class PTI(Stage):
         with torch.inference_mode(False):
             trained = prior.clone()
         pivot = WPlus(prior.w_avg[None].clone()) if code is None else code
-        loss = tuning_loss(pivot, trained, (problem.on_pixels() if self.pixels else problem).objective)
+        problem = problem.on_pixels() if self.pixels else problem
+        loss = tuning_loss(pivot, trained, problem.objective)
         if self.locality == "on" or (self.locality == "auto" and problem.task.merges):
             loss = self._with_locality(loss, pivot, trained, problem, rng)
         message = yield from descend(

@@ -10,10 +10,11 @@ from helpers.runs import finish, quick, run
 from torch import Tensor
 
 from inversion.generators import StyleGAN2
+from inversion.losses import LossWeights
 from inversion.methods import Method, Result, SettingError, WPlus, tuned
 from inversion.methods.clone import Clone
 from inversion.methods.pti import PTI, UNTUNED, default_lr
-from inversion.methods.run import invert
+from inversion.methods.run import RunOptions, invert
 from inversion.model import Model
 from inversion.tasks import Colorize, Reconstruct, Task
 
@@ -41,6 +42,14 @@ class TestPTI:
         assert "pti.locality" not in self.run(model, Reconstruct(), pictures[:1]).curves
         assert "pti.locality" in self.run(model, Reconstruct(), pictures[:1], pti__locality="on").curves
         assert "pti.locality" not in self.run(model, grey, grey.A(pictures[:1]), pti__locality="off").curves
+
+    def test_locality_looks_at_what_the_loss_looks_at(self, model: Model, pictures: Tensor) -> None:
+        y, method = Colorize().A(pictures[:1]), quick("mean+pti", pti__pixels=True)
+        runs = [
+            finish(invert(model, Colorize(), y, method, options=RunOptions(weights=LossWeights(perceptual=weight))))[1]
+            for weight in (0.1, 5.0)
+        ]
+        assert runs[0].curves["pti.locality"] == runs[1].curves["pti.locality"]
 
     def test_locality_keeps_other_pictures(self, model: Model, prior: StyleGAN2, pictures: Tensor) -> None:
         moved = []
