@@ -88,8 +88,9 @@ def _contents(source: Path, out: str | None, encoder: str | None) -> Contents:
             raise CodeError(
                 "it holds a code in StyleSpace, a style for each convolution, which is not read: give one in W or W+"
             ) from None
-        if names_of(checkpoint):
-            return Contents(*described_as, (_fitted(checkpoint, out),))
+        tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+        if names_of(tensors):
+            return Contents(*described_as, (_fitted(tensors, out),))
         latents = latents_of(checkpoint)
         vectors = {} if latents else vectors_of(checkpoint)
         if not vectors and not latents:
@@ -209,14 +210,16 @@ def limit_process(seconds: float, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
-def _fitted(checkpoint: Mapping[str, object], out: str | None) -> Part:
-    """The directions of a file from `train directions`, written to `out` as they are. Raises Refused."""
-    tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+def _fitted(tensors: dict[str, Tensor], out: str | None) -> Part:
+    """The directions of a file from `train directions`, written to `out` as they are. Raises Refused.
+
+    Their shapes are checked when they join their model.
+    """
     if not all(value.is_floating_point() and finite(value) for value in tensors.values()):
         raise Refused("its directions hold values that are not finite numbers")
     if out is not None:
         _save(tensors, Path(out))
-    rows = tensors[f"{names_of(tensors)[0]}.rows"]
+    rows = torch.atleast_2d(tensors[f"{names_of(tensors)[0]}.rows"])
     weights = sum(value.numel() for value in tensors.values())
     return Part("directions", "directions", "fitted", 0, len(rows), 0, (rows.shape[-1],), weights, False)
 
