@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from html import unescape
 
 import gradio as gr
 from gradio.block_function import BlockFunction
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.state_holder import SessionState
 from gradio_client.exceptions import AppError
@@ -59,6 +61,23 @@ class Page(gr.Blocks):
                 raise
             raise gr.Error(UNREADABLE, print_exception=False) from None
 
+    async def postprocess_data(
+        self, block_fn: BlockFunction, predictions: list[Value] | dict[Block, Value], state: SessionState | None
+    ) -> list[Value]:
+        """The values that a browser gets. Only outputs that change are processed.
+
+        Gradio makes a new component for every other output: 1 ms each, in the thread that serves all visitors.
+        """
+        if not isinstance(predictions, dict) or not all(isinstance(key, Block) for key in predictions):
+            return await super().postprocess_data(block_fn, predictions, state)
+        changed = {key: value for key, value in predictions.items() if not _is_skip(value)}
+        values: dict[Block, Value] = {}
+        if changed:
+            part = copy(block_fn)
+            part.outputs = [output for output in block_fn.outputs if output in changed]
+            values = dict(zip(part.outputs, await super().postprocess_data(part, changed, state), strict=True))
+        return [values.get(one, None if one.stateful else gr.skip()) for one in block_fn.outputs]
+
     async def process_api(self, *values: Value, **options: Value) -> dict[str, Value]:
         """Run an event. An unexpected error is printed on the server; the user gets a sentence instead of nothing."""
         event = options.get("event_data")
@@ -82,6 +101,11 @@ class Page(gr.Blocks):
                 parameter["type"] = {**kind, "description": sentence}
                 parameter["python_type"] = {"type": json_schema_to_python_type(kind), "description": sentence}
         return schema
+
+
+def _is_skip(value: Value) -> bool:
+    """Whether the value leaves its output as it is."""
+    return isinstance(value, dict) and value == gr.skip()
 
 
 def _choices_checked(event: BlockFunction, given: list[Value]) -> list[Value]:

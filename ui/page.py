@@ -48,6 +48,9 @@ the tab History says. The built-in models were trained on drawn faces and drawn 
 a person.
 """
 HOUR = 3600
+# Seconds between two looks of Gradio at its queue, and at progress bars, of which the page has none. It looks every
+# millisecond, which takes 8 % of a slow core while nobody uses the page.
+RESTS = {"sleep_when_free": 0.01, "progress_update_sleep_when_free": 1.0}
 VIEWER = ("viewer_pictures", "viewer", "viewer_control", "sending", "several", "arrivals", "reopen")  # scripts
 PRIVATE_LIMITS = PROFILES["private"].web
 
@@ -88,6 +91,8 @@ def build(
         _refresh_models(page, context, made)
         api.add_endpoints(page, context, made)
     page.queue(max_size=64, api_open=False)
+    for field, seconds in RESTS.items():
+        setattr(page._queue, field, seconds)
     limit_events(page, session, limits)
     return page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 import gradio as gr
 import torch
+from gradio.state_holder import SessionState
 from helpers.page import ENDPOINTS, answer
 from helpers.reports import report
 from helpers.serving import Served, free_port
@@ -23,6 +25,7 @@ from inversion.serving.additions import MAX_BYTES
 from inversion.serving.session import JobView, RunView
 from inversion.tasks import TASKS
 from ui import static
+from ui.page import RESTS
 from ui.parts.figures import not_computed, run_figures, table
 from ui.parts.markup import job_status
 
@@ -91,6 +94,27 @@ def test_no_event_of_the_page_leaves_the_browser_components_to_update_after_ever
     # Gradio's browser code updates all components of `show_progress_on`, or else all outputs, of all events so far.
     private = [fn for fn in site.page.fns.values() if fn.api_visibility == "private"]
     assert len(private) > 50 and all(fn.show_progress_on == [] for fn in private)
+
+
+def test_gradio_rests_between_two_looks_at_its_queue(site: Served) -> None:
+    usual, ours = vars(gr.Blocks().queue()._queue), vars(site.page._queue)
+    assert RESTS.items() <= ours.items() and all(ours[field] >= 10 * usual[field] for field in RESTS)
+
+
+def test_outputs_that_stay_cost_nothing_and_the_others_are_as_of_gradio(site: Served) -> None:
+    event = max(site.page.fns.values(), key=lambda one: len(one.outputs))
+    texts = [output for output in event.outputs if isinstance(output, gr.HTML)]
+    first, second = texts[:2]
+    hidden = gr.update(visible=False)
+    for update in ({first: "words"}, {first: hidden}, {first: "words", second: gr.skip()}, {second: None}):
+        ours, theirs = SessionState(site.page), SessionState(site.page)
+        sent = asyncio.run(site.page.postprocess_data(event, update, ours))
+        expected = asyncio.run(gr.Blocks.postprocess_data(site.page, event, update, theirs))
+        for output, value, wanted in zip(event.outputs, sent, expected, strict=True):
+            if update.get(output, gr.skip()) != gr.skip():
+                assert value == wanted
+            elif not output.stateful:
+                assert value == gr.skip() and output in ours.blocks_config.blocks.values()
 
 
 def test_an_event_without_the_queue_has_no_messages(site: Served) -> None:

@@ -7,11 +7,13 @@ such pictures), both as plain data.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import TypedDict
 
 import gradio as gr
@@ -29,12 +31,13 @@ from inversion.serving.session import Session
 from ui.parts import inputs
 from ui.parts.events import FRAMING, PRIVATE
 from ui.parts.markup import data_address
-from ui.parts.squares import chosen_crop, line_about, read_choice, square_on
+from ui.parts.squares import Choice, chosen_crop, line_about, read_choice, square_on
 from ui.parts.streams import Streams
 from ui.parts.values import Options, Update, Value, Values
 from ui.static import script, template
 
 THUMBNAIL = 480  # larger side in pixels of a picture that is shown again because the square cannot be drawn on it
+KEPT = 256  # crops that were shown
 KNOWN = "The model knows pictures like this."
 
 
@@ -93,6 +96,8 @@ class Framing:
     def __init__(self, upload: str, session: Session, outside: Sequence[str] = ()) -> None:
         self.session, self.outside = session, tuple(outside)
         self.streams, self.answers = Streams(), count(1)
+        self._shown: OrderedDict[tuple[str, str, Choice], Crop] = OrderedDict()  # by picture, model and choice
+        self._lock = Lock()
         self.component = gr.HTML(
             {},
             found=False,
@@ -110,8 +115,11 @@ class Framing:
         return {self.component}
 
     def crop(self, picture: np.ndarray, model: str, values: Values) -> Crop:
-        """The chosen part of uint8 (H, W, 3). Raises UserError."""
-        return chosen_crop(self.session, picture, model, read_choice(values[self.component], picture))
+        """The chosen part of uint8 (H, W, 3), as it was shown. Raises UserError."""
+        choice = read_choice(values[self.component], picture)
+        with self._lock:
+            shown = self._shown.get((picture_digest(picture), model, choice))
+        return chosen_crop(self.session, picture, model, choice) if shown is None else shown
 
     def wire(self, source: Source) -> Dependency:
         """Look at the picture when it, the model or the choice changes. Returns the event that changes the model."""
@@ -169,6 +177,7 @@ class Framing:
             found |= {"line": str(error), "bad": True}
         else:
             found["line"] = line_about(crop, picture, entry)
+            self._remember((of, name, choice), crop)
         found["square"] = square_on(crop.quad, (picture.shape[1], picture.shape[0]))
         found |= {"size": [picture.shape[1], picture.shape[0]], "faces": len(crop.faces), "face": crop.number}
         yield self._update(found=found, domain=False)
@@ -177,6 +186,13 @@ class Framing:
                 yield self._update(
                     domain=domain_line(self.session.ask(DomainRequest(name, picture, crop, self.outside)), of)
                 )
+
+    def _remember(self, which: tuple[str, str, Choice], crop: Crop) -> None:
+        """Keep a crop for `crop`, which need not look for the face again, and uses no detector that came meanwhile."""
+        with self._lock:
+            self._shown[which] = crop
+            while len(self._shown) > KEPT:
+                self._shown.popitem(last=False)
 
     @staticmethod
     def better(event: gr.EventData) -> Value:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from ui.static import script
 from ui.theme import COLUMN_COLOURS
 
 MAX_METHODS = len(COLUMN_COLOURS)  # that one job may compare
+TABLE_EVERY = 1.0  # seconds between two tables during a run: a browser takes 50 ms to lay one out
 PREVIEW = 384  # pixels a side of pictures that are shown during a run
 GREY = "var(--body-text-color-subdued)"
 # The button stands below the figures if there is a photo to paste the result into.
@@ -154,7 +157,7 @@ class Panel:
     def _followed(self, views: Iterable[JobView], left: str, files: PictureSource) -> Iterator[tuple[JobView, Update]]:
         """Every view of a job with what it changes."""
         images_seen: dict[int, np.ndarray] = {}
-        seen, input_shown = -1, False
+        seen, input_shown, tabled = -1, False, -math.inf
         for view in views:
             update: Update = {self.status: job_status(view)}
             if seen < 0:
@@ -169,8 +172,10 @@ class Panel:
                     images_seen[i] = run.image
                     update[self.columns[i].slider] = slider_pictures(view, i, left, files)
             if any(run.version > seen for run in view.runs):
-                update |= {self.plot: quality_plot(lines(view)), self.table: table(view.runs)}
-                update[self.lacking] = not_computed(view.runs)
+                update[self.plot] = quality_plot(lines(view))
+                if view.over or time.monotonic() - tabled >= TABLE_EVERY:
+                    update |= {self.table: table(view.runs), self.lacking: not_computed(view.runs)}
+                    tabled = time.monotonic()
             seen = view.version
             yield view, update
 
