@@ -42,6 +42,11 @@ CORRECTIONS: tuple[tuple[str, str, str], ...] = (
         r"async set_event_args\((\w),(\w)\)\{",
         r"async set_event_args(\1,\2){if(!Object.keys(\2).length)return()=>{};",
     ),
+    (  # what an editor sends: its background and layers are enough, and drawing and sending them together takes longer
+        "Index-",
+        r"composite:await \w+\(this\.app\.renderer,this\.image_container,\{width:e,height:t,x:0,y:0\}\)",
+        "composite:null",
+    ),
 )
 
 

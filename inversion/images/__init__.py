@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversion.images.decode import Decoded, decode, read
+from inversion.images.decode import Decoded, decode, read, read_stack
 from inversion.images.errors import BadImage
 from inversion.images.files import MAX_BYTES, packed_png, save_png, thumbnail, unpacked_png, write_png
 from inversion.images.formats import FORMATS, MAX_PIXELS, MAX_SIDE, MIN_SIDE
@@ -30,6 +30,7 @@ __all__ = [
     "read",
     "read_layer",
     "read_mask",
+    "read_stack",
     "save_png",
     "thumbnail",
     "to_array",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,16 @@ def decode(source: str | Path | bytes) -> Decoded:
             notes.append(f"The picture is a long strip of {image.width}x{image.height} pixels; a square of it is used.")
         indices = np.asarray(image) if image.mode == "P" or image.mode.startswith("I;16") else None
         return Decoded(_flat(image, notes), tuple(notes), indices, _erased(image))
+
+
+def read_stack(sources: Sequence[str | Path | bytes]) -> Image.Image:
+    """One picture on the other, the first one on white; RGB, of the first one's size. Raises BadImage."""
+    with decoding():
+        images = [pixels(source)[0].convert("RGBA") for source in sources]
+        page = Image.new("RGBA", images[0].size, "white")
+        for image in images:
+            page.alpha_composite(image if image.size == page.size else image.resize(page.size))
+        return page.convert("RGB")
 
 
 @contextmanager

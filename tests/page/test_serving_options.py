@@ -83,7 +83,7 @@ def test_a_call_describes_no_components_and_makes_no_statistics(site: Served, cl
 def test_every_correction_is_found_once_in_the_scripts_of_gradio() -> None:
     assets = Path(gradio.__file__).parent / "templates" / "frontend" / "assets"
     for start, old, _ in CORRECTIONS:
-        [file] = assets.glob(f"{start}*.js")
+        [file] = [one for one in assets.glob(f"{start}*.js") if re.search(old, one.read_text(encoding="utf-8"))]
         body = file.read_bytes()
         assert len(re.findall(old, body.decode())) == 1 and corrected(f"/assets/{file.name}", body) != body
     assert corrected("/assets/other.js", b"\xff") == b"\xff"

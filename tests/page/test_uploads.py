@@ -105,3 +105,21 @@ def test_paint_of_any_colour_marks_the_picture(colour: tuple[int, ...], tmp_path
     sent = EditorData(background=FileData(path=str(background)), layers=[FileData(path=str(layer))], composite=None)
     painted = editor.preprocess(sent)
     assert painted is not None and painted.mask[5:25, 5:15].all() and (painted.mask > 0).mean() == 200 / 1600
+
+
+def test_a_drawing_is_its_layers_on_white(tmp_path: Path) -> None:
+    with gr.Blocks():
+        drawing = drawing_canvas("x", "x", ["#000000"], 5)
+    below, above = Image.new("RGBA", (40, 40)), Image.new("RGBA", (40, 40))
+    below.paste((200, 0, 0, 255), (0, 0, 20, 40))
+    above.paste((0, 0, 0, 128), (10, 0, 30, 40))
+    parts = []
+    for name, layer in {"below": below, "above": above}.items():
+        layer.save(tmp_path / f"{name}.png")
+        parts.append(FileData(path=str(tmp_path / f"{name}.png")))
+    drawn = drawing.preprocess(EditorData(background=None, layers=parts, composite=None))
+    assert drawn is not None and [tuple(drawn[5, x]) for x in (5, 35)] == [(200, 0, 0), (255, 255, 255)]
+    assert np.abs(drawn[5, [15, 25]].astype(int) - [(100, 0, 0), (127, 127, 127)]).max() <= 1
+    with_background = EditorData(background=parts[0], layers=parts[1:], composite=None)
+    assert np.array_equal(drawing.preprocess(with_background), drawn)
+    assert drawing.preprocess(EditorData(background=None, layers=[], composite=None)) is None

@@ -18,7 +18,7 @@ class Copies:
     """Components that no page shows, one for each editor among some fields.
 
     Gradio asks all inputs of an event for their values a second time, after the server has the event, to clear messages
-    about them. An editor then encodes its three pictures again and sends them, while the first result is due.
+    about them. An editor then encodes its pictures again and sends them, while the first result is due.
     """
 
     def __init__(self, fields: Iterable[gr.Image | gr.ImageEditor]) -> None:

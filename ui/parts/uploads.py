@@ -92,7 +92,7 @@ def mask_editor(label: str, elem_id: str) -> gr.ImageEditor:
         with errors_as_messages():
             decoded = original_of(images.decode(_source(parts.background)))
             picture = np.asarray(decoded.picture)
-            mask = _painted([layer for layer in parts.layers if layer is not None], picture.shape)
+            mask = _painted(_layers(parts), picture.shape)
             return Painted(picture, mask, decoded.notes, decoded.erased)
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
@@ -129,8 +129,10 @@ def drawing_canvas(label: str, elem_id: str, colours: Sequence[str], size: int, 
         if parts is None:
             return None
         with errors_as_messages():
-            visible = parts.composite if parts.composite is not None else parts.background
-            return None if visible is None else np.asarray(images.read(_source(visible)))
+            if parts.composite is not None:  # of a picture that was put into the field and not changed since then
+                return np.asarray(images.read(_source(parts.composite)))
+            visible = [_source(part) for part in (parts.background, *_layers(parts)) if part is not None]
+            return np.asarray(images.read_stack(visible)) if visible else None
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
     return bounded(editor)
@@ -228,16 +230,22 @@ def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem
 
 
 def _painted(layers: Sequence[FileData | bytes], shape: tuple[int, ...]) -> np.ndarray:
-    """White where any layer is painted on. Raises InputError or BadImage."""
+    """White where any layer is painted on. Raises BadImage."""
     mask = np.zeros(shape[:2], np.uint8)
-    if len(layers) > MAX_EDITOR_LAYERS:
-        raise InputError(f"The editor has more than {MAX_EDITOR_LAYERS} layers. Clear it and paint again.")
     for layer in layers:
         strokes = Image.fromarray(images.read_layer(_source(layer)))
         if strokes.size != (shape[1], shape[0]):
             strokes = strokes.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
         mask[np.asarray(strokes) > 127] = 255
     return mask
+
+
+def _layers(parts: EditorData | EditorDataBlobs) -> list[FileData | bytes]:
+    """What is painted in an editor, the lowest layer first. Raises InputError if there are too many."""
+    layers = [layer for layer in parts.layers if layer is not None]
+    if len(layers) > MAX_EDITOR_LAYERS:
+        raise InputError(f"The editor has more than {MAX_EDITOR_LAYERS} layers. Clear it and paint again.")
+    return layers
 
 
 def _path(payload: ImageData | None) -> str | None:
