@@ -21,7 +21,7 @@ from inversion.checkpoints import hub
 from inversion.common.commands import UsageError
 from inversion.directions import Direction
 from inversion.generators import Discriminator, StyleGAN2
-from inversion.methods import parse_method
+from inversion.methods import METHODS, parse_method
 from inversion.methods.clone import Clone
 from inversion.methods.pti import PTI
 from inversion.model import Model
@@ -122,6 +122,8 @@ def test_codes_and_tuned_generators_are_tables_of_the_quality(
     figures = [row[key] for row in rows[:2] for key in ("halfway_frechet", "edited_frechet", "halfway_loss", "leak")]
     assert all(isinstance(figure, float) for figure in figures)
     assert [row["label"] for row in rows[2:]] == ["pti", "pti"] and rows[2]["psnr"] == 20.0
+    edited = [method for method in METHODS.values() if editing.edits(method)]
+    assert edited and not any(stage.standalone for method in edited for stage in method.stages)
 
 
 def test_formulations_are_timed(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ class Editing(Table):
         if bench.args.source == "photo" or n < 2 or not bench.model.directions or bench.model.predictor is None:
             return
         for key in bench.methods((semantics.TRUTH, *METHODS)):
-            if key != semantics.TRUTH and not _edits(parse_method(key)):
+            if key != semantics.TRUTH and not edits(parse_method(key)):
                 continue
             label, settings, preset = bench.label(key), dict[str, SettingValue](), ""
             if key != semantics.TRUTH:
@@ -67,9 +67,9 @@ class Editing(Table):
             )
 
 
-def _edits(method: Method) -> bool:
+def edits(method: Method) -> bool:
     """Whether the method finds a code of the untouched generator that is a style for each picture."""
-    return not method.leaves_domain and "discriminator" not in method.needs
+    return "prior" in method.needs and not method.leaves_domain and "discriminator" not in method.needs
 
 
 def _made(bench: Bench, key: str, settings: Mapping[str, SettingValue], n: int) -> list[Made]:
