@@ -68,7 +68,7 @@ class Page(gr.Blocks):
 
         Gradio makes a new component for every other output: 1 ms each, in the thread that serves all visitors.
         """
-        if not isinstance(predictions, dict) or not all(isinstance(key, Block) for key in predictions):
+        if not isinstance(predictions, dict) or not any(isinstance(key, Block) for key in predictions):
             return await super().postprocess_data(block_fn, predictions, state)
         changed = {key: value for key, value in predictions.items() if not _is_skip(value)}
         values: dict[Block, Value] = {}

@@ -92,7 +92,7 @@ def build(
         api.add_endpoints(page, context, made)
     page.queue(max_size=64, api_open=False)
     for field, seconds in RESTS.items():
-        setattr(page._queue, field, seconds)
+        setattr(page._queue, field, max(seconds, getattr(page._queue, field, 0.0)))
     limit_events(page, session, limits)
     return page
 

@@ -64,12 +64,14 @@ def decode(source: str | Path | bytes) -> Decoded:
         return Decoded(_flat(image, notes), tuple(notes), indices, _erased(image))
 
 
-def read_stack(sources: Sequence[str | Path | bytes]) -> Image.Image:
-    """One picture on the other, the first one on white; RGB, of the first one's size. Raises BadImage."""
+def read_stack(lowest: str | Path | bytes, above: Sequence[str | Path | bytes]) -> Image.Image:
+    """Pictures on each other, the lowest one on white and with its size; RGB. Raises BadImage."""
     with decoding():
-        images = [pixels(source)[0].convert("RGBA") for source in sources]
-        page = Image.new("RGBA", images[0].size, "white")
-        for image in images:
+        image = pixels(lowest)[0].convert("RGBA")
+        page = Image.new("RGBA", image.size, "white")
+        page.alpha_composite(image)
+        for source in above:  # one by one to save memory
+            image = pixels(source)[0].convert("RGBA")
             page.alpha_composite(image if image.size == page.size else image.resize(page.size))
         return page.convert("RGB")
 

@@ -132,7 +132,7 @@ def drawing_canvas(label: str, elem_id: str, colours: Sequence[str], size: int, 
             if parts.composite is not None:  # of a picture that was put into the field and not changed since then
                 return np.asarray(images.read(_source(parts.composite)))
             visible = [_source(part) for part in (parts.background, *_layers(parts)) if part is not None]
-            return np.asarray(images.read_stack(visible)) if visible else None
+            return np.asarray(images.read_stack(visible[0], visible[1:])) if visible else None
 
     editor.preprocess = preprocess  # type: ignore[method-assign, assignment]
     return bounded(editor)
