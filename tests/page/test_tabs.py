@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.page import laid_out
 from helpers.serving import Served
 from helpers.waiting import until
 
@@ -15,16 +18,17 @@ from inversion.checkpoints.registry import registry
 from inversion.methods import METHODS
 from inversion.metrics import METRICS
 from inversion.serving import catalogue
-from inversion.serving.session import Request
+from inversion.serving.session import JobView, Request, RunView
 from inversion.tasks import TASKS
 from inversion.translations import TRANSLATIONS
+from ui.parts import results
 from ui.parts.inputs import InputError
 from ui.parts.kept_masks import marked, with_hole
 from ui.parts.markup import head, paper_link
 from ui.parts.plots import quality_plot
 from ui.parts.results import lines
 from ui.parts.uploads import Painted
-from ui.tabs import all_tabs
+from ui.tabs import all_tabs, task_tab
 from ui.tabs.about import licences_html, methods_html, metrics_html
 from ui.tabs.sketch import OWN_TABS, Sketch
 
@@ -89,3 +93,20 @@ def test_the_plot_says_which_curves_start_where_an_earlier_run_ended(site: Serve
         assert [run.state for run in view.runs] == ["done", "done"]
         said.append(quality_plot(lines(view)))
     assert ["The curve starts where an earlier run ended: W." in text for text in said] == [False, True]
+
+
+@pytest.mark.parametrize(("every", "tables"), [(1e9, [0, 3]), (0.0, [0, 1, 3]), (0.05, [0, 2, 3])])
+def test_the_table_of_a_run_comes_seldom_but_misses_nothing(
+    every: float, tables: list[int], site: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = laid_out(task_tab("reconstruct"), site).panel
+    monkeypatch.setattr(results, "TABLE_EVERY", every)
+
+    def views() -> Iterator[JobView]:
+        for version, state, wait in ((1, "queued", 0), (2, "running", 0), (2, "running", 0.1), (3, "cancelled", 0)):
+            time.sleep(wait)  # nothing changes meanwhile
+            yield JobView("key", "reconstruct", (RunView("w", "W", state=state, version=version),), 0, version)
+
+    monkeypatch.setattr(site.session, "follow", lambda key: views())
+    updates = list(panel.updates(site.session, "key", "measured"))
+    assert [index for index, update in enumerate(updates) if panel.table in update] == tables

@@ -157,7 +157,8 @@ class Panel:
     def _followed(self, views: Iterable[JobView], left: str, files: PictureSource) -> Iterator[tuple[JobView, Update]]:
         """Every view of a job with what it changes."""
         images_seen: dict[int, np.ndarray] = {}
-        seen, input_shown, tabled = -1, False, -math.inf
+        seen, input_shown = -1, False
+        tabled, due = -1, -math.inf  # the version that the table shows, and when the next one may come
         for view in views:
             update: Update = {self.status: job_status(view)}
             if seen < 0:
@@ -173,9 +174,9 @@ class Panel:
                     update[self.columns[i].slider] = slider_pictures(view, i, left, files)
             if any(run.version > seen for run in view.runs):
                 update[self.plot] = quality_plot(lines(view))
-                if view.over or time.monotonic() - tabled >= TABLE_EVERY:
-                    update |= {self.table: table(view.runs), self.lacking: not_computed(view.runs)}
-                    tabled = time.monotonic()
+            if any(run.version > tabled for run in view.runs) and (view.over or time.monotonic() >= due):
+                update |= {self.table: table(view.runs), self.lacking: not_computed(view.runs)}
+                tabled, due = view.version, time.monotonic() + TABLE_EVERY
             seen = view.version
             yield view, update
 

@@ -129,7 +129,7 @@ def drawing_canvas(label: str, elem_id: str, colours: Sequence[str], size: int, 
         if parts is None:
             return None
         with errors_as_messages():
-            if parts.composite is not None:  # of a picture that was put into the field and not changed since then
+            if parts.composite is not None:  # of a picture that was put into the field, see also `ui.frontend`
                 return np.asarray(images.read(_source(parts.composite)))
             visible = [_source(part) for part in (parts.background, *_layers(parts)) if part is not None]
             return np.asarray(images.read_stack(visible[0], visible[1:])) if visible else None
@@ -230,7 +230,7 @@ def examples_strip(paths: Sequence[Path], field: gr.Image | gr.ImageEditor, elem
 
 
 def _painted(layers: Sequence[FileData | bytes], shape: tuple[int, ...]) -> np.ndarray:
-    """White where any layer is painted on. Raises BadImage."""
+    """White where any layer is painted on. Raises InputError or BadImage."""
     mask = np.zeros(shape[:2], np.uint8)
     for layer in layers:
         strokes = Image.fromarray(images.read_layer(_source(layer)))
