@@ -196,7 +196,7 @@ def serve(args: argparse.Namespace) -> None:
     from inversion.serving.archive.archive import Archive
     from inversion.serving.limits import PROFILES
     from inversion.serving.session import Session
-    from ui import build, launch_options, shutdown
+    from ui import State, build, launch_options, shutdown
 
     files = [args.model] if args.model else host.best_files(args.device)
     profile = PROFILES["public" if args.public else "private"]
@@ -213,22 +213,23 @@ def serve(args: argparse.Namespace) -> None:
         downloads=profile.downloads,
         archive=archive,
     )
-    page, ready = build(session, model=files[0], limits=profile.web), threading.Event()
+    page, state = build(session, model=files[0], limits=profile.web), State(session.lane_states)
     user, _, password = (args.auth or "").partition(":")
     auth = (user, password) if user else None
     names = host.served_names(args.host_name, args.share)
-    options = launch_options(ready.is_set, adds, profile.web, names, host.on_space(), session.lane_states)
+    options = launch_options(state, adds, profile.web, names, host.on_space())
     options |= {"mcp_server": args.mcp, "prevent_thread_lock": True}
     page.launch(share=args.share, server_port=args.port, auth=auth, **options)
     threading.Thread(target=leftovers.sweep, name="sweep", daemon=True).start()
+    state.let_the_page_open()
     try:
         host.preload(session, list(dict.fromkeys([*files[1:], *preloaded(args), files[0]])))
         settle()
-        ready.set()
+        state.ready.set()
     except UserError as error:  # the page works, and a run with this model will show it
         sys.stderr.write(f"not ready: {error}\n")
     shutdown.until_stopped()
-    ready.clear()
+    state.ready.clear()
     shutdown.close(page, session)
     if archive is not None:
         archive.close()

@@ -14,7 +14,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(sys.maxsize))
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 
 with quick_import():
+    from ui.health import State
     from ui.page import build, launch_options
     from ui.tabs import TABS, Tab
 
-__all__ = ["TABS", "Tab", "build", "launch_options"]
+__all__ = ["TABS", "State", "Tab", "build", "launch_options"]

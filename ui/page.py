@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import gradio as gr
 from gradio import processing_utils
@@ -22,7 +22,7 @@ from ui.calls import Calls
 from ui.compression import CompressedEvents, CompressedFiles
 from ui.examples import examples
 from ui.guard import Guard
-from ui.health import Health
+from ui.health import Health, State
 from ui.history.reader import Reader
 from ui.languages import chooser
 from ui.machines import Machines
@@ -139,21 +139,21 @@ def _kept(chosen: object, known: Collection[str], default: str) -> Options:
 
 
 def launch_options(
-    ready: Callable[[], bool] = lambda: True,
+    state: State | None = None,
     additions: bool = False,
     limits: WebLimits = PRIVATE_LIMITS,
     hosts: Collection[str] = (),
     framed: bool = False,
-    lanes: Callable[[], Sequence[str]] = lambda: (),
 ) -> Options:
     """Arguments of `launch` that make the page look right and stay private.
 
-    ready, lanes: what /readyz answers. additions: users may upload model files. hosts, framed: as of `Guard`.
+    state: what /readyz answers; by default, that models are loading. additions: users may upload model files. hosts,
+    framed: as of `Guard`.
     """
     processing_utils.hash_seed = secrets.token_bytes(32)  # it names uploads; the one of the installation may be public
     uploads = MAX_BYTES + limits.body if additions else limits.body
     middleware = [
-        Middleware(Health, ready, lanes),
+        Middleware(Health, state or State()),
         Middleware(api.FreshSchema),
         Middleware(Guard, limits=limits, hosts=hosts, uploads=uploads, framed=framed),
         Middleware(CompressedFiles),

@@ -27,7 +27,7 @@ from inversion.generators import StyleGAN2
 from inversion.model import Model
 from inversion.serving.limits import WebLimits
 from inversion.serving.session import Request, Session
-from ui import build, launch_options
+from ui import State, build, launch_options
 from ui.page import PRIVATE_LIMITS
 
 MODELS = ("synthetic-faces", "only-z", "absent")
@@ -179,13 +179,14 @@ def served(model: Model, folder: Path, limits: WebLimits = PRIVATE_LIMITS) -> It
         patch.setattr(networking, "url_ok", lambda url: True)
         session = RecordingSession("cpu", budget=60.0)
         session.warm("synthetic-faces")
-        page = build(session, limits=limits)
+        page, state = build(session, limits=limits), State()
+        state.ready.set()
         _, url, _ = page.launch(
             prevent_thread_lock=True,
             quiet=True,
             server_name="127.0.0.1",
             server_port=free_port(),
-            **launch_options(additions=limits is PRIVATE_LIMITS, limits=limits),
+            **launch_options(state, additions=limits is PRIVATE_LIMITS, limits=limits),
         )
         try:
             yield Served(url, page, session, remote)

@@ -20,9 +20,10 @@ from helpers.serving import Served
 from starlette.types import Receive, Scope, Send
 
 import app
+from ui import health
 from ui.compression import CompressedEvents, CompressedFiles
 from ui.frontend import CORRECTIONS, corrected
-from ui.health import Health
+from ui.health import Health, State
 
 LOCKED = (Path(__file__).parents[2] / "requirements.lock").read_text(encoding="utf-8")
 
@@ -55,11 +56,26 @@ def test_a_server_whose_model_is_not_loaded_is_not_ready() -> None:
         sent.append(message.get("status"))
         bodies.append(message.get("body", b""))
 
-    health = Health(page, lambda: False, lambda: ["free", "running, replaced 2 times"])
+    state = State(lambda: ["free", "running, replaced 2 times"])
+    checks = Health(page, state)
     for path in ("/healthz", "/readyz", "/"):
-        asyncio.run(health({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send))
+        assert not state.visited.is_set(), "a health check is no visit"
+        asyncio.run(checks({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send))
+    assert state.visited.is_set()
     assert [one for one in sent if one] == [200, 503, "page"]
     assert b"".join(bodies) == b"ok" + b"loading\nlane 0: free\nlane 1: running, replaced 2 times"
+
+
+def test_a_first_visitor_gets_the_page_before_models_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(health.time, "sleep", rests.append)
+    monkeypatch.setattr(health, "EXPECTED", 0.0)
+    state = State()
+    state.let_the_page_open()
+    assert not rests, "nobody came"
+    state.visited.set()
+    state.let_the_page_open()
+    assert rests == [health.OPENING]
 
 
 def test_the_page_goes_out_compressed(site: Served) -> None:
