@@ -31,6 +31,8 @@ def test_my_jobs_are_named_replaced_and_cancelled(visit: Callable[..., Page], si
     assert site.session.submitted[-1] != before
     expect(status(page)).to_contain_text("of 9000")
     reload(page)
+    page.evaluate("document.addEventListener('hub:over', () => { window.over = true; })")
     page.get_by_role("button", name="Cancel Reconstruct").click()
     expect(status(page)).to_contain_text("Cancelled")
+    page.wait_for_function("window.over")  # so the line asks at once
     expect(page.locator("#my-jobs")).to_be_hidden()

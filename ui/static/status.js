@@ -1,7 +1,11 @@
 // In the background, a phone freezes a page and ends its connection. Follow the job again when the page is shown.
 const AWAY = 10_000, PATIENCE = 15_000, LOST = 5_000;  // milliseconds
 const running = () => element.querySelector('.bar') !== null;
-let left = 0;
+let left = 0, ran = false;
+new MutationObserver(() => {
+  if (ran && !running()) document.dispatchEvent(new Event('hub:over'));  // the line of one's own jobs asks again
+  ran = running();
+}).observe(element, {childList: true, subtree: true});
 const back = () => {
   if (!left || Date.now() - left < AWAY || !running()) return;
   left = 0;
