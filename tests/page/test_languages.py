@@ -55,8 +55,9 @@ GRADIO = {
 }
 # Texts that code puts together from several strings, or that only some pages have.
 LATER = {
-    *("methods", "minutes", "method {} of {}", "run {} of {}", "model {} of {}", "seed {}", "{} cells", "downloading"),
+    *("methods", "minutes", "method {} of {}", "run {} of {}", "model {} of {}", "seed {}", "{} cells", "{} s", "{} h"),
     *(
+        "downloading",
         "drawn faces",
         "Remove key state {}",
         "X axis",

@@ -3,6 +3,7 @@
 // appears, and what the fields hold and send is not touched.
 const ATTRIBUTES = ['aria-label', 'title', 'placeholder', 'alt'];
 const LEFT_ALONE = 'script, textarea, code, pre, [translate=no], [contenteditable=true]';
+const WORD = /[a-z]{2}|\d [sh]$/i;  // or a time
 const LIMITS = /^[\s:;,()·|]+|[\s:;,(·|]+$/g;
 const flipped = text => (text[0] === text[0].toUpperCase() ? text[0].toLowerCase() : text[0].toUpperCase()) + text.slice(1);
 const escaped = text => text.replace(/[.*+?^$()|[\]\\]/g, '\\$&');
@@ -32,13 +33,13 @@ const known = (text, part) => {
 const stopped = text => text === undefined ? text : `${text}.`;
 const core = (text, part) => {  // without spaces and signs around it
   const inside = text.replace(LIMITS, '');
-  const found = /[a-z]{2}/i.test(inside) ? known(inside, part) : undefined;
+  const found = WORD.test(inside) ? known(inside, part) : undefined;
   if (found !== undefined) return text.replace(inside, () => found);
   return part && inside.endsWith('.') ? stopped(core(text.slice(0, -1), part)) : undefined;
 };
 const SENTENCES = /((?<=[.!?]) (?=[A-Z0-9]))/, PARTS = /(; |: |, )/;
 const lookUp = text => {
-  if (!/[a-z]{2}/i.test(text)) return text;
+  if (!WORD.test(text)) return text;
   if (text.includes(' · ')) return text.split(' · ').map(lookUp).join(' · ');
   const sentences = text.split(SENTENCES);  // first: a pattern would take the next sentence for a part of its place
   const whole = sentences.length > 1 ? WORDS[text] : core(text) ?? known(text);  // "about {}" would take "left " with its space
