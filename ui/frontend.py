@@ -47,6 +47,17 @@ CORRECTIONS: tuple[tuple[str, str, str], ...] = (
         r"function (\w+)\(\)\{\w+\(\(\)=>\{(\w+\(\w+,\(performance\.now\(\)-\w+\(\w+\)\)/1e3\)),(\w+)&&\1\(\)\}\)\}",
         r"function \1(){setTimeout(()=>{\2,\3&&\1()},100)}",
     ),
+    (  # what an editor watches while nothing is drawn: ten times a second instead of in every frame, 5 % of a core
+        "colorToUniform-",
+        r"&&\(this\._requestId=requestAnimationFrame\(this\._tick\)\)\)",
+        "&&(this._requestId=this._protected?this._later():requestAnimationFrame(this._tick)))",
+    ),
+    (
+        "colorToUniform-",
+        r"(?=_requestIfNeeded\(\)\{)",
+        "_later(){let e=-setTimeout(()=>{this._requestId===e&&"
+        "(this._requestId=requestAnimationFrame(this._tick))},100);return e}",
+    ),
     (  # what an editor sends: its background and layers are enough, and drawing and sending them together takes longer
         "Index-",
         r"composite:await \w+\(this\.app\.renderer,this\.image_container,\{width:e,height:t,x:0,y:0\}\)",
