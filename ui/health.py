@@ -16,7 +16,10 @@ OPENING = 2.0  # seconds that the page needs in a browser
 
 @dataclass
 class State:
-    """lanes: the states of the lanes, which /readyz lists. ready: the models are loaded. visited: a request came."""
+    """What the app and the health checks share.
+
+    lanes: the states of the lanes, which /readyz lists. ready: the models are loaded. visited: a request came.
+    """
 
     lanes: Callable[[], Sequence[str]] = tuple
     ready: threading.Event = field(default_factory=threading.Event)
