@@ -165,5 +165,10 @@ def test_translations_have_the_places_of_their_strings(language: str) -> None:
         assert set(range(len(before))) - plurals <= set(numbers) <= set(range(len(before))), english
 
 
+def test_units_of_time_are_translated_within_a_text() -> None:
+    texts = {"about 112 s left": "약 112초 남음", "about 2 min left": "약 2분 남음", "about 3 h left": "약 3시간 남음"}
+    assert translated(texts, "ko") == texts
+
+
 def test_the_script_of_a_language_holds_its_words() -> None:
     assert all(script in translator("ko") for script in ("색 입히기", "MutationObserver"))
