@@ -36,3 +36,5 @@ def test_my_jobs_are_named_replaced_and_cancelled(visit: Callable[..., Page], si
     expect(status(page)).to_contain_text("Cancelled")
     page.wait_for_function("window.over")  # so the line asks at once
     expect(page.locator("#my-jobs")).to_be_hidden()
+    with page.expect_request("**/run/predict*"):  # its timer rests now
+        page.evaluate("document.dispatchEvent(new Event('hub:over'))")
