@@ -83,6 +83,9 @@ class DeepImagePrior(Stage):
         side = task.pinv(y).shape[-1]
         with torch.inference_mode(False):
             network = self.build_network(task, side, rng).to(y.device)
+        prior = problem.model.prior
+        if prior is not None and prior.compute_dtype is torch.bfloat16:
+            network.compute_dtype = torch.bfloat16
         fixed = INPUT_MAX * torch.rand(1, network.inputs, side, side, generator=rng).to(y.device)
         mean = _RunningMean(self.average)
 

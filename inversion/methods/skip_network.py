@@ -15,11 +15,15 @@ SLOPE = 0.2
 
 
 class Skip(nn.Module):
-    """Hourglass with skip connections: noise (1, INPUTS, R, R) -> picture (1, 3, R, R) in (-1, 1)."""
+    """Hourglass with skip connections: noise (1, INPUTS, R, R) -> picture (1, 3, R, R) in (-1, 1).
+
+    `compute_dtype` is the precision of the layers (float32 or bfloat16), except the last one: its rounding would show.
+    """
 
     def __init__(self, width: int, skips: int, scales: int, enlarge: Literal["bilinear", "nearest"]) -> None:
         super().__init__()
         self.inputs = INPUTS
+        self.compute_dtype = torch.float32
         self.enlarge = enlarge
         sides = [INPUTS] + [width] * scales
         self.down = nn.ModuleList(
@@ -35,13 +39,15 @@ class Skip(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run the network, (B, INPUTS, R, R) -> (B, 3, R, R) in (-1, 1)."""
         skips = []
-        for down, skip in zip(self.down, self.skip, strict=True):
-            skips.append(skip(x))
-            x = down(x)
-        for side, up in zip(skips[::-1], self.up, strict=True):
-            x = F.interpolate(x, size=side.shape[-2:], mode=self.enlarge)
-            x = up(torch.cat([side, x], dim=1))
-        return 2 * self.last(x).sigmoid() - 1
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.compute_dtype is torch.bfloat16):
+            for down, skip in zip(self.down, self.skip, strict=True):
+                skips.append(skip(x))
+                x = down(x)
+            for side, up in zip(skips[::-1], self.up, strict=True):
+                x = F.interpolate(x, size=side.shape[-2:], mode=self.enlarge)
+                x = up(torch.cat([side, x], dim=1))
+        return 2 * self.last(x.float()).sigmoid() - 1
 
 
 def random_network(
@@ -76,5 +82,8 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 def _conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Sequential:
     """Convolution with reflection padding, batch norm, leaky ReLU."""
-    conv = nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, padding_mode="reflect")
-    return nn.Sequential(conv, _norm(outputs), nn.LeakyReLU(SLOPE))
+    mode: Literal["reflect", "zeros"] = (
+        "reflect" if side > 1 else "zeros"
+    )  # reflection copies the maps, also for a padding of 0
+    conv = nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, padding_mode=mode)
+    return nn.Sequential(conv, _norm(outputs), nn.LeakyReLU(SLOPE, inplace=True))
