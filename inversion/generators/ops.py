@@ -6,9 +6,11 @@ Gains are folded into small tensors, because passes over feature maps cost time.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 SQRT2 = math.sqrt(2.0)  # gain after every leaky ReLU
@@ -47,8 +49,27 @@ def upsample(rgb: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def pixel_norm(x: Tensor) -> Tensor:
     """Scale every vector over dimension 1 of x (B, C, ...) to unit mean square, measured in float32 or better."""
-    wide = torch.promote_types(x.dtype, torch.float32)
-    return x * torch.rsqrt(x.to(wide).square().mean(dim=1, keepdim=True) + EPSILON).to(x.dtype)
+    return _PixelNorm.apply(x)
+
+
+class _PixelNorm(torch.autograd.Function):
+    """y = r x with r = (mean(x^2) + epsilon)^(-1/2). The gradient to x is r (dy - y mean(dy y))."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
+        wide = torch.promote_types(x.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide)  # in one pass, without a wide copy
+        r = (norm.square() / x.shape[1] + EPSILON).rsqrt_().to(x.dtype)
+        y = x * r
+        ctx.save_for_backward(y, r)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
+        y, r = ctx.saved_tensors
+        along = (dy * y).mean(dim=1, keepdim=True)
+        return torch.addcmul(dy, y, along, value=-1).mul_(r)
 
 
 class EqualLinear(nn.Module):

@@ -48,20 +48,30 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Map x (B, C, h, h) and w (B, w_dim) to (B, C', size, size) in `dtype`."""
         bias = self.bias.to(dtype)
-        if self.conv is not None:
-            x = self.conv(x, dtype)
-            if self.conv.up:
-                x = F.conv2d(x, self.kernel.to(dtype).expand(len(bias), 1, 3, 3), padding=1, groups=len(bias))
-        shift = bias[:, None, None]
+        if self.conv is None:
+            x = x + bias[:, None, None]
+        elif self.conv.up:
+            kernel = self.kernel.to(dtype).expand(len(bias), 1, 3, 3)
+            x = F.conv2d(self.conv(x, dtype), kernel, bias, padding=1, groups=len(bias))
+        else:
+            x = self.conv(x, dtype, bias)
         if noise is not None and self.noise_weight is not None:
-            shift = torch.addcmul(shift, noise.to(dtype), self.noise_weight.to(dtype)[:, None, None])
-        x = F.leaky_relu_(x + shift, SLOPE)
-        wide = torch.promote_types(dtype, torch.float32)
-        variance, mean = torch.var_mean(x.to(wide), dim=(2, 3), correction=0, keepdim=True)
-        scale, move = self.affine(w)[:, :, None, None].chunk(2, dim=1)
-        scale = scale * torch.rsqrt(variance + EPSILON)
-        # The mean is subtracted first: if it is far above the deviation, rounding in `move` would lose digits.
-        return torch.addcmul(move.to(dtype), x - mean.to(dtype), scale.to(dtype))
+            x = torch.addcmul(x, noise.to(dtype), self.noise_weight.to(dtype)[:, None, None])
+        scale, move = self.affine(w).chunk(2, dim=1)
+        return _styled(F.leaky_relu_(x, SLOPE), scale, move)
+
+
+def _styled(x: Tensor, scale: Tensor, move: Tensor) -> Tensor:
+    """Normalise every map of x (B, C, H, H) over its pixels, multiply it by scale and add move (B, C).
+
+    For one picture, this is batch norm, which has the fewest passes over the maps.
+    """
+    pictures = [x] if len(x) == 1 else x.split(1)  # a part of one picture would cost a copy in the backward
+    parts = [
+        F.batch_norm(picture, None, None, weight, bias, training=True, eps=EPSILON)
+        for picture, weight, bias in zip(pictures, scale, move, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class StyleGAN(Prior):
