@@ -1,11 +1,11 @@
 """Measures ratios of speed, timed in one run: seconds alone mean little on shared, noisy machines.
 
-``python -m benchmarks.speed --json speed.json`` times a synthesis and a W+ step of official-size StyleGAN2 networks
-(random weights, pixel loss) and the steps of methods on a model. Each row has the usual public formulation in float32
-(weights modulated and demodulated per picture, one group per picture), ours in float32 and ours in bfloat16. The three
-take turns. The rate of a large convolution, measured in the same run, is the limit. Then come whole runs: opening a
-model, the start of the app, what the app costs, methods together and alone, and the time that quick presets need to the
-quality of the defaults. ``--parts whole`` times only these.
+``python -m benchmarks.speed --json speed.json`` times a synthesis and a step (in W+, PGGAN in Z) of official-size
+generators (random weights, pixel loss) and the steps of methods on a model. Each row has the usual form of public
+code in float32 (`benchmarks.usual`), ours in float32 and ours in bfloat16. The three take turns. The rate of a large
+convolution, measured in the same run, is the limit. Then come whole runs: opening a model, the start of the app, what
+the app costs, methods together and alone, and the time that quick presets need to the quality of the defaults.
+``--parts whole`` times only these.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks import public, whole
 from benchmarks.common import benchmark_parser, table, write_rows
 from benchmarks.peaks import peak_of
+from benchmarks.usual import usual
 from inversion.checkpoints import hub, registry
 from inversion.common.commands import add_device, guarded, positive
 from inversion.common.memory import keep_freed_memory
-from inversion.generators import StyleGAN2
+from inversion.generators import GENERATORS, Prior
 from inversion.generators.modulated import StyledConv
-from inversion.generators.ops import EPSILON, SLOPE, SQRT2, blur
+from inversion.generators.plain import PlainConv
 from inversion.methods import parse_method
 from inversion.methods.run import RunOptions, invert
 from inversion.model import Model, prior_of
@@ -101,29 +101,11 @@ class Stopwatch:
         return self.clock() - begin
 
 
-def grouped(self: StyledConv, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """A styled convolution as public code computes it: one set of weights per picture, demodulated, grouped."""
-    B, inputs, height, _ = x.shape
-    weight = self.weight * self.scale * self.affine(w)[:, None, :, None, None]  # (B, O, I, 3, 3)
-    weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + EPSILON)
-    x = x.to(dtype).contiguous().view(1, B * inputs, height, height)
-    if self.up:
-        flat = weight.transpose(1, 2).reshape(B * inputs, -1, 3, 3).to(dtype)
-        x = F.conv_transpose2d(x, flat, stride=2, groups=B)
-        x = blur(x.view(B, -1, *x.shape[2:]), self.kernel, padding=1)
-    else:
-        x = F.conv2d(x, weight.flatten(0, 1).to(dtype), padding=1, groups=B).view(B, -1, height, height)
-    if noise is not None and self.noise_strength is not None:
-        x = x + noise * self.noise_strength
-    return F.leaky_relu(x + self.bias[:, None, None].to(dtype), SLOPE) * SQRT2
-
-
 def formulated(formulation: str, call: Call) -> Call:
-    """The call in a formulation of the styled convolutions."""
+    """The call in a formulation of the layers."""
 
     def run() -> None:
-        usual = patch.object(StyledConv, "forward", grouped)
-        with usual if formulation == USUAL else nullcontext():
+        with usual() if formulation == USUAL else nullcontext():
             call()
 
     return run
@@ -142,13 +124,24 @@ def product_rate(device: torch.device, dtype: torch.dtype, side: int) -> tuple[C
     return lambda: a @ b, 2.0 * len(a) ** 3
 
 
-def operations(prior: StyleGAN2, batch: int) -> float:
-    """Multiplications and additions of the convolutions in one synthesis."""
-    layers = [layer for layer in prior.convs if isinstance(layer, StyledConv)]
-    return sum(2.0 * batch * layer.weight.numel() * (layer.size // (1 + layer.up)) ** 2 for layer in layers)
+def operations(prior: Prior, batch: int) -> float:
+    """Multiplications and additions of the 3x3 convolutions in one synthesis."""
+    done: list[float] = []
+
+    def count(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if isinstance(layer, (StyledConv, PlainConv)):
+            taps = 16 if isinstance(layer, PlainConv) and layer.up else 9
+            done.append(2.0 * batch * taps * layer.weight[:, :, 0, 0].numel() * given[0].shape[-1] ** 2)
+
+    hooks = [layer.register_forward_pre_hook(count) for layer in prior.modules()]
+    with torch.no_grad():
+        prior.synthesis(prior.w_avg[None])
+    for hook in hooks:
+        hook.remove()
+    return sum(done)
 
 
-def synthesis(prior: StyleGAN2, batch: int) -> Call:
+def synthesis(prior: Prior, batch: int) -> Call:
     """A function that renders random styles."""
     ws = torch.randn(batch, prior.num_ws, prior.w_dim, generator=torch.Generator().manual_seed(0)).to(prior.w_avg)
 
@@ -159,8 +152,8 @@ def synthesis(prior: StyleGAN2, batch: int) -> Call:
     return run
 
 
-def step(prior: StyleGAN2, batch: int) -> Call:
-    """A function that makes one W+ step towards random targets."""
+def step(prior: Prior, batch: int) -> Call:
+    """A function that makes one step of the styles, or of z without styles, towards random targets."""
     rng = torch.Generator().manual_seed(0)
     target = torch.rand(batch, 3, prior.resolution, prior.resolution, generator=rng).to(prior.w_avg)
     ws = torch.randn(batch, prior.num_ws, prior.w_dim, generator=rng).to(prior.w_avg).requires_grad_()
@@ -220,16 +213,16 @@ class Measurement:
                 if name == "convolution" and row.gflops:
                     self.limits[DTYPES[formulation]] = row.gflops
 
-    def official(self, side: int) -> Iterator[SpeedRow]:
-        """Synthesis and W+ step of a StyleGAN2 with the official numbers of channels."""
+    def official(self, kind: str, side: int) -> Iterator[SpeedRow]:
+        """Synthesis and step of a generator with the official numbers of channels. kind: of `GENERATORS`."""
         priors = {}
         for formulation, dtype in DTYPES.items():
             torch.manual_seed(0)
-            priors[formulation] = StyleGAN2(side).to(self.watch.device).freeze(dtype)
+            priors[formulation] = GENERATORS[kind](side).to(self.watch.device).freeze(dtype)
         work = operations(priors[PRECISE], self.batch)
-        for name, make, passes in (("synthesis", synthesis, 1), ("W+ step", step, 2)):
+        for name, make, passes in (("synthesis", synthesis, 1), ("step", step, 2)):
             calls = {formulation: make(prior, self.batch) for formulation, prior in priors.items()}
-            yield from self.rows(name, side, calls, passes * work)
+            yield from self.rows(f"{kind}, {name}", side, calls, passes * work)
 
     def beside_public(self, folder: Path, side: int) -> Iterator[SpeedRow]:
         """Steps of a checkout of the public implementation, and ours with its weights."""
@@ -254,7 +247,8 @@ class Measurement:
         """Everything but whole runs, with the arguments of the command."""
         yield from self.rates(16 if args.quick else 128)
         for side in [16] if args.quick else args.sides:
-            yield from self.official(side)
+            for kind in args.generators:
+                yield from self.official(kind, side)
             if args.public:
                 yield from self.beside_public(args.public, side)
         models = {name: hub.load(args.model, args.device, name.rpartition(" ")[2]) for name in DTYPES}
@@ -283,6 +277,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = benchmark_parser("speed", __doc__)
     parser.add_argument("--model", default=registry.DEFAULT, help="for the steps of methods")
     parser.add_argument("--sides", nargs="+", type=positive, default=[128, 256], help="of the official-size networks")
+    parser.add_argument(
+        "--generators", nargs="+", choices=GENERATORS, default=list(GENERATORS), help="of official size"
+    )
     parser.add_argument(
         "--public", type=Path, metavar="DIR", help="a checkout of rosinality/stylegan2-pytorch, whose code runs"
     )

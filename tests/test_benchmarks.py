@@ -17,10 +17,11 @@ from benchmarks import diffusion, domain_weight, lanes, public, quality, semanti
 from benchmarks.cases import Case
 from benchmarks.common import RowFile, benchmark_parser, table, write_rows
 from benchmarks.tables import editing
+from benchmarks.usual import usual
 from inversion.checkpoints import hub
 from inversion.common.commands import UsageError
 from inversion.directions import Direction
-from inversion.generators import Discriminator, StyleGAN2
+from inversion.generators import GENERATORS, Discriminator, StyleGAN2
 from inversion.methods import METHODS, parse_method
 from inversion.methods.clone import Clone
 from inversion.methods.pti import PTI
@@ -126,12 +127,27 @@ def test_codes_and_tuned_generators_are_tables_of_the_quality(
     assert edited and not any(stage.standalone for method in edited for stage in method.stages)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_the_usual_formulation_computes_the_same(kind: str, batch: int) -> None:
+    torch.manual_seed(0)
+    prior = GENERATORS[kind](16)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    ws = prior.mapping(torch.randn(batch, prior.z_dim))
+    ours = prior.synthesis(ws)
+    with usual():
+        torch.testing.assert_close(prior.synthesis(ws), ours, rtol=1e-3, atol=1e-3 * ours.abs().max().item())
+
+
 def test_formulations_are_timed(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = rows_of(speed.main, tmp_path / "rows.json", "--quick", "--device", "cpu", "--parts", "steps")
     names = {(row["name"], row["formulation"]) for row in rows}
-    assert {(name, form) for name in ("synthesis", "W+ step", "wplus, step") for form in speed.DTYPES} <= names
+    assert {
+        (name, form) for name in ("stylegan2, synthesis", "pggan, step", "wplus, step") for form in speed.DTYPES
+    } <= names
     assert all(row["ratio"] == 1 for row in rows if row["formulation"] == speed.USUAL)
-    assert "| W+ step | 16 | bfloat16 |" in capsys.readouterr().out
+    assert "| stylegan2, step | 16 | bfloat16 |" in capsys.readouterr().out
 
 
 def test_whole_runs_are_timed(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

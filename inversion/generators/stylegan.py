@@ -58,10 +58,10 @@ class _Layer(nn.Module):
         if noise is not None and self.noise_weight is not None:
             x = torch.addcmul(x, noise.to(dtype), self.noise_weight.to(dtype)[:, None, None])
         scale, move = self.affine(w).chunk(2, dim=1)
-        return _styled(F.leaky_relu_(x, SLOPE), scale, move)
+        return styled(F.leaky_relu_(x, SLOPE), scale, move)
 
 
-def _styled(x: Tensor, scale: Tensor, move: Tensor) -> Tensor:
+def styled(x: Tensor, scale: Tensor, move: Tensor) -> Tensor:
     """Normalise every map of x (B, C, H, H) over its pixels, multiply it by scale and add move (B, C).
 
     For one picture, this is batch norm, which has the fewest passes over the maps.
