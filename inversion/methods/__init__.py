@@ -94,7 +94,7 @@ METHODS: dict[str, Method] = {
         (ClassicEncoder(), OptimiseWPlus(steps=50, principal=True)),
         "Bau et al. 2019, arXiv 1910.11626",
         "Starts at the encoder's code and optimises W+ for a few steps. Faster than W+, similarly faithful.",
-        quick={"wplus.steps": 40, "wplus.sensitive": True},
+        quick={"wplus.steps": 32, "wplus.sensitive": True},
         published={"wplus.steps": 500, "wplus.lr": 0.01, "wplus.principal": False},
     ),
     "indomain": Method(

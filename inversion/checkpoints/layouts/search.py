@@ -124,7 +124,8 @@ def _renamed(
         except StateDictError as error:
             if not found:
                 raise
-            notes.append(f"The discriminator is left out, because it does not fit: {error}.")
+            reason = str(error).removesuffix(f": {WHOLE}")  # nobody has to do anything
+            notes.append(f"The discriminator is left out, because it does not fit: {reason}.")
     return found
 
 
