@@ -25,6 +25,7 @@ from ui.parts.combine_endpoint import combine_endpoint
 from ui.parts.context import PageContext
 from ui.parts.endpoint import LAST, Answer, Endpoint, common_inputs
 from ui.parts.events import DEVICE
+from ui.parts.inputs import number, whole
 from ui.parts.lazy import hide
 from ui.parts.values import Parameters, Value
 from ui.tabs.base import Tab
@@ -52,7 +53,7 @@ class Page(gr.Blocks):
             raise gr.Error(UNREADABLE, print_exception=False)
         endpoint = next((one for one in self.endpoints if one.name == block_fn.api_name), None)
         try:
-            given = _choices_checked(block_fn, inputs) if endpoint is None else endpoint.checked(inputs)
+            given = _checked(block_fn, inputs) if endpoint is None else endpoint.checked(inputs)
             return await super().preprocess_data(block_fn, given, state, explicit_call)
         except UserError as error:
             raise gr.Error(short(str(error)), print_exception=False) from None
@@ -108,14 +109,21 @@ def _is_skip(value: Value) -> bool:
     return isinstance(value, dict) and value == gr.skip()
 
 
-def _choices_checked(event: BlockFunction, given: list[Value]) -> list[Value]:
+def _checked(event: BlockFunction, given: list[Value]) -> list[Value]:
     """Values of an event without a name. Raises TypeError if one has a type that the page never sends.
 
     This is for menus, strips of pictures, and keys that a browser keeps. Menus may have any text: their choices change,
-    and events that read them without preprocessing allow for that.
+    and events that read them without preprocessing allow for that. Raises InputError for a number out of its range;
+    Gradio would give no range, and round a fraction without a word.
     """
     for component, value in zip(event.inputs, given, strict=False):
-        if isinstance(component, gr.Dataset):
+        if isinstance(component, gr.Number | gr.Slider):
+            low, high = component.minimum, component.maximum
+            known = value is None or type(value) in (int, float)
+            if known and value is not None and low is not None and high is not None:
+                read = whole if getattr(component, "precision", None) == 0 else number
+                read(value, str(component.label), low, high)
+        elif isinstance(component, gr.Dataset):
             known = value is None or (type(value) is int and 0 <= value < len(component.samples))
         elif isinstance(component, gr.Dropdown | gr.Radio):
             several = getattr(component, "multiselect", False) and isinstance(value, list)

@@ -33,7 +33,7 @@ SURFACES: dict[str, tuple[str, str | None]] = {
     "block_background_fill": ("white", "*neutral_900"),
     "block_border_width": ("1px", None),
     "block_border_color": ("*neutral_200", "*neutral_800"),
-    "block_label_background_fill": ("transparent", "transparent"),
+    "block_label_background_fill": ("*block_background_fill", "*block_background_fill"),  # readable over a picture
     "block_label_border_width": ("0px", None),
     "block_label_text_color": ("*neutral_500", "*neutral_400"),
     "block_title_text_weight": ("600", None),

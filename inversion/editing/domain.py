@@ -73,7 +73,7 @@ class DomainRequest:
         )
         name = None if better is None else better.model
         methods = outside_methods() if self.outside is None else self.outside
-        return DomainAnswer(round(score, 2), False, _text(known, better, methods), name, methods)
+        return DomainAnswer(round(score, 2), False, explained(known, better, methods), name, methods)
 
     def _fits(self, known: KnownDomain, model: Model) -> bool:
         return self._score(known, model, Crop()) >= known.threshold
@@ -97,17 +97,14 @@ def scores(model: Model, pictures: Tensor) -> list[float]:
     return [] if result.image is None else metrics.psnr(result.image, pictures)
 
 
-def enumerated(words: Sequence[str]) -> str:
-    """The words in a sentence: A, B and C. There is at least one."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def _text(known: KnownDomain, better: KnownDomain | None, methods: Sequence[str]) -> str:
+def explained(known: KnownDomain, better: KnownDomain | None, methods: Sequence[str]) -> str:
+    """Sentences for a picture outside the domain `known`: the model that fits better, or else the methods, by key."""
     from inversion.methods import METHODS
 
-    start = f"This model knows {known.knows}. "
+    sentences = [f"This model knows {known.knows}."]
     if better is not None:
-        return f"{start}The {better.label} fits this picture better."
-    labels = enumerated([METHODS[key].label for key in methods])
-    return f"{start}{labels} can reach this picture; encoders show something else."
+        sentences.append(f"The {better.label} fits this picture better.")
+    else:
+        labels = ", ".join(METHODS[key].label for key in methods)
+        sentences += ["Encoders show something else.", f"Suited to this picture: {labels}."]
+    return " ".join(sentences)

@@ -26,7 +26,12 @@ class Denoise(Task):
     description: ClassVar[str] = "Remove noise from a picture."
 
     sigma: float = setting(
-        0.1, "Noise", "Standard deviation of the noise, for pictures in [-1, 1].", min=0.0, max=1.0, step=0.01
+        0.1,
+        "Noise",
+        "How strong the noise is: its standard deviation, if black is -1 and white is 1.",
+        min=0.0,
+        max=1.0,
+        step=0.01,
     )
 
     def __post_init__(self) -> None:

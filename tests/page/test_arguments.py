@@ -204,6 +204,29 @@ def test_every_private_event_refuses_wrong_choices_and_takes_empty_event_data(
     assert not [record for record in caplog.records if record.exc_info]
 
 
+def test_every_number_of_the_page_outside_its_range_is_refused_with_its_name_and_range(site: Served) -> None:
+    state, refused = SessionState(site.page), set()
+    for number, event in site.page.fns.items():
+        if event.fn is None or not str(event.api_name).startswith("_private"):
+            continue
+        for place, part in enumerate(event.inputs):
+            if (
+                not isinstance(part, gr.Number | gr.Slider)
+                or part.label in refused
+                or None in (part.minimum, part.maximum)
+            ):
+                continue
+            wrong = [part.minimum - 1, part.maximum + 1, float("nan")]
+            for value in wrong + ([part.minimum + 0.5] if getattr(part, "precision", None) == 0 else []):
+                inputs = [value if i == place else None for i in range(len(event.inputs))]
+                with pytest.raises(
+                    AppError, match=rf"^'?{re.escape(str(part.label))} must be a (whole )?number between"
+                ):
+                    asyncio.run(site.page.process_api(number, inputs, state, request=gr.Request()))
+            refused.add(part.label)
+    assert "Seed" in refused and len(refused) > 3
+
+
 def test_random_calls_get_words_and_the_server_works_afterwards(
     site: Served,
     client: Client,

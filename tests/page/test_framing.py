@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 from helpers.page import laid_out
 from helpers.serving import Served, entry
+from helpers.translation import english_left
 
 from inversion import align, images
 from inversion.align import ESTIMATED_NOTE, Face, Quad
 from inversion.checkpoints import detector
-from inversion.editing.domain import DomainAnswer, outside_methods
+from inversion.editing.domain import DomainAnswer, explained, known_domains, outside_methods
 from inversion.serving.runs import picture_digest
 from inversion.serving.session import Session
 from inversion.synthetic import DOMAINS
+from ui.languages import LANGUAGES
 from ui.parts.framing import Framing, domain_line
 from ui.parts.inputs import InputError
 from ui.parts.squares import CUT, ESTIMATED, FITS, FOUND, NO_FACE, by_points, line_about, read_choice, square_on
@@ -188,6 +190,17 @@ def test_the_domain_is_said_after_the_square(
     assert len(looked(framing, upload, "synthetic-faces", measured=True)) == 1
     answering(InputError("busy"))
     assert len(looked(framing, upload, "synthetic-faces")) == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_domain_is_said_in_the_language_of_the_page(language: str) -> None:
+    for known in known_domains().values():
+        answers = [DomainAnswer(1.0, False, explained(known, None, (key,)), None, (key,)) for key in outside_methods()]
+        answers.append(DomainAnswer(1.0, False, explained(known, None, outside_methods()), None, outside_methods()))
+        answers.append(DomainAnswer(1.0, False, explained(known, known, ()), known.model))
+        lines = [line for answer in answers if (line := domain_line(answer, "x")) is not None]
+        assert len(lines) == len(answers)
+        assert not english_left((text for line in lines for text in (line["text"], line["button"])), language)
 
 
 def test_the_page_may_only_switch_to_a_model_with_a_measure(framing: Framing) -> None:

@@ -57,6 +57,7 @@ GRADIO = {
 LATER = {
     *("methods", "minutes", "method {} of {}", "run {} of {}", "model {} of {}", "seed {}", "{} cells", "{} s", "{} h"),
     *(
+        "available",
         "downloading",
         "drawn faces",
         "Remove key state {}",

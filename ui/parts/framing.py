@@ -24,7 +24,7 @@ from gradio.events import Dependency
 from inversion.align import Crop
 from inversion.checkpoints.registry import registry
 from inversion.common.errors import UserError
-from inversion.editing.domain import DomainAnswer, DomainRequest, enumerated, known_domains
+from inversion.editing.domain import DomainAnswer, DomainRequest, known_domains
 from inversion.methods import METHODS
 from inversion.serving.runs import picture_digest
 from inversion.serving.session import Session
@@ -216,5 +216,5 @@ def domain_line(answer: DomainAnswer, of: str) -> DomainLine | None:
         label = next(known.label for known in known_domains().values() if known.model == answer.better)
         line["button"] = f"Use the {label}"
     else:
-        line["button"] = f"Tick {enumerated([METHODS[key].label for key in answer.methods])}"
+        line["button"] = f"Select {', '.join(METHODS[key].label for key in answer.methods)}"
     return line

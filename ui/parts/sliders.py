@@ -30,8 +30,8 @@ GROUPS = {
     "sefa": "Unnamed directions (SeFa)",
     "ganspace": "Unnamed directions (GANSpace)",
 }
-INTRO = """**Edit.** 0 leaves the picture unchanged. The limits keep it realistic. Each column shows the picture before
-the edit on the left and after it on the right."""
+INTRO = """**Edit.** 0 leaves the picture unchanged. The limits keep it realistic. After the first edit, each column
+shows the picture before the edits on the left and after them on the right."""
 # The component's value is {name: strength}, without zeros. Its event `drag` comes while a slider is dragged, `move`
 # when the hand rests.
 SCRIPT = script("sliders")

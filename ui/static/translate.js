@@ -37,7 +37,7 @@ const core = (text, part) => {  // without spaces and signs around it
   if (found !== undefined) return text.replace(inside, () => found);
   return part && inside.endsWith('.') ? stopped(core(text.slice(0, -1), part)) : undefined;
 };
-const SENTENCES = /((?<=[.!?]) (?=[A-Z0-9]))/, PARTS = /(; |: |, )/;
+const SENTENCES = /((?<=[.!?]) (?=[a-z]?[A-Z0-9]))/, PARTS = /(; |: |, )/;
 const lookUp = text => {
   if (!WORD.test(text)) return text;
   if (text.includes(' · ')) return text.split(' · ').map(lookUp).join(' · ');

@@ -18,8 +18,8 @@ from ui.static import script
 from ui.tabs.base import Tab
 
 INTRO = """
-All model files that can be used here. *Available* files work without a network. Generators are downloaded on first use,
-encoders when you press their button. A file is opened only if its size and sha256 are correct.
+All model files that can be used here. Files that are built in or available work without a network. Generators are
+downloaded on first use, encoders when you press their button. A file is opened only if its size and sha256 are correct.
 """
 GRADES = """
 Official file: the authors of the network link to it. Copy: published by a third party. A licence also covers the
