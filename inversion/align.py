@@ -155,6 +155,16 @@ def part_of(picture: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     return cut(picture, crop.quad, size)
 
 
+def used_square(picture: np.ndarray, crop: Crop) -> Quad | None:
+    """The square that `part_of` takes out of a picture uint8 (H, W, 3); None for all of a square picture."""
+    height, width = picture.shape[:2]
+    if crop.quad is not None or height == width:
+        return crop.quad
+    side = min(height, width)
+    corner = np.array([(width - side) // 2, (height - side) // 2])
+    return square_of(corner + side / 2, np.array([side / 2, 0.0]))
+
+
 def cut(picture: np.ndarray, quad: Quad, size: int) -> np.ndarray:
     """The part of a picture uint8 (H, W, 3) inside the quad, resized to uint8 (size, size, 3).
 

@@ -167,6 +167,19 @@ def test_a_pasted_picture_is_seen_where_its_crop_was() -> None:
     assert difference(again[20:-20, 20:-20], 255 - ideal(128)[20:-20, 20:-20]) < 2
 
 
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (97, 64), (64, 97), (95, 64)])
+def test_the_used_square_of_a_centre_is_the_part_that_is_cut_out(height: int, width: int) -> None:
+    rows, columns = np.mgrid[:height, :width]
+    smooth = np.stack([2 * rows, 2 * columns, rows + columns], axis=-1).astype(np.uint8)
+    square = align.used_square(smooth, Crop())
+    assert square is not None
+    cut, part = (
+        one[2:-2, 2:-2].astype(int) for one in (align.cut(smooth, square, 64), align.part_of(smooth, Crop(), 64))
+    )
+    assert np.abs(cut - part).max() <= 1
+    assert align.used_square(smooth[:64, :64], Crop()) is None
+
+
 def test_mirrored_parts_are_not_pasted() -> None:
     matrix = similarity((60, 60), 200, 0)
     picture = photo(matrix, 300, 300)

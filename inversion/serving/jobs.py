@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from inversion.align import Crop
+from inversion.align import Crop, Quad, used_square
 from inversion.analysis import Report
 from inversion.common.errors import UserError
 from inversion.common.rows import RowView
@@ -89,6 +89,7 @@ class JobView:
     measured: np.ndarray | None = None  # uint8 (R, R, 3), pinv(y)
     model: str = ""
     crop: Crop = Crop()
+    square: Quad | None = None  # of the photo, where a result can be pasted; None if all of it was used
     notes: tuple[str, ...] = ()  # on the measurement, for the user
     download: tuple[int, int] | None = None  # bytes done and in all (0: unknown) while the model's file is downloaded
     wait: float | None = None
@@ -146,6 +147,7 @@ class Job:
     models: tuple[str, ...] = field(init=False)  # of the runs; usually one and the same
     model: str = field(init=False)  # of the first run
     crop: Crop = field(init=False)
+    square: Quad | None = field(init=False)  # as in JobView
     tab: str = field(init=False)  # key of the tab that it was submitted in, "" if it is unknown
     picture: str = field(init=False)  # see `picture_digest`
     _restarted: set[int] = field(init=False, default_factory=set)  # runs that began again
@@ -153,6 +155,7 @@ class Job:
     def __post_init__(self) -> None:
         first = self.requests[0]
         self.task, self.model, self.crop = first.task, first.model, first.crop
+        self.square = used_square(first.picture, first.crop)
         self.tab, self.picture = self.place.rpartition(" ")[2], picture_digest(first.picture)
         self.models = tuple(request.model for request in self.requests)
         self.plans = tuple(plan_of(request) for request in self.requests)
@@ -204,6 +207,7 @@ class Job:
             measured=self.measured,
             model=self.model,
             crop=self.crop,
+            square=self.square,
             notes=self.notes,
             download=self.download,
             abandoned=self.ending == PAGE_CLOSED,

@@ -223,11 +223,11 @@ class Session:
         self.history.recall(key)
         with self._changed:
             job = self._store.find(key)
-            image, quad = job.runs[index].image, job.crop.quad
+            image, square = job.runs[index].image, job.square
         photo = self.history.photo(key)
-        if image is None or quad is None:
+        if image is None or square is None:
             raise UnknownJob("This run has no result to paste.")
-        return align.paste(photo, quad, image)
+        return align.paste(photo, square, image)
 
     def ask(self, request: Quick[T], lane: int | None = None) -> T:
         """The answer of a quick request, given between two steps of the running job.

@@ -113,7 +113,7 @@ class Store:
 
     def release(self, job: Job) -> None:
         """Forget the uploads of a job that is over, except the photo if a result can be pasted into it."""
-        if not job.released and job.crop.quad is not None and any(run.image is not None for run in job.runs):
+        if not job.released and job.square is not None and any(run.image is not None for run in job.runs):
             self._photos[job.key] = job.requests[0].picture
             _shorten(self._photos, self.limits.photos)
         if not job.released:

@@ -28,6 +28,14 @@ def test_a_face_is_cut_out_and_pasted_back(site: Served, client: Client, picture
     assert (pasted[:, :10] == photo[:, :10]).all() and (pasted != photo).any()
 
 
+def test_a_centre_is_pasted_back(site: Served, client: Client, picture: Path) -> None:
+    _, pictures, _ = call(client, "/reconstruct", picture, **W)
+    photo, result = np.asarray(images.read(picture)), np.asarray(images.read(pictures[0]["image"]))
+    square = align.used_square(photo, align.Crop())
+    pasted = site.session.pasted(site.session.submitted[-1], 0)
+    assert square is not None and (pasted == align.paste(photo, square, result)).all() and (pasted != photo).any()
+
+
 def test_only_models_of_aligned_faces_look_for_one(client: Client, picture: Path, face: Face) -> None:
     rows, _, _ = call(client, "/reconstruct", picture, **W)
     assert rows[0]["crop"] == {"how": "centre", "quad": None, "note": ""}

@@ -131,7 +131,7 @@ class Panel:
                 interactive=False,
                 slider_position=50,
             )
-            download = gr.DownloadButton("Download (png)", size="sm", interactive=False)
+            download = gr.DownloadButton("Download (png)", size="sm", interactive=False, elem_classes="file")
         return Column(box, slider, download)
 
     def outputs(self) -> list[gr.components.Component]:
@@ -253,7 +253,7 @@ def column_text(view: JobView, index: int) -> Options:
     """The text above and below a run's picture, as arguments of a column's `gr.update`."""
     run = view.runs[index]
     sent = SEND_BUTTON if view.over and run.image is not None else ""
-    can_paste = view.over and run.image is not None and view.crop.quad is not None
+    can_paste = view.over and run.image is not None and view.square is not None
     return {"above": run_head(index, run), "below": run_figures(run) + (PASTE_BUTTON if can_paste else "") + sent}
 
 

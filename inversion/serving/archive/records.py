@@ -124,7 +124,7 @@ def job_record(job: Job) -> Row:
         if run.report is not None and run.over:
             row["report"] = report_record(run.report)
     facts = {"task": job.task, "model": job.model, "tab": job.tab, "picture": job.picture, "ending": job.ending}
-    facts |= {"about": _listed(job.about)}
+    facts |= {"about": _listed(job.about), "square": _listed(job.square)}
     return {**facts, "models": list(job.models), "crop": crop_record(job.crop), "notes": list(job.notes), "runs": runs}
 
 
@@ -170,6 +170,8 @@ def read_job(key: str, record: RowView, read: Read, files: Mapping[str, int]) ->
         runs.append(RunView(**{**run, "track": track, "report": report}, image=image, version=1))
     job = Job(key, tuple(requests), runs, version=1, notes=tuple(record["notes"]), ending=record["ending"])
     job.tab, job.picture, job.requests, job.about = record["tab"], record["picture"], (), record.get("about", {})
+    square = record.get("square", record["crop"]["quad"])  # older records have the crop alone
+    job.square = square and _quad(square)
     if "truth.png" in files:
         job.truth = job.measured = images.unpacked_png(read("truth.png"))
     if "measured.png" in files:
