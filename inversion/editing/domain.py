@@ -72,7 +72,7 @@ class DomainRequest:
             (other for other in known_domains().values() if other != known and self._fits(other, model)), None
         )
         name = None if better is None else better.model
-        methods = outside_methods() if self.outside is None else self.outside
+        methods = _available(outside_methods() if self.outside is None else self.outside, model)
         return DomainAnswer(round(score, 2), False, explained(known, better, methods), name, methods)
 
     def _fits(self, known: KnownDomain, model: Model) -> bool:
@@ -104,7 +104,14 @@ def explained(known: KnownDomain, better: KnownDomain | None, methods: Sequence[
     sentences = [f"This model knows {known.knows}."]
     if better is not None:
         sentences.append(f"The {better.label} fits this picture better.")
-    else:
+    elif methods:
         labels = ", ".join(METHODS[key].label for key in methods)
         sentences += ["Encoders show something else.", f"Suited to this picture: {labels}."]
     return " ".join(sentences)
+
+
+def _available(methods: Sequence[str], model: Model) -> tuple[str, ...]:
+    """Those of the methods that the model can run."""
+    from inversion.methods import METHODS
+
+    return tuple(key for key in methods if METHODS[key].unavailable(model) is None)

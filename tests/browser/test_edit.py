@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.browser import column, invert_to_edit, rectangles, shoot, shown, stroke
+from helpers.browser import column, invert_to_edit, rectangles, shoot, shown, still, stroke
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -39,6 +39,18 @@ def test_a_slider_of_the_edit_tab_moves_every_result(visit: Callable[..., Page],
     page.locator("#edit-sliders").get_by_text("Reset all").click()
     expect(column(page, 0, "edit").locator(".head span")).to_have_text(re.compile(r"^\d+\.\d+ s$"))
     expect(slider).to_have_value("0")
+
+
+def test_every_slider_is_in_reach_in_every_window(visit: Callable[..., Page], picture: Path) -> None:
+    page = visit(1440, 900)
+    invert_to_edit(page, picture, "Single Z code", "W", "W+", "Projector")
+    for size in ((1440, 900), (1366, 768), (1280, 720), (1024, 768), (800, 900), (1920, 1080), (390, 844)):
+        page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+        still(page)
+        for slider in page.locator("#edit-sliders").get_by_role("slider").filter(visible=True).all():
+            slider.click(trial=True, timeout=3000)  # fails if something covers it wherever the page is scrolled
+        faces = rectangles(page, "#edit-column-0 img")[0]
+        assert faces["y"] >= 0 and faces["bottom"] < size[1], "the faces are in view while a slider is moved"
 
 
 def paint(page: Page, button: str, editor: str) -> None:

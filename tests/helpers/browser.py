@@ -176,12 +176,12 @@ def shown(page: Page, index: int, key: str) -> str:
     return column(page, index, key).locator("img").nth(1).get_attribute("src") or ""
 
 
-def invert_to_edit(page: Page, picture: Path) -> None:
-    """Invert by two methods in the Edit tab, in three steps each."""
+def invert_to_edit(page: Page, picture: Path, *methods: str) -> None:
+    """Invert by some methods, or by W and W+, in the Edit tab, in three steps each."""
     open_tab(page, "Edit")
     upload(page, "edit", picture)
     page.wait_for_selector("#edit-picture img")
-    choose(page, "edit", {"W", "W+"})
+    choose(page, "edit", set(methods) or {"W", "W+"})
     set_steps(page, "edit", 3)
     page.click("#edit-run")
     expect(status(page, "edit")).to_contain_text("Done")

@@ -215,6 +215,6 @@ def domain_line(answer: DomainAnswer, of: str) -> DomainLine | None:
     if answer.better:
         label = next(known.label for known in known_domains().values() if known.model == answer.better)
         line["button"] = f"Use the {label}"
-    else:
+    elif answer.methods:
         line["button"] = f"Select {', '.join(METHODS[key].label for key in answer.methods)}"
     return line

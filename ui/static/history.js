@@ -13,7 +13,7 @@ element.addEventListener('click', async event => {
   if (action === 'file') window.hub.choose();
   if (action === 'open') open(entry);
   if (action === 'again') open(entry, {run: true});
-  if (action === 'delete') trigger('deleted', {key: entry.dataset.key});
+  if (action === 'delete' && confirm('Delete this run?')) trigger('deleted', {key: entry.dataset.key});
   if (action === 'all' && confirm('Delete all runs of this browser that are over?')) trigger('deleted', {});
   if (action !== 'link') return;
   const address = `${location.origin}${location.pathname}?run=${entry.dataset.key}`;

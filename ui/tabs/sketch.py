@@ -52,7 +52,7 @@ from ui.parts.values import Options, Update, Value, Values
 from ui.static import script
 from ui.tabs.base import Tab
 
-INTRO = "An encoder turns your drawing, label map or photo into a picture in one pass. Variations keep its shapes."
+INTRO = "An encoder turns your drawing or label map into a picture in one pass. Variations keep its shapes."
 FIRST = "Draw something or choose an example, then press Make pictures."
 
 
