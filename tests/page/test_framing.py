@@ -187,6 +187,8 @@ def test_the_domain_is_said_after_the_square(
     assert domain["domain"]["methods"] == list(outside_methods()) and "Clone" in domain["domain"]["button"]
     house = domain_line(DomainAnswer(12.0, False, "Outside.", "synthetic-houses", outside_methods()), "x")
     assert house is not None and house["button"] == "Use the house model" and not house["methods"]
+    none = domain_line(DomainAnswer(12.0, False, "Outside."), "x")
+    assert none is not None and "button" not in none
     assert len(looked(framing, upload, "synthetic-faces", measured=True)) == 1
     answering(InputError("busy"))
     assert len(looked(framing, upload, "synthetic-faces")) == 1
