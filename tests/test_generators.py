@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inversion.generators import GENERATORS, PGGAN, Discriminator, Prior, StateDictError, StyleGAN, StyleGAN2
+from inversion.generators.ops import EPSILON
 from inversion.generators.plain import PlainConv
+from inversion.generators.stylegan import styled
 
 CHANNELS = {4: 6, 8: 5, 16: 4}
 SIZES = {"z_dim": 8, "w_dim": 7, "mapping_layers": 2}
@@ -121,6 +123,17 @@ def test_half_precision(prior: Prior, dtype: torch.dtype) -> None:
     found = prior.freeze(dtype).synthesis(ws)
     assert found.dtype == torch.float32
     assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+@pytest.mark.parametrize("mean", [0.0, 300.0])
+def test_normalised_maps_keep_their_digits_if_the_mean_is_far_above_the_deviation(mean: float) -> None:
+    x = (torch.randn(2, 8, 64, 64) + mean).contiguous(memory_format=torch.channels_last)
+    scale, move = torch.randn(2, 8), torch.randn(2, 8)
+    found = styled(x, scale, move)
+    x, scale, move = x.double(), scale.double()[:, :, None, None], move.double()[:, :, None, None]
+    variance, centre = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+    expected = (x - centre) * torch.rsqrt(variance + EPSILON) * scale + move
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=3e-5)
 
 
 def test_doubling_equals_nearest_neighbours_then_convolution() -> None:

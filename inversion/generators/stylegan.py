@@ -64,8 +64,11 @@ class _Layer(nn.Module):
 def styled(x: Tensor, scale: Tensor, move: Tensor) -> Tensor:
     """Normalise every map of x (B, C, H, H) over its pixels, multiply it by scale and add move (B, C).
 
-    For one picture, this is batch norm, which has the fewest passes over the maps.
+    For one picture, this is batch norm, which has the fewest passes over the maps. In float32, it would lose digits of
+    a map whose mean is far above its deviation, so such maps are centred first; this changes no gradient.
     """
+    if x.dtype == torch.float32:
+        x = x - x.detach().mean(dim=(2, 3), keepdim=True)
     pictures = [x] if len(x) == 1 else x.split(1)  # a part of one picture would cost a copy in the backward
     parts = [
         F.batch_norm(picture, None, None, weight, bias, training=True, eps=EPSILON)
