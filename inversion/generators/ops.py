@@ -58,7 +58,7 @@ class _PixelNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
         wide = torch.promote_types(x.dtype, torch.float32)
-        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide)  # in one pass, without a wide copy
+        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide)
         r = (norm.square() / x.shape[1] + EPSILON).rsqrt_().to(x.dtype)
         y = x * r
         ctx.save_for_backward(y, r)

@@ -82,8 +82,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 def _conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Sequential:
     """Convolution with reflection padding, batch norm, leaky ReLU."""
-    mode: Literal["reflect", "zeros"] = (
-        "reflect" if side > 1 else "zeros"
-    )  # reflection copies the maps, also for a padding of 0
+    # Reflection copies the maps, also for a padding of 0.
+    mode: Literal["reflect", "zeros"] = "reflect" if side > 1 else "zeros"
     conv = nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, padding_mode=mode)
     return nn.Sequential(conv, _norm(outputs), nn.LeakyReLU(SLOPE, inplace=True))

@@ -101,7 +101,7 @@ def lines(grey: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     top = float(np.quantile(ink, 0.998))
     if top < max(FAINTEST, 6 * noise):
         raise DrawingError(
-            "No lines are visible. Draw the outlines, or upload a drawing with lines on plain paper; a photo is none."
+            "No lines are visible. Draw the outlines, or upload a drawing: lines on plain paper, not a photo."
         )
     ink = ((ink - 3 * noise) / (top - 3 * noise)).clip(0, 1)
     return 1 - _resized(_one_width(ink, LINE * work), size)
