@@ -125,13 +125,13 @@ def product_rate(device: torch.device, dtype: torch.dtype, side: int) -> tuple[C
 
 
 def operations(prior: Prior, batch: int) -> float:
-    """Multiplications and additions of the 3x3 convolutions in one synthesis."""
+    """Multiplications and additions of the convolutions in one synthesis, without StyleGAN2's picture layers."""
     done: list[float] = []
 
     def count(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
         if isinstance(layer, (StyledConv, PlainConv)):
-            taps = 16 if isinstance(layer, PlainConv) and layer.up else 9
-            done.append(2.0 * batch * taps * layer.weight[:, :, 0, 0].numel() * given[0].shape[-1] ** 2)
+            taps = 16 / 9 if isinstance(layer, PlainConv) and layer.up else 1  # its doubling runs with 4x4 kernels
+            done.append(2.0 * batch * taps * layer.weight.numel() * given[0].shape[-1] ** 2)
 
     hooks = [layer.register_forward_pre_hook(count) for layer in prior.modules()]
     with torch.no_grad():

@@ -21,13 +21,13 @@ def usual() -> Iterator[None]:
     with ExitStack() as forms:
         forms.enter_context(patch.object(StyledConv, "forward", grouped))
         forms.enter_context(patch.object(PlainConv, "forward", doubled_first))
-        forms.enter_context(patch("inversion.generators.stylegan.styled", normalised))
-        forms.enter_context(patch("inversion.generators.pggan.pixel_norm", of_unit_length))
+        forms.enter_context(patch("inversion.generators.stylegan.styled", unfused_style))
+        forms.enter_context(patch("inversion.generators.pggan.pixel_norm", unfused_pixel_norm))
         yield
 
 
 def grouped(self: StyledConv, x: Tensor, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """A styled convolution of StyleGAN2: one set of weights per picture, demodulated, grouped."""
+    """A styled convolution of StyleGAN2 on x (B, I, H, H): one set of weights per picture, demodulated, grouped."""
     B, inputs, height, _ = x.shape
     weight = self.weight * self.scale * self.affine(w)[:, None, :, None, None]  # (B, O, I, 3, 3)
     weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + EPSILON)
@@ -44,19 +44,19 @@ def grouped(self: StyledConv, x: Tensor, w: Tensor, noise: Tensor | None, dtype:
 
 
 def doubled_first(self: PlainConv, x: Tensor, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
-    """A convolution of PGGAN or StyleGAN, after doubling the map by nearest neighbours."""
+    """A convolution of PGGAN or StyleGAN on x (B, I, H, H), after doubling the map by nearest neighbours."""
     x = F.interpolate(x.to(dtype).contiguous(), scale_factor=2.0, mode="nearest") if self.up else x.to(dtype)
     x = F.conv2d(x.contiguous(), (self.weight * self.scale).to(dtype), padding=self.padding)
     return x if bias is None else x + bias.to(dtype)[:, None, None]
 
 
-def normalised(x: Tensor, scale: Tensor, move: Tensor) -> Tensor:
-    """StyleGAN's instance norm and style, one operation after the other."""
+def unfused_style(x: Tensor, scale: Tensor, move: Tensor) -> Tensor:
+    """StyleGAN's instance norm of x (B, C, H, H), scale and move (B, C), one operation after the other."""
     x = x - x.mean(dim=(2, 3), keepdim=True)
     x = x * torch.rsqrt(x.square().mean(dim=(2, 3), keepdim=True) + EPSILON)
     return x * scale[:, :, None, None] + move[:, :, None, None]
 
 
-def of_unit_length(x: Tensor) -> Tensor:
-    """PGGAN's pixel norm, one operation after the other."""
+def unfused_pixel_norm(x: Tensor) -> Tensor:
+    """PGGAN's pixel norm of x (B, C, H, W), one operation after the other."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + EPSILON)
