@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,19 @@ from skimage import data
 
 from inversion import align, images
 from inversion.__main__ import main
-from inversion.align import AlignError, Crop, Face, by_hand, cut, cut_mask, paste, quad_of, spread_mask
+from inversion.align import (
+    AlignError,
+    Crop,
+    Face,
+    Quad,
+    by_hand,
+    cut,
+    cut_mask,
+    paste,
+    quad_of,
+    spread_mask,
+    used_square,
+)
 from inversion.checkpoints import detector, hub
 from inversion.checkpoints.detector import YuNet, choose
 from inversion.checkpoints.registry import HubError
@@ -255,16 +268,22 @@ def test_the_command_line_cuts_and_pastes(
     monkeypatch.setattr(detector, "registered", lambda entries: lambda picture: there)
     command = ["invert", str(tmp_path / "photo.png"), "--method", "w", "--set", "w.steps=2", "--out", str(tmp_path)]
     assert main([*command, "--json", "--align", "centre"]) == 0
-    assert json.loads(capsys.readouterr().out)["crop"]["quad"] is None
+    row = json.loads(capsys.readouterr().out)
+    centre = used_square(picture, Crop())
+    assert row["crop"]["quad"] is None and centre is not None and _is_pasted(row, picture, centre)
     assert main([*command, "--json", "--align", "face"]) == 0
     out, err = capsys.readouterr()
     row = json.loads(out)
     assert "2 faces were found. The largest is used." in err and row["crop"]["how"] == "face"
-    result = np.asarray(images.read(row["image"]))
-    pasted = np.asarray(images.read(companion(Path(row["image"]), "_pasted.png")))
-    assert (pasted == paste(picture, quad_of(there[0], "synthetic-faces"), result)).all()
+    assert _is_pasted(row, picture, quad_of(there[0], "synthetic-faces"))
     assert main([*command, "--align", "face", "--face", "3"]) == 2
     assert "no face 3" in capsys.readouterr().err
+
+
+def _is_pasted(row: dict[str, Any], picture: np.ndarray, square: Quad) -> bool:
+    """Whether the file beside a result shows it in its square of the picture."""
+    pasted = np.asarray(images.read(companion(Path(row["image"]), "_pasted.png")))
+    return bool((pasted == paste(picture, square, np.asarray(images.read(row["image"])))).all())
 
 
 def test_coinciding_landmarks_are_refused() -> None:

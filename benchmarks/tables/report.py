@@ -111,14 +111,15 @@ def markdown(rows: Sequence[RowView], model: Model, truths: Mapping[str, np.ndar
 
 
 def short(rows: Sequence[RowView]) -> str:
-    """PSNR of the methods in the four tasks of `SHORT`, the best of each in bold."""
+    """PSNR of the methods in the four tasks of `SHORT`, the best of each in bold; n is the number of pictures."""
     values: dict[str, dict[str, float]] = {}
-    counts: set[int] = set()
+    counts: dict[str, set[int]] = {column: set() for column in SHORT.values()}
     for key, members in grouped(row for row in rows if (row["task"], row["setting"]) in SHORT).items():
         found = mean(row.get("psnr") for row in members)
         if found is not None:
-            counts.add(len(members))
-            values.setdefault(named(key, []), {})[SHORT[key[:2]]] = found
+            column = SHORT[key[:2]]
+            counts[column].add(len(members))
+            values.setdefault(named(key, []), {})[column] = found
     best = {column: max(line.get(column, 0.0) for line in values.values()) for column in SHORT.values()}
     lines = []
     for label, line in values.items():
@@ -128,8 +129,11 @@ def short(rows: Sequence[RowView]) -> str:
             lines.append(
                 [label, *(f"**{cell}**" if cell == top else cell for cell, top in zip(cells, tops, strict=True))]
             )
-    faces = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "no"
-    return table((f"PSNR in dB, {faces} pictures", *SHORT.values()), lines)
+    head = []
+    for column, lengths in counts.items():
+        extremes = sorted({min(lengths), max(lengths)}) if lengths else [0]
+        head.append(f"{column}, n = {' to '.join(map(str, extremes))}")
+    return table(("PSNR in dB", *head), lines)
 
 
 def reported(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from inversion import images
-from inversion.align import paste
+from inversion.align import paste, used_square
 from inversion.cli.batch import ERRORS, Batch
 from inversion.cli.codes import start_of, write_files
 from inversion.cli.common import require_inputs, task_inputs, write_notes, write_rows
@@ -109,8 +109,9 @@ class Runs:
             row["image"] = None if image is None else str(image)
             if image is not None:
                 row |= write_files(image, self.lane, request, finished, nvidia=self.args.nvidia)
-                if request.crop.quad is not None:
-                    outputs.beside(image, "_pasted.png", paste(request.picture, request.crop.quad, finished.image))
+                square = used_square(request.picture, request.crop)
+                if square is not None:
+                    outputs.beside(image, "_pasted.png", paste(request.picture, square, finished.image))
             added = Added({}) if self.then is None else self.then(self.lane, request, finished, image)
             row |= added.fields
             outputs.record(row, image)

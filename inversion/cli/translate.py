@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from inversion import images
-from inversion.align import paste
+from inversion.align import Quad, paste, used_square
 from inversion.cli.batch import Batch, add_images
 from inversion.cli.common import metavar, reader, sentence_part, write_notes
 from inversion.cli.outputs import NUMBERED, add_outputs, parse
@@ -121,20 +121,23 @@ class _Translations:
             "notes": list(decoded.notes),
             "error": "",
         }
-        self._save(path, made, picture, row)
+        self._save(path, made, picture, None if drawn else used_square(picture, part), row)
         return row
 
-    def _save(self, path: Path, made: TranslatedPictures, picture: np.ndarray, row: Row) -> None:
-        """Save the pictures, the sheet and the row, which gets the names of the files."""
-        outputs, quad = self.batch.outputs, row["crop"]["quad"]
+    def _save(self, path: Path, made: TranslatedPictures, picture: np.ndarray, square: Quad | None, row: Row) -> None:
+        """Save the pictures, the sheet and the row, which gets the names of the files.
+
+        square: the part of a photo that was used, None for all of it and for drawings.
+        """
+        outputs = self.batch.outputs
         values = {**row, "picture": path.stem, "method": row["translation"]}
         values["settings"] = settings_digits({"settings": asdict(self.options), "crop": row["crop"]})
         saved = [outputs.save(values, image) for image in made.pictures]
         found = [one for one in saved if one is not None]
         row["images"] = [str(one) for one in found]
         for one, image in zip(found, made.pictures, strict=False):
-            if quad is not None:
-                outputs.beside(one, "_pasted.png", paste(picture, quad, image))
+            if square is not None:
+                outputs.beside(one, "_pasted.png", paste(picture, square, image))
         seen = np.asarray(images.fit(Image.fromarray(made.read), made.pictures[0].shape[0]))
         sheet = outputs.sheet(path, row["translation"], [seen, *made.pictures])
         row["sheet"] = None if sheet is None else str(sheet)
