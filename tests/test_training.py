@@ -128,6 +128,22 @@ def test_the_adversarial_stage_starts_from_a_distilled_generator_and_exports_bot
     assert "sha256" in capsys.readouterr().out
 
 
+def test_a_models_discriminator_is_trained_without_its_generator(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = generator.build(SIDE, torch.float32).freeze()
+    tiny = Model("tiny", prior, SIDE, domain="synthetic-faces")
+    monkeypatch.setattr(adversarial.hub, "load", lambda *_, **__: tiny)
+    before = {name: tensor.clone() for name, tensor in prior.state_dict().items()}
+    arguments = ["--pictures", folder, "--count", COUNT, "--out", folder / "judge", "--batch", 8, "--model", "tiny"]
+    train("adversarial", *arguments, "--kimg", 0.032, "--alone-kimg", 0.032)
+    state = loop.load_checkpoint(folder / "judge" / "state.pt")
+    assert all(torch.equal(state["prior"][name], before[name]) for name in before)
+    assert all(torch.equal(prior.state_dict()[name], before[name]) for name in before)
+    assert Discriminator.from_state_dict(state["discriminator"]).resolution == SIDE
+    tiny.domain = "lions"
+    with pytest.raises(UserError, match="without a renderer"):
+        train("adversarial", *arguments, "--kimg", 0.032)
+
+
 def test_pairs_differ_in_one_factor_only() -> None:
     z, columns = latents(range(6)), torch.tensor([0, 3, 7, 7, 20, 52])
     one, other = FACES.factors(neglected.opposite_pairs(z, columns)).chunk(2)

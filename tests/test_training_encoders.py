@@ -16,6 +16,8 @@ from inversion.checkpoints.layouts.ours import own_networks
 from inversion.common.errors import UserError
 from inversion.encoders import ENCODERS, Narrow
 from inversion.generators import Discriminator, StyleGAN2
+from inversion.methods import Z
+from inversion.methods.encode import code_of
 from inversion.model import Model, prior_of
 from inversion.perception.predictor import Predictor
 from inversion.synthetic import DOMAINS, latents
@@ -76,6 +78,31 @@ def test_an_encoder_trains_resumes_and_is_exported(
     assert made.reads == {"restyle": "pair", "sketch": "sketch", "map": "labels"}.get(recipe, "picture")
     after = {**prior.state_dict(), **discriminator.state_dict()}
     assert all(torch.equal(before[k], after[k]) for k in before)  # the shared networks are unchanged
+
+
+def test_an_encoder_of_a_generator_without_styles_predicts_its_z(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = generator.build(SIDE, torch.float32, "pggan", width=1 / 32).freeze()
+    tiny = Model("tiny", made, SIDE, domain="synthetic-faces")
+    monkeypatch.setattr(encoder.hub, "load", lambda *_, **__: tiny)
+    monkeypatch.setattr(data, "HELD_OUT_PICTURES", 4)
+    monkeypatch.setattr(networks, "WIDTHS", (8,) * 5)
+    train("pictures", "--folder", tmp_path, "--count", COUNT, "--resolution", SIDE, "--no-compile")
+    arguments = ["--pictures", tmp_path, "--count", COUNT, "--out", tmp_path / "net", "--batch", 16, "--steps", 100]
+    for recipe in ("e4e", "restyle"):
+        with pytest.raises(UserError, match="no W\\+ space"):
+            train("encoder", "--recipe", recipe, *arguments)
+    train("encoder", "--recipe", "encoder", *arguments, "--minutes", 0)
+    train("encoder", "--recipe", "encoder", *arguments)
+    log = read_log(tmp_path / "net")
+    assert log[-1]["codes"] < log[0]["codes"]
+    file = tmp_path / "net" / "encoder.safetensors"
+    (exported,) = own_networks(load_file(file), header_of(file))
+    network = ENCODERS["narrow"].from_state_dict(exported.tensors)
+    assert (network.num_ws, network.w_dim) == (1, made.z_dim)
+    code = code_of(network(network.fit(torch.zeros(2, 3, SIDE, SIDE))))
+    assert isinstance(code, Z) and code.render(made).shape == (2, 3, SIDE, SIDE)
 
 
 def test_a_folder_of_pictures_serves_as_a_domain(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from inversion.methods.encode import ClassicEncoder, E4EEncoder, GuidedEncoder, 
 from inversion.methods.features import OptimiseFeatures
 from inversion.methods.indomain import OptimiseInDomain
 from inversion.methods.keep import KeepCode
-from inversion.methods.latent import OptimiseW, OptimiseWPlus, OptimiseZ
+from inversion.methods.latent import OptimiseEncoded, OptimiseW, OptimiseWPlus, OptimiseZ
 from inversion.methods.multicode import OptimiseMultiCode
 from inversion.methods.pipeline import PRESETS, Method
 from inversion.methods.projector import Projector
@@ -91,9 +91,9 @@ METHODS: dict[str, Method] = {
     "hybrid": Method(
         "hybrid",
         "Hybrid",
-        (ClassicEncoder(), OptimiseWPlus(steps=50, principal=True)),
+        (ClassicEncoder(), OptimiseEncoded(steps=50, principal=True)),
         "Bau et al. 2019, arXiv 1910.11626",
-        "Starts at the encoder's code and optimises W+ for a few steps. Faster than W+, similarly faithful.",
+        "Starts at the encoder's code and optimises it for a few steps. Faster than W+, similarly faithful.",
         quick={"wplus.steps": 32, "wplus.sensitive": True},
         published={"wplus.steps": 500, "wplus.lr": 0.01, "wplus.principal": False},
     ),

@@ -43,14 +43,9 @@ class OptimiseZ(Stage):
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
         start = code.z if isinstance(code, Z) else draw_normal(rng, (1, prior.z_dim), y).expand(len(y), -1)
-        found = Z(trainable_copy(start))
-        message = yield from descend(
-            self.key,
-            code_loss(lambda: found, problem),
-            [([found.z], self.lr)],
-            Descent(self.steps, SCHEDULE, patience=self.patience),
+        yield from descend_in_z(
+            self.key, problem, start, self.lr, Descent(self.steps, SCHEDULE, patience=self.patience)
         )
-        yield outcome_of(found, prior, message)
 
     def start(self, code: Code, prior: Prior) -> Code | None:
         return code if isinstance(code, Z) else None
@@ -117,8 +112,7 @@ class OptimiseWPlus(Stage):
     def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
         prior, y = problem.prior, problem.y
         far = at_mean(code, prior)
-        if self.noise and not prior.noise_shapes:
-            raise SettingError(f"wplus.noise: the generator of {problem.model.name} has no noise inputs. Turn it off.")
+        self.check_noise(problem)
         maps = code.noise if isinstance(code, WPlus) else ()
         if self.noise and not maps:
             maps = tuple(draw_normal(rng, (1, 1, *shape), y).expand(len(y), -1, -1, -1) for shape in prior.noise_shapes)
@@ -142,6 +136,37 @@ class OptimiseWPlus(Stage):
     def start(self, code: Code, prior: Prior) -> Code | None:
         found = as_wplus(code, prior)
         return with_maps(found, prior) if found is not None and self.noise else found
+
+    def check_noise(self, problem: Problem) -> None:
+        """Raise SettingError if `noise` is set and the prior has no noise inputs."""
+        if self.noise and not problem.prior.noise_shapes:
+            raise SettingError(f"wplus.noise: the generator of {problem.model.name} has no noise inputs. Turn it off.")
+
+
+@dataclass(frozen=True)
+class OptimiseEncoded(OptimiseWPlus):
+    """Adam on the code of an encoder: in W+, or in Z if the generator has no styles (Zhu et al. 2016)."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"prior"})
+
+    def __call__(self, problem: Problem, code: Code | None, rng: torch.Generator) -> Events:
+        if not isinstance(code, Z) or "w+" in problem.prior.spaces:
+            yield from super().__call__(problem, code, rng)
+            return
+        self.check_noise(problem)
+        yield from descend_in_z(
+            self.key, problem, code.z, self.lr, Descent(self.steps, SCHEDULE, patience=self.patience)
+        )
+
+    def start(self, code: Code, prior: Prior) -> Code | None:
+        return super().start(code, prior) if "w+" in prior.spaces else (code if isinstance(code, Z) else None)
+
+
+def descend_in_z(stage: str, problem: Problem, start: Tensor, lr: float, descent: Descent) -> Events:
+    """Adam on z (B, z_dim) from `start`, as the stage of this key."""
+    found = Z(trainable_copy(start))
+    message = yield from descend(stage, code_loss(lambda: found, problem), [([found.z], lr)], descent)
+    yield outcome_of(found, problem.prior, message)
 
 
 def with_maps(code: WPlus, prior: Prior) -> WPlus:

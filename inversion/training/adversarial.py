@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from inversion.checkpoints import hub
 from inversion.common.devices import fast_dtype
-from inversion.generators.base import Size
+from inversion.generators.base import Prior, Size
 from inversion.generators.stylegan2 import Discriminator
 from inversion.losses import gradient_penalty
+from inversion.model import Model, prior_of
 from inversion.synthetic import latents
 from inversion.training.discriminators import DiscriminatorTrainer
 from inversion.training.generator import GeneratorScore, build, distance, update_average
 from inversion.training.loop import Processes, State, Stateful, Trainer, decay_factor, load_checkpoint, run
+from inversion.training.models import domain_of
 from inversion.training.options import AdversarialOptions
 from inversion.training.pictures import PictureFile
 
@@ -31,8 +35,20 @@ def precise_penalty(network: nn.Module, real: Tensor) -> Tensor:
     return penalty
 
 
+def starting_generator(options: AdversarialOptions, model: Model, dtype: torch.dtype) -> Prior:
+    """A trainable generator as `train generator` left it, or a copy of the model's. Raises OSError or TrainingError."""
+    if options.distilled is not None:
+        prior = build(options.resolution, dtype)
+        prior.load_state_dict(load_checkpoint(options.distilled)["average"])
+        return prior
+    shipped = prior_of(model)
+    prior = type(shipped).from_state_dict({name: tensor.clone() for name, tensor in shipped.state_dict().items()})
+    prior.compute_dtype = dtype
+    return prior.requires_grad_(True)
+
+
 class AdversarialTrainer(Trainer):
-    """Trains the generator, its averaged weights and the discriminator. Raises TrainingError or OSError."""
+    """Trains the generator, its averaged weights and the discriminator. Raises TrainingError, HubError or OSError."""
 
     every = 100
 
@@ -40,25 +56,24 @@ class AdversarialTrainer(Trainer):
         self.options, self.processes = options, processes
         device = processes.device
         dtype = fast_dtype(device)
-        self.prior = build(options.resolution, dtype).to(device)
-        self.average = build(options.resolution, dtype).to(device).requires_grad_(False)
-        channels = DISCRIMINATOR.channels(options.resolution)
+        model = hub.load(options.model, device="cpu")
+        domain_of(model)  # it needs a renderer
+        self.domain, self.prior = model.domain, starting_generator(options, model, dtype).to(device)
+        self.average = copy.deepcopy(self.prior).requires_grad_(False)
+        side = self.prior.resolution
         # Groups of one: tuning shows one picture at a time, and one picture has no deviation within a batch.
-        network = Discriminator(options.resolution, channels, group=1, compute_dtype=dtype).to(device)
+        network = Discriminator(side, DISCRIMINATOR.channels(side), group=1, compute_dtype=dtype).to(device)
         self.optimizer = torch.optim.Adam(self.prior.parameters(), lr=options.lr, betas=(0.0, 0.99))
         muon = processes.muon(network.parameters(), options.lr_discriminator)
         self.discriminator = DiscriminatorTrainer(network, muon, options.gamma, options.r1_every, precise_penalty)
-        self.file = PictureFile(options.pictures, options.count, options.resolution)
+        self.file = PictureFile(options.pictures, options.count, side, domain=self.domain)
         self.shown = 0
-        if not self.resume(options.out):
-            weights = load_checkpoint(options.distilled)["average"]
-            self.prior.load_state_dict(weights)
-            self.average.load_state_dict(weights)
+        self.resume(options.out)
 
     @cached_property
     def score(self) -> GeneratorScore:
         """The held-out figures."""
-        return GeneratorScore(self.options.resolution, self.processes.device)
+        return GeneratorScore(self.prior.resolution, self.processes.device, domain=self.domain)
 
     @property
     def finished(self) -> bool:
@@ -106,7 +121,7 @@ class AdversarialTrainer(Trainer):
 
     def examine(self) -> dict[str, float]:
         """Held-out figures of the averaged weights."""
-        return self.score(self.average, self.options.resolution)
+        return self.score(self.average, self.prior.resolution)
 
     def parts(self) -> dict[str, Stateful]:
         """All networks and optimisers, by their names in the checkpoint."""

@@ -273,8 +273,10 @@ def train(recipe: EncoderRecipe, offsets: bool, options: EncoderOptions) -> None
     processes = Processes.launched()
     torch.manual_seed(options.seed)
     model = hub.load(options.model, device=processes.device.type)
-    if model.prior is None or "w+" not in model.prior.spaces:
-        raise TrainingError(f"{options.model} has no W+ space to encode into. Choose another model.")
+    if model.prior is None:
+        raise TrainingError(f"{options.model} has no generator to encode for. Choose another model.")
+    if "w+" not in model.prior.spaces and (offsets or recipe.turns > 1):
+        raise TrainingError(f"{options.model} has no W+ space, which this recipe needs. Choose another recipe.")
     learner = EncoderLearner(options, recipe, offsets, model, processes)
     if run(EncoderTrainer(learner), options, processes) and processes.is_main:
         tensors = {k: v for k, v in learner.encoder.state_dict().items() if not k.endswith("num_batches_tracked")}

@@ -20,7 +20,12 @@ HALVINGS = 4  # convolutions of pSp's coarse styles; those of middle and fine on
 
 
 def rows_of(recipe: EncoderRecipe, n: int) -> tuple[int, ...]:
-    """How many of n styles read the smallest, the middle and the large map: pSp's coarse, middle and fine styles."""
+    """How many of n styles read the smallest, the middle and the large map: pSp's coarse, middle and fine styles.
+
+    A generator without styles has one row, its z, which reads the smallest map.
+    """
+    if n == 1:
+        return (1,)
     pyramid = (3, 4, n - 7) if n > 7 else (1, 1, n - 2)
     return {"pyramid": pyramid, "last": (n,), "single": (1,)}[recipe.rows]
 

@@ -134,9 +134,13 @@ class DistillationOptions(RenderOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialOptions(RenderOptions):
-    """Train a distilled generator against a discriminator, so that it regains the detail that regression blurs."""
+    """Train a distilled generator against a discriminator, so that it regains the detail that regression blurs.
 
-    distilled: Path = option(help="state.pt of `train generator`")
+    With --alone-kimg as long as --kimg, only the discriminator is trained.
+    """
+
+    distilled: Path | None = option(None, "state.pt of `train generator` (default: the weights of --model)")
+    model: str = option(registry.DEFAULT, "model of the domain of the pictures; its generator, without --distilled")
     kimg: float = option(20.0)
     decay: float = option(0.5)
     lr: float = option(1e-3, "peak of the generator's learning rate (Adam)")

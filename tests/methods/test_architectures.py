@@ -8,13 +8,14 @@ from helpers.runs import quick, run
 from helpers.tasks import example_task
 from torch import Tensor
 
+from inversion.common.settings import SettingError
 from inversion.generators import Prior
 from inversion.methods import METHODS, Z, tuned
 from inversion.model import Model
 from inversion.tasks import TASKS
 
 OTHERS = ["pggan", "stylegan", "in-domain"]
-Z_ONLY = {"z", "encoder", "mganprior", "psp", "e4e", "restyle", "pulse", "dip"}
+Z_ONLY = {"z", "encoder", "hybrid", "mganprior", "psp", "e4e", "restyle", "pulse", "dip"}
 OFFERED = {"pggan": Z_ONLY, "stylegan": set(METHODS), "in-domain": set(METHODS) - {"w", "projector"}}
 
 
@@ -46,6 +47,17 @@ def test_a_z_keeps_its_usual_length_if_there_are_no_styles(
     result = run(other_models["pggan"], key, pictures)
     assert isinstance(result.code, Z)
     torch.testing.assert_close(result.code.z.square().mean(dim=1), torch.ones(len(pictures)))
+
+
+def test_hybrid_improves_the_encoders_z_if_there_are_no_styles(
+    other_models: dict[str, Model], pictures: Tensor
+) -> None:
+    model = other_models["pggan"]
+    start, end = run(model, "encoder", pictures), run(model, "hybrid", pictures)
+    assert isinstance(start.code, Z) and isinstance(end.code, Z)
+    assert (end.image - pictures).square().mean() < (start.image - pictures).square().mean()
+    with pytest.raises(SettingError, match="no noise inputs"):
+        run(model, METHODS["hybrid"].configured({"wplus.noise": True}), pictures)
 
 
 @pytest.mark.parametrize("text", ["random+z+pti", "encoder+z+clone", "pulse+pti", "mganprior+clone"])
