@@ -129,11 +129,11 @@ def short(rows: Sequence[RowView]) -> str:
             lines.append(
                 [label, *(f"**{cell}**" if cell == top else cell for cell, top in zip(cells, tops, strict=True))]
             )
-    head = []
-    for column, lengths in counts.items():
-        extremes = sorted({min(lengths), max(lengths)}) if lengths else [0]
-        head.append(f"{column}, n = {' to '.join(map(str, extremes))}")
-    return table(("PSNR in dB", *head), lines)
+    head = ["PSNR in dB"]
+    for column, sizes in counts.items():
+        ends = sorted({min(sizes), max(sizes)}) if sizes else [0]  # methods differ if a run was stopped
+        head.append(f"{column}, n = {' to '.join(map(str, ends))}")
+    return table(head, lines)
 
 
 def reported(name: str) -> str:
