@@ -13,6 +13,8 @@
   fitted here on training renders, from the colours around a pixel, its place and the predictor's features;
 - `rank1`: how often the result's identity is closer to the given picture than to any other held-out one;
 - `seconds`: of one pass, and of ten variations; processor time on a CPU.
+
+Without a predictor, as for houses, only `iou` and `seconds` are measured, and the segmenter sees colours and places.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ T = TypeVar("T")
 class Segmenter:
     """Classifies pixels by their features, see `_pixels`; fitted to training renders when it is made."""
 
-    def __init__(self, predictor: Predictor, domain: Domain, resolution: int) -> None:
+    def __init__(self, predictor: Predictor | None, domain: Domain, resolution: int) -> None:
         self.predictor, count = predictor, len(domain.classes)
         seen, classes = [], []
         for start in range(0, FITTED, BATCH):
@@ -96,13 +98,14 @@ def labels_of(drawn: Batch) -> Tensor:
     return drawn.segmentation[:, :, ::STRIDE, ::STRIDE].argmax(dim=1).flatten(1)
 
 
-def _pixels(predictor: Predictor, x: Tensor) -> Tensor:
+def _pixels(predictor: Predictor | None, x: Tensor) -> Tensor:
     """Features (B * pixels, n) of every STRIDE-th pixel of pictures (B, 3, R, R)."""
     line = torch.linspace(-1, 1, x.shape[-1])
     place = torch.stack(torch.meshgrid(line, line, indexing="ij"))  # (2, R, R)
     around = F.unfold(F.pad(x, [PATCH // 2] * 4, mode="replicate"), PATCH).unflatten(2, x.shape[-2:])
     with torch.no_grad():
-        maps = [F.interpolate(f.float(), size=x.shape[-2:], mode="bilinear") for f in predictor.features(x)[:4]]
+        seen = [] if predictor is None else predictor.features(x)[:4]
+        maps = [F.interpolate(one.float(), size=x.shape[-2:], mode="bilinear") for one in seen]
     planes = torch.cat([around, *maps, place.expand(len(x), -1, -1, -1)], dim=1)
     return planes[:, :, ::STRIDE, ::STRIDE].permute(0, 2, 3, 1).flatten(0, 2)
 
@@ -136,15 +139,15 @@ def reconstructed(model: Model, pictures: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TranslationRow:
-    """The figures of one translation; see the module for what they mean. None: not defined for frontal views."""
+    """The figures of one translation; see the module for what they mean. None: not defined, or not measured."""
 
     translation: str
     n: int
-    yaw_degrees: float | None  # None if the domain has no yaw
-    attributes: Mapping[str, float]  # best first
-    rank1: float
     seconds: float
     seconds_10: float
+    yaw_degrees: float | None = None
+    attributes: Mapping[str, float] | None = None  # best first
+    rank1: float | None = None
     iou: float | None = None
     iou_of_reconstruction: float | None = None
     iou_of_truth: float | None = None
@@ -207,33 +210,36 @@ def figures(model: Model, name: str, drawn: Batch, segmenter: Segmenter) -> Tran
     ten: list[float] = []
     for upload in given[:4]:
         _timed(ten, clock, partial(translate, model, name, upload, TranslationOptions(10)))
+    row = TranslationRow(name, len(given), round(statistics.median(once), 3), round(statistics.median(ten), 3))
     domain = domain_of(model)
     truth = Truth(domain, drawn, domain.unseen.get(name, ()))
-    predictor = segmenter.predictor
-    with torch.no_grad():
-        read, persons = predictor.heads(results.clamp(-1, 1))
-        best, own = predictor.heads(truth.picture)[0], predictor.embed(drawn.picture)
+    if segmenter.predictor is not None:
+        row = _with_readings(row, model, truth, results, segmenter.predictor)
+    return row if truth.frontal else _with_iou(row, model, drawn, results, segmenter)
+
+
+@torch.no_grad()
+def _with_readings(
+    row: TranslationRow, model: Model, truth: Truth, results: Tensor, predictor: Predictor
+) -> TranslationRow:
+    """The row with what the predictor reads from the results (B, 3, R, R)."""
+    read, persons = predictor.heads(results.clamp(-1, 1))
+    best, own = predictor.heads(truth.picture)[0], predictor.embed(truth.drawn.picture)
     shown, most = truth.shown(explained(best, truth.factors)), sign_accuracy(best, truth.factors)
 
     def ratios(readings: Tensor) -> dict[str, float]:
         values = (sign_accuracy(readings, truth.factors) / most).tolist()
         return {n: round(v, 3) for n, v, keep in zip(truth.domain.names, values, shown, strict=True) if keep}
 
-    row = TranslationRow(
-        translation=name,
-        n=len(given),
+    row = replace(
+        row,
         yaw_degrees=truth.yaw_error(read),
         attributes=dict(sorted(ratios(read).items(), key=lambda item: -item[1])),
         rank1=round(float(((persons @ own.t()).argmax(dim=1) == torch.arange(len(own))).float().mean()), 3),
-        seconds=round(statistics.median(once), 3),
-        seconds_10=round(statistics.median(ten), 3),
     )
-    if truth.frontal:
+    if truth.frontal or truth.drawn.z.shape[1] != prior_of(model).z_dim:
         return row
-    row = _with_iou(row, model, drawn, results, segmenter)
-    if drawn.z.shape[1] != prior_of(model).z_dim:
-        return row
-    reached = ratios(_read_codes(model, drawn.z, predictor))
+    reached = ratios(_read_codes(model, truth.drawn.z, predictor))
     return replace(row, generator={n: ratio for n, ratio in reached.items() if ratio < LOST})
 
 
@@ -275,12 +281,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", type=Path, help="folder for a sheet of each translation")
     args = parser.parse_args(argv)
     model = hub.load(args.model, device=args.device)
-    predictor = model.predictor
-    if predictor is None or "psp" not in model.encoders:
-        parser.error(f"{args.model} has no predictor, or no pSp encoder to compare with.")
+    if "psp" not in model.encoders:
+        parser.error(f"{args.model} has no pSp encoder to compare with.")
     domain = domain_of(model)
     drawn = domain.draw(range(HELD_OUT, HELD_OUT + args.n), model.resolution)
-    segmenter = Segmenter(predictor, domain, model.resolution)
+    segmenter = Segmenter(model.predictor, domain, model.resolution)
     rows = []
     for name in args.names.split(","):
         reason = unavailable(model, name)

@@ -47,6 +47,19 @@ def test_the_benchmark_scores_what_is_made(
     assert images.read(tmp_path / "sketch.png").size == (3 * whole.resolution, 6 * whole.resolution)
 
 
+def test_without_a_predictor_only_parts_and_seconds_are_scored(
+    whole: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, small in (("FITTED", 16), ("STEPS", 5), ("SAMPLED", 64)):
+        monkeypatch.setattr(benchmark, name, small)
+    encoders = {"map": whole.encoders["map"], "psp": whole.encoders["frontalize"]}
+    monkeypatch.setattr(hub, "load", lambda *_, **__: replace(whole, encoders=encoders))
+    assert benchmark.main(["--n", "2", "--json", str(tmp_path / "rows.json")]) == 0
+    [row] = json.loads((tmp_path / "rows.json").read_text())
+    measured = {name for name, value in row.items() if isinstance(value, float)}
+    assert measured == {"seconds", "seconds_10", "iou", "iou_of_reconstruction", "iou_of_truth", "iou_ratio"}
+
+
 def test_iou_is_one_for_the_same_map_and_counts_every_class() -> None:
     a, b = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 0, 2])
     assert benchmark.iou(a, a) == 1

@@ -23,7 +23,7 @@ from inversion.common.rows import RowView
 from inversion.methods import Method, parse_method
 from inversion.model import Model
 from inversion.serving.lane import Lane
-from inversion.training.models import domain_of, networks_of
+from inversion.training.models import domain_of
 
 MEASURED = "measured"  # pseudo-method: the measurement itself, enlarged with bicubic interpolation if it is small
 PSEUDO = (MEASURED, "truth")  # rows that no method makes
@@ -91,8 +91,8 @@ class Bench:
 
     @cached_property
     def segmenter(self) -> Segmenter:
-        """Fitted to training renders, which takes seconds. Raises NoPredictor."""
-        return Segmenter(networks_of(self.model)[1], domain_of(self.model), self.model.resolution)
+        """Fitted to training renders, which takes seconds."""
+        return Segmenter(self.model.predictor, domain_of(self.model), self.model.resolution)
 
     def methods(self, default: Sequence[str]) -> list[str]:
         """The methods of the call, or the default ones, that the model can run."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 from benchmarks import translations
 from benchmarks.common import Column
 from benchmarks.tables.base import Bench, Job, Made, Table, weights_of
-from inversion.synthetic import HELD_OUT
+from inversion.synthetic import DOMAINS, HELD_OUT
 from inversion.training.models import domain_of
 from inversion.translations import TRANSLATIONS
 from inversion.translations.translate import unavailable
@@ -40,7 +40,7 @@ class Translations(Table):
 
     def jobs(self, bench: Bench) -> Iterator[Job]:
         model = bench.model
-        if bench.args.source != "held-out" or model.predictor is None or "psp" not in model.encoders:
+        if bench.args.source != "held-out" or model.domain not in DOMAINS or "psp" not in model.encoders:
             return
         for name in TRANSLATIONS:
             if unavailable(model, name) is None:

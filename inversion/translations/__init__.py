@@ -18,8 +18,8 @@ INPUTS: dict[str, InputKind] = {
 
 # The key is also the role of the encoder, in `Model.encoders`.
 TRANSLATIONS: dict[str, Translation] = {
-    "sketch": Translation("Sketch to face", "Draw the outlines of a face with any pen on any paper.", "lines"),
-    "map": Translation("Map to face", "Paint each part of a face in its colour.", "map"),
+    "sketch": Translation("Sketch to picture", "Draw the outlines with any pen on any paper.", "lines"),
+    "map": Translation("Map to picture", "Paint each part in its colour.", "map"),
     "frontalize": Translation("Frontalise", "Turn a face to the front.", "picture"),
     "toonify": Translation("Cartoon", "Turn a face into a cartoon.", "picture"),
 }

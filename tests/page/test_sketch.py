@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,7 @@ from helpers.serving import Served
 from PIL import Image
 
 from inversion import images
+from inversion.synthetic import DEFAULT, DOMAINS
 from inversion.synthetic.faces import CLASSES
 from inversion.translations import INPUTS, TRANSLATIONS
 from inversion.translations.drawings import PALETTE
@@ -87,7 +89,7 @@ def test_a_map_is_read_in_one_way_only(site: Served, monkeypatch: pytest.MonkeyP
     offered = [tab.switch_models(models, "map") for models in (
         ["synthetic-faces"], ["aligned"], ["synthetic-faces", "aligned"], ["only-z"]
     )]  # fmt: skip
-    assert [update[tab.strips["map"]]["visible"] for update in offered] == [True, False, True, False]
+    assert [update[tab.strips["map", "synthetic-faces"]]["visible"] for update in offered] == [True, False, True, False]
     assert ["other classes" in update[tab.legends["map"]] for update in offered] == [False, False, True, False]
     values: dict[Any, Any] = {tab.variations: 1, tab.blend: 1, tab.first_layer: None, tab.seed: 0, tab.kind: "map"}
     values |= {tab.models: ["synthetic-faces", "aligned"]}
@@ -97,6 +99,25 @@ def test_a_map_is_read_in_one_way_only(site: Served, monkeypatch: pytest.MonkeyP
     assert [caption for _, caption in last[tab.panel.gallery]] == ["Your input", "Main result"]
     status = last[tab.panel.status]
     assert "aligned" in status and "other classes than those of synthetic-faces" in status
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_examples_are_drawings_of_what_the_model_knows(
+    domain: str, site: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = cards({"ours": legend(DOMAINS[domain].classes), "official": legend(CELEBA_CLASSES)})
+    entries = {"ours": SimpleNamespace(domain=domain), "official": SimpleNamespace(domain="ffhq")}
+    monkeypatch.setattr(sketch, "translation_cards", lambda session, model: known[model])
+    monkeypatch.setattr(sketch, "registry", lambda: entries)
+    tab = laid_out(sketch.Sketch, site)
+
+    def shown(*models: str) -> set[tuple[str, str]]:
+        update = tab.switch_models(list(models), "sketch")
+        return {strip for strip, column in tab.strips.items() if update[column]["visible"]}
+
+    assert {strip for strip in shown("ours") if INPUTS[strip[0]].drawn} == {("lines", domain), ("map", domain)}
+    assert {about for _, about in shown("ours")} == {domain}
+    assert {about for _, about in shown()} == {about for _, about in shown("official")} == {DEFAULT}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TABS.values() if issubclass(kind, sketch.Sketch)])
@@ -115,6 +136,6 @@ def test_the_field_follows_the_choice_and_stays_when_models_offer_none(kind: typ
 def test_pictures_of_other_choices_are_marked() -> None:
     shown = Shown("sketch", ["a", "b"])
     assert other_choices(None, "map", []) is other_choices(shown, "sketch", ["b", "a"]) is None
-    assert "Sketch to face" in (other_choices(shown, "map", ["a", "b"]) or "")
+    assert "Sketch to picture" in (other_choices(shown, "map", ["a", "b"]) or "")
     assert "belong to a, b." in (other_choices(shown, "sketch", ["a"]) or "")
     assert "previous input" in (other_choices(shown._replace(kind=None), "sketch", ["a", "b"]) or "")

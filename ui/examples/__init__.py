@@ -16,7 +16,6 @@ from inversion.synthetic import DEFAULT, DOMAINS, Domain
 FOLDER = Path(__file__).parent
 SIDE = 256  # pixels
 THUMBNAIL = 96  # pixels a side
-DOMAIN = DEFAULT  # of the inputs of translations
 
 
 def examples() -> list[Path]:
@@ -31,9 +30,14 @@ def stems(domain: Domain) -> list[str]:
     return [f"{domain.noun}-{seed}" for seed in domain.examples]
 
 
-def drawings(kind: str) -> list[Path]:
-    """Files of a kind of input of translations, such as "lines"; [] if it has none."""
-    return sorted(FOLDER.glob(f"{kind}-[0-9].png"))
+def drawing_stem(kind: str, domain: Domain) -> str:
+    """Beginning of the names of a domain's files of a kind of input of translations, such as "lines"."""
+    return f"{domain.noun}-{kind}"
+
+
+def drawings(kind: str, domain: str = DEFAULT) -> list[Path]:
+    """Files of a kind of input of translations for a domain, a key of DOMAINS; [] if it has none."""
+    return sorted(FOLDER.glob(f"{drawing_stem(kind, DOMAINS[domain])}-[0-9].png"))
 
 
 @functools.cache

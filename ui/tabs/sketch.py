@@ -14,9 +14,10 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from inversion.align import Crop
+from inversion.checkpoints.registry import registry
 from inversion.common.errors import UserError
 from inversion.serving.session import Request, UnknownJob
-from inversion.synthetic import DOMAINS
+from inversion.synthetic import DEFAULT, DOMAINS
 from inversion.tasks import DEFAULT_TASK
 from inversion.translations import INPUTS, TRANSLATIONS, TranslationOptions, input_of
 from inversion.translations.requests import TranslationCard
@@ -123,7 +124,7 @@ class Sketch(Tab):
         self.boxes: dict[str, gr.Column] = {}
         self.fields: dict[str, gr.Image | gr.ImageEditor] = {}
         self.legends: dict[str, gr.HTML] = {}
-        self.strips: dict[str, gr.Column] = {}
+        self.strips: dict[tuple[str, str], gr.Column] = {}  # (kind of input, domain) -> its examples
         self.framings: dict[str, Framing] = {}  # of photos
         self.given: list[Callable[..., Dependency]] = []  # events that put a whole picture into a field
         for name, kind in [(name, kind) for name, kind in INPUTS.items() if name in taken]:
@@ -136,10 +137,11 @@ class Sketch(Tab):
                     self.framings[name] = Framing(field_id(name, self.key), self.context.session)
                 if kind.has_classes:
                     self.legends[name] = gr.HTML(elem_id=f"{self.key}-{name}-legend")
-                with gr.Column() as self.strips[name]:
-                    if paths := examples.drawings(name):
-                        strip = examples_strip(paths, self.fields[name], f"{self.key}-{name}-examples")
-                        self.given.append(strip.click)
+                for domain in DOMAINS:
+                    if paths := examples.drawings(name, domain):
+                        with gr.Column(visible=domain == DEFAULT) as self.strips[name, domain]:
+                            elem_id = f"{self.key}-{name}-{DOMAINS[domain].noun}-examples"
+                            self.given.append(examples_strip(paths, self.fields[name], elem_id).click)
 
     def _wire(self) -> None:
         boxes = list(self.boxes.values())
@@ -201,8 +203,7 @@ class Sketch(Tab):
 
     def offers(self) -> list[Block]:
         """Components that `switch_models` updates."""
-        strips = [self.strips[name] for name in self.legends]
-        return [self.kind, self.missing, self.run, *self.legends.values(), *strips]
+        return [self.kind, self.missing, self.run, *self.legends.values(), *self.strips.values()]
 
     def switch_models(self, models: list[str], chosen: str | None) -> Update:
         """Offer the translations that at least one of the models has an encoder for."""
@@ -218,11 +219,16 @@ class Sketch(Tab):
             self.missing: gr.update(value=_lacking_note(lacking), visible=bool(lacking)),
             self.run: gr.update(interactive=value is not None),
         }
+        read: dict[str, tuple[str, ...]] = {}  # kind of input -> names of the classes that are painted
         for name, legend in self.legends.items():
             classes, problems = common_legend(name, cards)
             problem = f'<div class="note bad">{problem_list(problems)}</div>' if problems else ""
-            fits = tuple(label for label, _ in classes) == DOMAINS[examples.DOMAIN].classes
-            update |= {legend: legend_html(name, classes) + problem, self.strips[name]: gr.update(visible=fits)}
+            update[legend] = legend_html(name, classes) + problem
+            read[name] = tuple(label for label, _ in classes)
+        shown = _examples_of(models)
+        for (name, domain), strip in self.strips.items():
+            fits = read.get(name, DOMAINS[domain].classes) == DOMAINS[domain].classes
+            update[strip] = gr.update(visible=fits and domain == shown)
         return update
 
     def make(self, values: Values, request: gr.Request) -> Iterator[Update]:
@@ -357,6 +363,13 @@ def _unavailable(name: str, cards: Mapping[str, Mapping[str, TranslationCard]]) 
     """Why none of the models offers the translation, "" if one does or if there are no models."""
     reasons = [by_name[name]["unavailable"] for by_name in cards.values()]
     return "; ".join(filter(None, reasons)) if all(reasons) else ""
+
+
+def _examples_of(models: Sequence[str]) -> str:
+    """The domain, a key of DOMAINS, of the examples for these models: the first's, or faces for official models."""
+    known = registry()
+    domains = [known[model].domain for model in models or [] if model in known]
+    return next((domain for domain in domains if domain in DOMAINS), DEFAULT)
 
 
 def _lacking_note(lacking: Mapping[str, str]) -> str:

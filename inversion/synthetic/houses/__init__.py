@@ -11,6 +11,7 @@ HOUSES = Domain(
     table=FACTORS,
     render=render,
     detail={"window": 0.6, "door": 0.6, "shutters": 0.6, "beams": 0.6, "chimney": 0.6, "fence": 0.4},
+    often_omitted={"beams": "wall", "shutters": "wall", "bush": "lawn", "fence": "lawn", "chimney": "sky"},
     headline=("yaw", "roof_pitch", "season", "daytime"),
     noun="house",
     examples=(1_000_002, 1_000_008),
