@@ -2,12 +2,12 @@
 
 ``python -m benchmarks.tuning --json tuning.json`` writes a row for each picture and method and prints the means.
 `moved` is the distance of samples of random codes from those of the untouched generator; `edits` is the share of an
-edit's effect on its attribute, as the predictor reads it, that remains on the tuned generator (1: all of it).
+edit's effect on its attribute, as the predictor reads it, that remains on the tuned generator (1: all of it). A model
+without a predictor or directions, such as that of houses, has no edits here.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,9 +38,8 @@ from inversion.methods import Code, Outcome, Stage, parse_method, tuned
 from inversion.methods.base import Problem
 from inversion.methods.clone import Clone
 from inversion.methods.pti import PTI
-from inversion.model import Model
+from inversion.model import Model, prior_of
 from inversion.tasks import Reconstruct
-from inversion.training.models import networks_of
 
 SAMPLES = 32
 STRENGTH = 1.0  # of each edit, in deviations of random codes
@@ -68,10 +67,11 @@ MEANS = {
 
 
 class TuningScore:
-    """Compares tuned generators with the untouched one. Raises NoPredictor, or UsageError without directions."""
+    """Compares tuned generators with the untouched one."""
 
     def __init__(self, model: Model, seed: int) -> None:
-        self.model, (self.prior, self.predictor), self.edits = model, networks_of(model), headline_edits(model)
+        self.model, self.prior, self.predictor = model, prior_of(model), model.predictor
+        self.edits = headline_edits(model) if self.predictor is not None and model.directions else ()
         rng = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             self.ws = self.prior.mapping(torch.randn(SAMPLES, self.prior.z_dim, generator=rng).to(model.device))
@@ -85,17 +85,20 @@ class TuningScore:
         return error.flatten(1).mean(dim=1).sqrt().mean().item()
 
     @torch.no_grad()
-    def moved_perceptual(self, generator: Prior) -> float:
-        """Mean over samples of the predictor's perceptual distance."""
+    def moved_perceptual(self, generator: Prior) -> float | None:
+        """Mean over samples of the predictor's perceptual distance, None without a predictor."""
         distance = metrics.synthetic_perceptual(generator.synthesis(self.ws), self.samples, self.model)
-        return statistics.fmean(distance or [math.nan])
+        return None if distance is None else statistics.fmean(distance)
 
     @torch.no_grad()
     def effects(self, generator: Prior, code: Code) -> dict[str, float]:
         """The change of each edit's own attribute."""
+        predictor = self.predictor
+        if predictor is None:
+            return {}
 
         def read(shown: Code) -> dict[str, Tensor]:
-            return self.predictor.attributes(shown.render(generator).clamp(-1, 1))
+            return predictor.attributes(shown.render(generator).clamp(-1, 1))
 
         before = read(code)
         found = {}

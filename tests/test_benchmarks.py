@@ -95,14 +95,18 @@ def test_a_larger_weight_keeps_more_of_the_context(
     assert "| 3.0 |" in capsys.readouterr().out
 
 
-def test_tuned_generators_are_compared(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("reads", [True, False])
+def test_tuned_generators_are_compared_and_edited_if_a_predictor_reads_the_edits(
+    reads: bool, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tuning, "Clone", lambda: Clone(steps=2))
     monkeypatch.setattr(tuning, "PTI", lambda **settings: PTI(steps=2, **settings))
     monkeypatch.setattr(tuning, "parse_method", lambda text: parse_method(text).configured({"wplus.steps": 2}))
+    if not reads:
+        monkeypatch.setattr(hub, "load", lambda *_, **__: replace(model, predictor=None))
     rows = rows_of(tuning.main, tmp_path / "rows.json", "--n", "1")
     assert [row["method"] for row in rows] == ["wplus", "clone", "pti"]
+    assert all(row["moved_rmse"] and bool(row["edits"]) is reads for row in rows[1:])
     assert "| clone | 1 |" in capsys.readouterr().out
 
 

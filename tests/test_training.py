@@ -181,8 +181,9 @@ def test_a_neglected_factor_gets_an_axis_and_the_other_codes_stay(
     assert log[1]["added_axes"] < 0.9 * log[0]["added_axes"]
     assert log[1]["other_axes"] < 0.2
     assert all(torch.equal(before[k], v) for k, v in prior.state_dict().items())  # the shared generator is unchanged
-    train("export", "--state", tmp_path / "run" / "state.pt", "--out", tmp_path)
-    after = StyleGAN2.from_state_dict(load_file(tmp_path / "synthetic_faces_generator.safetensors"))
+    made = tmp_path / "a" / "new folder"
+    train("export", "--state", tmp_path / "run" / "state.pt", "--out", made)
+    after = StyleGAN2.from_state_dict(load_file(made / "synthetic_faces_generator.safetensors"))
     assert any(not torch.equal(before[k].half(), v.half()) for k, v in after.state_dict().items() if "convs" in k)
     with pytest.raises(UserError, match="choose from yaw"):
         train("neglected", "--out", tmp_path, "--factors", "moustache")

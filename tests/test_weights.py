@@ -18,6 +18,8 @@ from inversion.synthetic import DOMAINS, HELD_OUT, Batch
 from inversion.synthetic.faces import CLASSES, FACES
 from inversion.tasks import Reconstruct
 from inversion.training.generator import sharpness
+from inversion.translations import input_of
+from inversion.translations.translate import translate
 
 pytestmark = pytest.mark.weights
 SHARED = Beginnings()
@@ -182,6 +184,13 @@ def test_pggan_is_a_prior_for_mganprior(held_out: Batch) -> None:
     assert metrics.psnr(many.image, y)[0] > metrics.psnr(single.image, y)[0]
 
 
+def contours(x: torch.Tensor) -> torch.Tensor:
+    """Slopes of the grey values of pictures (B, 3, R, R) as rows (B, n) of mean 0 and length 1."""
+    grey = x.mean(dim=1)
+    slopes = torch.cat([grey.diff(dim=1).abs().flatten(1), grey.diff(dim=2).abs().flatten(1)], dim=1)
+    return F.normalize(slopes - slopes.mean(dim=1, keepdim=True), dim=1)
+
+
 def test_the_recipe_carries_over_to_houses() -> None:
     model = hub.load("synthetic-houses", device="cpu")
     assert model.prior is not None
@@ -194,3 +203,12 @@ def test_the_recipe_carries_over_to_houses() -> None:
     more = reconstruct(model, "psp+wplus", {"wplus.steps": 30, "wplus.principal": True}, drawn.picture)
     assert mean(metrics.psnr(one.image, drawn.picture)) > 23
     assert mean(metrics.psnr(more.image, drawn.picture)) > mean(metrics.psnr(one.image, drawn.picture)) + 2
+    assert model.discriminator is not None
+    blurred = F.avg_pool2d(drawn.picture, 5, stride=1, padding=2)
+    real, fake, blurry = (model.discriminator(seen) > 0 for seen in (drawn.picture, x, blurred))
+    assert real.float().mean() > 0.75 > 0.25 > max(fake.float().mean(), blurry.float().mean())
+    for name in ("sketch", "map"):  # of all houses, the given one has the most similar contours
+        uploads = input_of(name).rendered(drawn)
+        made = torch.cat([contours(translate(model, name, upload).pictures) for upload in uploads])
+        nearest = (made @ contours(drawn.picture).t()).argmax(dim=1)
+        assert (nearest == torch.arange(len(uploads))).float().mean() > 0.8, name

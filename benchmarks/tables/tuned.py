@@ -35,8 +35,7 @@ class Tuning(Table):
 
     def jobs(self, bench: Bench) -> Iterator[Job]:
         model = bench.model
-        usable = not any(METHODS[key].unavailable(model) for key in COMPARED)
-        if not usable or model.predictor is None or not model.directions:
+        if any(METHODS[key].unavailable(model) for key in COMPARED):
             return
         modules = [*MODULES, *set[str]().union(*(modules_of(model, key) for key in COMPARED))]
         for case in bench.cases(share(bench.args.n)):

@@ -132,7 +132,11 @@ def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_network(path: Path, tensors: dict[str, Tensor], header: Mapping[str, object] | None = None) -> None:
-    """Write a network as float16 safetensors. header: what the tensors do not show. Raises OSError."""
+    """Write a network as float16 safetensors in a folder that may be new. Raises OSError.
+
+    header: what the tensors do not show.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_file(halved(tensors), str(path), None if header is None else {HEADER: json.dumps(header)})
 
 
