@@ -99,6 +99,7 @@ class Domain:
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     noun: str = "picture"  # for one picture, in names of files
     examples: tuple[int, ...] = ()  # held-out seeds of the pictures that the page offers
+    drawn: tuple[int, ...] = ()  # held-out seeds of the pictures whose line drawings and label maps it offers
     known: KnownDomain | None = None  # None if no model can tell whether a picture belongs to it
 
     @property

@@ -46,6 +46,7 @@ FACES = Domain(
     noun="face",
     # They differ in pose, hair, age and accessories; the last one is from outside the domain.
     examples=(1_000_000, 1_000_003, 1_000_007, 1_000_012, 2_000_002),
+    drawn=(1_000_001, 1_000_004, 1_000_008, 1_000_010),
     known=KnownDomain("synthetic-faces", 25.5, "drawn faces without hats or face paint", "face model"),
 )
 NAMES = FACES.names

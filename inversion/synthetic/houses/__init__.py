@@ -15,6 +15,7 @@ HOUSES = Domain(
     headline=("yaw", "roof_pitch", "season", "daytime"),
     noun="house",
     examples=(1_000_002, 1_000_008),
+    drawn=(1_000_001, 1_000_003, 1_000_005, 1_000_012),
     known=KnownDomain("synthetic-houses", 22.0, "drawn houses", "house model"),
 )
 
