@@ -254,7 +254,7 @@ def classes(picture: NDArray[np.uint8], count: int, size: int) -> NDArray[np.int
         number = np.bincount(nearest[beyond]).argmax()
         raise DrawingError(
             f"The map has the class {number}, but the model's encoder reads the classes 0 to {count - 1}. "
-            "Choose another model, or change the numbers of the map."
+            "Choose another model, or give these parts another number or colour."
         )
     pure &= ~beyond
     painted = (nearest > 0) | ~pure

@@ -181,3 +181,5 @@ def test_a_korean_browser_shows_a_korean_page(visit: Callable[..., Page]) -> Non
         page.locator(OWN_PART).filter(visible=True).first.wait_for()
         left = page.evaluate(ENGLISH, NAMES)
         assert not left, f"{tab.inner_text()}: {left}"
+    drawn = "[...document.querySelectorAll('svg style')].map(one => one.textContent)"
+    assert all(rules.isascii() for rules in page.evaluate(drawn)), "rules of icons are no texts"

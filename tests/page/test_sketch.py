@@ -101,6 +101,19 @@ def test_a_map_is_read_in_one_way_only(site: Served, monkeypatch: pytest.MonkeyP
     assert "aligned" in status and "other classes than those of synthetic-faces" in status
 
 
+def test_a_model_that_has_to_be_downloaded_does_not_stop_the_others(
+    site: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab = laid_out(sketch.Sketch, site)
+    monkeypatch.setattr(tab.context.session.files, "missing", lambda name: name == "absent")
+    values: dict[Any, Any] = {tab.variations: 1, tab.blend: 1, tab.first_layer: None, tab.seed: 0, tab.kind: "sketch"}
+    values |= {tab.models: ["absent", "synthetic-faces"], tab.job: None, tab.context.own_jobs.owner: "me"}
+    values[tab.fields["lines"]] = np.asarray(images.read(drawings("lines")[0]))
+    last = list(tab.make(values, gr.Request(session_hash="page")))[-1]
+    assert [caption for _, caption in last[tab.panel.gallery]] == ["Your input", "Main result"]
+    assert "The model absent has not been downloaded yet." in last[tab.panel.status]
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_examples_are_drawings_of_what_the_model_knows(
     domain: str, site: Served, monkeypatch: pytest.MonkeyPatch
@@ -120,6 +133,14 @@ def test_the_examples_are_drawings_of_what_the_model_knows(
     assert {about for _, about in shown()} == {about for _, about in shown("official")} == {DEFAULT}
 
 
+def test_the_legend_follows_the_models_also_of_an_earlier_run(site: Served) -> None:
+    page = site.page.config
+    ids = {one["props"].get("elem_id"): one["id"] for one in page["components"]}
+    models, legend_of_maps = ids["sketch-models"], ids["sketch-map-legend"]
+    events = [one for one in page["dependencies"] if legend_of_maps in one["outputs"] and models in one["inputs"]]
+    assert [one["targets"] for one in events] == [[(models, "change")]]  # `input` would miss what the page restores
+
+
 @pytest.mark.parametrize("kind", [kind for kind in TABS.values() if issubclass(kind, sketch.Sketch)])
 def test_the_field_follows_the_choice_and_stays_when_models_offer_none(kind: type[sketch.Sketch], site: Served) -> None:
     page = site.page.config
@@ -130,7 +151,11 @@ def test_the_field_follows_the_choice_and_stays_when_models_offer_none(kind: typ
     for chosen in [*tab.kinds, None]:
         call = {"data": [chosen], "fn_index": event, "session_hash": "a-window"}
         [*shown] = httpx.post(f"{site.url}gradio_api/run/predict", json=call).raise_for_status().json()["data"]
-        assert [one.get("visible") for one in shown].count(True) == (chosen is not None), (chosen, shown)
+        visible = [one.get("visible") for one in shown]
+        canvases, below = visible[: len(tab.fields)], visible[len(tab.fields) :]
+        expected = 1 if chosen else 0
+        assert canvases.count(True) == below.count(True) == expected, (chosen, shown)
+        assert False not in canvases, "an editor that is removed while it starts never comes back"
 
 
 def test_pictures_of_other_choices_are_marked() -> None:

@@ -19,6 +19,16 @@ MAX_VARIATIONS = 10
 Legend = Sequence[tuple[str, Colour]]  # names and colours of a map's classes
 
 
+class AnyRadio(gr.Radio):
+    """A menu whose choices may change while the browser sends its value: the reader of the value checks it."""
+
+    is_template = True  # the browser shows it as its base class
+
+    def preprocess(self, payload: str | float | None) -> str | float | None:
+        """As of Gradio's components."""
+        return payload
+
+
 def read_options(**values: Value) -> TranslationOptions:
     """The options of a translation; None stands for a default. Raises SettingError."""
     return TranslationOptions(**{name: value for name, value in values.items() if value is not None})

@@ -71,7 +71,7 @@ const translateText = node => {
   const parent = node.parentElement;
   if (!parent || parent.closest(LEFT_ALONE)) return;
   const {data} = node;
-  const own = parent.tagName === 'STYLE' ? data.replace(/(content: ")([^"\\]+)"/g, (_, start, word) => `${start}${translated(word)}"`)
+  const own = parent.localName === 'style' ? data.replace(/(content: ")([^"\\]+)"/g, (_, start, word) => `${start}${translated(word)}"`)
     : translated(data);
   if (own !== data) node.data = own;
 };

@@ -31,6 +31,7 @@ from ui.parts.context import PageContext
 from ui.parts.copies import Copies
 from ui.parts.drawing import (
     MAX_VARIATIONS,
+    AnyRadio,
     common_legend,
     field_id,
     input_field,
@@ -91,7 +92,7 @@ class Sketch(Tab):
             event(None, js=script("pen"), **QUIET)
 
     def _build_controls(self) -> None:
-        self.kind = gr.Radio(
+        self.kind = AnyRadio(
             kind_choices(self.kinds), value=self.kinds[0], label="What to make", elem_id=f"{self.key}-kind",
             visible=not self.only,
         )  # fmt: skip
@@ -121,15 +122,18 @@ class Sketch(Tab):
     def _build_fields(self) -> None:
         """A field for each kind of input, with its classes and examples; one kind is visible."""
         first, taken = TRANSLATIONS[self.kinds[0]].takes, {TRANSLATIONS[name].takes for name in self.kinds}
-        self.boxes: dict[str, gr.Column] = {}
+        self.canvases: dict[str, gr.Column] = {}  # the fields
+        self.boxes: dict[str, gr.Column] = {}  # what stands below them
         self.fields: dict[str, gr.Image | gr.ImageEditor] = {}
         self.legends: dict[str, gr.HTML] = {}
         self.strips: dict[tuple[str, str], gr.Column] = {}  # (kind of input, domain) -> its examples
         self.framings: dict[str, Framing] = {}  # of photos
         self.given: list[Callable[..., Dependency]] = []  # events that put a whole picture into a field
         for name, kind in [(name, kind) for name, kind in INPUTS.items() if name in taken]:
-            with gr.Column(visible=name == first) as self.boxes[name]:
+            # An editor that is removed before it has started never comes back: that of another kind is only hidden.
+            with gr.Column(visible=name == first or "hidden") as self.canvases[name]:
                 self.fields[name] = input_field(name, self.key)
+            with gr.Column(visible=name == first) as self.boxes[name]:
                 if not kind.drawn:
                     if self.takes_pictures:
                         offer_place(self.key)
@@ -144,8 +148,8 @@ class Sketch(Tab):
                             self.given.append(examples_strip(paths, self.fields[name], elem_id).click)
 
     def _wire(self) -> None:
-        boxes = list(self.boxes.values())
-        self.kind.change(self.switch_kind, self.kind, boxes, preprocess=False, **QUIET)
+        parts = [*self.canvases.values(), *self.boxes.values()]
+        self.kind.change(self.switch_kind, self.kind, parts, preprocess=False, **QUIET)
         jobs = self.context.own_jobs
         given: set[Block] = {self.kind, self.models, self.variations, self.blend, self.first_layer, self.seed}
         given |= {*self.fields.values(), self.job, jobs.owner}
@@ -165,8 +169,8 @@ class Sketch(Tab):
         for event in self.given:
             changed = event(lambda shown: shown and Shown(None, shown.models), panel.shown, panel.shown, **QUIET)
             changed.then(other_choices, choices, panel.other, **QUIET)
-        chosen = [self.models, self.kind]
-        self.models.input(self.switch_models, chosen, self.offers(), preprocess=False, **MODELS, **PRIVATE)
+        chosen = [self.models, self.kind]  # `change`: the fields of an earlier run may choose models, too
+        self.models.change(self.switch_models, chosen, self.offers(), preprocess=False, **MODELS, **PRIVATE)
 
     def _wire_reopening(self, outputs: Sequence[Component]) -> None:
         """Keep the fields and what is drawn in the browser; put those of an earlier run into the fields."""
@@ -193,8 +197,11 @@ class Sketch(Tab):
     def switch_kind(self, name: str | None) -> Update:
         """Show the field of a translation. None, of models that offer none, leaves the field that is there."""
         if name not in TRANSLATIONS:
-            return {box: gr.skip() for box in self.boxes.values()}
-        return {box: gr.update(visible=kind == TRANSLATIONS[name].takes) for kind, box in self.boxes.items()}
+            return {part: gr.skip() for part in [*self.canvases.values(), *self.boxes.values()]}
+        takes = TRANSLATIONS[name].takes
+        shown: Update = {box: gr.update(visible=kind == takes) for kind, box in self.boxes.items()}
+        shown |= {canvas: gr.update(visible=kind == takes or "hidden") for kind, canvas in self.canvases.items()}
+        return shown
 
     def on_load(self, page: gr.Blocks) -> None:
         first = self.kind.value
@@ -305,14 +312,16 @@ class Sketch(Tab):
         """A request for each chosen model, and problems of models that cannot take part. Raises UserError."""
         session, chosen = self.context.session, values[self.models]
         name, picture, options = self._read(values)
-        cards = {model: translation_cards(session, model) for model in chosen} if input_of(name).has_classes else {}
+        known = [model for model in chosen if input_of(name).has_classes and not session.files.missing(model)]
+        cards = {model: translation_cards(session, model) for model in known}
         _, problems = common_legend(TRANSLATIONS[name].takes, cards)
         uploaded = values[self.fields[TRANSLATIONS[name].takes]]
         given: Options = {"translation": name, "picture": picture, "seed": options.seed}
         given |= {"name": Path(uploaded).name if isinstance(uploaded, str) else "drawing.png"}
         given |= {"settings": {one: getattr(options, one) for one in ("variations", "alpha", "mix_layers")}}
         requests: list[Request] = []
-        for model in [model for model in chosen if model not in problems]:
+        # A missing model is downloaded if it is the only one: the download may fail, and the whole job with it.
+        for model in sorted((model for model in chosen if model not in problems), key=session.files.missing):
             try:
                 if requests and session.files.missing(model):
                     raise InputError(f"The model {model} has not been downloaded yet. Get it in the Models tab first.")
@@ -326,7 +335,7 @@ class Sketch(Tab):
     def _read(self, values: Values) -> tuple[str, np.ndarray, TranslationOptions]:
         """Name of the translation, picture uint8 (H, W, 3), options. Raises UserError."""
         name = values[self.kind]
-        if not name:
+        if name not in self.kinds:
             raise InputError("The chosen models have no encoder for any of these.")
         options = read_options(
             variations=whole(values[self.variations], "The number of pictures", 1, MAX_VARIATIONS),
