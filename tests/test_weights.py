@@ -200,9 +200,10 @@ def test_the_recipe_carries_over_to_houses() -> None:
     assert mean(metrics.psnr(x, drawn.picture)) > 27
     assert sharpness(x) > 0.75 * sharpness(drawn.picture)
     one = reconstruct(model, "psp", {}, drawn.picture)
-    more = reconstruct(model, "psp+wplus", {"wplus.steps": 30, "wplus.principal": True}, drawn.picture)
+    few = drawn.picture[:4]
+    more = reconstruct(model, "psp+wplus", {"wplus.steps": 30, "wplus.principal": True}, few)
     assert mean(metrics.psnr(one.image, drawn.picture)) > 23
-    assert mean(metrics.psnr(more.image, drawn.picture)) > mean(metrics.psnr(one.image, drawn.picture)) + 2
+    assert mean(metrics.psnr(more.image, few)) > mean(metrics.psnr(one.image[:4], few)) + 2
     assert model.discriminator is not None
     blurred = F.avg_pool2d(drawn.picture, 5, stride=1, padding=2)
     real, fake, blurry = (model.discriminator(seen) > 0 for seen in (drawn.picture, x, blurred))

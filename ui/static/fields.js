@@ -1,5 +1,7 @@
 const tab = element.closest('[id$=-fields]').id.replace(/-fields$/, '');
-const current = () => JSON.parse(JSON.stringify(props.value || {}));
+// What was typed. `props.value` may become older again: by an answer of the server that was already on its way.
+let own = window.hub?.held(tab, 'typed') || props.value || {};
+const current = () => JSON.parse(JSON.stringify(own));
 const write = (input, value) => {
   if (input.type === 'checkbox') input.checked = value;
   else if (input.tagName === 'SELECT') input.value = JSON.stringify(value);
@@ -26,11 +28,15 @@ element.addEventListener('input', event => {
   const value = current(), typed = read(event.target);
   row.querySelectorAll('input, select').forEach(i => { if (i !== event.target) write(i, typed); });
   value[method] = {...value[method], [field]: typed};
-  props.value = value;
+  own = props.value = value;
   window.hub?.keep(tab, 'typed', value);
 });
-watch(['rows', 'restored'], show);
-props.value = window.hub?.held(tab, 'typed') || props.value;
-show();
+const keep = () => {
+  if (JSON.stringify(props.value) !== JSON.stringify(own)) props.value = current();
+  show();
+};
+watch('restored', () => { own = props.value || {}; });
+watch(['rows', 'value', 'restored'], keep);
+keep();
 trigger('mounted');
 element.dataset.listens = '';  // what is typed before is lost: tests wait for it
