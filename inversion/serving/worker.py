@@ -272,12 +272,10 @@ class Worker:
                 began = self._shared.clock()
                 event = strand.context.run(events.send, stop)
                 seconds += self._shared.clock() - began
-                self._record(strand, index, event, bool(stop))
+                self._record(strand, index, event, bool(stop), earlier + seconds)
                 if isinstance(event, Ready):  # until then it was loading the model
                     earlier = -seconds
                 if isinstance(event, Finished):
-                    with self._changed:
-                        self._shared.estimates.finished(job, index, earlier + seconds)
                     return
                 self._answer()
                 with self._changed:
@@ -288,12 +286,16 @@ class Worker:
                         return
                     stop = job.cancelled
 
-    def _record(self, strand: Strand, index: int, event: Event, stopped: bool) -> None:
-        """Record an event of a run. stopped: the run was asked to stop before the event."""
+    def _record(self, strand: Strand, index: int, event: Event, stopped: bool, seconds: float) -> None:
+        """Record an event of a run. stopped: the run was asked to stop before the event. seconds: of computing so far.
+
+        All of it under one lock: a job that is over may give its requests away as soon as the lock is free.
+        """
         with self._changed:
             strand.take(index, event, stopped)
             self._shared.estimates.note(strand.job, index)
             if isinstance(event, Finished):
+                self._shared.estimates.finished(strand.job, index, seconds)
                 self._store.keep(strand.job, index, event, self.number)
             self._changed.notify_all()
 
