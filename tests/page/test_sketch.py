@@ -158,6 +158,16 @@ def test_the_field_follows_the_choice_and_stays_when_models_offer_none(kind: typ
         assert False not in canvases, "an editor that is removed while it starts never comes back"
 
 
+def test_a_choice_that_the_models_no_longer_offer_is_no_error_of_the_server(site: Served) -> None:
+    page = site.page.config
+    ids = {one["props"].get("elem_id"): one["id"] for one in page["components"]}
+    menu, models = ids["sketch-kind"], ids["sketch-models"]
+    events = [one for one in page["dependencies"] if one["targets"] == [(models, "change")] and not one["queue"]]
+    [event] = [one["id"] for one in events if menu in one["inputs"]]
+    call = {"data": [None, "gone", ["synthetic-faces"]], "fn_index": event, "session_hash": "a-window"}
+    assert httpx.post(f"{site.url}gradio_api/run/predict", json=call).status_code == 200
+
+
 def test_pictures_of_other_choices_are_marked() -> None:
     shown = Shown("sketch", ["a", "b"])
     assert other_choices(None, "map", []) is other_choices(shown, "sketch", ["b", "a"]) is None
